@@ -174,7 +174,7 @@ class Explanation(Result):
         >>> Explainer()("bus.jpg", top_k=1).to_dict()["predictions"][0]["label"]
         'minibus'
         """
-        values: dict[str, Any] = above("result_folder").summary(self)
+        values: dict[str, Any] = above("results").Explained.build(self).to_dict()
         return values
 
 

@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.common.files import Json
 from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
@@ -290,23 +289,6 @@ class Similarity:
     @property
     def sides(self) -> tuple[ComparedImage, ComparedImage]:
         return self.query, self.gallery
-
-    def summary(self) -> Json:
-        """Return plain values, ready for JSON."""
-        return {
-            "query": self.query.image.name,
-            "gallery": self.gallery.image.name,
-            "model": self.model.id,
-            "score": self.score,
-            "of": self.of,
-            "method": self.method,
-            "layers": self.layers,
-            "preprocessing": self.preprocessing,
-            "state": self.state,
-            "places": [dict(zip(("alike", "apart"), describe_places(side), strict=True)) for side in self.sides],
-            "pairs": self.matches.pairs,
-            "notes": self.notes,
-        }
 
 
 def describe_places(side: ComparedImage) -> tuple[str, str]:

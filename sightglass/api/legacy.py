@@ -20,7 +20,7 @@ from sightglass.common import users
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
-from sightglass.report.results import PlainResult, class_fields
+from sightglass.report.results import ClassResult, PlainResult
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
@@ -107,7 +107,7 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
     scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
-    score = scores[0] if scores else class_fields(explanation, 0)["score"]
+    score = scores[0] if scores else ClassResult.build(explanation, 0).score
     alone = service.style_of(full.model_copy(update={"alpha": 1.0}))
     return LegacyAnswer(
         prediction=label,

@@ -27,7 +27,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
-from sightglass.report import proof_files, result_folder, results, similarity_files
+from sightglass.report import result_folder, results, similarity_files
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.result_folder import zip_files
 
@@ -106,14 +106,14 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
     if kind == "json":
         # The headline and the limitations follow from the checks.
         seals = make_checks(explanation, request)
-        more = {"seals": seals, "saved": save_unsure(explanation)}
-        fields = results.explained_fields(explanation, style_of(request)) | more
+        style, more = style_of(request), {"seals": seals, "saved": save_unsure(explanation)}
         if not isinstance(request, DetectRequest):
-            return results.ExplanationAnswer(**fields)
+            return results.ExplanationAnswer.build(explanation, style, **more)
         # For single detections a number means a box.
         kinds = str if explanation.options.per == "detection" else int | str
         missing = find_missed(explanation, [name for name in request.targets if isinstance(name, kinds)])
-        return results.DetectionAnswer(**fields, missing=[plain_text(candidate.words) for candidate in missing])
+        more["missing"] = [plain_text(candidate.words) for candidate in missing]
+        return results.DetectionAnswer.build(explanation, style, **more)
     content = first_map(explanation, kind, request) if kind != "zip" else zip_files(folder_files(explanation, request))
     save_unsure(explanation)
     return content
@@ -152,10 +152,12 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     saved = [save_unsure(explanation) for explanation in comparison.explanations]
     if kind == "zip":
         return zip_files(result_folder.of_comparison(comparison, style, {"mixed": comparison.mixed}))
-    fields = results.comparison_fields(comparison)
-    models = zip(fields["models"], seals, saved, strict=True)
-    fields["models"] = [model | {"seals": sealed, "saved": record} for model, sealed, record in models]
-    return results.ComparisonAnswer(**fields)
+    parts = zip(comparison.explanations, names, timings, seals, saved, strict=True)
+    models = [
+        results.ComparedAnswer.build(item, name=name, timing=timing, seals=sealed, saved=record)
+        for item, name, timing, sealed, record in parts
+    ]
+    return results.ComparisonAnswer.build(comparison, models)
 
 
 def overlay_png(explanation: Explanation, index: int, style: Style) -> bytes:
@@ -181,7 +183,7 @@ def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tupl
         if isinstance(request, DetectRequest)
         else chain(result_folder.of_segmentation(explanation), result_folder.of_picture(explanation, style, npy=True))
     )
-    yield from result_folder.with_summary(files, result_folder.summary(explanation, style))
+    yield from result_folder.with_summary(files, results.Explained.build(explanation, style).to_dict())
 
 
 def save_unsure(explanation: Explanation) -> str | None:
@@ -214,7 +216,7 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     for side in pair.sides:
         alike, apart = side.statistics
         sides.append(results.SideAnswer(seen=side.seen, alike=alike, apart=apart))
-    return results.SimilarityAnswer(**similarity_files.fields(pair, context), sides=sides)
+    return results.SimilarityAnswer.build(pair, context, sides=sides)
 
 
 def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
@@ -226,5 +228,5 @@ def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
     explanation = run(name, image, request, request.engine_options() | task.single())
     proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
     if kind == "zip":
-        return zip_files(proof_files.files(explanation, 0, proof))
-    return results.ProofAnswer(**proof_files.fields(explanation, 0, proof), notes=explanation.notes)
+        return zip_files(result_folder.of_proof(explanation, 0, proof))
+    return results.ProofAnswer.build(explanation, 0, proof, notes=explanation.notes)

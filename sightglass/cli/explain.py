@@ -21,6 +21,7 @@ from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import formats as report_formats
 from sightglass.report import result_folder
+from sightglass.report.results import ClassResult, Explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -232,13 +233,13 @@ class Series:
         self, explanation: Explanation, files: Iterable[File], more: Json | None = None
     ) -> tuple[Json, Iterator[File]]:
         """Return an explanation's summary, and its files with those of --also."""
-        summary = result_folder.summary(explanation, self.style) | (more or {})
+        summary = Explained.build(explanation, self.style).to_dict() | (more or {})
         extra = common.extra_files(explanation, self.formats, self.style)
         return summary, result_folder.with_summary(chain(files, extra), summary)
 
     def write_classes(self, explanation: Explanation) -> tuple[Json, Iterator[File]]:
         """Print each class's analysis; return all of them, and their files."""
-        analyses = [result_folder.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
+        analyses = [ClassResult.build(explanation, i).to_dict() for i in range(len(explanation.heatmaps))]
         for i, analysis in enumerate(analyses):
             self.console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
             self.console.say(*common.describe_checks(explanation.known_checks(i)))

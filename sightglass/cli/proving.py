@@ -22,7 +22,7 @@ from sightglass.explain.picture import image as images
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
-from sightglass.report import embedded_recipe, proof_files, result_folder
+from sightglass.report import embedded_recipe, result_folder, results
 from sightglass.report import formats as report_formats
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
         folder = result_folder.place(image.name, options.out)
         explanation = _explain(image, asked, options, progress)
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, steps=options.steps)
-        files = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
+        files = result_folder.of_proof(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
         names = result_folder.write(folder, chain(*files))
     heatmap = explanation.heatmaps[0]
     console.say(
         f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}", phrases.plain_text(proof.sentence)
     )
     console.table(measures.COLUMNS, measures.rows(proof), right=measures.COLUMNS[1:])
-    summary = proof_files.summary(explanation, 0, proof)
+    summary = results.ProofResult.build(explanation, 0, proof).to_dict()
     console.say(*map(phrases.plain_text, measures.lines(proof)))
     return console.finish(folder, names, summary)
 
@@ -144,7 +144,7 @@ def replay(
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
     else:
         console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
-    summary: Json = result_folder.summary(explanation, drawn)
+    summary: Json = results.Explained.build(explanation, drawn).to_dict()
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
     names: list[str] = []
     if options.out is not None:

@@ -16,6 +16,7 @@ ABOVE = {
     "figure": "sightglass.report.figure",
     "html_report": "sightglass.report.html_report",
     "result_folder": "sightglass.report.result_folder",
+    "results": "sightglass.report.results",
     "command_line": "sightglass.cli",
 }
 """Modules that code below them calls on behalf of its callers: `Explanation.save`."""

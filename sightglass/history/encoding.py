@@ -34,10 +34,11 @@ from sightglass.history.store import RECORD
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
-from sightglass.report import charts, command, embedded_recipe, proof_files, similarity_files
+from sightglass.report import charts, command, embedded_recipe, similarity_files
 from sightglass.report.caption import label_ends
 from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
 from sightglass.report.result_folder import MAPS, label_stem, named_arrays
+from sightglass.report.results import describe_similarity
 from sightglass.report.view import MAX_CHECKS, Picture
 from sightglass.report.views import answer_title, display_of, list_answers, list_boxes, new_view, place_map
 
@@ -246,7 +247,7 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
         model=similarity.model.id,
         task=similarity.model.task,
         method=similarity.method,
-        headline=similarity_files.headline(similarity, context),
+        headline=describe_similarity(similarity, context),
         layers=similarity.layers,
         labels=(query.name, other.name),
         score=similarity.score,
@@ -289,7 +290,7 @@ def encode_proofs(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], 
     """Return a record's proofs by map index, and their files."""
     saved, files = [], {}
     for index, proof in sorted(proofs.items()):
-        saved.append(SavedProof(sentence=proof.sentence, **proof_files.settings(index, proof).model_dump()))
+        saved.append(SavedProof(sentence=proof.sentence, **embedded_recipe.proof_settings(index, proof).model_dump()))
         files[f"proof-{index}.json"] = json.dumps(asdict(proof), default=np.ndarray.tolist).encode()
     return tuple(saved), files
 

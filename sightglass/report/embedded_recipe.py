@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from sightglass.common.errors import ImageProblem
 from sightglass.explain.picture.image import Image, to_lossless
-from sightglass.explain.recipe import Label, Recipe, SavedChecks
+from sightglass.explain.recipe import Label, ProofSettings, Recipe, SavedChecks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sightglass.explain.rendering.style import Style
     from sightglass.explain.result import Result
     from sightglass.explain.trust.checks import Checks
+    from sightglass.explain.trust.proof import Proof
 
 MAX_TEXT = 2**18
 """Maximum number of bytes of JSON that are read."""
@@ -251,3 +252,17 @@ def checked_recipe(explanation: Result) -> Recipe:
     `Result.recipe` itself has none: it stands for an explanation where two are compared.
     """
     return add_checks(explanation.recipe, list_checks(explanation))
+
+
+def proof_settings(index: int, proof: Proof) -> ProofSettings:
+    """Return the proof settings of the map at `index`."""
+    return ProofSettings(index=index, steps=proof.map.steps, fillings=proof.fillings)
+
+
+def proved_recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recipe:
+    """Return an explanation's recipe with checks and one map's proof.
+
+    `proof`: by default the explanation's own.
+    """
+    proof, checked = proof or explanation.proofs.get(index), checked_recipe(explanation)
+    return checked if proof is None else checked.model_copy(update={"prove": proof_settings(index, proof)})

@@ -11,7 +11,8 @@ from sightglass.common.files import file_stem, npy_bytes, npz_bytes
 from sightglass.explain.comparison.models import measure_in_turns
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import Style
-from sightglass.report import proof_files, result_folder, similarity_files
+from sightglass.report import result_folder, similarity_files
+from sightglass.report.embedded_recipe import proved_recipe
 from sightglass.report.formats import FORMATS, ROWS
 from sightglass.report.table import csv, rows
 
@@ -69,7 +70,7 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
 
 
 def _recipe(explanation: Explanation, index: int) -> str:
-    return proof_files.recipe(explanation, index).model_dump_json(indent=1)
+    return proved_recipe(explanation, index).model_dump_json(indent=1)
 
 
 def _segmentation_downloads(explanation: Explanation) -> Files:

@@ -12,7 +12,7 @@ import os
 import re
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -26,8 +26,9 @@ from sightglass.explain.rendering.marks import draw_segments
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
-from sightglass.report import detection_images, figure, proof_files, results, table
-from sightglass.report.embedded_recipe import checked_recipe, embed, embed_overlay
+from sightglass.report import charts, detection_images, embedded_recipe, figure, results, table
+from sightglass.report.caption import check_format
+from sightglass.report.embedded_recipe import checked_recipe, embed, embed_overlay, proved_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.proof import Proof
 
     File = tuple[str, bytes]
 
@@ -51,7 +53,7 @@ MAX_LABEL = 60
 def save(explanation: Result, folder: Path) -> None:
     """Write one picture's folder with its summary; all files are made before the first is written."""
     style = VIEWER_STYLE
-    write(folder, [*with_summary(of_picture(explanation, style, bare=True), summary(explanation, style))])
+    write(folder, [*with_summary(of_picture(explanation, style, bare=True), explanation.to_dict())])
 
 
 def write(folder: Path, files: Iterable[File]) -> list[str]:
@@ -120,11 +122,6 @@ def place(name: str, out: Path | None) -> Path:
 def label_stem(label: str) -> str:
     """Return a label as a file name: `Egyptian cat` is `Egyptian_cat`."""
     return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
-
-
-def summary(explanation: Result, style: Style = VIEWER_STYLE) -> Json:
-    """Return everything about an explanation except pixels, as the values of `results.Explained`."""
-    return results.to_dict(results.Explained, results.explained_fields(explanation, style))
 
 
 def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
@@ -215,8 +212,7 @@ def _numbers(explanation: Result) -> Iterator[File]:
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
     for number, (index, proof) in enumerate(sorted(explanation.proofs.items())):
         begin = f"{stem(explanation, index)}_" if number else ""
-        for name, data in proof_files.files(explanation, index, proof):
-            yield f"{begin}{name}", data
+        yield from of_proof(explanation, index, proof, begin)
     yield RECIPE, checked_recipe(explanation).model_dump_json(indent=1).encode()
 
 
@@ -275,11 +271,6 @@ def of_class(explanation: Explanation, index: int, analysis: Json, style: Style)
     yield f"class_analysis_{label}.json", to_json(analysis).encode()
 
 
-def class_analysis(explanation: Explanation, index: int) -> Json:
-    """Return one class among all, as the values of `results.ClassResult`."""
-    return results.to_dict(results.ClassResult, results.class_fields(explanation, index))
-
-
 def of_comparison(compared: Comparison, style: Style, more: Json | None = None) -> Iterator[File]:
     """Yield the models' maps, sheet, proofs and comparison.json with `more`."""
     panels, captions = [], []
@@ -289,8 +280,7 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
             data = embed_overlay(to_png(panels[-1]), explanation, 0, style)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
             if (proof := explanation.proofs.get(0)) is not None:
-                for name, file in proof_files.files(explanation, 0, proof):
-                    yield f"{label_stem(explanation.model.id)}_{name}", file
+                yield from of_proof(explanation, 0, proof, f"{label_stem(explanation.model.id)}_")
         else:
             panels.append(explanation.image.pixels)
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
@@ -315,5 +305,25 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
 
 
 def comparison(compared: Comparison) -> Json:
-    """Return several models' answers and agreement, as `results.ComparisonResult`."""
-    return results.to_dict(results.ComparisonResult, results.comparison_fields(compared))
+    """Return several models' answers and agreement, as the values of `results.ComparisonResult`."""
+    parts = zip(compared.explanations, compared.names, compared.timings, strict=True)
+    models = [results.ComparedModel.build(item, name=name, timing=timing) for item, name, timing in parts]
+    return results.ComparisonResult.build(compared, models).to_dict()
+
+
+def curves(explanation: Result, index: int, proof: Proof, format: Literal["png", "svg", "pdf"] = "png") -> bytes:
+    """Return a proof's curves as a figure, in SVG and PDF as vectors; a PNG has the recipe. Raises a Problem."""
+    check_format("figure", format, ("png", "svg", "pdf"))
+    drawn = charts.figure(charts.describe_proof(proof), format)
+    if format != "png":
+        return drawn
+    return embedded_recipe.write(
+        drawn, proved_recipe(explanation, index, proof), embedded_recipe.view_of(explanation, index)
+    )
+
+
+def of_proof(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:
+    """Yield proof.png, the curves' figure with the recipe, then proof.json; `begin`: of their names."""
+    yield f"{begin}proof.png", curves(explanation, index, proof)
+    values = results.ProofResult.build(explanation, index, proof).to_dict()
+    yield f"{begin}proof.json", to_json(values).encode()

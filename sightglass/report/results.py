@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from sightglass.common.files import Json
 from sightglass.explain.comparison.models import Timing
@@ -21,19 +21,23 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.explain.similarity.similarity import Pair
+from sightglass.explain.similarity.similarity import Pair, describe_places
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
+from sightglass.explain.trust.proof import Trace
 from sightglass.models.adapter import Joint
 from sightglass.models.geometry import Box
 from sightglass.report import command
-from sightglass.report.embedded_recipe import checked_recipe, list_checks
+from sightglass.report.embedded_recipe import checked_recipe, list_checks, proved_recipe
 
 if TYPE_CHECKING:
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.result import Result
+    from sightglass.explain.similarity.ranking import Context
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.explain.trust.proof import Proof
 
 VERSION = 1
 """Of these fields: another number when a program that reads them would have to change. Files without it are 1, too."""
@@ -43,9 +47,11 @@ Corners = tuple[int, int, int, int]
 
 
 class PlainResult(BaseModel):
-    """A result that `to_dict` turns into values for JSON."""
+    """A result as plain values, read from its JSON or from the attributes of the engine's own result."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, from_attributes=True, validate_by_name=True
+    )
 
     def to_dict(self) -> Json:
         """Return dicts, lists, texts and finite numbers."""
@@ -73,12 +79,12 @@ class PredictionResult(PlainResult):
 class MapResult(PlainResult):
     """What a map explains, and how it was made; its values are not part of it."""
 
-    label: str
+    label: str = Field(validation_alias=AliasPath("target", "label"))
     method: str
     layers: tuple[str, ...]
     state: State
     """Anything but `ok` says why the map is empty."""
-    raw: tuple[Number, Number]
+    raw: tuple[Number, Number] = Field(validation_alias="raw_range")
     """Smallest and largest computed value, over all layers."""
     scale: Literal["own", "shared"]
     ends: tuple[Number, Number] | None
@@ -114,6 +120,31 @@ class ModelResult(PlainResult):
     notes: tuple[str, ...]
     recipe: Recipe
 
+    @classmethod
+    def build(cls, explanation: Result, **more: Any) -> Self:
+        """Return it of an explanation; `more`: further fields, or others."""
+        task, indices = explanation.task, range(len(explanation.heatmaps))
+        maps = [MapResult.model_validate(heatmap) for heatmap in explanation.heatmaps]
+        fields: Json = {
+            "picture": explanation.image.name,
+            "model": explanation.model.id,
+            "predictions": [
+                PredictionResult(
+                    label=p.label, index=p.index, score=p.score, box=p.box, **task.facts(p, explanation.model)
+                )
+                for p in explanation.predictions
+            ],
+            "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],
+            "heatmaps": [item.model_copy(update={"outside": explanation.outside(i)}) for i, item in enumerate(maps)],
+            "statistics": explanation.statistics,
+            "seals": list_checks(explanation),
+            "diagnosis": [finding.text for finding in diagnose(explanation)],
+            "milliseconds": explanation.milliseconds,
+            "notes": explanation.notes,
+            "recipe": checked_recipe(explanation),
+        }
+        return cls(**fields | more)
+
 
 class Explained(ModelResult):
     """A picture explained by a model."""
@@ -125,6 +156,18 @@ class Explained(ModelResult):
     height: int
     command: str
     """The command line that reproduces it."""
+
+    @classmethod
+    def build(cls, explanation: Result, style: Style = VIEWER_STYLE, **more: Any) -> Self:
+        """Return it of an explanation; `style`: what its headline calls the strongest colour by."""
+        return super().build(
+            explanation,
+            headline=plain_text(describe(explanation, style.hot).headline),
+            width=explanation.image.width,
+            height=explanation.image.height,
+            command=command.line(explanation.recipe),
+            **more,
+        )
 
 
 class BestClass(PlainResult):
@@ -159,6 +202,42 @@ class ClassResult(PlainResult):
     recipe: Recipe
     command: str
 
+    @classmethod
+    def build(cls, explanation: Explanation, index: int) -> Self:
+        """Return it of the class whose map is at `index`."""
+        heatmap = explanation.heatmaps[index]
+        target, scores = heatmap.target, explanation.task.class_scores(explanation)
+        assert target.index is not None  # the target is a class
+        best = max(range(len(scores)), key=scores.__getitem__)
+        rank = 1 + sum(score > scores[target.index] for score in scores)
+        agreement = None
+        if best != target.index and METHODS[heatmap.method].quick:
+            agreement = explanation.with_targets(target.index, best).agreement(0, 1)
+        score = describe_score(scores[target.index], explanation.model, target.label)
+        place = explanation.task.describe_rank(target.label, score, rank, len(scores))
+        recipe, labels = checked_recipe(explanation), explanation.evidence.resident.adapter.labels
+        return cls(
+            picture=explanation.image.name,
+            model=explanation.model.id,
+            headline=plain_text(f"{place} {describe(explanation, index=index).plain()}"),
+            label=target.label,
+            index=target.index,
+            score=scores[target.index],
+            rank=rank,
+            classes=len(scores),
+            best=BestClass(index=best, label=labels[best], score=scores[best]),
+            same_place_as_best=agreement,
+            method=heatmap.method,
+            layers=heatmap.layers,
+            state=heatmap.state,
+            raw=heatmap.raw_range,
+            statistics=explanation.statistics[index],
+            seal=explanation.known_checks(index),
+            diagnosis=[plain_text(finding.text) for finding in diagnose(explanation, index)],
+            recipe=recipe,
+            command=command.line(recipe),
+        )
+
 
 class ComparedModel(ModelResult):
     """One model of a comparison."""
@@ -181,6 +260,19 @@ class ComparisonResult(PlainResult):
     models: Sequence[ComparedModel]
     agreement: list[list[Agreement | None]]
     """Between the first maps of each pair of models; null where one has no map."""
+
+    @classmethod
+    def build(cls, compared: Comparison, models: Sequence[ComparedModel]) -> Self:
+        """Return it of a comparison of these `models`."""
+        count = range(len(compared.names))
+        return cls(
+            picture=compared.explanations[0].image.name,
+            verdict=compared.verdict,
+            fastest=compared.fastest,
+            common=compared.common,
+            models=models,
+            agreement=[[compared.agreement(a, b) for b in count] for a in count],
+        )
 
 
 class Places(PlainResult):
@@ -223,27 +315,57 @@ class SimilarityResult(PlainResult):
     notes: tuple[str, ...]
     context: ContextResult | None = Field(default=None, exclude_if=lambda context: context is None)
 
+    @classmethod
+    def build(cls, similarity: Similarity, context: Context | None, **more: Any) -> Self:
+        """Return it of two compared pictures; `more`: further fields."""
+        names = ("score", "of", "method", "layers", "preprocessing", "state", "notes")
+        query, gallery = similarity.sides
+        return cls(
+            headline=describe_similarity(similarity, context),
+            query=query.image.name,
+            gallery=gallery.image.name,
+            model=similarity.model.id,
+            places=[Places(alike=alike, apart=apart) for alike, apart in map(describe_places, similarity.sides)],
+            pairs=similarity.matches.pairs,
+            context=context,
+            **{name: getattr(similarity, name) for name in names},
+            **more,
+        )
+
+
+def describe_similarity(similarity: Similarity, context: Context | None) -> str:
+    """Return the headline: `bus.jpg and part.jpg: 0.78, clearly related.`"""
+    verdict = f", {context.verdict(similarity.score)}" if context is not None else ""
+    return f"{similarity.query.image.name} and {similarity.gallery.image.name}: {similarity.score:.2f}{verdict}."
+
+
+def _scores(value: Trace | list[float]) -> list[float]:
+    return value.score.tolist() if isinstance(value, Trace) else value
+
+
+Scores = Annotated[list[Number], BeforeValidator(_scores)]
+
 
 class CurveResult(PlainResult):
     """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
 
-    map: Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+    map: Literal["map", "strongest", "random", "blobs", "centre", "edges"] = Field(validation_alias="name")
     number: int
     """Which of several controls of that name."""
     filling: Literal["blur", "mean", "linear"]
-    deletion: list[Number]
+    deletion: Scores
     """Scores at equal steps, from the whole picture on; controls may have fewer."""
-    insertion: list[Number]
+    insertion: Scores
     """Scores at equal steps, from nothing on; controls may have fewer."""
-    deletion_area: Number
+    deletion_area: Number = Field(validation_alias=AliasPath("deletion", "area"))
     """Of what the map explains: the score, or the contrast's margin."""
-    insertion_area: Number
+    insertion_area: Number = Field(validation_alias=AliasPath("insertion", "area"))
 
 
 class EffectResult(PlainResult):
     """What the answer becomes with the strongest shares of one map hidden, and with only them kept."""
 
-    map: str
+    map: str = Field(validation_alias="name")
     shares: tuple[Number, ...]
     """Those that were measured, of the picture or of the box."""
     hidden: tuple[Number, ...]
@@ -255,18 +377,18 @@ class EffectResult(PlainResult):
 class SupportResult(PlainResult):
     """The map's effect beside those of maps of other pictures, its own copies and the middle of the picture."""
 
-    target: str
+    target: str = Field(validation_alias="label")
     verdict: Literal["supported", "not supported", "cannot be told"]
     sentence: str
     beaten: int
     """How many controls the map beats."""
-    controls: int
+    controls: Annotated[int, BeforeValidator(lambda value: len(value) if isinstance(value, tuple) else value)]
     """How many were needed to tell."""
-    strongest: str
+    strongest: str = Field(validation_alias="strongest_name")
     """The control with the largest effect."""
     in_box: bool
     """Whether maps are compared inside the target's box."""
-    score: Number
+    score: Number = Field(validation_alias="start")
     """Of the whole picture."""
     effects: list[EffectResult]
     """The map's own first."""
@@ -296,6 +418,23 @@ class ProofResult(PlainResult):
     curves: list[CurveResult]
     recipe: Recipe
     """With the settings of the proof: `replay` makes the same curves again."""
+
+    @classmethod
+    def build(cls, explanation: Result, index: int, proof: Proof, **more: Any) -> Self:
+        """Return it of the proof of the map at `index`; `more`: further fields."""
+        heatmap, recipe = explanation.heatmaps[index], proved_recipe(explanation, index, proof)
+        names = ("part", "fillings", "sentence", "support", "sufficiency", "necessity", "curves")
+        return cls(
+            picture=explanation.image.name,
+            model=recipe.model,
+            method=heatmap.method,
+            layers=heatmap.layers,
+            target=proof.label,
+            score=proof.start,
+            recipe=recipe,
+            **{name: getattr(proof, name) for name in names},
+            **more,
+        )
 
 
 class ExplanationAnswer(Explained):
@@ -384,100 +523,3 @@ class RunEvaluation(EvaluationResult):
     """Labels for which the model has no class."""
     problems: list[tuple[str, str]]
     """Pictures whose mask is missing or cannot be used, and why."""
-
-
-def map_fields(explanation: Result, index: int) -> Json:
-    """Return the fields of `MapResult`."""
-    heatmap = explanation.heatmaps[index]
-    names = ("method", "layers", "state", "scale", "ends", "signed", "raising", "seen")
-    fields = {"label": heatmap.target.label, "raw": heatmap.raw_range, "outside": explanation.outside(index)}
-    return fields | {name: getattr(heatmap, name) for name in names}
-
-
-def model_fields(explanation: Result) -> Json:
-    """Return the fields of `ModelResult`."""
-    task, indices = explanation.task, range(len(explanation.heatmaps))
-    return {
-        "picture": explanation.image.name,
-        "model": explanation.model.id,
-        "predictions": [
-            PredictionResult(label=p.label, index=p.index, score=p.score, box=p.box, **task.facts(p, explanation.model))
-            for p in explanation.predictions
-        ],
-        "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],
-        "heatmaps": [MapResult(**map_fields(explanation, i)) for i in indices],
-        "statistics": explanation.statistics,
-        "seals": list_checks(explanation),
-        "diagnosis": [finding.text for finding in diagnose(explanation)],
-        "milliseconds": explanation.milliseconds,
-        "notes": explanation.notes,
-        "recipe": checked_recipe(explanation),
-    }
-
-
-def explained_fields(explanation: Result, style: Style = VIEWER_STYLE) -> Json:
-    """Return the fields of `Explained`."""
-    fields = model_fields(explanation)
-    return fields | {
-        "headline": plain_text(describe(explanation, style.hot).headline),
-        "width": explanation.image.width,
-        "height": explanation.image.height,
-        "command": command.line(fields["recipe"]),
-    }
-
-
-def class_fields(explanation: Explanation, index: int) -> Json:
-    """Return the fields of `ClassResult`."""
-    heatmap = explanation.heatmaps[index]
-    target, scores = heatmap.target, explanation.task.class_scores(explanation)
-    assert target.index is not None  # the target is a class
-    best = max(range(len(scores)), key=scores.__getitem__)
-    rank = 1 + sum(score > scores[target.index] for score in scores)
-    agreement = None
-    if best != target.index and METHODS[heatmap.method].quick:
-        agreement = explanation.with_targets(target.index, best).agreement(0, 1)
-    score = describe_score(scores[target.index], explanation.model, target.label)
-    place = explanation.task.describe_rank(target.label, score, rank, len(scores))
-    recipe, labels = checked_recipe(explanation), explanation.evidence.resident.adapter.labels
-    return {
-        "picture": explanation.image.name,
-        "model": explanation.model.id,
-        "headline": plain_text(f"{place} {describe(explanation, index=index).plain()}"),
-        "label": target.label,
-        "index": target.index,
-        "score": scores[target.index],
-        "rank": rank,
-        "classes": len(scores),
-        "best": BestClass(index=best, label=labels[best], score=scores[best]),
-        "same_place_as_best": agreement,
-        "method": heatmap.method,
-        "layers": heatmap.layers,
-        "state": heatmap.state,
-        "raw": heatmap.raw_range,
-        "statistics": explanation.statistics[index],
-        "seal": explanation.known_checks(index),
-        "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
-        "recipe": recipe,
-        "command": command.line(recipe),
-    }
-
-
-def comparison_fields(compared: Comparison) -> Json:
-    """Return the fields of `ComparisonResult`, with `ComparedModel` fields."""
-    count = range(len(compared.names))
-    return {
-        "picture": compared.explanations[0].image.name,
-        "verdict": compared.verdict,
-        "fastest": compared.fastest,
-        "common": compared.common,
-        "models": [
-            {"name": name, "timing": timing, **model_fields(explanation)}
-            for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
-        ],
-        "agreement": [[compared.agreement(a, b) for b in count] for a in count],
-    }
-
-
-def to_dict(kind: type[PlainResult], fields: dict[str, Any]) -> Json:
-    """Return a result of this kind as plain values, ready for JSON."""
-    return kind(**fields).to_dict()

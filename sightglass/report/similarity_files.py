@@ -90,7 +90,7 @@ def of_similarity(similarity: Similarity, context: Context | None) -> Iterator[F
     if similarity.matches.pairs:
         yield "pairs.jpg", _draw_sheet(number_matches(similarity), names, "Equal numbers match")
     yield MAPS, npz_bytes(arrays(similarity))
-    yield "similarity.json", to_json(summary(similarity, context)).encode()
+    yield "similarity.json", to_json(results.SimilarityResult.build(similarity, context).to_dict()).encode()
 
 
 def number_matches(similarity: Similarity) -> Panels:
@@ -128,25 +128,6 @@ def of_query(number: int, name: str, pairs: Sequence[Similarity], right: Sequenc
     panels = [drawn[0][0], *(panel for _, panel in drawn)]
     sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), COLUMNS))
     return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
-
-
-def summary(similarity: Similarity, context: Context | None) -> Json:
-    """Return everything about a comparison except pixels, as the values of `results.SimilarityResult`."""
-    return results.to_dict(results.SimilarityResult, fields(similarity, context))
-
-
-def fields(similarity: Similarity, context: Context | None) -> Json:
-    """Return the fields of `results.SimilarityResult`."""
-    values: Json = {"headline": headline(similarity, context)} | similarity.summary()
-    if context is not None:
-        values["context"] = {"unrelated": context.unrelated, "mirrored": context.mirrored, "words": context.words}
-    return values
-
-
-def headline(similarity: Similarity, context: Context | None) -> str:
-    """Return the headline: `bus.jpg and part.jpg: 0.78, clearly related.`"""
-    verdict = f", {context.verdict(similarity.score)}" if context is not None else ""
-    return f"{similarity.query.image.name} and {similarity.gallery.image.name}: {similarity.score:.2f}{verdict}."
 
 
 def places(similarity: Similarity) -> list[str]:

@@ -18,7 +18,7 @@ from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, d
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.explain.trust.reliability import describe_independent
 from sightglass.report import caption, charts, command, table
-from sightglass.report.proof_files import recipe as proved_recipe
+from sightglass.report.embedded_recipe import proved_recipe
 from sightglass.report.view import (
     MAX_BOXES,
     MAX_CHECKS,

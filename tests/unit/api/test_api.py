@@ -34,8 +34,7 @@ from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.trust.checks import QUESTIONS, Checks, forget
 from sightglass.history import History
 from sightglass.models.adapter import Prediction
-from sightglass.report import embedded_recipe, result_folder
-from sightglass.report.similarity_files import summary
+from sightglass.report import embedded_recipe, result_folder, results
 from tests.servers import settings_of
 from tests.unit.api.conftest import send_form
 
@@ -62,7 +61,7 @@ def plain(value: Any) -> Any:
 
 def same(said: dict[str, Any], made: Explanation) -> None:
     """All numbers of an answer are the library's."""
-    wanted = plain(result_folder.summary(made, VIEWER_STYLE))
+    wanted = plain(results.Explained.build(made, VIEWER_STYLE).to_dict())
     names = ("headline", "predictions", "boxes", "heatmaps", "statistics", "diagnosis", "notes", "recipe", "command")
     for name in names:
         assert said[name] == wanted[name], name
@@ -133,7 +132,7 @@ def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: 
     said = sent(client, "similarity", bus, **fields).json()
     explainer = Explainer()
     found = similarity(explainer, Image.open(bus), Image.open(other), of="product")
-    wanted = plain(summary(found, context(explainer, Image.open(bus))))
+    wanted = plain(results.SimilarityResult.build(found, context(explainer, Image.open(bus))).to_dict())
     assert {name: said[name] for name in wanted} == wanted
     for one, side in zip(said["sides"], found.sides, strict=True):
         assert (one["alike"], one["apart"]) == tuple(plain(asdict(numbers)) for numbers in side.statistics)
@@ -259,10 +258,12 @@ def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: li
 
 
 def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -> None:
-    made = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",)).summary()
+    proof = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",))
     fields: dict[str, Any] = {"model": MODEL, "targets": ["star"], "steps": 3, "fillings": ["mean"]}
     found = send_form(client, "prove", bus, **fields).json()
-    assert made.items() <= found.items()
+    answer = results.ProofAnswer.model_validate_json(json.dumps(found))
+    assert [curve.deletion for curve in answer.curves] == [curve.deletion.score.tolist() for curve in proof.curves]
+    assert (answer.target, answer.sentence, answer.necessity) == (proof.label, proof.sentence, proof.necessity)
     recipe = Recipe.model_validate(found["recipe"] | {"examples": ()}, strict=False)
     assert recipe.prove is not None and recipe.prove.steps == 3
 

@@ -14,7 +14,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.history import History, Record
-from sightglass.report import similarity_files
+from sightglass.report import results, similarity_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,12 +63,11 @@ def test_a_pair_comes_back_bit_for_bit(history: History, made: tuple[Similarity,
     same(restored, found)
     assert restored.model.id == found.model.id and not restored.automatic
     assert record.pair is not None and record.pair.context == reference
-    assert restored.summary() == found.summary()
     assert dict(similarity_files.of_similarity(restored, reference)) == dict(
         similarity_files.of_similarity(found, reference)
     )
     assert (record.score, record.note, record.tags) == (found.score, "the same street", ("street",))
-    assert record.headline == similarity_files.headline(found, reference)
+    assert record.headline == results.describe_similarity(found, reference)
     assert again.find(found) == record
 
 

@@ -60,7 +60,7 @@ def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanati
     assert proof_files.curves(made, 1, proof, kind) == data
     if kind == "png":
         recipe = embedded_recipe.read(data)
-        assert recipe is not None and recipe.prove == proof_files.settings(1, proof)
+        assert recipe is not None and recipe.prove == embedded_recipe.proof_settings(1, proof)
     if kind == "svg":
         words = " ".join(re.findall(r">([^<>]+)</text>", data.decode("utf-8")))
         assert " ".join(proof.sentence.split()) in " ".join(html.unescape(words).split())
@@ -99,7 +99,7 @@ def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
         ]
     # What two explanations are compared by has none.
     assert checked.recipe.seals == ()
-    assert proof_files.recipe(checked, 0) == found
+    assert embedded_recipe.proved_recipe(checked, 0) == found
 
 
 def test_a_report_has_a_line_of_marks_with_their_sentences(checked: Explanation) -> None:
