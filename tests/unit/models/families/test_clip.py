@@ -195,6 +195,6 @@ def test_legrad_reads_each_layer_by_the_phrase(folders: dict[str, Path]) -> None
     with torch.no_grad():
         words = net(input_ids=tokens, pixel_values=made.evidence.tensor).text_embeds
     for heatmap in made.heatmaps:
-        wanted = _legrad_by_hand(net, made.evidence.tensor, words[heatmap.target.index]).numpy()
+        wanted = _legrad_by_hand(net, made.evidence.tensor, words[heatmap.target.index]).cpu().numpy()
         np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
     assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])
