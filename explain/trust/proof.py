@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sightglass.common.files import Json
 from sightglass.explain.phrases import percent
 from sightglass.explain.trust import Filling, Mark
 
@@ -100,6 +99,14 @@ class Support:
         return (*self.others, *self.copies)
 
     @property
+    def count(self) -> int:
+        return len(self.controls)
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        return (self.own, *self.controls)
+
+    @property
     def verdict(self) -> SupportVerdict:
         """The verdict by the number of beaten control maps."""
         if (settled := settle(self.own, self.others)) is not None:
@@ -139,24 +146,6 @@ class Support:
             f"{verdict}: hiding this map's top {part} leaves {percent(hidden)} of {percent(self.start)}; "
             f"{self.strongest_name} leaves {percent(best)}."
         )
-
-    def summary(self) -> Json:
-        """Return plain values, ready for JSON."""
-        effects = [
-            {"map": e.name, "shares": list(e.shares), "hidden": list(e.hidden), "kept": list(e.kept)}
-            for e in (self.own, *self.controls)
-        ]
-        return {
-            "target": self.label,
-            "verdict": self.verdict,
-            "sentence": self.sentence,
-            "beaten": self.beaten,
-            "controls": len(self.controls),
-            "strongest": self.strongest_name,
-            "in_box": self.in_box,
-            "score": self.start,
-            "effects": effects,
-        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -272,31 +261,6 @@ class Proof:
     def sentence(self) -> str:
         """The verdict, and what hiding does beside the strongest control; see `Support.sentence`."""
         return UNTESTED if self.support is None else self.support.sentence
-
-    def summary(self) -> Json:
-        """Return plain values, ready for JSON."""
-        return {
-            "target": self.label,
-            "part": self.part,
-            "score": self.start,
-            "fillings": list(self.fillings),
-            "sentence": self.sentence,
-            "support": None if self.support is None else self.support.summary(),
-            "sufficiency": self.sufficiency,
-            "necessity": self.necessity,
-            "curves": [
-                {
-                    "map": curve.name,
-                    "number": curve.number,
-                    "filling": curve.filling,
-                    "deletion": curve.deletion.score.tolist(),
-                    "insertion": curve.insertion.score.tolist(),
-                    "deletion_area": curve.deletion.area,
-                    "insertion_area": curve.insertion.area,
-                }
-                for curve in self.curves
-            ],
-        }
 
 
 def _first(holds: NDArray[np.bool_]) -> float | None:

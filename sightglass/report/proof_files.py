@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PROOF, CURVES = "proof.json", "proof.png"
 Format = Literal["png", "svg", "pdf"]
+_SAME = ("part", "fillings", "sentence", "support", "sufficiency", "necessity", "curves")
+"""Fields of `results.ProofResult` with the same names in `Proof`."""
 
 
 def settings(index: int, proof: Proof) -> ProofSettings:
@@ -51,7 +53,9 @@ def fields(explanation: Result, index: int, proof: Proof) -> Json:
         "model": saved_recipe.model,
         "method": heatmap.method,
         "layers": heatmap.layers,
-        **proof.summary(),
+        "target": proof.label,
+        "score": proof.start,
+        **{name: getattr(proof, name) for name in _SAME},
         "recipe": saved_recipe,
     }
 

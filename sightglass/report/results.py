@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sightglass.common.files import Json
 from sightglass.explain.comparison.models import Timing
@@ -45,7 +45,9 @@ Corners = tuple[int, int, int, int]
 class PlainResult(BaseModel):
     """A result that `to_dict` turns into values for JSON."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, from_attributes=True, populate_by_name=True
+    )
 
     def to_dict(self) -> Json:
         """Return dicts, lists, texts and finite numbers."""
@@ -227,23 +229,23 @@ class SimilarityResult(PlainResult):
 class CurveResult(PlainResult):
     """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
 
-    map: Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+    map: Literal["map", "strongest", "random", "blobs", "centre", "edges"] = Field(validation_alias="name")
     number: int
     """Which of several controls of that name."""
     filling: Literal["blur", "mean", "linear"]
-    deletion: list[Number]
+    deletion: list[Number] = Field(validation_alias=AliasPath("deletion", "score"))
     """Scores at equal steps, from the whole picture on; controls may have fewer."""
-    insertion: list[Number]
+    insertion: list[Number] = Field(validation_alias=AliasPath("insertion", "score"))
     """Scores at equal steps, from nothing on; controls may have fewer."""
-    deletion_area: Number
+    deletion_area: Number = Field(validation_alias=AliasPath("deletion", "area"))
     """Of what the map explains: the score, or the contrast's margin."""
-    insertion_area: Number
+    insertion_area: Number = Field(validation_alias=AliasPath("insertion", "area"))
 
 
 class EffectResult(PlainResult):
     """What the answer becomes with the strongest shares of one map hidden, and with only them kept."""
 
-    map: str
+    map: str = Field(validation_alias="name")
     shares: tuple[Number, ...]
     """Those that were measured, of the picture or of the box."""
     hidden: tuple[Number, ...]
@@ -255,18 +257,18 @@ class EffectResult(PlainResult):
 class SupportResult(PlainResult):
     """The map's effect beside those of maps of other pictures, its own copies and the middle of the picture."""
 
-    target: str
+    target: str = Field(validation_alias="label")
     verdict: Literal["supported", "not supported", "cannot be told"]
     sentence: str
     beaten: int
     """How many controls the map beats."""
-    controls: int
+    controls: int = Field(validation_alias="count")
     """How many were needed to tell."""
-    strongest: str
+    strongest: str = Field(validation_alias="strongest_name")
     """The control with the largest effect."""
     in_box: bool
     """Whether maps are compared inside the target's box."""
-    score: Number
+    score: Number = Field(validation_alias="start")
     """Of the whole picture."""
     effects: list[EffectResult]
     """The map's own first."""
