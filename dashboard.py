@@ -6,7 +6,7 @@ import gc
 import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -86,6 +86,8 @@ else:
         st.switch_page(pages["explore"], query_params=st.query_params.to_dict())
 
     def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
+        # Streamlit before 1.67 shows no help at a page's link.
+        tooltip: dict[str, Any] = {"help": help} if "help" in inspect.signature(st.Page).parameters else {}
         return st.Page(
             signed_in.sign_out if name == signed_in.SIGN_OUT else page.script(name),
             title=title,
@@ -93,8 +95,7 @@ else:
             # Leaves /explore free: the default page answers at / only, whatever it is called.
             url_path="start" if name == "explore" else name,
             default=name == "explore",
-            # Streamlit before 1.67 shows no help at a page's link.
-            **({"help": help} if "help" in inspect.signature(st.Page).parameters else {}),
+            **tooltip,
         )
 
     def moved_page(name: str) -> StreamlitPage:

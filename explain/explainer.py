@@ -110,7 +110,7 @@ class Explainer:
         WeightsProblem, one sentence each.
         """
         self._model_cache = model_cache
-        self._device = find_device(device)
+        self._device = find_device(device, in_memory.network_of(model))
         self._progress = progress
         self._notes: tuple[str, ...] = ()
         self._object: given_model.UserModel | None = None

@@ -35,7 +35,7 @@ from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks, run_checks
 from sightglass.explain.trust.diagnosis import diagnose
 from sightglass.explain.trust.proof import Proof
-from sightglass.explain.trust.prove import prove
+from sightglass.explain.trust.support import prove
 from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
 
@@ -124,7 +124,7 @@ class Explanation(Result):
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
         """Hide or keep a map's hottest shares and measure the answer.
 
-        Takes the options of `explain.trust.prove.prove`: steps, fillings, progress, cancel. The proof
+        Takes the options of `explain.trust.support.prove`: steps, fillings, progress, cancel. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
         """
         proof = prove(self, index, **options)

@@ -5,6 +5,7 @@ from importlib import import_module
 
 __path__: list[str] = []
 
-for _name in ("checks", "prove", "scramble", "stability", "support"):
-    sys.modules[f"{__name__}.{_name}"] = import_module(f"sightglass.explain.trust.{_name}")
+_MODULES = {name: name for name in ("checks", "scramble", "stability", "support")} | {"prove": "support"}
+for _name, _module in _MODULES.items():
+    sys.modules[f"{__name__}.{_name}"] = import_module(f"sightglass.explain.trust.{_module}")
     globals()[_name] = sys.modules[f"{__name__}.{_name}"]

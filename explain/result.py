@@ -26,7 +26,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import decode, task_of
 from sightglass.explain.tasks.detect import Missing
 from sightglass.explain.tasks.task import Task
-from sightglass.explain.trust.checks import Checks, known
+from sightglass.explain.trust.checks import CACHE, Checks
 from sightglass.explain.trust.proof import Proof
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.geometry import Box
@@ -111,7 +111,7 @@ class Result:
 
     def known_checks(self, index: int | str = 0) -> Checks | None:
         """Return a map's checks if `Explanation.checks` ran in this process."""
-        return known(self.checks_key(index))
+        return CACHE.get(self.checks_key(index))
 
     def checks_key(self, index: int | str = 0) -> Hashable:
         """Return the cache key of a map's checks."""

@@ -55,7 +55,7 @@ def _answered(part: str) -> str:
     from sightglass.explain.trust import checks
 
     # Each call is a process of its own for who follows the docs.
-    checks.forget()
+    checks.CACHE.clear()
 
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = main(shlex.split(call.removeprefix(_PROGRAM)))

@@ -24,6 +24,7 @@ from sightglass.explain.evidence.survey import AttentionModule, Survey, survey
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
+from sightglass.models.families.custom.in_memory import is_quantised
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
@@ -295,8 +296,10 @@ MODEL_CACHE = ModelCache()
 """The process's cache of models, shared by library, dashboard and API."""
 
 
-def device(name: str = "auto") -> torch.device:
-    """Return a device by name; raise ModelProblem if it is missing."""
+def device(name: str = "auto", network: object = None) -> torch.device:
+    """Return a device by name, of a quantised network the CPU; raise ModelProblem if it is missing."""
+    if isinstance(network, nn.Module) and is_quantised(network):
+        return torch.device("cpu")
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda:0")

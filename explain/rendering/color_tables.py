@@ -27,7 +27,7 @@ _SIDES = np.where(_LEVELS[:, None] > 128, FIRST_RGB, SECOND_RGB)  # (256, 3)
 
 
 def of(kind: Kind, style: Style, ground: int) -> Table | None:
-    """Return the table of a style; None where the picture is not coloured."""
+    """Return the table of a style; None for an uncoloured picture."""
     mode, alpha, threshold, first = style.mode, style.alpha, style.threshold, _first(style.threshold)
     if mode in ("contour", "picture"):
         return None
@@ -90,14 +90,14 @@ def overlay(colours: Pixels, opacity: Values) -> Table:
 
 
 def spotlight(alpha: float, first: int) -> Table:
-    """Darken the picture where it is cold, to a quarter at most."""
+    """Darken the picture's cold parts, to a quarter at most."""
     warm = np.minimum(1, _LEVELS / 255 / 0.7)
     dark = np.where(np.less(_LEVELS, first), 1, 1 - warm * warm * (3 - 2 * warm))
     return _table(1 - min(_DARKEST, 1.25 * alpha) * dark, np.zeros((256, 3)))
 
 
 def difference_spotlight(alpha: float, first: int) -> Table:
-    """Darken the picture where the two maps agree."""
+    """Darken the picture by the agreement of two maps."""
     keep, add = spotlight(alpha, first)
     return keep[np.floor(255 * _DISTANCES + 0.5).astype(np.intp)], add
 

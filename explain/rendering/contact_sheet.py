@@ -38,7 +38,7 @@ def grid(
     title: str = "",
     names: bool = False,
 ) -> Pixels:
-    """Arrange panels on a white sheet in equal cells, `height` pixels high, with captions above them.
+    """Arrange panels with captions in equal cells, `height` pixels high.
 
     A panel is scaled to fit its cell and centred there. By default up to three are in a row, and four are 2 x 2. A
     caption that is too long loses the end of its words, never a number that follows them; where captions are `names` of
@@ -75,7 +75,7 @@ def grid(
 
 
 def _broken(text: str, size: int, limit: int) -> list[str]:
-    """Break a text into lines between words; a word wider than the limit is shortened."""
+    """Break a text into lines between words; shorten words wider than them."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

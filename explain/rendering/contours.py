@@ -74,7 +74,7 @@ def cubic(count: int, start: float, stop: float, low: float, high: float, cells:
 
 
 def drawn_over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Floats:
-    """Return the whole map as it is drawn on another grid: float64 of that shape, 0..65535."""
+    """Return the whole map for drawing on another grid, float64 0..65535."""
     if (cells := cells_of(samples, field)) is None:
         return over_extent(samples, field, shape)
     left, top, right, bottom = field.extent
@@ -83,7 +83,7 @@ def drawn_over_extent(samples: Samples, field: Field, shape: tuple[int, int]) ->
 
 
 def over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Floats:
-    """Return the whole map on another grid: float64 of that shape, 0..65535."""
+    """Return the whole map on another grid, float64 0..65535."""
     left, top, right, bottom = field.extent
     across = axis(shape[1], left, right, left, right, samples.shape[1])
     return bilinear(samples, across, axis(shape[0], top, bottom, top, bottom, samples.shape[0]))
@@ -108,7 +108,7 @@ def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
 
 
 def axis(count: int, start: float, stop: float, low: float, high: float, size: int) -> Floats:
-    """Place `count` equal targets over `start` to `stop` among `size` samples over `low` to `high`, by their centres.
+    """Place `count` targets (`start` to `stop`) among `size` samples (`low` to `high`).
 
     Returns float64 (3, count): the two samples on either side of each, and its weight of the second.
     """
@@ -171,7 +171,7 @@ _AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 def planes(
     samples: Samples, field: Field, style: Style, shape: tuple[int, int], unit: float
 ) -> tuple[Plane, Plane] | None:
-    """Return each pixel's coverage by halo and line, uint8 (H, W), or None.
+    """Return each pixel's coverage by halo and line, uint8, or None.
 
     `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
     There is a frame where the model did not see the whole picture.
@@ -214,7 +214,7 @@ def planes(
 
 
 def cover_frame(drawn: Sequence[Plane], seen: Box, unit: float) -> None:
-    """Draw a frame just inside `seen`, with corner brackets, into the planes of halo and line."""
+    """Draw a frame with corner brackets just inside `seen`."""
     inset = _INSET * unit
     x0, y0, x1, y1 = seen[0] + inset, seen[1] + inset, seen[2] - inset, seen[3] - inset
     arm = _CORNER * min(x1 - x0, y1 - y0)
@@ -237,7 +237,7 @@ def drop_small(field: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.f
 
 
 def stroke(out: Plane, halo: Plane, line: Plane) -> None:
-    """Draw the dark halo and the white line into uint8 (H, W, 3)."""
+    """Draw the dark halo and the white line into a picture."""
     # Lines cover few pixels: indices take a tenth of a full mask's time.
     if (points := cv2.findNonZero(halo)) is None:
         return
@@ -248,7 +248,7 @@ def stroke(out: Plane, halo: Plane, line: Plane) -> None:
 
 
 def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
-    """Trace where a field (h, w) crosses the level, in cells, by marching squares.
+    """Trace a field's level line, in cells, by marching squares.
 
     The field is extended unchanged over its edge, so lines reach the edge and none runs along it.
     """

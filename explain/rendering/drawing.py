@@ -1,4 +1,4 @@
-"""Draw maps that were computed elsewhere, and arrange pictures on a sheet."""
+"""Draw maps computed elsewhere, and arrange pictures on a sheet."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def overlay(
 def contact_sheet(
     pictures: Sequence[Any], captions: Sequence[str] | None = None, *, columns: int | None = None, height: int = 320
 ) -> Pixels:
-    """Arrange pictures in equal cells, `height` pixels high, with captions above them: uint8 (H, W, 3) RGB.
+    """Arrange pictures with captions in equal cells, `height` pixels high.
 
     `pictures`: whatever an Explainer takes. Raises Problem, one sentence.
     """

@@ -1,4 +1,4 @@
-"""Declare the shapes that answers have over a picture; nothing here needs OpenCV."""
+"""Declare the shapes of answers over a picture, without OpenCV."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Mark:
     """Whether a point has a second ring around it."""
 
     def to_json(self) -> Json:
-        """Return what the browser draws; a mask stays here."""
+        """Return the browser's form of the mark, without a mask."""
         points = [[float(x), float(y)] for x, y in self.points]
         flags = {name: True for name in ("hollow", "chosen") if getattr(self, name)}
         return {"kind": self.kind, "points": points, **flags}
 
     def moved(self, right: float, down: float, scale: tuple[float, float] = (1, 1)) -> Mark:
-        """Return the mark moved by pixels of the picture, then scaled across and down."""
+        """Return the mark moved by pixels, then scaled across and down."""
         across, along = scale
         return replace(self, points=tuple(((x + right) * across, (y + down) * along) for x, y in self.points))

@@ -1,4 +1,4 @@
-"""Draw marks over a picture: boxes, joints, lines and areas, each with its label."""
+"""Draw labelled boxes, joints, lines and areas over a picture."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _draw_points(out: Pixels, marks: Sequence[Mark], line: int) -> None:
 
 
 def _draw_area(out: Pixels, mark: Mark, line: int) -> None:
-    """Draw an area in place: colour, hatching and edge, or a white edge."""
+    """Draw an area: colour, hatching and edge, or a white edge."""
     assert mark.mask is not None
     area, edge, halo, color = mark.mask.astype(np.uint8), 2 * line, line, WHITE
     if mark.fill is not None:
@@ -151,7 +151,7 @@ def _find_places(area: NDArray[np.bool_], name: str) -> list[tuple[tuple[int, in
 
 
 def _hatching(kind: str, shape: tuple[int, ...], step: int) -> NDArray[np.uint8]:
-    """Return lines or dots, 1 in 4 of `step` pixels, uint8 (H, W) of 0 and 1."""
+    """Return lines or dots, 1 in 4 of `step` pixels."""
     y, x = np.mgrid[: shape[0], : shape[1]] // max(1, step // 3)
     lines = {
         "diagonal": (x + y) % 4 == 0,
@@ -206,7 +206,7 @@ def _add_label(
     chosen: bool = False,
     color: Color | None = None,
 ) -> Place:
-    """Draw a label at a box in place, and return where it is."""
+    """Draw a label at a box; return its place."""
     pad, tall = size // 3, round(1.5 * size)
     wide = math.ceil(text_width(text, size)) + 2 * pad
     place = place_label(box, (wide, tall), (out.shape[1], out.shape[0]), taken)
@@ -272,7 +272,7 @@ def draw_segments(
     plain: Collection[int] = (),
     chosen: NDArray[np.bool_] | None = None,
 ) -> Pixels:
-    """Draw the class of each pixel over a picture, uint8 (H, W, 3) RGB.
+    """Draw each pixel's class over a picture, uint8 (H, W, 3).
 
     `classes`: (H, W), by index in `labels`, -1 for none. `plain`: classes that are left as they are, such as a
     background. `chosen`: pixels with a bold white outline, bool (H, W).
@@ -283,7 +283,7 @@ def draw_segments(
 
 
 def ends_of(numbers: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the range of numbers (H, W) without NaN; 0, 0 if empty."""
+    """Return the range of numbers without NaN; 0, 0 if empty."""
     known = numbers[np.isfinite(numbers)]
     return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 
@@ -295,7 +295,7 @@ def draw_numbers(
     chosen: NDArray[np.bool_] | None = None,
     other: NDArray[np.bool_] | None = None,
 ) -> Pixels:
-    """Draw numbers (H, W) from dark to bright, uint8 RGB; NaN is grey.
+    """Draw numbers from dark to bright, uint8 RGB; NaN is grey.
 
     `scale`: the labels at both ends of the scale at the bottom. `chosen` and `other`: pixels with a
     bold and with a thin white outline, bool (H, W).

@@ -39,7 +39,7 @@ WHITE = (255, 255, 255)
 
 
 def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
-    """Draw a field over the picture as the viewer does, at the picture's size.
+    """Draw a field over the picture as the viewer does.
 
     `unit`: pixels of the picture per pixel of the screen, for the width of lines; by default as if the picture were
     shown 500 pixels long.
@@ -69,7 +69,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
 
 
 def samples(values: Values, kind: Kind = "heat") -> contours.Samples:
-    """Return the values as sent to the browser: uint16 (h, w), 0..65535 over the range of the kind."""
+    """Return the browser's values: uint16 (h, w) over the kind's range."""
     low = 0 if kind == "heat" else -1
     shares = np.clip(check(values, low=low), low, 1)
     shares -= low
@@ -103,7 +103,7 @@ def heatmap_only(
 
 
 def map_lut(kind: Kind, colormap: str, *, over: bool = False) -> Pixels:
-    """Return a map's colours, uint8 (256, 3) RGB, by colormap or sign; `over`: those over a picture.
+    """Return a map's colours, uint8 (256, 3); `over`: over a picture.
 
     Of these 1 is what lowers most, 128 is 0, and 255 what raises most.
     """
@@ -130,7 +130,7 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
 
 
 def share_difference(a: Values, b: Values) -> Values:
-    """Subtract maps as shares of their sums, scaled to a maximum of 1.
+    """Subtract maps as shares of their sums, at most 1.
 
     Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 where both are equal. A map without heat
     has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
@@ -181,7 +181,7 @@ def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixe
 
 
 def dim(pixels: Pixels) -> Pixels:
-    """Return what the model did not see, a little darker."""
+    """Darken the pixels of the unseen part a little."""
     return _u8(cv2.convertScaleAbs(pixels, alpha=OVERLAY["unseen"]))
 
 

@@ -43,14 +43,14 @@ def colormaps() -> tuple[Colormap, ...]:
 
 
 def colormap_name(given: str | int) -> str:
-    """Return the name of a colormap, also of OpenCV's: `cv2.COLORMAP_JET`, as text or number, is `jet`."""
+    """Return a colormap's name; `cv2.COLORMAP_JET`, as text or number, is `jet`."""
     if isinstance(given, int):
         given = next((name for name in dir(cv2) if name.startswith("COLORMAP_") and getattr(cv2, name) == given), "")
     return given.removeprefix("cv2.").removeprefix("COLORMAP_").lower()
 
 
 def lut(name: str | int) -> Pixels:
-    """Return the colours of a colormap, uint8 (256, 3) RGB, coldest first, read-only; raise a Problem if unknown."""
+    """Return a colormap's colours, uint8 (256, 3); raise Problem if unknown."""
     names = [colormap.name for colormap in colormaps()]
     if (known := colormap_name(name)) in names:
         return _table(known)
@@ -60,7 +60,7 @@ def lut(name: str | int) -> Pixels:
 
 @functools.cache
 def tables() -> list[Json]:
-    """Return every colormap as the browser draws it: name, uniform, hot, and its colours in base64."""
+    """Return every colormap for the browser, with its colours in base64."""
     return [
         {
             "name": colormap.name,
@@ -123,7 +123,7 @@ class Field:
             raise ValueError(f"cells must be rows and columns, at least one of each, got {self.cells}.")
 
     def scaled(self, before: tuple[float, float], size: tuple[int, int]) -> Field:
-        """Return it over the picture of size `before` (width, height) scaled to `size`, in pixels."""
+        """Return the field over the picture scaled from `before` to `size`."""
         (width, height), (across, down) = size, (new / old for new, old in zip(size, before, strict=True))
         x0, y0, x1, y1 = (edge * by for edge, by in zip(self.extent, (across, down) * 2, strict=True))
         left, top, right, bottom = self.seen
@@ -161,7 +161,7 @@ class Style:
 
     @classmethod
     def parse(cls, colormap: str | int, alpha: float | None = None) -> Style:
-        """Return a style as a person asks for it; `alpha` None: the usual one.
+        """Return a style by its options; `alpha` None: the usual one.
 
         Raises a Problem for an unknown colormap and for an opacity outside 0..1.
         """
@@ -198,7 +198,7 @@ def _one_of(value: str, choices: Any, name: str) -> None:
 
 
 def _check(name: str, value: Any) -> Any:
-    """Return a setting as the viewer takes it, from a link or a file; raise ValueError or TypeError."""
+    """Return a viewer's valid setting; raise ValueError or TypeError."""
     usual = DEFAULTS[name]
     if isinstance(usual, bool):
         return value is True or str(value) in ("1", "1.0", "true")

@@ -1,4 +1,4 @@
-"""What differs between models by what they answer, one module a task.
+"""The tasks: everything specific to a kind of answer, one module each.
 
 All that is not here is the same for every model: code elsewhere calls the task and does not ask which one it is.
 """
@@ -55,5 +55,5 @@ def decode(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
 
 
 def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-    """Return the targets that the options name, or the best `top_k` among the predictions."""
+    """Return the options' targets, or the best `top_k` predictions."""
     return task_of(evidence.resident.adapter).resolve(options, predictions, evidence)

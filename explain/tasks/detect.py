@@ -112,7 +112,7 @@ class Detect(Task):
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
 
     def nothing(self, result: Result) -> str:
-        """Describe the best candidate of a detector that shows no box."""
+        """Describe the best candidate of a detector without shown boxes."""
         if result.predictions:
             return "No box matches the chosen classes."
         adapter, options = result.evidence.resident.adapter, result.options
@@ -187,7 +187,7 @@ class Detect(Task):
         return sum(scores) / len(scores)
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return what became of each box, those of before first."""
+        """Return each box's change, those of before first."""
         return match(before.predictions, after.predictions)
 
     def invite(self, before: Result) -> str:
@@ -221,7 +221,7 @@ class Detect(Task):
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:
-    """Describe the largest change among the boxes that stayed, if notable."""
+    """Describe the largest change among the remaining boxes, if notable."""
     most = max(changes, key=lambda change: abs(change.points or 0), default=None)
     if most is None or abs(most.points or 0) < WORTH_SAYING:
         return []
@@ -235,7 +235,7 @@ def _verb(labels: Sequence[str], verb: str) -> str:
 
 
 def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
-    """Return the candidates, as (anchor, class), of the boxes that the options name."""
+    """Return the options' candidates, as (anchor, class)."""
     labels, count = evidence.resident.adapter.labels, evidence.outputs.count
     visible = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
     pairs: list[tuple[int, int]] = []
@@ -315,7 +315,7 @@ class _BoxScorer:
         return Answers(score, value, score > self._confidence)
 
     def _one(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return score and value of one picture: scores (K, N), boxes (N, 4)."""
+        """Return one picture's score and value: scores (K, N), boxes (N, 4)."""
         import torch
 
         class_scores = scores[self._index]
@@ -346,11 +346,11 @@ class Missing:
 
     @property
     def words(self) -> str:
-        """One sentence: what it is, its score, and why it is not shown."""
+        """Return a sentence on the candidate, its score, and its reason."""
         return self.describe()
 
     def describe(self, *, named: bool = False) -> str:
-        """Return `words`; `named`: the candidate was chosen by its number and need not be the strongest."""
+        """Return `words`; `named`: the candidate was chosen by its number."""
         candidate, reason = self.candidate, self.reason
         text = score_format(self.confidence)
         start = f"{article(candidate.label).capitalize()} at {text(candidate.score)}"

@@ -1,4 +1,4 @@
-"""A vector of a picture, which is compared with those of other pictures."""
+"""Vectors of pictures, compared with each other."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def find_middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float
 
 
 def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
-    """Return the answer's pixels in an area, bool (h, w), at least one."""
+    """Return the answer's pixels in an area, bool (h, w); never empty."""
     adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
     outputs: Segmentation = evidence.outputs
     places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]
@@ -47,7 +47,7 @@ def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_
 
 
 def move(target: Area, evidence: Evidence, changed: Changed | None) -> Area:
-    """Return a target's pixels where a change of the picture put them."""
+    """Return a target's pixels after a change of the picture."""
     if changed is None:
         return target
 

@@ -1,4 +1,4 @@
-"""Bodies: boxes with joints, each of which has numbers of its own."""
+"""Bodies: boxes with joints, each with numbers of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HIDDEN_JOINT = 0.5
 
 
 class Pose(Detect):
-    """Boxes of bodies; a map is of a box, or of a number of a joint in it."""
+    """Boxes of bodies; maps are of boxes or joints' numbers."""
 
     def amount(self, result: Result) -> str:
         return "score" if result.options.joint is None else "number"
@@ -36,7 +36,7 @@ class Pose(Detect):
         return f" (what {describe_direction(result)} it)"
 
     def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
-        """Return the box, lines between joints, and joints: hollow ones are probably hidden, and have no line."""
+        """Return box, joints and their lines; hollow joints are probably hidden."""
         joints = prediction.joints
         if not joints:
             return super().marks(result, prediction)
@@ -99,7 +99,7 @@ class Pose(Detect):
 
 
 def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:
-    """Return the joint of a map and its number; None for other maps."""
+    """Return a map's joint and its number; None for other maps."""
     target = result.heatmaps[index].target
     if not isinstance(target, JointTarget):
         return None

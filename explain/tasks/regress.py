@@ -1,4 +1,4 @@
-"""Numbers such as an age or an angle, which are no probabilities."""
+"""Numbers other than probabilities, such as an age or an angle."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Regress(Task):
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return a number in a changed picture; it has no answer that could stay."""
+        """Return a number in a changed picture; it has no answer."""
         score, _, target_there = super().find_again(before, evidence, changed, target)
         return score, "", target_there
 

@@ -56,7 +56,7 @@ class Segment(Task):
         return f"{percent(score)} of the picture"
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        """Return the pixels that the options name."""
+        """Return the options' pixels."""
         adapter = _segmenter(evidence)
         check_joint(options, adapter)
         if options.per not in ("class", "region", "pixel"):
@@ -201,7 +201,7 @@ def list_classes(result: Result, most: int) -> str:
 
 
 def _find_regions(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
-    """Return the regions or pixels that the options name, or the `top_k` largest regions."""
+    """Return the options' regions or pixels, or the `top_k` largest regions."""
     adapter = _segmenter(evidence)
     outputs: Segmentation = evidence.outputs
     (height, width), classes = outputs.size, outputs.classes

@@ -35,7 +35,7 @@ class Statement:
 
     @property
     def short(self) -> str:
-        """The answer, and what the map's colours mean where that is not what one expects."""
+        """Return the answer, and the meaning of unusual colours."""
         return " ".join(filter(None, (self.answer or self.title, self.caution)))
 
     def markdown(self) -> str:
@@ -47,5 +47,5 @@ class Statement:
         return " ".join(filter(None, (self.lead, self.subject, self.place))).replace(NBSP, " ").strip()
 
     def slide(self) -> str:
-        """Return the sentence about the place for a slide; spaces within numbers do not break."""
+        """Return a slide's sentence about the place, with unbreakable numbers."""
         return " ".join(filter(None, (self.lead, self.subject, self.place)))

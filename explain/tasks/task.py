@@ -55,7 +55,7 @@ Scorer = Callable[[Any], Answers]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A class's or box's score before and after an edit, 0..1, or None."""
+    """A class's or box's score before and after an edit, 0..1."""
 
     label: str
     before: float | None
@@ -90,7 +90,7 @@ class Answer:
 
 
 class Task:
-    """What differs between models by what they answer.
+    """Everything specific to a kind of answer.
 
     The base holds for one row of scores, a class each. A task overrides what differs.
     """
@@ -171,7 +171,7 @@ class Task:
         ]
 
     def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
-        """Return where an answer is in the picture."""
+        """Return the marks of an answer's place in the picture."""
         return (Mark("polygon", prediction.outline),) if prediction.box else ()
 
     def text(self, score: float, unit: str = "") -> str:
@@ -179,7 +179,7 @@ class Task:
         return percent(score)
 
     def bar(self, score: float) -> float | None:
-        """Return the length 0..1 of an answer's bar; None where it has none."""
+        """Return the length of an answer's bar, 0..1, or None."""
         return min(1.0, max(0.0, score))
 
     # Files, slides and records
@@ -193,7 +193,7 @@ class Task:
         return f"{label}, {text}" if text else label
 
     def amount(self, result: Result) -> str:
-        """Return what the evidence of its maps raises or lowers."""
+        """Return the quantity raised or lowered by its maps' evidence."""
         return "score"
 
     def describe_part(self, result: Result) -> str:
@@ -201,7 +201,7 @@ class Task:
         return PARTS.get(result.options.part, f", its {result.options.part}")
 
     def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
-        """Return a map's label and its class's best score, as records and slides keep them."""
+        """Return a map's label and its class's best score, for records."""
         target = result.heatmaps[index].target
         return target.label, max((p.score for p in result.predictions if p.index == target.index), default=None)
 
@@ -217,15 +217,15 @@ class Task:
         return max(scores or (p.score for p in of_class), default=None)
 
     def opened_on(self, options: Options) -> Literal["explore", "detect"]:
-        """Return the page that opens a file or a record of these options."""
+        """Return the page for a file or a record of these options."""
         return "explore"
 
     def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
-        """Return what a file says of an answer besides label, score and box."""
+        """Return an answer's fields in files besides label, score and box."""
         return {}
 
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
-        """Return a map's columns in a table besides those that all maps have."""
+        """Return a map's task-specific columns in a table."""
         return {}
 
     def class_scores(self, result: Result) -> list[float]:
@@ -237,13 +237,13 @@ class Task:
         return [scores.get(index, 0.0) for index in range(count)]
 
     def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
-        """Say which place a class has among all."""
+        """Describe a class's rank among all."""
         return f"{label} is answer {rank} of {count}, {score}."
 
     # Targets
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        """Return what the options name, or the best `top_k` among the predictions.
+        """Return the options' targets, or the best `top_k` predictions.
 
         Raises ModelProblem for what a model of this task has not.
         """
@@ -254,7 +254,7 @@ class Task:
         return self._of_classes(options, predictions, adapter)
 
     def check_place(self, options: Options, adapter: Adapter) -> None:
-        """Raise ModelProblem where the options ask for a joint or a pixel."""
+        """Raise ModelProblem for options of a joint or a pixel."""
         check_joint(options, adapter)
         if options.per in ("region", "pixel") or options.at or options.against is not None:
             asked = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
@@ -357,7 +357,7 @@ class Task:
         return f"{best.label} {self.text(best.score, result.model.unit_of(best.label))}" if best else self.no_answer
 
     def list_answers(self, result: Result) -> list[str]:
-        """Return a line per answer, such as `star: 12 % of the picture`."""
+        """Return a line per answer: `star: 12 % of the picture`."""
         return []
 
     def answer_name(self, result: Result, most: int) -> str | None:
@@ -372,7 +372,7 @@ class Task:
         return None
 
     def explains(self, result: Result, label: str) -> bool:
-        """Return whether a map of a class that the model knows can be computed."""
+        """Return whether a known class's map can be computed."""
         return True
 
     def nothing(self, result: Result) -> str:
@@ -380,7 +380,7 @@ class Task:
         return "There is nothing to explain."
 
     def undecided(self, result: Result) -> str:
-        """Say that the scores decide nothing; empty where they do."""
+        """Describe scores too close to decide; empty for others."""
         return ""
 
     def scattered(self, result: Result, index: int) -> str:
@@ -416,7 +416,7 @@ class Task:
     # Scores of a target, on its picture and on changed ones
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        """Return a function from the outputs of B pictures to `Answers`; raise ModelProblem without such a score."""
+        """Return a function from outputs to `Answers`; raise ModelProblem if impossible."""
         adapter, index = evidence.resident.adapter, check_score(target)
         contrast = target.part == "contrast"
 
@@ -459,11 +459,11 @@ class Task:
     # Tables and runs
 
     def short_text(self, score: float, unit: str = "") -> str:
-        """Format a score for a column that is headed by `value`."""
+        """Format a score for a column headed by `value`."""
         return self.text(score, unit)
 
     def check_verb(self, verb: str, model: str) -> None:
-        """Raise ModelProblem where a verb of the command line is of other models."""
+        """Raise ModelProblem for a command line's verb of other models."""
         refusals = {
             "detect": f"{self.gives} and draws no boxes: use {self.verb}, or a detector",
             "segment": f"gives no class to a pixel: use {self.verb}, or a segmentation network",
@@ -472,7 +472,7 @@ class Task:
             raise ModelProblem(f"{model} {refusals[verb]}.")
 
     def check_idle(self, model: str, *options: str, them: str = "it") -> None:
-        """Raise ModelProblem for options of boxes where there are none."""
+        """Raise ModelProblem for options of boxes without any."""
         if options:
             names = " and ".join(options)
             raise ModelProblem(f"{model} draws no boxes, so {names} would have no effect: leave {them} out.")
@@ -482,7 +482,7 @@ class Task:
         return {"top_k": 1}
 
     def name_class(self, index: int, labels: Sequence[str]) -> int | str:
-        """Return a class as a target that means nothing else."""
+        """Return a class as an unambiguous target."""
         return index
 
     def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
@@ -500,7 +500,7 @@ class Task:
         return score
 
     def caption(self, label: str, score: float) -> str:
-        """Return an answer with its score, as it is written over a frame."""
+        """Return an answer with its score, for a frame's caption."""
         return f"{label} {self.text(score)}"
 
     def is_sure(self, score: float) -> bool:
@@ -517,7 +517,7 @@ class Task:
     # Changes
 
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
-        """Say how a score moves under small changes of the picture, after `Under 6 small changes`.
+        """Complete the sentence `Under 6 small changes` for a score.
 
         `scores`: the least and the largest; `score`: the picture's own; `flips`: after what the answer changes.
         """
@@ -539,7 +539,7 @@ class Task:
         return ""
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
-        """Say what covering the strongest part of a map changes.
+        """Describe the effect of covering a map's strongest part.
 
         `start`: the subject of the sentence; `elsewhere`: the mean score with as much covered at other places.
         """
@@ -558,7 +558,7 @@ class Task:
         return union(all_answers(before), all_answers(after))
 
     def invite(self, before: Result) -> str:
-        """Return the sentence on a picture that was not edited yet."""
+        """Return the sentence on a picture before any edit."""
         best = before.predictions[0]
         words = self.text(best.score, before.model.unit_of(best.label))
         return f"{capital(best.label)}, {words}. Paint over something to see what changes."
@@ -579,30 +579,30 @@ class Task:
     # Pages
 
     def row(self, label: str, scores: Sequence[float], unit: str = "") -> Answer:
-        """Return the row of a label with its scores, best first; without any a dash."""
+        """Return a label's row with its scores, best first, or a dash."""
         best = max(scores, default=0.0)
         return Answer(self.row_label(label, len(scores)), self.text(best, unit) if scores else "–", self.bar(best))
 
     def row_label(self, label: str, count: int) -> str:
-        """Return what a list calls a label that was found `count` times."""
+        """Return a list's name for `count` answers of a label."""
         # Two classes of one name, as ImageNet has, are not one class found twice.
         return label
 
     def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
-        """Return a score's column in a table, and hundredths for its bar or a text.
+        """Return a score's table column, and hundredths or a text.
 
         `of`: the label, in a table of models.
         """
         return f"Score of {of}" if of else "Score", None if score is None else score * 100
 
     def moved(self, change: Change, unit: str = "") -> str:
-        """Return by how much a score changes: `−41`, `±0`; `vanished` or `new` of a box."""
+        """Return a score's change: `−41`, `±0`, or a box's `vanished`, `new`."""
         if change.points is None:
             return "vanished" if change.after is None else "new"
         return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
 
     def describe_unmapped(self, label: str) -> str:
-        """Say why an edited picture has no map of a label; empty where it has."""
+        """Explain an edited picture's missing map of a label, if missing."""
         return ""
 
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
@@ -626,7 +626,7 @@ def check_joint(options: Options, adapter: Adapter) -> None:
 
 
 def check_score(target: Target) -> int:
-    """Return the class of a target; raise ModelProblem where it has no single score."""
+    """Return a target's class; raise ModelProblem without a single score."""
     if target.index is None:
         raise ModelProblem("There is no single answer to test here: explain a class or one box.")
     return target.index
@@ -650,7 +650,7 @@ def describe_direction(result: Result, index: int = 0) -> str:
 
 
 def describe_number_map(result: Result, hot: str, index: int) -> str:
-    """Say what the colours of a map of a number mean."""
+    """Explain the colours of a number's map."""
     heatmap = result.heatmaps[index]
     label = heatmap.target.label
     # Why one number and not another is asked of classes alone.
@@ -660,7 +660,7 @@ def describe_number_map(result: Result, hot: str, index: int) -> str:
 
 
 def union(before: Sequence[Prediction], after: Sequence[Prediction], listed: int = LISTED) -> tuple[Change, ...]:
-    """Return the scores of the `listed` best classes of either picture, by their score before; from all classes."""
+    """Return the changes of either picture's `listed` best classes, best first."""
     # By number: two classes of ImageNet are called crane.
     old, new = ({p.index: p.score for p in predictions} for predictions in (before, after))
     best = {

@@ -8,9 +8,9 @@ form of a test that `scramble`, `prove` and `stability` make at length.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import AliasChoices, ConfigDict, Field
+from pydantic import ConfigDict
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.settings import MIB
@@ -21,7 +21,7 @@ from sightglass.explain.trust import SHOWS, Mark, proof, scramble, stability, su
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from sightglass.explain.result import Result
 
@@ -32,15 +32,16 @@ QUESTIONS: dict[CheckId, str] = {
     "still": "holds still",
 }
 SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
-_CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
-
-
-_FILES = ConfigDict(use_attribute_docstrings=True, serialize_by_alias=True)
-
-
-def _called(name: str, alias: str) -> Any:
-    """Return a field that files and the API's answers call `alias`."""
-    return Field(validation_alias=AliasChoices(name, alias), serialization_alias=alias)
+CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
+"""The checks of maps made earlier in this process, by `Result.checks_key`."""
+_ALIASES = {"id": "question", "state": "answer", "label": "target", "checks": "marks"}
+"""Names of fields in files and in the API's answers."""
+_FILES = ConfigDict(
+    use_attribute_docstrings=True,
+    serialize_by_alias=True,
+    populate_by_name=True,
+    alias_generator=lambda name: _ALIASES.get(name, name),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,9 @@ class Check:
     """The result of one quick test of a map."""
 
     __pydantic_config__ = _FILES
-    id: Annotated[CheckId, _called("id", "question")]
+    id: CheckId
     """Whether the map depends on the `model`, matters to the `answer`, and holds `still`."""
-    state: Annotated[Mark, _called("state", "answer")]
+    state: Mark
     sentence: str
     """The number, its control and its interval, or why there is none."""
     value: float | None = None
@@ -79,9 +80,9 @@ class Checks:
     """What three quick tests say of one map."""
 
     __pydantic_config__ = _FILES
-    label: Annotated[str, _called("label", "target")]
+    label: str
     """The label of what the map explains."""
-    checks: Annotated[tuple[Check, ...], _called("checks", "marks")]
+    checks: tuple[Check, ...]
     """One for each question."""
 
     def __getitem__(self, id: CheckId) -> Check | None:
@@ -106,21 +107,6 @@ class Checks:
 def untested(label: str, why: str) -> Checks:
     """Return checks that cannot be told, and why."""
     return Checks(label, tuple(Check(id, "cannot be told", why) for id in QUESTIONS))
-
-
-def known(key: Hashable) -> Checks | None:
-    """Return the checks of a map from earlier in this process, by `Result.checks_key`."""
-    return _CACHE.get(key)
-
-
-def remember(key: Hashable, checks: Checks) -> None:
-    """Hold the checks of a map for the process."""
-    _CACHE.put(key, checks)
-
-
-def forget() -> None:
-    """Drop all checks."""
-    _CACHE.clear()
 
 
 LARGE = 256e6
@@ -160,7 +146,7 @@ def run_checks(
         result = Checks(result.label, (*result.checks, check))
         if partial is not None:
             partial(result)
-    remember(explanation.checks_key(index), result)
+    CACHE.put(explanation.checks_key(index), result)
     return result
 
 

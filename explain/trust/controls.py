@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -108,7 +107,8 @@ def chance_level(heatmap: Heatmap, sha256: str) -> float:
     scale = min(1.0, SIDE / max(fine))
     rows, columns = (max(1, round(side * scale)) for side in fine)
     true = np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA))
-    return _reached_by_chance(true.tobytes(), (rows, columns), grid, sha256)
+    drawn = (random_map((rows, columns), grid, seed_of(sha256, 1000 + number)) for number in range(NULL))
+    return _threshold(rank_correlations(true, drawn))
 
 
 def outline(values: Map) -> NDArray[np.bool_]:
@@ -129,12 +129,8 @@ def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> 
     for number in range(NULL):
         drawn = random_map(shape, grid_of(heatmap), seed_of(sha256, 2000 + number))[::step, ::step][inside]
         overlaps.append(iou(chosen, drawn > np.quantile(drawn, 1 - chosen.mean())))
-    return max(float(np.quantile(overlaps, QUANTILE)), UNRELATED)
+    return _threshold(overlaps)
 
 
-@lru_cache(maxsize=64)
-def _reached_by_chance(true: bytes, shape: tuple[int, int], grid: tuple[int, int], sha256: str) -> float:
-    seeds = (seed_of(sha256, 1000 + number) for number in range(NULL))
-    values = np.frombuffer(true, np.float32).reshape(shape)
-    correlations = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
-    return max(float(np.quantile(correlations, QUANTILE)), UNRELATED)
+def _threshold(similarities: list[float]) -> float:
+    return max(float(np.quantile(similarities, QUANTILE)), UNRELATED)

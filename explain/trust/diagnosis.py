@@ -15,7 +15,7 @@ from sightglass.explain.tasks.statement import Statement
 from sightglass.explain.tasks.task import describe_direction
 from sightglass.explain.trust import Finding, most_serious_first
 from sightglass.explain.trust.reliability import (
-    add_proof,
+    describe_doubt,
     describe_independent,
     find_independent,
     question_of,
@@ -179,8 +179,7 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     if words := describe_outside(explanation, index):
         off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
         findings.append(Finding("outside", "caution" if off else "note", words))
-    if (proof := explanation.proofs.get(index)) is not None:
-        findings = add_proof(findings, proof)
+    findings += filter(None, [describe_doubt(explanation.proofs.get(index))])
     return most_serious_first(findings)
 
 
@@ -288,9 +287,9 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     if measured is None or not is_packaged(explanation.model):
         pass
     elif measured.fails:
-        findings.append(Finding("measured", "caution", _of_method(method.name, measured.sentence)))
+        findings.append(Finding("measured", "caution", f"{method.name}. {measured.sentence}"))
     elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
-        text = f"{_of_method(method.name, measured.sentence)} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
+        text = f"{method.name}. {measured.sentence} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
         findings.append(Finding("measured", "caution", text))
     findings += filter(None, [find_independent(explanation, index)])
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
@@ -300,32 +299,18 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     return findings
 
 
-def _of_method(name: str, sentence: str) -> str:
-    return f"{name}. {sentence}"
-
-
 def _find_alike(explanation: Result, index: int) -> str | None:
     """Return the label of another class whose map is nearly the same."""
     for other, heatmap in enumerate(explanation.heatmaps):
-        if other != index and heatmap.state == "ok":
-            # The cheap test first: it rejects most pairs.
-            alike = explanation.overlap(index, other) > ALIKE
-            if (
-                alike
-                and explanation.agreement(index, other).rank_correlation > ALIKE
-                and _same_signs(explanation, index, other)
-            ):
-                return heatmap.target.label
+        # The cheap test first: it rejects most pairs.
+        if other == index or heatmap.state != "ok" or explanation.overlap(index, other) <= ALIKE:
+            continue
+        maps = [explanation.heatmaps[place].measured for place in (index, other)]
+        signed = [rescale(coarse(measured.content)) for measured in maps if measured.signed]
+        same_signs = len(signed) < len(maps) or rank_correlation(*signed) > ALIKE
+        if same_signs and explanation.agreement(index, other).rank_correlation > ALIKE:
+            return heatmap.target.label
     return None
-
-
-def _same_signs(explanation: Result, first: int, second: int) -> bool:
-    """Return whether two maps correlate with their signs; True if unsigned."""
-    first_map, second_map = (explanation.heatmaps[index].measured for index in (first, second))
-    if not (first_map.signed and second_map.signed):
-        return True
-    ranked = (rescale(coarse(heatmap.content)) for heatmap in (first_map, second_map))
-    return rank_correlation(*ranked) > ALIKE
 
 
 def _empty(explanation: Result, index: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -40,23 +40,21 @@ class Perturber:
         """(1, C, h, w): the part of the model's input that is picture."""
         adapter, on_cpu = evidence.resident.adapter, evidence.resident.device.type == "cpu"
         self._batch = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
-        self._fills: dict[Filling, Tensor | None] = {}
-        self._fillings: dict[Filling, tuple[Tensor | None, Answers]] = {}
+        self._ends: dict[Filling, tuple[Tensor | None, Answers]] = {}
 
     def curves(
-        self,
-        name: str,
-        maps: Sequence[NDArray[np.float32]],
-        filling: Filling,
-        steps: int = STEPS,
-        done: Callable[[Curve], None] = lambda _: None,
-    ) -> list[Curve]:
-        """Return the curve of each of a name's maps, calling `done` after each.
+        self, name: str, maps: Sequence[NDArray[np.float32]], filling: Filling, steps: int = STEPS
+    ) -> Iterator[Curve]:
+        """Yield the curve of each of a name's maps.
 
         `maps`: the order in which each hides pixels, float32 (h, w) over the content of the model's input: the share of
         pixels that are hidden before each one (`controls.ranking`). Raises Cancelled within one batch of a stop.
         """
-        fill, ends = self._filling(filling)
+        if filling not in self._ends:
+            fill = make_fill(self.picture, filling)
+            whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
+            self._ends[filling] = fill, self.predict_masked(torch.stack([whole, ~whole]), fill)
+        fill, ends = self._ends[filling]
         placed = [torch.from_numpy(places).to(self.picture.device) for places in maps]
         shares = [step / steps for step in range(1, steps)]
         answers = self.predict(
@@ -68,35 +66,17 @@ class Perturber:
             ),
             fill,
         )
-        curves: list[Curve] = []
         for number in range(len(maps)):
-            traces = []
-            for keeps in (False, True):
-                between = Answers(*map(torch.stack, zip(*itertools.islice(answers, steps - 1), strict=True)))
-                traces.append(_trace(ends, between, keeps=keeps))
-            curves.append(Curve(name, number, filling, *traces))
-            done(curves[-1])
-        return curves
+            deletion, insertion = (
+                _trace(ends, itertools.islice(answers, steps - 1), keeps=keeps) for keeps in (False, True)
+            )
+            yield Curve(name, number, filling, deletion, insertion)
 
     @property
     def whole(self) -> float:
         """The score of the whole picture, as the evidence has it."""
         with torch.no_grad():
             return float(self._score(self._evidence.outputs).score[0])
-
-    def fill(self, filling: Filling) -> Tensor | None:
-        """Return what hidden pixels are set to, as `filling.make_fill` makes it."""
-        if filling not in self._fills:
-            self._fills[filling] = make_fill(self.picture, filling)
-        return self._fills[filling]
-
-    def _filling(self, filling: Filling) -> tuple[Tensor | None, Answers]:
-        """Return the fill, and the answers to the whole and hidden picture."""
-        if filling not in self._fillings:
-            fill = self.fill(filling)
-            whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
-            self._fillings[filling] = fill, self.predict_masked(torch.stack([whole, ~whole]), fill)
-        return self._fillings[filling]
 
     def predict(self, visible: Iterable[Tensor], fill: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (score, value, stays), each (), for each partly visible picture, bool (h, w), in batches."""
@@ -116,14 +96,8 @@ class Perturber:
 
     def predict_masked(self, visible: Tensor, fill: Tensor | None) -> Answers:
         """Return the answers to partly visible pictures, bool (B, h, w)."""
-        visible = visible[:, None]
-        if fill is None:
-            return self._run(impute(self.picture, visible))
-        return self._run(torch.where(visible, self.picture, fill))
-
-    def _run(self, pictures: Tensor) -> Answers:
-        evidence = self._evidence
-        tensor = pictures
+        visible, evidence = visible[:, None], self._evidence
+        tensor = pictures = impute(self.picture, visible) if fill is None else torch.where(visible, self.picture, fill)
         if pictures.shape[-2:] != evidence.tensor.shape[-2:]:
             tensor = evidence.tensor.repeat(len(pictures), 1, 1, 1)
             tensor[self._place] = pictures
@@ -135,15 +109,14 @@ class Perturber:
             return self._score(outputs)
 
 
-def _trace(ends: Answers, between: Answers, *, keeps: bool) -> Trace:
+def _trace(ends: Answers, between: Iterable[tuple[Tensor, Tensor, Tensor]], *, keeps: bool) -> Trace:
     """Put the answers to the whole and the hidden picture at the ends of those between."""
     first, last = (1, 0) if keeps else (0, 1)
-
-    def join(name: str) -> NDArray[np.float64]:
-        end = getattr(ends, name)
-        return np.array([end[first], *getattr(between, name), end[last]], np.float64)
-
-    return Trace(join("value"), join("score"), join("stays").astype(bool))
+    score, value, stays = (
+        np.array([end[first], *numbers, end[last]], np.float64)
+        for end, numbers in zip((ends.score, ends.value, ends.stays), zip(*between, strict=True), strict=True)
+    )
+    return Trace(value, score, stays.astype(bool))
 
 
 SIGMA = 0.05

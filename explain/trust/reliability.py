@@ -22,7 +22,7 @@ from sightglass.explain.trust import Finding
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.result import Result
@@ -89,8 +89,6 @@ def reliability(task: str, question: str, method: str) -> Reliability | None:
 
 @cache
 def _load_published() -> dict[tuple[str, str, str], Reliability]:
-    if not FILE.is_file():
-        return {}
     rows = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
     figures = [Reliability(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
     return {(figure.task, figure.question, figure.method): figure for figure in figures}
@@ -202,25 +200,13 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
 
 @cache
 def _load_randomisation() -> dict[tuple[str, str, str], Randomisation]:
-    if not RANDOMISATION.is_file():
-        return {}
     rows = json.loads(RANDOMISATION.read_text(encoding="utf-8"))
     return {(row.pop("family"), row.pop("question"), row.pop("method")): Randomisation(**row) for row in rows}
 
 
-PROOF_KINDS = ("unproved", "patch at the edge", "no one place")
-"""The findings of proofs; the last two are of earlier versions."""
-
-
-def add_proof(findings: Iterable[Finding], proof: Proof) -> list[Finding]:
-    """Return a map's findings with its proof's, instead of an earlier proof's."""
-    others = [finding for finding in findings if finding.kind not in PROOF_KINDS]
-    return [*others, *filter(None, [describe_doubt(proof)])]
-
-
-def describe_doubt(proof: Proof) -> Finding | None:
+def describe_doubt(proof: Proof | None) -> Finding | None:
     """Return the sentence of a proof that speaks against its map."""
-    if proof.support is None or proof.support.verdict != "not supported":
+    if proof is None or proof.support is None or proof.support.verdict != "not supported":
         return None
     words = proof.sentence
     return Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import statistics
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -54,18 +55,16 @@ def copy_resident(resident: LoadedModel) -> LoadedModel:
     module = resident.adapter.module
     with resident.lock:
         adapter.module = freeze(module.apart()) if isinstance(module, Net) else copy.deepcopy(module)
-    if _places(adapter.module) & _places(resident.adapter.module):
+    copied, used = (
+        {each.data_ptr() for each in part.parameters() if each.numel()} for part in (adapter.module, module)
+    )
+    if copied & used:
         raise ModelProblem(
             f"This test redraws the weights of a copy, and {adapter.spec.id} cannot be copied: choose another model."
         )
     other = LoadedModel(adapter, resident.device)
     vars(other)["folded"] = None
     return other
-
-
-def _places(module: nn.Module) -> set[int]:
-    """Return where the parameters are in memory."""
-    return {each.data_ptr() for each in module.parameters() if each.numel()}
 
 
 def parameters_of(resident: LoadedModel, tensor: Tensor) -> list[nn.Parameter]:
@@ -123,7 +122,7 @@ draws scatter by 0.26, up to 6 draws decide 84 %, 7 90 % and 8 92 %, after 4.5 o
 not those of 24 draws. With YOLO11n 8 decide 96 % after 3.8. Beginning with 4 decides no more, half a draw later."""
 STUDENT = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895}
 """The 95 % quantile of Student's t by the number of draws, for an interval of 90 % to both sides."""
-_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.nbytes)
+_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.last.map.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,10 +236,6 @@ class Scramble:
         shows = "does not show" if self.verdict == "survives" else f"shows {SHOWS[self.verdict]}, not"
         return f"Random weights give a similar map: {numbers} It {shows} what the model learnt."
 
-    @property
-    def nbytes(self) -> int:
-        return self.last.map.nbytes
-
 
 @own_modes()
 def scramble(
@@ -263,12 +258,9 @@ def scramble(
     tested_map(explanation, index, "there is nothing to compare it with")
     if not explanation.evidence.resident.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
-    key = explanation.map_key(index)
-    if (scramble := _CACHE.get(key)) is None:
-        with stopped_by(cancel):
-            scramble = _draw_until_clear(explanation, index, progress or (lambda *_: None))
-        _CACHE.put(key, scramble)
-    return scramble
+    with stopped_by(cancel):
+        make = partial(_draw_until_clear, explanation, index, progress or (lambda *_: None))
+        return _CACHE.get_or_make(explanation.map_key(index), make)
 
 
 final = scramble

@@ -179,9 +179,9 @@ class Stability:
         worst = self.worst
         if worst is None or worst.rank_correlation is None or worst.flips:
             return "cannot be told"
-        stillness = judge_stillness(worst.rank_correlation, self.chance)
-        hindered = {"yes": bool(self.flips), "no": task_of(self.model).measures}
-        return "cannot be told" if hindered.get(stillness) else stillness
+        if worst.rank_correlation <= self.chance:
+            return "cannot be told" if task_of(self.model).measures else "no"
+        return "yes" if worst.rank_correlation >= STEADY and not self.flips else "cannot be told"
 
     @property
     def sentence(self) -> str:
@@ -211,19 +211,6 @@ class Stability:
         if task_of(self.model).measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:
             why = "as the number moves with it"
         return f"Whether it holds still cannot be told, {why}."
-
-
-def judge_stillness(least: float, chance: float) -> Mark:
-    """Return the stability verdict for the `least` rank correlation.
-
-    `chance`: what unrelated maps stay below, `controls.chance_level`.
-
-    >>> judge_stillness(0.85, 0.2), judge_stillness(0.5, 0.2), judge_stillness(0.1, 0.2)
-    ('yes', 'cannot be told', 'no')
-    """
-    if least <= chance:
-        return "no"
-    return "yes" if least >= STEADY else "cannot be told"
 
 
 @own_modes()

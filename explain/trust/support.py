@@ -1,4 +1,4 @@
-"""Test whether a map matters to the answer (permutation test).
+"""Test whether a map matters to the answer (permutation test), and prove it by curves.
 
 The null hypothesis: maps that the same model draws of other pictures do as well. Each map's strongest shares are
 hidden, and alone kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks
@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.packing import photographs
 from sightglass.common.settings import MIB
+from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -29,10 +30,10 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import decode, resolve, task_of
-from sightglass.explain.trust import controls
+from sightglass.explain.trust import Filling, check, controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.perturber import BATCH_CPU, Perturber
-from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Effect, Support, settle
+from sightglass.explain.trust.perturber import BATCH_CPU, STEPS, Perturber, make_fill
+from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, settle
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     evidence, values = explanation.evidence, heatmap.strength
     perturber = Perturber(evidence, explanation.task.scorer(evidence, heatmap.target, explanation.options))
-    boxed = explanation.own(position)
+    fill, boxed = make_fill(perturber.picture, "blur"), explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     place = box or (slice(None), slice(None))
     part = values[place]
@@ -104,7 +105,7 @@ def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]
                     hidden[place] = places >= SHOWN
                     kept[place] = places < SHOWN
             masks = torch.from_numpy(visible.reshape(-1, *values.shape)).to(perturber.picture.device)
-            scores = [in_range(float(score)) for score, _, _ in perturber.predict(masks, perturber.fill("blur"))]
+            scores = [in_range(float(score)) for score, _, _ in perturber.predict(masks, fill)]
             for (name, _), *effect in zip(some, scores[::2], scores[1::2], strict=True):
                 yield Effect(name, (SHOWN,), *((score,) for score in effect))
 
@@ -258,3 +259,63 @@ def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
         for x, y in CORNERS:
             edges = (round(x * width), round(y * height), round((x + PART) * width), round((y + PART) * height))
             yield f"a part of {name}", source, np.asarray(whole.crop(edges))
+
+
+FEWER = 10
+"""Steps of the strongest control, and of a detector's random maps, whose passes are slow."""
+AGAIN = {False: 10, True: 4}
+"""Steps of the map's curve for a further filling, of detectors (True) and of other models."""
+
+
+@own_modes()
+def prove(
+    explanation: Result,
+    index: int | str = 0,
+    *,
+    steps: int = STEPS,
+    fillings: Sequence[Filling] = ("blur", "mean"),
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Proof:
+    """Measure the answer with the hottest shares hidden, and kept.
+
+    `steps`: equal shares for the map; controls and further fillings have fewer (`FEWER`, `AGAIN`). `fillings`: values
+    of hidden pixels (`FILLINGS`), the main one first, which alone has controls. Raises ModelProblem for a constant map,
+    a target without a single answer, and an unknown filling; Cancelled within one batch of a stop.
+    """
+    for filling in fillings:
+        check(filling)
+    if not 2 <= steps <= 100:
+        raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
+    if not fillings:
+        raise ModelProblem("A proof takes one filling at least.")
+    heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
+    if ranking(heatmap.strength) is None:
+        raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
+    perturber = Perturber(
+        explanation.evidence, explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options)
+    )
+    first, *others = dict.fromkeys(fillings)
+    detects, curves = explanation.task.has_boxes, list[Curve]()
+    total = 2 + controls.SEEDS + len(others)
+
+    def follow(name: str, maps: Sequence[Map], filling: Filling, most: int = steps) -> None:
+        ranked = [places for places in map(ranking, maps) if places is not None]
+        # Curves of fewer steps are at shares that the map's has too.
+        for curve in perturber.curves(name, ranked, filling, most if not steps % most else steps):
+            curves.append(curve)
+            if progress is not None:
+                progress(len(curves) / total, f"{len(curves)} of {total} maps")
+
+    with stopped_by(cancel):
+        follow("map", [heatmap.strength], first)
+        support, strongest = find_strongest(explanation, position)
+        follow("strongest", [strongest], first, FEWER)
+        shape, grid = heatmap.content.shape, controls.grid_of(heatmap)
+        seeds = [controls.seed_of(explanation.image.sha256, number) for number in range(controls.SEEDS)]
+        random = [controls.random_map(shape, grid, seed) for seed in seeds]
+        follow("random", random, first, FEWER if detects else steps)
+        for filling in others:
+            follow("map", [heatmap.strength], filling, AGAIN[detects])
+    start = float(curves[0].deletion.score[0])
+    return Proof(heatmap.target.label, heatmap.target.part, tuple(curves), (first, *others), start, support)

@@ -17,7 +17,7 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import MEANINGS, scramble, stability
-from sightglass.explain.trust.checks import QUESTIONS
+from sightglass.explain.trust.checks import LARGE, QUESTIONS
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.report import charts as chart
 from sightglass.ui.session import page, state
@@ -48,8 +48,6 @@ SCRAMBLE_BUTTON = (
     "Makes the map again three to eight times. Your model is not touched: a copy is.",
 )
 """The button for the one test that may wait for a click, and its help."""
-QUICK_BYTES = 256e6
-"""Of weights: a larger model is scrambled only on request."""
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
 STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 
@@ -61,7 +59,7 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
     """
     resident, method = explanation.evidence.resident, METHODS[explanation.heatmaps[index].method]
     # A copy of a large model, or of a slow method's many passes, is made only on request.
-    manual = id == "model" and not (resident.gradients and method.quick and resident.nbytes <= QUICK_BYTES)
+    manual = id == "model" and not (resident.gradients and method.quick and resident.nbytes <= LARGE)
     key = (id, *explain_job.map_keys(explanation.recipe, explanation.heatmaps)[index])
     if not begin and key not in state.of(background.Jobs).results:
         st.caption("Begins after the test above.")

@@ -17,7 +17,7 @@ import streamlit as st
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import PausableStop
 from sightglass.explain.phrases import capital
-from sightglass.explain.trust.checks import QUESTIONS, Checks, known, run_checks, untested
+from sightglass.explain.trust.checks import CACHE, QUESTIONS, Checks, run_checks, untested
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.markdown import escape
@@ -95,7 +95,7 @@ def draw_chip(explanation: Explanation, index: int) -> None:
     maps = explanation.heatmaps
     if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().seal:
         return
-    checks = known(key := explanation.checks_key(index))
+    checks = CACHE.get(key := explanation.checks_key(index))
     pending = checks is None and key not in state.of(CheckedMaps).failed
     shows = checks is not None and bool(checks.shows)
     st.fragment(_poll_chip, run_every=POLL if pending else None)(explanation, index, shows, pending)
@@ -130,15 +130,15 @@ def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
     """
     jobs, checked, key = state.of(Jobs), state.of(CheckedMaps), explanation.checks_key(index)
     job = jobs.find(JOB, key)
-    if known(key) is None and key not in checked.failed and job is None and checked.drawn == key:
+    if CACHE.get(key) is None and key not in checked.failed and job is None and checked.drawn == key:
         stop = state.of(page.PageRun).tests = PausableStop()
         job = jobs.start(JOB, key, partial(run_checks, explanation, index), cancel=stop)
     checked.drawn = key
     works = job is not None and not job.polled()
-    if job is not None and not works and job.failure is not None and known(key) is None:
+    if job is not None and not works and job.failure is not None and CACHE.get(key) is None:
         why = page.describe_failure(job.failure, "a map could not be tested")
         checked.failed[key] = untested(explanation.heatmaps[index].target.label, why)
-    return known(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
+    return CACHE.get(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
 
 
 def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) -> None:
@@ -158,7 +158,7 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
         st.info(why, icon=":material/science:")
         return
     columns = st.columns(len(QUESTIONS)) if beside else [st.container() for _ in QUESTIONS]
-    checks, begin = known(explanation.checks_key(index)), True
+    checks, begin = CACHE.get(explanation.checks_key(index)), True
     for (id, name), place in zip(QUESTIONS.items(), columns, strict=True):
         with place, st.container(border=True, key=f"check-{id}"):
             _draw_title(capital(name), None if checks is None else checks[id])

@@ -13,7 +13,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import capital
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.trust import checks, scramble, stability
-from sightglass.explain.trust.prove import prove
+from sightglass.explain.trust.support import prove
 from sightglass.history import History
 from sightglass.ui import checks as page_checks
 from sightglass.ui.session.jobs import background
@@ -46,7 +46,7 @@ def dialog(app: AppTest, id: str) -> AppTest:
 @pytest.fixture(autouse=True)
 def _nothing_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is expected is computed while no page polls, for long on a busy machine."""
-    checks.forget()
+    checks.CACHE.clear()
     monkeypatch.setattr(background, "ABANDONED_AFTER", 600.0)
 
 

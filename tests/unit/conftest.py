@@ -23,7 +23,7 @@ def halves() -> np.ndarray:
 def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The labels of the maps that are sealed, of which none takes a pass."""
     from sightglass.explain.trust import checks
-    from sightglass.explain.trust.checks import Check, Checks, forget
+    from sightglass.explain.trust.checks import CACHE, Check, Checks
 
     labels: list[str] = []
 
@@ -36,10 +36,10 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             Check("still", "cannot be told", "Nobody knows."),
         )
         made = Checks(label, marks)
-        checks.remember(explanation.checks_key(index), made)
+        checks.CACHE.put(explanation.checks_key(index), made)
         return made
 
-    forget()
+    CACHE.clear()
     monkeypatch.setattr(checks, "run_checks", mark)
     yield labels
-    forget()
+    CACHE.clear()

@@ -132,11 +132,18 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
         return replace(result, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
 
     adapter = adapt_module(spec, module, checkpoint.digest(module), task, known, change=change)
-    if any("quantized" in type(part).__module__ for part in module.modules()):
+    if is_quantised(module):
         adapter.gradients = False
-        adapter.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
+        adapter.notes += (
+            "Its weights are quantised, which leaves no gradients: it is explained by hiding, on the CPU.",
+        )
     adapter.preprocessings = (*adapter.preprocessings, READY)
     return adapter
+
+
+def is_quantised(module: nn.Module) -> bool:
+    """Whether a module has int8 layers, dynamic or static, which run on a CPU alone."""
+    return any("quantized" in type(part).__module__ for part in module.modules())
 
 
 def read_preprocess(preprocess: Any) -> PreprocessingTable:

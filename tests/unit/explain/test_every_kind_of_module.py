@@ -17,6 +17,7 @@ from torchvision import transforms
 
 from sightglass import Explainer
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.resident import device as find_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,13 +185,13 @@ def cam(net: nn.Module, layer: str, index: int) -> np.ndarray:
     score = net(picture.requires_grad_())[0, index]
     handle.remove()
     slope = torch.autograd.grad(score, outputs[-1])[0]
-    return (outputs[-1] * slope.mean((2, 3), keepdim=True)).sum(1)[0].detach().float().numpy()
+    return (outputs[-1] * slope.mean((2, 3), keepdim=True)).sum(1)[0].detach().float().cpu().numpy()
 
 
 def state_of(net: nn.Module) -> list[Any]:
     tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
     values = [
-        (name, one.data_ptr(), one.detach().double().numpy().tobytes(), one.requires_grad, one.grad)
+        (name, one.data_ptr(), one.detach().double().cpu().numpy().tobytes(), one.requires_grad, one.grad)
         for name, one in tensors.items()
     ]
     hooks = [(part.training, [*part._forward_hooks], [*part._forward_pre_hooks]) for part in net.modules()]
@@ -324,9 +325,30 @@ def test_a_network_of_one_channel_takes_a_table_or_a_transform(preprocess: Any) 
     assert Explainer(net, preprocess=preprocess)(PICTURE, method="gradcam").heatmaps[0].raw[0].shape == (30, 30)
 
 
+class Static(Net):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(super().forward(self.into(x)))
+
+
+def quantised(*, static: bool) -> nn.Module:
+    if not static:
+        return torch.ao.quantization.quantize_dynamic(Net().eval(), {nn.Linear})
+    net = Static(norm=lambda _: nn.Identity()).eval()
+    net.into, net.out = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
+    net.qconfig = torch.ao.quantization.get_default_qconfig(torch.backends.quantized.engine)
+    prepared = torch.ao.quantization.prepare(net)
+    prepared(torch.rand(2, 3, SIZE, SIZE))
+    return torch.ao.quantization.convert(prepared)
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_a_quantised_network_is_explained_by_hiding() -> None:
-    net = torch.ao.quantization.quantize_dynamic(Net().eval(), {nn.Linear})
+@pytest.mark.parametrize("static", [False, True])
+def test_a_quantised_network_is_explained_by_hiding_on_the_cpu(static: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = quantised(static=static)
+    with monkeypatch.context() as with_gpu:
+        with_gpu.setattr(torch.cuda, "is_available", lambda: True)
+        assert find_device("auto") == torch.device("cuda:0")
+        assert find_device("auto", nn.Sequential(net)) == find_device("cuda:0", net) == torch.device("cpu")
     made = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
-    assert made.heatmaps[0].method == "drise"
+    assert made.heatmaps[0].method == "drise" and made.recipe.device == "cpu"
     assert any("quantised" in note for note in made.notes)

@@ -97,7 +97,7 @@ def test_the_sign_is_that_of_pytorch_grad_cam_before_it_is_cut_off(bus: Path) ->
     for index, heatmap in enumerate(made.heatmaps):
         cam(tensor, targets=[library.utils.model_targets.ClassifierOutputTarget(index)])
         found = cam.activations_and_grads
-        values = (found.activations[0].numpy(), found.gradients[0].numpy())
+        values = (found.activations[0].cpu().numpy(), found.gradients[0].cpu().numpy())
         theirs = cam.get_cam_image(tensor, net.block3, [], *values, eigen_smooth=False)[0]
         np.testing.assert_allclose(heatmap.raw[0], theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
         signs |= set(np.sign(theirs).ravel())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Image
-from sightglass.explain.trust.checks import forget
+from sightglass.explain.trust.checks import CACHE
 from sightglass.history import History
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def bare(scene: Path) -> Explanation:
 @pytest.fixture
 def no_seals() -> Iterator[None]:
     """The process remembers no seal, before and after."""
-    forget()
+    CACHE.clear()
     yield
-    forget()
+    CACHE.clear()
 
 
 def files(history: History) -> list[Path]:

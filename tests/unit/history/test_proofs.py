@@ -10,7 +10,7 @@ import pytest
 from sightglass.cli.proving import read
 from sightglass.explain import Explainer
 from sightglass.explain.replaying import replay
-from sightglass.explain.trust.checks import Check, Checks, forget, remember
+from sightglass.explain.trust.checks import CACHE, Check, Checks
 from sightglass.explain.trust.proof import lines, rows
 from sightglass.history import History, encoding
 from sightglass.report import embedded_recipe
@@ -41,7 +41,7 @@ def proved(bare: Explanation) -> Explanation:
 def sealed(bare: Explanation, no_seals: None) -> Checks:
     """The seal of the second of two maps."""
     seal = Checks(bare.heatmaps[1].target.label, MARKS)
-    remember(bare.checks_key(1), seal)
+    CACHE.put(bare.checks_key(1), seal)
     return seal
 
 
@@ -83,7 +83,7 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(
     history: History, bare: Explanation, sealed: Checks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = history.get(history.keep(bare, index=1).id)
-    forget()
+    CACHE.clear()
     assert record.seals == (None, sealed)
     assert [record.checks_of(i) for i in range(3)] == [None, sealed, None]
     # Its own recipe is the explanation's, and that of its files has the seal.

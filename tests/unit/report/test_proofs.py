@@ -10,7 +10,7 @@ import pytest
 
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import Image
-from sightglass.explain.trust.checks import Check, Checks, forget, remember
+from sightglass.explain.trust.checks import CACHE, Check, Checks
 from sightglass.explain.trust.proof import rows
 from sightglass.report import embedded_recipe, figure, html_report, proof_files
 
@@ -80,10 +80,10 @@ MARKS = (
 @pytest.fixture
 def checked(bare: Explanation) -> Iterator[Explanation]:
     """Two maps, of which the second was sealed."""
-    forget()
-    remember(bare.checks_key(1), Checks(bare.heatmaps[1].target.label, MARKS))
+    CACHE.clear()
+    CACHE.put(bare.checks_key(1), Checks(bare.heatmaps[1].target.label, MARKS))
     yield bare
-    forget()
+    CACHE.clear()
 
 
 def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
@@ -113,5 +113,5 @@ def test_a_report_has_a_line_of_marks_with_their_sentences(checked: Explanation)
     ]
     assert "<b>unrelated" not in page
     assert "✗ matters: no" in html_report.frame([checked])
-    forget()
+    CACHE.clear()
     assert 'class="checks' not in html_report.html([checked], index=1)

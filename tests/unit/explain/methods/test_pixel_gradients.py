@@ -74,7 +74,7 @@ def test_the_numbers_are_captums(name: str, scene: np.ndarray) -> None:
     made = Explainer("demo-cls-s")(scene, top_k=1, method=name)
     (heatmap,), evidence = made.heatmaps, made.evidence
     net = _Class(copy_module(evidence.resident.adapter.module), heatmap.target.index)
-    wanted = attribute(name, net, evidence).detach()[0].sum(0).numpy()
+    wanted = attribute(name, net, evidence).detach()[0].sum(0).cpu().numpy()
     assert heatmap.layers == ("pixels",) and heatmap.state == "ok"
     np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * np.abs(wanted).max())
 
@@ -95,7 +95,7 @@ def test_a_box_is_explained_by_its_own_candidate(part: str) -> None:
 
     method = captum.IntegratedGradients(scalar)
     given, grey = made.evidence.tensor, make_baseline(made.evidence)
-    wanted = method.attribute(given, grey, n_steps=12, internal_batch_size=1)[0].sum(0).numpy()
+    wanted = method.attribute(given, grey, n_steps=12, internal_batch_size=1)[0].sum(0).cpu().numpy()
     np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-2, atol=1e-4 * np.abs(wanted).max())
 
 
@@ -181,7 +181,7 @@ def test_the_map_is_the_papers_mean_over_layers_heads_and_queries() -> None:
     made = Explainer("demo-vit")(pixels, top_k=2, method="legrad")
     net, given = made.evidence.resident.adapter.module, made.evidence.tensor
     for heatmap in made.heatmaps:
-        wanted = by_hand(net, given, heatmap.target.index).numpy()
+        wanted = by_hand(net, given, heatmap.target.index).cpu().numpy()
         np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
         assert heatmap.layers == ("every attention",) and heatmap.state == "ok"
     assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])

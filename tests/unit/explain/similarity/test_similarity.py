@@ -65,7 +65,7 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
     found = explainer.resident.known_layers[layer]
     for output in kept:
         assert output.grad is not None
-        maps.append((as_map(output.grad, found) * as_map(output.detach(), found))[0].sum(0).numpy())
+        maps.append((as_map(output.grad, found) * as_map(output.detach(), found))[0].sum(0).cpu().numpy())
     return float(cosine.detach()), maps
 
 

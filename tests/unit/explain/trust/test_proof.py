@@ -19,7 +19,7 @@ from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import BATCH_CPU, Perturber, blur, impute, make_fill
 from sightglass.explain.trust.proof import Curve, Proof, Trace
-from sightglass.explain.trust.prove import prove
+from sightglass.explain.trust.support import prove
 from tests.late import late
 
 if TYPE_CHECKING:

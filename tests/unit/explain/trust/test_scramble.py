@@ -92,7 +92,7 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
 
     def edges(self: Method, evidence: object, targets: object, request: object = None) -> RawMaps:
         tensor = evidence.tensor[0].permute(1, 2, 0)  # type: ignore[attr-defined]
-        return RawMaps([torch.from_numpy(controls.edges(tensor.numpy()))[None]], ("bn2",))
+        return RawMaps([torch.from_numpy(controls.edges(tensor.cpu().numpy()))[None]], ("bn2",))
 
     monkeypatch.setattr(Method, "run", edges)
     module._CACHE.clear()

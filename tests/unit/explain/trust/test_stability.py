@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import controls, scramble
 from sightglass.explain.trust import support as maps
-from sightglass.explain.trust.checks import QUESTIONS, Check, Checks, forget, remember
+from sightglass.explain.trust.checks import CACHE, QUESTIONS, Check, Checks
 from sightglass.explain.trust.diagnosis import describe_map, headline
 from sightglass.explain.trust.proof import OTHERS, SHOWN, Effect, Support
 from sightglass.explain.trust.stability import CHANGES, Changed, Stability, Variant, change, stability
@@ -140,7 +140,7 @@ def test_a_map_that_jumps_under_noise_does_not_hold_still(
     """A random map of the picture's bits: any change gives another one."""
 
     def run(self: Method, evidence: Evidence, targets: object, request: object = None) -> RawMaps:
-        values = controls.random_map((7, 7), (7, 7), zlib.crc32(evidence.tensor.numpy().tobytes()))
+        values = controls.random_map((7, 7), (7, 7), zlib.crc32(evidence.tensor.cpu().numpy().tobytes()))
         return RawMaps([torch.from_numpy(values)[None]], ("bn2",))
 
     monkeypatch.setattr(Method, "run", run)
@@ -169,7 +169,7 @@ MOST = 75
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    forget()
+    CACHE.clear()
 
 
 def counted(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -219,7 +219,7 @@ def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_mode
     explained = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
     mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, shows="the picture's edges")
     made = Checks(explained.heatmaps[0].target.label, (mark,))
-    remember(explained.checks_key(0), made)
+    CACHE.put(explained.checks_key(0), made)
     assert headline(explained, "{hot}").endswith(f"This map shows {made.shows}, not what the model learnt.")
     assert "{hot}" not in headline(explained, "{hot}")
     assert describe_map(explained).startswith("The map for ")
@@ -317,7 +317,7 @@ def test_maps_of_drawn_things_are_supported_more_often_than_maps_that_are_wrong_
 
 
 def test_it_is_the_same_again_and_stops_when_told(drawn: list[Explanation]) -> None:
-    assert asdict(support(drawn[0])) == asdict(support(drawn[0]))
+    assert support(drawn[0]).effects == support(drawn[0]).effects
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled), stopped_by(cancel):
@@ -347,4 +347,4 @@ def test_boxes_are_compared_inside_of_them_alone(scene: Path) -> None:
     inside = outside[rows, columns].copy()
     outside[:] = 1 - outside
     outside[rows, columns] = inside
-    assert asdict(support(with_map(explained, outside))) == asdict(tested)
+    assert support(with_map(explained, outside)).effects == tested.effects

@@ -29,7 +29,7 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: s
     (recorded,) = evidence.recorded
     vector = adapter.embedding(evidence.outputs)[0]
     (gradient,) = torch.autograd.grad(vector.square().sum().sqrt(), recorded, retain_graph=True)
-    expected = (gradient * recorded)[0].sum(0).detach().numpy()
+    expected = (gradient * recorded)[0].sum(0).detach().cpu().numpy()
     assert np.abs(result.heatmaps[0].raw[0] - expected).max() < 1e-5 * np.abs(expected).max()
     said = headline(result, "yellow")
     assert said.startswith(f"{result.model.name} compares pictures. Yellow is what its embedding is based on")

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,3 +162,34 @@ def test_a_look_tells_what_a_folder_and_a_file_are(folders: dict[str, Path], tmp
         assert draft.unknown == () and draft.unnamed
     save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
     assert loader.inspect(tmp_path / "other.safetensors") is None
+
+
+def _legrad_by_hand(net: Any, picture: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """Return LeGrad's map (4, 4) of one phrase (D,): each layer's own class token, read by the projection."""
+    tower, rows = net.vision_model, []
+    tokens = tower.pre_layrnorm(tower.embeddings(picture)).detach()
+    for layer in tower.encoder.layers:
+        own, normed = layer.self_attn, layer.layer_norm1(tokens)
+        query, key, value = (
+            part(normed).view(1, -1, 4, 12).transpose(1, 2) for part in (own.q_proj, own.k_proj, own.v_proj)
+        )
+        weights = (query @ key.transpose(-2, -1) * 12**-0.5).softmax(-1).detach().requires_grad_()
+        tokens = tokens + own.out_proj((weights @ value).transpose(1, 2).flatten(2))
+        tokens = tokens + layer.mlp(layer.layer_norm2(tokens))
+        seen = F.normalize(net.visual_projection(tower.post_layernorm(tokens[:, 0])), dim=-1)[0]
+        (gradient,) = torch.autograd.grad(net.logit_scale.exp().detach() * seen @ words, weights)
+        rows.append(gradient[0].clamp(min=0).mean((0, 1))[1:])
+        tokens = tokens.detach()
+    return torch.stack(rows).mean(0).view(4, 4)
+
+
+def test_legrad_reads_each_layer_by_the_phrase(folders: dict[str, Path]) -> None:
+    made = explainer(folders["clip"])(PIXELS, vocabulary=PROMPTS, method="legrad", top_k=2, part="class")
+    net = transformers.AutoModel.from_pretrained(folders["clip"]).eval().requires_grad_(False)
+    tokens = open_clip.tokenizer.SimpleTokenizer(context_length=77)(list(PROMPTS))
+    with torch.no_grad():
+        words = net(input_ids=tokens, pixel_values=made.evidence.tensor).text_embeds
+    for heatmap in made.heatmaps:
+        wanted = _legrad_by_hand(net, made.evidence.tensor, words[heatmap.target.index]).cpu().numpy()
+        np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
+    assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])

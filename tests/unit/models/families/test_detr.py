@@ -245,7 +245,7 @@ def test_maps_equal_pytorch_grad_cams_on_the_same_query(name: str, place: str, r
                 tensor = evidence.tensor.detach().clone().requires_grad_()
                 expected = cam(tensor, targets=[lambda logits, at=(query, index): 1e6 * logits[at]])[0]
             # As the library scales a map: on the layer's grid, enlarged, and scaled again.
-            found = 1e6 * np.maximum(raw[0].numpy(), 0)[None]
+            found = 1e6 * np.maximum(raw[0].cpu().numpy(), 0)[None]
             np.testing.assert_allclose(scale(scale(found, expected.shape[::-1]))[0], expected, atol=2e-3, err_msg=ours)
             shown += expected.max() > 0.5
         # A map without a positive value is empty for both; the factor is for what the library adds to a map's peak.
