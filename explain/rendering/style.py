@@ -60,12 +60,10 @@ def lut(name: str | int) -> Pixels:
 
 @functools.cache
 def tables() -> list[Json]:
-    """Return every colormap as the browser draws it: name, uniform, hot, and its colours in base64."""
+    """Return every colormap as the browser draws it: its name, and its colours in base64."""
     return [
         {
             "name": colormap.name,
-            "uniform": colormap.uniform,
-            "hot": colormap.hot,
             "lut": base64.b64encode(lut(colormap.name).tobytes()).decode(),
         }
         for colormap in colormaps()

@@ -24,7 +24,7 @@ from sightglass.history.records import draw_marks
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
-from sightglass.ui import painter
+from sightglass.ui import painter, saving
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, reopen, state
@@ -127,6 +127,7 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same picture, model, method, layers and class there; the model must be on this machine."
             _draw_reopen("Open in Explore", partial(_reopen, record, image, maps), help)
+            saving.link_button()
             if maps:
                 help = "Draw on the map by hand; each stroke is saved."
                 window = partial(_draw_on, record, image, maps[index], index)

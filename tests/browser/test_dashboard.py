@@ -43,6 +43,10 @@ def test_upload_map_other_class_other_model_download(visit, pictures: list[Path]
     settled(page)
     expect(headline(page)).to_contain_text("Minibus, 62")
     expect(page.locator(".viewer .line")).to_contain_text("Cut off: 43\u00a0%.")
+    page.locator(".st-key-options button").first.click()
+    page.get_by_label("Colours").select_option("ocean")
+    page.keyboard.press("Escape")
+    expect(page.locator("select.colormap")).to_have_value("ocean")
     page.locator("select.colormap").select_option("jet")
     before = at_rest(page)
     with page.expect_file_chooser() as chooser:

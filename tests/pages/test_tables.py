@@ -32,7 +32,7 @@ def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> No
     assert columns(app)["value"]["alignment"] == "right"
     values = dict(zip(listed["number"], listed["value"], strict=True))
     assert values["Greatest strength"] == "1.00"
-    metric = next(one for one in app.metric if one.label == "Half of the evidence is on")
+    metric = next(one for one in app.metric if one.label == "Half the evidence on")
     assert values["Area holding half the evidence"] == metric.value
     assert [columns(app, 1)[name]["alignment"] for name in regions] == ["right"] * 3
     numbers = [value for name, value in values.items() if name != "The same everywhere"]

@@ -134,6 +134,11 @@ def map_slide(explanation: Explanation, index: int) -> Draft:
     return lambda look: views.map_view(explain_job.with_proofs(explanation), index, look)
 
 
+def pair_slide(explanation: Explanation, pair: tuple[int, int] | None) -> Draft:
+    """Return the maker of a slide of several answers, with the difference of two."""
+    return lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look)
+
+
 def view_settings(key: str) -> ViewSettings:
     """Return the settings of the page's viewer.
 

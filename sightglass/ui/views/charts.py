@@ -67,7 +67,7 @@ def draw_numbers(explanation: Explanation, index: int) -> None:
 
 def draw_half_heat(statistics: Statistics, part: str) -> None:
     """Draw the area that holds half of the heat."""
-    draw_metric("Half of the evidence is on", percent(statistics.half_heat_area), part)
+    draw_metric("Half the evidence on", percent(statistics.half_heat_area), part)
 
 
 def draw_all_numbers(explanation: Explanation, index: int) -> None:

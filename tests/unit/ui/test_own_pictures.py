@@ -29,7 +29,8 @@ def no_uploads() -> None:
 
 def names() -> list[str]:
     """The names of the session's own pictures in the bar."""
-    return [item.name for item in image_picker._list_thumbs() if item.name.endswith(".png")]
+    shown = [label.partition("](")[0].removeprefix("![") for label in image_picker._list_thumbs().values()]
+    return [name for name in shown if name.endswith(".png")]
 
 
 def test_pictures_come_back_from_their_files_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
