@@ -122,8 +122,7 @@ def _answer(
     mapped = _with_map(original, after, differences)
     with right:
         _map(original, mapped, differences)
-    headline = without_emphasis(sentence)
-    slide = partial(report_views.change_view, original, mapped, differences, headline, more)
+    slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
     saved = [(mapped, 0)] if mapped.heatmaps else ()
     with below.container(horizontal=True, vertical_alignment="center"):
         draft = (lambda _: slide()) if original.heatmaps else None

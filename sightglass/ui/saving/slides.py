@@ -64,12 +64,11 @@ def button(screen: str, *drafts: Draft) -> None:
     state.of(Adding).opened += 1
     heading = f"Add {len(drafts)} slides" if several else "Present this, or add it to a deck"
 
-    @st.dialog(heading, width="large", icon=icon)
     def show() -> None:
         with page.saying_problems():
             _draw_dialog(drafts)
 
-    show()
+    page.open_window(heading, show, width="large", icon=icon)
 
 
 def _draw_dialog(drafts: Sequence[Draft]) -> None:
