@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,9 +111,9 @@ def bar(place: DeltaGenerator) -> None:
                 help = "Delete the picture from the server; you can undo this for a minute."
                 st.button("Delete", key="delete-picture", type="tertiary", on_click=_remove, args=(chosen,), help=help)
             if (gone := image_source.removed()) is not None:
-                take_back, help = partial(image_source.choose_by_id, token(gone)), "Bring the picture back."
-                label = f"Undo: {escape(gone.name)} deleted"
-                st.button(label, key="undo-picture", type="tertiary", on_click=take_back, help=help)
+                label, key, help = f"Undo: {escape(gone.name)} deleted", "undo-picture", "Bring the picture back."
+                if st.button(label, key=key, type="tertiary", help=help) and image_source.choose_by_id(token(gone)):
+                    st.rerun()
     if pictures.problem:
         st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
         pictures.problem = None

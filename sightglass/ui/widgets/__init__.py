@@ -60,7 +60,7 @@ def rows(
 
 def ticked_pair(key: str, ticks: int) -> tuple[int, int] | None:
     """Return the two rows of a list that are ticked, the first ticked first; None without two."""
-    ticked = st.session_state.get(key, {}).get("ticked") or ()
+    ticked: Sequence[int] = st.session_state.get(key, {}).get("ticked") or ()
     return (ticked[0], ticked[1]) if len(ticked) == 2 and set(ticked) <= set(range(ticks)) else None
 
 
