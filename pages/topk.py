@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.explain.methods import METHODS
-from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.trust.diagnosis import agreement_sentence
-from sightglass.report import offers, views
+from sightglass.report import offers
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import sidebar
+from sightglass.ui.saving import slides
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -21,13 +21,12 @@ from sightglass.ui.views import charts, panels
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
-    from sightglass.report.view import View
     from sightglass.ui.viewer import ViewSettings
 
 
 @page.guard
 def topk() -> None:
-    bar, top, main = st.container(key="controls"), st.container(key="top"), st.container()
+    bar, top, main = st.container(key="controls"), st.container(key="top"), st.container(key="maps")
     choices, explainer = sidebar.draw(bar)
     with top.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         # As wide as is left: a long sentence takes two lines and does not push the controls below it.
@@ -74,21 +73,16 @@ def topk() -> None:
         if pair is None:
             title.markdown(f"## {escape(sidebar.add_warning(choices, agreement))}")
         else:
-            first, second = (escape(explanation.heatmaps[index].target.label) for index in pair)
-            title.markdown(f"## What speaks for {first} and not for {second}")
+            title.markdown(f"## {escape(panels.difference_title(explanation, pair))}")
             st.caption(escape(agreement))
         with st.container(horizontal=True, vertical_alignment="center"):
-            files, slide = partial(_files, explanation), partial(_slide, explanation, pair)
+            files, slide = partial(_files, explanation), slides.pair_slide(explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
         checks.draw_cards(explanation, 0, beside=True)
 
 
 def _files(explanation: Explanation, look: ViewSettings) -> list[offers.Files]:
     return offers.class_downloads(explain_job.with_proofs(explanation), look)
-
-
-def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: ViewSettings) -> View:
-    return views.classes_view(explain_job.with_proofs(explanation), pair, look)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:
@@ -98,14 +92,10 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
     above = st.container()
     pair = _pair(labels)
     if pair is not None:
-        a, b = (explanation.heatmaps[index] for index in pair)
-        values, extent = share_difference(a.strength, b.strength), explanation.evidence.geometry.extent
-        sides = (a.target.label, b.target.label)
-        names = (f"**{sides[0]}**", f"**{sides[1]}**")
-        panes.append(Pane(maps=(panels.difference_map(values, a.seen, names, extent=extent, sides=sides),)))
+        panes.append(panels.difference_pane(explanation, pair))
     with above:
         marks = panels.boxes(explanation)
-        view = panels.draw_viewer(explanation.image, panes, key="viewer-topk", marks=marks, height=360)
+        view = panels.draw_viewer(explanation.image, panes, key="viewer-topk", marks=marks, height=360, together=True)
         panels.send_sentences(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
     return pair
 

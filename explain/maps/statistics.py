@@ -29,6 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 RING = 0.1  # the border ring is the outer tenth of each side
 BINS = 20
+MIDDLE = 1 / 12  # how far the middle of a picture reaches, to either side
 _LEAST, _ONE = 0x30800000, 0x3F800000
 """The bits of 2 ** -30 and 1 as float32: heat below counts as the least."""
 _STEPS = ((_ONE - _LEAST) >> 14) + 1
@@ -203,8 +204,8 @@ def describe(values: Values, extent: Extent | None = None) -> Statistics:
 def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) -> str:
     """Describe the place of the heat: "in the middle of the picture", ...
 
-    `seen`: the map's area in original pixels, of a picture of `size` (width, height). The place is the strongest
-    region's, as the centre of mass can be cold.
+    `seen`: the map's area in original pixels, of a picture of `size` (width, height). The place is that of the
+    strongest region and of those near it, which may be parts of one thing; the centre of mass can be cold.
     """
     if not statistics.regions:
         return "nowhere in the picture"
@@ -216,13 +217,12 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     left, top, right, bottom = statistics.regions[0].box
     if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
         return _locate(*_within(statistics.peak, extent))
-    first = _middle(statistics.regions[0], extent)
-    place = _locate(*first)
-    for other in statistics.regions[1:2]:
-        second = _middle(other, extent)
-        apart = max(abs(first[0] - second[0]), abs(first[1] - second[1])) > 1 / 3
-        if apart and other.share_of_heat >= 0.5 * statistics.regions[0].share_of_heat and _locate(*second) != place:
-            return f"{place} and {_locate(*second)}"
+    regions = [(_middle(region, extent), region.share_of_heat) for region in statistics.regions]
+    near = [region for region in regions if not _apart(region[0], regions[0][0], 1 / 6)]
+    place = _locate(*np.average([middle for middle, _ in near], axis=0, weights=[share for _, share in near]).tolist())
+    for other, share in regions[1:2]:
+        if _apart(other, regions[0][0], 1 / 3) and share >= 0.5 * regions[0][1] and _locate(*other) != place:
+            return f"{place} and {_locate(*other)}"
     return place
 
 
@@ -322,11 +322,17 @@ def _within(at: Point, extent: Extent) -> Point:
     return (at[0] - x0) / (x1 - x0), (at[1] - y0) / (y1 - y0)
 
 
+def _apart(a: Point, b: Point, least: float) -> bool:
+    return max(abs(a[0] - b[0]), abs(a[1] - b[1])) > least
+
+
 def _locate(x: float, y: float) -> str:
     across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
     down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
     if not across and not down:
-        return "in the middle of the picture"
+        above = "above" if y < 0.5 - MIDDLE else "below" if y > 0.5 + MIDDLE else ""
+        beside = "left of" if x < 0.5 - MIDDLE else "right of" if x > 0.5 + MIDDLE else ""
+        return f"{' and '.join(filter(None, (above, beside))) or 'in'} the middle of the picture"
     edge = " edge" if not (across and down) and min(x, 1 - x, y, 1 - y) < 0.12 else ""
     return f"at the {' '.join(word for word in (down, across) if word)}{edge}"
 

@@ -64,8 +64,6 @@ def tables() -> list[Json]:
     return [
         {
             "name": colormap.name,
-            "uniform": colormap.uniform,
-            "hot": colormap.hot,
             "lut": base64.b64encode(lut(colormap.name).tobytes()).decode(),
         }
         for colormap in colormaps()

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 CheckId = Literal["model", "answer", "still"]
 QUESTIONS: dict[CheckId, str] = {
     "model": "changes with the model",
-    "answer": "matters",
-    "still": "holds still",
+    "answer": "matters to the answer",
+    "still": "stays when the picture barely changes",
 }
 SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
 CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
@@ -66,12 +66,12 @@ class Check:
 
     @property
     def words(self) -> str:
-        """The check with its state and a sign for it: `✓ holds still: yes`."""
+        """The check with its state and a sign for it: `✓ matters to the answer: yes`."""
         return f"{SHAPES[self.state]} {self.said}"
 
     @property
     def said(self) -> str:
-        """The check with its state: `matters: unclear`."""
+        """The check with its state: `matters to the answer: unclear`."""
         return f"{QUESTIONS[self.id]}: {'unclear' if self.state == 'cannot be told' else self.state}"
 
 

@@ -107,8 +107,8 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     if heatmap.signed:
         return f"{of} for and against", label, f"{place}{directions}"
     if not (half or independent):
-        # The page names the class beside the map.
-        return "", "", f"Strongest {where}."
+        # The page names the class beside the map, and shows the picture.
+        return "", "", f"Strongest {where.removesuffix(' of the picture')}."
     return f"{of} for", label, place
 
 

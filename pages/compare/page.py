@@ -27,7 +27,7 @@ def compare() -> None:
         help = "Drop a folder of labelled pictures there: which of two to six models is right more often."
         st.page_link(page.script(LABELLED), label="Labelled pictures", icon=":material/arrow_outward:", help=help)
         controls = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
-    places = bar, controls, st.container(key="top"), st.container()
+    places = bar, controls, st.container(key="top"), st.container(key="maps")
     # Imported when they are opened: each loads what the other does not need.
     if tab == "models":
         from sightglass.pages.compare import one_picture

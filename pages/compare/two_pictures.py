@@ -47,7 +47,7 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
     """Draw the tab; `bar`: of the choice of a picture, `controls`: right of the tabs."""
     first = pair_similarity.DEFAULT
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
-    choices, explainer, instead = _find_model(*sidebar.draw(bar, methods=offered))
+    choices, explainer, instead = _find_model(*sidebar.draw(bar, methods=offered, colours=False))
     with controls:
         items = gallery_picker.choose(explainer, choices.image)
         show = _choose_view()
@@ -111,7 +111,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         chosen = _choose_hit(ranked)
     found = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
     with left:
-        pairs.draw_pair(found, key="pair", matches=show == "matches")
+        pairs.draw_pair(found, key="viewer-pair", matches=show == "matches")
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
     with st.spinner("Comparing unrelated pictures…", show_time=False):

@@ -63,6 +63,7 @@ class Boxes:
     """The answers of a detector for one run of the page."""
 
     viewer = "viewer-boxes"
+    pair = None
     asks = True
     """Whether an empty place can be asked about."""
 

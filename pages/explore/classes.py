@@ -20,7 +20,7 @@ from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.state import SPAN, ChosenArea
 from sightglass.ui.viewer import Pane
 from sightglass.ui.views import charts, panels
-from sightglass.ui.widgets import HOT, rows
+from sightglass.ui.widgets import HOT, rows, ticked_pair
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -37,6 +37,8 @@ class Classes:
     viewer = "viewer"
     asks = False
     base: Explanation | None = None
+    pair: tuple[int, int] | None = None
+    """The maps of the two ticked answers, once the list is drawn."""
 
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
         self.choices, self.explainer = choices, explainer
@@ -91,7 +93,9 @@ class Classes:
                 scores[label] = [score]
         task, unit_of = explanation.task, explanation.model.unit_of
         items = [task.row(label, scores.get(label, ()), unit_of(label)) for label in labels]
-        chosen = rows(items, key=key, chosen=labels.index(mapped[index]))
+        ticks = len(mapped) if len(mapped) > 1 else 0
+        chosen = rows(items, key=key, chosen=labels.index(mapped[index]), ticks=ticks)
+        self.pair = ticked_pair(key, ticks)
         _choose(None if chosen == 0 else labels[chosen])
         _draw_another(explanation, labels)
         if labels[chosen] not in mapped:
@@ -102,6 +106,8 @@ class Classes:
 
     def headline(self, explanation: Explanation, index: int) -> str:
         """Return the sentence over the picture."""
+        if self.pair is not None:
+            return panels.difference_title(explanation, self.pair)
         return describe(explanation, HOT, index).short
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:

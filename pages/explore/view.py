@@ -14,6 +14,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.pages.explore import classes
 from sightglass.pages.explore.boxes import Boxes
 from sightglass.pages.explore.classes import Classes
@@ -179,6 +180,10 @@ def _draw_picture(
     dimmed: bool = False,
 ) -> View:
     image, maps = explanation.image, answers.maps(explanation)
+    if answers.pair is not None:
+        panes = [*(Pane(maps=(maps[i],)) for i in answers.pair), panels.difference_pane(explanation, answers.pair)]
+        line = agreement_sentence(explanation, answers.pair)
+        return panels.draw_viewer(image, panes, key=answers.viewer, line=line, height=HEIGHT, together=True)
     # A wide picture fills the page by itself; the space key shows it without the map.
     panes = [Pane(maps=maps)] if maps else [panels.plain_pane(image)]
     look: dict[str, Any] = {"key": answers.viewer, "area": True, "line": line, "dimmed": dimmed}
@@ -210,11 +215,12 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
                     help="A story in ten slides: right answers for wrong reasons.",
                 )
     with places.left:
-        maps = [(explanation, i) for i in range(len(explanation.heatmaps))]
+        maps = [(explanation, i) for i in answers.pair or range(len(explanation.heatmaps))]
         panels.send_sentences(view, maps, key=f"{answers.viewer}-words", beside=True)
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
                 files, slide = saving.of_map(explanation, index), slides.map_slide(explanation, index)
+                slide = slides.pair_slide(explanation, answers.pair) if answers.pair else slide
                 saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
             charts.fit_button(explanation)
         answers.draw_below(explanation, index, view)
@@ -243,6 +249,7 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
         return
     with places.left:
         heading = _draw_stages(boxes, boxes.listed[boxes.chosen])
+        saving.link_button()
     with places.title:
         _write_headline(sidebar.add_warning(choices, heading))
 

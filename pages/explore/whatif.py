@@ -13,28 +13,28 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.task import Answer
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.report.offers import Files
-from sightglass.ui import painter, saving
+from sightglass.ui import painter, saving, widgets
 from sightglass.ui.choices import sidebar
-from sightglass.ui.saving import slides
-from sightglass.ui.session import page, reopen, state
+from sightglass.ui.session import page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import Pane
-from sightglass.ui.views import panels, tables
+from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.explain import Explainer, Explanation, Image
-    from sightglass.explain.tasks.task import Change
+    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain.tasks.task import Change, Task
     from sightglass.explain.whatif.edits import Edited, EditMark
+    from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
     from sightglass.ui.viewer import ViewSettings
 
@@ -104,9 +104,11 @@ def _answer(
     after = answer(edited)
     differences = changes.changes(original, after)
     with middle:
-        st.markdown(f"### {original.task.answers_heading}")
+        help = "The upper bar is before the edit, the lower one after it." if differences else None
+        st.markdown(f"### {original.task.answers_heading}", help=help)
         if differences:
-            tables.draw_changes(differences, original.model)
+            answers, before = zip(*(_row(original.task, change, original.model) for change in differences), strict=True)
+            widgets.rows(answers, key="whatif-answers", before=before)
         else:
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
@@ -120,14 +122,19 @@ def _answer(
     mapped = _with_map(original, after, differences)
     with right:
         _map(original, mapped, differences)
-    with below:
-        title_of_slide = without_emphasis(sentence)
-        _files(
-            mapped,
-            (lambda _: report_views.change_view(original, mapped, differences, title_of_slide, more))
-            if original.heatmaps
-            else None,
-        )
+    slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
+    saved = [(mapped, 0)] if mapped.heatmaps else ()
+    with below.container(horizontal=True, vertical_alignment="center"):
+        draft = (lambda _: slide()) if original.heatmaps else None
+        saving.save_and_export("whatif", partial(_rows, mapped), saved=saved, slide=draft)
+
+
+def _row(task: Task, change: Change, model: ModelSpec) -> tuple[Answer, float | None]:
+    """Return an answer's row, `62 % → 21 % (−41)`, and its bar before the edit."""
+    unit, scores = model.unit_of(change.label), (change.before, change.after)
+    before, after = ("–" if score is None else task.text(score, unit) for score in scores)
+    was, now = (task.bar(score or 0.0) for score in scores)
+    return Answer(change.label, f"{before} → {after} ({task.moved(change, unit)})", now), was
 
 
 def _with_map(original: Explanation, after: Explanation, differences: Sequence[Change]) -> Explanation:
@@ -162,26 +169,6 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         st.caption(escape(why))
     elif not original.evidence.resident.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
-
-
-def _files(edited: Explanation, slide: slides.Draft | None) -> None:
-    """Draw the actions for the edited picture."""
-    image = edited.image
-    with st.container(horizontal=True, vertical_alignment="center"):
-        help = "Go on with the picture as it is now, as with one of your own."
-        if st.button(
-            "Show its map", icon=":material/visibility:", key="whatif-map", on_click=_take, args=(image,), help=help
-        ):
-            st.rerun()
-        drawn = bool(edited.heatmaps)
-        saving.save_and_export("whatif", partial(_rows, edited), saved=[(edited, 0)] if drawn else (), slide=slide)
-
-
-def _take(image: Image) -> None:
-    source = state.of(state.Sidebar).picture
-    if source is None or source.sha256 != image.sha256:
-        image_source.choose_upload(image)
-    reopen.open_explore("map")
 
 
 def _rows(edited: Explanation, look: ViewSettings) -> list[Files]:

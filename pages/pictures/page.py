@@ -58,7 +58,7 @@ def pictures() -> None:
         elif remembered.source is None:
             ribbon = _draw_example()
     # After the results, which need no model.
-    choices, explainer = sidebar.draw(place=controls)
+    choices, explainer = sidebar.draw(place=controls, colours=False)
     with chips:
         _draw_chips(remembered, choices, explainer)
     if ribbon is not None:

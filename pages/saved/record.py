@@ -24,7 +24,7 @@ from sightglass.history.records import draw_marks
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
-from sightglass.ui import painter
+from sightglass.ui import painter, saving
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, reopen, state
@@ -106,7 +106,8 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
             items = [Answer(info.label, tell_score(record, info.score), info.score or 0.0) for info in record.maps]
             index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
             if record.maps[index].state == "ok":
-                charts.draw_half_heat(record.maps[index].statistics, "of the visible area")
+                half = percent(record.maps[index].statistics.half_heat_area)
+                charts.draw_metric(charts.HALF, half, "of the visible area")
             else:
                 st.caption(charts.NOTHING)
             if (saved := record.proof_of(index)) is not None:
@@ -127,11 +128,12 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same picture, model, method, layers and class there; the model must be on this machine."
             _draw_reopen("Open in Explore", partial(_reopen, record, image, maps), help)
+            saving.link_button()
             if maps:
                 help = "Draw on the map by hand; each stroke is saved."
                 window = partial(_draw_on, record, image, maps[index], index)
-                key, look = "saved-draw", {"width": "large", "on_dismiss": "rerun"}
-                page.button_for_window("Draw on it", window, icon=":material/draw:", help=help, key=key, **look)
+                key, icon = "saved-draw", ":material/draw:"
+                page.button_for_window("Draw on it", window, icon=icon, help=help, key=key, width="large")
                 make = partial(encoding.overlay, record, image, maps[index], index)
                 _draw_download(record, "Picture, .png", make, ".png", "A PNG of the map with its marks and its recipe.")
             _draw_rest(record, index)

@@ -123,7 +123,7 @@ def headline(summary: Summary) -> str:
     times: dict[str, list[str]] = {}
     for moment in named[:NAMED]:
         times.setdefault(moment.label, []).append(clock(moment.seconds).partition(".")[0])
-    parts = [f"{label} from {listing(starts)}" for label, starts in times.items()]
+    parts = [f"{label} {'at' if starts[1:] else 'from'} {listing(starts)}" for label, starts in times.items()]
     more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
     return capital(listing([*parts, *more]))
 

@@ -56,7 +56,7 @@ def video() -> None:
     if camera == "camera":
         draw_camera(place, top)
         return
-    choices, explainer = sidebar.draw(place=place)
+    choices, explainer = sidebar.draw(place=place, colours=False)
     video = state.of(Video)
     job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
     _address(job)

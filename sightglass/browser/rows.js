@@ -2,39 +2,64 @@
 
 import { find, make, write } from "./component.js";
 
-/** @typedef {{label: string, share: number | null, text: string}} Row  share: 0..1, null where a number is no share */
+/**
+ * @typedef {{label: string, share: number | null, text: string, before?: number | null}} Row  share: 0..1, null where a number is
+ *   no share; before: that of before an edit, which has a bar of its own above
+ */
+/** @typedef {{ticks?: number, plain?: boolean}} Kind  ticks: how many rows, the first, can be ticked; plain: no row can be pressed */
+
+const BARS = '<span class="meter was"><i></i></span><span class="meter now"><i></i></span>';
 
 /**
- * Write the rows, in the buttons that are there as far as they go.
- * @param {HTMLElement} list @param {Row[]} rows
+ * Write the rows, in the elements that are there as far as they go.
+ * @param {HTMLElement} list @param {Row[]} rows @param {Kind} [kind]
  */
-export function writeRows(list, rows) {
+export function writeRows(list, rows, { ticks = 0, plain = false } = {}) {
   while (list.children.length > rows.length) list.lastElementChild?.remove();
-  rows.forEach(({ label, share, text }, i) => {
-    let button = /** @type {HTMLElement|undefined} */ (list.children[i]);
-    if (!button) {
-      button = make("button");
-      button.innerHTML = '<span class="label cut"></span><span class="text"></span><span class="meter"><i></i></span>';
-      list.append(button);
+  rows.forEach(({ label, share, text, before }, i) => {
+    let row = /** @type {HTMLElement|undefined} */ (list.children[i]);
+    if (!row) {
+      row = make("div", "row");
+      const tag = plain ? "div" : 'button type="button"';
+      const answer = `<${tag} class="answer"><span class="label cut"></span><span class="text"></span>${BARS}</${tag.split(" ")[0]}>`;
+      row.innerHTML = `${answer}<input type="checkbox" class="tick" title="Tick two to compare them">`;
+      list.append(row);
     }
-    button.title = label;
-    write(find(button, ".label"), label);
-    write(find(button, ".text"), text);
-    // A row without a bar is as high as the others, as Python expects.
-    find(button, ".meter").style.visibility = share === null ? "hidden" : "";
-    find(button, "i").style.width = `max(2px, ${(100 * (share ?? 0)).toFixed(2)}%)`;
+    find(row, ".answer").title = label;
+    write(find(row, ".label"), label);
+    write(find(row, ".text"), text);
+    for (const [name, length] of /** @type {const} */ ([[".was", before], [".now", share]])) {
+      const meter = find(row, name);
+      meter.hidden = length === undefined;
+      // A row without a bar is as high as the others, as Python expects.
+      meter.style.visibility = length === null ? "hidden" : "";
+      find(meter, "i").style.width = `max(2px, ${(100 * (length ?? 0)).toFixed(2)}%)`;
+    }
+    find(row, ".tick").hidden = i >= ticks;
+    find(row, ".tick").setAttribute("aria-label", `Compare ${label}`);
   });
 }
 
-/** Mark the row that is chosen. @param {HTMLElement} list @param {number} chosen */
-export function markRow(list, chosen) {
-  [...list.children].forEach((row, i) => row.setAttribute("aria-pressed", String(i === chosen)));
+/** Mark the row that is chosen, and those that are ticked. @param {HTMLElement} list @param {number} chosen @param {number[]} [ticked] */
+export function markRow(list, chosen, ticked = []) {
+  [...list.children].forEach((row, i) => {
+    row.querySelector("button")?.setAttribute("aria-pressed", String(i === chosen));
+    find(row, ".tick").checked = ticked.includes(i);
+  });
 }
 
-/** Call `chosen` with the number of a row that is pressed. @param {HTMLElement} list @param {(index: number) => void} chosen */
-export function onRow(list, chosen) {
+/**
+ * Call `chosen` with the number of a row that is pressed, and `ticked` with that of one that is ticked or no longer so.
+ * @param {HTMLElement} list @param {(index: number) => void} chosen @param {(index: number) => void} [ticked]
+ */
+export function onRow(list, chosen, ticked) {
+  const place = (/** @type {EventTarget|null} */ target, /** @type {string} */ part) => {
+    const row = target instanceof Element ? target.closest(part)?.closest(".row") : null;
+    return row ? [...list.children].indexOf(row) : -1;
+  };
   list.addEventListener("click", ({ target }) => {
-    const button = target instanceof Element ? target.closest("button") : null;
-    if (button) chosen([...list.children].indexOf(button));
+    const index = place(target, "button");
+    if (index >= 0) chosen(index);
   });
+  list.addEventListener("change", ({ target }) => ticked?.(place(target, ".tick")));
 }

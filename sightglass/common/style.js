@@ -3,7 +3,7 @@
 /**
  * @typedef {"overlay"|"map"|"contour"|"spotlight"|"picture"} Mode
  * @typedef {"auto"|"single"|"beside"|"swipe"} Layout  where the plain picture is: auto: beside a portrait, where there is room
- * @typedef {"own"|"shared"} Scale  1 is each map's own maximum, or that of all the maps
+ * @typedef {"auto"|"own"|"shared"} Scale  1 is each map's own maximum, or that of all the maps; auto: as the page has it
  * @typedef {{mode: Mode, layout: Layout, split: number, alpha: number, colormap: string, threshold: number, scale: Scale,
  *   cells: boolean}} Style
  */
@@ -16,7 +16,7 @@ export const DEFAULTS = {
   "alpha": 0.62,
   "colormap": "inferno",
   "threshold": 0.0,
-  "scale": "own",
+  "scale": "auto",
   "even": false,
   "invert": false,
   "cells": false,
@@ -50,5 +50,5 @@ export const SIGNED = {
 export const CHOICES = {
   "mode": ["overlay", "map", "contour", "spotlight", "picture"],
   "layout": ["auto", "single", "beside", "swipe"],
-  "scale": ["own", "shared"]
+  "scale": ["auto", "own", "shared"]
 };

@@ -29,6 +29,7 @@ from screen import (
 )
 
 from tests.corpus import saved
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,19 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
+
+
+def test_a_window_stays_open_when_the_checks_are_done(browser: Browser):
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1") as address:
+        page = new_page(browser)
+        page.goto(f"{address}/?example=flower")
+        page.locator(CANVAS).first.wait_for()
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("dialog").wait_for()
+        # All three, and what is drawn after them.
+        expect(page.locator(".st-key-checks")).to_contain_text("fact_check", timeout=patience(60) * 1000)
+        settled(page)
+        expect(page.get_by_role("dialog")).to_be_visible()
 
 
 def test_upload_map_other_class_other_model_download(visit, pictures: list[Path], tmp_path: Path):
@@ -46,6 +60,10 @@ def test_upload_map_other_class_other_model_download(visit, pictures: list[Path]
     settled(page)
     expect(headline(page)).to_contain_text("Minibus, 62")
     expect(page.locator(".viewer .line")).to_contain_text("Cut off: 43\u00a0%.")
+    page.locator(".st-key-options button").first.click()
+    page.get_by_label("Colours").select_option("ocean")
+    page.keyboard.press("Escape")
+    expect(page.locator("select.colormap")).to_have_value("ocean")
     page.locator("select.colormap").select_option("jet")
     before = at_rest(page)
     with page.expect_file_chooser() as chooser:

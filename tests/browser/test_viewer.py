@@ -69,7 +69,7 @@ if scene == "explore":
         chosen = rows([Answer(name, "1 %", share) for name, share in zip(names, [0.7, 0.2, 0.1])], key="rows")
         st.text(f"chosen {chosen}")
     with left:
-        options = ViewerOptions(link, beside=True, marks=True)
+        options = ViewerOptions(link, beside=True, area=True)
         view = viewer(ViewerScene(pixels, "bus", [Pane(maps)]), options, key="viewer")
 else:
     small, whole = np.asarray(Image.fromarray(pixels).resize((WIDE, HIGH))), (0, 0, WIDE, HIGH)
@@ -78,6 +78,7 @@ else:
               Pane((Map("minibus", "", bump(3, 3, 1.5), crop, crop, (0.5, 1.0), (7, 7)),)),
               Pane((Map("gap", "", gap(), whole, whole, kind="difference", sides=("s", "l")),))]
     view = viewer(ViewerScene(small, "small", panels), key="viewer")
+st.fragment(st.button)("Copy link", key="copy-link")
 st.text(f"point {view.point} box {view.box}")
 """
 )
@@ -189,7 +190,12 @@ def set_to(page: sync.Page, panels: tuple[int, ...] = (0, 1, 2), **settings: obj
           const has = (e) => e.shadowRoot?.querySelector(".viewer");
           const root = [...document.querySelectorAll("*")].find(has).shadowRoot;
           const hear = (element, type) => element.dispatchEvent(new Event(type, { bubbles: true }));
+          const say = (name, detail) => window.dispatchEvent(new CustomEvent(`sightglass:${name}`, { detail }));
           for (const [name, value] of Object.entries(settings)) {
+            if (name === "colormap") {
+              say("colormap", { name: value });
+              continue;
+            }
             const choice = root.querySelector(`input[name="${name}"][value="${value}"]`);
             const control = choice ?? root.querySelector(`.${name}`);
             if (choice || control.type === "checkbox") control.checked = choice ? true : value;
@@ -361,7 +367,7 @@ def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(scene: Scene
     stage = page.locator(".stage").nth(1)
     zoom(page, stage)
     assert apart(pixels(page, 0), before).max() > 20
-    # The wheel alone scrolls the page, and what was changed can be reset.
+    # The wheel alone scrolls the page, and a double click resets what was changed.
     page = scene()
     # Room to scroll in, above and below.
     page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').style.padding = '800px 0'")
@@ -377,8 +383,8 @@ def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(scene: Scene
     before = pixels(page, 1)
     page.locator(".threshold").fill("0.01")
     zoom(page, stage)
-    page.locator(".more summary").click()
-    page.locator(".viewer .reset").click()
+    page.locator(".threshold").dblclick()
+    stage.dblclick(position={"x": 100, "y": 150})
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(0)
     assert apart(pixels(page, 1), before).max() == 0
 
@@ -395,7 +401,6 @@ def test_a_link_carries_the_view_and_the_settings_survive_a_reload(scene: Scene)
     zoom(page, page.locator(".stage").first)
     assert apart(pixels(page, 0), wide).max() > 20
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.locator(".more summary").click()
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("Link copied to the clipboard.").first.wait_for()
     link = page.evaluate("navigator.clipboard.readText()")

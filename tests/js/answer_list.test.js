@@ -37,13 +37,15 @@ function place() {
     sent,
     show: (name, labels, chosen) =>
       show({
-        data: packed({ name, rows: labels.map((label) => ({ label, share: 0.5, text: "50 %" })), chosen }),
+        data: packed({ name, rows: labels.map((label) => ({ label, share: 0.5, text: "50 %" })), chosen, ticks: 3, ticked: [] }),
         parentElement,
-        setStateValue: (_key, index) => sent.push([name, index]),
+        setStateValue: (key, value) => sent.push([name, ...(key === "chosen" ? [] : [key]), value]),
       }),
     rows: () => parentElement.querySelector(".rows").children,
     click: (index) => parentElement.querySelector(".rows").click({ target: parentElement.querySelector(".rows").children[index] }),
-    chosen: () => parentElement.querySelector(".rows").children.findIndex((row) => row.attributes["aria-pressed"] === "true"),
+    chosen: () => parentElement.querySelector(".rows").children.findIndex((row) => row.parts.button.attributes["aria-pressed"] === "true"),
+    tick: (index) => parentElement.querySelector(".rows").change({ target: parentElement.querySelector(".rows").children[index] }),
+    ticked: () => parentElement.querySelector(".rows").children.flatMap((row, i) => (row.parts[".tick"].checked ? [i] : [])),
   };
 }
 
@@ -69,5 +71,17 @@ test("an echo that a later click has overtaken changes nothing", () => {
   assert.equal(only.chosen(), 2);
   const stop = only.show("one", labels, 2);
   assert.equal(only.chosen(), 2);
+  stop();
+});
+
+test("two rows are ticked at most, Python hears of two alone, and a click ends the comparison", () => {
+  const list = place(), stop = list.show("pair", ["bus", "person", "zebra"], 0);
+  list.tick(2);
+  assert.deepEqual([list.ticked(), list.sent], [[2], []]);
+  list.tick(0);
+  list.tick(1);
+  assert.deepEqual([list.ticked(), list.sent], [[0, 1], [["pair", "ticked", [2, 0]], ["pair", "ticked", [0, 1]]]]);
+  list.click(1);
+  assert.deepEqual([list.ticked(), list.sent.slice(2)], [[], [["pair", "ticked", []], ["pair", 1]]]);
   stop();
 });

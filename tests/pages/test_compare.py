@@ -111,7 +111,7 @@ def test_models_of_ones_own_are_no_sizes_of_each_other_and_may_share_no_class(pa
 
 def test_the_best_classes_stand_side_by_side_and_can_share_a_scale(page, bus):
     app = page("topk")
-    assert [round(float(one.max()), 3) for one in shown(app).maps] == [1.0] * 4
+    assert [round(float(one.max()), 3) for one in shown(app).maps] == [1.0] * 4 and shown(app).head["together"]
     app.segmented_control(key="k").select(5).run()
     # What the browser makes of it on the shared scale is what the engine makes of it.
     view = shown(app)

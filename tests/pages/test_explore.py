@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
+from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.history import History
 from sightglass.ui.session.jobs.background import Jobs
 from tests.pages.conftest import (
@@ -32,10 +33,10 @@ from tests.servers import until
 UNFINISHED = "This map is not finished"
 
 
-def choose_row(app, place: int):
+def choose_row(app, place: int, **more: list[int]):
     """Click on an answer, as the list tells of it."""
     (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
-    app.session_state[key] = {"chosen": place}
+    app.session_state[key] = {"chosen": place, **more}
     return app.run()
 
 
@@ -67,6 +68,22 @@ def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back
     assert headline(app).endswith("%. The map is of ambulance.")
     choose_row(app, 1)
     assert app.query_params["class"] == shown(app).head["panels"][-1]["maps"][1]["title"]
+
+
+def test_two_ticked_answers_are_set_against_each_other_as_on_top_k(page, bus):
+    app = page()
+    assert headline(app).startswith("Minibus") and app.button(key="copy-link").label == "Copy link"
+    assert len(received(app, "palette")[0]["names"]) == 22
+    choose_row(app, 0, ticked=[2, 0])
+    assert headline(app) == "What speaks for police van and not for minibus"
+    view = shown(app)
+    assert view.titles == ["police van", "minibus", "Difference"] and view.head["together"]
+    assert view.head["panels"][-1]["maps"][0]["sides"] == ["police van", "minibus"]
+    result = Explainer()(bus)
+    assert view.head["line"] == agreement_sentence(result, (2, 0))
+    np.testing.assert_allclose(view.maps[0], result.heatmaps[2].content, atol=1 / 65535)
+    # A place in the list that has no map, of a late message.
+    assert headline(choose_row(app, 0, ticked=[0, 40])).startswith("Minibus")
 
 
 def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
@@ -227,7 +244,7 @@ def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
 def test_all_numbers_of_a_map_stand_at_the_right(page) -> None:
     app = press(page(), "All numbers")
     listed = dict(zip(*(app.dataframe[0].value[name] for name in ("number", "value")), strict=True))
-    metric = next(one for one in app.metric if one.label == "Half of the evidence is on")
+    metric = next(one for one in app.metric if one.label == "Half the evidence on")
     assert listed["Area holding half the evidence"] == metric.value and listed["Greatest strength"] == "1.00"
     assert columns(app)["value"]["alignment"] == "right"
 

@@ -16,7 +16,7 @@ from sightglass.models import drawing
 from sightglass.report import embedded_recipe
 from sightglass.ui.choices import image_picker
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures, Uploads, token
+from sightglass.ui.session.pictures.image_source import UNDO, UPLOADS, Pictures, Uploads, token
 from sightglass.ui.session.state import Sidebar
 from tests.pages.conftest import bar, choose, headline, labels, press, received, session, shown, texts
 
@@ -76,13 +76,20 @@ def test_a_picture_that_is_gone_is_said_to_be_and_not_replaced_in_silence(page):
     assert not bar(app)["problem"]
 
 
-def test_an_upload_can_be_deleted_from_the_server(page):
+def test_an_upload_can_be_deleted_from_the_server_and_brought_back_for_a_minute(page, monkeypatch):
     app = page()
     for name in ("a.png", "b.png"):
         upload(app, name)
     chosen = bar(app)["chosen"]
     press(app, "Delete")
-    assert bar(app)["name"] == "a.png" and own(app) == ["a.png"] and UPLOADS.get(chosen) is None
+    assert bar(app)["name"] == "a.png" and own(app) == ["a.png"]
+    press(app, "Undo: b.png deleted")
+    assert bar(app)["name"] == "b.png" and sorted(own(app)) == ["a.png", "b.png"]
+    assert not any(label.startswith("Undo") for label in labels(app))
+    press(app, "Delete")
+    now = UPLOADS.clock()
+    monkeypatch.setattr(UPLOADS, "clock", lambda: now + UNDO)
+    assert UPLOADS.get(chosen) is None and not any(label.startswith("Undo") for label in labels(app.run()))
     press(app, "Delete")
     assert bar(app)["name"] == "bus.jpg" and not own(app) and "Delete" not in labels(app)
 

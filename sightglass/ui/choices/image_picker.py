@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from PIL import Image as Pillow
@@ -39,18 +39,6 @@ UPLOADER = "picture-upload"
 THUMBNAIL = (104, 88)
 """Width and height in pixels, twice those on the page."""
 _thumbnails: ByteCache[str] = ByteCache(8 * MIB, len)
-
-
-class Thumb(NamedTuple):
-    """A choice in the strip: id, displayed name, thumbnail as a data URL."""
-
-    id: str
-    name: str
-    image: str
-
-    @property
-    def label(self) -> str:
-        return f"![{escape(self.name)}]({self.image})"
 
 
 @dataclass
@@ -86,7 +74,7 @@ def take_new_picture() -> Image | None:
 def bar(place: DeltaGenerator) -> None:
     """Draw the bar: upload field, thumbnails, drawing button, picture's name."""
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
-    thumbs = {thumb.id: thumb.label for thumb in _list_thumbs()}
+    thumbs = _list_thumbs()
     chosen = image_source.current_id()
     if st.session_state.get(bar.strip) != chosen:
         bar.number += 1
@@ -120,26 +108,35 @@ def bar(place: DeltaGenerator) -> None:
             if (image := state.of(state.Sidebar).picture) is not None:
                 st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")
             if chosen not in EXAMPLES:
-                help = "Delete the picture from the server."
+                help = "Delete the picture from the server; you can undo this for a minute."
                 st.button("Delete", key="delete-picture", type="tertiary", on_click=_remove, args=(chosen,), help=help)
+            if (gone := image_source.removed()) is not None:
+                label, key, help = f"Undo: {escape(gone.name)} deleted", "undo-picture", "Bring the picture back."
+                if st.button(label, key=key, type="tertiary", help=help) and image_source.choose_by_id(token(gone)):
+                    st.rerun()
     if pictures.problem:
         st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
         pictures.problem = None
 
 
-def _list_thumbs() -> tuple[Thumb, ...]:
-    """Return the session's own pictures, the newest first, and the examples."""
+def _list_thumbs() -> dict[str, str]:
+    """Return ids and labels of the session's own pictures, the newest first, and of the examples."""
     uploads = [(image, _thumbnail_url(image)) for image in reversed(image_source.list_own())]
     # Streamlit tells choices by their labels: two pictures may have one name and look alike.
-    own = (Thumb(token(image), image.name, f"{small}#{token(image)}") for image, small in uploads if small)
-    return (*own, *_examples())
+    return {
+        token(image): _label(image.name, f"{small}#{token(image)}") for image, small in uploads if small
+    } | _examples()
+
+
+def _label(name: str, url: str) -> str:
+    return f"![{escape(name)}]({url})"
 
 
 @st.cache_resource(show_spinner=False)
-def _examples() -> tuple[Thumb, ...]:
+def _examples() -> dict[str, str]:
     """Return the examples on this machine, each opened once."""
     names = [name for name in EXAMPLES if image_source.is_installed(name)]
-    return tuple(Thumb(name, name.capitalize(), _data_url(thumbnail_file(name).read_bytes())) for name in names)
+    return {name: _label(name.capitalize(), _data_url(thumbnail_file(name).read_bytes())) for name in names}
 
 
 def thumbnail_file(name: str) -> Path:

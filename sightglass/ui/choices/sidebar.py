@@ -32,6 +32,7 @@ from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.state import Choices
+from sightglass.ui.viewer import palette
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,11 +52,13 @@ def draw(
     sized: bool = True,
     methods: Sequence[str] = (),
     place: DeltaGenerator | None = None,
+    colours: bool = True,
 ) -> tuple[Choices, Explainer]:
     """Draw the row of controls and load the model for its layers.
 
     `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
     are drawn on a page without one. `sized`: see `model_picker.choose`. `whole`, `methods`: see `_draw_options`.
+    `colours`: the page draws its maps in the browser.
     """
     image, controls = image_picker.choose(), place or st.container()
     if bar is not None:
@@ -71,7 +74,7 @@ def draw(
     ):
         model = model_picker.choose(sized=sized)
         question_place = st.container(key="question", width="content")
-        help = "The method, the layers, and how the picture is fitted."
+        help = "The method, the layers, how the picture is fitted, and the colours."
         popover = st.popover("", icon=":material/tune:", key="options", help=help)
     if bar is not None:
         with bar:
@@ -79,6 +82,8 @@ def draw(
     explainer = load(model.id)
     with popover:
         method, chosen = _draw_options(explainer, methods, whole=whole)
+        if colours:
+            palette()
     with question_place:
         chosen |= _choose_words(explainer)
         question = None if methods else _choose_question(explainer, method, chosen)

@@ -1,4 +1,4 @@
-"""The menu Save: keep a view in Saved, or download its files; beside it Add to deck."""
+"""The menu Save: keep a view in Saved, or download its files; beside it Copy link and Add to deck."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ def save_and_export(
     view: bool = True,
     slide: Draft | None = None,
 ) -> None:
-    """Draw *Save* and *Add to deck* for the page's maps.
+    """Draw *Save*, *Copy link* and *Add to deck* for the page's maps.
 
     `saved`: what is kept in Saved, explanations with the index of the map, or instead of them the `pair` of
     pictures that the page compares; without either there are only files.
     `rows`: returns the files, given the settings of the page's viewer; it is called once the menu is open, and
-    each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown.
+    each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown, and
+    linked to.
     `slide`: makes the scene of the view, given the same settings; without it there is no *Add to deck*.
 
         saving.save_and_export("similarity", lambda look: [Files("Data", "Numbers.", [("JSON", "a.json", make)])])
@@ -58,8 +59,17 @@ def save_and_export(
     # A popover that is filled after it was opened is placed as if it were empty, and cut off at the window's end.
     help = "Keep it in Saved, or download files: the picture as you see it, figures, reports, clips and data."
     page.button_for_window("Save", show, icon=":material/save_alt:", key=f"save-{screen}", help=help, width="medium")
+    if view:
+        link_button()
     if slide is not None:
         slides.button(screen, slide)
+
+
+def link_button() -> None:
+    """Draw the button that copies the address of the view, in the browser: `viewer.js`."""
+    help = "Copy the address of this view as you see it."
+    with st.container(width="content"):
+        st.fragment(st.button)("Copy link", icon=":material/link:", key="copy-link", help=help)
 
 
 def of_map(explanation: Explanation, index: int) -> Callable[[ViewSettings], list[Files]]:

@@ -64,12 +64,11 @@ def button(screen: str, *drafts: Draft) -> None:
     state.of(Adding).opened += 1
     heading = f"Add {len(drafts)} slides" if several else "Present this, or add it to a deck"
 
-    @st.dialog(heading, width="large", icon=icon)
     def show() -> None:
         with page.saying_problems():
             _draw_dialog(drafts)
 
-    show()
+    page.open_window(heading, show, width="large", icon=icon)
 
 
 def _draw_dialog(drafts: Sequence[Draft]) -> None:
@@ -132,6 +131,11 @@ def _add(number: int, drafts: Sequence[Draft]) -> None:
 def map_slide(explanation: Explanation, index: int) -> Draft:
     """Return the maker of a map's slide, with its proof."""
     return lambda look: views.map_view(explain_job.with_proofs(explanation), index, look)
+
+
+def pair_slide(explanation: Explanation, pair: tuple[int, int] | None) -> Draft:
+    """Return the maker of a slide of several answers, with the difference of two."""
+    return lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look)
 
 
 def view_settings(key: str) -> ViewSettings:

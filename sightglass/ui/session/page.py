@@ -45,6 +45,7 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(draw)
     def run_page() -> None:
+        state.of(PageRun).window = False
         with state.of(PageRun).pause_tests():
             url_state.arrive(draw.__name__)
             try:
@@ -66,6 +67,8 @@ class PageRun:
 
     tests: PausableStop | None = None
     """Stops the tests of the page's maps."""
+    window: bool = False
+    """Whether a window is open, which a run of the whole page would shut."""
 
     @contextmanager
     def pause_tests(self) -> Iterator[None]:
@@ -148,7 +151,13 @@ def button_for_window(
 ) -> None:
     """Draw the button for a window, titled `label` by default."""
     if st.button(label, icon=icon, key=key, help=help):
-        st.dialog(title or label, icon=icon, **more)(draw)()
+        open_window(title or label, draw, icon=icon, **more)
+
+
+def open_window(title: str, draw: Callable[[], None], **more: Any) -> None:
+    """Open a window over the page, which runs again when it is shut."""
+    state.of(PageRun).window = True
+    st.dialog(title, on_dismiss="rerun", **more)(draw)()
 
 
 def find_problem(failure: BaseException, event: str) -> Problem | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.style import DEFAULTS as STYLE
+from sightglass.explain.rendering.style import colormaps
 from sightglass.ui.declare import declare, no_callback
 from sightglass.ui.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, ViewerScene, pack
 
@@ -58,6 +59,7 @@ __all__ = [
     "ViewerOptions",
     "ViewerScene",
     "pack",
+    "palette",
     "send_texts",
     "viewer",
 ]
@@ -69,6 +71,11 @@ SETTINGS = (*STYLE, "zoom")
 
 _component = declare("viewer", __file__)
 _channel = declare("channel", __file__)
+_palette = declare(
+    "palette",
+    __file__,
+    html='<label class="component palette">Colours<select class="all" style="height: 38px"></select></label>',
+)
 
 
 @dataclass(frozen=True)
@@ -102,3 +109,8 @@ def send_texts(view: View, texts: Sequence[str], *, key: str) -> None:
     """Send a sentence for each map of `viewer`, in their order."""
     with view.place:
         _channel(key=key, data={"shown": view.scene_id, "texts": list(texts)}, height=1)
+
+
+def palette() -> None:
+    """Draw the list of all colormaps, for every viewer of this browser."""
+    _palette(key="palette", data={"names": [colormap.name for colormap in colormaps()]})

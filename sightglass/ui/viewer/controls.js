@@ -7,11 +7,11 @@ import { digits, withUnit, defaults } from "./settings.js";
 /**
  * @typedef {import("../../common/style.js").Style} Style
  * @typedef {{lut: Uint8Array, layout: string, scale: string, ends: number[]|null, gaps: boolean, signed: {reach: number|null, unit: string}|null, dark: boolean,
- *   measuring: boolean, initial: boolean}} Facts  ends: raw values at both ends of the colour bar, where they have one; gaps: only
- *   differences are shown; signed: only signed maps are, with the raw value at the ends; initial: all is as at first
- * @typedef {{name: string, uniform: boolean, lut: string}} Colormap
+ *   measuring: boolean}} Facts  ends: raw values at both ends of the colour bar, where they have one; gaps: only
+ *   differences are shown; signed: only signed maps are, with the raw value at the ends
+ * @typedef {{name: string, lut: string}} Colormap
  * @typedef {{set: (changes: Partial<Style>, done?: boolean) => void, layout: (name: "beside"|"swipe") => void,
- *   measure: () => void, full: () => void, reset: () => void, link: () => void}} Actions  what a control asks for;
+ *   scale: (name: "own"|"shared") => void, measure: () => void, full: () => void}} Actions  what a control asks for;
  *   `done`: the hand let go
  */
 
@@ -27,10 +27,10 @@ export function wireControls(root, signal, on) {
     hear(name, "dblclick", () => on.set({ [name]: Reflect.get(defaults(), name) }));
   }
   hear("colormap", "change", ({ value }) => on.set({ colormap: value }));
-  hear("shared", "change", ({ checked }) => on.set({ scale: checked ? "shared" : "own" }));
+  hear("shared", "change", ({ checked }) => on.scale(checked ? "shared" : "own"));
   hear("cells", "change", ({ checked }) => on.set({ cells: checked }));
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
-  for (const name of /** @type {const} */ (["measure", "link", "full", "reset"])) hear(name, "click", () => on[name]());
+  for (const name of /** @type {const} */ (["measure", "full"])) hear(name, "click", () => on[name]());
   wireMenu(find(root, "details"), signal);
 }
 
@@ -80,15 +80,14 @@ export function showControls(root, settings, facts) {
   bar.style.setProperty("--colours", gaps ? plain : dims ? shades : gradient(mode === "overlay" ? overlayColours(facts.lut) : facts.lut));
   $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
-  $(".colormap").value = colormap;
+  listColormap($(".colormap"), colormap);
   $(".colormap").style.visibility = dims ? "hidden" : "";
   if (signed) showSigned(root, threshold, signed, dark);
   $(".shared").checked = facts.scale === "shared";
   $(".cells").checked = cells;
   const pressed = { beside: facts.layout === "beside", swipe: facts.layout === "swipe", measure: facts.measuring };
   for (const [name, on] of Object.entries(pressed)) $(`.${name}`).setAttribute("aria-pressed", String(on));
-  $(".more").classList.toggle("on", pressed.swipe);
-  $(".reset").disabled = facts.initial;
+  $(".more").classList.toggle("on", pressed.swipe || pressed.measure);
   for (const strip of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".legend i"))) {
     strip.style.background = differenceGradient(dark ? 48 : 228);
   }
@@ -111,14 +110,19 @@ function showSigned(root, threshold, { reach, unit }, dark) {
   if (threshold) bar.setAttribute("aria-valuetext", `from ${threshold.toFixed(2)}, either way`);
 }
 
-/** Fill the list of colormaps, in groups. @param {HTMLElement} select @param {Colormap[]} listed */
-export function listColormaps(select, listed) {
-  for (const label of ["Perceptually uniform", "Other"]) {
-    const group = Object.assign(document.createElement("optgroup"), { label });
-    for (const { name } of listed.filter(({ uniform }) => uniform === (label !== "Other"))) {
-      const words = name.replaceAll("_", " ");
-      group.append(new Option(words[0].toUpperCase() + words.slice(1), name));
-    }
-    select.append(group);
-  }
+/** The colormaps of the list; all others are in the page's options. */
+const LISTED = ["inferno", "viridis", "cividis", "turbo", "jet"];
+
+/** Mark a colormap in the list, which has it beside its own only while it is chosen. @param {HTMLElement} element @param {string} name */
+function listColormap(element, name) {
+  const list = /** @type {HTMLSelectElement} */ (element);
+  list.value = name;
+  if (list.value !== name) list.replaceChildren(...[...new Set([...LISTED, name])].map(optionOf));
+  list.value = name;
+}
+
+/** @param {string} name of a colormap */
+export function optionOf(name) {
+  const words = name.replaceAll("_", " ");
+  return new Option(words[0].toUpperCase() + words.slice(1), name);
 }

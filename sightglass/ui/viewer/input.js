@@ -3,7 +3,7 @@
 import { ARROWS, broadcast, find, fractionOf, onBroadcast, themeOf } from "../../browser/component.js";
 import { contains, panned, placer, smallestBox, WHOLE, zoomAt } from "../../browser/geometry.js";
 import { wireControls } from "./controls.js";
-import { copied, defaults, keep, linkTo } from "./settings.js";
+import { keep } from "./settings.js";
 
 const SLACK = 5;
 const HOLD_MS = 350;
@@ -145,6 +145,7 @@ export class Input {
     window.addEventListener("keyup", ({ key }) => key === " " && viewer.cover(false), { signal });
     window.addEventListener("blur", () => viewer.cover(false), { signal });
     window.addEventListener("resize", () => state.head.id && viewer.build(), { signal });
+    onBroadcast("colormap", ({ name }) => state.head.id && this.#set({ colormap: name }), signal);
     onBroadcast("choose", ({ index, byHand }) => viewer.choose(index, byHand), signal);
     root.addEventListener("fullscreenchange", () => {
       find(root, ".full .icon").textContent = viewer.isFull() ? "fullscreen_exit" : "fullscreen";
@@ -235,20 +236,10 @@ export class Input {
     const { viewer, viewer: { root, state } } = this;
     return {
       set: (changes, done) => this.#set(changes, done),
+      scale: (name) => this.#set({ scale: name === state.usualScale() ? "auto" : name }),
       layout: (name) => this.#set({ layout: state.layout() === name ? "single" : name }),
       measure: () => this.#measure(!state.measuring && !state.region),
-      reset: () => {
-        viewer.view(WHOLE, false);
-        this.#set(defaults());
-        viewer.say("The view is as at first.");
-      },
       full: () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()),
-      link: async () => {
-        const address = linkTo(location.href, state.settings, state.viewport);
-        const message = (await copied(address)) ? "Link copied to the clipboard." : address;
-        const missing = " It does not include your picture: whoever opens it needs the picture too.";
-        viewer.say(message + (state.head.private ? missing : ""));
-      },
     };
   }
 }

@@ -122,9 +122,9 @@ class ViewerOptions:
 
     `initial`: settings of a link or a file, by the names in `SETTINGS`, and an `id`: they win over what this browser
     remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
-    the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `marks`: areas
+    the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `area`: areas
     can be measured. `private`: a link to this page does not carry the picture. `dimmed`: what is shown is about to be
-    replaced.
+    replaced. `together`: all maps are on one scale until the user chooses otherwise.
     """
 
     initial: Mapping[str, str] | None = None
@@ -132,9 +132,10 @@ class ViewerOptions:
     columns: int | None = None
     line: str = ""
     beside: bool = False
-    marks: bool = False
+    area: bool = False
     private: bool = False
     dimmed: bool = False
+    together: bool = False
 
 
 DEFAULTS = ViewerOptions()

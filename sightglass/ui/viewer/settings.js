@@ -99,14 +99,12 @@ export function merged(base, given, colormaps) {
   return /** @type {Style} */ (out);
 }
 
-/** Say what changes the meaning of the colours; empty where nothing does. @param {Style} settings @param {string} scale the one in use */
-export function changesOf({ threshold }, scale) {
-  return [scale === "shared" ? "shared scale" : "", threshold ? `threshold ${threshold.toFixed(2)}` : ""].filter(Boolean).join(", ");
-}
-
-/** Whether a view is as at first. @param {Style} settings @param {Viewport} viewport */
-export function isDefault(settings, { zoom }) {
-  return zoom === 1 && Object.entries(defaults()).every(([name, value]) => Reflect.get(settings, name) === value);
+/**
+ * Say what changes the meaning of the colours; empty where nothing does.
+ * @param {Style} settings @param {string} scale the one in use @param {string} usual the page's
+ */
+export function changesOf({ threshold }, scale, usual) {
+  return [scale === usual ? "" : scale === "shared" ? "shared scale" : "own scales", threshold ? `threshold ${threshold.toFixed(2)}` : ""].filter(Boolean).join(", ");
 }
 
 /** Whether a link is not the last one. @param {Storage} storage @param {Record<string, unknown>|null} initial */

@@ -12,15 +12,15 @@ import { defaults } from "./settings.js";
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./marks.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
- *   columns: number|null, line: string, beside: boolean, marks: boolean, private: boolean, dimmed: boolean,
+ *   columns: number|null, line: string, beside: boolean, area: boolean, private: boolean, dimmed: boolean, together: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
-  ...{ boxes: [], range: null, reach: null, choice: null, height: 0, columns: null, line: "", beside: false, marks: false },
-  ...{ private: false, dimmed: false, initial: null, colormaps: [] },
+  ...{ boxes: [], range: null, reach: null, choice: null, height: 0, columns: null, line: "", beside: false, area: false },
+  ...{ private: false, dimmed: false, together: false, initial: null, colormaps: [] },
 };
 
 export class State {
@@ -88,8 +88,13 @@ export class State {
     return maps.length > 0 && maps.every(({ raw, shared }) => raw || shared);
   }
 
+  /** Return the scale that maps are on, unless a person chose the other one. */
+  usualScale() {
+    return this.head.together && this.shares() ? "shared" : "own";
+  }
+
   style(quick = false) {
-    const scale = this.shares() ? this.settings.scale : "own";
+    const { scale: chosen } = this.settings, scale = chosen === "auto" ? this.usualScale() : this.shares() ? chosen : "own";
     const settings = { ...this.settings, layout: this.layout(), scale };
     return { settings, lut: this.lut(), dark: this.dark, range: this.head.range, reach: this.head.reach, quick };
   }

@@ -5,11 +5,11 @@ import { createMap, Layer, readingAt } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/picture.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
-import { listColormaps, showControls } from "./controls.js";
+import { showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
 import { arrange, createFigure, onPhone, panelOf, reserve } from "./panels.js";
-import { changesOf, isDefault, isNews, readout, recalled, sentence, viewportOf } from "./settings.js";
+import { changesOf, copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 
 /** @typedef {import("./state.js").Head} Head @typedef {import("../../browser/component.js").Given<Head>} Given */
@@ -44,9 +44,12 @@ export class Viewer {
       this.caption();
     }, signal);
     onBroadcast("settings", (wanted) => {
-      const { host } = /** @type {ShadowRoot} */ (root.getRootNode());
-      if (this.state.head.id && !host.closest('[role="dialog"]')) wanted.settings ??= this.state.style().settings;
+      if (this.#isPages()) wanted.settings = this.state.style().settings;
     }, signal);
+    window.addEventListener("click", ({ target }) => {
+      const copies = target instanceof Element && target.closest(".st-key-copy-link button");
+      if (copies && this.#isPages()) void this.#copyLink();
+    }, { signal });
     let room = 0;
     onResize(root, () => {
       const now = find(root, ".panels").clientWidth;
@@ -122,7 +125,6 @@ export class Viewer {
 
   /** Take the first payload: its colormaps, and the settings of a link or of before. @param {Head} head */
   #begin(head) {
-    listColormaps(find(this.root, ".colormap"), head.colormaps);
     this.state.colormaps = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     const viewport = isNews(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
     this.state.settings = recalled(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
@@ -152,7 +154,7 @@ export class Viewer {
     root.classList.toggle("dimmed", head.dimmed);
     root.classList.toggle("swiping", layout === "swipe");
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
-    find(root, ".measure").hidden = !head.marks;
+    find(root, ".measure").hidden = !head.area;
     find(root, ".colormap").hidden = !state.maps().some(({ kind }) => kind === "heat");
     find(root, ".shared").disabled = !state.shares();
     this.caption();
@@ -190,6 +192,19 @@ export class Viewer {
     return /** @type {ShadowRoot} */ (this.root.getRootNode()).fullscreenElement === this.root;
   }
 
+  /** Whether it is a viewer of the page, in no window over it. */
+  #isPages() {
+    const { host } = /** @type {ShadowRoot} */ (this.root.getRootNode());
+    return this.state.head.id && !host.closest('[role="dialog"]');
+  }
+
+  async #copyLink() {
+    const { state } = this, address = linkTo(location.href, state.settings, state.viewport);
+    const message = (await copied(address)) ? "Link copied to the clipboard." : address;
+    const missing = " It does not include your picture: whoever opens it needs the picture too.";
+    this.say(message + (state.head.private ? missing : ""));
+  }
+
   #maps() {
     return this.state.panels.map((panel) => this.state.mapOf(panel)).filter((map) => map !== null);
   }
@@ -214,7 +229,7 @@ export class Viewer {
   /** Return the line while nothing is pointed at. */
   #idle() {
     const { state } = this, maps = this.#maps(), single = maps.length === 1 ? maps[0] : null;
-    const changed = maps.length ? changesOf(state.settings, state.style().settings.scale) : "";
+    const changed = maps.length ? changesOf(state.settings, state.style().settings.scale, state.usualScale()) : "";
     const text = state.head.line || (single ? state.textOf(single) : maps.length ? HINT : "");
     return sentence([text, changed && `Changed view: ${changed}.`].filter(Boolean).join(" "), single?.title ?? "");
   }
@@ -251,7 +266,6 @@ export class Viewer {
   view(viewport, moving = true) {
     this.state.viewport = viewport;
     this.root.classList.toggle("zoomed", viewport.zoom > 1);
-    find(this.root, ".reset").disabled = isDefault(this.state.settings, viewport);
     if (!moving) return;
     this.#placeCross();
     this.painter.stir(true);
@@ -289,7 +303,7 @@ export class Viewer {
     const heated = kinds.has("heat"), signed = signs.length > 0 && !heated && !kinds.has("difference");
     const reach = scale === "shared" ? head.reach : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
     showControls(root, settings, {
-      ...{ lut: state.lut(), layout, scale, ends: scale === "shared" ? head.range : null, dark, initial: isDefault(settings, state.viewport) },
+      ...{ lut: state.lut(), layout, scale, ends: scale !== state.usualScale() && scale === "shared" ? head.range : null, dark },
       ...{ measuring: state.measuring || state.region !== null, gaps: !heated && !signed && kinds.size > 0 },
       signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
     });

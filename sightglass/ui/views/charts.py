@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sightglass.explain import Explanation
-    from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.trust import Finding
     from sightglass.models.geometry import Box
     from sightglass.video.results import AnswerCurve, Moment
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
+HALF = "Half the evidence on"
 NOTHING = "This map is empty: there is nothing to measure."
 
 
@@ -55,19 +55,14 @@ def draw_numbers(explanation: Explanation, index: int) -> None:
     if explanation.heatmaps[index].state != "ok":
         st.caption(NOTHING)
         return
-    statistics = explanation.statistics[index]
     label, score = explanation.heatmaps[index].target.label, score_of_map(explanation, index)
     if score is not None and (ends := describe_range(explanation.model, label)):
         draw_metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
     if (raising := explanation.heatmaps[index].raising) is not None:
         title = f"Raises the {'number' if explanation.measures else 'score'}"
         draw_metric(title, percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
-    draw_half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
-
-
-def draw_half_heat(statistics: Statistics, part: str) -> None:
-    """Draw the area that holds half of the heat."""
-    draw_metric("Half of the evidence is on", percent(statistics.half_heat_area), part)
+    part = "of the visible area" if unseen(explanation) else "of the picture"
+    draw_metric(HALF, percent(explanation.statistics[index].half_heat_area), part)
 
 
 def draw_all_numbers(explanation: Explanation, index: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.phrases import pixels
+from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
 from sightglass.ui.session import state
@@ -91,6 +92,21 @@ def difference_map(
     )
 
 
+def difference_pane(explanation: Explanation, pair: tuple[int, int]) -> Pane:
+    """Return the difference of two answers' maps, the first in red."""
+    a, b = (explanation.heatmaps[index] for index in pair)
+    values, extent = share_difference(a.strength, b.strength), explanation.evidence.geometry.extent
+    sides = (a.target.label, b.target.label)
+    names = (f"**{sides[0]}**", f"**{sides[1]}**")
+    return Pane(maps=(difference_map(values, a.seen, names, extent=extent, sides=sides),))
+
+
+def difference_title(explanation: Explanation, pair: tuple[int, int]) -> str:
+    """Return the headline of two compared answers."""
+    first, second = (explanation.heatmaps[index].target.label for index in pair)
+    return f"What speaks for {first} and not for {second}"
+
+
 def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
     """Return a detector's boxes with map indices; mark those of `index`."""
     places = [heatmap.target.index for heatmap in explanation.heatmaps]
@@ -118,32 +134,14 @@ def draw_viewer(
     *,
     key: str,
     marks: Sequence[Box] = (),
-    height: int = 496,
-    columns: int | None = None,
-    beside: bool = False,
-    area: bool = False,
     place: DeltaGenerator | None = None,
-    line: str = "",
-    dimmed: bool = False,
+    **options: Any,
 ) -> View:
-    """Draw the viewer; `area`: with measuring; `columns`: most panels a row.
-
-    `place`: a container without gaps to draw in. `line`: the sentence below, instead of a map's own. `dimmed`:
-    what is shown is about to be replaced.
-    """
+    """Draw the viewer, in `place`, a container without gaps; `options`: of `ViewerOptions`."""
     initial, generation = _initial(), state.of(state.ViewerStart).generation
     return viewer(
         ViewerScene(image.pixels, image.sha256, panels, marks, image.jpeg),
-        ViewerOptions(
-            initial,
-            height=height,
-            columns=columns,
-            beside=beside,
-            marks=area,
-            private=image_source.is_own(),
-            line=line,
-            dimmed=dimmed,
-        ),
+        ViewerOptions(initial, private=image_source.is_own(), **options),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,
         place=place,

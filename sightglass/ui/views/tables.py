@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.files import packing
-from sightglass.explain.tasks import task_of
 from sightglass.report.table import list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from sightglass.explain.maps.statistics import Statistics
-    from sightglass.explain.tasks.task import Change
-    from sightglass.models.spec import ModelSpec
 
 MAX_CONTENT_ROWS = 13
 """Rows of a table that is shown whole; longer ones scroll."""
@@ -87,18 +84,6 @@ def of_map(statistics: Statistics, *, height: int) -> None:
         {"number": number, "value": value, "meaning": meaning} for number, value, meaning in list_numbers(statistics)
     ]
     table(rows, right=["value"], height=height)
-
-
-def draw_changes(changes: Sequence[Change], model: ModelSpec) -> None:
-    """Draw the answers' scores before and after: `62 % → 21 %`."""
-    task, column = task_of(model), "before → after"
-
-    def describe(change: Change) -> str:
-        unit = model.unit_of(change.label)
-        before, after = ("–" if value is None else task.text(value, unit) for value in (change.before, change.after))
-        return f"{before} → {after} ({task.moved(change, unit)})"
-
-    table([{"answer": change.label, column: describe(change)} for change in changes], right=[column])
 
 
 def score() -> Any:

@@ -34,23 +34,38 @@ def page_title(text: str) -> None:
     st.html(f'<h1 class="page-title">{html.escape(text)}</h1>{_PAGE}', unsafe_allow_javascript=True)
 
 
-def rows(items: Sequence[Answer], *, key: str, chosen: int = 0) -> int:
+def rows(
+    items: Sequence[Answer], *, key: str, chosen: int = 0, ticks: int = 0, before: Sequence[float | None] = ()
+) -> int:
     """Show the list and return the index of the chosen row.
 
     `chosen` is the initial choice; from then on `st.session_state[key]["chosen"]` counts, which a page may set.
+    `ticks`: how many rows, the first, can be ticked, see `ticked_pair`. `before`: lengths of bars above the answers'
+    own, as they were before an edit; such rows cannot be pressed.
     """
     if not items:
         raise ValueError("A list of answers needs at least one row.")
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
-    listed = [
-        {"label": item.label, "text": item.text, "share": item.bar and min(1.0, max(0.0, item.bar))} for item in items
-    ]
-    data = {"name": key, "rows": listed, "chosen": index}
+    listed = [{"label": item.label, "text": item.text, "share": _share(item.bar)} for item in items]
+    for row, length in zip(listed, before, strict=False):
+        row["before"] = _share(length)
+    ticked = ticked_pair(key, ticks) or ()
+    data = {"name": key, "rows": listed, "chosen": index, "ticks": ticks, "ticked": ticked, "plain": bool(before)}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
     height = min(ROW * len(items) - GAP, MOST)
-    result = _answers(key=key, data=data, height=height, on_chosen_change=no_callback)
+    result = _answers(key=key, data=data, height=height, on_chosen_change=no_callback, on_ticked_change=no_callback)
     return index if result.chosen is None else _within(result.chosen, items)
+
+
+def ticked_pair(key: str, ticks: int) -> tuple[int, int] | None:
+    """Return the two rows of a list that are ticked, the first ticked first; None without two."""
+    ticked: Sequence[int] = st.session_state.get(key, {}).get("ticked") or ()
+    return (ticked[0], ticked[1]) if len(ticked) == 2 and set(ticked) <= set(range(ticks)) else None
+
+
+def _share(bar: float | None) -> float | None:
+    return None if bar is None else min(1.0, max(0.0, bar))
 
 
 def _within(index: int, items: Sequence[Answer]) -> int:

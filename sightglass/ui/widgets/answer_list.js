@@ -3,13 +3,13 @@
 import { broadcast, component, onBroadcast } from "../../browser/component.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
 
-/** Rows from which the list scrolls. */
-const LONG = 8;
-
-/** @typedef {{name: string, rows: import("../../browser/rows.js").Row[], chosen: number}} List */
+/** @typedef {{name: string, rows: import("../../browser/rows.js").Row[], chosen: number, ticked: number[], ticks: number, plain: boolean}} List */
 
 class AnswerList {
   #chosen = 0;
+  /** At most two rows that are compared. @type {number[]} */
+  #ticked = [];
+  #plain = false;
   #listed = "";
   #name = "";
   /** What Python said last. @type {number | null} */
@@ -23,21 +23,34 @@ class AnswerList {
   constructor(root, signal) {
     this.root = root;
     onRow(root, (index) => {
+      this.#tick([]);
       this.#choose(index);
       this.#tell(true);
+    }, (index) => {
+      const others = this.#ticked.filter((other) => other !== index);
+      this.#tick(others.length < this.#ticked.length ? others : [...others, index].slice(-2));
     });
     // A list that was replaced stays until the run ends: a choice in it must not count as a click on the new one.
     onBroadcast("choose", ({ index, from }) => !from && this.#choose(index), signal);
     onBroadcast("ask", () => this.#tell(), signal);
   }
 
+  /** @param {number[]} rows */
+  #tick(rows) {
+    const [before, now] = [this.#ticked, rows].map(({ length }) => length > 1);
+    this.#ticked = rows;
+    markRow(this.root, this.#chosen, rows);
+    // One alone changes nothing.
+    if (before || now) this.#send("ticked", rows);
+  }
+
   #tell(byHand = false) {
-    broadcast("choose", { index: this.#chosen, from: this.root, byHand });
+    if (!this.#plain) broadcast("choose", { index: this.#chosen, from: this.root, byHand });
   }
 
   #mark() {
     const { root } = this;
-    markRow(root, this.#chosen);
+    markRow(root, this.#chosen, this.#ticked);
     const row = /** @type {HTMLElement | undefined} */ (root.children[this.#chosen]);
     if (!row || root.scrollHeight <= root.clientHeight) return;
     const top = row.offsetTop - root.offsetTop;
@@ -46,7 +59,7 @@ class AnswerList {
 
   /** @param {number} index */
   #choose(index) {
-    if (index === this.#chosen || !this.root.children[index]) return;
+    if (this.#plain || index === this.#chosen || !this.root.children[index]) return;
     this.#chosen = index;
     this.#mark();
     this.#sent.push(index);
@@ -54,15 +67,14 @@ class AnswerList {
   }
 
   /** @param {import("../../browser/component.js").Given<List>} given */
-  show({ data: { name, rows, chosen: index }, setStateValue }) {
+  show({ data: { name, rows, chosen: index, ticked, ...kind }, setStateValue }) {
     const { root } = this, now = JSON.stringify(rows), fresh = now !== this.#listed;
-    this.#send = setStateValue;
+    [this.#send, this.#plain] = [setStateValue, kind.plain];
     // Another list, even if it looks the same: Python will not echo choices of the last one.
-    if (name !== this.#name) [this.#name, this.#sent, this.#given] = [name, [], null];
+    if (name !== this.#name) [this.#name, this.#sent, this.#given, this.#ticked] = [name, [], null, ticked];
     if (fresh) {
       this.#listed = now;
-      writeRows(root, rows);
-      root.classList.toggle("long", rows.length > LONG);
+      writeRows(root, rows, kind);
     }
     // Python echoes each choice; an echo that comes after a later click is out of date.
     const sent = this.#sent, echo = sent.indexOf(index);

@@ -18,11 +18,11 @@ from sightglass.explain.phrases import plain_text
 from sightglass.report import embedded_recipe
 from tests.labelled import draw_scenes
 
-LINE = "✗ changes with the model: no · ✓ matters: yes · ? holds still: unclear"
+LINE = "✗ changes with the model: no · ✓ matters to the answer: yes · ? stays when the picture barely changes: unclear"
 
 
 def test_every_map_of_every_picture_is_sealed_and_none_without_it(call: Any, sealed: list[str], scene: Path) -> None:
-    assert "holds still" not in call("image", "scene.png", "--model", "demo-cls-s")[1] and sealed == []
+    assert "barely changes" not in call("image", "scene.png", "--model", "demo-cls-s")[1] and sealed == []
     out = call("image", "scene.png", "./scene.png", "--model", "demo-cls-s", "--top-k", "2", "--seal")[1]
     labels = [heatmap.target.label for heatmap in Explainer("demo-cls-s")(scene, top_k=2).heatmaps]
     assert sealed == labels * 2

@@ -30,7 +30,7 @@ def photograph(grey: int = 110) -> bytes:
 
 
 PHOTOGRAPH = photograph()
-SEAL = "✓ changes with the model: yes · ✗ matters: no · ? holds still: unclear"
+SEAL = "✓ changes with the model: yes · ✗ matters to the answer: no · ? stays when the picture barely changes: unclear"
 """As of a map whose checks ran."""
 
 

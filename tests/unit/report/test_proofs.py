@@ -112,6 +112,6 @@ def test_a_report_has_a_line_of_marks_with_their_sentences(checked: Explanation)
         (check.state, check.sentence, check.words) for check in MARKS
     ]
     assert "<b>unrelated" not in page
-    assert "✗ matters: no" in html_report.frame([checked])
+    assert "✗ matters to the answer: no" in html_report.frame([checked])
     CACHE.clear()
     assert 'class="checks' not in html_report.html([checked], index=1)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_AGE = 3600.0
 """Seconds after its last use until an upload is deleted."""
+UNDO = 60.0
+"""Seconds for which a picture that was removed can be brought back."""
 DIGITS = 20
 """Of a picture's SHA-256 in an address: enough that nobody guesses one."""
 
@@ -98,6 +100,11 @@ class Uploads:
             return None
         return image if token(image) == key else None
 
+    def expire(self, key: str) -> None:
+        """Delete a picture of this person's in a minute, unless it is used until then."""
+        if (upload := self._cache.get(_owner_key(key))) is not None:
+            upload.used = self.clock() - MAX_AGE + UNDO
+
     def drop(self, key: str) -> None:
         """Delete a picture of this person's."""
         upload = self._cache.get(_owner_key(key))
@@ -127,6 +134,8 @@ class Pictures:
     """The own picture that was opened last."""
     chosen: str | None = None
     """The SHA-256 of an own picture, or an example's name; None before the address was read."""
+    removed: str = ""
+    """The name in addresses of the picture that was removed last."""
     problem: str | None = None
     """What was wrong with the last upload or choice."""
     is_new: bool = False
@@ -266,13 +275,21 @@ def choose_example(name: str) -> None:
 
 
 def remove(key: str) -> None:
-    """Delete an own picture and choose another or an example."""
+    """Delete an own picture in a minute, and choose another or an example."""
     pictures = state.of(Pictures)
-    UPLOADS.drop(key)
+    UPLOADS.expire(key)
+    pictures.removed, pictures.last = key, None
     for sha256 in [sha256 for sha256, image in pictures.own.items() if token(image) == key]:
         del pictures.own[sha256]
         if pictures.chosen == sha256:
             pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
+
+
+def removed() -> OwnPicture | None:
+    """Return the picture that was removed last, while it can be brought back."""
+    pictures = state.of(Pictures)
+    own = (token(picture) for picture in pictures.own.values())
+    return UPLOADS.find(pictures.removed) if pictures.removed and pictures.removed not in own else None
 
 
 def replace_drawing(former_sha256: str | None, image: Image) -> None:

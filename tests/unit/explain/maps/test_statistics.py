@@ -110,6 +110,8 @@ def test_wrong_input_is_stopped_at_the_door(arguments, says):
     ("at", "says"),
     [
         ((45, 30), "in the middle of the picture"),
+        ((56, 22), "above and right of the middle of the picture"),
+        ((45, 37), "below the middle of the picture"),
         ((75, 50), "at the bottom right"),
         ((20, 30), "at the left"),
         ((45, 57), "at the bottom edge"),
@@ -125,6 +127,15 @@ def test_the_place_is_that_of_the_picture_and_not_of_the_crop():
     found = statistics.describe(bump(60, 90, 16, 46, 4), crop)
     assert statistics.describe_place(found, crop, (900, 600)) == "in the middle of the picture"
     assert statistics.describe_place(found, crop, (1200, 450)) == "at the bottom"
+
+
+def test_parts_of_one_thing_have_one_place():
+    # The larger part alone would be in the middle.
+    values = np.maximum(bump(60, 90, 52, 26, 4), bump(60, 90, 62, 18, 3))
+    found = statistics.describe(values, PICTURE)
+    assert found.n_regions == 2
+    says = "above and right of the middle of the picture"
+    assert statistics.describe_place(found, PICTURE, PICTURE[2:]) == says
 
 
 def test_the_place_of_two_spots_is_not_the_cold_middle():
