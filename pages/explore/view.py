@@ -215,7 +215,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
                 files, slide = saving.of_map(explanation, index), slides.map_slide(explanation, index)
-                saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
+                saving.save_and_export("explore", files, saved=[(explanation, {"index": index})], slide=slide)
             charts.fit_button(explanation)
         answers.draw_below(explanation, index, view)
         if has_map:

@@ -174,7 +174,7 @@ def _files(edited: Explanation, slide: slides.Draft | None) -> None:
         ):
             st.rerun()
         drawn = bool(edited.heatmaps)
-        saving.save_and_export("whatif", partial(_rows, edited), saved=[(edited, 0)] if drawn else (), slide=slide)
+        saving.save_and_export("whatif", partial(_rows, edited), saved=[(edited, {})] if drawn else (), slide=slide)
 
 
 def _take(image: Image) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
 from sightglass.common.legible import visible
 from sightglass.explain.maps.statistics import Statistics
+from sightglass.explain.phrases import plural
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.marks import add_names
 from sightglass.explain.rendering.render import HALO, WHITE, line_width
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 Shape = Literal["arrow", "circle", "text", "line"]
 POINTS: dict[str, range] = {"arrow": range(2, 3), "circle": range(2, 3), "text": range(1, 2), "line": range(1, 6001)}
 """Numbers of points that a mark may have."""
+MARKS = "a line, an arrow from one point to another, a circle by its centre and a point on it, or a text at a point"
 MAX_MARKS = 400
 """Of a map."""
 MAX_MARK_TEXT, MAX_DISTANCE = 200, 1_000_000
@@ -56,14 +61,12 @@ class Mark:
     """Of a line in original pixels; 0 as wide as other marks."""
 
     def __post_init__(self) -> None:
-        if self.kind not in POINTS:
-            raise Problem(f"There is no mark {self.kind}: draw a line, an arrow, a circle or a text.")
         try:
             points = tuple((float(x), float(y)) for x, y in self.points)
         except (TypeError, ValueError) as error:
             raise Problem("A mark's points must be pairs of numbers, in pixels of the picture.") from error
-        if len(points) not in POINTS[self.kind]:
-            raise Problem(f"A mark of the kind {self.kind} cannot have {len(points)} points.")
+        if len(points) not in POINTS.get(self.kind, ()):
+            raise Problem(f"There is no mark {self.kind} of {plural(len(points), 'point')}: draw {MARKS}.")
         numbers = (self.width, *(at for point in points for at in point))
         if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for at in numbers):
             raise Problem("A mark is far outside the picture: draw it again.")
@@ -255,6 +258,29 @@ class Storage:
     bytes: int
     limit: int
     count: int
+
+
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+def to_text(record: Record, indent: int | None = None) -> str:
+    """Return a record as JSON in ASCII; numbers that are not finite stay."""
+    return json.dumps(_adapter().dump_python(record, mode="json", by_alias=False), indent=indent)
+
+
+def from_text(text: str) -> Record:
+    """Return the record of `to_text`; raise ValueError for any other text."""
+    return _adapter().validate_python(json.loads(text))
+
+
+def fold(text: str) -> str:
+    """Return text as it is searched: without case and accents."""
+    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
+    return "".join(
+        letter for letter in parts if not unicodedata.combining(letter) and not "\ud800" <= letter <= "\udfff"
+    )
 
 
 def checked_note(text: str) -> str:

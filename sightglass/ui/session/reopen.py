@@ -39,12 +39,7 @@ def open_view(contents: Contents) -> None:
     weights are not on this machine: a file must not start a download.
     """
     recipe = contents.recipe
-    spec = catalog.spec(recipe.model)
-    if not catalog.available(spec):
-        raise ModelProblem(
-            f"{recipe.picture_name} was explained by {spec.id}, which is not on this machine: choose it under Model, "
-            "then open the file again."
-        )
+    spec = _local(recipe.model, recipe.picture_name)
     task = task_of(spec)
     choose_model(spec)
     if recipe.method in METHODS:
@@ -83,14 +78,29 @@ def open_view(contents: Contents) -> None:
     open_explore("map")
     if task.has_boxes and recipe.per == "class":
         # Explore has one map for each box.
-        state.of(state.Navigation).go_to = page.script("topk")
+        _go_to("topk")
 
 
 def open_explore(view: str) -> None:
     """Go to a view of Explore: `map`, `whatif` or `layers`."""
     url_state.put("view", view, drawn_only=True)
     if state.of(state.Navigation).page != "explore":
-        state.of(state.Navigation).go_to = page.script("explore")
+        _go_to("explore")
+
+
+def _go_to(name: str) -> None:
+    state.of(state.Navigation).go_to = page.script(name)
+
+
+def _local(model: str, picture: str) -> ModelSpec:
+    """Return a model; raise ModelProblem where its weights are not on this machine."""
+    spec = catalog.spec(model)
+    if not catalog.available(spec):
+        raise ModelProblem(
+            f"{picture} was explained by {spec.id}, which is not on this machine: choose it under Model, then open "
+            "this again."
+        )
+    return spec
 
 
 def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
@@ -102,44 +112,30 @@ def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
     _choose_picture(image)
 
 
-def open_pair(similarity: Similarity) -> None:
-    """Restore a comparison except its second picture, before `go`.
-
-    Raises ModelProblem for a model that is not on this machine.
-    """
-    spec, query = catalog.spec(similarity.model.id), similarity.query.image
-    if not catalog.available(spec):
-        raise ModelProblem(
-            f"{query.name} was compared by {spec.id}, which is not on this machine: choose it under Model, then open "
-            "the record again."
-        )
-    choose_model(spec)
-    url_state.put("method-page", similarity.method)
-    url_state.put(f"layers-{spec.id}", [] if similarity.automatic else list(similarity.layers))
-    url_state.put(f"fit-{spec.task}", similarity.preprocessing)
-    url_state.put("of", similarity.of)
-    url_state.put(COMPARE_TAB, "pictures")
-    _choose_picture(query)
-    state.of(state.Navigation).go_to = page.script("compare")
-
-
 def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -> None:
     """Compare these models on a picture; raises ModelProblem as `open_view` does."""
     open_result(image, recipe, view)
     url_state.keep("models-of", catalog.spec(recipe.model).family)
     url_state.put("models", ids, drawn_only=True)
     url_state.put(COMPARE_TAB, "models", drawn_only=True)
-    state.of(state.Navigation).go_to = page.script("compare")
+    _go_to("compare")
 
 
-def open_pictures(model: str, query: Image) -> None:
-    """Compare a picture with the second one, in a callback before `go`."""
-    spec = catalog.spec(model)
-    if catalog.available(spec):
-        choose_model(spec)
-    url_state.put(COMPARE_TAB, "pictures", drawn_only=True)
+def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> None:
+    """Compare a picture with the second one as in `pair`, in a callback before `go`.
+
+    Raises ModelProblem as `open_view` does.
+    """
+    spec = _local(model, query.name)
+    choose_model(spec)
+    if pair is not None:
+        url_state.put("method-page", pair.method)
+        url_state.put(f"layers-{spec.id}", [] if pair.automatic else list(pair.layers))
+        url_state.put(f"fit-{spec.task}", pair.preprocessing)
+        url_state.put("of", pair.of)
+    url_state.put(COMPARE_TAB, "pictures")
     _choose_picture(query)
-    state.of(state.Navigation).go_to = page.script("compare")
+    _go_to("compare")
 
 
 def _choose_picture(image: Image) -> None:
