@@ -61,6 +61,8 @@ PAIR_FIELDS = ("method", "of", "state", "preprocessing", "subject", "weights_sha
 """What a record keeps of a comparison as it is."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
 """What a record keeps of a heatmap beside its arrays."""
+PAIR_KEY = ("method", "of", "preprocessing", "weights_sha256")
+"""What two comparisons of the same pictures by the same model at the same layers differ in."""
 PAIR_HEIGHT = 160
 """Of the two pictures of a thumbnail, in pixels, before it is shrunk."""
 _SIDES = ("query", "gallery")
@@ -117,7 +119,7 @@ def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
     """Return whether a record is of a map, or of a pair, whose picture, model and method it has."""
     if not isinstance(view, Similarity):
         return (record.recipe, record.index) == (view.recipe, index)
-    pair, how = record.pair, {name: getattr(view, name) for name in ("of", "preprocessing", "weights_sha256")}
+    pair, how = record.pair, {name: getattr(view, name) for name in PAIR_KEY}
     ids = view.gallery.image.sha256, view.layers
     return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
 

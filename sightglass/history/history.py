@@ -155,13 +155,9 @@ class History:
 
     def find(self, view: Explanation | Similarity, index: int = 0) -> Record | None:
         """Return the newest record of the same pictures, recipe and selected map; None if there is none."""
-        if isinstance(view, Similarity):
-            key = view.query.image.sha256, view.model.id, view.method
-        else:
-            key = view.image.sha256, view.recipe.model, view.recipe.method
-        same = "picture_sha256 = ? AND model = ? AND method = ?"
+        key = (view.query if isinstance(view, Similarity) else view).image.sha256, view.model.id
+        sql = "SELECT id FROM records WHERE picture_sha256 = ? AND model = ? AND deleted IS NULL ORDER BY n DESC"
         with self._store.reading() as database:
-            sql = f"SELECT id FROM records WHERE {same} AND deleted IS NULL ORDER BY n DESC"
             records = (self._store.record(id) for (id,) in database.execute(sql, key))
             return next((record for record in records if encoding.is_of(record, view, index)), None)
 

@@ -30,38 +30,43 @@ from sightglass.report.result_folder import MAPS, label_stem
 from sightglass.report.view import Display, View
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sightglass.common.files import Json
     from sightglass.history.store import Store
 
+APPLICATION = 0x53474849  # "SGHI"
 MAGIC = b"SGMAPS1\n"
 _WIDTHS = {"uint8": "<u1", "uint16": "<u2", "float32": "<u4"}
 
 
-def upgrade(database: sqlite3.Connection, store: Store) -> None:
-    """Write the folders of all records and the files of all decks, and drop the tables; the former files stay."""
-    names = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    tables = {name for (name,) in database.execute(names)}
-    database.row_factory = sqlite3.Row
-    if "bodies" in tables:
-        rows = database.execute("SELECT * FROM records LEFT JOIN bodies USING (n) ORDER BY n").fetchall()
-        for row in map(dict, rows):
-            maps = database.execute("SELECT about, file FROM maps WHERE record = ? ORDER BY place", (row["n"],))
-            _move_record(row, maps.fetchall(), store)
-    else:
-        for (id,) in database.execute("SELECT id FROM records WHERE deleted IS NOT NULL"):
-            shutil.rmtree(store.records / id, ignore_errors=True)
-    if "slides" in tables:
-        for row in map(dict, database.execute("SELECT * FROM decks").fetchall()):
-            slides = database.execute("SELECT * FROM slides WHERE deck = ? ORDER BY place, n", (row["n"],)).fetchall()
-            if "said" in tables:
-                about = database.execute("SELECT value FROM said WHERE name = ?", (f"theme of deck {row['id']}",))
-                row["theme"] = next((theme for (theme,) in about), "dark")
+def upgrade(former: Path, store: Store) -> None:
+    """Write the folders of all records and the files of all decks, then delete the former files.
+
+    Another program's database stays.
+    """
+    with contextlib.closing(sqlite3.connect(former)) as database:
+        if database.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
+            return
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        database.row_factory = sqlite3.Row
+        if "bodies" in tables:
+            for row in map(dict, database.execute("SELECT * FROM records LEFT JOIN bodies USING (n)")):
+                maps = database.execute("SELECT about, file FROM maps WHERE record = ? ORDER BY place", (row["n"],))
+                _move_record(row, maps.fetchall(), store)
+        else:
+            for (id,) in database.execute("SELECT id FROM records WHERE deleted IS NOT NULL"):
+                shutil.rmtree(store.records / id, ignore_errors=True)
+        for row in map(dict, database.execute("SELECT * FROM decks") if "decks" in tables else ()):
+            slides = database.execute("SELECT * FROM slides WHERE deck = ? ORDER BY place, n", (row["n"],))
+            theme = f"theme of deck {row['id']}"
+            themes = database.execute("SELECT value FROM said WHERE name = ?", (theme,)) if "said" in tables else ()
+            row.setdefault("theme", next((theme for (theme,) in themes), "dark"))
             _move_deck(row, list(map(dict, slides)), store)
-    database.row_factory = None
-    # The index of words has tables of its own, and may need a module that this SQLite has not.
-    for name in ("found", *tables):
-        with contextlib.suppress(sqlite3.OperationalError):
-            database.execute(f"DROP TABLE IF EXISTS {name}")
+    for name in ("history.db", "history.db-wal", "history.db-shm"):
+        (store.folder / name).unlink(missing_ok=True)
+    for name in ("files", "drafts"):
+        shutil.rmtree(store.folder / name, ignore_errors=True)
 
 
 def _move_record(row: Json, maps: list[tuple[str, str]], store: Store) -> None:

@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
@@ -17,7 +18,6 @@ from pydantic import ConfigDict, TypeAdapter
 from sightglass.common.errors import Problem, typed_line
 from sightglass.common.legible import visible
 from sightglass.explain.maps.statistics import Statistics
-from sightglass.explain.phrases import plural
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.marks import add_names
 from sightglass.explain.rendering.render import HALO, WHITE, line_width
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Shape = Literal["arrow", "circle", "text", "line"]
 POINTS: dict[str, range] = {"arrow": range(2, 3), "circle": range(2, 3), "text": range(1, 2), "line": range(1, 6001)}
 """Numbers of points that a mark may have."""
-MARKS = "a line, an arrow from one point to another, a circle by its centre and a point on it, or a text at a point"
+MARKS = "a line, an arrow of two points, a circle by its centre and a point on it, or words at a point"
 MAX_MARKS = 400
 """Of a map."""
 MAX_MARK_TEXT, MAX_DISTANCE = 200, 1_000_000
@@ -61,19 +61,17 @@ class Mark:
     """Of a line in original pixels; 0 as wide as other marks."""
 
     def __post_init__(self) -> None:
+        text = typed_line(self.text, MAX_MARK_TEXT, "The text of a mark")
         try:
             points = tuple((float(x), float(y)) for x, y in self.points)
+            is_whole = len(points) in POINTS.get(self.kind, ()) and (text or self.kind != "text")
+            # Of what is no number, no comparison is true.
+            if not is_whole or not all(abs(at) <= MAX_DISTANCE for at in (self.width, *chain.from_iterable(points))):
+                raise ValueError("no mark")
         except (TypeError, ValueError) as error:
-            raise Problem("A mark's points must be pairs of numbers, in pixels of the picture.") from error
-        if len(points) not in POINTS.get(self.kind, ()):
-            raise Problem(f"There is no mark {self.kind} of {plural(len(points), 'point')}: draw {MARKS}.")
-        numbers = (self.width, *(at for point in points for at in point))
-        if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for at in numbers):
-            raise Problem("A mark is far outside the picture: draw it again.")
+            raise Problem(f"A mark is {MARKS}, in pixels of the picture.") from error
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "text", typed_line(self.text, MAX_MARK_TEXT, "The text of a mark"))
-        if self.kind == "text" and not self.text:
-            raise Problem("A text on a map must say something: type a word.")
+        object.__setattr__(self, "text", text)
 
 
 def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.uint8]:

@@ -18,9 +18,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import DISK_FULL, Problem
-from sightglass.common.files import write_file
+from sightglass.common.files import ABANDONED, remove_drafts, write_file
 from sightglass.explain.phrases import megabytes
-from sightglass.history import records
+from sightglass.history import migration, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,13 +28,10 @@ if TYPE_CHECKING:
 
     from sightglass.history.records import Record
 
-APPLICATION = 0x53474849  # "SGHI"
-VERSION = 4
-"""Of the index; `migration` rewrites earlier ones."""
-TABLE = """CREATE TABLE records (
+TABLE = """CREATE TABLE IF NOT EXISTS records (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, written INTEGER NOT NULL, deleted REAL, created INTEGER NOT NULL,
-    picture_sha256 TEXT NOT NULL, model TEXT NOT NULL, method TEXT NOT NULL, bytes INTEGER NOT NULL,
-    labels TEXT NOT NULL, tags TEXT NOT NULL, text TEXT NOT NULL
+    picture_sha256 TEXT NOT NULL, model TEXT NOT NULL, labels TEXT NOT NULL, tags TEXT NOT NULL, text TEXT NOT NULL,
+    bytes INTEGER NOT NULL
 )"""
 """`written`: time of `record.json` in nanoseconds; `created`: microseconds since 1970; `deleted`: seconds; `labels`,
 `tags`: lists in JSON; `text`: what is searched."""
@@ -43,8 +40,6 @@ RECORD = "record.json"
 DAMAGED = "This record is damaged, and not all of it can be shown."
 WAIT = 10.0
 """Seconds that a writer waits for another."""
-ABANDONED = 3600.0
-"""Seconds after which nobody is still writing a folder."""
 UNDO = 60.0
 """Seconds for which a removed record can be put back."""
 ROOM = 16 * 1024
@@ -53,11 +48,11 @@ _ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Store:
-    """One folder: `history.db`, the records' files in `records/ID`, and `decks`; at most `limit` bytes."""
+    """One folder: `index.db`, the records' files in `records/ID`, and `decks`; at most `limit` bytes."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
-        self.path, self.records, self.decks = folder / "history.db", folder / "records", folder / "decks"
+        self.path, self.records, self.decks = folder / "index.db", folder / "records", folder / "decks"
         self._is_tidy = False
 
     @contextlib.contextmanager
@@ -79,57 +74,33 @@ class Store:
         try:
             # Also the folder is synced where there is no write-ahead log.
             database.execute("PRAGMA synchronous = EXTRA")
-            if self._version(database) != VERSION:
-                with _transaction(database):
-                    self._upgrade(database)
-                for former in ("files", "drafts"):
-                    shutil.rmtree(self.folder / former, ignore_errors=True)
+            database.execute(TABLE)
             if not self._is_tidy:
-                self._is_tidy = True
                 self._tidy(database)
+                self._is_tidy = True
         except BaseException:
             database.close()
             raise
         return database
 
-    def _version(self, database: sqlite3.Connection) -> int:
-        """Return the index's version, 0 if there is none. Raises Problem."""
-        # One statement sees one moment: between several, another process may create the table.
-        version, application, tables = database.execute(
-            "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master) "
-            "FROM pragma_user_version, pragma_application_id"
-        ).fetchone()
-        if version > VERSION or ((application != APPLICATION) if version else tables):
-            raise Problem(
-                f"The history in {self.folder} is of a newer Sightglass, or of another program: update this one, or "
-                "name another folder in SIGHTGLASS_HISTORY."
-            )
-        return int(version)
-
-    def _upgrade(self, database: sqlite3.Connection) -> None:
-        """Create the index; keep the records and decks of an earlier version."""
-        from sightglass.history import migration
-
-        # Another process may have done it meanwhile.
-        if (version := self._version(database)) != VERSION:
-            if version:
-                migration.upgrade(database, self)
-            for statement in (TABLE, f"PRAGMA application_id = {APPLICATION}", f"PRAGMA user_version = {VERSION}"):
-                database.execute(statement)
-
     def _tidy(self, database: sqlite3.Connection) -> None:
-        """Remove deleted records; finish or remove what a killed process left."""
-        if self._expired(database) or self._unknown(database):
-            with _transaction(database):
-                self.purge(database)
-                unknown = self._unknown(database)
-                for record in sorted((self.record(id) for id in unknown), key=lambda record: record.created):
-                    folder = self.records / record.id
-                    if (folder / RECORD).exists():
-                        self.put(database, record)
-                    # Of a clock that was set back, a folder may be of tomorrow.
-                    elif abs(time.time() - folder.stat().st_mtime) > ABANDONED:
-                        shutil.rmtree(folder, ignore_errors=True)
+        """Rewrite a former history; remove deleted records; finish or remove what a killed process left."""
+        remove_drafts(self.decks)
+        former = self.folder / "history.db"
+        if not (former.exists() or self._expired(database) or self._unknown(database)):
+            return
+        with _transaction(database):
+            # Another process may have done it meanwhile.
+            if former.exists():
+                migration.upgrade(former, self)
+            self.purge(database)
+            for record in sorted(map(self.record, self._unknown(database)), key=lambda record: record.created):
+                folder = self.records / record.id
+                if (folder / RECORD).exists():
+                    self.put(database, record)
+                # Of a clock that was set back, a folder may be of tomorrow.
+                elif abs(time.time() - folder.stat().st_mtime) > ABANDONED:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _unknown(self, database: sqlite3.Connection) -> list[str]:
         """Return the records of which the index has nothing, or what they said before."""
@@ -164,7 +135,7 @@ class Store:
 
     def put(self, database: sqlite3.Connection, record: Record) -> None:
         """Insert a record's row, or update it, within `writing`."""
-        row = {name: getattr(record, name) for name in ("id", "picture_sha256", "model", "method", "bytes")} | {
+        row = {name: getattr(record, name) for name in ("id", "picture_sha256", "model", "bytes")} | {
             "written": self._written(record.id),
             "created": microseconds(record.created),
             "labels": json.dumps(record.classes),
@@ -234,7 +205,7 @@ class Store:
             waited = f"another process has been writing to {self.folder} for {WAIT:.0f} seconds"
             return f"The history is busy: {waited}; try again."
         if "malformed" in text or "not a database" in text:
-            return f"{self.path} is damaged: move it away, and it is made again of the records' folders."
+            return f"A database in {self.folder} is damaged: move it away, and the records are read from their folders."
         return f"The history cannot use {self.folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
 
 

@@ -25,7 +25,7 @@ def result(work: str, folder: Path) -> object:
         records = {note: works.digest(history, record) for note, record in works.by_note(history).items()}
         decks = [(deck.title, [slide.view.title for slide in deck.slides]) for deck in history.decks.all()]
         # Killed while it wrote a file of somebody's own, it leaves the hidden draft of it.
-        known = ("records/", "decks/", "history.db", ".sightglass-")
+        known = ("records/", "decks/", "index.db", ".sightglass-")
         left = {name for name in files(folder) if not name.startswith(known)}
         assert {path.name for path in (folder / "records").iterdir()} == {one.id for one in history.search().records}
         made = folder / "monday.sightglass"

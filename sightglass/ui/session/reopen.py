@@ -57,8 +57,7 @@ def open_view(contents: Contents) -> None:
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         url_state.put("words", words)
     if task.has_boxes:
-        _restore_box_options(spec, recipe)
-        _restore_box(spec, contents)
+        _restore_boxes(spec, contents)
     chosen = state.of(state.ChosenClass)
     chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
     area = state.of(state.ChosenArea)
@@ -178,20 +177,17 @@ def choose_model(spec: ModelSpec) -> None:
         url_state.put(f"size-{spec.family}", spec.id)
 
 
-def _restore_box_options(spec: ModelSpec, recipe: Recipe) -> None:
-    """Set the shown boxes and their explained part."""
+def _restore_boxes(spec: ModelSpec, contents: Contents) -> None:
+    """Set the shown boxes, and the explained one and its part."""
+    recipe, index = contents.recipe, contents.view.index
     url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
     url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
     url_state.put("within", recipe.within, drawn_only=True)
     url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
-
-
-def _restore_box(spec: ModelSpec, contents: Contents) -> None:
-    targets, index = contents.recipe.targets, contents.view.index
-    target = targets[index] if index < len(targets) else None
+    target = recipe.targets[index] if index < len(recipe.targets) else None
     chosen = state.of(state.ChosenBox)
     chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
-    chosen.source = (contents.recipe.picture_sha256, spec.id)
+    chosen.source = (recipe.picture_sha256, spec.id)
     chosen.generation += 1
 
 

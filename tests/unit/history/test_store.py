@@ -22,20 +22,14 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
 
 
-def test_a_store_of_a_newer_version_or_of_another_program_is_a_sentence(tmp_path: Path) -> None:
-    for name, words in (("newer", "newer Sightglass"), ("alien", "another program"), ("junk", "is damaged")):
-        (tmp_path / name).mkdir()
-        file = tmp_path / name / "history.db"
-        if name == "junk":
-            file.write_bytes(b"no database at all" * 100)
-        else:
-            with sqlite3.connect(file) as database:
-                database.execute("CREATE TABLE something (x)")
-                if name == "newer":
-                    database.execute(f"PRAGMA application_id = {store.APPLICATION}")
-                    database.execute(f"PRAGMA user_version = {store.VERSION + 1}")
-        with pytest.raises(Problem, match=words):
-            History(tmp_path / name).search()
+def test_another_program_s_database_stays_and_a_damaged_one_is_a_sentence(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "history.db") as database:
+        database.execute("CREATE TABLE something (x)")
+    assert History(tmp_path).search().total == 0
+    assert sqlite3.connect(tmp_path / "history.db").execute("SELECT count(*) FROM something").fetchone() == (0,)
+    (tmp_path / "history.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(Problem, match="is damaged"):
+        History(tmp_path).search()
 
 
 @pytest.mark.parametrize("harm", ["nonsense", "{}", "another task", "gone"])
@@ -82,7 +76,7 @@ def test_records_are_read_from_their_folders_where_the_database_is_lost(history:
     # Killed before its row was written, a change is found all the same.
     history._store.save(first := replace(first, note="another"), {})
     assert History(history.folder).search(text="another").records == (first,)
-    (history.folder / "history.db").unlink()
+    (history.folder / "index.db").unlink()
     # A killed process left half of a record, too.
     half = history.folder / "records" / ("0" * 16)
     half.mkdir()
@@ -113,7 +107,7 @@ def test_a_writer_waits_for_another_and_then_says_so(
     monkeypatch.setattr(store, "WAIT", 0.3)
     history.keep(noise)
     assert history.folder is not None
-    with sqlite3.connect(history.folder / "history.db", isolation_level=None, check_same_thread=False) as blocking:
+    with sqlite3.connect(history.folder / "index.db", isolation_level=None, check_same_thread=False) as blocking:
         blocking.execute("BEGIN IMMEDIATE")
         mine = History(history.folder)
         assert mine.search().total == 1
