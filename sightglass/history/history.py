@@ -54,17 +54,15 @@ class History:
     >>> record = history.keep(explanation, note="looks at the number plate", tags=["plates"])
     """
 
-    def __init__(self, folder: Path | str | None = None, *, limit: int | None = None) -> None:
+    def __init__(self, folder: Path | str | None = None) -> None:
         """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's; in it, who signed in has one of their
-        own. `limit` in bytes: by default SIGHTGLASS_HISTORY_MB, else 2048 MB."""
+        own."""
         base = Path(folder).expanduser() if folder is not None else settings().history
         if folder is None and base is not None:
             base = users.folder(base)
         self.folder: Path | None = base.absolute() if base is not None else None
         """None if the history is switched off."""
-        limit = int(settings().history_mb * 1_000_000) if limit is None else limit
-        if limit <= 0:
-            raise Problem("The history's limit must be above 0 bytes.")
+        limit = int(settings().history_mb * 1_000_000)
         self._opened = None if self.folder is None else Store(self.folder, limit)
 
     @property

@@ -88,8 +88,11 @@ def test_records_are_read_from_their_folders_where_the_database_is_lost(history:
     assert History(history.folder).search().total == 2 and not half.exists()
 
 
-def test_a_full_history_refuses_and_keeps_what_it_has(tmp_path: Path, one: Explanation, noise: Explanation) -> None:
-    history, chance = History(tmp_path, limit=900_000), np.random.default_rng(0)
+def test_a_full_history_refuses_and_keeps_what_it_has(
+    tmp_path: Path, one: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.9")
+    history, chance = History(tmp_path), np.random.default_rng(0)
     record = history.keep(one)
     with pytest.raises(Problem, match=r"full: 1.MB of 1.MB are taken. Delete some records"):
         for _ in range(20):
