@@ -215,7 +215,8 @@ def _reopen(record: Record, image: Image, maps: Maps) -> None:
     reopen.open_result(image, record.recipe, record.view)
     # A damaged proof is said of the record, and made again elsewhere.
     with contextlib.suppress(Problem):
-        proofs = {saved.index: history_store.store().proof(record, saved.index) for saved in record.proofs}
+        store, indices = history_store.store(), [saved.index for saved in record.proofs]
+        proofs = {index: proof for index in indices if (proof := store.proof(record, index)) is not None}
         explain_job.restore_proofs(record, maps, proofs)
 
 

@@ -134,7 +134,7 @@ class Decks:
 
     def change(self, id: str, *, title: str | None = None, theme: str | None = None) -> Deck:
         """Change a deck's title, or its theme: `dark` or `light`; KeyError for another."""
-        new = {} if title is None else {"title": archive.name(title)}
+        new: Any = {} if title is None else {"title": archive.name(title)}
         new |= {} if theme is None else {"theme": THEMES[theme].name}
         return self._change(id, lambda deck: replace(deck, **new))
 

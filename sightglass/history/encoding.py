@@ -131,7 +131,7 @@ def storable(text: str) -> str:
 
 def _about(image: Image, model: ModelSpec) -> Json:
     """Return the fields of a new record that its picture and model give."""
-    about = {"picture_name": storable(image.name), "picture_sha256": image.sha256}
+    about: Json = {"picture_name": storable(image.name), "picture_sha256": image.sha256}
     about |= {"width": image.width, "height": image.height, "model": model.id, "task": model.task}
     return {"id": secrets.token_hex(8), "created": datetime.now(UTC)} | about
 
@@ -251,13 +251,14 @@ def read_pair(store: Store, record: Record) -> Similarity:
             signed = named[name][top:bottom, left:right]
             sides.append(ComparedImage(image, geometry, named[f"{name}_vector"], raw, signed))
             grids.append(CellEdges(named[f"{name}_down"], named[f"{name}_across"]))
-        matches = Matches(*grids, named["cells"], pair.matches)
+        matches = Matches(grids[0], grids[1], named["cells"], pair.matches)
     except KeyError as error:
         raise Problem(DAMAGED_MAP) from error
     # The model may have left the catalogue since.
     spec = ModelSpec(record.model, "", "", "", "", record.task, "")
     how = {name: pair.how[name] for name in PAIR_FIELDS}
-    return Similarity(spec, *sides, layers=record.layers, matches=matches, notes=record.notes, **how)
+    query, gallery = sides
+    return Similarity(spec, query, gallery, layers=record.layers, matches=matches, notes=record.notes, **how)
 
 
 def read_proof(store: Store, record: Record, index: int) -> Proof:

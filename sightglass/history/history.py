@@ -12,7 +12,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.similarity.similarity import Similarity
 from sightglass.history import decks as deck_store
-from sightglass.history import encoding
+from sightglass.history import encoding, migration
 from sightglass.history.records import (
     FilterChoices,
     Record,
@@ -63,7 +63,7 @@ class History:
         self.folder: Path | None = base.absolute() if base is not None else None
         """None if the history is switched off."""
         limit = int(settings().history_mb * 1_000_000)
-        self._opened = None if self.folder is None else Store(self.folder, limit)
+        self._opened = None if self.folder is None else Store(self.folder, limit, migration.upgrade)
 
     @property
     def _store(self) -> Store:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from sightglass.common.errors import DISK_FULL, Problem
 from sightglass.common.files import ABANDONED, remove_drafts, write_file
 from sightglass.explain.phrases import megabytes
-from sightglass.history import migration, records
+from sightglass.history import records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from sightglass.history.records import Record
@@ -50,8 +50,9 @@ _ID = re.compile(r"[0-9a-f]{16}")
 class Store:
     """One folder: `index.db`, the records' files in `records/ID`, and `decks`; at most `limit` bytes."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        self.folder, self.limit = folder, limit
+    def __init__(self, folder: Path, limit: int, upgrade: Callable[[Path, Store], None]) -> None:
+        """`upgrade`: rewrite the database of a former version."""
+        self.folder, self.limit, self._upgrade = folder, limit, upgrade
         self.path, self.records, self.decks = folder / "index.db", folder / "records", folder / "decks"
         self._is_tidy = False
 
@@ -92,7 +93,7 @@ class Store:
         with _transaction(database):
             # Another process may have done it meanwhile.
             if former.exists():
-                migration.upgrade(former, self)
+                self._upgrade(former, self)
             self.purge(database)
             for record in sorted(map(self.record, self._unknown(database)), key=lambda record: record.created):
                 folder = self.records / record.id
@@ -130,8 +131,8 @@ class Store:
         try:
             return records.from_text((self.records / id / RECORD).read_text("utf-8"))
         except (ValueError, OSError, RecursionError):
-            unknown = {"model": "", "task": "classify", "method": ""}
-            return records.Record(id=id, created=EPOCH, headline=DAMAGED, damaged=DAMAGED, **unknown)
+            about = {"model": "", "task": "classify", "method": "", "headline": DAMAGED, "damaged": DAMAGED}
+            return records.Record(id=id, created=EPOCH, **about)  # type: ignore[arg-type]
 
     def put(self, database: sqlite3.Connection, record: Record) -> None:
         """Insert a record's row, or update it, within `writing`."""

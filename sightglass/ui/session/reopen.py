@@ -17,6 +17,7 @@ from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS
 
 if TYPE_CHECKING:
+    from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
@@ -48,16 +49,20 @@ def open_view(contents: Contents) -> None:
             url_state.put(f"method-{kind}", recipe.method)
     url_state.put(f"layers-{spec.id}", [] if contents.view.automatic else list(recipe.layers))
     url_state.put(f"fit-{spec.task}", recipe.preprocessing)
-    for key in ("part", "part-contrast", "part-signed"):
-        url_state.put(key, recipe.part, drawn_only=True)
     joint, _, number = (recipe.joint or "none ").rpartition(" ")
-    url_state.put("joint", joint, drawn_only=True)
-    url_state.put("joint-number", number or "x", drawn_only=True)
-    url_state.put("evidence", recipe.evidence == "both", drawn_only=True)
+    controls: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
+    controls |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
+    if recipe.per in ("region", "pixel"):
+        controls[state.SPAN] = recipe.per
+    if task.has_boxes:
+        controls |= {"iou": 5 * round(20 * recipe.iou), "within": recipe.within}
+        controls[f"only-{spec.id}"] = [name for name in recipe.classes if isinstance(name, str)]
+        url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
+        _choose_box(spec, contents)
+    for key, value in controls.items():
+        url_state.put(key, value, drawn_only=True)
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         url_state.put("words", words)
-    if task.has_boxes:
-        _restore_boxes(spec, contents)
     chosen = state.of(state.ChosenClass)
     chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
     area = state.of(state.ChosenArea)
@@ -66,10 +71,8 @@ def open_view(contents: Contents) -> None:
     area.against = None if recipe.against is None else str(recipe.against)
     area.class_index, area.pixel = None, None
     if recipe.per in ("region", "pixel"):
-        url_state.put(state.SPAN, recipe.per, drawn_only=True)
-        area.pixel = next(
-            (target for target in recipe.targets[contents.view.index :] if isinstance(target, tuple)), None
-        )
+        targets = recipe.targets[contents.view.index :]
+        area.pixel = next((target for target in targets if isinstance(target, tuple)), None)
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
     _start_viewer(contents.view.settings)
@@ -177,13 +180,8 @@ def choose_model(spec: ModelSpec) -> None:
         url_state.put(f"size-{spec.family}", spec.id)
 
 
-def _restore_boxes(spec: ModelSpec, contents: Contents) -> None:
-    """Set the shown boxes, and the explained one and its part."""
+def _choose_box(spec: ModelSpec, contents: Contents) -> None:
     recipe, index = contents.recipe, contents.view.index
-    url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
-    url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
-    url_state.put("within", recipe.within, drawn_only=True)
-    url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
     target = recipe.targets[index] if index < len(recipe.targets) else None
     chosen = state.of(state.ChosenBox)
     chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
