@@ -14,6 +14,7 @@ import streamlit as st
 from sightglass import history
 from sightglass.common import settings as memory
 from sightglass.common.errors import Cancelled, Problem
+from sightglass.common.settings import settings
 from sightglass.explain.comparison import models
 from sightglass.explain.evidence import resident
 from sightglass.explain.evidence.cache import ByteCache
@@ -105,7 +106,8 @@ def explain(
             if result is None or not finished:
                 return result
         _cache().put(key, result)
-    if _remember_finished(image.sha256, choices.model.id, key):
+    # The history is imported where it is used.
+    if _remember_finished(image.sha256, choices.model.id, key) and settings().save_below:
         history.save_as_set(result)
     return result
 
