@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
-from sightglass.history.history import History
+from sightglass.history import history as saved
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
+    from sightglass.history.history import History
     from sightglass.history.records import Record
 
 LOGGER = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def save_unsure(explanation: Explanation, below: float, history: History | None 
     score = best_score(explanation)
     if score is None or score >= below or not explanation.finished:
         return None
-    history = history or History()
+    history = history or saved.History()
     return history.find(explanation) or history.keep(explanation, tags=[TAG])
 
 
