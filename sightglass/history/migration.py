@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 APPLICATION = 0x53474849  # "SGHI"
 MAGIC = b"SGMAPS1\n"
+DISPLAY = ("mode", "colormap", "opacity", "threshold")
 _WIDTHS = {"uint8": "<u1", "uint16": "<u2", "float32": "<u4"}
 
 
@@ -88,19 +89,18 @@ def _move_record(row: Json, maps: list[tuple[str, str]], store: Store) -> None:
 def _move_deck(row: Json, slides: list[Json], store: Store) -> None:
     packed = []
     for slide in slides:
-        display = json.loads(slide["view"])
-        scene = slide["scene"] if "scene" in slide else _read(store, slide["file"])
-        try:
-            (view,) = stored.unpack(scene, display)
-        except Problem:
-            view = View("", kind="text")
-        names = "mode", "colormap", "opacity", "threshold"
+        display: Json = {}
+        view = View("", kind="text")
+        # Of a damaged slide the texts are left.
+        with contextlib.suppress(ValueError):
+            display = json.loads(slide["view"])
+            (view,) = stored.unpack(slide["scene"] if "scene" in slide else _read(store, slide["file"]), display)
         view = replace(
             view,
             title=slide["title"],
             statements=(slide["sentence"],) if slide["sentence"] else (),
             notes=slide["notes"],
-            display=Display(**{name: display[name] for name in names if name in display}),
+            display=Display(**{name: display[name] for name in DISPLAY if name in display}),
         )
         packed.append(decks.Slide(f"{row['id']}-{slide['id'][:8]}", stored.pack([view])))
     decks.save(store.decks, decks.Deck(row["id"], row["title"], tuple(packed), row["theme"], row["ready"]))
@@ -113,11 +113,8 @@ def _arrays(fields: Json, maps: list[Json]) -> Json:
     arrays: Json = {}
     for place, (about, former) in enumerate(zip(fields["maps"], maps, strict=True)):
         geometry = TypeAdapter(Geometry).validate_python(about["geometry"])
-        name = (
-            ("query", "gallery")[place]
-            if fields.get("pair")
-            else f"top{place + 1}_{label_stem(fields['labels'][place])}"
-        )
+        label = label_stem(fields["labels"][place])
+        name = ("query", "gallery")[place] if fields.get("pair") else f"top{place + 1}_{label}"
         raw = [former[key] for key in former if key.startswith("raw ")]
         layers = about["layers"] if len(about["layers"]) == len(raw) else range(len(raw))
         arrays[name] = geometry.to_input(former["values"])
@@ -129,14 +126,11 @@ def _arrays(fields: Json, maps: list[Json]) -> Json:
 
 
 def _fields(row: Json, maps: list[str]) -> Json:
-    """Return a record's fields; without its headline, which it needs, where the row is damaged."""
-    names = ("id", "picture_name", "picture_sha256", "width", "height", "model", "task", "method", "score", "note")
-    fields = {name: row[name] for name in names}
+    """Return a record's fields; none where the row is damaged."""
     try:
-        fields |= {"created": (EPOCH + timedelta(microseconds=row["created"])).isoformat()}
-        fields |= {"maps": [json.loads(about) for about in maps]}
-        fields |= {name: json.loads(row[name]) for name in ("tags", "marks")}
-        fields = {**json.loads(row["body"]), **fields}
+        created = (EPOCH + timedelta(microseconds=row["created"])).isoformat()
+        lists = {name: json.loads(row[name]) for name in ("tags", "marks")}
+        fields: Json = json.loads(row["body"]) | row | lists | {"created": created, "maps": list(map(json.loads, maps))}
         if pair := fields.get("pair"):
             view = {"automatic": fields["view"]["automatic"], "method": row["method"], "score": row["score"]}
             pair["how"] = {name: pair[name] for name in (*encoding.PAIR_FIELDS, "versions") if name in pair} | view
@@ -147,9 +141,9 @@ def _fields(row: Json, maps: list[str]) -> Json:
             context = {name: pair.get(name, "") for name in ("unrelated", "mirrored", "caution")}
             context["subject"] = pair.get("compares", "pictures")
             pair["context"] = None if pair["mirrored"] is None else context
+        return fields
     except (ValueError, AttributeError, KeyError, TypeError, OverflowError):
-        fields.pop("headline", None)
-    return fields
+        return {}
 
 
 def _read(store: Store, name: str) -> bytes:
