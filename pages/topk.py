@@ -77,7 +77,7 @@ def topk() -> None:
             st.caption(escape(agreement))
         with st.container(horizontal=True, vertical_alignment="center"):
             files, slide = partial(_files, explanation), slides.pair_slide(explanation, pair)
-            saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
+            saving.save_and_export("topk", files, saved=[(explanation, {})], slide=slide)
         checks.draw_cards(explanation, 0, beside=True)
 
 

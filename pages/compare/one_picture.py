@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -30,6 +30,7 @@ from sightglass.ui.views import panels, tables
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+    from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
     from sightglass.report.view import View
@@ -65,7 +66,7 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
             if st.button("Measure times", icon=":material/timer:", help=help):
                 with st.spinner("Measuring…", show_time=False):
                     comparison = explain_job.measure_times(comparison)
-            saved = [(explanation, 0) for explanation in comparison.explanations]
+            saved: list[tuple[Any, Json]] = [(explanation, {}) for explanation in comparison.explanations]
             slide = partial(_slide, comparison, names)
             saving.save_and_export("compare", partial(_files, comparison), saved=saved, slide=slide)
         _draw_table(comparison, names)

@@ -122,7 +122,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         saving.save_and_export(
             "similarity",
             partial(offers.similarity_downloads, found, context, ranked),
-            pair=(found, context),
+            saved=[(found, {"context": context})],
             view=False,
             slide=lambda _: similarity_files.pair_view(found, context.verdict(found.score)),
         )

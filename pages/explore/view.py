@@ -221,7 +221,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
             if has_map and explanation.finished:
                 files, slide = saving.of_map(explanation, index), slides.map_slide(explanation, index)
                 slide = slides.pair_slide(explanation, answers.pair) if answers.pair else slide
-                saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
+                saving.save_and_export("explore", files, saved=[(explanation, {"index": index})], slide=slide)
             charts.fit_button(explanation)
         answers.draw_below(explanation, index, view)
         if has_map:

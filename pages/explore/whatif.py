@@ -123,7 +123,7 @@ def _answer(
     with right:
         _map(original, mapped, differences)
     slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
-    saved = [(mapped, 0)] if mapped.heatmaps else ()
+    saved = [(mapped, {})] if mapped.heatmaps else ()
     with below.container(horizontal=True, vertical_alignment="center"):
         draft = (lambda _: slide()) if original.heatmaps else None
         saving.save_and_export("whatif", partial(_rows, mapped), saved=saved, slide=draft)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,6 @@ from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.history import archive
-from sightglass.history.archive import READY
-from sightglass.history.decks import MAX_NAME
 from sightglass.pages.saved.views import draw_tile, grid
 from sightglass.report import drawing
 from sightglass.report.deck_html import deck_html
@@ -54,11 +51,16 @@ TEXTS = {
     "notes": ("Speaker's notes", MAX_NOTES, "For you alone, in the second window and in PowerPoint."),
 }
 """Labels, most letters and helps of a slide's texts."""
-FILES = (
-    ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
-    ("PowerPoint, .pptx", "pptx", "Text in placeholders, the picture and its map as two layers, your notes."),
-    ("PDF", "pdf", "For printing and sending: a page a slide."),
-)
+FILES = {
+    ".html": ("Web page, .html", "One page that plays in any browser, from a disk, without a network."),
+    ".pptx": ("PowerPoint, .pptx", "Text in placeholders, the picture and its map as two layers, your notes."),
+    ".pdf": ("PDF", "For printing and sending: a page a slide."),
+    archive.SUFFIX: (
+        f"Deck, {archive.SUFFIX}",
+        "One file that this page opens on another machine, with everything that is drawn.",
+    ),
+}
+"""Labels and helps of a deck's files, by their endings."""
 _thumbnails: ByteCache[bytes] = ByteCache(16 * MIB, len)
 
 
@@ -67,8 +69,8 @@ class Editing:
     """Which slide is edited, and what can be undone."""
 
     slide: str = ""
-    removed: tuple[str, int, View] | None = None
-    """Deck, place and view of the slide that was deleted last."""
+    before: Deck | None = None
+    """The deck before its last slide was deleted."""
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], Any], help: str, **more: Any) -> None:
@@ -113,11 +115,14 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
         help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
         icon, key = ":material/folder_open:", "deck-file"
         page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
-    copied = {deck.ready for deck in decks}
     with grid():
         for deck in sorted(decks, key=lambda deck: bool(deck.ready)):
-            _draw_tile(deck)
-        for name, (title, about) in READY.items():
+            picture = next(filter(None, map(_small, deck.slides[:3])), b"")
+            about, alt = plural(len(deck.slides), "slide"), f"A slide of {deck.title}"
+            about = f"{EXAMPLE} {about}" if deck.ready else f"{about}, changed {history_store.day(deck.changed)}"
+            draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=OPENS)
+        copied = {deck.ready for deck in decks}
+        for name, (title, about) in archive.READY.items():
             if name not in copied:
                 act, picture = page.keeping_problem()(partial(_open_ready, name)), _draw_ready(name)
                 draw_tile(name, picture, title, f"{EXAMPLE} {about}", alt="A ready deck", on_open=act, help=OPENS)
@@ -133,12 +138,12 @@ def _upload() -> None:
     )
     with page.saying_problems():
         if deck_file is not None:
-            _go(archive.put(_decks(), deck_file.getvalue()).id)
+            _go(_decks().open(deck_file.getvalue()).id)
             st.rerun()
 
 
 def _open_ready(name: str) -> None:
-    _go(archive.put_ready(_decks(), name).id)
+    _go(_decks().open_ready(name).id)
 
 
 def _draw_ready(name: str) -> bytes:
@@ -151,19 +156,10 @@ def _draw_ready(name: str) -> bytes:
     return _thumbnails.get_or_make(name, make)
 
 
-def _draw_tile(deck: Deck) -> None:
-    picture = next(filter(None, (_small(deck, slide) for slide in deck.slides[:3])), b"")
-    origin = "" if deck.ready else f", changed {history_store.day(deck.changed)}"
-    about = f"{EXAMPLE if deck.ready else ''} {plural(len(deck.slides), 'slide')}{origin}".strip()
-    alt = f"A slide of {deck.title}"
-    draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=OPENS)
-
-
-def _small(deck: Deck, slide: Slide) -> bytes:
+def _small(slide: Slide) -> bytes:
     """Return a slide's thumbnail; empty if unreadable."""
-    key = (str(history_store.store().folder), slide.id, deck.theme, slide.title, slide.sentence, slide.display)
     try:
-        return _thumbnails.get_or_make(key, lambda: _decks().thumbnail(slide))
+        return _thumbnails.get_or_make(slide, lambda: drawing.thumbnail(slide.view))
     except Problem:
         return b""
 
@@ -210,8 +206,7 @@ def _play(deck: Deck) -> None:
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
 
     def make() -> bytes:
-        views = [_decks().view(slide) for slide in deck.slides]
-        return deck_html(views, deck.title, THEMES[deck.theme], start=start)
+        return deck_html([slide.view for slide in deck.slides], deck.title, THEMES[deck.theme], start=start)
 
     stage(state.latest("deck-played", (deck.id, deck.changed, start), make), key="play")
 
@@ -235,23 +230,20 @@ def _draw_actions(deck: Deck) -> None:
         _decks().change(deck.id, title=st.session_state[title], theme=theme)
 
     with st.popover("Deck", icon=":material/edit:", key="deck-change", help="Its title and theme, or delete it."):
-        st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=change)
+        st.text_input("Title of the deck", deck.title, key=title, max_chars=archive.MAX_NAME, on_change=change)
         help = "Dark letters on white, for a bright room and for paper; files and small pictures follow."
         st.toggle("Light", deck.theme == "light", key=light, on_change=change, help=help)
         help = "There is no way back, unless you exported it. Saved views stay."
         label = f"Delete the deck with {plural(len(deck.slides), 'slide')}"
         _button(label, "delete", "delete", partial(_delete, deck.id), help)
-    removed = state.of(Editing).removed
-    if removed is not None and removed[0] == deck.id:
-        _, place, view = removed
+    editing = state.of(Editing)
+    if (before := editing.before) is not None and before.id == deck.id:
 
         def undo() -> None:
-            slide, order = _decks().add(deck.id, view), [slide.id for slide in deck.slides]
-            order.insert(place, slide.id)
-            _decks().arrange(deck.id, order)
-            state.of(Editing).slide, state.of(Editing).removed = slide.id, None
+            _decks().arrange(deck.id, before.slides)
+            editing.before = None
 
-        _button(f"Undo: slide {place + 1} deleted", "undo", "undo", undo, "Put the slide back at its place.")
+        _button("Undo", "undo", "undo", undo, "Put the deleted slide back at its place.")
 
 
 def _delete(id: str) -> None:
@@ -262,20 +254,17 @@ def _delete(id: str) -> None:
 def _draw_export(deck: Deck) -> None:
     """Draw the deck's files, each made on request."""
     with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
-        for label, suffix, help in FILES:
-            make, name = partial(_decks().file, deck, f".{suffix}"), f"{file_stem(deck.title)}.{suffix}"
-            charts.download(label, make, name, key=f"deck-{suffix}-{deck.id}", help=help)
-        help = "One file that this page opens on another machine, with everything that is drawn."
-        make, name = partial(archive.of, _decks(), deck), archive.file_name(deck.title)
-        charts.download(f"Deck, {archive.SUFFIX}", make, name, key=f"deck-file-{deck.id}", help=help)
+        for suffix, (label, help) in FILES.items():
+            name = f"{file_stem(deck.title)}{suffix}"
+            charts.download(label, partial(deck.file, suffix), name, key=f"deck{suffix}-{deck.id}", help=help)
 
 
 def _draw_strip(deck: Deck, chosen: Slide) -> None:
     """Draw the slides' thumbnails, each with its open button."""
     for number, slide in enumerate(deck.slides, 1):
-        if picture := _small(deck, slide):
+        if picture := _small(slide):
             st.image(picture, width="stretch", alt=f"Slide {number}")
-        label = f"{number} · {slide.title or 'Without a title'}"
+        label = f"{number} · {slide.view.title or 'Without a title'}"
         look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
         choose = partial(setattr, state.of(Editing), "slide", slide.id)
         _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
@@ -283,35 +272,30 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
 
 def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and actions."""
-    decks, number, ids = _decks(), deck.slides.index(slide) + 1, [slide.id for slide in deck.slides]
+    decks, place = _decks(), deck.slides.index(slide)
 
     def make() -> bytes:
-        return deck_html([decks.view(slide)], deck.title, THEMES[deck.theme], number=number)
+        return deck_html([slide.view], deck.title, THEMES[deck.theme], number=place + 1)
 
     stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
 
     @page.keeping_problem()
     def edit() -> None:
-        title, words, notes = (str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS)
-        decks.edit(slide.id, title=title, sentence=words, notes=notes)
+        decks.edit(slide.id, **{name: st.session_state.get(f"deck-{name}-{slide.id}") or "" for name in TEXTS})
 
     for name, (label, most, help) in TEXTS.items():
         field: Any = st.text_input if name == "title" else st.text_area
         key = f"deck-{name}-{slide.id}"
-        field(label, getattr(slide, name), key=key, max_chars=most, on_change=edit, help=help)
+        field(label, getattr(slide.view, name), key=key, max_chars=most, on_change=edit, help=help)
     with st.container(horizontal=True):
-        for label, icon, at in (("Earlier", "arrow_upward", number - 2), ("Later", "arrow_downward", number)):
-            order = [id for id in ids if id != slide.id]
-            order.insert(max(0, at), slide.id)
-            act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
+        for label, icon, at in (("Earlier", "arrow_upward", place - 1), ("Later", "arrow_downward", place + 1)):
+            order = [*deck.slides]
+            order.insert(max(0, at), order.pop(place))
+            act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(order)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
 
         def remove() -> None:
-            removed = None
-            # A damaged slide can go, but not come back.
-            with contextlib.suppress(Problem):
-                removed = deck.id, number - 1, decks.view(slide)
             decks.remove(slide.id)
-            state.of(Editing).removed = removed
+            state.of(Editing).before = deck
 
         _button("Delete the slide", "delete", "do-delete", remove, "It can be put back.")

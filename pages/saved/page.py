@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sightglass.batch import kept
+from sightglass.batch import finished, kept
 from sightglass.common import users
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
-from sightglass.models import catalog
 from sightglass.pages.saved import decks, views
 from sightglass.ui.session import history_store, page, reopen, url_state
 from sightglass.ui.session.markdown import escape, sentence
@@ -41,8 +40,7 @@ def saved() -> None:
 
 def draw_runs() -> None:
     """Draw this person's runs, newest first."""
-    runs, known = kept.list_runs(users.folder(settings().batches)), catalog.catalog()
-    pictures = page.script("pictures")
+    runs, pictures = kept.list_runs(users.folder(settings().batches)), page.script("pictures")
     if not runs:
         st.markdown("## No runs yet")
         st.page_link(pictures, label="Go to Pictures", icon=":material/photo_library:")
@@ -53,8 +51,8 @@ def draw_runs() -> None:
             st.caption(f":material/error: {sentence(run.problem)}")
             continue
         models = [facts.model, *(other.model for other in facts.others)]
-        names = ", ".join(known[name].name if name in known else name for name in models)
-        about = f"{names}, {plural(facts.pictures, 'picture')}, {history_store.day(facts.started)}"
+        names, day = ", ".join(map(finished.name_of, models)), history_store.day(facts.started)
+        about = f"{names}, {plural(facts.pictures, 'picture')}, {day}"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]", width=420)
             label = f"{run.left:,} left: continue" if run.left else "Open"

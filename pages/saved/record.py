@@ -13,7 +13,7 @@ import streamlit as st
 from sightglass.common.errors import Problem
 from sightglass.explain.maps.heatmap import rescale
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import megabytes, percent, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.marks import Mark as ViewerMark
 from sightglass.explain.tasks import task_of
@@ -37,7 +37,7 @@ from sightglass.ui.views import pairs as pair_views
 from sightglass.ui.widgets import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
     Maps = Sequence[Heatmap]
 PAINTER = "saved-painter"
+MAX_EXPORT = 250_000_000
+"""Bytes of files in one archive: it is made in memory."""
 PENS = (0.005, 0.01, 0.02)
 """Widths of the pen, as shares of the picture's longer side."""
 
@@ -127,22 +129,23 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same picture, model, method, layers and class there; the model must be on this machine."
-            _draw_reopen("Open in Explore", partial(_reopen, record, image, maps), help)
+            go = page.keeping_problem()(partial(_reopen, record, image, maps))
+            st.button("Open in Explore", icon=":material/visibility:", on_click=go, help=help)
             saving.link_button()
             if maps:
                 help = "Draw on the map by hand; each stroke is saved."
                 window = partial(_draw_on, record, image, maps[index], index)
-                key, icon = "saved-draw", ":material/draw:"
-                page.button_for_window("Draw on it", window, icon=icon, help=help, key=key, width="large")
-                make = partial(encoding.overlay, record, image, maps[index], index)
-                _draw_download(record, "Picture, .png", make, ".png", "A PNG of the map with its marks and its recipe.")
+                key, look = "saved-draw", {"width": "large"}
+                page.button_for_window("Draw on it", window, icon=":material/draw:", help=help, key=key, **look)
+                make, file = partial(encoding.overlay, record, image, maps[index], index), f"saved-{record.id}.png"
+                help, icon = "A PNG of the map with its marks and its recipe.", ":material/download:"
+                charts.download("Picture, .png", make, file, icon=icon, key=f"saved-png-{record.id}", help=help)
             _draw_rest(record, index)
 
 
 def _draw_rest(record: Record, index: int) -> None:
     """Draw the actions that all records have, and how the record was made."""
-    help = "A zip with the pictures, the raw maps, all numbers, your note, tags and marks."
-    _draw_download(record, "Everything, .zip", partial(archive, [record.id]), ".zip", help)
+    draw_export([record], "Everything")
     slides.button("saved", partial(make_slide, record, index=index))
     draw_delete([record.id], key=f"saved-delete-{record.id}")
     st.caption(f"{describe(record)}; saved {history_store.exact(record.created)}.", width="content")
@@ -209,19 +212,14 @@ def describe(record: Record) -> str:
     return describe_setup(record.model, record.method, record.layers, part, record.task)
 
 
-def _draw_reopen(label: str, act: Callable[[], None], help: str) -> None:
-    """Draw the button that opens a record on the page that made it."""
-
-    go = page.keeping_problem()(act)
-    st.button(label, icon=":material/visibility:", on_click=go, help=help)
-
-
 def _reopen(record: Record, image: Image, maps: Maps) -> None:
     assert record.recipe is not None
     reopen.open_result(image, record.recipe, record.view)
     # A damaged proof is said of the record, and made again elsewhere.
     with contextlib.suppress(Problem):
-        explain_job.restore_proofs(record, maps, history_store.store().proofs(record))
+        store, indices = history_store.store(), [saved.index for saved in record.proofs]
+        proofs = {index: proof for index in indices if (proof := store.proof(record, index)) is not None}
+        explain_job.restore_proofs(record, maps, proofs)
 
 
 def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None:
@@ -274,19 +272,22 @@ def list_strokes(marks: Sequence[Mark], image: Image) -> list[Json]:
     ]
 
 
-def archive(ids: Sequence[str]) -> bytes:
-    """Return a zip with a folder of all files per record."""
-    return zip_files(history_store.store().export(ids))
+def draw_export(records: Sequence[Record], label: str) -> None:
+    """Draw the download of records' files as an archive made on request."""
+    if (total := sum(record.bytes for record in records)) > MAX_EXPORT:
+        st.caption(f"To export, tick at most {megabytes(MAX_EXPORT)}: these are {megabytes(total)}.", width="content")
+        return
 
+    def make() -> bytes:
+        return zip_files(history_store.store().export([record.id for record in records]))
 
-def _draw_download(record: Record, label: str, make: Callable[[], bytes], end: str, help: str) -> None:
-    stem, key = record.picture_name.rsplit(".", 1)[0] or "record", f"saved-{end}-{record.id}"
-    charts.download(label, make, f"{stem}-{record.id}{end}", icon=":material/download:", key=key, help=help)
+    help = f"A zip with a folder for each of {plural(len(records), 'view')}: pictures, raw maps, numbers and notes."
+    file, key = f"saved-{records[0].id if len(records) == 1 else len(records)}.zip", f"saved-export-{label}"
+    charts.download(f"{label}, .zip", make, file, key=key, help=help, icon=":material/download:")
 
 
 def draw_delete(ids: Sequence[str], *, key: str) -> None:
     """Draw the button for deleting records."""
-
     browsing = state.of(Browsing)
 
     @page.keeping_problem()
@@ -308,8 +309,9 @@ def _draw_pair(record: Record, heading: DeltaGenerator) -> None:
     heading.markdown(f"## {escape(record.headline)}")
     page.say_problem()
 
+    @page.keeping_problem()
     def take() -> None:
-        reopen.open_pair(similarity)
+        reopen.open_pictures(record.model, similarity.query.image, similarity)
         gallery_picker.compare_with(similarity.gallery.image)
 
     left, right = st.columns([3, 1], gap="medium")
@@ -317,7 +319,7 @@ def _draw_pair(record: Record, heading: DeltaGenerator) -> None:
         pair_views.draw_pair(similarity, key=f"saved-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
-            _draw_reopen("Open in Compare", take, help)
+            st.button("Open in Compare", icon=":material/visibility:", on_click=take, help=help)
             _draw_rest(record, 0)
     with right:
         pair_views.explain_score(similarity, record.pair.context)

@@ -15,15 +15,14 @@ from sightglass.common.errors import Problem
 from sightglass.explain.phrases import megabytes, plural
 from sightglass.history.store import UNDO
 from sightglass.pages.saved import record as record_view
-from sightglass.pages.saved.record import Browsing, archive
+from sightglass.pages.saved.record import Browsing
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -34,9 +33,6 @@ FILTERS = {"by-model": ("model", "Any model"), "said": ("label", "Any class"), "
 SPANS = {"": "Any date", "day": "24 hours", "week": "7 days", "month": "30 days", "year": "A year"}
 DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 PAGE = 24
-MAX_EXPORT = 250_000_000
-"""Bytes of files in one archive: it is made in memory."""
-
 BLANK = np.zeros((3, 4, 4), np.uint8)
 """The transparent picture of a tile without one."""
 
@@ -150,7 +146,8 @@ def _draw_actions(result: SearchResult) -> None:
         record_view.draw_delete([record.id for record in ticked], key="saved-delete")
         clear = browsing.ticked.clear
         st.button("Deselect", icon=":material/close:", type="tertiary", on_click=clear, help="Clear the selection.")
-    _draw_export(ticked or result.records, "Export" if ticked else "Export all")
+    if records := ticked or result.records:
+        record_view.draw_export(records, "Export" if ticked else "Export all")
 
 
 def _compare(first: Record, second: Record) -> None:
@@ -164,19 +161,6 @@ def _compare(first: Record, second: Record) -> None:
         else:
             reopen.open_pictures(first.model, store.picture(first))
             gallery_picker.compare_with(store.picture(second))
-
-
-def _draw_export(records: Sequence[Record], label: str) -> None:
-    """Draw the download of records as an archive made on request."""
-    if not records:
-        return
-    if (total := sum(record.bytes for record in records)) > MAX_EXPORT:
-        st.caption(f"To export, tick at most {megabytes(MAX_EXPORT)}: these are {megabytes(total)}.", width="content")
-        return
-    help = f"A zip with a folder for each of {plural(len(records), 'view')}: picture, raw maps, numbers and notes."
-    make, file = partial(archive, [record.id for record in records]), f"saved-{len(records)}.zip"
-    icon, key = ":material/download:", f"saved-export-{label}"
-    charts.download(f"{label}, .zip", make, file, key=key, help=help, icon=icon)
 
 
 def _draw_tile(record: Record) -> None:

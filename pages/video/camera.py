@@ -90,7 +90,7 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
             saving.save_and_export(
                 "live",
                 saving.of_map(explanation, index),
-                saved=[(explanation, index)],
+                saved=[(explanation, {"index": index})],
                 view=False,
                 slide=slides.map_slide(explanation, index),
             )

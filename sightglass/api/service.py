@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from sightglass import history
 from sightglass.api import metrics
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import CompareRequest, DetectRequest, ExplainRequest, ProveRequest, SimilarityRequest
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 Explaining = ExplainRequest | DetectRequest
-LOGGER = logging.getLogger(__name__)
 
 
 def local_model(name: str) -> ModelSpec:
@@ -106,7 +104,7 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
     if kind == "json":
         # The headline and the limitations follow from the checks.
         seals = make_checks(explanation, request)
-        style, more = style_of(request), {"seals": seals, "saved": save_unsure(explanation)}
+        style, more = style_of(request), {"seals": seals, "saved": history.save_as_set(explanation)}
         if not isinstance(request, DetectRequest):
             return results.ExplanationAnswer.build(explanation, style, **more)
         # For single detections a number means a box.
@@ -115,7 +113,7 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
         more["missing"] = [plain_text(candidate.words) for candidate in missing]
         return results.DetectionAnswer.build(explanation, style, **more)
     content = first_map(explanation, kind, request) if kind != "zip" else zip_files(folder_files(explanation, request))
-    save_unsure(explanation)
+    history.save_as_set(explanation)
     return content
 
 
@@ -149,7 +147,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     same = tuple(explanations) if request.targets or request.each_own else same_target(explanations)
     comparison = Comparison(same, names, tuple(timings))
     seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
-    saved = [save_unsure(explanation) for explanation in comparison.explanations]
+    saved = [history.save_as_set(explanation) for explanation in comparison.explanations]
     if kind == "zip":
         return zip_files(result_folder.of_comparison(comparison, style, {"mixed": comparison.mixed}))
     parts = zip(comparison.explanations, names, timings, seals, saved, strict=True)
@@ -184,18 +182,6 @@ def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tupl
         else chain(result_folder.of_segmentation(explanation), result_folder.of_picture(explanation, style, npy=True))
     )
     yield from result_folder.with_summary(files, results.Explained.build(explanation, style).to_dict())
-
-
-def save_unsure(explanation: Explanation) -> str | None:
-    """Save an unsure explanation in the history; return its id or None."""
-    if not settings().save_below:
-        return None
-    try:
-        record = history.save_unsure(explanation, settings().save_below)
-    except Problem as problem:
-        LOGGER.warning("an unsure answer could not be saved: %s", problem)
-        return None
-    return None if record is None else record.id
 
 
 def base64_text(data: bytes) -> str:

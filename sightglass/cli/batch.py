@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from sightglass.batch import Summary
     from sightglass.cli.console import Progress
-    from sightglass.history import UnsureAnswers
 
 STOPPED = 130
 PROBLEMS = 10
@@ -88,12 +87,11 @@ def batch(
     console = Console(options.json)
     # A mapping names the model's classes, and not what is in the pictures.
     names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
-    below = settings().save_below
     # In a cluster the pictures are elsewhere.
-    answers = history.UnsureAnswers(below) if below and options.engine != "ray" else None
+    below, saved = 0.0 if options.engine == "ray" else settings().save_below, set[str | None]()
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
-        done = _run(source, options, asked, names, progress, cancel, answers)
+        done = _run(source, options, asked, names, progress, cancel, saved if below else None)
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
     console.say(f"{done.words}{again}.")
@@ -104,10 +102,8 @@ def batch(
         write_file(done.folder / "report.html", report.html(done.folder).encode())
         write_file(done.folder / "summary.json", json.dumps(result, indent=1, default=str).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
-    if answers is not None:
-        console.say(f"{plural(len(answers.ids), 'unsure answer')} below {percent(answers.below)} in the history.")
-        if answers.problem:
-            console.warn(answers.problem)
+    if below:
+        console.say(f"{plural(len(saved - {None}), 'unsure answer')} below {percent(below)} in the history.")
     console.result(result | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
     return STOPPED if done.cancelled else 1 if done.failed else 0
 
@@ -119,7 +115,7 @@ def _run(
     names: Path | None,
     progress: Progress,
     cancel: threading.Event,
-    answers: UnsureAnswers | None,
+    saved: set[str | None] | None,
 ) -> Summary:
     only = Path(source[0])
     stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
@@ -162,7 +158,7 @@ def _run(
         engine=options.engine,
         address=options.ray_address,
         gpus=options.ray_gpus,
-        on_explained=answers.save if answers else None,
+        on_explained=None if saved is None else lambda explanation: saved.add(history.save_as_set(explanation)),
     )
 
 

@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from sightglass.history.records import Record as Record
     from sightglass.history.records import SearchResult as SearchResult
     from sightglass.history.records import Storage as Storage
-    from sightglass.history.unsure import UnsureAnswers as UnsureAnswers
+    from sightglass.history.unsure import save_as_set as save_as_set
     from sightglass.history.unsure import save_unsure as save_unsure
-    from sightglass.history.unsure import save_unsure_later as save_unsure_later
 
 _NAMES = {
     "history": ["History"],
     "records": ["Mark", "Record", "SearchResult", "Storage"],
-    "unsure": ["UnsureAnswers", "save_unsure", "save_unsure_later"],
+    "unsure": ["save_as_set", "save_unsure"],
 }
 defer_imports(__name__, _NAMES)

@@ -1,4 +1,4 @@
-"""Export and import a deck as one file."""
+"""Write and read a deck as one file."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ import re
 import struct
 import zipfile
 import zlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sightglass import examples
-from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem
+from sightglass.common.errors import Problem, typed_line
 from sightglass.explain.picture.archive import directory_bytes
 from sightglass.explain.picture.image import Image
-from sightglass.history.decks import name
 from sightglass.report.layouts import DARK, THEMES
 from sightglass.report.stored import MAX_VIEWS, pack, unpack
 from sightglass.report.view import PICTURE_SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from sightglass.history.decks import Deck, Decks
+    from sightglass.common.files import Json
     from sightglass.report.layouts import ThemeName
     from sightglass.report.view import View
 
 SUFFIX = ".sightglass"
 FORMAT, VERSION = "sightglass deck", 1
+MAX_NAME = 120
+"""Letters of a deck's title."""
 MAX_BYTES = 512 * 2**20
 """Of the file, and of everything in it."""
-MAX_DIRECTORY = 2**20
+MAX_DIRECTORY, MAX_ABOUT = 2**20, 2**15
 READY: dict[str, tuple[str, str]] = {
     "cheat": (
         "See a model cheat",
@@ -55,21 +53,25 @@ UNKNOWN = NotImplementedError, RuntimeError, EOFError
 NO_DECK = "This is no deck, or a damaged one: give a file that the page Saved exported."
 
 
-def file_name(title: str) -> str:
-    """Return the name of a deck's file: `for-Monday.sightglass`."""
-    return f"{file_stem(title)}{SUFFIX}"
+def name(text: str) -> str:
+    """Return a deck's title as one line, by default words. Raises Problem."""
+    return typed_line(text, MAX_NAME, "A deck's title") or "Untitled deck"
 
 
 def write(title: str, slides: Iterable[View], theme: ThemeName = "dark") -> bytes:
-    """Return a deck as one file: a zip with `deck.json` and a file for each slide, which hold everything."""
+    """Return views as a deck's file."""
+    return join([pack([view]) for view in slides], title, theme)
+
+
+def join(slides: Sequence[bytes], title: str, theme: str, **more: Any) -> bytes:
+    """Return packed views as one file: a zip with `deck.json`, which has `more` too, and a file for each slide."""
     out = io.BytesIO()
     # Pictures and maps are packed already.
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        count = 0
-        for count, view in enumerate(slides, 1):
+        for number, data in enumerate(slides, 1):
             # Without the time: the same deck is the same file.
-            archive.writestr(zipfile.ZipInfo(f"slides/{count:03}.scene"), pack([view]))
-        about = {"format": FORMAT, "version": VERSION, "title": title, "slides": count, "theme": theme}
+            archive.writestr(zipfile.ZipInfo(f"slides/{number:03}.scene"), data)
+        about = {"format": FORMAT, "version": VERSION, "title": title, "slides": len(slides), "theme": theme, **more}
         archive.writestr(zipfile.ZipInfo(_ABOUT), json.dumps(about, indent=1))
     return out.getvalue()
 
@@ -81,20 +83,38 @@ def open_deck(data: bytes) -> tuple[str, Iterator[View], ThemeName]:
     checked before anything is unpacked. Raises Problem, one sentence, for any other file and for one that is too large;
     so does taking a view.
     """
+    about, slides = split(data)
+    return about["title"], map(_read_view, slides), about["theme"]
+
+
+def split(data: bytes) -> tuple[Json, list[bytes]]:
+    """Return the `deck.json` of a deck's file, and its packed views. Raises as `open_deck` does."""
     if len(data) > MAX_BYTES:
         raise Problem(f"This deck is larger than {MAX_BYTES >> 20} MB: export it in two.")
     with _only_decks():
         if directory_bytes(io.BytesIO(data)) > MAX_DIRECTORY:
             raise ValueError("too many files")
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        title, files, theme = _list(archive)
-    return title, (_read_view(archive, info) for info in files), theme
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+            if len(infos) > MAX_VIEWS + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
+                raise ValueError("too much")
+            # As `join` packs them: deflated, a few bytes can be gigabytes.
+            if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+                raise ValueError("packed in an unusual way")
+            about: Any = json.loads(archive.read(_ABOUT)) if archive.getinfo(_ABOUT).file_size < MAX_ABOUT else None
+            if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
+                raise ValueError("another format")
+            slides = sorted(info.filename for info in infos if info.filename != _ABOUT)
+            if not all(map(_SLIDE.fullmatch, slides)) or len(slides) != about["slides"]:
+                raise ValueError("other files")
+            theme = THEMES.get(str(about.get("theme", DARK.name)), DARK).name
+            return about | {"title": name(str(about["title"])), "theme": theme}, list(map(archive.read, slides))
 
 
-def _read_view(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> View:
-    """Return the view of a slide's file."""
+def _read_view(data: bytes) -> View:
+    """Return a packed view of a stranger."""
     with _only_decks():
-        (view,) = unpack(archive.read(info))
+        (view,) = unpack(data)
         for file, size in {(picture.jpeg, picture.size) for picture in view.pictures}:
             # Decoded: a header that promises billions of pixels is refused before it is unpacked.
             image = Image.open(file, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
@@ -110,43 +130,3 @@ def _only_decks() -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError, KeyError, TypeError, *UNKNOWN) as error:
         raise Problem(NO_DECK) from error
-
-
-def _list(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo], ThemeName]:
-    """Return a deck's title, slide files and theme; raise ValueError."""
-    infos = archive.infolist()
-    if len(infos) > MAX_VIEWS + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
-        raise ValueError("too much")
-    # As `write` packs them: deflated, a few bytes can be gigabytes.
-    if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
-        raise ValueError("packed in an unusual way")
-    about: Any = json.loads(archive.read(_ABOUT)) if archive.getinfo(_ABOUT).file_size < 10_000 else None
-    if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
-        raise ValueError("another format")
-    slides = [info for info in infos if info.filename != _ABOUT]
-    if not all(_SLIDE.fullmatch(info.filename) for info in slides) or len(slides) != about["slides"]:
-        raise ValueError("other files")
-    theme = THEMES.get(str(about.get("theme", DARK.name)), DARK).name
-    return name(str(about["title"])), sorted(slides, key=lambda info: info.filename), theme
-
-
-def of(decks: Decks, deck: Deck) -> bytes:
-    """Return a deck of the history as one file."""
-    return write(deck.title, (decks.view(slide) for slide in deck.slides), THEMES[deck.theme].name)
-
-
-def put(decks: Decks, data: bytes, *, ready: str = "") -> Deck:
-    """Add a deck's file to the history, without its commands; `ready`: its name in `READY`.
-
-    Raises Problem where it is none, or where there is no room: then none of it is added.
-    """
-    title, slides, theme = open_deck(data)
-    # A stranger's commands may do anything in a shell.
-    safe = slides if ready else (replace(view, commands=()) for view in slides)
-    return decks.create(title, safe, ready=ready, theme=theme)
-
-
-def put_ready(decks: Decks, name: str) -> Deck:
-    """Add one of `READY`, or return the existing one."""
-    existing = next((deck for deck in decks.all() if deck.ready == name), None)
-    return existing or put(decks, (examples.find(examples.DECKS) / f"{name}{SUFFIX}").read_bytes(), ready=name)

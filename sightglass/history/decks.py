@@ -1,50 +1,51 @@
-"""Store decks in the history."""
+"""Store decks in the history, a file of `archive` each."""
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
+from sightglass import examples
 from sightglass.common.errors import Problem, typed_line
+from sightglass.common.settings import MIB
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import NBSP
-from sightglass.history.store import EPOCH, insert
-from sightglass.report import deck_html, deck_pptx, drawing, pdf
-from sightglass.report.layouts import DARK, THEMES
-from sightglass.report.stored import MAX_VIEWS, pack, unpack
-from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Display
+from sightglass.history import archive
+from sightglass.history.store import EPOCH, write_folder
+from sightglass.report import deck_html, deck_pptx, pdf
+from sightglass.report.layouts import THEMES
+from sightglass.report.stored import pack, unpack
+from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from sightglass.history.store import Store
-    from sightglass.report.view import View, ViewKind
+    from sightglass.report.view import View
 
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
-MAX_NAME = 120
-"""Letters of a deck's title."""
-_COLUMNS = "id, kind, title, sentence, notes, view"
-_DISPLAY = TypeAdapter(Display)
 
 
 @dataclass(frozen=True)
 class Slide:
-    """An entry of a deck. What is drawn of it is read on demand: `Decks.view`."""
+    """An entry of a deck."""
 
     id: str
-    kind: ViewKind
-    title: str
-    sentence: str
-    notes: str
-    display: Display
+    """That of its deck, a hyphen and its own."""
+    packed: bytes
+    """`report.stored.pack` of its view."""
+
+    @cached_property
+    def view(self) -> View:
+        """What it shows. Raises Problem for a damaged one."""
+        (view,) = unpack(self.packed)
+        return view
 
 
 @dataclass(frozen=True)
@@ -53,226 +54,177 @@ class Deck:
 
     id: str
     title: str
-    slides: tuple[Slide, ...]
-    changed: datetime
-    """Aware, in UTC."""
-    ready: str = ""
-    """Which of the ready decks it is; empty for one of somebody's own."""
+    slides: tuple[Slide, ...] = ()
     theme: str = "dark"
     """Of `layouts.THEMES`: how it is presented and exported."""
+    ready: str = ""
+    """Which of the ready decks it is; empty for one of somebody's own."""
+    changed: datetime = EPOCH
+    """Aware, in UTC."""
+
+    def file(self, kind: str) -> bytes:
+        """Return the deck as a file for others; `kind` is .html, .pptx, .pdf or .sightglass, KeyError for another.
+
+        Raises Problem for a deck without slides, except for .sightglass, which `Decks.open` takes.
+        """
+        if kind == archive.SUFFIX:
+            return archive.join([slide.packed for slide in self.slides], self.title, self.theme)
+        makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
+        return makers[kind]([slide.view for slide in self.slides], self.title, THEMES[self.theme])
 
 
-def name(text: str) -> str:
-    """Return a deck's title as one line, by default words. Raises Problem."""
-    return typed_line(text, MAX_NAME, "A deck's title") or "Untitled deck"
+_DECKS: ByteCache[Deck] = ByteCache(64 * MIB, lambda deck: sum(len(slide.packed) for slide in deck.slides))
+"""The latest ones by path and time of change."""
 
 
 class Decks:
     """The decks of a history: `History().decks`.
 
-    Every method raises Problem, one sentence that says what to do, if the folder cannot be used.
+    Every method raises Problem, one sentence that says what to do, if the folder cannot be used or a deck is gone.
 
     >>> deck = history.decks.create("For Monday")
     >>> history.decks.add(deck.id, view)
     """
 
-    def __init__(self, store: Store, limit: int) -> None:
-        self._store, self._limit = store, limit
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def all(self) -> tuple[Deck, ...]:
-        """Return all decks with their slides, last changed first."""
-        with self._store.reading() as database:
-            ids = [id for (id,) in database.execute("SELECT id FROM decks ORDER BY changed DESC, n DESC")]
-            return tuple(_deck(database, id) for id in ids)
+        """Return all decks, last changed first; a damaged one is empty, and can be deleted."""
+        decks = []
+        with self._store.reading():
+            for path in self._store.decks.glob(f"*{archive.SUFFIX}"):
+                try:
+                    decks.append(read(path))
+                except Problem:
+                    decks.append(Deck(path.stem, "A damaged deck"))
+        return tuple(sorted(decks, key=lambda deck: deck.changed, reverse=True))
 
     def get(self, id: str) -> Deck:
-        """Return a deck; raise Problem if it is gone."""
-        with self._store.reading() as database:
-            return _deck(database, id)
+        with self._store.reading():
+            return read(self._find(id))
 
     def create(self, title: str, views: Iterable[View] = (), *, ready: str = "", theme: str = "dark") -> Deck:
-        """Make a deck of views in one transaction: none of it where there is no room. `ready`: which of the ready
-        decks it is. The views are taken one at a time. Raises KeyError for another theme than `dark` and `light`."""
-        id, at = secrets.token_hex(8), _now()
-        deck = {"id": id, "created": at, "changed": at, "title": name(title), "ready": ready}
+        """Make a deck of views: none of it where there is no room. `ready`: which of the ready decks it is. The views
+        are taken one at a time. Raises KeyError for another theme than `dark` and `light`."""
+        id = secrets.token_hex(8)
         # A loop's variable would hold each view, with all its maps, while the next one is read.
-        slides = list(map(_prepare, views))
+        slides = tuple(map(_new_slide(id), views))
+        deck = Deck(id, archive.name(title), slides, THEMES[theme].name, ready)
         with self._store.writing() as database:
-            self._store.check_room(database, sum(len(data) for _, data in slides), self._limit)
-            insert(database, "decks", deck | {"theme": THEMES[theme].name})
-            for slide in slides:
-                _append(database, _number(database, id), slide)
+            self._store.check_room(database, sum(len(slide.packed) for slide in slides))
+            save(self._store.decks, deck)
         return self.get(id)
+
+    def open(self, data: bytes, *, ready: str = "") -> Deck:
+        """Add a deck's file, without its commands; `ready`: its name in `archive.READY`.
+
+        Raises Problem where it is none, or where there is no room: then none of it is added.
+        """
+        title, slides, theme = archive.open_deck(data)
+        # A stranger's commands may do anything in a shell.
+        safe = slides if ready else (replace(view, commands=()) for view in slides)
+        return self.create(title, safe, ready=ready, theme=theme)
+
+    def open_ready(self, name: str) -> Deck:
+        """Add one of `archive.READY`, or return the existing one."""
+        existing = next((deck for deck in self.all() if deck.ready == name), None)
+        file = examples.find(examples.DECKS) / f"{name}{archive.SUFFIX}"
+        return existing or self.open(file.read_bytes(), ready=name)
 
     def change(self, id: str, *, title: str | None = None, theme: str | None = None) -> Deck:
         """Change a deck's title, or its theme: `dark` or `light`; KeyError for another."""
-        with self._store.writing() as database:
-            n = _number(database, id)
-            if title is not None:
-                database.execute("UPDATE decks SET title = ? WHERE n = ?", (name(title), n))
-            if theme is not None:
-                database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
-            _touch(database, n)
-        return self.get(id)
+        new: Any = {} if title is None else {"title": archive.name(title)}
+        new |= {} if theme is None else {"theme": THEMES[theme].name}
+        return self._change(id, lambda deck: replace(deck, **new))
 
     def delete(self, id: str) -> None:
         """Delete a deck and its slides; the history's records stay."""
-        with self._store.writing() as database:
-            n = _number(database, id)
-            database.execute("DELETE FROM slides WHERE deck = ?", (n,))
-            database.execute("DELETE FROM decks WHERE n = ?", (n,))
+        with self._store.writing():
+            self._find(id).unlink()
 
     def add(self, deck: str, view: View) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns."""
-        slide, data = _prepare(view)
-        with self._store.writing() as database:
-            n = _number(database, deck)
-            self._store.check_room(database, len(data), self._limit)
-            _arrange(database, n, _append(database, n, (slide, data)))
+        slide = _new_slide(deck)(view)
+        self._change(deck, lambda old: replace(old, slides=(*old.slides, slide)), len(slide.packed))
         return slide
 
-    def edit(
-        self, id: str, *, title: str | None = None, sentence: str | None = None, notes: str | None = None
-    ) -> Slide:
+    def edit(self, id: str, *, title: str | None = None, sentence: str | None = None, notes: str | None = None) -> None:
         """Replace a slide's texts; None keeps one."""
-        with self._store.writing() as database:
-            n, old = _slide_row(database, id)
-            edited = (old.title if title is None else title, old.sentence if sentence is None else sentence)
-            texts = _texts(*edited, old.notes if notes is None else notes, old.kind)
-            database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ? WHERE id = ?", (*texts, id))
-            _touch(database, n)
-        return replace(old, title=texts[0], sentence=texts[1], notes=texts[2])
+        texts = {"title": title, "statements": None if sentence is None else (sentence,), "notes": notes}
+        new: Any = {name: text for name, text in texts.items() if text is not None}
 
-    def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
-        """Order slides; unknown ids are ignored, missing ones come last."""
-        with self._store.writing() as database:
-            n = _number(database, deck)
-            current = _order(database, n)
-            first = [id for id in dict.fromkeys(ids) if id in current]
-            _arrange(database, n, [*first, *(id for id in current if id not in first)])
-        return self.get(deck)
+        def change(slide: Slide) -> Slide:
+            return Slide(id, _pack(replace(slide.view, **new))) if slide.id == id else slide
+
+        self._change(id, lambda deck: replace(deck, slides=tuple(map(change, deck.slides))))
+
+    def arrange(self, deck: str, slides: Sequence[Slide]) -> Deck:
+        """Order slides; removed ones come back, and others are last."""
+
+        def change(old: Deck) -> Deck:
+            return replace(old, slides=tuple({slide.id: slide for slide in (*slides, *old.slides)}.values()))
+
+        return self._change(deck, change)
 
     def remove(self, id: str) -> None:
         """Remove a slide from its deck."""
+        self._change(id, lambda deck: replace(deck, slides=tuple(slide for slide in deck.slides if slide.id != id)))
+
+    def _change(self, id: str, change: Callable[[Deck], Deck], more: int = 0) -> Deck:
+        """Save what `change` makes of the deck of an id, or of its slide; it takes `more` bytes."""
         with self._store.writing() as database:
-            n, _ = _slide_row(database, id)
-            database.execute("DELETE FROM slides WHERE id = ?", (id,))
-            _arrange(database, n, _order(database, n))
+            deck = read(self._find(id.partition("-")[0]))
+            if id not in (deck.id, *(slide.id for slide in deck.slides)):
+                raise Problem(NO_SLIDE)
+            self._store.check_room(database, more)
+            save(self._store.decks, change(deck))
+        return self.get(deck.id)
 
-    def view(self, slide: Slide) -> View:
-        """Return a slide's view with its current texts; raise Problem."""
-        with self._store.reading() as database:
-            (view,) = unpack(_read(database, slide.id))
-        statements = (slide.sentence,) if slide.sentence else ()
-        return replace(view, title=slide.title, statements=statements, notes=slide.notes, display=slide.display)
-
-    def file(self, deck: Deck, kind: str) -> bytes:
-        """Return a deck as a file for others; `kind` is .html, .pptx or .pdf, KeyError for another.
-
-        Raises Problem for a deck without slides.
-        """
-        makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
-        slides = [self.view(slide) for slide in deck.slides]
-        return makers[kind](slides, deck.title, THEMES[deck.theme])
-
-    def thumbnail(self, slide: Slide) -> bytes:
-        """Return a slide's picture as a small JPEG; empty for a slide of words."""
-        return drawing.thumbnail(self.view(slide))
+    def _find(self, id: str) -> Path:
+        path = self._store.decks / f"{id}{archive.SUFFIX}"
+        if path.parent != self._store.decks or not path.is_file():
+            raise Problem(GONE)
+        return path
 
 
-_Prepared = tuple[Slide, bytes]
-"""A slide that is ready to be saved, with its packed view."""
+def read(path: Path) -> Deck:
+    """Return a saved deck. Raises Problem for a damaged one."""
+    changed = path.stat().st_mtime_ns
+
+    def make() -> Deck:
+        about, packed = archive.split(path.read_bytes())
+        slides = tuple(map(Slide, about["ids"], packed))
+        when = EPOCH + timedelta(microseconds=changed // 1000)
+        return Deck(path.stem, about["title"], slides, about["theme"], about["ready"], when)
+
+    return _DECKS.get_or_make((path, changed), make)
 
 
-def _prepare(view: View) -> _Prepared:
-    """Return a new slide of a view; raise Problem for long texts."""
-    texts = _texts(view.title, view.sentence, view.notes, view.kind)
-    return Slide(secrets.token_hex(8), view.kind, *texts, view.display), pack([view])
+def save(folder: Path, deck: Deck) -> None:
+    """Save a deck to the disk."""
+    name, ids = f"{deck.id}{archive.SUFFIX}", [slide.id for slide in deck.slides]
+    packed = [slide.packed for slide in deck.slides]
+    write_folder(folder, {name: archive.join(packed, deck.title, deck.theme, ready=deck.ready, ids=ids)})
 
 
-def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[str]:
-    """Insert a slide at a deck's end; return all ids. Raises Problem."""
-    (slide, data), ids = prepared, _order(database, n)
-    if len(ids) >= MAX_VIEWS:
-        raise Problem(f"This deck has {len(ids)} slides: {MAX_VIEWS} at most, please.")
-    row = {field: getattr(slide, field) for field in ("id", "kind", "title", "sentence", "notes")}
-    row |= {"view": json.dumps(asdict(slide.display)), "records": "[]"}
-    insert(database, "slides", row | {"deck": n, "place": len(ids), "scene": data, "thumbnail": b""})
-    return [*ids, slide.id]
+def _new_slide(deck: str) -> Callable[[View], Slide]:
+    return lambda view: Slide(f"{deck}-{secrets.token_hex(4)}", _pack(view))
 
 
-def _texts(title: str, sentence: str, notes: str, kind: ViewKind) -> tuple[str, str, str]:
-    """Return visible texts of a slide; raise Problem for long ones."""
-    paragraphs = [typed_line(paragraph, MAX_NOTES, "A speaker's note") for paragraph in notes.splitlines()]
-    if len(joined := "\n".join(paragraphs).strip()) > MAX_NOTES:
-        raise Problem(f"The speaker's notes have {len(joined):,} letters: {MAX_NOTES:,} at most, please.")
-    sentences = sentence.splitlines() if kind == "text" else [sentence]
+def _pack(view: View) -> bytes:
+    """Pack a view with legible texts; raise Problem for long ones."""
+    paragraphs = [typed_line(paragraph, MAX_NOTES, "A speaker's note") for paragraph in view.notes.splitlines()]
+    if len(notes := "\n".join(paragraphs).strip()) > MAX_NOTES:
+        raise Problem(f"The speaker's notes have {len(notes):,} letters: {MAX_NOTES:,} at most, please.")
+    sentences = view.sentence.splitlines() if view.kind == "text" else [view.sentence]
     text = "\n".join(_line(part, MAX_SENTENCE, "A slide's sentence") for part in sentences).strip()
     if len(text) > MAX_SENTENCE:
         raise Problem(f"The slide's text has {len(text)} letters: {MAX_SENTENCE} at most, please.")
-    return _line(title, MAX_TITLE, "A slide's title"), text, joined
+    title = _line(view.title, MAX_TITLE, "A slide's title")
+    return pack([replace(view, title=title, statements=(text,) if text else (), notes=notes)])
 
 
 def _line(text: str, most: int, what: str) -> str:
     # A number and its percent sign stay on one line.
     return re.sub(r"(?<=\d) (?=%)", NBSP, typed_line(text, most, what))
-
-
-def _now() -> int:
-    """Return the current time in microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
-def _read(database: sqlite3.Connection, id: str) -> bytes:
-    """Return a slide's packed scene. Raises Problem."""
-    row = database.execute("SELECT scene FROM slides WHERE id = ?", (id,)).fetchone()
-    if row is None:
-        raise Problem(NO_SLIDE)
-    return bytes(row[0])
-
-
-def _number(database: sqlite3.Connection, id: str) -> int:
-    row = database.execute("SELECT n FROM decks WHERE id = ?", (id,)).fetchone()
-    if row is None:
-        raise Problem(GONE)
-    return int(row[0])
-
-
-def _order(database: sqlite3.Connection, n: int) -> list[str]:
-    return [id for (id,) in database.execute("SELECT id FROM slides WHERE deck = ? ORDER BY place, n", (n,))]
-
-
-def _arrange(database: sqlite3.Connection, n: int, ids: Sequence[str]) -> None:
-    places = [(place, id, n) for place, id in enumerate(ids)]
-    database.executemany("UPDATE slides SET place = ? WHERE id = ? AND deck = ?", places)
-    _touch(database, n)
-
-
-def _touch(database: sqlite3.Connection, n: int) -> None:
-    database.execute("UPDATE decks SET changed = ? WHERE n = ?", (_now(), n))
-
-
-def _deck(database: sqlite3.Connection, id: str) -> Deck:
-    row = database.execute("SELECT n, title, changed, ready, theme FROM decks WHERE id = ?", (id,)).fetchone()
-    if row is None:
-        raise Problem(GONE)
-    n, title, changed, ready, theme = row
-    listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
-    changed, theme = EPOCH + timedelta(microseconds=changed), theme if theme in THEMES else DARK.name
-    return Deck(id, title, tuple(map(_slide, listed)), changed, ready, theme)
-
-
-def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:
-    row = database.execute(f"SELECT deck, {_COLUMNS} FROM slides WHERE id = ?", (id,)).fetchone()
-    if row is None:
-        raise Problem(NO_SLIDE)
-    return row[0], _slide(row[1:])
-
-
-def _slide(row: Sequence[Any]) -> Slide:
-    id, kind, title, sentence, notes, stored = row
-    try:
-        display = _DISPLAY.validate_json(stored)
-    except ValueError:
-        display = Display()
-    return Slide(id, kind, title, sentence, notes, display)

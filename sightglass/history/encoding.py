@@ -9,7 +9,6 @@ import zipfile
 import zlib
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -29,7 +28,7 @@ from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, M
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
-from sightglass.history.records import MapInfo, Record, SavedPair, SavedProof, draw_marks
+from sightglass.history.records import MapInfo, Record, SavedPair, SavedProof, draw_marks, to_text
 from sightglass.history.store import RECORD
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
@@ -37,7 +36,7 @@ from sightglass.models.spec import ModelSpec
 from sightglass.report import charts, command, embedded_recipe, similarity_files
 from sightglass.report.caption import label_ends
 from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
-from sightglass.report.result_folder import MAPS, label_stem, named_arrays
+from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
 from sightglass.report.view import MAX_CHECKS, Picture
 from sightglass.report.views import answer_title, display_of, list_answers, list_boxes, new_view, place_map
@@ -50,57 +49,43 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.trust.checks import Checks
-    from sightglass.history.history import History
+    from sightglass.history.store import Store
     from sightglass.report.view import Map, View
 
-    Arrays = Mapping[str, NDArray[Any]]
+    Arrays = dict[str, NDArray[Any]]
     Files = dict[str, bytes]
 
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
-DAMAGED = "This record is damaged, and not all of it can be shown."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
 PAIR_FIELDS = ("method", "of", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
 """What a record keeps of a comparison as it is."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
 """What a record keeps of a heatmap beside its arrays."""
+PAIR_KEY = ("method", "of", "preprocessing", "weights_sha256")
+"""What two comparisons of the same pictures by the same model at the same layers differ in."""
 PAIR_HEIGHT = 160
 """Of the two pictures of a thumbnail, in pixels, before it is shrunk."""
 _SIDES = ("query", "gallery")
-_SUPPORT = TypeAdapter(Support | None)
 
 
-@cache
-def _adapter() -> TypeAdapter[Record]:
-    return TypeAdapter(Record)
-
-
-def to_text(record: Record, indent: int | None = None) -> str:
-    """Return a record as JSON in ASCII; numbers that are not finite stay."""
-    return json.dumps(_adapter().dump_python(record, mode="json", by_alias=False), indent=indent)
-
-
-def from_text(text: str) -> Record:
-    """Return the record of `to_text`; raise ValueError for any other text."""
-    return _adapter().validate_python(json.loads(text))
-
-
-def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None) -> tuple[Record, Files]:
+def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tuple[Record, Files]:
     """Return the record and the files of a finished explanation. Raises Problem."""
     if not explanation.finished:
         raise Problem("This map is not finished yet: wait until it is, then save it.")
     heatmaps, image = explanation.heatmaps, explanation.image
-    if index < 0 or index >= max(1, len(heatmaps)):
+    if not 0 <= index < max(1, len(heatmaps)):
         raise Problem(f"There is no map {index}: this explanation has {len(heatmaps)}, counted from 0.")
-    view = _view(explanation, index, look or {})
-    style = Style.of(view.settings)
+    view = ViewState(screen=explanation.task.screen, automatic=not explanation.options.layers)
+    view = view_of(explanation, index) if heatmaps else view
+    try:
+        view = ViewState.model_validate(view.model_dump() | {"settings": dict(look)})
+    except ValidationError as error:
+        raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
+    style, checks = Style.of(view.settings), list_checks(explanation)
     description = describe(explanation, style.hot, index)
-    proofs, files = encode_proofs(explanation.proofs)
     record = Record(
-        **about_picture(image),
-        model=explanation.model.id,
-        task=explanation.model.task,
+        **_about(image, explanation.model),
         method=explanation.recipe.method,
         headline=description.headline,
         title=description.title,
@@ -114,25 +99,28 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None)
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
-        proofs=proofs,
-        seals=encode_checks(explanation),
+        proofs=tuple(
+            SavedProof(sentence=proof.sentence, **embedded_recipe.proof_settings(place, proof).model_dump())
+            for place, proof in sorted(explanation.proofs.items())
+        ),
+        seals=tuple(checks) if any(checks) else (),
         maps=tuple(_describe_map(explanation, place) for place in range(len(heatmaps))),
     )
-    arrays = named_arrays((item.target.label, item.at_input, item.layers, item.raw) for item in heatmaps)
-    uncut = {place: item.uncut for place, item in enumerate(heatmaps) if item.uncut is not None}
-    arrays |= {f"measured {place}": item.at_input for place, item in uncut.items()}
-    drawn = image.pixels
-    if heatmaps:
-        drawn = render.paint(drawn, heatmaps[index].field, style)
-    files |= {MAPS: npz_bytes(arrays)} | thumbnail(drawn) | picture_file("picture", image)
-    return record, files
+    named = arrays(explanation)
+    named |= {f"measured {place}": item.uncut.at_input for place, item in enumerate(heatmaps) if item.uncut is not None}
+    drawn = render.paint(image.pixels, heatmaps[index].field, style) if heatmaps else image.pixels
+    proofs = {
+        f"proof-{place}.json": json.dumps(asdict(proof), default=np.ndarray.tolist).encode()
+        for place, proof in explanation.proofs.items()
+    }
+    return record, proofs | _pack(named, drawn, picture=image)
 
 
 def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
     """Return whether a record is of a map, or of a pair, whose picture, model and method it has."""
     if not isinstance(view, Similarity):
         return (record.recipe, record.index) == (view.recipe, index)
-    pair, how = record.pair, {name: getattr(view, name) for name in ("of", "preprocessing", "weights_sha256")}
+    pair, how = record.pair, {name: getattr(view, name) for name in PAIR_KEY}
     ids = view.gallery.image.sha256, view.layers
     return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
 
@@ -142,21 +130,23 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def about_picture(image: Image) -> Json:
-    """Return the fields of a new record that its picture gives."""
-    about = {
-        "picture_name": storable(image.name),
-        "picture_sha256": image.sha256,
-        "width": image.width,
-        "height": image.height,
-    }
+def _about(image: Image, model: ModelSpec) -> Json:
+    """Return the fields of a new record that its picture and model give."""
+    about: Json = {"picture_name": storable(image.name), "picture_sha256": image.sha256}
+    about |= {"width": image.width, "height": image.height, "model": model.id, "task": model.task}
     return {"id": secrets.token_hex(8), "created": datetime.now(UTC)} | about
 
 
-def encode_checks(explanation: Explanation) -> tuple[Checks | None, ...]:
-    """Return each map's checks, or None; empty without any."""
-    checks = list_checks(explanation)
-    return tuple(checks) if any(checks) else ()
+def _pack(named: Arrays, drawn: NDArray[np.uint8], **pictures: Image) -> Files:
+    """Return the files of arrays, of the thumbnail, and of pictures by name: their own JPEG, else without loss."""
+    files = {MAPS: npz_bytes(named), "thumbnail.jpg": to_jpeg(Image(drawn, "").thumbnail(SIDE), 80)}
+    for stem, image in pictures.items():
+        if image.planes is not None:
+            files[f"{stem}.npz"] = npz_bytes({"pixels": image.pixels, "planes": image.planes})
+        else:
+            data, ending = (image.jpeg, "jpg") if image.jpeg else to_lossless(image.pixels)
+            files[f"{stem}.{ending}"] = data
+    return files
 
 
 def _describe_map(explanation: Explanation, place: int) -> MapInfo:
@@ -174,60 +164,48 @@ def _describe_map(explanation: Explanation, place: int) -> MapInfo:
     )
 
 
-def _view(explanation: Explanation, index: int, look: Mapping[str, Any]) -> ViewState:
-    try:
-        if explanation.heatmaps:
-            return ViewState.model_validate(view_of(explanation, index).model_dump() | {"settings": dict(look)})
-        return ViewState(screen=explanation.task.screen, automatic=not explanation.options.layers, settings=dict(look))
-    except ValidationError as error:
-        raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
+def read_picture(store: Store, record: Record) -> Image:
+    """Return a record's picture. Raises Problem."""
+    return _read_picture(store.read(record.id, "picture"), record.picture_name, record.picture_sha256)
 
 
-def thumbnail(pixels: NDArray[np.uint8]) -> Files:
-    return {"thumbnail.jpg": to_jpeg(Image(pixels, "").thumbnail(SIDE), 80)}
-
-
-def picture_file(stem: str, image: Image) -> Files:
-    """Return the picture's own JPEG, else a lossless file."""
-    if image.planes is not None:
-        return {f"{stem}.npz": npz_bytes({"pixels": image.pixels, "planes": image.planes})}
-    data, ending = (image.jpeg, "jpg") if image.jpeg else to_lossless(image.pixels)
-    return {f"{stem}.{ending}": data}
-
-
-def read_picture(data: bytes, name: str, sha256: str) -> Image:
-    """Return the picture of `picture_file`. Raises Problem."""
-    arrays = unpack(data) if data.startswith(b"PK") else {}
-    image = Image(arrays["pixels"], name, planes=arrays["planes"]) if arrays else Image.open(data, name=name)
+def _read_picture(data: bytes, name: str, sha256: str) -> Image:
+    named = _unpack(data) if data.startswith(b"PK") else {}
+    image = Image(named["pixels"], name, planes=named["planes"]) if named else Image.open(data, name=name)
     if image.sha256 != sha256:
         raise Problem("The picture of this record is damaged: its content has changed.")
     return image
 
 
-def unpack(data: bytes) -> dict[str, NDArray[Any]]:
+def _unpack(data: bytes) -> Arrays:
     """Return the arrays of an npz file. Raises Problem."""
     try:
-        with np.load(io.BytesIO(data)) as arrays:
-            return dict(arrays)
+        with np.load(io.BytesIO(data)) as named:
+            return dict(named)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise Problem(DAMAGED_MAP) from error
 
 
-def read_heatmap(record: Record, place: int, arrays: Arrays) -> Heatmap:
-    """Return the map at `place` from a record's arrays. Raises Problem."""
+def read_heatmaps(store: Store, record: Record) -> tuple[Heatmap, ...]:
+    """Return a record's maps. Raises Problem."""
+    named = _unpack(store.read(record.id, "maps")) if record.maps else {}
+    return tuple(_read_heatmap(record, place, named) for place in range(len(record.maps)))
+
+
+def _read_heatmap(record: Record, place: int, named: Arrays) -> Heatmap:
     info, label = record.maps[place], record.labels[place]
     target = record.recipe.targets[place] if record.recipe else -1
     anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
     name = f"top{place + 1}_{label_stem(label)}"
-    if name not in arrays:
+    if name not in named:
         raise Problem(DAMAGED_MAP)
     heatmap = Heatmap(
         target=Target(None if index < 0 else index, label, anchors),
-        raw=tuple(array for key, array in arrays.items() if key.startswith(f"{name}_raw_")),
-        at_input=arrays[name],
+        raw=tuple(array for key, array in named.items() if key.startswith(f"{name}_raw_")),
+        at_input=named[name],
         **{field: getattr(info, field) for field in HEATMAP_FIELDS},
     )
-    uncut = arrays.get(f"measured {place}")
+    uncut = named.get(f"measured {place}")
     return heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut))
 
 
@@ -235,7 +213,7 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
     """Return the record and the files of a comparison."""
     query, other = (side.image for side in similarity.sides)
     pair = SavedPair(
-        name=other.name,
+        name=storable(other.name),
         sha256=other.sha256,
         how={name: getattr(similarity, name) for name in PAIR_FIELDS} | {"versions": versions()},
         geometries=(similarity.query.geometry, similarity.gallery.geometry),
@@ -243,9 +221,7 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
         context=context,
     )
     record = Record(
-        **about_picture(query),
-        model=similarity.model.id,
-        task=similarity.model.task,
+        **_about(query, similarity.model),
         method=similarity.method,
         headline=describe_similarity(similarity, context),
         layers=similarity.layers,
@@ -254,29 +230,29 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
         notes=similarity.notes,
         pair=pair,
     )
-    arrays = similarity_files.arrays(similarity)
+    named = similarity_files.arrays(similarity)
     for name, edges in zip(_SIDES, (similarity.matches.query, similarity.matches.gallery), strict=True):
-        arrays |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
+        named |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
     panels = similarity_files.draw_pair(similarity)
     sizes = [(max(1, round(PAIR_HEIGHT * panel.shape[1] / panel.shape[0])), PAIR_HEIGHT) for panel in panels]
     small = [cv2.resize(panel, size, interpolation=cv2.INTER_AREA) for panel, size in zip(panels, sizes, strict=True)]
-    pictures = picture_file("picture", query) | picture_file("other", other)
-    return record, {MAPS: npz_bytes(arrays)} | thumbnail(np.hstack(small)) | pictures
+    return record, _pack(named, np.hstack(small), picture=query, other=other)
 
 
-def read_pair(record: Record, images: tuple[Image, Image], arrays: Arrays) -> Similarity:
-    """Return the comparison of `encode_pair`. Raises Problem where a map is damaged."""
-    pair = record.pair
-    assert pair is not None
-    sides, grids = [], []
+def read_pair(store: Store, record: Record) -> Similarity:
+    """Return the comparison of `encode_pair`. Raises Problem."""
+    if (pair := record.pair) is None:
+        raise Problem("This record is of one picture: there is nothing that it was compared with.")
+    other = _read_picture(store.read(record.id, "other"), pair.name, pair.sha256)
+    images, named, sides, grids = (read_picture(store, record), other), _unpack(store.read(record.id, "maps")), [], []
     try:
         for name, image, geometry in zip(_SIDES, images, pair.geometries, strict=True):
-            raw = tuple(arrays[f"{name}_raw_{layer}"] for layer in record.layers)
+            raw = tuple(named[f"{name}_raw_{layer}"] for layer in record.layers)
             left, top, right, bottom = geometry.content
-            signed = arrays[name][top:bottom, left:right]
-            sides.append(ComparedImage(image, geometry, arrays[f"{name}_vector"], raw, signed))
-            grids.append(CellEdges(arrays[f"{name}_down"], arrays[f"{name}_across"]))
-        matches = Matches(grids[0], grids[1], arrays["cells"], pair.matches)
+            signed = named[name][top:bottom, left:right]
+            sides.append(ComparedImage(image, geometry, named[f"{name}_vector"], raw, signed))
+            grids.append(CellEdges(named[f"{name}_down"], named[f"{name}_across"]))
+        matches = Matches(grids[0], grids[1], named["cells"], pair.matches)
     except KeyError as error:
         raise Problem(DAMAGED_MAP) from error
     # The model may have left the catalogue since.
@@ -286,21 +262,13 @@ def read_pair(record: Record, images: tuple[Image, Image], arrays: Arrays) -> Si
     return Similarity(spec, query, gallery, layers=record.layers, matches=matches, notes=record.notes, **how)
 
 
-def encode_proofs(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], Files]:
-    """Return a record's proofs by map index, and their files."""
-    saved, files = [], {}
-    for index, proof in sorted(proofs.items()):
-        saved.append(SavedProof(sentence=proof.sentence, **embedded_recipe.proof_settings(index, proof).model_dump()))
-        files[f"proof-{index}.json"] = json.dumps(asdict(proof), default=np.ndarray.tolist).encode()
-    return tuple(saved), files
-
-
-def read_proof(data: bytes) -> Proof:
-    """Return the proof of a file of `encode_proofs`. Raises Problem."""
+def read_proof(store: Store, record: Record, index: int) -> Proof:
+    """Return the proof of a record's map. Raises Problem."""
+    data = store.read(record.id, f"proof-{index}")
     try:
         plain = json.loads(data)
         # The earliest versions saved no verdict, and earlier ones a map of the next best class.
-        support = _SUPPORT.validate_python(plain.get("support"))
+        support = TypeAdapter(Support | None).validate_python(plain.get("support"))
         curves = tuple(_curve(curve) for curve in plain["curves"] if curve["name"] != "runner-up")
         return Proof(plain["label"], plain["part"], curves, tuple(plain["fillings"]), plain["start"], support)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -309,34 +277,33 @@ def read_proof(data: bytes) -> Proof:
 
 def _curve(plain: Json) -> Curve:
     ways = ({name: np.array(plain[way][name]) for name in Trace.__slots__} for way in ("deletion", "insertion"))
-    deletion, insertion = (Trace(**way) for way in ways)
-    return Curve(plain["name"], plain["number"], plain["filling"], deletion, insertion)
+    return Curve(plain["name"], plain["number"], plain["filling"], *(Trace(**way) for way in ways))
 
 
-def export(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+def export(store: Store, records: Iterable[Record]) -> Iterator[tuple[str, bytes]]:
     """Yield the files of `History.export`."""
-    for number, record in enumerate(map(history.get, dict.fromkeys(ids)), 1):
-        stem = label_stem(record.picture_name.rsplit(".", 1)[0])
+    for number, record in enumerate(records, 1):
         what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
+        folder = f"{number:03}_{label_stem(record.picture_name.rsplit('.', 1)[0])}_{label_stem(what)}"
         try:
-            files = dict(_files(history, record))
+            files = dict(_files(store, record))
         except Problem as problem:
             # One damaged record must not stop the others.
             files = {"damaged.txt": f"{problem}\n".encode()}
-        for name, data in files.items():
-            yield f"{number:03}_{stem}_{label_stem(what)}/{name}", data
+        yield from ((f"{folder}/{name}", data) for name, data in files.items())
 
 
-def _files(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
+def _files(store: Store, record: Record) -> Iterator[tuple[str, bytes]]:
     """Yield the saved files, what is drawn of them, and the record as JSON."""
     if record.damaged:
         raise Problem(record.damaged)
-    for name, data in history.files(record).items():
-        yield name.replace("picture", "query") if record.pair else name, data
+    for path in sorted((store.records / record.id).glob("*.*")):
+        if path.name not in (RECORD, "thumbnail.jpg"):
+            yield path.name.replace("picture", "query") if record.pair else path.name, path.read_bytes()
     if record.pair:
-        yield from similarity_files.of_similarity(history.similarity(record), record.pair.context)
+        yield from similarity_files.of_similarity(read_pair(store, record), record.pair.context)
     elif record.maps:
-        picture, heatmap = history.picture(record), history.heatmaps(record)[record.index]
+        picture, heatmap = read_picture(store, record), read_heatmaps(store, record)[record.index]
         yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap, record.index)
         if record.marks:
             yield "marked.png", overlay(record, picture, heatmap, record.index)

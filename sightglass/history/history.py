@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
-import unicodedata
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.explain.similarity.similarity import Similarity
 from sightglass.history import decks as deck_store
@@ -26,8 +21,9 @@ from sightglass.history.records import (
     checked_marks,
     checked_note,
     checked_tags,
+    fold,
 )
-from sightglass.history.store import EPOCH, RECORD, UNDO, Store
+from sightglass.history.store import UNDO, Store, microseconds
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,9 +42,6 @@ GONE = "There is no such record: it was deleted, or never saved here."
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 MAX_WORDS = 12
 """Number of words of a search that count."""
-MAX_PAGE = 1000
-"""Maximum number of records on a page."""
-_COLUMNS = "id, created, model, method, record"
 
 
 class History:
@@ -61,18 +54,16 @@ class History:
     >>> record = history.keep(explanation, note="looks at the number plate", tags=["plates"])
     """
 
-    def __init__(self, folder: Path | str | None = None, *, limit: int | None = None) -> None:
+    def __init__(self, folder: Path | str | None = None) -> None:
         """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's; in it, who signed in has one of their
-        own. `limit` in bytes: by default SIGHTGLASS_HISTORY_MB, else 2048 MB."""
+        own."""
         base = Path(folder).expanduser() if folder is not None else settings().history
         if folder is None and base is not None:
             base = users.folder(base)
         self.folder: Path | None = base.absolute() if base is not None else None
         """None if the history is switched off."""
-        self.limit = int(settings().history_mb * 1_000_000) if limit is None else limit
-        if self.limit <= 0:
-            raise Problem("The history's limit must be above 0 bytes.")
-        self._opened = Store(self.folder, _adopt, migration.upgrade) if self.folder is not None else None
+        limit = int(settings().history_mb * 1_000_000)
+        self._opened = None if self.folder is None else Store(self.folder, limit, migration.upgrade)
 
     @property
     def _store(self) -> Store:
@@ -83,7 +74,7 @@ class History:
     @property
     def decks(self) -> deck_store.Decks:
         """`Decks` of slides, which share the history's folder and its limit."""
-        return deck_store.Decks(self._store, self.limit)
+        return deck_store.Decks(self._store)
 
     def keep(
         self,
@@ -107,19 +98,14 @@ class History:
         if isinstance(view, Similarity):
             record, files = encoding.encode_pair(view, context)
         else:
-            record, files = encoding.encode(view, index, look)
+            record, files = encoding.encode(view, index, look or {})
         record = replace(record, note=checked_note(note), tags=checked_tags(tags), bytes=sum(map(len, files.values())))
-        self._store.add(record.id, files, lambda database: self._write(database, record), limit=self.limit)
+        self._store.add(record, files)
         return self.get(record.id)
 
     def proof(self, record: Record, index: int) -> Proof | None:
         """Return the proof of a record's map, or None; raise Problem for a damaged one."""
-        return self.proofs(record).get(index)
-
-    def proofs(self, record: Record) -> dict[int, Proof]:
-        """Return the proofs of a record's maps by their indices; raise Problem for a damaged one."""
-        indices = [saved.index for saved in record.proofs]
-        return {index: encoding.read_proof(self._store.read(record.id, f"proof-{index}")) for index in indices}
+        return None if record.proof_of(index) is None else encoding.read_proof(self._store, record, index)
 
     def search(
         self,
@@ -135,9 +121,7 @@ class History:
         """Return one page of records, newest first. `text`: words, or parts of words, that must all occur in the
         headline, classes, note, tags, marks, name, model or method. `label`: a class of the record. `since`: when it
         was saved at the earliest, a time with a zone."""
-        if not 1 <= limit <= MAX_PAGE or not 0 <= offset < 2**31:
-            raise Problem(f"A page has 1 to {MAX_PAGE} records and starts at 0 or later, not {limit} from {offset}.")
-        criteria: list[tuple[str, Any]] = [("instr(text, ?)", word) for word in _fold(text).split()[:MAX_WORDS]]
+        criteria: list[tuple[str, Any]] = [("instr(text, ?)", word) for word in fold(text).split()[:MAX_WORDS]]
         inside = "EXISTS (SELECT 1 FROM json_each(records.{}) WHERE value = ?)"
         criteria += [("model = ?", model), (inside.format("labels"), label), (inside.format("tags"), tag)]
         criteria += [("created >= ?", since and microseconds(since))]
@@ -146,11 +130,9 @@ class History:
         values = [encoding.storable(value) if isinstance(value, str) else value for _, value in used]
         with self._store.reading() as database:
             (total,) = database.execute(f"SELECT count(*) FROM records WHERE {where}", values).fetchone()
-            rows = database.execute(
-                f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY n DESC LIMIT ? OFFSET ?",
-                (*values, limit, offset),
-            ).fetchall()
-        return SearchResult(tuple(map(_read, rows)), total)
+            sql = f"SELECT id FROM records WHERE {where} ORDER BY n DESC LIMIT ? OFFSET ?"
+            records = [self._store.record(id) for (id,) in database.execute(sql, (*values, limit, offset))]
+        return SearchResult(tuple(records), total)
 
     def choices(self) -> FilterChoices:
         """Return every model, class and tag, with its number of records."""
@@ -162,21 +144,20 @@ class History:
     def get(self, id: str) -> Record:
         """Return one record; raise Problem if it is gone."""
         with self._store.reading() as database:
-            return _find(database, id)
+            return self._find(database, id)
+
+    def _find(self, database: sqlite3.Connection, id: str) -> Record:
+        if not database.execute("SELECT 1 FROM records WHERE id = ? AND deleted IS NULL", (id,)).fetchone():
+            raise Problem(GONE)
+        return self._store.record(id)
 
     def find(self, view: Explanation | Similarity, index: int = 0) -> Record | None:
         """Return the newest record of the same pictures, recipe and selected map; None if there is none."""
-        if isinstance(view, Similarity):
-            key = view.query.image.sha256, view.model.id, view.method
-        else:
-            key = view.image.sha256, view.recipe.model, view.recipe.method
-        sql = (
-            f"SELECT {_COLUMNS} FROM records WHERE picture_sha256 = ? AND model = ? AND method = ? AND deleted IS NULL "
-            "ORDER BY n DESC"
-        )
+        key = (view.query if isinstance(view, Similarity) else view).image.sha256, view.model.id
+        sql = "SELECT id FROM records WHERE picture_sha256 = ? AND model = ? AND deleted IS NULL ORDER BY n DESC"
         with self._store.reading() as database:
-            rows = database.execute(sql, key).fetchall()
-        return next((record for record in map(_read, rows) if encoding.is_of(record, view, index)), None)
+            records = (self._store.record(id) for (id,) in database.execute(sql, key))
+            return next((record for record in records if encoding.is_of(record, view, index)), None)
 
     def annotate(
         self,
@@ -189,19 +170,17 @@ class History:
         """Replace the note, the tags or the marks of a record; None leaves them as they are. Synced to the disk when
         this returns; raises Problem if the record is gone or damaged, or a text is too long."""
         with self._store.writing() as database:
-            record = _intact(_find(database, id))
-            changed: Json = {} if note is None else {"note": checked_note(note)}
-            if tags is not None:
-                changed["tags"] = checked_tags(tags)
-            if marks is not None:
-                changed["marks"] = checked_marks(marks)
-            self._write(database, replace(record, **changed))
+            if (record := self._find(database, id)).damaged:
+                raise Problem("This record is damaged: delete it, and save the explanation again.")
+            record = replace(
+                record,
+                note=record.note if note is None else checked_note(note),
+                tags=record.tags if tags is None else checked_tags(tags),
+                marks=record.marks if marks is None else checked_marks(marks),
+            )
+            self._store.save(record, {})
+            self._store.put(database, record)
         return self.get(id)
-
-    def _write(self, database: sqlite3.Connection, record: Record) -> None:
-        """Write a record's row and its `record.json`, within `writing`."""
-        _put(database, record)
-        write_file(self._store.records / record.id / RECORD, encoding.to_text(record).encode(), sync=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete records with their files for good; ignore ids that do not exist."""
@@ -234,29 +213,16 @@ class History:
 
     def picture(self, record: Record) -> Image:
         """Return the picture, of a pair the query, pixel for pixel; raise Problem if its file is damaged or gone."""
-        data = self._store.read(record.id, "picture")
-        return encoding.read_picture(data, record.picture_name, record.picture_sha256)
+        return encoding.read_picture(self._store, record)
 
     def similarity(self, record: Record) -> Similarity:
         """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
         if the record is of one picture."""
-        if (pair := record.pair) is None:
-            raise Problem("This record is of one picture: there is nothing that it was compared with.")
-        other = encoding.read_picture(self._store.read(record.id, "other"), pair.name, pair.sha256)
-        return encoding.read_pair(record, (self.picture(record), other), self._arrays(record))
+        return encoding.read_pair(self._store, record)
 
     def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        arrays = self._arrays(record) if record.maps else {}
-        return tuple(encoding.read_heatmap(record, place, arrays) for place in range(len(record.maps)))
-
-    def _arrays(self, record: Record) -> encoding.Arrays:
-        return encoding.unpack(self._store.read(record.id, "maps"))
-
-    def files(self, record: Record) -> dict[str, bytes]:
-        """Return a record's saved files by name: pictures, maps and proofs."""
-        paths = sorted((self._store.records / record.id).glob("*.*"))
-        return {path.name: path.read_bytes() for path in paths if path.name not in (RECORD, "thumbnail.jpg")}
+        return encoding.read_heatmaps(self._store, record)
 
     def thumbnail(self, record: Record) -> bytes:
         """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
@@ -266,70 +232,10 @@ class History:
         """Return the space used, the limit and the number of records."""
         with self._store.reading() as database:
             (count,) = database.execute("SELECT count(*) FROM records WHERE deleted IS NULL").fetchone()
-            return Storage(self._store.taken(database), self.limit, count)
+            return Storage(self._store.taken(database), self._store.limit, count)
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
         overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
         for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
-        return encoding.export(self, ids)
-
-
-def _find(database: sqlite3.Connection, id: str) -> Record:
-    sql = f"SELECT {_COLUMNS} FROM records WHERE id = ? AND deleted IS NULL"
-    if (row := database.execute(sql, (id,)).fetchone()) is None:
-        raise Problem(GONE)
-    return _read(row)
-
-
-def _intact(record: Record) -> Record:
-    if record.damaged:
-        raise Problem("This record is damaged: delete it, and save the explanation again.")
-    return record
-
-
-def _read(row: tuple[str, int, str, str, str]) -> Record:
-    """Return the record of a row of `_COLUMNS`; a damaged one says so."""
-    id, created, model, method, text = row
-    try:
-        return encoding.from_text(text)
-    except (ValueError, RecursionError):
-        headline = encoding.DAMAGED
-        time = EPOCH + timedelta(microseconds=created if 0 <= created < 2**56 else 0)
-        return Record(
-            id=id, created=time, model=model, task="classify", method=method, headline=headline, damaged=headline
-        )
-
-
-def _put(database: sqlite3.Connection, record: Record) -> None:
-    """Insert a record's row, or update it."""
-    names = ("id", "picture_sha256", "model", "method", "score", "bytes")
-    row = {name: getattr(record, name) for name in names} | {
-        "created": microseconds(record.created),
-        "labels": json.dumps(record.classes),
-        "tags": json.dumps(record.tags),
-        "text": _fold(record.text),
-        "record": encoding.to_text(record),
-    }
-    update = ", ".join(f"{name} = excluded.{name}" for name in row)
-    sql = f"INSERT INTO records ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
-    database.execute(f"{sql} ON CONFLICT (id) DO UPDATE SET {update}", tuple(row.values()))
-
-
-def _adopt(database: sqlite3.Connection, folder: Path) -> None:
-    """Insert the row of a record's folder; one that cannot be read stays as it is."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        _put(database, replace(encoding.from_text((folder / RECORD).read_text("utf-8")), id=folder.name))
-
-
-def microseconds(time: datetime) -> int:
-    """Return a time with a zone in microseconds since 1970."""
-    return (time - EPOCH) // timedelta(microseconds=1)
-
-
-def _fold(text: str) -> str:
-    """Return text as it is searched: without case and accents."""
-    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
-    return "".join(
-        letter for letter in parts if not unicodedata.combining(letter) and not "\ud800" <= letter <= "\udfff"
-    )
+        return encoding.export(self._store, map(self.get, dict.fromkeys(ids)))

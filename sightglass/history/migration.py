@@ -1,14 +1,19 @@
-"""Rewrite a history of versions 1 and 2, whose files are named by their content, to a folder a record."""
+"""Rewrite histories of earlier versions to a folder a record and a file a deck.
+
+Versions 1 and 2 have tables of records, and files that are named by their content; version 3 has decks in tables.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
+import os
+import shutil
 import sqlite3
 import struct
 import zlib
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,103 +22,115 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
-from sightglass.history import encoding, store
-from sightglass.history.records import MapInfo
+from sightglass.history import archive, decks, encoding
+from sightglass.history.store import EPOCH, RECORD, write_folder
+from sightglass.models.geometry import Geometry
 from sightglass.report import stored
-from sightglass.report.result_folder import MAPS, named_arrays
+from sightglass.report.result_folder import MAPS, label_stem
+from sightglass.report.view import Display, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from sightglass.common.files import Json
+    from sightglass.history.store import Store
 
+APPLICATION = 0x53474849  # "SGHI"
 MAGIC = b"SGMAPS1\n"
+DISPLAY = ("mode", "colormap", "opacity", "threshold")
 _WIDTHS = {"uint8": "<u1", "uint16": "<u2", "float32": "<u4"}
-_GRIDS = ("values", "shared", "measured")
-_FORMER = ("records", "bodies", "maps", "words", "files", "uses", "said", "decks", "slides")
 
 
-def upgrade(database: sqlite3.Connection, folder: Path) -> None:
-    """Rewrite all records, decks and slides within a transaction; the former files stay."""
-    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql != ''").fetchall():
-        database.execute(f"DROP INDEX {name}")
-    former = [name for name in _FORMER if name in tables]
-    for name in former:
-        database.execute(f"ALTER TABLE {name} RENAME TO former_{name}")
-    store.create_tables(database)
-    database.row_factory = sqlite3.Row
-    for row in database.execute("SELECT * FROM former_records LEFT JOIN former_bodies USING (n) ORDER BY n").fetchall():
-        _move_record(database, dict(row), folder)
-    if "slides" in former:
-        _move_decks(database, folder)
-    # The index of words may need a module that this SQLite has not.
-    with contextlib.suppress(sqlite3.OperationalError):
-        database.execute("DROP TABLE IF EXISTS found")
-    for name in former:
-        database.execute(f"DROP TABLE former_{name}")
+def upgrade(former: Path, store: Store) -> None:
+    """Write the folders of all records and the files of all decks, then delete the former files.
+
+    Another program's database stays.
+    """
+    with contextlib.closing(sqlite3.connect(former)) as database:
+        if database.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
+            return
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        database.row_factory = sqlite3.Row
+        if "bodies" in tables:
+            for row in map(dict, database.execute("SELECT * FROM records LEFT JOIN bodies USING (n)")):
+                maps = database.execute("SELECT about, file FROM maps WHERE record = ? ORDER BY place", (row["n"],))
+                _move_record(row, maps.fetchall(), store)
+        else:
+            for (id,) in database.execute("SELECT id FROM records WHERE deleted IS NOT NULL"):
+                shutil.rmtree(store.records / id, ignore_errors=True)
+        for row in map(dict, database.execute("SELECT * FROM decks") if "decks" in tables else ()):
+            slides = database.execute("SELECT * FROM slides WHERE deck = ? ORDER BY place, n", (row["n"],))
+            theme = f"theme of deck {row['id']}"
+            themes = database.execute("SELECT value FROM said WHERE name = ?", (theme,)) if "said" in tables else ()
+            row.setdefault("theme", next((theme for (theme,) in themes), "dark"))
+            _move_deck(row, list(map(dict, slides)), store)
+    for name in ("history.db", "history.db-wal", "history.db-shm"):
+        (store.folder / name).unlink(missing_ok=True)
+    for name in ("files", "drafts"):
+        shutil.rmtree(store.folder / name, ignore_errors=True)
 
 
-def _move_record(database: sqlite3.Connection, row: Json, folder: Path) -> None:
-    maps = database.execute(
-        "SELECT about, file FROM former_maps WHERE record = ? ORDER BY place", (row["n"],)
-    ).fetchall()
+def _move_record(row: Json, maps: list[tuple[str, str]], store: Store) -> None:
     fields = _fields(row, [about for about, _ in maps])
-    files = {"thumbnail.jpg": _read(folder, row["thumbnail"]), **_picture(folder, "picture", row["picture"])}
+    files = {"thumbnail.jpg": _read(store, row["thumbnail"]), **_picture(store, "picture", row["picture"])}
     # A damaged map is missed when it is read.
     with contextlib.suppress(Problem, ValueError, KeyError):
-        files[MAPS] = npz_bytes(_arrays(fields, [unpack(_read(folder, file)) for _, file in maps]))
+        files[MAPS] = npz_bytes(_arrays(fields, [unpack(_read(store, file)) for _, file in maps]))
     for proof in fields.get("proofs") or ():
-        files[f"proof-{proof['index']}.json"] = _read(folder, proof["file"])
+        files[f"proof-{proof['index']}.json"] = _read(store, proof["file"])
     if fields.get("pair"):
-        files |= _picture(folder, "other", fields["pair"]["file"])
+        files |= _picture(store, "other", fields["pair"]["file"])
         fields["maps"] = []
     fields["bytes"] = sum(map(len, files.values()))
-    record = json.dumps(fields)
-    files = {name: data for name, data in files.items() if data} | {store.RECORD: record.encode()}
-    store.write_folder(folder / "records" / row["id"], files)
-    words = database.execute("SELECT word FROM former_words WHERE record = ? AND kind = 'label'", (row["n"],))
-    labels = json.dumps([word for (word,) in words])
-    values = {name: row[name] for name in ("n", "id", "created", "picture_sha256", "model", "method", "score", "tags")}
-    values |= {"bytes": fields["bytes"], "labels": labels, "text": row["text"], "record": record}
-    store.insert(database, "records", values)
+    files = {name: data for name, data in files.items() if data} | {RECORD: json.dumps(fields).encode()}
+    write_folder(store.records / row["id"], files)
+
+
+def _move_deck(row: Json, slides: list[Json], store: Store) -> None:
+    packed = []
+    for slide in slides:
+        display: Json = {}
+        view = View("", kind="text")
+        # Of a damaged slide the texts are left.
+        with contextlib.suppress(ValueError):
+            display = json.loads(slide["view"])
+            (view,) = stored.unpack(slide["scene"] if "scene" in slide else _read(store, slide["file"]), display)
+        view = replace(
+            view,
+            title=slide["title"],
+            statements=(slide["sentence"],) if slide["sentence"] else (),
+            notes=slide["notes"],
+            display=Display(**{name: display[name] for name in DISPLAY if name in display}),
+        )
+        packed.append(decks.Slide(f"{row['id']}-{slide['id'][:8]}", stored.pack([view])))
+    decks.save(store.decks, decks.Deck(row["id"], row["title"], tuple(packed), row["theme"], row["ready"]))
+    changed = row["changed"] * 1000
+    os.utime(store.decks / f"{row['id']}{archive.SUFFIX}", ns=(changed, changed))
 
 
 def _arrays(fields: Json, maps: list[Json]) -> Json:
     """Return the arrays of a record's maps under their names of today."""
-    infos = [TypeAdapter(MapInfo).validate_python(about) for about in fields["maps"]]
     arrays: Json = {}
-    for place, (info, former) in enumerate(zip(infos, maps, strict=True)):
-        raw = [former[name] for name in former if name.startswith("raw ")]
-        at_input = {name: info.geometry.to_input(former[name]) for name in _GRIDS if name in former}
-        if fields.get("pair"):
-            name = ("query", "gallery")[place]
-            arrays |= {name: at_input["values"]} | {
-                f"{name}_{key}": former[key][0] for key in ("vector", "down", "across")
-            }
-            arrays |= {f"{name}_raw_{layer}": part for layer, part in zip(info.layers, raw, strict=True)}
-            arrays |= {key: former[key] for key in ("cells",) if key in former}
-            continue
-        single = named_arrays([(fields["labels"][place], at_input.pop("values"), info.layers, raw)])
-        arrays |= {key.replace("top1_", f"top{place + 1}_", 1): array for key, array in single.items()}
-        arrays |= {f"{name} {place}": array for name, array in at_input.items()}
+    for place, (about, former) in enumerate(zip(fields["maps"], maps, strict=True)):
+        geometry = TypeAdapter(Geometry).validate_python(about["geometry"])
+        label = label_stem(fields["labels"][place])
+        name = ("query", "gallery")[place] if fields.get("pair") else f"top{place + 1}_{label}"
+        raw = [former[key] for key in former if key.startswith("raw ")]
+        layers = about["layers"] if len(about["layers"]) == len(raw) else range(len(raw))
+        arrays[name] = geometry.to_input(former["values"])
+        arrays |= {f"{name}_raw_{layer}": part for layer, part in zip(layers, raw, strict=True)}
+        arrays |= {f"{name}_{key}": former[key][0] for key in ("vector", "down", "across") if key in former}
+        arrays |= {f"measured {place}": geometry.to_input(former[key]) for key in ("measured",) if key in former}
+        arrays |= {key: former[key] for key in ("cells",) if key in former}
     return arrays
 
 
-def _fields(row: Json, maps: Iterable[str]) -> Json:
-    """Return a record's fields; without its headline, which it needs, where the row is damaged."""
-    created = store.EPOCH
-    with contextlib.suppress(TypeError, OverflowError):
-        created += timedelta(microseconds=row["created"])
-    names = ("id", "picture_name", "picture_sha256", "width", "height", "model", "task", "method", "score", "note")
-    fields = {name: row[name] for name in names} | {"created": created.isoformat()}
+def _fields(row: Json, maps: list[str]) -> Json:
+    """Return a record's fields; none where the row is damaged."""
     try:
-        if zlib.crc32(row["body"].encode()) != row["crc"]:
-            raise ValueError("the checksum does not match")
-        fields |= {"maps": [json.loads(about) for about in maps]}
-        fields |= {name: json.loads(row[name]) for name in ("tags", "marks")}
-        fields = {**json.loads(row["body"]), **fields}
+        created = (EPOCH + timedelta(microseconds=row["created"])).isoformat()
+        lists = {name: json.loads(row[name]) for name in ("tags", "marks")}
+        fields: Json = json.loads(row["body"]) | row | lists | {"created": created, "maps": list(map(json.loads, maps))}
         if pair := fields.get("pair"):
             view = {"automatic": fields["view"]["automatic"], "method": row["method"], "score": row["score"]}
             pair["how"] = {name: pair[name] for name in (*encoding.PAIR_FIELDS, "versions") if name in pair} | view
@@ -125,35 +142,18 @@ def _fields(row: Json, maps: Iterable[str]) -> Json:
             context["subject"] = pair.get("compares", "pictures")
             pair["context"] = None if pair["mirrored"] is None else context
         return fields
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return fields
+    except (ValueError, AttributeError, KeyError, TypeError, OverflowError):
+        return {}
 
 
-def _move_decks(database: sqlite3.Connection, folder: Path) -> None:
-    for row in map(dict, database.execute("SELECT * FROM former_decks").fetchall()):
-        name = f"theme of deck {row['id']}"
-        theme = database.execute("SELECT value FROM former_said WHERE name = ?", (name,)).fetchone()
-        store.insert(database, "decks", row | {"theme": theme[0] if theme else "dark"})
-    for row in map(dict, database.execute("SELECT * FROM former_slides").fetchall()):
-        scene = _read(folder, row.pop("file"))
-        row |= {"thumbnail": b"", "scene": scene, "kind": "picture"}
-        # A damaged slide is missed when it is shown.
-        with contextlib.suppress(Problem, ValueError):
-            (view,) = stored.unpack(scene, json.loads(row["view"]))
-            row |= {"kind": view.kind, "view": json.dumps(asdict(view.display)), "scene": stored.pack([view])}
-        store.insert(database, "slides", row)
-
-
-def _read(folder: Path, name: str) -> bytes:
+def _read(store: Store, name: str) -> bytes:
     """Return a former file; empty where it is gone."""
-    try:
-        return (folder / "files" / name[:2] / name).read_bytes() if name else b""
-    except FileNotFoundError:
-        return b""
+    path = store.folder / "files" / name[:2] / name
+    return path.read_bytes() if name and path.exists() else b""
 
 
-def _picture(folder: Path, stem: str, name: str) -> dict[str, bytes]:
-    data, ending = _read(folder, name), name.rpartition(".")[2]
+def _picture(store: Store, stem: str, name: str) -> dict[str, bytes]:
+    data, ending = _read(store, name), name.rpartition(".")[2]
     if ending == "maps":
         with contextlib.suppress(Problem):
             return {f"{stem}.npz": npz_bytes(unpack(data))}

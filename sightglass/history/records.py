@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
 from sightglass.common.legible import visible
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 Shape = Literal["arrow", "circle", "text", "line"]
 POINTS: dict[str, range] = {"arrow": range(2, 3), "circle": range(2, 3), "text": range(1, 2), "line": range(1, 6001)}
 """Numbers of points that a mark may have."""
+MARKS = "a line, an arrow of two points, a circle by its centre and a point on it, or words at a point"
 MAX_MARKS = 400
 """Of a map."""
 MAX_MARK_TEXT, MAX_DISTANCE = 200, 1_000_000
@@ -56,21 +61,17 @@ class Mark:
     """Of a line in original pixels; 0 as wide as other marks."""
 
     def __post_init__(self) -> None:
-        if self.kind not in POINTS:
-            raise Problem(f"There is no mark {self.kind}: draw a line, an arrow, a circle or a text.")
+        text = typed_line(self.text, MAX_MARK_TEXT, "The text of a mark")
         try:
             points = tuple((float(x), float(y)) for x, y in self.points)
+            is_whole = len(points) in POINTS.get(self.kind, ()) and (text or self.kind != "text")
+            # Of what is no number, no comparison is true.
+            if not is_whole or not all(abs(at) <= MAX_DISTANCE for at in (self.width, *chain.from_iterable(points))):
+                raise ValueError("no mark")
         except (TypeError, ValueError) as error:
-            raise Problem("A mark's points must be pairs of numbers, in pixels of the picture.") from error
-        if len(points) not in POINTS[self.kind]:
-            raise Problem(f"A mark of the kind {self.kind} cannot have {len(points)} points.")
-        numbers = (self.width, *(at for point in points for at in point))
-        if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for at in numbers):
-            raise Problem("A mark is far outside the picture: draw it again.")
+            raise Problem(f"A mark is {MARKS}, in pixels of the picture.") from error
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "text", typed_line(self.text, MAX_MARK_TEXT, "The text of a mark"))
-        if self.kind == "text" and not self.text:
-            raise Problem("A text on a map must say something: type a word.")
+        object.__setattr__(self, "text", text)
 
 
 def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.uint8]:
@@ -255,6 +256,29 @@ class Storage:
     bytes: int
     limit: int
     count: int
+
+
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+def to_text(record: Record, indent: int | None = None) -> str:
+    """Return a record as JSON in ASCII; numbers that are not finite stay."""
+    return json.dumps(_adapter().dump_python(record, mode="json", by_alias=False), indent=indent)
+
+
+def from_text(text: str) -> Record:
+    """Return the record of `to_text`; raise ValueError for any other text."""
+    return _adapter().validate_python(json.loads(text))
+
+
+def fold(text: str) -> str:
+    """Return text as it is searched: without case and accents."""
+    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
+    return "".join(
+        letter for letter in parts if not unicodedata.combining(letter) and not "\ud800" <= letter <= "\udfff"
+    )
 
 
 def checked_note(text: str) -> str:

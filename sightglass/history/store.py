@@ -1,62 +1,45 @@
-"""Store records: a row of one SQLite table each, and a folder of files.
+"""The history on the disk: a folder of files for each record, an index of them in SQLite, and the decks.
 
-A record's files are on the disk before its row, and deleted before it; `record.json`, which repeats the row, is the
-last of them. So what a killed process leaves is finished or removed by the next one, and where the database is lost,
-the records are read back from their folders.
+A record is its folder; `record.json`, the last of its files, says everything but pictures and numbers. Where the index
+is lost or behind, it is made again of what the folders say: so what a killed process leaves is finished or removed by
+the next one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import sqlite3
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sightglass.common.errors import DISK_FULL, Problem
-from sightglass.common.files import write_file
+from sightglass.common.files import ABANDONED, remove_drafts, write_file
 from sightglass.explain.phrases import megabytes
+from sightglass.history import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    Write = Callable[[sqlite3.Connection, Path], None]
+    from sightglass.history.records import Record
 
-APPLICATION = 0x53474849  # "SGHI"
-VERSION = 3
-"""Of the tables; `migration` rewrites earlier ones."""
-TABLES = (
-    # The long texts are last: a search does not read beyond the columns that it needs.
-    """CREATE TABLE records (
-        n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, deleted REAL,
-        picture_sha256 TEXT NOT NULL, model TEXT NOT NULL, method TEXT NOT NULL, score REAL, bytes INTEGER NOT NULL,
-        labels TEXT NOT NULL, tags TEXT NOT NULL, text TEXT NOT NULL, record TEXT NOT NULL
-    )""",
-    "CREATE INDEX records_picture ON records (picture_sha256)",
-    """CREATE TABLE decks (
-        n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, changed INTEGER NOT NULL,
-        title TEXT NOT NULL, ready TEXT NOT NULL, theme TEXT NOT NULL
-    )""",
-    """CREATE TABLE slides (
-        n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, deck INTEGER NOT NULL, place INTEGER NOT NULL,
-        kind TEXT NOT NULL, title TEXT NOT NULL, sentence TEXT NOT NULL, notes TEXT NOT NULL, view TEXT NOT NULL,
-        records TEXT NOT NULL, thumbnail BLOB NOT NULL, scene BLOB NOT NULL
-    )""",
-    "CREATE INDEX slides_deck ON slides (deck, place)",
-    f"PRAGMA application_id = {APPLICATION}",
-    f"PRAGMA user_version = {VERSION}",
-)
-"""`created` and `changed`: microseconds since 1970; `deleted`: seconds; `labels`, `tags`: lists in JSON."""
+TABLE = """CREATE TABLE IF NOT EXISTS records (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, written INTEGER NOT NULL, deleted REAL, created INTEGER NOT NULL,
+    picture_sha256 TEXT NOT NULL, model TEXT NOT NULL, labels TEXT NOT NULL, tags TEXT NOT NULL, text TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+)"""
+"""`written`: time of `record.json` in nanoseconds; `created`: microseconds since 1970; `deleted`: seconds; `labels`,
+`tags`: lists in JSON; `text`: what is searched."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RECORD = "record.json"
+DAMAGED = "This record is damaged, and not all of it can be shown."
 WAIT = 10.0
 """Seconds that a writer waits for another."""
-ABANDONED = 3600.0
-"""Seconds after which nobody is still writing a folder."""
 UNDO = 60.0
 """Seconds for which a removed record can be put back."""
 ROOM = 16 * 1024
@@ -65,25 +48,25 @@ _ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Store:
-    """One folder: `history.db`, and the records' files in `records/ID`."""
+    """One folder: `index.db`, the records' files in `records/ID`, and `decks`; at most `limit` bytes."""
 
-    def __init__(self, folder: Path, adopt: Write, upgrade: Write) -> None:
-        """`adopt`: insert the row of a record's folder that has none. `upgrade`: rewrite the tables of an earlier
-        version, of the history in a folder."""
-        self.folder, self.path, self.records = folder, folder / "history.db", folder / "records"
-        self._adopt, self._rewrite, self._is_tidy = adopt, upgrade, False
+    def __init__(self, folder: Path, limit: int, upgrade: Callable[[Path, Store], None]) -> None:
+        """`upgrade`: rewrite the database of a former version."""
+        self.folder, self.limit, self._upgrade = folder, limit, upgrade
+        self.path, self.records, self.decks = folder / "index.db", folder / "records", folder / "decks"
+        self._is_tidy = False
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield the database as a consistent snapshot."""
-        with self.reported(), contextlib.closing(self._connect()) as database:
+        with self._reported(), contextlib.closing(self._connect()) as database:
             database.execute("BEGIN")
             yield database
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Yield the database for exclusive writing, in a transaction."""
-        with self.reported(), contextlib.closing(self._connect()) as database, _transaction(database):
+        """Yield the database in a transaction; nobody else writes to the folder meanwhile."""
+        with self._reported(), contextlib.closing(self._connect()) as database, _transaction(database):
             yield database
 
     def _connect(self) -> sqlite3.Connection:
@@ -92,63 +75,45 @@ class Store:
         try:
             # Also the folder is synced where there is no write-ahead log.
             database.execute("PRAGMA synchronous = EXTRA")
-            if self._version(database) != VERSION:
-                self._upgrade(database)
+            database.execute(TABLE)
             if not self._is_tidy:
+                self._tidy(database)
                 self._is_tidy = True
-                self.tidy(database)
         except BaseException:
             database.close()
             raise
         return database
 
-    def _version(self, database: sqlite3.Connection) -> int:
-        """Return the tables' version, 0 if there are none. Raises Problem."""
-        # One statement sees one moment: between several, another process may create the tables.
-        version, application, tables = database.execute(
-            "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master) "
-            "FROM pragma_user_version, pragma_application_id"
-        ).fetchone()
-        if (application != APPLICATION) if version else tables:
-            raise Problem(f"{self.path} is another program's: name another folder in SIGHTGLASS_HISTORY.")
-        if version > VERSION:
-            raise Problem(
-                f"The history in {self.folder} was written by a newer Sightglass: update this one, or name another "
-                "folder in SIGHTGLASS_HISTORY."
-            )
-        return int(version)
-
-    def _upgrade(self, database: sqlite3.Connection) -> None:
-        """Create the tables, or rewrite those of an earlier version."""
-        database.execute("PRAGMA auto_vacuum = FULL")
+    def _tidy(self, database: sqlite3.Connection) -> None:
+        """Rewrite a former history; remove deleted records; finish or remove what a killed process left."""
+        remove_drafts(self.decks)
+        former = self.folder / "history.db"
+        if not (former.exists() or self._expired(database) or self._unknown(database)):
+            return
         with _transaction(database):
             # Another process may have done it meanwhile.
-            version = self._version(database)
-            if version == 0:
-                create_tables(database)
-            elif version < VERSION:
-                self._rewrite(database, self.folder)
-        if version:
-            for former in ("files", "drafts"):
-                shutil.rmtree(self.folder / former, ignore_errors=True)
+            if former.exists():
+                self._upgrade(former, self)
+            self.purge(database)
+            for record in sorted(map(self.record, self._unknown(database)), key=lambda record: record.created):
+                folder = self.records / record.id
+                if (folder / RECORD).exists():
+                    self.put(database, record)
+                # Of a clock that was set back, a folder may be of tomorrow.
+                elif abs(time.time() - folder.stat().st_mtime) > ABANDONED:
+                    shutil.rmtree(folder, ignore_errors=True)
 
-    def tidy(self, database: sqlite3.Connection) -> None:
-        """Remove deleted records; finish or remove what a killed process left."""
-        if self._expired(database) or self._without_row(database):
-            with _transaction(database):
-                self.purge(database)
-                for folder in self._without_row(database):
-                    if (folder / RECORD).exists():
-                        self._adopt(database, folder)
-                    # Of a clock that was set back, a folder may be of tomorrow.
-                    elif abs(time.time() - folder.stat().st_mtime) > ABANDONED:
-                        shutil.rmtree(folder, ignore_errors=True)
+    def _unknown(self, database: sqlite3.Connection) -> list[str]:
+        """Return the records of which the index has nothing, or what they said before."""
+        known = dict(database.execute("SELECT id, written FROM records"))
+        ids = [folder.name for folder in self.records.iterdir() if _ID.fullmatch(folder.name)]
+        return [id for id in ids if id not in known or self._written(id) not in (0, known[id])]
 
-    def _without_row(self, database: sqlite3.Connection) -> list[Path]:
-        """Return the folders that no row names, oldest first."""
-        known = {id for (id,) in database.execute("SELECT id FROM records")}
-        folders = [place for place in self.records.iterdir() if place.name not in known and _ID.fullmatch(place.name)]
-        return sorted(folders, key=lambda folder: folder.stat().st_mtime)
+    def _written(self, id: str) -> int:
+        try:
+            return (self.records / id / RECORD).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _expired(self, database: sqlite3.Connection) -> list[str]:
         # Also where the clock was ahead when it was removed.
@@ -161,29 +126,51 @@ class Store:
             shutil.rmtree(self.records / id, ignore_errors=True)
             database.execute("DELETE FROM records WHERE id = ?", (id,))
 
-    def add(
-        self, id: str, files: Mapping[str, bytes], write: Callable[[sqlite3.Connection], None], *, limit: int
-    ) -> None:
-        """Save a record's files, and `write` its row. Raises Problem where they go beyond `limit` bytes."""
-        folder = self.records / id
-        with self.reported():
-            try:
-                with self.writing() as database:
-                    self.purge(database)
-                    self.check_room(database, sum(map(len, files.values())), limit)
-                write_folder(folder, files)
-                with self.writing() as database:
-                    write(database)
-            except Exception:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+    def record(self, id: str) -> Record:
+        """Return a record; a damaged one says so."""
+        try:
+            return records.from_text((self.records / id / RECORD).read_text("utf-8"))
+        except (ValueError, OSError, RecursionError):
+            about = {"model": "", "task": "classify", "method": "", "headline": DAMAGED, "damaged": DAMAGED}
+            return records.Record(id=id, created=EPOCH, **about)  # type: ignore[arg-type]
 
-    def check_room(self, database: sqlite3.Connection, more: int, limit: int) -> None:
+    def put(self, database: sqlite3.Connection, record: Record) -> None:
+        """Insert a record's row, or update it, within `writing`."""
+        row = {name: getattr(record, name) for name in ("id", "picture_sha256", "model", "bytes")} | {
+            "written": self._written(record.id),
+            "created": microseconds(record.created),
+            "labels": json.dumps(record.classes),
+            "tags": json.dumps(record.tags),
+            "text": records.fold(record.text),
+        }
+        update = ", ".join(f"{name} = excluded.{name}" for name in row)
+        sql = f"INSERT INTO records ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+        database.execute(f"{sql} ON CONFLICT (id) DO UPDATE SET {update}", tuple(row.values()))
+
+    def add(self, record: Record, files: Mapping[str, bytes]) -> None:
+        """Save a new record with its files. Raises Problem where they go beyond the limit."""
+        with self.writing() as database:
+            self.purge(database)
+            self.check_room(database, record.bytes)
+        try:
+            self.save(record, files)
+            with self.writing() as database:
+                self.put(database, record)
+        except Exception:
+            shutil.rmtree(self.records / record.id, ignore_errors=True)
+            raise
+
+    def save(self, record: Record, files: Mapping[str, bytes]) -> None:
+        """Write a record's files to the disk, and last what it says."""
+        with self._reported():
+            write_folder(self.records / record.id, {**files, RECORD: records.to_text(record).encode()})
+
+    def check_room(self, database: sqlite3.Connection, more: int) -> None:
         """Raise Problem where so many more bytes go beyond the limit."""
-        if (taken := self.taken(database)) + more + ROOM > limit:
+        if more and (taken := self.taken(database)) + more + ROOM > self.limit:
             raise Problem(
-                f"The history is full: {megabytes(taken)} of {megabytes(limit)} are taken. Delete some records, or "
-                "allow more in SIGHTGLASS_HISTORY_MB."
+                f"The history is full: {megabytes(taken)} of {megabytes(self.limit)} are taken. Delete some records, "
+                "or allow more in SIGHTGLASS_HISTORY_MB."
             )
 
     def read(self, id: str, name: str) -> bytes:
@@ -197,15 +184,15 @@ class Store:
             raise Problem(f"A file of this record cannot be read: {error.strerror or error}.") from error
 
     def taken(self, database: sqlite3.Connection) -> int:
-        """Return the bytes of all records' files and the database."""
+        """Return the bytes of all records' files, the decks and the index."""
         (total,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM records WHERE deleted IS NULL").fetchone()
-        for suffix in ("", "-wal", "-shm"):
+        for path in (self.path, *self.decks.glob("*")):
             with contextlib.suppress(OSError):
-                total += os.stat(f"{self.path}{suffix}").st_size
+                total += path.stat().st_size
         return int(total)
 
     @contextlib.contextmanager
-    def reported(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         """Raise disk and database errors as a Problem."""
         try:
             yield
@@ -219,18 +206,8 @@ class Store:
             waited = f"another process has been writing to {self.folder} for {WAIT:.0f} seconds"
             return f"The history is busy: {waited}; try again."
         if "malformed" in text or "not a database" in text:
-            return f"{self.path} is damaged: move it away, and the records are read from their folders."
+            return f"A database in {self.folder} is damaged: move it away, and the records are read from their folders."
         return f"The history cannot use {self.folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
-
-
-def create_tables(database: sqlite3.Connection) -> None:
-    for statement in TABLES:
-        database.execute(statement)
-
-
-def insert(database: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:
-    sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
-    database.execute(sql, tuple(row.values()))
 
 
 @contextlib.contextmanager
@@ -247,7 +224,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files to the disk."""
+    """Write files into a folder, each whole or not at all, and to the disk."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, data in files.items():
         write_file(folder / name, data, sync=True)
@@ -257,3 +234,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def microseconds(time: datetime) -> int:
+    """Return a time with a zone in microseconds since 1970."""
+    return (time - EPOCH) // timedelta(microseconds=1)

@@ -23,9 +23,10 @@ def result(work: str, folder: Path) -> object:
     if work in ("history", "deck"):
         history = History(folder)
         records = {note: works.digest(history, record) for note, record in works.by_note(history).items()}
-        decks = [(deck.title, [slide.title for slide in deck.slides]) for deck in history.decks.all()]
+        decks = [(deck.title, [slide.view.title for slide in deck.slides]) for deck in history.decks.all()]
         # Killed while it wrote a file of somebody's own, it leaves the hidden draft of it.
-        left = {name for name in files(folder) if not name.startswith(("records/", "history.db", ".sightglass-"))}
+        known = ("records/", "decks/", "index.db", ".sightglass-")
+        left = {name for name in files(folder) if not name.startswith(known)}
         assert {path.name for path in (folder / "records").iterdir()} == {one.id for one in history.search().records}
         made = folder / "monday.sightglass"
         return records, decks, left, made.read_bytes() if made.exists() else b""
@@ -59,8 +60,8 @@ def survived(work: str, folder: Path, end: End) -> None:
             added = sum(word.startswith("added") for word in end.said)
             slides = decks["For Monday"].slides
             assert 2 + added <= len(slides) <= 3 + added
-            assert all(History(folder).decks.view(slide).pictures[0].jpeg for slide in slides)
-            assert "edited" not in end.said or slides[1].title == "Another title"
+            assert all(slide.view.pictures[0].jpeg for slide in slides)
+            assert "edited" not in end.said or slides[1].view.title == "Another title"
     else:
         for path in folder.rglob("*"):
             assert path.suffix not in (".jpg", ".npy", ".npz") or path.stat().st_size

@@ -109,10 +109,10 @@ def deck(folder: Path, say: Say) -> None:
     while len((mine := decks.get(mine.id)).slides) < 4:
         decks.add(mine.id, scenes[0])
         say("added", len(mine.slides))
-    if mine.slides[1].title != "Another title":
+    if mine.slides[1].view.title != "Another title":
         decks.edit(mine.slides[1].id, title="Another title")
         say("edited")
     if (other := named("Not needed")) is not None:
         decks.delete(other.id)
-    write_file(folder / "monday.sightglass", archive.of(decks, decks.get(mine.id)))
+    write_file(folder / "monday.sightglass", decks.get(mine.id).file(archive.SUFFIX))
     say("written")

@@ -17,8 +17,6 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History, Mark
 from sightglass.pages.saved.record import Browsing, list_marks, list_strokes
-from sightglass.ui.choices import gallery_picker
-from sightglass.ui.session.pictures import image_source
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -262,11 +260,6 @@ def sides(app) -> list[str]:
 def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
     app = keep(page("compare", tab="pictures"))
     (record,) = store.search().records
-    found = store.similarity(record)
-    bus = image_source.example("bus")
-    expected = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker.mirrored_part(bus))
-    np.testing.assert_array_equal(found.query.signed, expected.query.signed)
-    np.testing.assert_array_equal(found.gallery.image.pixels, expected.gallery.image.pixels)
     assert f"## {record.headline}" == app.markdown[0].value + "."
     assert links(press(app, "Save"))[1:] == ["See it in Saved"]
     app = page(SCREEN, kept=record.id)

@@ -72,7 +72,7 @@ def test_a_history_of_version_2_keeps_proofs_marks_pairs_and_decks(tmp_path: Pat
     assert pair.pair is not None and pair.pair.context is not None
     (deck,) = history.decks.all()
     assert (deck.title, deck.theme) == ("Monday", "light")
-    assert history.decks.view(deck.slides[0]).pictures[0].map is not None
+    assert deck.slides[0].view.pictures[0].map is not None
     assert not (tmp_path / "history" / "files").exists()
     assert [one.id for one in History(tmp_path / "history").search().records] == [pair.id, record.id]
 

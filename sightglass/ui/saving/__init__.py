@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -16,10 +15,9 @@ from sightglass.ui.views import charts
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sightglass.common.files import Json
     from sightglass.explain import Explanation
-    from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.history import Record
     from sightglass.report.offers import Files
     from sightglass.ui.saving.slides import Draft
     from sightglass.ui.viewer import ViewSettings
@@ -29,15 +27,14 @@ def save_and_export(
     screen: str,
     rows: Callable[[ViewSettings], Sequence[Files]],
     *,
-    saved: Sequence[tuple[Explanation, int]] = (),
-    pair: tuple[Similarity, Context] | None = None,
+    saved: Sequence[tuple[Explanation | Similarity, Json]] = (),
     view: bool = True,
     slide: Draft | None = None,
 ) -> None:
     """Draw *Save*, *Copy link* and *Add to deck* for the page's maps.
 
-    `saved`: what is kept in Saved, explanations with the index of the map, or instead of them the `pair` of
-    pictures that the page compares; without either there are only files.
+    `saved`: what is kept in Saved, each with more arguments of `History.keep`: the `index` of an explanation's map,
+    or the `context` of a pair; without any there are only files.
     `rows`: returns the files, given the settings of the page's viewer; it is called once the menu is open, and
     each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown, and
     linked to.
@@ -49,9 +46,9 @@ def save_and_export(
     def show() -> None:
         top = st.container()
         look = slides.view_settings(f"view-files-{screen}") if view else {}
-        if (saved or pair) and not history_store.off():
+        if saved and not history_store.off():
             with top, page.saying_problems():
-                _draw_saved(screen, saved, pair, look)
+                _draw_saved(screen, saved, look)
         with page.saying_problems():
             for row in rows(look):
                 _draw_files(row, screen)
@@ -85,25 +82,16 @@ def _draw_files(row: Files, screen: str) -> None:
                 charts.download(label, make, file, key=f"export-{screen}-{file}", help=file)
 
 
-def _draw_saved(
-    screen: str, saved: Sequence[tuple[Explanation, int]], pair: tuple[Similarity, Context] | None, look: ViewSettings
-) -> None:
+def _draw_saved(screen: str, saved: Sequence[tuple[Any, Json]], look: ViewSettings) -> None:
     """Draw the button that keeps the view in Saved, or a link to its record with note and tags."""
-    store = history_store.store()
-    keep: list[Callable[[], object]]
-    records: list[Record | None]
-    if pair is not None:
-        records, keep = [store.find(pair[0])], [partial(store.keep, pair[0], context=pair[1])]
-    else:
-        items = [(explain_job.with_proofs(item), index) for item, index in saved]
-        records = [history_store.find(*item) for item in items]
-        keep = [partial(store.keep, item, index=index, look=dict(look)) for item, index in items]
+    items = [(item if "context" in more else explain_job.with_proofs(item), more) for item, more in saved]
+    records = [history_store.find(item, more.get("index", 0)) for item, more in items]
 
     @page.keeping_problem()
     def save() -> None:
-        for record, make in zip(records, keep, strict=True):
+        for record, (item, more) in zip(records, items, strict=True):
             if record is None:
-                make()
+                history_store.store().keep(item, look=dict(look), **more)
 
     page.say_problem()
     kept = [record for record in records if record is not None]

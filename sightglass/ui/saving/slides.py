@@ -41,14 +41,12 @@ _view_settings = declare("view_settings", __file__)
 
 @dataclass
 class Adding:
-    """What the session remembers of its slides."""
+    """The dialog that is open."""
 
-    deck: str = ""
-    """Id of the deck that was last added to."""
-    opened: int = 0
+    number: int = 0
     """Counts the dialogs: each has its own fields."""
-    added: int = 0
-    """The dialog whose slides were added."""
+    deck: str = ""
+    """Id of the deck that its slides were added to."""
 
 
 def button(screen: str, *drafts: Draft) -> None:
@@ -61,7 +59,8 @@ def button(screen: str, *drafts: Draft) -> None:
     icon, much = ":material/slideshow:", len(drafts) > MOST
     if not st.button(label, icon=icon, key=f"deck-{screen}", help=help, shortcut="d", disabled=much):
         return
-    state.of(Adding).opened += 1
+    adding = state.of(Adding)
+    adding.number, adding.deck = adding.number + 1, ""
     heading = f"Add {len(drafts)} slides" if several else "Present this, or add it to a deck"
 
     def show() -> None:
@@ -73,14 +72,14 @@ def button(screen: str, *drafts: Draft) -> None:
 
 def _draw_dialog(drafts: Sequence[Draft]) -> None:
     adding = state.of(Adding)
-    number = adding.opened
+    number = adding.number
     if len(drafts) == 1:
         look = view_settings(f"slide-look-{number}")
         key = number, tuple(sorted(look.items()))
         view = state.latest("slide", key, lambda: drafts[0](look))
         stage(deck_html.deck_html([view], view.title), key=str(number))
         drafts = [lambda _: view]
-    if adding.added == number:
+    if adding.deck:
         deck = history_store.store().decks.get(adding.deck)
         label = f"Slide {len(deck.slides)} of {escape(deck.title)}"
         query = {"deck": deck.id}
@@ -98,9 +97,8 @@ def _choose_deck(number: int) -> None:
     decks = {deck.id: deck for deck in history_store.store().decks.all()}
     names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
     names[NEW] = "A new deck"
-    # The one that was last added to, else the one that was changed last; the ready ones are not for that.
-    last = state.of(Adding).deck
-    first = last if last in decks else next((id for id, deck in decks.items() if not deck.ready), NEW)
+    # The one that was changed last; the ready ones are not for that.
+    first = next((id for id, deck in decks.items() if not deck.ready), NEW)
     chosen = st.selectbox(
         "Deck",
         list(names),
@@ -116,7 +114,7 @@ def _choose_deck(number: int) -> None:
 
 def _add(number: int, drafts: Sequence[Draft]) -> None:
     """Add the slides to the chosen deck, in a callback."""
-    adding, decks, widgets = state.of(Adding), history_store.store().decks, st.session_state
+    decks, widgets = history_store.store().decks, st.session_state
     with page.keeping_problem():
         # All are made first: what cannot be made leaves no half of a deck.
         new_views = [draft({}) for draft in drafts]
@@ -125,7 +123,7 @@ def _add(number: int, drafts: Sequence[Draft]) -> None:
             deck = decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
         for view in new_views:
             decks.add(deck, view)
-        adding.deck, adding.added = deck, number
+        state.of(Adding).deck = deck
 
 
 def map_slide(explanation: Explanation, index: int) -> Draft:
@@ -144,9 +142,5 @@ def view_settings(key: str) -> ViewSettings:
     The first run returns none: once the browser has sent them, the page runs again.
     """
     result = _view_settings(key=key, data={}, on_settings_change=no_callback)
-    try:
-        reported = json.loads(result.settings or "{}")
-    except (TypeError, ValueError):
-        return {}
-    known = reported.items() if isinstance(reported, dict) else ()
-    return {name: value for name, value in known if name in SETTINGS and isinstance(value, bool | int | float | str)}
+    reported = json.loads(result.settings or "{}").items()
+    return {name: value for name, value in reported if name in SETTINGS and isinstance(value, bool | int | float | str)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from sightglass.explain import Explanation
     from sightglass.history import History, Record
 
 
@@ -39,13 +38,13 @@ def _store(folder: Path | None, limit: float, whose: str) -> history.History:
     return history.History()
 
 
-def find(explanation: Explanation, index: int) -> Record | None:
-    """Return the record of a map if it has all proofs and checks, else None."""
-    record = store().find(explanation, index)
-    checked = [i for i, checks in enumerate(list_checks(explanation)) if checks is not None]
-    if record is None or not all(map(record.proof_of, explanation.proofs)):
-        return None
-    return record if all(map(record.checks_of, checked)) else None
+def find(view: Any, index: int) -> Record | None:
+    """Return the record of a pair, or of a map if it has all proofs and checks, else None."""
+    record = store().find(view, index)
+    if record is None or record.pair is not None:
+        return record
+    checked = [i for i, checks in enumerate(list_checks(view)) if checks is not None]
+    return record if all((*map(record.proof_of, view.proofs), *map(record.checks_of, checked))) else None
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:

@@ -17,6 +17,7 @@ from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS
 
 if TYPE_CHECKING:
+    from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
@@ -39,12 +40,7 @@ def open_view(contents: Contents) -> None:
     weights are not on this machine: a file must not start a download.
     """
     recipe = contents.recipe
-    spec = catalog.spec(recipe.model)
-    if not catalog.available(spec):
-        raise ModelProblem(
-            f"{recipe.picture_name} was explained by {spec.id}, which is not on this machine: choose it under Model, "
-            "then open the file again."
-        )
+    spec = _local(recipe.model, recipe.picture_name)
     task = task_of(spec)
     choose_model(spec)
     if recipe.method in METHODS:
@@ -53,17 +49,20 @@ def open_view(contents: Contents) -> None:
             url_state.put(f"method-{kind}", recipe.method)
     url_state.put(f"layers-{spec.id}", [] if contents.view.automatic else list(recipe.layers))
     url_state.put(f"fit-{spec.task}", recipe.preprocessing)
-    for key in ("part", "part-contrast", "part-signed"):
-        url_state.put(key, recipe.part, drawn_only=True)
     joint, _, number = (recipe.joint or "none ").rpartition(" ")
-    url_state.put("joint", joint, drawn_only=True)
-    url_state.put("joint-number", number or "x", drawn_only=True)
-    url_state.put("evidence", recipe.evidence == "both", drawn_only=True)
+    controls: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
+    controls |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
+    if recipe.per in ("region", "pixel"):
+        controls[state.SPAN] = recipe.per
+    if task.has_boxes:
+        controls |= {"iou": 5 * round(20 * recipe.iou), "within": recipe.within}
+        controls[f"only-{spec.id}"] = [name for name in recipe.classes if isinstance(name, str)]
+        url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
+        _choose_box(spec, contents)
+    for key, value in controls.items():
+        url_state.put(key, value, drawn_only=True)
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         url_state.put("words", words)
-    if task.has_boxes:
-        _restore_box_options(spec, recipe)
-        _restore_box(spec, contents)
     chosen = state.of(state.ChosenClass)
     chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
     area = state.of(state.ChosenArea)
@@ -72,10 +71,8 @@ def open_view(contents: Contents) -> None:
     area.against = None if recipe.against is None else str(recipe.against)
     area.class_index, area.pixel = None, None
     if recipe.per in ("region", "pixel"):
-        url_state.put(state.SPAN, recipe.per, drawn_only=True)
-        area.pixel = next(
-            (target for target in recipe.targets[contents.view.index :] if isinstance(target, tuple)), None
-        )
+        targets = recipe.targets[contents.view.index :]
+        area.pixel = next((target for target in targets if isinstance(target, tuple)), None)
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
     _start_viewer(contents.view.settings)
@@ -83,14 +80,29 @@ def open_view(contents: Contents) -> None:
     open_explore("map")
     if task.has_boxes and recipe.per == "class":
         # Explore has one map for each box.
-        state.of(state.Navigation).go_to = page.script("topk")
+        _go_to("topk")
 
 
 def open_explore(view: str) -> None:
     """Go to a view of Explore: `map`, `whatif` or `layers`."""
     url_state.put("view", view, drawn_only=True)
     if state.of(state.Navigation).page != "explore":
-        state.of(state.Navigation).go_to = page.script("explore")
+        _go_to("explore")
+
+
+def _go_to(name: str) -> None:
+    state.of(state.Navigation).go_to = page.script(name)
+
+
+def _local(model: str, picture: str) -> ModelSpec:
+    """Return a model; raise ModelProblem where its weights are not on this machine."""
+    spec = catalog.spec(model)
+    if not catalog.available(spec):
+        raise ModelProblem(
+            f"{picture} was explained by {spec.id}, which is not on this machine: choose it under Model, then open "
+            "this again."
+        )
+    return spec
 
 
 def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
@@ -102,44 +114,30 @@ def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
     _choose_picture(image)
 
 
-def open_pair(similarity: Similarity) -> None:
-    """Restore a comparison except its second picture, before `go`.
-
-    Raises ModelProblem for a model that is not on this machine.
-    """
-    spec, query = catalog.spec(similarity.model.id), similarity.query.image
-    if not catalog.available(spec):
-        raise ModelProblem(
-            f"{query.name} was compared by {spec.id}, which is not on this machine: choose it under Model, then open "
-            "the record again."
-        )
-    choose_model(spec)
-    url_state.put("method-page", similarity.method)
-    url_state.put(f"layers-{spec.id}", [] if similarity.automatic else list(similarity.layers))
-    url_state.put(f"fit-{spec.task}", similarity.preprocessing)
-    url_state.put("of", similarity.of)
-    url_state.put(COMPARE_TAB, "pictures")
-    _choose_picture(query)
-    state.of(state.Navigation).go_to = page.script("compare")
-
-
 def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -> None:
     """Compare these models on a picture; raises ModelProblem as `open_view` does."""
     open_result(image, recipe, view)
     url_state.keep("models-of", catalog.spec(recipe.model).family)
     url_state.put("models", ids, drawn_only=True)
     url_state.put(COMPARE_TAB, "models", drawn_only=True)
-    state.of(state.Navigation).go_to = page.script("compare")
+    _go_to("compare")
 
 
-def open_pictures(model: str, query: Image) -> None:
-    """Compare a picture with the second one, in a callback before `go`."""
-    spec = catalog.spec(model)
-    if catalog.available(spec):
-        choose_model(spec)
-    url_state.put(COMPARE_TAB, "pictures", drawn_only=True)
+def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> None:
+    """Compare a picture with the second one as in `pair`, in a callback before `go`.
+
+    Raises ModelProblem as `open_view` does.
+    """
+    spec = _local(model, query.name)
+    choose_model(spec)
+    if pair is not None:
+        url_state.put("method-page", pair.method)
+        url_state.put(f"layers-{spec.id}", [] if pair.automatic else list(pair.layers))
+        url_state.put(f"fit-{spec.task}", pair.preprocessing)
+        url_state.put("of", pair.of)
+    url_state.put(COMPARE_TAB, "pictures")
     _choose_picture(query)
-    state.of(state.Navigation).go_to = page.script("compare")
+    _go_to("compare")
 
 
 def _choose_picture(image: Image) -> None:
@@ -182,20 +180,12 @@ def choose_model(spec: ModelSpec) -> None:
         url_state.put(f"size-{spec.family}", spec.id)
 
 
-def _restore_box_options(spec: ModelSpec, recipe: Recipe) -> None:
-    """Set the shown boxes and their explained part."""
-    url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
-    url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
-    url_state.put("within", recipe.within, drawn_only=True)
-    url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
-
-
-def _restore_box(spec: ModelSpec, contents: Contents) -> None:
-    targets, index = contents.recipe.targets, contents.view.index
-    target = targets[index] if index < len(targets) else None
+def _choose_box(spec: ModelSpec, contents: Contents) -> None:
+    recipe, index = contents.recipe, contents.view.index
+    target = recipe.targets[index] if index < len(recipe.targets) else None
     chosen = state.of(state.ChosenBox)
     chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
-    chosen.source = (contents.recipe.picture_sha256, spec.id)
+    chosen.source = (recipe.picture_sha256, spec.id)
     chosen.generation += 1
 
 

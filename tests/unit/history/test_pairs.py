@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.history import History, Record
 from sightglass.report import results, similarity_files
+from tests.unit.history.conftest import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,31 +36,13 @@ def keep(history: History, made: tuple[Similarity, Context], **more: Any) -> Rec
     return history.keep(found, context=reference, **more)
 
 
-def same(one: Any, other: Any) -> None:
-    """Every field is the same, down to the bits of arrays."""
-    if isinstance(one, np.ndarray):
-        assert (one.dtype, one.shape) == (other.dtype, other.shape)
-        assert one.tobytes() == np.ascontiguousarray(other).tobytes()
-    elif isinstance(one, Image):
-        assert (one.name, one.sha256) == (other.name, other.sha256)
-    elif hasattr(one, "__dataclass_fields__"):
-        for name in (field.name for field in fields(one) if field.name != "model"):
-            same(getattr(one, name), getattr(other, name))
-    elif isinstance(one, tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            same(a, b)
-    else:
-        assert one == other
-
-
 def test_a_pair_comes_back_bit_for_bit(history: History, made: tuple[Similarity, Context]) -> None:
     found, reference = made
     record = keep(history, made, note="the same street", tags=["street"])
     again = History(history.folder)
     record = again.get(record.id)
     restored = again.similarity(record)
-    same(restored, found)
+    assert plain(restored) == plain(found)
     assert restored.model.id == found.model.id and not restored.automatic
     assert record.pair is not None and record.pair.context == reference
     assert dict(similarity_files.of_similarity(restored, reference)) == dict(

@@ -14,13 +14,12 @@ from sightglass.explain.trust.checks import CACHE, Check, Checks
 from sightglass.explain.trust.proof import lines, rows
 from sightglass.history import History, encoding
 from sightglass.report import embedded_recipe
-from tests.unit.history.conftest import files
+from tests.unit.history.conftest import files, plain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.explain import Explanation
-    from sightglass.explain.trust.proof import Proof
 
 MARKS = (
     Check("model", "yes", "Random weights draw another map.", 0.030099123829178676, 0.2),
@@ -43,19 +42,6 @@ def sealed(bare: Explanation, no_seals: None) -> Checks:
     seal = Checks(bare.heatmaps[1].target.label, MARKS)
     CACHE.put(bare.checks_key(1), seal)
     return seal
-
-
-def plain(proof: Proof | None) -> list[tuple]:
-    assert proof is not None
-    return [
-        (
-            curve.name,
-            curve.number,
-            curve.filling,
-            *(getattr(trace, name).tolist() for trace in (curve.deletion, curve.insertion) for name in trace.__slots__),
-        )
-        for curve in proof.curves
-    ]
 
 
 def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(

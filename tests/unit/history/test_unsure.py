@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sightglass.common import users
-from sightglass.explain import Explainer, Problem
+from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History, unsure
-from sightglass.history.unsure import TAG, UnsureAnswers, best_score, save_unsure, save_unsure_later
+from sightglass.history.unsure import TAG, best_score, save_as_set, save_unsure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,23 +35,16 @@ def test_only_a_lower_score_is_saved_with_its_map_and_once(explanation: Explanat
     assert history.storage().count == 1
 
 
-def test_a_run_saves_nothing_more_after_a_failure(explanation: Explanation, tmp_path: Path) -> None:
-    answers = UnsureAnswers(1.0, History(tmp_path / "small", limit=1000))
-    answers.save(explanation)
-    assert answers.problem.startswith("The history is full")
-    assert not answers.ids
-    with pytest.raises(Problem, match="save_below"):
-        UnsureAnswers(1.5)
-
-
-def test_an_answer_is_saved_in_the_folder_of_who_is_signed_in(
-    explanation: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_answer_is_saved_as_the_setting_says_and_a_failure_is_logged_once(
+    explanation: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    assert save_as_set(explanation) is None
+    monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "1")
     with users.acting("anna@example.org"):
-        save_unsure_later(explanation, 1.0)
-        unsure._pool.submit(str).result()
-        (record,) = History().search(tag=TAG).records
-        assert History().folder == users.folder(tmp_path, "anna@example.org")
-    assert record.recipe == explanation.recipe
+        assert [save_as_set(explanation)] == [record.id for record in History().search(tag=TAG).records]
     assert not History().search().records
+    unsure._warn.cache_clear()
+    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.001")
+    assert save_as_set(explanation) is save_as_set(explanation) is None
+    assert caplog.text.count("The history is full") == 1

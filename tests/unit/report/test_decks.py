@@ -16,7 +16,7 @@ from sightglass.common.errors import Problem
 from sightglass.explain import Image
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History, archive
-from sightglass.report import Map, Picture, View
+from sightglass.report import Map, Picture, View, drawing
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.stored import MAX_VIEWS, pack
 
@@ -53,32 +53,31 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     first, second, third = deck.slides
     again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.")
     again.decks.change(deck.id, title="For Tuesday")
-    moved = again.decks.arrange(deck.id, [third.id, "unknown", first.id])
+    moved = again.decks.arrange(deck.id, [third, first])
     assert moved.title == "For Tuesday" and moved.changed > deck.changed
-    assert [slide.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
-    drawn = history.decks.view(moved.slides[2])
+    assert [slide.view.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
+    drawn = moved.slides[2].view
     assert (drawn.title, drawn.sentence, drawn.notes) == ("What it saw", "", "One.\nTwo.")
     assert drawn.pictures[0].jpeg == a_view("", 1).pictures[0].jpeg
-    small = Image.open(history.decks.thumbnail(moved.slides[2]))
+    small = Image.open(drawing.thumbnail(moved.slides[2].view))
     assert 100 < small.height < small.width
 
 
 def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Path) -> None:
     deck = filled(history)
     history.decks.edit(deck.slides[0].id, title="Changed")
-    data = archive.of(history.decks, history.decks.get(deck.id))
-    assert data == archive.of(history.decks, history.decks.get(deck.id))
+    data = history.decks.get(deck.id).file(archive.SUFFIX)
+    assert data == history.decks.get(deck.id).file(archive.SUFFIX)
     other = History(tmp_path / "other")
-    there = archive.put(other.decks, data)
+    there = other.decks.open(data)
     assert there.title == "For Monday"
     for mine, theirs in zip(history.decks.get(deck.id).slides, there.slides, strict=True):
-        assert pack([history.decks.view(mine)]) == pack([other.decks.view(theirs)])
+        assert pack([mine.view]) == pack([theirs.view])
     assert there.theme == "dark"
     # A file of an earlier version names none; another name is a stranger's.
-    assert archive.put(other.decks, zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
+    assert other.decks.open(zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
     history.decks.change(deck.id, theme="light")
-    assert archive.put(other.decks, archive.of(history.decks, history.decks.get(deck.id))).theme == "light"
-    assert archive.file_name('../"Monday"') == f"{archive.file_name('Monday')}"
+    assert other.decks.open(history.decks.get(deck.id).file(archive.SUFFIX)).theme == "light"
 
 
 def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
@@ -87,8 +86,8 @@ def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(his
     (plain,) = a_view("One").pictures
     picture = replace(plain, name="Li\x1b[31mte\uffff", answers=(("cat\0\u202egnp", 0.5),))
     view = replace(a_view("One\uffff"), notes="a\ufffe\x1b", pictures=(picture,), commands=(own, *hostile))
-    there = archive.put(history.decks, archive.write("A deck", [view]))
-    (first,) = (history.decks.view(slide) for slide in there.slides)
+    there = history.decks.open(archive.write("A deck", [view]))
+    (first,) = (slide.view for slide in there.slides)
     assert first.commands == ()
     assert first.pictures[0].name == "Li [31mte" and first.pictures[0].answers == (("cat gnp", 0.5),)
     # XML has no such characters.
@@ -152,6 +151,6 @@ ONE = pack([a_view("One")])
 def test_a_hostile_file_ends_in_one_sentence(data: bytes | Callable[[], bytes], history: History) -> None:
     hostile = data if isinstance(data, bytes) else data()
     with pytest.raises(Problem) as caught:
-        archive.put(history.decks, hostile)
+        history.decks.open(hostile)
     assert str(caught.value).count(". ") == 0 and len(str(caught.value)) < 200
     assert history.decks.all() == ()

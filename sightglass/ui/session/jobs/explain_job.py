@@ -106,8 +106,9 @@ def explain(
             if result is None or not finished:
                 return result
         _cache().put(key, result)
-    if _remember_finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
-        history.save_unsure_later(result, below)
+    # The history is imported where it is used.
+    if _remember_finished(image.sha256, choices.model.id, key) and settings().save_below:
+        history.save_as_set(result)
     return result
 
 
