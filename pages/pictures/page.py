@@ -186,8 +186,8 @@ def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembe
         folder = jobs.folder_for(chosen, name, options)
         if said := sheet.keep_known(matches, explainer.labels):
             labels.correct(folder, said)
-        plans.append(finished.RunPlan(name, options, folder, labels=truth))
-    remembered.show(PicturesJob(chosen, tuple(plans)))
+        plans.append(kept.RunPlan(name, options, folder))
+    remembered.show(PicturesJob(chosen, tuple(plans), labels=truth))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
     st.rerun()
 
@@ -229,13 +229,13 @@ def _draw_job(job: PicturesJob) -> None:
     if job.failure is not None:
         page.show_failure(job.failure, "a run of pictures failed")
         if not job.example and st.button("Start over", icon=":material/restart_alt:", key="pictures-over"):
-            _show(PicturesJob(job.source, job.plans, resume=False))
+            _show(PicturesJob(job.source, job.plans, labels=job.labels, resume=False))
         return
     if job.paused and job.source.items:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped.", width="content")
             if st.button("Continue", icon=":material/play_arrow:", key="pictures-continue"):
-                _show(PicturesJob(job.source, job.plans))
+                _show(PicturesJob(job.source, job.plans, labels=job.labels))
     if not job.ready:
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
         return

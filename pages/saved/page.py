@@ -52,7 +52,7 @@ def draw_runs() -> None:
         if (facts := run.facts) is None:
             st.caption(f":material/error: {sentence(run.problem)}")
             continue
-        models = [facts.model, *(other.model for other in facts.others)]
+        models = [plan.model for plan in facts.plans]
         names = ", ".join(known[name].name if name in known else name for name in models)
         about = f"{names}, {plural(facts.pictures, 'picture')}, {history_store.day(facts.started)}"
         with st.container(horizontal=True, vertical_alignment="center"):

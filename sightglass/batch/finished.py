@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import analysis, summary, table
 from sightglass.common.errors import Problem
-from sightglass.evaluation import masks, stored
+from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
+from sightglass.evaluation.kinds import NAMES, TYPE_NAMES, kind_of
 from sightglass.evaluation.scorecard import MOST, compare, score_runs
 from sightglass.explain.phrases import capital, milliseconds, percent, plural, quantity
 from sightglass.explain.tasks import task_of
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sightglass.batch.kept import RunPlan
     from sightglass.batch.summary import EvaluationSummary
-    from sightglass.evaluation.ground_truth import GroundTruth
-    from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.scorecard import Scorecard
 
     Frame = Any
@@ -34,17 +34,6 @@ NAMED = 3
 """Wrong answers that a sentence names."""
 SPEED = "speed.json"
 """In a run's folder: the milliseconds of its model, or nothing where they could not be measured."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """One model's run, and where its results go."""
-
-    model: str
-    options: dict[str, Any]
-    folder: Path
-    labels: GroundTruth | None = field(default=None, repr=False)
-    """What is in the pictures; None: those of an earlier run in the same folder, if it has any."""
 
 
 def describe_time(folder: Path) -> str:
@@ -66,9 +55,7 @@ class Result:
     reports: tuple[ErrorReport | None, ...]
     """The errors of each model; None without labels of classes or boxes."""
     fits: tuple[EvaluationSummary | None, ...]
-    """How well masks fit; None of other models."""
-    estimates: tuple[Estimate | None, ...]
-    """The main number of each model with labels, AP or the share that is right, with its interval."""
+    """How well the answers of each model fit the labels; None without any."""
     scores: Scorecard | None
     """The models on the same labels; None of one model, or where they cannot be compared."""
     stopped: bool
@@ -101,20 +88,13 @@ def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, in
     """Return the result of finished runs over the same pictures, and about how many bytes it takes."""
     frames = tuple(analysis.load(plan.folder) for plan in plans)
     reports = tuple(_report(plan) for plan in plans)
-    fits = tuple(_fit(plan) for plan in plans)
+    fits = tuple(map(_fit, plans, reports))
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
         # An answer or a labelled object takes about 600 bytes.
         size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
-    estimates = tuple(map(_measure, reports))
-    return Result(tuple(plans), frames, reports, fits, estimates, _compare(plans, reports), stopped), size
-
-
-def _measure(report: ErrorReport | None) -> Estimate | None:
-    if report is None or not report.evaluation.pictures:
-        return None
-    return next(iter(kind_of(report.evaluation.task).measure_fit(report.evaluation).scores.values()))
+    return Result(tuple(plans), frames, reports, fits, _compare(plans, reports), stopped), size
 
 
 def _report(plan: RunPlan) -> ErrorReport | None:
@@ -124,13 +104,12 @@ def _report(plan: RunPlan) -> ErrorReport | None:
         return None
 
 
-def _fit(plan: RunPlan) -> EvaluationSummary | None:
-    if not (plan.folder / masks.FILE).is_file():
-        return None
-    try:
+def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
+    if report is not None:
+        return summary.summarise(report) if report.evaluation.pictures else None
+    with contextlib.suppress(Problem):
         return summary.load(plan.folder)
-    except Problem:
-        return None
+    return None
 
 
 def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) -> Scorecard | None:
@@ -239,21 +218,13 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
 
 def _scores(result: Result, place: int) -> dict[str, Any]:
     """Return a model's main number with its interval."""
-    report, fit, estimate = result.reports[place], result.fits[place], result.estimates[place]
+    if (fit := result.fits[place]) is None:
+        return {}
+    name, score = next(iter(fit.scores.items()))
+    number, interval = (score.percent, score.percent_range) if name == "accuracy" else (score.points, score.range)
     # Of a part of the pictures, in the order of their names, an interval says nothing.
-    if report is not None and estimate is not None:
-        if task_of(report.evaluation.task).has_boxes:
-            right = kind_of(report.evaluation.task).find_right(report.evaluation)
-            return {
-                "AP": estimate.points,
-                "95 %": "" if result.stopped else estimate.range,
-                "Found": f"{int(right.sum()):,} of {len(right):,}",
-            }
-        return {"Right": estimate.percent, "95 %": "" if result.stopped else estimate.percent_range}
-    if fit is not None:
-        score = fit.scores["mean_iou"]
-        return {"Mean IoU": score.points, "95 %": score.range}
-    return {}
+    row = {capital(NAMES[name]): number, "95 %": "" if result.stopped else interval}
+    return row | ({"Found": f"{fit.right:,} of {fit.objects:,}"} if task_of(fit.task).has_boxes else {})
 
 
 def _agreement(frame: Frame, other: Frame) -> str:

@@ -88,7 +88,7 @@ def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[V
         "error": lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
     }
     for title, about, order in kind_of(scores.task).extremes:
-        rows, column = frame, analysis.ORDERS[order][0]
+        rows, column = frame, analysis.ORDERS[order][1]
         if order in captions:
             rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
         yield from view(title, about.strip(), analysis.order(rows, order), captions.get(order, lambda row: ""))

@@ -148,7 +148,7 @@ def _run(
         explainer,
         folder,
         options=called,
-        facts=kept.describe_run(source, options.model, called),
+        facts=kept.describe_run(source, options.model, called, Path(folder)),
         maps=options.maps,
         workers=options.workers,
         batch_size=options.batch_size,
