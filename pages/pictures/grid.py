@@ -441,9 +441,9 @@ def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) ->
     """Open the picture on Explore as it was explained in the run, or where the map of an error is."""
     try:
         image, recipe = job.find_item(row["picture"]).open(), recipe_of(journal.settings_of(plan.folder), row)
-        if unit is None:
-            label, more = row.get("label"), {"automatic": not plan.options.get("layers")}
-        else:
+        label = row.get("label")
+        more: Json = {"automatic": not plan.options.get("layers")}
+        if unit is not None:
             task, answer = task_of(catalog.spec(plan.model)), unit.answer
             label, more = unit.predicted, {"screen": task.screen}
             index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
