@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.source import Item
 
-    Frame = Any
-
 
 READING = 10.0
 """Seconds for which a page waits for the results of a finished run; then it shows that they are read."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import analysis, finished, kept, labels, report, table
+from sightglass.batch import analysis, finished, kept, labels, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
@@ -366,7 +366,7 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
         folder = result.plans[place].folder
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers += [
-            (f"Report{of}, .html", "report.html", partial(report.html, folder)),
+            (f"Report{of}, .html", "report.html", partial(finished.make_report, folder)),
             (f"Table{of}, .csv", table.CSV, (folder / table.CSV).read_bytes),
         ]
     with st.popover("Export", icon=":material/download:", key="pictures-export"):
