@@ -85,8 +85,11 @@ def describe_run(source: Any, model: str | Explainer, options: dict[str, Any], f
 
 def write_facts(folder: Path, facts: RunFacts) -> None:
     """Write the facts of a run into its folder of results."""
-    plans = tuple(replace(plan, folder=Path(plan.folder.name)) for plan in facts.plans)
-    write_file(folder / FILE, _ADAPTER.dump_json(replace(facts, plans=plans), indent=1, fallback=str))
+    first, *others = facts.plans
+    # Wherever the folders are moved together.
+    beside = (replace(plan, folder=Path(plan.folder.name)) for plan in others)
+    written = replace(facts, plans=(replace(first, folder=Path()), *beside))
+    write_file(folder / FILE, _ADAPTER.dump_json(written, indent=1, fallback=str))
 
 
 def unreadable_problem(folder: Path) -> ModelProblem:
@@ -102,14 +105,14 @@ def read_facts(folder: Path) -> RunFacts | None:
         if "origin" in document:
             # As former versions wrote it.
             origin = document["origin"]
-            own = {"model": document["model"], "options": document["arguments"]["options"], "folder": folder.name}
+            own = {"model": document["model"], "options": document["arguments"]["options"], "folder": "."}
             document["plans"] = [own, *filter(None, [origin.get("second"), *origin.get("more", ())])]
             document["source"] = origin["source"]
             document["name"] = origin.get("name") or Path(origin["source"][0]).name or origin["source"][0]
         facts = _ADAPTER.validate_python(document)
         # Folders' names, and no way out of where results are.
         if not (facts.source and facts.plans and facts.pictures > 0) or any(
-            len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans
+            len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans[1:]
         ):
             raise ValueError
     except FileNotFoundError:
