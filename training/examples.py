@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightglass import batch, examples, video
 from sightglass.batch import journal, table
-from sightglass.batch.kept import OtherRun, RunFacts
+from sightglass.batch.kept import RunFacts, RunPlan
 from sightglass.history import archive
 from training import decks
 from training.demo.labelled import write_scenes
@@ -31,13 +30,11 @@ def make_classes(folder: Path) -> None:
     pictures = folder / "pictures"
     write_scenes(pictures, PICTURES, task="classify", side=SIDE)
     runs = [folder / "run", *(folder / model for model in CLASSIFIERS[1:])]
-    others = tuple(
-        OtherRun(model=model, options={}, folder=run.name) for model, run in zip(CLASSIFIERS[1:], runs[1:], strict=True)
-    )
-    for model, run in zip(CLASSIFIERS, runs, strict=True):
-        facts = RunFacts(source=("pictures",), name="drawn scenes", model=model, options={})
-        listed = replace(facts, others=others if run == runs[0] else ())
-        batch.run(str(pictures), model, run, side=SIDE, facts=listed, device="cpu")
+    plans = tuple(RunPlan(model, {}, run) for model, run in zip(CLASSIFIERS, runs, strict=True))
+    for number, run in enumerate(runs):
+        listed = plans[number : number + 1] if number else plans
+        facts = RunFacts(source=("pictures",), name="drawn scenes", plans=listed)
+        batch.run(str(pictures), CLASSIFIERS[number], run, side=SIDE, facts=facts, device="cpu")
         # What no page reads of a finished run.
         for path in (*run.rglob("*.np[yz]"), run / table.CSV):
             path.unlink(missing_ok=True)

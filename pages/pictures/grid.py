@@ -36,7 +36,8 @@ from sightglass.ui.views import charts, tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.batch.finished import Result, RunPlan
+    from sightglass.batch.finished import Result
+    from sightglass.batch.kept import RunPlan
     from sightglass.common.files import Json
     from sightglass.evaluation.errors import ErrorReport
     from sightglass.evaluation.kinds import ErrorUnit
@@ -54,15 +55,6 @@ BOX = (2 * WIDE, 2 * WIDE)
 RAIL, PANEL = 224, 320
 SMALL = 32
 """Pixels: COCO's limit of small objects, the square root of their area."""
-ORDERS = {
-    "iou": "Lowest mean IoU",
-    "unsure": "Least sure first",
-    "sure": "Surest first",
-    "error": "Largest error",
-    "smallest": "Smallest number",
-    "largest": "Largest number",
-    "source": "By name",
-}
 JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
 """The sign of a right and of a wrong answer."""
 VIEW, KIND, ABOUT, MAPS_OF = "pictures-view", "pictures-type", "pictures-about", "pictures-maps-of"
@@ -122,9 +114,8 @@ def draw(job: PicturesJob, result: Result) -> None:
 def _list_views(result: Result, frame: Frame, report: ErrorReport | None) -> dict[str, str]:
     """Return the views that the results have, with their counts."""
     views = {"all": f"All {len(frame):,}"}
-    if _has_units(report):
-        assert report is not None
-        views["wrong"] = f"Wrong {len(report.errors):,}"
+    if (boxes := _find_boxes(report)) is not None:
+        views["wrong"] = f"Wrong {len(boxes.errors):,}"
     elif frame["wrong"].notna().any():
         views["wrong"] = f"Wrong {int(frame['wrong'].eq(True).sum()):,}"
     if len(views) > 1 or any(result.fits):
@@ -134,9 +125,9 @@ def _list_views(result: Result, frame: Frame, report: ErrorReport | None) -> dic
     return views
 
 
-def _has_units(report: ErrorReport | None) -> bool:
-    """Return whether what is wrong are boxes, and not whole pictures."""
-    return report is not None and task_of(report.evaluation.task).has_boxes
+def _find_boxes(report: ErrorReport | None) -> ErrorReport | None:
+    """Return a report whose errors are boxes, and not whole pictures."""
+    return report if report is not None and task_of(report.evaluation.task).has_boxes else None
 
 
 def _choose_model(result: Result, rail: Any) -> int:
@@ -153,12 +144,11 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
     """Draw the table of classes; return the chosen one."""
     report, fit = result.reports[place], result.fits[place]
     config: dict[str, Any] = {}
-    if fit is not None:
+    if report is None and fit is not None:
         rows = finished.list_area_classes(fit)
         config["IoU"] = tables.points()
-    elif _has_units(report):
-        assert report is not None
-        rows = finished.list_object_classes(report)
+    elif (boxes := _find_boxes(report)) is not None:
+        rows = finished.list_object_classes(boxes)
     else:
         rows = finished.list_classes(result.frames[place])
         config |= {"share": tables.score(), "taken for": st.column_config.TextColumn(width="large")}
@@ -169,23 +159,22 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
 
 def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: str, about: str | None) -> list[Tile]:
     """Draw the filters of a view; return the tiles that they leave."""
-    report = result.reports[place]
-    if view in ("wrong", "class") and _has_units(report):
-        assert report is not None
+    if view in ("wrong", "class") and (boxes := _find_boxes(result.reports[place])) is not None:
         return [
             Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
-            for unit in _filter_units(report, about)
+            for unit in _filter_units(boxes, about)
         ]
-    if about is not None and result.fits[place] is None:
+    scores = table.read_scores(result.plans[place].folder)
+    if about is not None and not task_of(scores.task).gives_pixels:
         frame = frame[frame["truth"].eq(about) & frame["wrong"].eq(True)]
     if view == "wrong":
         frame = frame[frame["wrong"].eq(True)]
     elif view == "differ":
         frame = frame[frame["differs"]]
-    scores = table.read_scores(result.plans[place].folder)
     left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if scores.numbers else ("smallest", "largest"))}
-    offered = [name for name in ORDERS if name not in left_out and analysis.ORDERS[name][0] in frame]
-    orders = {name: ORDERS[name] for name in offered}
+    orders = {
+        name: title for name, (title, column, _) in analysis.ORDERS.items() if name not in left_out and column in frame
+    }
     order = url_state.widget(
         st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
     )
@@ -452,9 +441,9 @@ def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) ->
     """Open the picture on Explore as it was explained in the run, or where the map of an error is."""
     try:
         image, recipe = job.find_item(row["picture"]).open(), recipe_of(journal.settings_of(plan.folder), row)
-        if unit is None:
-            label, more = row.get("label"), {"automatic": not plan.options.get("layers")}
-        else:
+        label = row.get("label")
+        more: Json = {"automatic": not plan.options.get("layers")}
+        if unit is not None:
             task, answer = task_of(catalog.spec(plan.model)), unit.answer
             label, more = unit.predicted, {"screen": task.screen}
             index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
 from sightglass.batch import journal, labels, summary, table
-from sightglass.batch.finished import SPEED, RunPlan
-from sightglass.batch.kept import OtherRun, RunFacts, Source, delete_upload, find_source, list_runs, read_facts
+from sightglass.batch.finished import SPEED
+from sightglass.batch.kept import RunFacts, RunPlan, Source, delete_upload, find_source, list_runs, read_facts
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.source import Item
 
-    Frame = Any
-
 
 READING = 10.0
 """Seconds for which a page waits for the results of a finished run; then it shows that they are read."""
@@ -52,15 +50,17 @@ class PicturesJob(Job["list[Summary]"]):
         source: Source,
         plans: tuple[RunPlan, ...],
         *,
+        labels: GroundTruth | None = None,
         resume: bool = True,
         read: int | None = None,
         example: bool = False,
     ) -> None:
-        """`read`: the pictures of a finished run, whose results are read and not made. `example`: the packaged one,
-        of which nothing beside its tables can be changed."""
-        self.source, self.plans, self.example = source, plans, example
+        """`labels`: what is in the pictures; None: those of an earlier run in the same folders, if it has any. `read`:
+        the pictures of a finished run, whose results are read and not made. `example`: the packaged one, of which
+        nothing beside its tables can be changed."""
+        self.source, self.plans, self.labels, self.example = source, plans, labels, example
         super().__init__(
-            partial(_read_results, plans, read) if read is not None else partial(_run, source, plans, resume)
+            partial(_read_results, plans, read) if read is not None else partial(_run, source, plans, labels, resume)
         )
         if read is not None:
             # Reading takes a moment; then no progress is drawn.
@@ -91,7 +91,14 @@ class PicturesJob(Job["list[Summary]"]):
 
 
 def _run(
-    source: Source, plans: tuple[RunPlan, ...], resume: bool, *, progress: Progress, cancel: Event, **_: Any
+    source: Source,
+    plans: tuple[RunPlan, ...],
+    truth: GroundTruth | None,
+    resume: bool,
+    *,
+    progress: Progress,
+    cancel: Event,
+    **_: Any,
 ) -> list[Summary]:
     summaries: list[Summary] = []
     for number, plan in enumerate(plans):
@@ -105,11 +112,12 @@ def _run(
             plan.model,
             plan.folder,
             options=plan.options,
-            labels=plan.labels,
+            labels=truth,
             progress=report,
             cancel=cancel,
             resume=resume,
-            facts=_describe_run(source, plans, number),
+            # The first run is listed with all others.
+            facts=RunFacts(source=(source.path,), name=source.name, plans=(plan,) if number else plans),
         )
         if (plan.folder / labels.FILE).exists():
             report(1.0, "Comparing with the labels")
@@ -133,19 +141,6 @@ def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
     for plan, timing in zip(plans, times, strict=True):
         found = [timing.fastest, timing.median, timing.slowest] if steady else []
         write_file(plan.folder / SPEED, json.dumps(found).encode())
-
-
-def _describe_run(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunFacts:
-    """Return what the run of a plan is listed by; the first plan's names those of all others."""
-    others = [OtherRun(model=plan.model, options=plan.options, folder=plan.folder.name) for plan in plans[1:]]
-    plan = plans[number]
-    return RunFacts(
-        source=(source.path,),
-        name=source.name,
-        model=plan.model,
-        options=plan.options,
-        others=() if number else tuple(others),
-    )
 
 
 def _read_results(plans: tuple[RunPlan, ...], pictures: int, **_: Any) -> list[Summary]:
@@ -217,21 +212,19 @@ def reopen(run: EarlierRun, facts: RunFacts) -> PicturesJob:
     running: PicturesJob | None = background.find_shared(run.folder)
     if running is not None and not running.finished():
         return running
-    plans = _list_plans(run.folder, facts)
     if run.left:
-        return PicturesJob(find_source(facts), plans)
+        return PicturesJob(find_source(facts), facts.plans)
     try:
         source = find_source(facts)
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, facts.source[0])
-    return PicturesJob(source, plans, read=facts.pictures)
+    return PicturesJob(source, facts.plans, read=facts.pictures)
 
 
 def delete(run: EarlierRun) -> None:
     """Delete the results of a run, and its pictures if they were uploaded for it alone."""
-    others = run.facts.others if run.facts is not None else ()
-    for folder in (run.folder, *(run.folder.parent / other.folder for other in others)):
+    for folder in [plan.folder for plan in run.facts.plans] if run.facts is not None else [run.folder]:
         shutil.rmtree(folder, ignore_errors=True)
     used = [each.facts.source for each in list_earlier() if each.facts is not None]
     if run.facts is not None and run.facts.source not in used:
@@ -244,13 +237,7 @@ def open_example() -> PicturesJob:
     facts = read_facts(folder / "run")
     assert facts is not None
     source = find_source(replace(facts, source=(str(folder / "pictures"),)))
-    return PicturesJob(source, _list_plans(folder / "run", facts), read=facts.pictures, example=True)
-
-
-def _list_plans(folder: Path, facts: RunFacts) -> tuple[RunPlan, ...]:
-    """Return the plan of a run, and those of the other models beside it."""
-    others = (RunPlan(other.model, other.options, folder.parent / other.folder) for other in facts.others)
-    return RunPlan(facts.model, facts.options, folder), *others
+    return PicturesJob(source, facts.plans, read=facts.pictures, example=True)
 
 
 def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob:
@@ -262,4 +249,4 @@ def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob:
         raise Problem("The pictures of this run are not here any more: drop them again to count their labels anew.")
     for plan in job.plans:
         labels.correct(plan.folder, {name: classes})
-    return PicturesJob(job.source, tuple(replace(plan, labels=None) for plan in job.plans))
+    return PicturesJob(job.source, job.plans)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import analysis, finished, kept, labels, report, table
+from sightglass.batch import analysis, finished, kept, labels, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
@@ -186,8 +186,8 @@ def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembe
         folder = jobs.folder_for(chosen, name, options)
         if said := sheet.keep_known(matches, explainer.labels):
             labels.correct(folder, said)
-        plans.append(finished.RunPlan(name, options, folder, labels=truth))
-    remembered.show(PicturesJob(chosen, tuple(plans)))
+        plans.append(kept.RunPlan(name, options, folder))
+    remembered.show(PicturesJob(chosen, tuple(plans), labels=truth))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
     st.rerun()
 
@@ -229,13 +229,13 @@ def _draw_job(job: PicturesJob) -> None:
     if job.failure is not None:
         page.show_failure(job.failure, "a run of pictures failed")
         if not job.example and st.button("Start over", icon=":material/restart_alt:", key="pictures-over"):
-            _show(PicturesJob(job.source, job.plans, resume=False))
+            _show(PicturesJob(job.source, job.plans, labels=job.labels, resume=False))
         return
     if job.paused and job.source.items:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped.", width="content")
             if st.button("Continue", icon=":material/play_arrow:", key="pictures-continue"):
-                _show(PicturesJob(job.source, job.plans))
+                _show(PicturesJob(job.source, job.plans, labels=job.labels))
     if not job.ready:
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
         return
@@ -366,7 +366,7 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
         folder = result.plans[place].folder
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers += [
-            (f"Report{of}, .html", "report.html", partial(report.html, folder)),
+            (f"Report{of}, .html", "report.html", partial(finished.make_report, folder)),
             (f"Table{of}, .csv", table.CSV, (folder / table.CSV).read_bytes),
         ]
     with st.popover("Export", icon=":material/download:", key="pictures-export"):

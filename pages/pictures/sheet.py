@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -116,8 +116,7 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     elif truth is not None and (remembered.job is None or remembered.job.example):
         remembered.truth = truth
     elif truth is not None and remembered.job is not None:
-        plans = tuple(replace(plan, labels=truth) for plan in remembered.job.plans)
-        remembered.show(PicturesJob(remembered.job.source, plans))
+        remembered.show(PicturesJob(remembered.job.source, remembered.job.plans, labels=truth))
 
 
 def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[LabelMatch]:
@@ -204,8 +203,8 @@ def _draw_earlier(remembered: PicturesPage) -> None:
 
 def _draw_run(remembered: PicturesPage, run: EarlierRun, facts: RunFacts) -> None:
     """Draw a run's line; open, continue or delete it."""
-    models = [facts.model, *(other.model for other in facts.others)]
-    about = f"{', '.join(map(finished.name_of, models))}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
+    models = (finished.name_of(plan.model) for plan in facts.plans)
+    about = f"{', '.join(models)}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")
         label = f"{run.left:,} left: continue" if run.left else "Open"

@@ -50,8 +50,7 @@ def draw_runs() -> None:
         if (facts := run.facts) is None:
             st.caption(f":material/error: {sentence(run.problem)}")
             continue
-        models = [facts.model, *(other.model for other in facts.others)]
-        names, day = ", ".join(map(finished.name_of, models)), history_store.day(facts.started)
+        names, day = ", ".join(finished.name_of(plan.model) for plan in facts.plans), history_store.day(facts.started)
         about = f"{names}, {plural(facts.pictures, 'picture')}, {day}"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]", width=420)

@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
     Frame: TypeAlias = pd.DataFrame
 
-ORDERS: dict[str, tuple[str, bool]] = {
-    "source": ("place", True),
-    "unsure": ("predicted_score", True),
-    "sure": ("predicted_score", False),
-    "error": ("absolute_error", False),
-    "smallest": ("predicted_score", True),
-    "largest": ("predicted_score", False),
-    "iou": ("mean_iou", True),
+ORDERS: dict[str, tuple[str, str, bool]] = {
+    "iou": ("Lowest mean IoU", "mean_iou", True),
+    "unsure": ("Least sure first", "predicted_score", True),
+    "sure": ("Surest first", "predicted_score", False),
+    "error": ("Largest error", "absolute_error", False),
+    "smallest": ("Smallest number", "predicted_score", True),
+    "largest": ("Largest number", "predicted_score", False),
+    "source": ("By name", "place", True),
 }
-"""Ways to sort: the column, and whether the smallest comes first."""
+"""Ways to sort: the title, the column, and whether the smallest comes first."""
 
 
 def load(folder: Path) -> Frame:
@@ -76,7 +76,7 @@ def load(folder: Path) -> Frame:
 
 def order(frame: Frame, order: str) -> Frame:
     """Sort by one of `ORDERS`, rows without a number last."""
-    column, rising = ORDERS[order]
+    _, column, rising = ORDERS[order]
     if column not in frame:
         return frame
     return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")

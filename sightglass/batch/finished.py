@@ -1,31 +1,35 @@
-"""What finished runs over the same pictures say: headline, a row a model, classes."""
+"""What finished runs over the same pictures say: headline, a row a model, classes, and the HTML report."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import analysis, summary, table
 from sightglass.common.errors import Problem
-from sightglass.evaluation import masks, stored
+from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
+from sightglass.evaluation.intervals import estimate_share
+from sightglass.evaluation.kinds import NAMES, TYPE_NAMES, kind_of
 from sightglass.evaluation.scorecard import MOST, compare, score_runs
-from sightglass.explain.phrases import capital, milliseconds, percent, plural, quantity
+from sightglass.explain.phrases import capital, milliseconds, percent, plain_text, plural, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
+from sightglass.report.html_report import report_html
+from sightglass.report.view import Picture, Table, View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from sightglass.batch.kept import RunPlan
     from sightglass.batch.summary import EvaluationSummary
-    from sightglass.evaluation.ground_truth import GroundTruth
-    from sightglass.evaluation.intervals import Estimate
+    from sightglass.common.files import Json
     from sightglass.evaluation.scorecard import Scorecard
 
     Frame = Any
@@ -34,17 +38,6 @@ NAMED = 3
 """Wrong answers that a sentence names."""
 SPEED = "speed.json"
 """In a run's folder: the milliseconds of its model, or nothing where they could not be measured."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """One model's run, and where its results go."""
-
-    model: str
-    options: dict[str, Any]
-    folder: Path
-    labels: GroundTruth | None = field(default=None, repr=False)
-    """What is in the pictures; None: those of an earlier run in the same folder, if it has any."""
 
 
 def describe_time(folder: Path) -> str:
@@ -66,9 +59,7 @@ class Result:
     reports: tuple[ErrorReport | None, ...]
     """The errors of each model; None without labels of classes or boxes."""
     fits: tuple[EvaluationSummary | None, ...]
-    """How well masks fit; None of other models."""
-    estimates: tuple[Estimate | None, ...]
-    """The main number of each model with labels, AP or the share that is right, with its interval."""
+    """How well the answers of each model fit the labels; None without any."""
     scores: Scorecard | None
     """The models on the same labels; None of one model, or where they cannot be compared."""
     stopped: bool
@@ -101,20 +92,13 @@ def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, in
     """Return the result of finished runs over the same pictures, and about how many bytes it takes."""
     frames = tuple(analysis.load(plan.folder) for plan in plans)
     reports = tuple(_report(plan) for plan in plans)
-    fits = tuple(_fit(plan) for plan in plans)
+    fits = tuple(map(_fit, plans, reports))
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
         # An answer or a labelled object takes about 600 bytes.
         size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
-    estimates = tuple(map(_measure, reports))
-    return Result(tuple(plans), frames, reports, fits, estimates, _compare(plans, reports), stopped), size
-
-
-def _measure(report: ErrorReport | None) -> Estimate | None:
-    if report is None or not report.evaluation.pictures:
-        return None
-    return next(iter(kind_of(report.evaluation.task).measure_fit(report.evaluation).scores.values()))
+    return Result(tuple(plans), frames, reports, fits, _compare(plans, reports), stopped), size
 
 
 def _report(plan: RunPlan) -> ErrorReport | None:
@@ -124,13 +108,12 @@ def _report(plan: RunPlan) -> ErrorReport | None:
         return None
 
 
-def _fit(plan: RunPlan) -> EvaluationSummary | None:
-    if not (plan.folder / masks.FILE).is_file():
-        return None
-    try:
+def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
+    if report is not None:
+        return summary.summarise(report) if report.evaluation.pictures else None
+    with contextlib.suppress(Problem):
         return summary.load(plan.folder)
-    except Problem:
-        return None
+    return None
 
 
 def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) -> Scorecard | None:
@@ -239,21 +222,13 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
 
 def _scores(result: Result, place: int) -> dict[str, Any]:
     """Return a model's main number with its interval."""
-    report, fit, estimate = result.reports[place], result.fits[place], result.estimates[place]
+    if (fit := result.fits[place]) is None:
+        return {}
+    name, score = next(iter(fit.scores.items()))
+    number, interval = (score.percent, score.percent_range) if name == "accuracy" else (score.points, score.range)
     # Of a part of the pictures, in the order of their names, an interval says nothing.
-    if report is not None and estimate is not None:
-        if task_of(report.evaluation.task).has_boxes:
-            right = kind_of(report.evaluation.task).find_right(report.evaluation)
-            return {
-                "AP": estimate.points,
-                "95 %": "" if result.stopped else estimate.range,
-                "Found": f"{int(right.sum()):,} of {len(right):,}",
-            }
-        return {"Right": estimate.percent, "95 %": "" if result.stopped else estimate.percent_range}
-    if fit is not None:
-        score = fit.scores["mean_iou"]
-        return {"Mean IoU": score.points, "95 %": score.range}
-    return {}
+    row = {capital(NAMES[name]): number, "95 %": "" if result.stopped else interval}
+    return row | ({"Found": f"{fit.right:,} of {fit.objects:,}"} if task_of(fit.task).has_boxes else {})
 
 
 def _agreement(frame: Frame, other: Frame) -> str:
@@ -263,3 +238,80 @@ def _agreement(frame: Frame, other: Frame) -> str:
         return ""
     same = both["predicted"].fillna("").to_numpy() == answers.loc[both["picture"]].to_numpy()
     return percent(float(same.mean()))
+
+
+# The report
+
+LISTED = 24
+"""Pictures of each section."""
+
+
+def make_report(folder: Path) -> str:
+    """Return the offline report of a finished run's folder.
+
+    It lists the least sure predictions, and where there are labels the wrong ones and each class. Raises OSError where
+    the folder holds no table.
+
+    >>> from pathlib import Path
+    >>> make_report(Path("explained/photos"))[:15]
+    '<!doctype html>'
+    """
+    frame, scores = analysis.load(folder), table.read_scores(folder)
+    numbers = [("Pictures", f"{len(frame):,}")]
+    right, judged = analysis.count_right(frame)
+    if judged:
+        share = estimate_share(right, judged)
+        numbers.append(("Right", plain_text(f"{share.percent} of {judged:,}")))
+        numbers.append(("95 % interval of that", plain_text(share.percent_range)))
+    if (errors := analysis.measure_numbers(frame)) is not None:
+        numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
+    views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
+    # It may have no labels that count.
+    with contextlib.suppress(Problem):
+        views.append(_list_classes(summary.load(folder)))
+    return report_html(
+        [[view] for view in views],
+        title=f"{plural(len(frame), 'picture')} explained by {' and '.join(sorted(set(frame['model'])))}",
+        about="Colour shows the evidence for each picture's prediction, on a scale of its own: how much there is "
+        "cannot be compared from picture to picture.",
+    )
+
+
+def _list_classes(evaluation: EvaluationSummary) -> View:
+    lines = [f"{line}." for line in (evaluation.headline, evaluation.right_sentence) if line]
+    about = "In hundredths, the worst class first."
+    if evaluation.problems:
+        about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."
+    table = Table("", (*lines, about), head=evaluation.class_columns, rows=tuple(evaluation.list_classes()))
+    return View("How right is each class?", tables=(table,))
+
+
+def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[View]:
+    """Yield a view of each kind of picture, unless there is none of it."""
+
+    def view(title: str, about: str, rows: Any, describe: Callable[[Json], str]) -> Iterator[View]:
+        pictures = []
+        for row in rows.iloc[:LISTED].to_dict("records"):
+            label, file = row["predicted"], b""
+            answer = (
+                f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
+            )
+            with contextlib.suppress(OSError):
+                file = (folder / row["file"]).read_bytes() if row["file"] else b""
+            pictures.append(Picture(row["picture"], file, (0, 0), best=(answer,), rest=describe(row)))
+        listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
+        if pictures:
+            yield View(title, tuple(filter(None, (about, listed))), tuple(pictures))
+
+    wrong = analysis.order(frame[frame["wrong"].eq(True)], "sure")
+    about = "The prediction is no class that the picture's label, or without one its folder, means."
+    yield from view("Wrong, the surest first", about, wrong, lambda row: f"labelled {row['labelled']}")
+    captions: dict[str, Callable[[Json], str]] = {
+        "iou": lambda row: f"mean IoU {100 * row['mean_iou']:.1f}",
+        "error": lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
+    }
+    for title, about, order in kind_of(scores.task).extremes:
+        rows, column = frame, analysis.ORDERS[order][1]
+        if order in captions:
+            rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
+        yield from view(title, about.strip(), analysis.order(rows, order), captions.get(order, lambda row: ""))

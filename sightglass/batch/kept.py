@@ -41,27 +41,25 @@ FILE = "run.json"
 many."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OtherRun:
-    """The run of another model over the same pictures."""
+@dataclass(frozen=True)
+class RunPlan:
+    """One model's run, and where its results go."""
 
     model: str
     options: dict[str, Any]
-    folder: str
-    """Its name, beside the first one's."""
+    folder: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """Everything that a run needs to go on."""
+    """What a run is listed by, and goes on with."""
 
     source: tuple[str, ...]
     """A folder, a pattern, a list or an archive; or several paths."""
     name: str
     """What a person calls the pictures."""
-    model: str
-    options: dict[str, Any]
-    others: tuple[OtherRun, ...] = ()
+    plans: tuple[RunPlan, ...]
+    """The run's own, and those of other models over the same pictures; their folders are beside each other."""
     pictures: int = 0
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: int | None = None
@@ -71,7 +69,7 @@ class RunFacts:
 _ADAPTER = TypeAdapter(RunFacts)
 
 
-def describe_run(source: Any, model: str | Explainer, options: dict[str, Any]) -> RunFacts | None:
+def describe_run(source: Any, model: str | Explainer, options: dict[str, Any], folder: Path) -> RunFacts | None:
     """Return the facts of a run; None where the next process could not find its pictures or model."""
     paths = [source] if isinstance(source, str | os.PathLike) else source
     if not (isinstance(paths, Sequence) and paths and all(isinstance(path, str | os.PathLike) for path in paths)):
@@ -81,13 +79,17 @@ def describe_run(source: Any, model: str | Explainer, options: dict[str, Any]) -
         named = str(catalog.model_file(named))
     elif named not in catalog.catalog():
         return None
-    first = os.fspath(paths[0])
-    return RunFacts(source=tuple(map(os.fspath, paths)), name=Path(first).name or first, model=named, options=options)
+    first, plan = os.fspath(paths[0]), RunPlan(named, options, folder)
+    return RunFacts(source=tuple(map(os.fspath, paths)), name=Path(first).name or first, plans=(plan,))
 
 
 def write_facts(folder: Path, facts: RunFacts) -> None:
     """Write the facts of a run into its folder of results."""
-    write_file(folder / FILE, _ADAPTER.dump_json(facts, indent=1, fallback=str))
+    first, *others = facts.plans
+    # Wherever the folders are moved together.
+    beside = (replace(plan, folder=Path(plan.folder.name)) for plan in others)
+    written = replace(facts, plans=(replace(first, folder=Path()), *beside))
+    write_file(folder / FILE, _ADAPTER.dump_json(written, indent=1, fallback=str))
 
 
 def unreadable_problem(folder: Path) -> ModelProblem:
@@ -103,21 +105,26 @@ def read_facts(folder: Path) -> RunFacts | None:
         if "origin" in document:
             # As former versions wrote it.
             origin = document["origin"]
-            others = [*filter(None, [origin.get("second"), *origin.get("more", ())])]
-            document |= {"source": origin["source"], "others": others, "options": document["arguments"]["options"]}
+            own = {"model": document["model"], "options": document["arguments"]["options"], "folder": "."}
+            document["plans"] = [own, *filter(None, [origin.get("second"), *origin.get("more", ())])]
+            document["source"] = origin["source"]
             document["name"] = origin.get("name") or Path(origin["source"][0]).name or origin["source"][0]
         facts = _ADAPTER.validate_python(document)
-        # A folder's name, and no way out of where results are.
-        if not (facts.source and facts.pictures > 0) or any(
-            Path(other.folder).name != other.folder for other in facts.others
+        # Folders' names, and no way out of where results are.
+        if not (facts.source and facts.plans and facts.pictures > 0) or any(
+            len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans[1:]
         ):
             raise ValueError
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise unreadable_problem(folder) from error
-    others = tuple(replace(other, options=_restore_tuples(other.options)) for other in facts.others)
-    return replace(facts, options=_restore_tuples(facts.options), others=others)
+    folders = [folder, *(folder.parent / plan.folder for plan in facts.plans[1:])]
+    plans = (
+        replace(plan, options=_restore_tuples(plan.options), folder=place)
+        for plan, place in zip(facts.plans, folders, strict=True)
+    )
+    return replace(facts, plans=tuple(plans))
 
 
 def _restore_tuples(value: Any) -> Any:
@@ -161,10 +168,9 @@ def list_runs(base: Path) -> list[EarlierRun]:
         facts, left = _try_read(folder), 0
         if facts is not None:
             left = _count_left(folder, facts)
-            for other in facts.others:
-                seconds.add(other.folder)
-                beside = folder.parent / other.folder
-                left = max(left, _count_left(beside, _try_read(beside) or replace(facts, done=None)))
+            for other in facts.plans[1:]:
+                seconds.add(other.folder.name)
+                left = max(left, _count_left(other.folder, _try_read(other.folder) or replace(facts, done=None)))
         runs.append(EarlierRun(folder, facts, left))
     # The run of another model is part of the first one's.
     return [run for run in runs if run.folder.name not in seconds][:MOST]

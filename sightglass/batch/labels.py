@@ -17,7 +17,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
-from sightglass.evaluation.kinds import ClassEvaluation, kind_of
+from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import listing, plural
 from sightglass.models.labels import class_index, match, suggest
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sightglass.batch.journal import Journal
+    from sightglass.batch.worker import Work
     from sightglass.common.files import Json
-    from sightglass.evaluation.stored import EvaluationFacts
     from sightglass.explain.picture.source import Item
 
 CORRECTIONS = "labels.json"
@@ -192,35 +192,31 @@ def _read_masks(folder: Path, keys: Sequence[str]) -> dict[str, bytes]:
         return {key: archive.read(str(number)) for number, key in enumerate(keys)}
 
 
-def find_lacking(kind: ClassEvaluation, labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
+def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str]:
     """Return the keys of pictures explained with other labels."""
-    digests = {item.key: digest for item in items if (digest := kind.digest(labels, item.key)) is not None}
+    if (labels := work.labels) is None:
+        return set()
+    digests = {item.key: digest for item in items if (digest := work.kind.digest(labels, item.key)) is not None}
     return {
         outcome["key"]
         for outcome in journal.outcomes(list(digests))
-        if "rows" in outcome and outcome.get(kind.outcome, {}).get("digest") != digests[outcome["key"]]
+        if "rows" in outcome and outcome.get(work.kind.outcome, {}).get("digest") != digests[outcome["key"]]
     }
 
 
-def write_evaluation(
-    kind: ClassEvaluation,
-    folder: Path,
-    journal: Journal,
-    items: Sequence[Item],
-    labels: RunLabels | None,
-    facts: EvaluationFacts,
-) -> None:
+def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> None:
     """Write the evaluation beside a run's table.
 
     Where no label counts, none is left.
     """
+    kind, facts, labels = work.kind, work.facts, work.labels
     if labels is None and kind.by_folders:
-        labels = match_names(label_by_folders(items), facts.classes, corrections(folder))
+        labels = match_names(label_by_folders(items), facts.classes, corrections(work.folder))
     if labels is not None and not (labels.truth.masks or any(labels.classes_by_label.values())):
         labels = None
     for name in (stored.FILE, masks.FILE):
         if labels is None or name != kind.file:
-            (folder / name).unlink(missing_ok=True)
+            (work.folder / name).unlink(missing_ok=True)
     if labels is None or not kind.file:
         return
     keys, counted = [item.key for item in items], labels
@@ -231,7 +227,7 @@ def write_evaluation(
         return [row for outcome in outcomes for row in kind.rows(counted, outcome["key"], outcome, indices)]
 
     rows = (list_rows(keys[start : start + table.CHUNK]) for start in range(0, len(keys), table.CHUNK))
-    kind.write(folder / kind.file, rows, replace(facts, unknown=labels.unknown))
+    kind.write(work.folder / kind.file, rows, replace(facts, unknown=labels.unknown))
 
 
 # Tags

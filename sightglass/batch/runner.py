@@ -130,11 +130,11 @@ def run(
     work = Work(explainer, options or {}, maps, folder.absolute(), style=Style.parse(colormap, alpha), side=side)
     work.on_explained = on_explained
     work.stop = cancel or work.stop
-    if facts := facts or kept.describe_run(source, model, work.call_options):
+    if facts := facts or kept.describe_run(source, model, work.call_options, folder):
         facts = replace(facts, pictures=len(items))
     with contextlib.ExitStack() as stack:
         try:
-            work.labels = _take_labels(labels, folder, work, items, resume=resume)
+            work.labels = _take_labels(labels, work, items, resume=resume)
             chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
             if engine == "ray":
                 chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)
@@ -144,23 +144,18 @@ def run(
 
 
 def _take_labels(
-    labels: GroundTruth | Path | str | None,
-    folder: Path,
-    work: Work,
-    items: list[Item],
-    *,
-    resume: bool,
+    labels: GroundTruth | Path | str | None, work: Work, items: list[Item], *, resume: bool
 ) -> RunLabels | None:
     """Return the run's labels, and write them beside its table."""
     truth = work.kind.read(labels) if isinstance(labels, str | Path) else labels
     if truth is not None:
         work.kind.check(truth, [item.key for item in items])
-        run_labels.write_labels(folder, truth)
-    elif not resume or (truth := run_labels.read_labels(folder)) is None:
+        run_labels.write_labels(work.folder, truth)
+    elif not resume or (truth := run_labels.read_labels(work.folder)) is None:
         return None
     # Of a model that gives numbers labels are true numbers, and no names.
     known = () if work.scores.numbers else work.classes
-    return run_labels.match_names(truth, known, run_labels.corrections(folder))
+    return run_labels.match_names(truth, known, run_labels.corrections(work.folder))
 
 
 def _run(
@@ -187,7 +182,7 @@ def _run(
         for draft in (folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
         start, keys = time.monotonic(), [item.key for item in items]
-        lacking = run_labels.find_lacking(work.kind, work.labels, items, journal) if work.labels else set()
+        lacking = run_labels.find_lacking(work, journal, items)
         pending = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         finished = resumed = len(items) - len(pending)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
@@ -203,7 +198,7 @@ def _run(
                 report(finished / len(items), f"{finished:,} of {plural(len(items), 'picture')}")
         report(1.0, "Writing the table")
         table.write(folder, journal, keys, work.classes, work.scores)
-        run_labels.write_evaluation(work.kind, folder, journal, items, work.labels, work.facts)
+        run_labels.write_evaluation(work, journal, items)
         failed = tuple(
             (outcome["key"], outcome["problem"]) for outcome in journal.outcomes(keys) if "problem" in outcome
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import analysis, kept, labels, report, runner, summary, table
+from sightglass.batch import analysis, finished, kept, labels, runner, summary, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -99,7 +99,7 @@ def batch(
     result: Json = {name: getattr(done, name) for name in numbers}
     if done.done:
         result |= _say_how_right(console, done.folder)
-        write_file(done.folder / "report.html", report.html(done.folder).encode())
+        write_file(done.folder / "report.html", finished.make_report(done.folder).encode())
         write_file(done.folder / "summary.json", json.dumps(result, indent=1, default=str).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if below:
@@ -144,7 +144,7 @@ def _run(
         explainer,
         folder,
         options=called,
-        facts=kept.describe_run(source, options.model, called),
+        facts=kept.describe_run(source, options.model, called, Path(folder)),
         maps=options.maps,
         workers=options.workers,
         batch_size=options.batch_size,

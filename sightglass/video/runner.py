@@ -13,7 +13,7 @@ import json
 import shutil
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -109,30 +109,28 @@ def _facts(clip: Clip, explainer: ClipExplainer) -> Json:
     }
 
 
+@dataclass
 class _Run:
     """One run, or the rest of one."""
 
-    def __init__(
-        self,
-        clip: Clip,
-        explainer: ClipExplainer,
-        folder: Path,
-        progress: Progress | None,
-        cancel: threading.Event | None,
-    ) -> None:
-        self.clip, self.explainer, self.settings, self.folder = clip, explainer, explainer.settings, folder
-        self._progress, self._cancel = progress, cancel
-        self.work = folder / WORK
-        self._count = 0
-        """Frames explained, in all saved parts."""
-        self._ended = False
-        """Whether it saw the last one."""
-        self._share = 0.0
-        """How far it is: of what the model saw, and then of what is drawn."""
-        self._lowers = False
-        """Whether something lowers the score in any frame, by a signed map."""
-        self._failed = False
-        """Whether drawing has failed, so that the model need not go on."""
+    clip: Clip
+    explainer: ClipExplainer
+    folder: Path
+    progress: Progress | None
+    cancel: threading.Event | None
+    count: int = 0
+    """Frames explained, in all saved parts."""
+    ended: bool = False
+    """Whether it saw the last one."""
+    share: float = 0.0
+    """How far it is: of what the model saw, and then of what is drawn."""
+    lowers: bool = False
+    """Whether something lowers the score in any frame, by a signed map."""
+    failed: bool = False
+    """Whether drawing has failed, so that the model need not go on."""
+
+    def __post_init__(self) -> None:
+        self.settings, self.work = self.explainer.settings, self.folder / WORK
 
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
         """Run the rest, or all if `fresh`, and return the result."""
@@ -155,7 +153,7 @@ class _Run:
             self._write(facts, self._draw())
         except Cancelled:
             seconds = time.monotonic() - started
-            return Summary(self.folder, 0, self._count, 0, seconds, resumed, cancelled=True)
+            return Summary(self.folder, 0, self.count, 0, seconds, resumed, cancelled=True)
         return replace(read_result(self.folder), seconds=time.monotonic() - started, resumed=resumed)
 
     def _part(self, number: int) -> Path:
@@ -163,15 +161,15 @@ class _Run:
         return self.work / "seen" / f"{number:06}.npz"
 
     def _check(self) -> None:
-        if self._failed or (self._cancel is not None and self._cancel.is_set()):
+        if self.failed or (self.cancel is not None and self.cancel.is_set()):
             raise Cancelled
 
     def _report(self, frame: Frame, words: str) -> None:
         start, end = self.settings.start, self.settings.end or self.clip.about.seconds
         if end:
-            self._share = max(self._share, DRAWN * min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
-        if self._progress is not None:
-            self._progress(self._share, words)
+            self.share = max(self.share, DRAWN * min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
+        if self.progress is not None:
+            self.progress(self.share, words)
 
     def _frames(self, clip: Clip, first: int = 0, every: int = 1) -> Generator[Frame, None, None]:
         """Return the frames from a number on, in order, read ahead."""
@@ -186,19 +184,19 @@ class _Run:
             if not self._part(number).is_file():
                 break
             saved = records.load(self._part(number))
-            self._count, first = self._count + len(saved), saved[-1].number + 1
+            self.count, first = self.count + len(saved), saved[-1].number + 1
             self.explainer.replay(saved)
             yield saved
         with contextlib.closing(self._frames(self.clip, first, self.settings.every)) as frames:
             while chunk := self._explain_part(frames):
                 records.save(self._part(number), chunk)
-                self._count += len(chunk)
+                self.count += len(chunk)
                 # As a resumed run reads it.
                 yield records.load(self._part(number))
                 number += 1
-        if not self._count:
+        if not self.count:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
-        self._ended = True
+        self.ended = True
 
     def _explain_part(self, frames: Iterator[Frame]) -> list[FrameRecord]:
         """Return the next part's records; fewer at the end."""
@@ -239,7 +237,7 @@ class _Run:
                 begins = about.begins + round(Fraction(chosen.start) / about.time_base)
                 draw.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
             except BaseException:
-                self._failed = True
+                self.failed = True
                 raise
         return count
 
@@ -254,19 +252,19 @@ class _Run:
                 earlier, later = later, next(smoothed, None)
             record = records.interpolate(earlier, later, frame)
             if self.explainer.signed:
-                self._lowers |= any((raw < 0).any() for answer in record.drawn_answers for raw in answer.raws or ())
-            if self._ended:
+                self.lowers |= any((raw < 0).any() for answer in record.drawn_answers for raw in answer.raws or ())
+            if self.ended:
                 # Until then the model reports how far it is.
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
             yield frame, record, earlier.number == frame.number
 
     def _write(self, facts: Json, frames: int) -> None:
         """Write the timeline, the last of the results."""
-        if self._progress is not None:
-            self._progress(DRAWN, "Writing the timeline")
+        if self.progress is not None:
+            self.progress(DRAWN, "Writing the timeline")
         about, notes = self.clip.about, list[str]()
         if self.explainer.signed:
-            notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * self._lowers}.")
+            notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * self.lowers}.")
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 
@@ -275,7 +273,7 @@ class _Run:
                 yield from map(json.loads, file)
 
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        head |= {"run": facts, "frames": frames, "looked": self._count, "skipped": self.clip.skipped, "notes": notes}
+        head |= {"run": facts, "frames": frames, "looked": self.count, "skipped": self.clip.skipped, "notes": notes}
         head["moments"] = list(map(vars, find_moments(rows(), self.explainer.task)))
         write_timeline(self.folder, draw.COLUMNS, rows, head)
         shutil.rmtree(self.work, ignore_errors=True)

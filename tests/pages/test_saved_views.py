@@ -222,7 +222,7 @@ def test_runs_over_many_pictures_are_listed(page, store, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
     assert app_title(page(SCREEN, tab="runs")) == "## No runs yet"
     folder = examples.find(examples.CLASSES)
-    for run in ("run", *(other.folder for other in read_facts(folder / "run").others)):
+    for run in ("run", *(plan.folder.name for plan in read_facts(folder / "run").plans[1:])):
         shutil.copytree(folder / run, tmp_path / "batches" / run)
     app = page(SCREEN, tab="runs")
     assert app_title(app) == "## 1 run over many pictures" and links(app) == ["Open"]

@@ -11,9 +11,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from sightglass.batch import analysis, table
+from sightglass.batch import analysis, finished, table
 from sightglass.batch import labels as run_labels
-from sightglass.batch import report as batch_report
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import to_jpeg
@@ -126,7 +125,7 @@ def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
     folder = saved(tmp_path / "run", made)
     (folder / "maps").mkdir()
     (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
-    page = batch_report.html(folder)
+    page = finished.make_report(folder)
     numbers, wrong, unsure = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
     assert "<td>Right</td><td>97 % of 30</td>" in numbers and "<td>83 to 99 %</td>" in numbers
     assert wrong.count("<figure>") == 1 and "&lt;b&gt;dog&lt;/b&gt;" in wrong and "data:image/jpeg;base64," in wrong

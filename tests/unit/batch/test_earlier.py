@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sightglass.batch import journal, kept, run
-from sightglass.batch.kept import OtherRun, RunFacts
+from sightglass.batch.kept import RunFacts, RunPlan
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.image import to_jpeg
 
@@ -45,20 +45,21 @@ def test_a_killed_run_says_how_many_are_left_and_goes_on_from_its_facts(pictures
     out = tmp_path / "batches" / "one"
     run(pictures, MODEL, out, options=OPTIONS, batch_size=1, workers=1)
     facts = read(out)
-    assert (facts.name, facts.model, facts.pictures, facts.done) == ("pictures", MODEL, 4, 4)
-    assert facts.options == OPTIONS, "with tuples, as choices have them"
+    (plan,) = facts.plans
+    assert (facts.name, plan.model, plan.folder, facts.pictures, facts.done) == ("pictures", MODEL, out, 4, 4)
+    assert plan.options == OPTIONS, "with tuples, as choices have them"
     cut(out, 3)
     (listed,) = kept.list_runs(out.parent)
     assert (listed.folder, listed.left, listed.problem) == (out, 2, "")
-    again = run(facts.source[0], facts.model, out, options=facts.options, batch_size=1)
+    again = run(facts.source[0], plan.model, plan.folder, options=plan.options, batch_size=1)
     assert (again.resumed, again.done) == (2, 4)
     assert kept.list_runs(out.parent)[0].left == 0
 
 
 def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pictures: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "batches" / "first", tmp_path / "batches" / "second"
-    others = (OtherRun(model="demo-cls-m", options={}, folder="second"),)
-    facts = RunFacts(source=(str(pictures),), name="mine", model=MODEL, options={}, others=others)
+    plans = RunPlan(MODEL, {}, first), RunPlan("demo-cls-m", {}, second)
+    facts = RunFacts(source=(str(pictures),), name="mine", plans=plans)
     run(pictures, MODEL, first, facts=facts)
     (listed,) = kept.list_runs(first.parent)
     assert (listed.folder, listed.left) == (first, 4), "the second has done nothing"
@@ -88,12 +89,12 @@ FORMER = {
 def test_facts_of_a_former_version_are_read(tmp_path: Path) -> None:
     (tmp_path / kept.FILE).write_text(json.dumps(FORMER), "utf-8")
     facts = read(tmp_path)
-    assert (facts.source, facts.name, facts.model, facts.done) == (("pictures",), "pictures", MODEL, 32)
-    assert facts.options == {"targets": (1, 2)}
-    assert [(other.folder, other.options) for other in facts.others] == [
-        ("second", {"layers": ("layer4",)}),
-        ("third", {}),
-    ]
+    assert (facts.source, facts.name, facts.done) == (("pictures",), "pictures", 32)
+    assert facts.plans == (
+        RunPlan(MODEL, {"targets": (1, 2)}, tmp_path),
+        RunPlan("demo-cls-m", {"layers": ("layer4",)}, tmp_path.parent / "second"),
+        RunPlan("demo-cls-l", {}, tmp_path.parent / "third"),
+    )
 
 
 def hostile(told: dict, **changed: object) -> bytes:
@@ -114,7 +115,10 @@ def test_damaged_facts_are_one_sentence_and_hide_no_other_run(pictures: Path, tm
         hostile(told, pictures="many"),
         hostile(told, pictures=0),
         hostile(told, source=[]),
-        hostile(told, others=[{"model": MODEL, "options": {}, "folder": "../../elsewhere"}]),
+        *(
+            hostile(told, plans=[*told["plans"], {"model": MODEL, "options": {}, "folder": folder}])
+            for folder in ("../../elsewhere", "..", "/etc", "")
+        ),
         hostile(FORMER, arguments={"maps": []}),
         hostile(FORMER, origin={"source": []}),
         hostile(FORMER, origin=[]),

@@ -26,8 +26,10 @@ def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() ->
 
 def test_one_rule_says_what_is_right() -> None:
     result, _ = finished.read(open_example().ready)
-    for place, (frame, estimate) in enumerate(zip(result.frames, result.estimates, strict=True)):
-        assert estimate is not None and estimate.value == pytest.approx(frame["wrong"].eq(False).mean())
+    for place, (frame, fit) in enumerate(zip(result.frames, result.fits, strict=True)):
+        assert fit is not None
+        estimate = fit.scores["accuracy"]
+        assert estimate.value == pytest.approx(frame["wrong"].eq(False).mean())
         assert finished.list_models(result, 0)[place]["Right"] == estimate.percent
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightglass.batch import report, run, summary, table
+from sightglass.batch import finished, run, summary, table
 from sightglass.cli import main
 from sightglass.explain import Explainer
 from tests.masked import draw_masked
@@ -68,7 +68,7 @@ def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Pa
     )
     frame = table.read(whole)
     assert frame["mean_iou"].between(0, 1).all() and frame["pixel_accuracy"].between(0.5, 1).all()
-    page = report.html(whole)
+    page = finished.make_report(whole)
     assert found.headline in page and "The worst masks" in page and "IoU, 95 %" in page
     assert "sure" not in page, "a share of the picture is no sureness"
     assert json.loads((whole / summary.FILE).read_text())["summary"]["right"] == found.right
@@ -96,4 +96,4 @@ def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(
     ):
         assert words in warned
     assert "Mean IoU" in told["evaluation"]["headline"]
-    assert "4 masks were left out" in report.html(out)
+    assert "4 masks were left out" in finished.make_report(out)

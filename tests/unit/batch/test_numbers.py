@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from sightglass.batch import analysis, report, run, table
+from sightglass.batch import analysis, finished, run, table
 from sightglass.cli import main
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
@@ -54,7 +54,7 @@ def test_each_picture_s_number_is_the_explainer_s_and_sorts_with_its_sign(pictur
 def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: Path) -> None:
     scores = table.read_scores(whole)
     assert scores.numbers and not scores.sure and scores.describe(-2.25, "angle") == quantity(-2.25, "°")
-    page = report.html(whole)
+    page = finished.make_report(whole)
     assert "The smallest numbers" in page and "The largest numbers" in page
     assert "least sure" not in page and "Below 50" not in page
     frame = analysis.load(whole)
@@ -80,6 +80,6 @@ def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(
     frame = analysis.load(out).set_index("picture")
     assert frame["error"].dropna().to_dict() == pytest.approx({"rods/a rod.png": 1, "rods/scene 1.png": -2}, abs=1e-4)
     assert analysis.order(frame, "error").index[0] == "rods/scene 1.png"
-    page = report.html(out)
+    page = finished.make_report(out)
     assert "Mean absolute error" in page and page.index("The largest errors") < page.index("The smallest numbers")
     assert json.loads((out / "summary.json").read_text("utf-8"))["errors"]["mean"] == pytest.approx(1.5, abs=1e-4)

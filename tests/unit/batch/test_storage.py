@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -88,19 +91,9 @@ def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:
     with pytest.raises(ImageProblem, match="holds 67,108,865 bytes"):
         find("memory://in")[0].open()
 
-    class Endless:
-        """Says nothing of its size."""
-
-        def open(self, *_: object) -> Any:
-            import io
-
-            return io.BytesIO(b"\0" * (MAX_BYTES + 100))
-
-    assert len(fetch(Endless(), "x", None)) == MAX_BYTES + 1
-
-    class Broken:
-        def open(self, *_: object) -> Any:
-            raise OSError("reset by peer")
-
+    # It says nothing of its size.
+    endless = SimpleNamespace(open=lambda *_: io.BytesIO(b"\0" * (MAX_BYTES + 100)))
+    assert len(fetch(endless, "x", None)) == MAX_BYTES + 1
+    broken = SimpleNamespace(open=Mock(side_effect=OSError("reset by peer")))
     with pytest.raises(Unreachable, match=r"^x could not be fetched \(reset by peer\): the next run tries again\.$"):
-        fetch(Broken(), "x", 3)
+        fetch(broken, "x", 3)

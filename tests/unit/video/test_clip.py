@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.explain.picture.image import to_png
 from sightglass.video import clip as reading
 from sightglass.video.clip import Clip
 from tests.clips import clip, number_of, only_sound, plain
@@ -22,19 +23,10 @@ def test_frames_come_in_order_with_their_numbers_and_times(tmp_path: Path) -> No
     assert [one.seconds for one in found] == pytest.approx([i / 25 for i in range(20)])
 
 
-class Pipe:
-    """What a browser's recorder writes to: it cannot go back, so the file has neither length nor index."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self.data += bytes(data)
-        return len(data)
-
-
 def test_a_recording_of_a_browser_that_does_not_know_its_length(tmp_path: Path) -> None:
-    pipe = Pipe()
+    data = bytearray()
+    # It cannot go back, so that the file has neither length nor index.
+    pipe = SimpleNamespace(write=lambda part: data.extend(bytes(part)) or len(part))
     with av.open(pipe, "w", format="webm") as file:
         stream = file.add_stream("libvpx", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -42,7 +34,7 @@ def test_a_recording_of_a_browser_that_does_not_know_its_length(tmp_path: Path) 
             file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         file.mux(stream.encode())
     path = tmp_path / "a.webm"
-    path.write_bytes(pipe.data)
+    path.write_bytes(data)
     opened = Clip(path)
     assert (opened.about.frames, opened.about.seconds) == (0, 0.0)
     found = list(opened.frames())
@@ -99,39 +91,26 @@ def test_a_playlist_is_not_followed(tmp_path: Path) -> None:
             Clip(tmp_path / name)
 
 
-def _sound(folder: Path) -> Path:
-    return only_sound(folder / "a.mp4")
-
-
-def _empty(folder: Path) -> Path:
-    (folder / "a.mp4").write_bytes(b"")
-    return folder / "a.mp4"
-
-
-def _noise(folder: Path) -> Path:
-    (folder / "a.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(500))
-    return folder / "a.mp4"
-
-
-def _picture(folder: Path) -> Path:
-    Pillow.new("RGB", (8, 8)).save(folder / "a.png")
-    return folder / "a.png"
-
-
 @pytest.mark.parametrize(
-    ("make", "sentence"),
+    ("name", "data", "sentence"),
     [
-        (_sound, "a.mp4 has only sound: give a clip with a video stream"),
-        (_empty, "a.mp4 is empty"),
-        (_noise, "a.mp4 is damaged or cut off|a.mp4 has neither pictures"),
-        (_picture, r"a.png is a picture \(PNG\), not a video: use `image`"),
-        (lambda folder: folder, "is a folder or a device"),
-        (lambda folder: folder / "none.mp4", "There is no file none.mp4"),
+        ("a.mp4", b"", "a.mp4 is empty"),
+        ("a.mp4", b"\0\0\0\x18ftypisom" + bytes(500), "a.mp4 is damaged or cut off|a.mp4 has neither pictures"),
+        ("a.png", to_png(np.zeros((8, 8, 3), np.uint8)), r"a.png is a picture \(PNG\), not a video: use `image`"),
+        ("", b"", "is a folder or a device"),
+        ("none.mp4", None, "There is no file none.mp4"),
     ],
 )
-def test_what_is_no_video_is_said_in_a_sentence(tmp_path: Path, make, sentence: str) -> None:
+def test_what_is_no_video_is_said_in_a_sentence(tmp_path: Path, name: str, data: bytes | None, sentence: str) -> None:
+    if name and data is not None:
+        (tmp_path / name).write_bytes(data)
     with pytest.raises(ImageProblem, match=sentence):
-        Clip(make(tmp_path))
+        Clip(tmp_path / name)
+
+
+def test_a_file_of_sound_only_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ImageProblem, match=r"^a\.mp4 has only sound: give a clip with a video stream"):
+        Clip(only_sound(tmp_path / "a.mp4"))
 
 
 def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
