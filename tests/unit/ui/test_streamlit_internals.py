@@ -1,11 +1,13 @@
-"""What we change of Streamlit: addresses of the files that pages show, and runs of fragments that are gone."""
+"""What we use and change of Streamlit's insides: addresses of files, lost runs of fragments, and its version."""
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from streamlit import net_util
 from streamlit.runtime import memory_media_file_storage
 from streamlit.runtime.fragment import MemoryFragmentStorage
@@ -15,8 +17,10 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 
+from sightglass.common.errors import SettingProblem
 from sightglass.ui import streamlit_internals
 from sightglass.ui.streamlit_internals import skip_lost_fragments
+from tests.rooms import ROOT
 
 MARGIN = bytes(1_200_000)
 
@@ -71,3 +75,17 @@ def test_only_runs_of_fragments_that_are_all_gone_are_left_out() -> None:
 def test_streamlit_has_what_that_relies_on() -> None:
     assert MemoryFragmentStorage().contains("gone") is False
     assert callable(ScriptRunner._run_script)
+
+
+def test_the_version_that_was_tried_is_installed_and_allowed_and_a_new_major_one_is_not() -> None:
+    assert version("streamlit").startswith(f"{streamlit_internals.TRIED}.")
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    (asked,) = (Requirement(line) for line in lines if line.startswith("streamlit"))
+    assert asked.specifier.contains(f"{streamlit_internals.TRIED}.0") and not asked.specifier.contains("2.0")
+
+
+def test_a_name_that_is_missing_is_one_sentence() -> None:
+    assert streamlit_internals._find("threading.Thread.start").__name__ == "start"
+    for path in ("pathlib.nothing", "no_such_module.a", "threading.Thread._nothing"):
+        with pytest.raises(SettingProblem, match=f"has no {path}, .* 'streamlit==1"):
+            streamlit_internals._find(path)
