@@ -40,12 +40,8 @@ def explained(ids: tuple[str, ...], picture: Path | str, **options: object) -> l
     return [Explainer(name)(picture, **options) for name in ids]
 
 
-@pytest.fixture(scope="module")
-def nothing(bus: Path) -> Comparison:
-    return Comparison(tuple(explained(DEMOS, bus)), ("s", "m", "l"), ())
-
-
-def test_models_that_find_nothing_are_not_said_to_agree(nothing: Comparison) -> None:
+def test_models_that_find_nothing_are_not_said_to_agree(bus: Path) -> None:
+    nothing = Comparison(tuple(explained(DEMOS, bus)), ("s", "m", "l"), ())
     assert nothing.verdict == "None of the three finds anything."
     assert all(nothing.agreement(a, b) is None for a in range(3) for b in range(3))
     assert (nothing.overlaps, nothing.overlap(0, 1)) == ("", "–")

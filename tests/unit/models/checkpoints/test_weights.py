@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.server
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -15,12 +18,65 @@ from sightglass.models.spec import ModelSpec
 from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.unit.models.checkpoints.conftest import Server
 
 BODY = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Sends `files` by their paths, `/slow…` only in part until `gate` is open, `/short…` never whole."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        self.gate = threading.Event()
+
+    def address(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        body = self.server.files.get(self.path)
+        if body is None:
+            self.send_error(404)
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            # Who finds it too large hangs up.
+            with contextlib.suppress(ConnectionError):
+                self._send(body)
+
+    def _send(self, body: bytes) -> None:
+        self.wfile.write(body[:1000])
+        self.wfile.flush()
+        if self.path.startswith("/slow"):
+            self.server.gate.wait(5)
+        if not self.path.startswith("/short"):
+            self.wfile.write(body[1000:])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    served = Server()
+    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield served
+    served.gate.set()
+    served.shutdown()
+    served.server_close()
+    thread.join()
 
 
 def spec_of(**held: object) -> ModelSpec:

@@ -15,15 +15,23 @@ import torch
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.layers import find_paths
+from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.survey import survey
+from sightglass.models import catalog
 from sightglass.models.adapter import Target
-from sightglass.models.families.ultralytics.detectors import YoloDetector
-from sightglass.models.families.ultralytics.loader import YoloClassifier, adapt, load
+from sightglass.models.families.ultralytics.detectors import RotatedDetector, RtDetr, YoloDetector
+from sightglass.models.families.ultralytics.loader import YoloClassifier, adapt
+from sightglass.models.families.ultralytics.prompts import OpenVocabulary
+from sightglass.models.layers import Layer, ModelStage
+from sightglass.models.load import load
 from tests.built import build, built, record, spec_of
 from tests.waits import patience
 from tests.weights import weight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
 
 ROOT = Path(__file__).parents[4]
 TRAINED = [
@@ -192,3 +200,139 @@ except UnidentifiedImageError: print("fine")
         check=False,
     )
     assert done.stdout == "fine\n", done.stderr
+
+
+# The catalogue names what Ultralytics publishes, and a file of its own kind gets through whatever it holds.
+
+
+OURS = tuple(
+    spec for family in catalog.families(packaged=True).values() for spec in family if spec.loader == "ultralytics"
+)
+
+
+def test_the_models_are_all_files_of_this_kind_that_the_library_publishes() -> None:
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+
+    assert all(spec.weights.url.endswith(f"/v8.4.0/{spec.arch}") for spec in OURS)
+    assert all(spec.licence == "AGPL-3.0" for spec in OURS)
+    assert all((spec.task == "classify") == spec.arch.endswith("-cls.pt") for spec in OURS)
+
+    # Not of this kind (SAM, NAS, depth, a class per pixel, one channel), or trials beside the release.
+    others = ("sam", "SAM", "nas", "-depth", "-sem", "-distill", "-objv1", "-grayscale")
+    published = {name for name in GITHUB_ASSETS_NAMES if name.endswith(".pt") and not any(o in name for o in others)}
+    assert published == {spec.arch for spec in OURS}
+
+
+KINDS = {
+    "yolo11n-seg": YoloDetector,
+    "yolo11n-obb": RotatedDetector,
+    "yolov8s-world": OpenVocabulary,
+    "yoloe-11s-seg": OpenVocabulary,
+    "rtdetr-l": RtDetr,
+    "yolo11n-cls": YoloClassifier,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_of_any_name_is_what_it_holds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"model": build(name), "train_args": {}}, tmp_path / "best.pt")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    spec = catalog.spec("best")
+    assert spec.family == "best"
+    assert spec.task == ("classify" if name.endswith("-cls") else "detect")
+    adapter = load(spec)
+    assert type(adapter) is KINDS[name]
+    assert ("mask" in adapter.parts) == name.endswith("-seg")
+
+
+def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    torch.save({"model": Trap()}, tmp_path / "trap.pt")
+    (tmp_path / "ViT-B-32.pt").touch()
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    assert [name for name, (spec, *_) in catalog.families().items() if spec.id == name] == ["trap"]
+    assert not (tmp_path / "ran").exists()
+
+
+# Layers by the words of a menu, by the numbers of other tools, and as the graph that a picker draws.
+
+
+def layers_of(name: str, task: str = "detect") -> tuple[Layer, ...]:
+    adapter = built(name, task)
+    given = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
+    return survey(adapter, given.tensor).short
+
+
+NECKS = {
+    "yolo11n-seg": (("model.16", "model.19", "model.22"), "model.10", "model.4", True),
+    "yolov8n": (("model.15", "model.18", "model.21"), "model.9", "model.4", True),
+    "yolov3-tinyu": (("model.19", "model.15"), "model.12", "model.6", True),
+    "yolov8s-world": (("model.15", "model.19", "model.22"), "model.9", "model.4", False),
+    "rtdetr-l": (("model.21", "model.24", "model.27"), "model.9", "model.3", True),
+}
+
+
+@pytest.mark.parametrize("name", NECKS)
+def test_a_menu_offers_what_the_head_reads_first(name: str) -> None:
+    neck, end, third, scripts = NECKS[name]
+    layers, adapter = layers_of(name), built(name)
+    presets = adapter.presets(layers)
+    assert next(iter(presets)) == "all neck outputs"
+    assert presets["all neck outputs"] == neck == adapter.default_layers(layers)
+    assert presets["backbone end"] == (end,)
+    assert presets["backbone P3"] == (third,)
+    assert ("Ultralytics' 10 12 14 16 18" in presets) == scripts
+    known = {layer.path: layer for layer in layers}
+    scales = {name: paths[0] for name, paths in presets.items() if name.startswith("neck P")}
+    assert tuple(scales.values()) == neck
+    assert all(known[path].shape[1] == 640 >> int(name[-1]) for name, path in scales.items())
+    assert all(path in known for paths in presets.values() for path in paths)
+
+
+def test_stages_are_the_steps_of_the_model_with_maps() -> None:
+    adapter = built("yolo11n-seg")
+    stages = adapter.stages(layers_of("yolo11n-seg"))
+    assert [stage.path for stage in stages] == [f"model.{index}" for index in range(23)]
+    assert stages[0] == ModelStage("model.0", "Conv", 2.0, "backbone")
+    assert stages[12] == ModelStage("model.12", "Concat", 16.0, "neck")
+    assert [stage.part for stage in stages].count("backbone") == 11
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("10", "model.10"),
+        ("-2", "model.21"),
+        ("model.-2", "model.21"),
+        ("model.model[-2]", "model.21"),
+        ("model.model.model[10]", "model.10"),
+        ("model.4.cv2", "model.4.cv2"),
+        ("23", "23"),
+        ("", ""),
+    ],
+)
+def test_layers_are_known_by_the_numbers_of_other_tools(name: str, path: str) -> None:
+    assert built("yolov8n").alias(name) == path
+
+
+@pytest.fixture(scope="module")
+def resident() -> LoadedModel:
+    return LoadedModel(built("yolo11n-seg"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "numbers"),
+    [
+        ("10 12 14 16 18", (10, 12, 14, 16, 18)),
+        ("10,12,14,16,18", (10, 12, 14, 16, 18)),
+        ("neck P3", (16,)),
+        ("backbone end, neck P3, 4", (10, 16, 4)),
+        ("all neck outputs", (16, 19, 22)),
+        ("model[-2]", (22,)),
+    ],
+)
+def test_lists_and_presets_are_layers(resident: LoadedModel, typed: str, numbers: tuple[int, ...]) -> None:
+    assert find_paths(resident, typed) == tuple(f"model.{number}" for number in numbers)
