@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.server
+import io
 import pickle
 import threading
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import torch
@@ -22,7 +25,6 @@ from sightglass.models.spec import ModelSpec
 from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -183,57 +185,37 @@ BODY = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Sends `files` by their paths, `/slow…` only in part until `gate` is open, `/short…` never whole."""
+class Network:
+    """Stands in for the network: sends `BODY`, `/slow…` in part until `gate` is open, `/short…` never whole."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.gate = threading.Event()
 
-    def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}{path}"
+    def open(self, request: urllib.request.Request, **_: object) -> Answer:
+        name = urlsplit(request.full_url).path
+        self.asked.append(name)
+        if name == "/missing.pth":
+            raise urllib.error.HTTPError(request.full_url, 404, "Not Found", Message(), None)
+        return Answer(self, name)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
+class Answer(io.BytesIO):
+    def __init__(self, network: Network, name: str) -> None:
+        super().__init__(BODY[:1000] if name == "/short.pth" else BODY)
+        self.network, self.name, self.headers = network, name, {"Content-Length": str(len(BODY))}
 
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        body = self.server.files.get(self.path)
-        if body is None:
-            self.send_error(404)
-        else:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            # Who finds it too large hangs up.
-            with contextlib.suppress(ConnectionError):
-                self._send(body)
-
-    def _send(self, body: bytes) -> None:
-        self.wfile.write(body[:1000])
-        self.wfile.flush()
-        if self.path.startswith("/slow"):
-            self.server.gate.wait(5)
-        if not self.path.startswith("/short"):
-            self.wfile.write(body[1000:])
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def read1(self, size: int | None = -1) -> bytes:
+        if self.name == "/slow.pth" and self.tell():
+            self.network.gate.wait(5)
+        return super().read1(1000 if self.tell() == 0 else size)
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    served = Server()
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield served
-    served.gate.set()
-    served.shutdown()
-    served.server_close()
-    thread.join()
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    made = Network()
+    monkeypatch.setattr(urllib.request, "urlopen", made.open)
+    return made
 
 
 def spec_of(**held: object) -> ModelSpec:
@@ -247,11 +229,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SIGHTGLASS_WEIGHTS", "SIGHTGLASS_OFFLINE", "TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "*")
-
-
-@pytest.fixture(autouse=True)
-def files(server: Server) -> None:
-    server.files |= {f"/{name}.pth": BODY for name in ("tiny", "slow", "short")}
 
 
 def left_in(folder: Path) -> list[str]:
@@ -288,33 +265,33 @@ def test_a_hub_model_is_found_in_a_folder_and_in_the_hub_cache(tmp_path: Path, m
     assert weights.locate(spec_of(hub="timm/tiny.a1")) == own / "tiny.pth"
 
 
-@pytest.mark.parametrize("by", ["environment", "closed network"])
+@pytest.mark.parametrize("setting", ["1", "0"])
 def test_offline_says_in_one_sentence_what_to_do(
-    by: str, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    setting: str, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if by == "environment":
-        monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", setting)
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "mine"))
-    address = server.address("/tiny.pth") if by != "closed network" else "http://127.0.0.1:9/tiny.pth"
+    # Where it is allowed, the network is closed.
+    refused = urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
+    monkeypatch.setattr(network, "open", lambda *_, **__: (_ for _ in ()).throw(refused))
+    monkeypatch.setattr(urllib.request, "urlopen", network.open)
     with pytest.raises(WeightsProblem) as caught:
-        weights.locate(spec_of(url=address))
+        weights.locate(spec_of(url="http://here/tiny.pth"))
     said = str(caught.value)
     assert "tiny.pth" in said and str(tmp_path / "mine") in said and "SIGHTGLASS_WEIGHTS" in said
     assert said.endswith(".") and ". " not in said and "\n" not in said
-    assert server.asked == []
+    assert network.asked == []
 
 
-def test_download_lands_whole_and_tells_how_far_it_is(server: Server) -> None:
+def test_download_lands_whole_and_tells_how_far_it_is(network: Network) -> None:
     told: list[tuple[int, int]] = []
-    path = weights.locate(
-        spec_of(url=server.address("/tiny.pth")), progress=lambda done, total: told.append((done, total))
-    )
+    path = weights.locate(spec_of(url="http://here/tiny.pth"), progress=lambda done, total: told.append((done, total)))
     assert path.read_bytes() == BODY
     assert path.parent == weights.cache()
     assert told[-1] == (len(BODY), len(BODY))
     assert told == sorted(told)
-    assert weights.locate(spec_of(url=server.address("/tiny.pth"))) == path
-    assert server.asked == ["/tiny.pth"]
+    assert weights.locate(spec_of(url="http://here/tiny.pth")) == path
+    assert network.asked == ["/tiny.pth"]
 
 
 @pytest.mark.parametrize(
@@ -326,36 +303,36 @@ def test_download_lands_whole_and_tells_how_far_it_is(server: Server) -> None:
     ],
 )
 def test_a_bad_download_leaves_nothing(
-    path: str, sha256: str | None, words: str, server: Server, tmp_path: Path
+    path: str, sha256: str | None, words: str, network: Network, tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsProblem, match=words):
-        weights.download(server.address(path), tmp_path / "to" / "tiny.pth", sha256=sha256)
+        weights.download(f"http://here{path}", tmp_path / "to" / "tiny.pth", sha256=sha256)
     assert left_in(tmp_path / "to") == []
 
 
 @pytest.mark.parametrize("sha256", [SHA256, SHA256[:8]])
-def test_a_file_that_is_not_what_it_should_be_is_replaced(sha256: str, server: Server, tmp_path: Path) -> None:
+def test_a_file_that_is_not_what_it_should_be_is_replaced(sha256: str, network: Network, tmp_path: Path) -> None:
     to = tmp_path / "tiny.pth"
     to.write_bytes(b"an older file")
-    assert weights.download(server.address("/tiny.pth"), to, sha256=sha256).read_bytes() == BODY
+    assert weights.download("http://here/tiny.pth", to, sha256=sha256).read_bytes() == BODY
     assert weights.sha256_of(to) == SHA256
 
 
-def test_cancelled_download_leaves_nothing(server: Server, tmp_path: Path) -> None:
+def test_cancelled_download_leaves_nothing(network: Network, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
-        server.gate.set()
+        network.gate.set()
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        weights.download(server.address("/slow.pth"), tmp_path / "to" / "tiny.pth", progress=stop)
+        weights.download("http://here/slow.pth", tmp_path / "to" / "tiny.pth", progress=stop)
     assert left_in(tmp_path / "to") == []
 
 
-def test_threads_that_want_one_file_share_the_download(server: Server, tmp_path: Path) -> None:
+def test_threads_that_want_one_file_share_the_download(network: Network, tmp_path: Path) -> None:
     to = tmp_path / "tiny.pth"
     with ThreadPoolExecutor(4) as pool:
-        downloads = [pool.submit(weights.download, server.address("/slow.pth"), to) for _ in range(4)]
+        downloads = [pool.submit(weights.download, "http://here/slow.pth", to) for _ in range(4)]
         time.sleep(0.1)
-        server.gate.set()
+        network.gate.set()
     assert [download.result() for download in downloads] == [to] * 4
-    assert server.asked == ["/slow.pth"]
+    assert network.asked == ["/slow.pth"]
