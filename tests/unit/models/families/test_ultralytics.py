@@ -60,20 +60,21 @@ def picture(name: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(ASSETS / name))
 
 
-def noise(height: int, width: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-
-
-@pytest.mark.parametrize("way", ["trained", "letterbox", "squash", "half"])
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [*(("yolov8n", way) for way in ("trained", "letterbox", "squash", "half")), ("rtdetr-l", "trained")],
+)
 @pytest.mark.parametrize("size", [(1080, 810), (37, 501), (3000, 1), (333, 500)])
-def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[int, int], way: str) -> None:
+def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[int, int], name: str, way: str) -> None:
     from ultralytics.data.augment import LetterBox
     from ultralytics.utils.ops import scale_boxes
 
-    adapter, pixels = built("yolov8n"), noise(*size)
-    given = adapter.prepare(pixels, way)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    given = built(name).prepare(pixels, way)
     side = 320 if way == "half" else 640
-    box = LetterBox((side, side), auto=way in ("trained", "half"), scale_fill=way == "squash", stride=32)
+    # An RT-DETR sees the picture squeezed to a square.
+    squash = way == "squash" or name == "rtdetr-l"
+    box = LetterBox((side, side), auto=way in ("trained", "half") and not squash, scale_fill=squash, stride=32)
     expected = np.ascontiguousarray(box(image=pixels[..., ::-1])[..., ::-1].transpose(2, 0, 1))
     assert torch.equal(given.tensor[0], torch.from_numpy(expected).float() / 255)
     assert given.geometry.input == tuple(given.tensor.shape[2:])
@@ -82,7 +83,7 @@ def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[i
     bars = np.ones(expected.shape[1:], bool)
     bars[top:bottom, left:right] = False
     assert (expected[:, bars] == 114).all()
-    if way != "squash":
+    if not squash:
         back = scale_boxes(expected.shape[1:], torch.tensor([[left, top, right - 0.5, bottom - 0.25]]), size)
         assert given.geometry.box_to_original((left, top, right - 0.5, bottom - 0.25)) == pytest.approx(
             back[0].tolist(), abs=1e-3
@@ -302,37 +303,20 @@ def test_stages_are_the_steps_of_the_model_with_maps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "path"),
-    [
-        ("10", "model.10"),
-        ("-2", "model.21"),
-        ("model.-2", "model.21"),
-        ("model.model[-2]", "model.21"),
-        ("model.model.model[10]", "model.10"),
-        ("model.4.cv2", "model.4.cv2"),
-        ("23", "23"),
-        ("", ""),
-    ],
-)
-def test_layers_are_known_by_the_numbers_of_other_tools(name: str, path: str) -> None:
-    assert built("yolov8n").alias(name) == path
-
-
-@pytest.fixture(scope="module")
-def resident() -> LoadedModel:
-    return LoadedModel(built("yolo11n-seg"), torch.device("cpu"))
-
-
-@pytest.mark.parametrize(
     ("typed", "numbers"),
     [
         ("10 12 14 16 18", (10, 12, 14, 16, 18)),
         ("10,12,14,16,18", (10, 12, 14, 16, 18)),
-        ("neck P3", (16,)),
         ("backbone end, neck P3, 4", (10, 16, 4)),
         ("all neck outputs", (16, 19, 22)),
-        ("model[-2]", (22,)),
+        ("-2", (22,)),
+        ("model.-2", (22,)),
+        ("model.model[-2]", (22,)),
+        ("model.model.model[10]", (10,)),
+        ("model.4.cv2", ("4.cv2",)),
     ],
 )
-def test_lists_and_presets_are_layers(resident: LoadedModel, typed: str, numbers: tuple[int, ...]) -> None:
-    assert find_paths(resident, typed) == tuple(f"model.{number}" for number in numbers)
+def test_layers_are_known_by_presets_and_the_numbers_of_other_tools(typed: str, numbers: tuple[Any, ...]) -> None:
+    adapter = built("yolo11n-seg")
+    assert find_paths(LoadedModel(adapter, torch.device("cpu")), typed) == tuple(f"model.{n}" for n in numbers)
+    assert (adapter.alias("24"), adapter.alias("")) == ("24", "")

@@ -207,18 +207,6 @@ def test_rtdetr_answers_as_its_decoder_does() -> None:
     assert bool(((outputs.centres > 0) & (outputs.centres < size[:2])).all())
 
 
-@pytest.mark.parametrize("size", [(1080, 810), (33, 700)])
-def test_rtdetr_sees_the_picture_squeezed_to_a_square_as_predict_does(size: tuple[int, int]) -> None:
-    from ultralytics.data.augment import LetterBox
-
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    given = built("rtdetr-l").prepare(pixels, "trained")
-    expected = LetterBox(640, auto=False, scale_fill=True, stride=32)(image=pixels)
-    assert given.tensor.shape == (1, 3, 640, 640)
-    assert torch.equal(given.tensor[0], torch.from_numpy(expected.transpose(2, 0, 1).copy()).float() / 255)
-    assert given.geometry.box_to_original((0, 0, 640, 640)) == (0, 0, size[1], size[0])
-
-
 def test_a_vocabulary_that_is_built_in_needs_no_prompt() -> None:
     """As Ultralytics' own `set_vocab` builds it in."""
     from ultralytics.utils.nms import non_max_suppression
