@@ -107,10 +107,6 @@ NAMES = ("small", "medium", "large")
             "small highlights another (at most 25 %).",
         ),
         (
-            {(0, 1): 0.7, (0, 2): 0.6, (1, 2): 0.64},
-            "The maps of small, medium and large highlight the same place (at least 60 % overlap).",
-        ),
-        (
             {(0, 1): 0.1, (0, 2): 0.2, (1, 2): 0.3},
             "The maps of small, medium and large highlight different places (at most 30 % overlap).",
         ),

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
@@ -114,42 +115,38 @@ def test_of_several_models_one_is_taken_and_the_others_are_told_of(net: Net, tmp
         checkpoint.open_(tmp_path / "net.pth", "teacher")
 
 
-PAGE = b"\n<!DOCTYPE html><html><title>404</title></html>"
+def cut(net: Net, path: Path) -> None:
+    torch.save(net.state_dict(), path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (PAGE, "is a web page"),
-        (b"", "is empty"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
-        (b"\x89HDF\r\n\x1a\n", "keras"),
-        (b'{"error": "not found"}', "no checkpoint of plain tensors"),
-        ("half", "is cut short"),
-        ("code", "is a Python pickle and no checkpoint"),
-        ("nothing", "holds no state_dict"),
-        ("zip", "archive of something else"),
-        ("script", 'loader = "exported"'),
-    ],
-)
-def test_what_is_no_checkpoint_is_called_what_it_is(content: bytes | str, said: str, net: Net, tmp_path: Path) -> None:
-    path = tmp_path / "net.pth"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content == "code":
-        path.write_bytes(pickle.dumps({"state_dict": Touch(tmp_path / "ran")}))
-    elif content == "nothing":
-        torch.save({"epoch": 3, "at": Touch(tmp_path / "ran")}, path)
-    elif content == "zip":
-        import zipfile
+def archive(net: Net, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("readme.txt", "hello")
 
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("readme.txt", "hello")
-    elif content == "script":
-        torch.jit.script(nn.Linear(2, 2)).save(str(path))
-    else:
-        torch.save(net.state_dict(), path)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+def bomb(path: Path) -> Touch:
+    return Touch(path.with_name("ran"))
+
+
+NO_CHECKPOINTS: dict[str, Any] = {
+    "is a web page": b"\n<!DOCTYPE html><html><title>404</title></html>",
+    "is empty": b"",
+    "git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+    "keras": b"\x89HDF\r\n\x1a\n",
+    "no checkpoint of plain tensors": b'{"error": "not found"}',
+    "is cut short": cut,
+    "is a Python pickle and no": lambda net, path: path.write_bytes(pickle.dumps({"state_dict": bomb(path)})),
+    "holds no state_dict": lambda net, path: torch.save({"epoch": 3, "at": bomb(path)}, path),
+    "archive of something else": archive,
+    'loader = "exported"': lambda net, path: torch.jit.script(nn.Linear(2, 2)).save(str(path)),
+}
+
+
+@pytest.mark.parametrize("said", NO_CHECKPOINTS)
+def test_what_is_no_checkpoint_is_called_what_it_is(said: str, net: Net, tmp_path: Path) -> None:
+    path, content = tmp_path / "net.pth", NO_CHECKPOINTS[said]
+    path.write_bytes(content) if isinstance(content, bytes) else content(net, path)
     with pytest.raises(WeightsProblem, match=said) as caught:
         checkpoint.read(path)
     assert str(caught.value).count(". ") == 0
