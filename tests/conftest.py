@@ -141,44 +141,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
-_APART = {"modules": 0}
-"""How many modules there were when their objects were last set apart."""
-
-
-def set_apart() -> None:
-    """Take what there is out of every later search for garbage.
-
-    Once a test has imported Keras, Streamlit clears its session after each run of a page, and that looks through all
-    objects for garbage: .5 s among the million of torch, transformers and others, most of what the tests of pages took.
-    """
-    gc.freeze()
-    _APART["modules"] = len(sys.modules)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[Any]:
     """Look for no garbage while the tests are imported: that was a quarter of the time."""
     gc.disable()
     found = yield
-    set_apart()
     gc.enable()
     return found
 
 
+FROZEN = [0]
+"""How many modules there were when their objects were last taken out of searches for garbage."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs weights that are not here; set apart what a test before this one has imported."""
+    """Skip what needs weights that are not here, and take imported modules out of every later search for garbage.
+
+    Once a test has imported Keras, Streamlit clears its session after each run of a page, and that looks through all
+    objects for garbage: .5 s among the million of torch, transformers and others, most of what the tests of pages took.
+    """
     weights.begin(item)
-    if len(sys.modules) > _APART["modules"] + 100:
+    if len(sys.modules) > FROZEN[0] + 100:
         gc.collect()
-        set_apart()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last line of a run says where the browser tests were skipped, and why."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None:  # one of several processes: the first says it
-        return
-    reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", []) if "browser" in report.nodeid}
-    if reasons:
-        print(f"Browser tests were skipped: {'; '.join(sorted(reasons)).removeprefix('Skipped: ')}.")
+        gc.freeze()
+        FROZEN[0] = len(sys.modules)

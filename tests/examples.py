@@ -11,20 +11,19 @@ A block of these kinds that cannot run has its reason in the line above it, `<!-
 Other kinds are only read. `<!-- needs: keras onnx -->` names modules without which a page is skipped,
 `<!-- weights: yolo11n.pt -->` files of SIGHTGLASS_WEIGHTS, which are then in the folder too.
 
-`python -m tests.examples docs/own-models.md` runs pages with nothing installed but what running needs.
+`python -m tests.examples docs/own-models.md yolo11n.pt` runs pages, with files in their folders, and nothing installed
+but what running needs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
 import shutil
 import sys
 import tempfile
-import traceback
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -157,26 +156,10 @@ def folder() -> Iterator[None]:
             EVIDENCE.clear()
 
 
-def _run_all(wanted: dict[str, list[str]]) -> Iterator[dict[str, str]]:
-    """Run pages, given with the files that each needs; yields of each what went wrong, or nothing."""
+if __name__ == "__main__":
     import sightglass
 
-    for page, files in wanted.items():
-        try:
-            run(Path(page), files)
-            wrong = ""
-        except BaseException:
-            wrong = traceback.format_exc()
-        yield {"page": Path(page).stem, "wrong": wrong, "of": str(sightglass.__file__)}
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["--as-json"]:
-        # For the tests: what to run comes on stdin, and the answers go to a file, a line each.
-        with Path(sys.argv[2]).open("w", encoding="utf-8") as answers:
-            for answer in _run_all(json.load(sys.stdin)):
-                print(json.dumps(answer), file=answers, flush=True)
-    else:
-        for name in sys.argv[1:] or map(str, followed()):
-            run(Path(name))
-            print(f"{name}: every block ran")
+    chosen = [name for name in sys.argv[1:] if name.endswith(".md")]
+    for name in chosen or map(str, followed()):
+        run(Path(name), [file for file in sys.argv[1:] if file not in chosen])
+        print(f"{name}: every block ran with {sightglass.__file__}")

@@ -1,10 +1,11 @@
-"""Drawn scenes with labels, for tests of evaluations."""
+"""Drawn scenes with boxes or masks as labels, for tests of evaluations."""
 
 from __future__ import annotations
 
 import csv
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from sightglass.evaluation import ground_truth
@@ -26,3 +27,18 @@ def draw_scenes(folder: Path, count: int) -> tuple[Path, Path]:
             Image.fromarray(scene.pixels).save(pictures / f"{number:02}.png")
             rows.writerows([f"{number:02}.png", *one.box, one.label] for one in scene.objects if one.label)
     return pictures, labels
+
+
+def draw_masked(folder: Path, count: int) -> tuple[Path, Path]:
+    """Draw scenes that demo-seg did not learn from; return the folder of pictures, and that of masks."""
+    pictures, masks = folder / "pictures", folder / "masks"
+    pictures.mkdir(parents=True)
+    masks.mkdir()
+    for number in range(count):
+        scene = draw(sample(number, task="segment", held_out=True))
+        classes = np.zeros(scene.pixels.shape[:2], np.uint8)
+        for one in scene.objects:
+            classes[one.mask] = 1 + one.index
+        Image.fromarray(scene.pixels).save(pictures / f"{number:02}.png")
+        Image.fromarray(classes).save(masks / f"{number:02}.png")
+    return pictures, masks

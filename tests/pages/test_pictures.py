@@ -23,8 +23,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.history import History
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
-from tests.labelled import draw_scenes
-from tests.masked import draw_masked
+from tests.labelled import draw_masked, draw_scenes
 from tests.pages.conftest import button, press, session, texts
 from tests.unit.batch.test_earlier import cut
 from tests.waits import patience

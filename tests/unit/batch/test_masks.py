@@ -14,7 +14,7 @@ from PIL import Image
 from sightglass.batch import finished, run, summary, table
 from sightglass.cli import main
 from sightglass.explain import Explainer
-from tests.masked import draw_masked
+from tests.labelled import draw_masked
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import json
 import random
+import shutil
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,7 @@ from sightglass.models.geometry import Geometry
 from sightglass.models.load import load
 from sightglass.models.spec import WhyTable
 from tests.built import built
+from tests.conftest import asset
 
 CPU = torch.device("cpu")
 THREADS = 8
@@ -430,3 +435,36 @@ def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(explainer: Explaine
     assert settings(stated, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
     with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
         explainer(bus, question="when")  # type: ignore[arg-type]
+
+
+# The doctests in the docstrings of the public API run, and give what they say.
+
+
+MODULES = (
+    "sightglass.explain.explainer",
+    "sightglass.explain.explanation",
+    "sightglass.explain.maps.heatmap",
+    "sightglass.explain.maps.statistics",
+    "sightglass.explain.methods.attention",
+    "sightglass.explain.methods.grad_cam_library",
+    "sightglass.explain.methods.gradient",
+    "sightglass.explain.methods.rise",
+)
+
+
+def doctests() -> Iterator[doctest.DocTest]:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    for name in MODULES:
+        found = [test for test in finder.find(import_module(name), globs={}) if test.examples]
+        assert found, f"{name} has no example"
+        yield from found
+
+
+@pytest.mark.parametrize("test", list(doctests()), ids=lambda test: test.name)
+def test_an_example_gives_what_it_says(
+    test: doctest.DocTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(asset("ultralytics", "assets", "bus.jpg"), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    failed, tried = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
+    assert (failed, tried > 0) == (0, True), capsys.readouterr().out

@@ -168,11 +168,8 @@ def test_a_region_is_connected_and_holds_its_point() -> None:
     y, x = np.argwhere(made.segmentation == index)[5]
     region = made.with_options(per="region", at=(x + 0.5, y + 0.5))
     target, area = region.heatmaps[0].target, region.area()
-    assert isinstance(target, AreaTarget)
-    assert target.index == index
-    assert area is not None
-    assert area[y, x]
-    assert (made.segmentation[area] == index).all()
+    assert isinstance(target, AreaTarget) and target.index == index
+    assert area is not None and area[y, x] and (made.segmentation[area] == index).all()
     one = made.with_options(per="pixel", at=(x + 0.5, y + 0.5))
     assert one.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
     assert one.area()[y, x]  # type: ignore[index]
@@ -256,12 +253,9 @@ def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
         Explainer(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3)), task="segment", preprocess={"size": 8})
 
 
-def test_a_small_region_is_no_unsure_answer() -> None:
-    assert best_score(explained()) is None
-
-
 def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> None:
     made = explained()
+    assert best_score(made) is None
     classifier = Explainer("demo-cls-s")(made.image, top_k=1)
 
     def tell(score: float, first: str) -> str:

@@ -1,36 +1,51 @@
-"""Models that people add by dropping files: what is kept, what is refused, and who sees it."""
+"""Models that people add by dropping files: what is stored, what is refused, and who sees it."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import pickle
+import time
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
 from torchvision.models import resnet18
 
+from sightglass import models
+from sightglass.cli import main
 from sightglass.common import access, users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.models import catalog
-from sightglass.models.inspect import TRUST
+from sightglass.explain import Explainer
+from sightglass.models import catalog, isolated
+from sightglass.models.families.transformers.folders import check_folder
+from sightglass.models.inspect import TRUST, inspect_model
 from sightglass.models.load import load
-from sightglass.models.own import store
+from sightglass.models.own import adding, store
+from sightglass.models.spec import ModelSpec, WeightsTable
 from tests import plant_net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 ANN, BEN = "ann@example.org", "ben@example.org"
 NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
 
 
 @pytest.fixture(autouse=True)
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    access.install(access.Access("open"))
     yield tmp_path / "store"
+    access.install(access.Access())
 
 
 @pytest.fixture(scope="module")
@@ -39,27 +54,13 @@ def leaf() -> bytes:
     return saved(resnet18(num_classes=5).state_dict())
 
 
-def saved(value: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-def packed(**files: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
-
-
 def add(*files: tuple[str, bytes], **answers: object) -> str:
     into = store.receive(files)
     return store.register(into, store.draft(into), answers)
 
 
-def left(kept: Path) -> list[str]:
-    return sorted(str(path.relative_to(kept)) for path in kept.rglob("*")) if kept.exists() else []
+def left(stored: Path) -> list[str]:
+    return sorted(str(path.relative_to(stored)) for path in stored.rglob("*")) if stored.exists() else []
 
 
 YAML = "path: ../plants  # dataset root\ntrain: images/train\nnc: 5\nnames: "
@@ -95,12 +96,12 @@ HOSTILE_YAML = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE_YAML)
-def test_hostile_yaml_ends_in_one_sentence(kind: str, leaf: bytes, kept: Path) -> None:
+def test_hostile_yaml_ends_in_one_sentence(kind: str, leaf: bytes, stored: Path) -> None:
     data, words = HOSTILE_YAML[kind]
     with pytest.raises(Problem, match=words) as refused:
         add(("leaf.pth", leaf), ("data.yaml", data))
     said = str(refused.value)
-    assert said.endswith((".", "?")) and "\n" not in said and str(kept) not in said and len(said) < 200
+    assert said.endswith((".", "?")) and "\n" not in said and str(stored) not in said and len(said) < 200
 
 
 def test_yaml_makes_no_objects(leaf: bytes, tmp_path: Path) -> None:
@@ -115,16 +116,16 @@ def test_two_models_of_one_name_are_two(leaf: bytes) -> None:
     assert add(("yolo11n.pth", leaf)) == "yolo11n-2", "a name of the catalogue stays what it is"
 
 
-def test_what_is_removed_is_gone_and_nothing_else(kept: Path, leaf: bytes) -> None:
+def test_what_is_removed_is_gone_and_nothing_else(stored: Path, leaf: bytes) -> None:
     add(("leaf.pth", leaf)), add(("fern.pth", leaf))
     store.remove("leaf")
-    assert left(kept) == ["fern", "fern/fern.pth", "models.toml"]
+    assert left(stored) == ["fern", "fern/fern.pth", "models.toml"]
     assert "leaf" not in catalog.catalog() and "fern" in catalog.catalog()
     with pytest.raises(Problem, match="There is no model leaf of yours"):
         store.remove("leaf")
 
 
-def test_nobody_sees_or_overwrites_or_removes_anothers(kept: Path, leaf: bytes) -> None:
+def test_nobody_sees_or_overwrites_or_removes_anothers(stored: Path, leaf: bytes) -> None:
     with users.acting(ANN):
         add(("leaf.pth", leaf))
         anns = catalog.spec("leaf")
@@ -173,7 +174,7 @@ def test_code_runs_only_where_the_operator_lets_it(
 
 
 def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, leaf: bytes
+    stored: Path, monkeypatch: pytest.MonkeyPatch, leaf: bytes
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_OWN_MODELS_MB", "1")
     buffer = io.BytesIO()
@@ -182,4 +183,359 @@ def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(
     for files in ([("zeros.zip", buffer.getvalue())], [("leaf.pth", leaf)]):
         with pytest.raises(Problem, match=r"more than one model may take|may take 1 MB together"):
             store.receive(files)
-    assert left(kept) == []
+    assert left(stored) == []
+
+
+# Files of strangers: what is checked is what is opened, nothing runs untrusted, and no other file is read.
+
+
+def small_net() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+
+
+def save(kind: str, path: Path) -> Path:
+    noise = torch.rand(1, 3, 32, 32)
+    if kind == "TorchScript":
+        torch.jit.save(torch.jit.trace(small_net(), noise), str(path))
+    elif kind == "checkpoint":
+        torch.save(small_net().state_dict(), path)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": []}}))
+    return path
+
+
+def rewrite(path: Path, more: dict[str, bytes]) -> None:
+    """Write an archive again, with `more` entries after its own."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, "w") as archive, pytest.warns() if dict(entries).keys() & more else nullcontext():
+        for name, data in (*entries, *more.items()):
+            archive.writestr(name, data)
+
+
+ENTRIES = {"TorchScript": "data.pkl", "checkpoint": "data.pkl", "Keras": "config"}
+SUFFIX = {"TorchScript": ".torchscript", "checkpoint": ".pth", "Keras": ".keras"}
+
+
+@pytest.mark.parametrize("twin", [str, str.upper])
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_an_archive_with_two_entries_of_one_name_is_refused(kind: str, twin: Any, tmp_path: Path) -> None:
+    path = save(kind, tmp_path / f"net{SUFFIX[kind]}")
+    with zipfile.ZipFile(path) as archive:
+        top, entry = next(
+            (name[: name.index(ENTRIES[kind])], name) for name in archive.namelist() if ENTRIES[kind] in name
+        )
+    rewrite(path, {top + twin(entry[len(top) :]): b"{}"})
+    for opened in (path, store.receive([(path.name, path)]) / path.name):
+        with pytest.raises(Problem, match="holds two entries called"):
+            inspect_model(opened)
+        if kind != "checkpoint":
+            loader = "keras" if kind == "Keras" else "exported"
+            with pytest.raises(Problem, match="holds two entries called"):
+                load(ModelSpec("m", "m", "", loader, "m", "classify", "", weights=WeightsTable(path=str(opened))))
+
+
+def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save("TorchScript", tmp_path / "net.torchscript")
+    with pytest.raises(ModelProblem, match="can run code in it: do you trust its source"):
+        Explainer(str(path))
+    assert main(["models", "add", str(path)]) == 2 and "Add --trust if you do" in capsys.readouterr().err
+    into = store.receive([(path.name, path)])
+    draft = store.draft(into)
+    assert store.runs_code(draft, {})
+    for setting in ("no", "yes"):
+        monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", setting)
+        with pytest.raises(ModelProblem, match=r"runs code|do you trust"):
+            store.register(into, draft, {TRUST: "yes"} if setting == "no" else {})
+
+
+def test_a_keras_layer_with_code_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    layer = {"class_name": "Bidirectional", "config": {"backward_layer": {"class_name": "Lambda", "config": {}}}}
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}))
+    with pytest.raises(Problem, match=r"Lambda layer .* holds code"):
+        inspect_model(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("kind", ["link", "external", "virtual"])
+def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["kernel"] = [1.0, 2.0]
+    memory, config = io.BytesIO(), json.dumps({"class_name": "Sequential", "config": {"layers": []}})
+    with h5py.File(tmp_path / "m.h5" if suffix == ".h5" else memory, "w") as file:
+        file.attrs["model_config"] = config
+        group = file.create_group("layers")
+        if kind == "link":
+            group["kernel"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "kernel")
+        elif kind == "external":
+            group.create_dataset("kernel", (2,), "f8", external=[(str(tmp_path / "other.h5"), 0, 16)])
+        else:
+            layout = h5py.VirtualLayout((2,), "f8")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "kernel", (2,))
+            group.create_virtual_dataset("kernel", layout)
+    if suffix == ".keras":
+        with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+            archive.writestr("config.json", config)
+            archive.writestr("model.weights.h5", memory.getvalue())
+    with pytest.raises(Problem, match="takes layers/kernel from another file"):
+        inspect_model(tmp_path / f"m{suffix}")
+
+
+# Folders of Transformers.
+
+
+def vit(folder: Path, config: dict[str, Any] | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    text = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "num_labels": 2, **(config or {})}
+    (folder / "config.json").write_text(json.dumps(text), "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("index", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
+@pytest.mark.parametrize("name", ["../other/model.safetensors", "{other}", "sub/a.safetensors", "..\\a", "..", 5])
+def test_an_index_names_no_file_outside_its_folder(index: str, name: Any, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    other = tmp_path / "other" / "model.safetensors"
+    other.parent.mkdir()
+    save_file({"classifier.bias": torch.zeros(2)}, other)
+    name = name.format(other=other) if isinstance(name, str) else name
+    text = json.dumps({"metadata": {}, "weight_map": {"classifier.bias": name}})
+    folder = vit(tmp_path / "mine")
+    (folder / index).write_text(text, "utf-8")
+    if "bin" in index:
+        torch.save({}, folder / "pytorch_model.bin")
+    table = WeightsTable(path=str(folder))
+    refused = "which is no file of that folder"
+    with pytest.raises(Problem, match=refused):
+        inspect_model(folder)
+    with pytest.raises(Problem, match=refused):
+        load(ModelSpec("m", "m", "", "transformers", "m", "classify", "", weights=table))
+    files = [(file.name, file) for file in folder.iterdir()]
+    with pytest.raises(Problem, match=refused):
+        store.draft(store.receive(files))
+
+
+FOREIGN = {
+    "config": {"transformers_weights": "other.safetensors"},
+    "timm": {"model_args": {"checkpoint_path": "other.bin"}},
+    "backbone": {"backbone": "local-dir:/srv/other"},
+    "above": {"backbone_config": {"backbone": "../other"}},
+    "preprocessor with code": {"auto_map": {"AutoImageProcessor": "code.Own"}},
+    "tokenizer with code": {"auto_map": {"AutoTokenizer": ["code.Own", None]}},
+    "tokenizer": {"vocab_file": "/etc/passwd"},
+    "adapter": {"base_model_name_or_path": "/srv/other"},
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_configuration_names_neither_other_files_nor_code(kind: str, tmp_path: Path) -> None:
+    prefix = kind.partition(" ")[0] + "_"
+    file = f"{prefix}config.json" if prefix[:4] in ("prep", "toke", "adap") else "config.json"
+    folder = vit(tmp_path / "mine", FOREIGN[kind] if file == "config.json" else None)
+    if file != "config.json":
+        (folder / file).write_text(json.dumps(FOREIGN[kind]), "utf-8")
+    with pytest.raises(Problem, match=r"no file of that folder|brings its own code"):
+        check_folder(folder)
+
+
+@pytest.mark.parametrize("row", ["upernet UperNetForSemanticSegmentation segment", "dpt DPTForDepthEstimation regress"])
+def test_a_folder_asks_the_hub_for_nothing(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    asked: list[object] = []
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
+    monkeypatch.setattr("socket.getaddrinfo", lambda *place, **_: asked.append(place))
+    type_, arch, task = row.split()
+    folder = vit(tmp_path / "mine", {"model_type": type_, "architectures": [arch], "backbone": "owner/name"})
+    save_file({"a": torch.zeros(2)}, folder / "model.safetensors")
+    table: Any = {"task": task, "licence": "", "weights": WeightsTable(path=str(folder))}
+    with pytest.raises(Problem, match="which is not looked up"):
+        load(ModelSpec("m", "m", "", "transformers", "m", **table))
+    assert not asked
+
+
+def test_what_libraries_write_themselves_is_accepted(tmp_path: Path) -> None:
+    folder = vit(tmp_path / "mine", {"_name_or_path": "/home/me/vit", "backbone": "facebook/dinov2-small"})
+    stale = {"special_tokens_map_file": "./special_tokens_map.json", "vocab_file": None, "name_or_path": "a/b"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stale), "utf-8")
+    index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    check_folder(folder)
+
+
+def test_every_folder_is_opened_through_the_check() -> None:
+    files = Path(models.__path__[0]).rglob("*.py")
+    assert {file.name for file in files if ".from_pretrained(" in file.read_text("utf-8")} == {"folders.py"}
+
+
+# Files beside a model.
+
+
+def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("a\nb\nc\nd\n", "utf-8")
+    data = io.BytesIO()
+    torch.save({"fc.weight": torch.zeros(4, 8), "fc.bias": torch.zeros(4)}, data)
+    into = store.receive([("net.pth", data.getvalue()), ("names.md.txt", b"a\nb\nc\nd\n")])
+    draft = inspect_model(save("TorchScript", tmp_path / "net.pt"))
+    for answer in (str(tmp_path / "secret.txt"), "../secret.txt"):
+        with pytest.raises(ModelProblem, match=r"secret\.txt is none of the received files"):
+            store._check_labels(into, {"weights": {"labels": answer}})
+    table = {**draft.table, "weights": {"labels": "names.md.txt"}}
+    store._check_labels(into, table)
+    assert table["weights"]["labels"] == str(into / "names.md.txt")
+
+
+def test_two_received_files_of_one_name_are_refused() -> None:
+    with pytest.raises(ModelProblem, match=r"two files called Config\.json"):
+        store.receive([("config.json", b"{}"), ("Config.json", b"{}")])
+
+
+# Files that would take the server's time or memory, or that are malformed: one sentence each, from a child process.
+
+
+def shared_tables() -> dict[str, Any]:
+    table: dict[str, Any] = {"a": 1}
+    for _ in range(6):
+        table = {f"k{i}": table for i in range(40)}
+    return table
+
+
+def saved(value: object, compressed: bool = False) -> bytes:
+    plain, packed = io.BytesIO(), io.BytesIO()
+    torch.save(value, plain)
+    if not compressed:
+        return plain.getvalue()
+    with zipfile.ZipFile(plain) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as to:
+        for name in archive.namelist():
+            to.writestr(name, archive.read(name))
+    return packed.getvalue()
+
+
+def zipped(**files: bytes) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "."), content)
+    return data.getvalue()
+
+
+def onnx_file(kind: str) -> bytes:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    make, number = onnx.helper, onnx.TensorProto.INT64
+    batch, row = {"batch": (80_000, 2), "row": (1, 10**8)}.get(kind, (1, 3))
+    x = make.make_tensor_value_info("x", 1, [batch, 3, 224, 224])
+    y = make.make_tensor_value_info("y", 1, [batch, row])
+    fixed = [make.make_tensor("shape", number, [2], [batch, row]), make.make_tensor("many", number, [], [2**62])]
+    nodes = [make.make_node("ConstantOfShape", ["shape"], ["start" if kind == "loop" else "y"])]
+    if kind == "loop":
+        values = [make.make_tensor_value_info(name, type_, []) for name, type_ in (("i", number), ("go", 9))]
+        steps = [make.make_node("Identity", ["go"], ["on"]), make.make_node("Exp", ["v"], ["w"])]
+        v, w = (make.make_tensor_value_info(name, 1, [1, 3]) for name in "vw")
+        body = make.make_graph(steps, "b", [*values, v], [make.make_tensor_value_info("on", 9, []), w])
+        nodes.append(make.make_node("Loop", ["many", "", "start"], ["y"], body=body))
+    model = make.make_model(make.make_graph(nodes, "g", [x], [y], fixed), opset_imports=[make.make_opsetid("", 17)])
+    model.ir_version = 8
+    return bytes(model.SerializeToString())
+
+
+def folder_of(config: dict[str, Any]) -> bytes:
+    text = {"model_type": "vit", "architectures": ["ViTForImageClassification"], **config}
+    return zipped(config__json=json.dumps(text).encode(), pytorch_model__bin=saved({"a": torch.zeros(2)}))
+
+
+class Bomb:
+    """Makes a file where it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+HOSTILE: dict[str, tuple[str, Any, str]] = {
+    "pickle that runs code": ("m.pth", lambda: pickle.dumps(Bomb()), "is a Python pickle"),
+    "checkpoint that runs code": ("m.pt", lambda: saved({"model": Bomb()}), "holds no state_dict"),
+    "nothing": ("m.pth", lambda: b"", "is empty"),
+    "noise": ("m.safetensors", lambda: b"\xff" * 999, "is damaged or no checkpoint"),
+    "noise as onnx": ("m.onnx", lambda: b"\x08" * 999, "not a model that onnxruntime can open"),
+    "picture": ("cat.png", lambda: b"\x89PNG", "no file of a model"),
+    "labels alone": ("names.txt", lambda: b"a\nb", "holds no model"),
+    "path": ("../../etc/evil.pth", lambda: b"x", "^evil.pth is damaged"),
+    "path in an archive": ("m.zip", lambda: zipped(**{"../../evil.pth": b"x"}), "^evil.pth is damaged"),
+    "two models": ("m.zip", lambda: zipped(**{"a.onnx": b"x", "b.onnx": b"y"}), "different models"),
+    "removed format": ("m.xml", lambda: b"<net/>", "OpenVINO's files were removed"),
+    "program": ("run.sh", lambda: b"rm -rf /", "no file of a model"),
+    "many files": ("m.zip", lambda: zipped(**{f"{n}.txt": b"a" for n in range(99)}), "at most 64 files"),
+    "zip of zeros": ("m.zip", lambda: zipped(net__onnx=bytes(2**25)), "unpacks to far more"),
+    "compressed": ("m.pth", lambda: saved({"a.weight": torch.zeros(8, 8)}, True), "compressed entries"),
+    "shared tables": ("m.pth", lambda: saved(shared_tables()), "in too many ways"),
+    "stride 0": ("m.pth", lambda: saved({"fc.weight": torch.zeros(1).expand(10**6, 512)}), "far more than it holds"),
+    "deep Keras": ("m.keras", lambda: zipped(config__json=b'{"a":' * 99_999 + b"1"), "is damaged"),
+    "architectures": ("m.zip", lambda: folder_of({"architectures": 5}), "should name one of its classes"),
+    "id2label": ("m.zip", lambda: folder_of({"id2label": "x"}), "could not be loaded"),
+    "hidden_size": ("m.zip", lambda: folder_of({"hidden_size": 199_992}), "does not fit|lacks|more memory"),
+    "batch": ("m.onnx", lambda: onnx_file("batch"), "80000 pictures of 224 x 224 pixels at once"),
+    "row": ("m.onnx", lambda: onnx_file("row"), "more memory|100,000,000 classes"),
+    "loop": ("m.onnx", lambda: onnx_file("loop"), "was not read within 4 s"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_runs_nothing_leaves_nothing_and_gets_one_sentence(
+    kind: str, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, data, words = HOSTILE[kind]
+    content = data()
+    if kind in ("architectures", "id2label", "hidden_size"):
+        pytest.importorskip("transformers")
+    if kind == "loop":
+        isolated.run("", 0, isolated.warm_up)
+        monkeypatch.setattr(isolated, "SECONDS", 4.0)
+    into = None
+    with pytest.raises(Problem, match=words) as refused:
+        into = store.receive([(name, content)])
+        store.register(into, store.draft(into), {})
+    said = str(refused.value)
+    assert said.endswith((".", "?")) and len(said) < 400 and "\n" not in said and str(stored) not in said
+    assert not store.tables() and not list(stored.glob(".*"))
+    if into:
+        store.discard(into)
+    assert {path.name for path in tmp_path.rglob("*")} <= {"store", "models.toml"}
+
+
+@pytest.mark.parametrize("forks", [isolated.FORKS, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_child_is_ended_at_its_limits(forks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "FORKS", forks)
+    monkeypatch.setattr(isolated, "SECONDS", 1.0)
+    monkeypatch.setattr(isolated, "MEMORY", 2**28)
+    ends: list[tuple[Any, int, str]] = [(time.sleep, 99, "not read within 1 s")]
+    if forks:
+        assert isolated.run("m", 0, max, [3, 4]) == 4
+        ends += [(bytearray, 2**30, "more memory than the 256 MB"), (os._exit, 3, "crashes its library")]
+    for function, argument, words in ends:
+        with pytest.raises(ModelProblem, match=f"^m .*{words}"):
+            isolated.run("m", 0, function, argument)
+
+
+def test_code_that_is_no_python_and_names_that_are_none_leave_their_questions(tmp_path: Path) -> None:
+    into = store.receive([("net.pth", saved({"odd.weight": torch.zeros(4, 8)})), ("net.py", b"-" * 200_000 + b"1")])
+    assert [unknown.key for unknown in store.draft(into).unknown] == ["arch"]
+
+
+def test_files_with_an_open_question_count_and_give_way(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_MODELS", 2)
+    for _ in range(2):
+        store.receive([("net.pth", b"x")])
+    with pytest.raises(ModelProblem, match="You have 2 models here already, with those"):
+        store.receive([("net.pth", b"x")])
+    os.utime(stored / "net", (0, time.time() - 400))
+    assert store.receive([("net.pth", b"x")]) == stored / "net"
+
+
+def test_no_lock_stays_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelProblem, match="no model m"):
+        adding.remove(tmp_path / "models.toml", "m")
+    assert not list(tmp_path.iterdir())

@@ -1,13 +1,13 @@
-"""What we change of Streamlit: addresses of files, runs of fragments that are gone, and its sockets."""
+"""What we use and change of Streamlit's insides: addresses of files, lost runs of fragments, and its version."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from streamlit import net_util
 from streamlit.runtime import memory_media_file_storage
 from streamlit.runtime.media_file_storage import MediaFileKind
@@ -15,10 +15,10 @@ from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 
+from sightglass.common.errors import SettingProblem
 from sightglass.ui import streamlit_internals
-from sightglass.ui.choices import import_ahead
 from sightglass.ui.streamlit_internals import skip_lost_fragments
-from tests import loops
+from tests.rooms import ROOT
 
 MARGIN = bytes(1_200_000)
 
@@ -70,25 +70,15 @@ def test_only_runs_of_fragments_that_are_all_gone_are_left_out() -> None:
     assert taken == [typed]
 
 
-def test_answers_leave_at_once_through_a_socket_that_the_loop_did_not_make() -> None:
-    """A body must not wait until the headers before it are acknowledged."""
+def test_the_version_that_was_tried_is_installed_and_allowed_and_a_new_major_one_is_not() -> None:
+    assert version("streamlit").startswith(f"{streamlit_internals.TRIED}.")
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    (asked,) = (Requirement(line) for line in lines if line.startswith("streamlit"))
+    assert asked.specifier.contains(f"{streamlit_internals.TRIED}.0") and not asked.specifier.contains("2.0")
 
-    async def serve() -> int:
-        loop = asyncio.get_running_loop()
-        import_ahead._send_at_once(loop)
-        accepted: asyncio.Future[int] = loop.create_future()
 
-        class Connection(asyncio.Protocol):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                connection = transport.get_extra_info("socket")
-                accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-        listening = socket.socket()
-        listening.bind(("127.0.0.1", 0))
-        async with await loop.create_server(Connection, sock=listening):
-            _, writer = await asyncio.open_connection(*listening.getsockname())
-            answer = await accepted
-            writer.close()
-        return answer
-
-    assert loops.run(serve()) != 0
+def test_a_name_that_is_missing_is_one_sentence() -> None:
+    assert streamlit_internals._find("threading.Thread.start").__name__ == "start"
+    for path in ("pathlib.nothing", "no_such_module.a", "threading.Thread._nothing"):
+        with pytest.raises(SettingProblem, match=f"has no {path}, .* 'streamlit==1"):
+            streamlit_internals._find(path)

@@ -28,15 +28,6 @@ def seeded(*seeds: torch.Tensor | None) -> list[Gradient | None]:
     return [None if seed is None else Gradient.from_values(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
 
 
-def compare(y: torch.Tensor, x: torch.Tensor, seed: torch.Tensor) -> torch.Tensor:
-    """The gradient walked back from y to x, which has to be PyTorch's own."""
-    (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
-    with torch.no_grad():
-        (found,) = walk_back(Graph([y], [x]), seeded(seed))
-    torch.testing.assert_close(found.dense(), expected[0], rtol=1e-4, atol=1e-5)
-    return found.dense()
-
-
 class Neck(nn.Module):
     """What detectors' necks are made of: strides, dilation, depthwise, residuals, joins, splits, growing."""
 
@@ -99,30 +90,36 @@ def test_an_operation_without_a_rule_is_left_to_torch() -> None:
         locate_gradient(torch.zeros(1))
 
 
-def test_one_weight_may_be_read_in_several_ways() -> None:
+def twice(x: torch.Tensor) -> torch.Tensor:
+    """One weight, read in two ways."""
+    weight = torch.ones(4, 4, 3, 3).tril()
+    return torch.cat([nn.functional.conv2d(x.sigmoid(), weight, padding=by, dilation=by) for by in (1, 2)], 1)
+
+
+def beside(x: torch.Tensor) -> torch.Tensor:
+    """Together with what a layer returned at an earlier call, which takes a gradient too."""
+    earlier = torch.randn(1, 4, 6, 6, requires_grad=True)
+    return nn.functional.conv2d(torch.cat([earlier, x.sigmoid() + earlier], 1), torch.randn(3, 8, 1, 1))
+
+
+def padded(x: torch.Tensor) -> torch.Tensor:
+    """Cells at the edge read padding alone."""
+    return nn.functional.conv2d(x.sigmoid(), torch.ones(3, 4, 1, 1), padding=2)
+
+
+@pytest.mark.parametrize("path", [twice, beside, padded])
+@pytest.mark.parametrize("cell", [slice(None), 0, 3])
+def test_walking_back_gives_pytorchs_own_gradient(path: Any, cell: slice | int) -> None:
     torch.manual_seed(6)
-    weight, x = torch.randn(4, 4, 3, 3), torch.randn(1, 4, 16, 16, requires_grad=True)
-    y = torch.cat([nn.functional.conv2d(x.sigmoid(), weight, padding=by, dilation=by) for by in (1, 2)], 1)
-    for where in (slice(None), slice(5, 6)):
-        seed = torch.zeros_like(y)
-        seed[:, :, where, where] = 1.0
-        compare(y, x, seed)
-
-
-def test_what_a_layer_returned_at_an_earlier_call_is_passed_by() -> None:
-    torch.manual_seed(6)
-    earlier, x = (torch.randn(1, 4, 6, 6, requires_grad=True) for _ in range(2))
-    y = nn.functional.conv2d(torch.cat([earlier, x.sigmoid() + earlier], 1), torch.randn(3, 8, 1, 1))
-    compare(y, x, torch.ones_like(y))
-
-
-def test_what_read_padding_alone_leads_nowhere() -> None:
-    x = torch.randn(1, 4, 5, 5, requires_grad=True)
-    y = nn.functional.conv2d(x.sigmoid(), torch.ones(3, 4, 1, 1), padding=2)
-    for cell, reaches in (((0, 0), False), ((4, 4), True)):
-        seed = torch.zeros_like(y)
-        seed[0, 1][cell] = 1.0
-        assert bool(compare(y, x, seed).any()) == reaches
+    x = torch.randn(1, 4, 6, 6, requires_grad=True)
+    y = path(x)
+    seed = torch.zeros_like(y)
+    seed[:, 1, cell, cell] = 1.0
+    (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+    with torch.no_grad():
+        (gradient,) = walk_back(Graph([y], [x]), seeded(seed))
+    torch.testing.assert_close(gradient.dense(), expected[0], rtol=1e-4, atol=1e-5)
+    assert bool(expected.any()) == (path is not padded or cell != 0)
 
 
 @cache
@@ -154,18 +151,23 @@ def test_every_box_has_the_gradient_it_has_alone(name: str) -> None:
             torch.testing.assert_close(gradient.dense(), alone, rtol=1e-4, atol=float(alone.abs().max()) * 1e-5)
 
 
-@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam", "xgradcam", "layercam"])
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("gradcam", "GradCAM"),
+        ("gradcam++", "GradCAMPlusPlus"),
+        ("hirescam", "HiResCAM"),
+        ("xgradcam", "XGradCAM"),
+        ("layercam", "LayerCAM"),
+    ],
+)
 @pytest.mark.parametrize("name", ["demo-s", real("yolo11n")])
-def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method: str) -> None:
+def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method: str, kind: str) -> None:
     import pytorch_grad_cam as library
 
     explainer = Explainer(name)
     made = explainer(picture(name), per="detection", method=method, layers=("model.16",), top_k=3)
-    adapter, classes = explainer.resident.adapter, {
-        "gradcam": "GradCAM", "gradcam++": "GradCAMPlusPlus", "hirescam": "HiResCAM", "xgradcam": "XGradCAM",
-                "layercam": "LayerCAM",
-
-    }  # fmt: skip
+    adapter = explainer.resident.adapter
 
     class Logit(nn.Module):
         """One anchor's logit of each class, as the library wants a classifier's."""
@@ -180,7 +182,7 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
     for heatmap in made.heatmaps:
         (anchor,) = heatmap.target.anchors
         layer = adapter.module.get_submodule("model.16")
-        with getattr(library, classes[method])(Logit(anchor), [layer]) as cam:
+        with getattr(library, kind)(Logit(anchor), [layer]) as cam:
             target = library.utils.model_targets.ClassifierOutputTarget(heatmap.target.index)
             expected = cam(made.evidence.tensor.clone().requires_grad_(), targets=[target])[0]
         left, top, right, bottom = heatmap.geometry.content

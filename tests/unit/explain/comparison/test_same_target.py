@@ -40,12 +40,8 @@ def explained(ids: tuple[str, ...], picture: Path | str, **options: object) -> l
     return [Explainer(name)(picture, **options) for name in ids]
 
 
-@pytest.fixture(scope="module")
-def nothing(bus: Path) -> Comparison:
-    return Comparison(tuple(explained(DEMOS, bus)), ("s", "m", "l"), ())
-
-
-def test_models_that_find_nothing_are_not_said_to_agree(nothing: Comparison) -> None:
+def test_models_that_find_nothing_are_not_said_to_agree(bus: Path) -> None:
+    nothing = Comparison(tuple(explained(DEMOS, bus)), ("s", "m", "l"), ())
     assert nothing.verdict == "None of the three finds anything."
     assert all(nothing.agreement(a, b) is None for a in range(3) for b in range(3))
     assert (nothing.overlaps, nothing.overlap(0, 1)) == ("", "–")
@@ -105,15 +101,10 @@ NAMES = ("small", "medium", "large")
     ("overlaps", "said"),
     [
         ({}, ""),
-        ({(0, 1): 0.73}, "The maps of small and medium highlight the same place (73 % overlap)."),
         (
             {(0, 1): 0.25, (0, 2): 0.2, (1, 2): 0.64},
             "The maps of medium and large highlight the same place (64 % overlap); "
             "small highlights another (at most 25 %).",
-        ),
-        (
-            {(0, 1): 0.7, (0, 2): 0.6, (1, 2): 0.64},
-            "The maps of small, medium and large highlight the same place (at least 60 % overlap).",
         ),
         (
             {(0, 1): 0.1, (0, 2): 0.2, (1, 2): 0.3},

@@ -286,41 +286,6 @@ def test_shapleycam_equals_the_library(path: str) -> None:
             np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
 
 
-class Patches(nn.Module):
-    """A picture's 3 x 3 patches as rows after one class token, mixed, then the class token's answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(3)
-            self.patch = nn.Conv2d(3, 8, 4, 4)
-            self.block = nn.Linear(8, 8)
-            self.mix = nn.Linear(10, 10)
-            self.head = nn.Linear(8, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        rows = self.patch(x).flatten(2).transpose(1, 2)
-        rows = self.block(torch.cat([torch.zeros_like(rows[:, :1]), rows], 1)).sigmoid()
-        return self.head(self.mix(rows.transpose(1, 2))[..., 0])
-
-
-def rows_to_map(rows: torch.Tensor) -> torch.Tensor:
-    return rows[:, 1:].transpose(1, 2).reshape(len(rows), 8, 3, 3)
-
-
-@pytest.mark.parametrize("name", ["gradcamelementwise", "scorecam", "ablationcam"])
-def test_a_transformer_s_tokens_are_read_as_the_library_reads_them(name: str) -> None:
-    tensor = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(8))
-    evidence = evidence_from(Patches(), tensor, "block", classes=5)
-    assert evidence.layers[0].layout == "tokens"
-    made = by_method(evidence, name, 3)
-    options = {"ablation_layer": library.ablation_layer.AblationLayerVit()} if name == "ablationcam" else {}
-    with built(BY_LIBRARY[name], evidence, reshape_transform=rows_to_map, **options) as cam:
-        expected = reference(cam, evidence, 3)
-    assert np.ptp(expected) > 0.9
-    np.testing.assert_allclose(made.heatmaps[0].at_input, expected, rtol=0, atol=CLOSE)
-
-
 def test_kpcacam_is_the_same_bit_for_bit(bus: Path) -> None:
     # A grid of 28 x 28: beyond 200 places scikit-learn takes another, randomly started, solver.
     one, other = (by_method(evidence_of.__wrapped__(("blocks.2",), bus), "kpcacam", 3) for _ in range(2))

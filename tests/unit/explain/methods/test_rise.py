@@ -94,8 +94,6 @@ def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
     assert full.shape == (3000, 96, 64)
     assert 0 <= full.min() <= full.max() <= 1
     assert (full.mean(0) - 0.5).abs().max() < 0.05
-    assert torch.equal(Masks.sample(3000, geometry(96, 64)).grids, masks.grids)
-    assert not torch.equal(Masks.sample(3000, geometry(96, 64), seed=1).grids, masks.grids)
     grid, (down, across) = masks.grids[7], masks.shifts[7].tolist()
     for y, x in ((0, 0), (13, 50), (95, 63)):
         u, v = (y + 0.5) / 24 + down, (x + 0.5) / (64 / 3) + across

@@ -139,6 +139,9 @@ def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
     assert (made[4:44, 63:73] == (0, 0, 255)).all()
     captioned = contact_sheet.grid([red, red], ["one", "a very long caption indeed"], gap=4, height=40)
     assert (captioned[:, 44:48] == 255).all()  # the long one did not run into its neighbour
+    assert sightglass.contact_sheet([red] * 3, ["a", "b", "c"], columns=1, height=40).shape[0] > 120
+    with pytest.raises(sightglass.Problem, match="a caption for each panel"):
+        sightglass.contact_sheet([red], ["a", "b"])
 
 
 def test_a_label_covers_neither_what_is_in_its_box_nor_another_label():
@@ -276,10 +279,3 @@ def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
             sightglass.overlay(wrong, picture)
     with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
         sightglass.overlay("bus.jpg", np.zeros((7, 7)))
-
-
-def test_pictures_are_arranged_on_a_sheet() -> None:
-    picture = np.full((40, 60, 3), 100, np.uint8)
-    assert sightglass.contact_sheet([picture] * 3, ["a", "b", "c"], columns=1, height=40).shape[0] > 120
-    with pytest.raises(sightglass.Problem, match="a caption for each panel"):
-        sightglass.contact_sheet([picture], ["a", "b"])

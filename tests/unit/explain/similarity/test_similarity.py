@@ -171,16 +171,14 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
 def test_the_command_writes_both_maps_and_says_what_the_number_means(
     bus: Path, zidane: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["similarity", str(bus), str(zidane), "--out", str(tmp_path), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert set(said["files"]) == {"similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
-    assert all((tmp_path / name).is_file() for name in said["files"])
-    assert said["headline"].startswith(f"{bus.name} and {zidane.name}: {said['score']:.2f}, ")
+    assert main(["similarity", str(bus), str(zidane), "--out", str(tmp_path)]) == 0
+    assert "For comparison, unrelated pictures score" in capsys.readouterr().out
+    names = {"similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    said = json.loads((tmp_path / "similarity.json").read_text())
     maps = np.load(tmp_path / "maps.npz")
     assert maps["query"].shape == (224, 224)
     assert float(maps["query_vector"] @ maps["gallery_vector"]) == pytest.approx(said["score"], abs=1e-5)
-    assert main(["similarity", str(bus), str(zidane), "--out", str(tmp_path)]) == 0
-    assert "For comparison, unrelated pictures score" in capsys.readouterr().out
 
 
 def test_the_command_ranks_a_gallery(

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from sightglass.common.errors import ImageProblem
-from sightglass.explain.picture.image import Image
+from sightglass.explain import Explainer, Explanation
+from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.picture.image import Image, load_bundled
+from sightglass.explain.rendering.render import hottest_mask
+from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.detect import match
+from sightglass.explain.tasks.task import Change, union
 from sightglass.explain.whatif import edits
+from sightglass.explain.whatif.changes import changes, sentence
 from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse
+from sightglass.explain.whatif.strongest import DRAWS, covered_sentence, elsewhere, score_of_map, strongest_tenth
+from sightglass.models.adapter import Prediction
 
 RAMP = np.stack(
     [
@@ -145,3 +156,156 @@ def test_hostile_marks_are_bounded():
     assert edited(PICTURE, wide).hidden.any()
     many = parse({"marks": [{"kind": "brush", "points": [0.5, 0.5]}] * 10_000})
     assert len(many.marks) == edits.MAX_MARKS
+
+
+# What an edit changes: what is compared and said, a disc that hides, and the strongest tenth covered.
+
+
+@pytest.fixture(scope="module")
+def bus() -> Explanation:
+    return Explainer("efficientnet-lite0")(load_bundled("bus"))
+
+
+def hidden(made: Explanation, mark: EditMark | None) -> np.ndarray:
+    assert mark is not None
+    return edited(made.image, Edit((mark,), "grey")).hidden
+
+
+def as_sent(mark: EditMark) -> EditMark:
+    """The mark after it was in a browser."""
+    flat = [share for point in mark.points for share in point]
+    return parse({"marks": [{"kind": mark.kind, "points": flat}]}).marks[0]
+
+
+def test_exactly_the_strongest_tenth_is_covered_and_not_its_rectangle(bus: Explanation) -> None:
+    found, heatmap = hidden(bus, strongest_tenth(bus)), bus.heatmaps[0]
+    left, top, right, bottom = heatmap.seen
+    wanted = np.zeros_like(found)
+    wanted[top:bottom, left:right] = hottest_mask(heatmap.values[top:bottom, left:right], 0.1)
+    assert np.count_nonzero(found & wanted) / np.count_nonzero(found | wanted) > 0.97
+    assert found.sum() / ((right - left) * (bottom - top)) == pytest.approx(0.1, rel=0.02)
+    rows, columns = np.nonzero(found)
+    assert found.sum() < 0.9 * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    mark = strongest_tenth(bus)
+    assert mark is not None and as_sent(mark).points == mark.points
+
+
+def test_as_much_elsewhere_is_the_same_area_at_the_same_places_each_time(bus: Explanation) -> None:
+    own, others = hidden(bus, strongest_tenth(bus)), elsewhere(bus)
+    assert len(others) == DRAWS and others == elsewhere(bus) and len({one.points for one in others}) == DRAWS
+    seen = np.zeros_like(own)
+    left, top, right, bottom = bus.heatmaps[0].seen
+    seen[top:bottom, left:right] = True
+    for mark in others:
+        found = hidden(bus, mark)
+        assert found.sum() == pytest.approx(own.sum(), rel=0.02)
+        assert not (found & ~seen).any()
+        assert (found & own).sum() < 0.5 * own.sum()
+
+
+def test_a_map_that_shows_nothing_covers_nothing_and_a_ragged_one_is_covered_coarsely(bus: Explanation) -> None:
+    heatmap = bus.heatmaps[0]
+    for empty in (replace(bus, heatmaps=()), replace(bus, heatmaps=(replace(heatmap, state="no evidence"),))):
+        assert strongest_tenth(empty) is None and elsewhere(empty) == []
+    noise = np.random.default_rng(0).random(heatmap.at_input.shape, np.float32)
+    mark = strongest_tenth(replace(bus, heatmaps=(replace(heatmap, at_input=noise),)))
+    assert mark is not None and 100 < len(mark.points) < edits.MAX_POINTS / 2
+
+
+@pytest.mark.parametrize(("model", "example"), [("efficientnet-lite0", "bus"), ("demo-s", "scene 1")])
+def test_the_sentence_is_about_what_the_covered_map_is_of(model: str, example: str) -> None:
+    explainer = Explainer(model)
+    before = explainer(load_bundled(example))
+    mark = strongest_tenth(before)
+    assert mark is not None
+    after = explainer(edited(before.image, Edit((mark,))).image)
+    score = float(np.mean([p.score for p in (before.own() or before.predictions[:1])]))
+    assert score_of_map(before, before) == pytest.approx(score)
+    words, answer = covered_sentence(before, after, 0.06, [0.2, 0.4])
+    assert words.startswith(f"Covering the strongest {percent(0.06)} of the picture takes ")
+    assert f"from {percent(score)} to {percent(score_of_map(before, after))}; " in words
+    # The bus is no minibus any more.
+    assert answer == (f"Now it says {after.predictions[0].label}." if example == "bus" else "")
+    assert words.endswith(f"as much elsewhere leaves {percent(0.3)}.")
+
+
+ALL = EditMark("rectangle", ((0, 0), (1, 1)))
+PAINTED = Edit((ALL,))
+
+
+def classes(**scores: float) -> list[Prediction]:
+    return [Prediction(label, i, score) for i, (label, score) in enumerate(sorted(scores.items()))]
+
+
+def at(label: str, score: float, left: float) -> Prediction:
+    return Prediction(label, 0, score, (left, 0.0, left + 10, 10.0))
+
+
+def said(task: str, found: list[Change], edit: Edit = PAINTED, best: str = "") -> str:
+    predictions = (Prediction(best, 0, 0.62),) if best else ()
+    model = SimpleNamespace(unit_of=lambda _: "")
+    before = SimpleNamespace(model=model, predictions=predictions, task=task_of(task))
+    return plain_text(sentence(before, found, edit))
+
+
+def test_the_best_classes_of_both_pictures_are_compared():
+    old, new = classes(bus=0.6, cab=0.3, car=0.1, van=0.0), classes(bus=0.1, cab=0.2, car=0.0, van=0.7)
+    assert union(old, new, 2) == (Change("bus", 0.6, 0.1), Change("cab", 0.3, 0.2), Change("van", 0.0, 0.7))
+    assert [change.points for change in union(old, new, 2)] == [-50, -10, 70]
+
+
+def test_two_classes_of_one_name_stay_two():
+    old = [Prediction("crane", 134, 0.6), Prediction("crane", 517, 0.3)]
+    assert union(old, old) == (Change("crane", 0.6, 0.6), Change("crane", 0.3, 0.3))
+
+
+def test_boxes_are_matched_by_class_and_by_the_largest_overlap_once():
+    old = [at("bus", 0.9, 0), at("bus", 0.8, 2), at("person", 0.7, 50)]
+    new = [at("bus", 0.5, 1.8), at("car", 0.4, 50), at("bus", 0.3, 100)]
+    # IoU of 10 wide boxes 3.4 apart: 6.6 / 13.4 = 0.49.
+    assert match(old, new) == (
+        Change("bus", 0.9, None),
+        Change("bus", 0.8, 0.5),
+        Change("person", 0.7, None),
+        Change("car", None, 0.4),
+        Change("bus", None, 0.3),
+    )
+    assert match([at("bus", 0.9, 0)], [at("bus", 0.5, 3.3)])[0].after == 0.5
+    assert match([at("bus", 0.9, 0)], [at("bus", 0.5, 3.4)])[0].after is None
+
+
+def test_the_sentence_on_classes_has_the_numbers():
+    fell = [Change("minibus", 0.62, 0.11), Change("trolleybus", 0.05, 0.23)]
+    assert said("classify", fell) == (
+        "Without what you painted over, minibus falls from 62 % to 11 %; now it says trolleybus, 23 %."
+    )
+    assert said("classify", fell, Edit((ALL,), keep=True)).startswith("With only what you kept, minibus falls")
+    still = "Without what you painted over, minibus rises from 62 % to 70 % and is still the answer."
+    assert said("classify", [Change("minibus", 0.62, 0.7)]) == still
+    assert said("classify", [Change("minibus", 0.621, 0.622)]).endswith("minibus stays at 62 %.")
+    assert said("classify", fell, Edit(), "minibus").startswith("Minibus, 62 %. Paint over something")
+
+
+def test_the_sentence_on_boxes_says_which_vanished_appeared_and_stayed():
+    found = [Change("bus", 0.9, None), Change("person", 0.8, 0.7), Change("dog", None, 0.4), Change("dog", None, 0.3)]
+    assert said("detect", found) == "Without what you painted over, 1 bus vanishes; 2 dogs appear; 1 box stays."
+    assert said("detect", [Change("bus", 0.9, 0.9)] * 3).endswith(", all 3 boxes stay.")
+    assert said("detect", [Change("bus", 0.9, 0.9)]).endswith(", 1 box stays.")
+    fell = [Change("bus", 0.94, 0.93), Change("person", 0.86, 0.74)]
+    assert said("detect", fell).endswith(", all 2 boxes stay; person falls most, from 86 % to 74 %.")
+    assert said("detect", [Change("bus", 0.5, 0.6)]).endswith(", 1 box stays; bus rises from 50 % to 60 %.")
+    assert said("detect", []).endswith(", there is still no box.")
+    assert said("detect", found, Edit()).endswith("which boxes vanish?")
+
+
+@pytest.mark.parametrize("model", ["demo-cls-s", "demo-s", "demo-reid"])
+def test_models_of_each_kind_are_compared(model):
+    explainer = Explainer(model)
+    picture = Image(np.random.default_rng(1).integers(0, 255, (96, 96, 3), np.uint8))
+    before, after = explainer(picture), explainer(edited(picture, PAINTED).image)
+    found = changes(before, after)
+    assert plain_text(sentence(before, found, PAINTED)).startswith("Without what you painted over, ")
+    same = changes(before, before)
+    assert all(change.before == pytest.approx(change.after) for change in same)
+    if before.predictions:
+        assert [change.label for change in found[:3]] == [p.label for p in before.predictions[:3]]

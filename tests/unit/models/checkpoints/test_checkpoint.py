@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import pickle
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import torch
 from torch import nn
 
-from sightglass.common.errors import WeightsProblem
-from sightglass.models.checkpoints import checkpoint
+from sightglass.common.errors import Cancelled, WeightsProblem
+from sightglass.models.checkpoints import checkpoint, weights
+from sightglass.models.spec import ModelSpec
+from tests.unit.models.specs import own_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Net(nn.Module):
@@ -100,42 +115,38 @@ def test_of_several_models_one_is_taken_and_the_others_are_told_of(net: Net, tmp
         checkpoint.open_(tmp_path / "net.pth", "teacher")
 
 
-PAGE = b"\n<!DOCTYPE html><html><title>404</title></html>"
+def cut(net: Net, path: Path) -> None:
+    torch.save(net.state_dict(), path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (PAGE, "is a web page"),
-        (b"", "is empty"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
-        (b"\x89HDF\r\n\x1a\n", "keras"),
-        (b'{"error": "not found"}', "no checkpoint of plain tensors"),
-        ("half", "is cut short"),
-        ("code", "is a Python pickle and no checkpoint"),
-        ("nothing", "holds no state_dict"),
-        ("zip", "archive of something else"),
-        ("script", 'loader = "exported"'),
-    ],
-)
-def test_what_is_no_checkpoint_is_called_what_it_is(content: bytes | str, said: str, net: Net, tmp_path: Path) -> None:
-    path = tmp_path / "net.pth"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content == "code":
-        path.write_bytes(pickle.dumps({"state_dict": Touch(tmp_path / "ran")}))
-    elif content == "nothing":
-        torch.save({"epoch": 3, "at": Touch(tmp_path / "ran")}, path)
-    elif content == "zip":
-        import zipfile
+def archive(net: Net, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("readme.txt", "hello")
 
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("readme.txt", "hello")
-    elif content == "script":
-        torch.jit.script(nn.Linear(2, 2)).save(str(path))
-    else:
-        torch.save(net.state_dict(), path)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+def bomb(path: Path) -> Touch:
+    return Touch(path.with_name("ran"))
+
+
+NO_CHECKPOINTS: dict[str, Any] = {
+    "is a web page": b"\n<!DOCTYPE html><html><title>404</title></html>",
+    "is empty": b"",
+    "git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+    "keras": b"\x89HDF\r\n\x1a\n",
+    "no checkpoint of plain tensors": b'{"error": "not found"}',
+    "is cut short": cut,
+    "is a Python pickle and no": lambda net, path: path.write_bytes(pickle.dumps({"state_dict": bomb(path)})),
+    "holds no state_dict": lambda net, path: torch.save({"epoch": 3, "at": bomb(path)}, path),
+    "archive of something else": archive,
+    'loader = "exported"': lambda net, path: torch.jit.script(nn.Linear(2, 2)).save(str(path)),
+}
+
+
+@pytest.mark.parametrize("said", NO_CHECKPOINTS)
+def test_what_is_no_checkpoint_is_called_what_it_is(said: str, net: Net, tmp_path: Path) -> None:
+    path, content = tmp_path / "net.pth", NO_CHECKPOINTS[said]
+    path.write_bytes(content) if isinstance(content, bytes) else content(net, path)
     with pytest.raises(WeightsProblem, match=said) as caught:
         checkpoint.read(path)
     assert str(caught.value).count(". ") == 0
@@ -162,3 +173,163 @@ def test_a_pickle_cannot_change_the_classes_that_it_is_given() -> None:
         import io
 
         safe_pickle.Unpickler(io.BytesIO(data)).load()
+
+
+# Where weights are looked for, and that a download is whole or not there at all.
+
+
+BODY = bytes(range(256)) * 4096
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class Network:
+    """Stands in for the network: sends `BODY`, `/slow…` in part until `gate` is open, `/short…` never whole."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gate = threading.Event()
+
+    def open(self, request: urllib.request.Request, **_: object) -> Answer:
+        name = urlsplit(request.full_url).path
+        self.asked.append(name)
+        if name == "/missing.pth":
+            raise urllib.error.HTTPError(request.full_url, 404, "Not Found", Message(), None)
+        return Answer(self, name)
+
+
+class Answer(io.BytesIO):
+    def __init__(self, network: Network, name: str) -> None:
+        super().__init__(BODY[:1000] if name == "/short.pth" else BODY)
+        self.network, self.name, self.headers = network, name, {"Content-Length": str(len(BODY))}
+
+    def read1(self, size: int | None = -1) -> bytes:
+        if self.name == "/slow.pth" and self.tell():
+            self.network.gate.wait(5)
+        return super().read1(1000 if self.tell() == 0 else size)
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    made = Network()
+    monkeypatch.setattr(urllib.request, "urlopen", made.open)
+    return made
+
+
+def spec_of(**held: object) -> ModelSpec:
+    return own_spec("tiny", "torchvision.classifiers", "tiny", **held)
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cache, folder or proxy of the machine that the tests happen to run on."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    for name in ("SIGHTGLASS_WEIGHTS", "SIGHTGLASS_OFFLINE", "TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "import" / "tiny_package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "import")
+    first, second = tmp_path / "first", tmp_path / "second"
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", f"{first}:{second}")
+    ordered = [package, first, second, tmp_path / "caches/torch/hub/checkpoints", tmp_path / "caches/sightglass"]
+    spec = spec_of(package="tiny_package", file="tiny.pth")
+    for folder in reversed(ordered):
+        assert weights.find(spec) not in [path / "tiny.pth" for path in ordered[: ordered.index(folder) + 1]]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tiny.pth").write_bytes(BODY)
+        assert weights.locate(spec) == folder / "tiny.pth"
+
+
+def test_a_hub_model_is_found_in_a_folder_and_in_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = tmp_path / "caches/huggingface/hub/models--timm--tiny.a1/snapshots/0f"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(BODY)
+    assert weights.locate(spec_of(hub="timm/tiny.a1")) == snapshot / "model.safetensors"
+    assert weights.find(spec_of(hub="timm/tiny")) == snapshot / "model.safetensors"
+    assert weights.find(spec_of(hub="timm/tiny.b2")) is None
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "tiny.pth").write_bytes(BODY)
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(own))
+    assert weights.locate(spec_of(hub="timm/tiny.a1")) == own / "tiny.pth"
+
+
+@pytest.mark.parametrize("setting", ["1", "0"])
+def test_offline_says_in_one_sentence_what_to_do(
+    setting: str, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", setting)
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "mine"))
+    # Where it is allowed, the network is closed.
+    refused = urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
+    monkeypatch.setattr(network, "open", lambda *_, **__: (_ for _ in ()).throw(refused))
+    monkeypatch.setattr(urllib.request, "urlopen", network.open)
+    with pytest.raises(WeightsProblem) as caught:
+        weights.locate(spec_of(url="http://here/tiny.pth"))
+    said = str(caught.value)
+    assert "tiny.pth" in said and str(tmp_path / "mine") in said and "SIGHTGLASS_WEIGHTS" in said
+    assert said.endswith(".") and ". " not in said and "\n" not in said
+    assert network.asked == []
+
+
+def test_download_lands_whole_and_tells_how_far_it_is(network: Network) -> None:
+    told: list[tuple[int, int]] = []
+    path = weights.locate(spec_of(url="http://here/tiny.pth"), progress=lambda done, total: told.append((done, total)))
+    assert path.read_bytes() == BODY
+    assert path.parent == weights.cache()
+    assert told[-1] == (len(BODY), len(BODY))
+    assert told == sorted(told)
+    assert weights.locate(spec_of(url="http://here/tiny.pth")) == path
+    assert network.asked == ["/tiny.pth"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256", "words"),
+    [
+        ("/tiny.pth", "0" * 64, "not the file it should be"),
+        ("/short.pth", None, "broke off after 1000 of"),
+        ("/missing.pth", None, "Not Found"),
+    ],
+)
+def test_a_bad_download_leaves_nothing(
+    path: str, sha256: str | None, words: str, network: Network, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsProblem, match=words):
+        weights.download(f"http://here{path}", tmp_path / "to" / "tiny.pth", sha256=sha256)
+    assert left_in(tmp_path / "to") == []
+
+
+@pytest.mark.parametrize("sha256", [SHA256, SHA256[:8]])
+def test_a_file_that_is_not_what_it_should_be_is_replaced(sha256: str, network: Network, tmp_path: Path) -> None:
+    to = tmp_path / "tiny.pth"
+    to.write_bytes(b"an older file")
+    assert weights.download("http://here/tiny.pth", to, sha256=sha256).read_bytes() == BODY
+    assert weights.sha256_of(to) == SHA256
+
+
+def test_cancelled_download_leaves_nothing(network: Network, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        network.gate.set()
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        weights.download("http://here/slow.pth", tmp_path / "to" / "tiny.pth", progress=stop)
+    assert left_in(tmp_path / "to") == []
+
+
+def test_threads_that_want_one_file_share_the_download(network: Network, tmp_path: Path) -> None:
+    to = tmp_path / "tiny.pth"
+    with ThreadPoolExecutor(4) as pool:
+        downloads = [pool.submit(weights.download, "http://here/slow.pth", to) for _ in range(4)]
+        time.sleep(0.1)
+        network.gate.set()
+    assert [download.result() for download in downloads] == [to] * 4
+    assert network.asked == ["/slow.pth"]

@@ -186,12 +186,8 @@ def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, m
     torch.save(own_nets.BlocksCNN().state_dict(), folder / "net.pth")
     made = Explainer("net.pth", arch="nets.py:BlocksCNN", labels=list("abcdefghij"))
     assert type(made.resident.adapter.module).__name__ == "BlocksCNN"
-    with pytest.raises(
-        Problem, match=r"There is no file .*nope\.py: give its path from the current folder, .* :Net\.$"
-    ):
+    with pytest.raises(Problem, match=r"There is no file .*nope\.py: give its path from .* :Net\.$"):
         Explainer("net.pth", arch="nope.py:Net")
-    with pytest.raises(Problem, match=r"There is no Nope in nets\.py: it has .*BlocksCNN"):
-        Explainer("net.pth", arch="nets.py:Nope")
     with pytest.raises(Problem, match="arch names the network of a checkpoint"):
         Explainer("demo-cls-s", arch="nets.py:BlocksCNN")
 

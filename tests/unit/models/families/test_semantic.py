@@ -154,14 +154,6 @@ def test_a_map_of_segformer_equals_that_of_pytorch_grad_cam(folders: dict[str, P
     assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-4
 
 
-def test_a_network_in_memory_takes_its_processor(folders: dict[str, Path]) -> None:
-    net = segformer().from_pretrained(folders["segformer"])
-    made = Explainer(net, preprocess=square())(PICTURE, per="region", top_k=1)
-    outputs, _ = answer("segformer", folders["segformer"])
-    assert (made.evidence.outputs.logits - outputs.logits).abs().max() < 0.05
-    assert made.model.segments and made.evidence.outputs.size == (32, 32)
-
-
 def test_ultralytics_semantic_classes_are_those_of_predict() -> None:
     from sightglass.models.families.ultralytics.loader import import_quietly
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import pytorch_grad_cam as library
+import timm
 import torch
 import torchvision
 import transformers
 from PIL import Image as Pillow
+from pytorch_grad_cam.ablation_layer import AblationLayerVit
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from timm.models import _registry
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -29,6 +32,8 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.families.custom.classifier import CustomClassifier
+from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers.loader import TransformersClassifier, TransformersEmbedder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import inspect_model
@@ -40,6 +45,7 @@ from tests.unit.models.specs import own_spec
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
 
 CLOSE = 1e-4
 CLASSES = 5
@@ -174,26 +180,31 @@ def swin_reshape(tensor: torch.Tensor, height: int = 8, width: int = 8) -> torch
     return result.transpose(2, 3).transpose(1, 2)
 
 
+CAMS: dict[str, Any] = {
+    "gradcam": library.GradCAM,
+    "gradcam++": library.GradCAMPlusPlus,
+    "hirescam": library.HiResCAM,
+    "xgradcam": library.XGradCAM,
+    "layercam": library.LayerCAM,
+    "gradcamelementwise": library.GradCAMElementWise,
+    "scorecam": library.ScoreCAM,
+    "ablationcam": partial(library.AblationCAM, ablation_layer=AblationLayerVit()),
+}
+LAYERS = {"vit": ("blocks.2.norm1", vit_reshape), "swin": ("layers.1.blocks.1.norm1", swin_reshape)}
+
+
 @pytest.mark.parametrize(
-    ("name", "path", "reshape"),
-    [("vit", "blocks.2.norm1", vit_reshape), ("swin", "layers.1.blocks.1.norm1", swin_reshape)],
+    # The library has no ablation layer for windows, and its map by scores is empty here for tokens.
+    ("name", "method"),
+    [(n, m) for n in LAYERS for m in CAMS if (n, m) not in (("swin", "ablationcam"), ("vit", "scorecam"))],
 )
-@pytest.mark.parametrize(
-    ("method", "kind"),
-    [
-        ("gradcam", library.GradCAM),
-        ("gradcam++", library.GradCAMPlusPlus),
-        ("hirescam", library.HiResCAM),
-        ("xgradcam", library.XGradCAM),
-        ("layercam", library.LayerCAM),
-    ],
-)
-def test_cams_equal_the_library_s(name: str, path: str, reshape: Any, method: str, kind: Any) -> None:
+def test_cams_equal_the_library_s(name: str, method: str) -> None:
+    path, reshape = LAYERS[name]
     evidence = evidence_of(name, path)
     module = evidence.resident.adapter.module
     options = Options(method=method, targets=(1, 3))
     made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
-    with kind(module, [module.get_submodule(path)], reshape_transform=reshape) as cam:
+    with CAMS[method](module, [module.get_submodule(path)], reshape_transform=reshape) as cam:
         for heatmap, index in zip(made.heatmaps, (1, 3), strict=True):
             theirs = cam(evidence.tensor.clone().requires_grad_(), targets=[ClassifierOutputTarget(index)])[0]
             assert np.ptp(theirs) > 0.9
@@ -409,3 +420,38 @@ def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     with pytest.raises((ModelProblem, WeightsProblem)):
         load(spec)
     assert not marker.exists()
+
+
+# The default layer of one model of every family of timm has the picture's grid.
+
+
+LARGE = 60_000_000
+FAMILIES = {family: sorted(names, key=len) for family, names in _registry._module_to_models.items()}
+
+
+def smallest(names: list[str]) -> str | None:
+    sizes: dict[str, int] = {}
+    for name in names[:12]:
+        try:
+            with torch.device("meta"):
+                sizes[name] = sum(part.numel() for part in timm.create_model(name).parameters())
+        except (RuntimeError, TypeError, NotImplementedError):
+            continue
+    name = min(sizes, key=lambda name: sizes[name], default=None)
+    return name if name is not None and sizes[name] < LARGE else None
+
+
+@pytest.mark.release
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_the_default_layer_has_the_picture_s_grid(family: str) -> None:
+    if (name := smallest(FAMILIES[family])) is None:
+        pytest.skip("too large")
+    module = timm.create_model(name, num_classes=4)
+    spec = ModelSpec(name, family, "", "timm", name, "classify", "not stated")
+    adapter = CustomClassifier(spec, module, list("abcd"), preprocessing_of(module), "0" * 64)
+    resident = LoadedModel(adapter, torch.device("cpu"))
+    height, width = adapter.preprocessing.size
+    _, rows, columns = resident.known_layers[resident.default_layers[0]].shape
+    assert min(rows, columns) > 2
+    assert abs(rows / columns - height / width) < 0.1

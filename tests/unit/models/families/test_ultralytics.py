@@ -15,15 +15,23 @@ import torch
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.layers import find_paths
+from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.survey import survey
+from sightglass.models import catalog
 from sightglass.models.adapter import Target
-from sightglass.models.families.ultralytics.detectors import YoloDetector
-from sightglass.models.families.ultralytics.loader import YoloClassifier, adapt, load
+from sightglass.models.families.ultralytics.detectors import RotatedDetector, RtDetr, YoloDetector
+from sightglass.models.families.ultralytics.loader import YoloClassifier, adapt
+from sightglass.models.families.ultralytics.prompts import OpenVocabulary
+from sightglass.models.layers import Layer, ModelStage
+from sightglass.models.load import load
 from tests.built import build, built, record, spec_of
 from tests.waits import patience
 from tests.weights import weight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
 
 ROOT = Path(__file__).parents[4]
 TRAINED = [
@@ -52,20 +60,21 @@ def picture(name: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(ASSETS / name))
 
 
-def noise(height: int, width: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-
-
-@pytest.mark.parametrize("way", ["trained", "letterbox", "squash", "half"])
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [*(("yolov8n", way) for way in ("trained", "letterbox", "squash", "half")), ("rtdetr-l", "trained")],
+)
 @pytest.mark.parametrize("size", [(1080, 810), (37, 501), (3000, 1), (333, 500)])
-def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[int, int], way: str) -> None:
+def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[int, int], name: str, way: str) -> None:
     from ultralytics.data.augment import LetterBox
     from ultralytics.utils.ops import scale_boxes
 
-    adapter, pixels = built("yolov8n"), noise(*size)
-    given = adapter.prepare(pixels, way)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    given = built(name).prepare(pixels, way)
     side = 320 if way == "half" else 640
-    box = LetterBox((side, side), auto=way in ("trained", "half"), scale_fill=way == "squash", stride=32)
+    # An RT-DETR sees the picture squeezed to a square.
+    squash = way == "squash" or name == "rtdetr-l"
+    box = LetterBox((side, side), auto=way in ("trained", "half") and not squash, scale_fill=squash, stride=32)
     expected = np.ascontiguousarray(box(image=pixels[..., ::-1])[..., ::-1].transpose(2, 0, 1))
     assert torch.equal(given.tensor[0], torch.from_numpy(expected).float() / 255)
     assert given.geometry.input == tuple(given.tensor.shape[2:])
@@ -74,7 +83,7 @@ def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[i
     bars = np.ones(expected.shape[1:], bool)
     bars[top:bottom, left:right] = False
     assert (expected[:, bars] == 114).all()
-    if way != "squash":
+    if not squash:
         back = scale_boxes(expected.shape[1:], torch.tensor([[left, top, right - 0.5, bottom - 0.25]]), size)
         assert given.geometry.box_to_original((left, top, right - 0.5, bottom - 0.25)) == pytest.approx(
             back[0].tolist(), abs=1e-3
@@ -192,3 +201,122 @@ except UnidentifiedImageError: print("fine")
         check=False,
     )
     assert done.stdout == "fine\n", done.stderr
+
+
+# The catalogue names what Ultralytics publishes, and a file of its own kind gets through whatever it holds.
+
+
+OURS = tuple(
+    spec for family in catalog.families(packaged=True).values() for spec in family if spec.loader == "ultralytics"
+)
+
+
+def test_the_models_are_all_files_of_this_kind_that_the_library_publishes() -> None:
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+
+    assert all(spec.weights.url.endswith(f"/v8.4.0/{spec.arch}") for spec in OURS)
+    assert all(spec.licence == "AGPL-3.0" for spec in OURS)
+    assert all((spec.task == "classify") == spec.arch.endswith("-cls.pt") for spec in OURS)
+
+    # Not of this kind (SAM, NAS, depth, a class per pixel, one channel), or trials beside the release.
+    others = ("sam", "SAM", "nas", "-depth", "-sem", "-distill", "-objv1", "-grayscale")
+    published = {name for name in GITHUB_ASSETS_NAMES if name.endswith(".pt") and not any(o in name for o in others)}
+    assert published == {spec.arch for spec in OURS}
+
+
+KINDS = {
+    "yolo11n-seg": YoloDetector,
+    "yolo11n-obb": RotatedDetector,
+    "yolov8s-world": OpenVocabulary,
+    "yoloe-11s-seg": OpenVocabulary,
+    "rtdetr-l": RtDetr,
+    "yolo11n-cls": YoloClassifier,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_of_any_name_is_what_it_holds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"model": build(name), "train_args": {}}, tmp_path / "best.pt")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    spec = catalog.spec("best")
+    assert spec.family == "best"
+    assert spec.task == ("classify" if name.endswith("-cls") else "detect")
+    adapter = load(spec)
+    assert type(adapter) is KINDS[name]
+    assert ("mask" in adapter.parts) == name.endswith("-seg")
+
+
+def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    torch.save({"model": Trap()}, tmp_path / "trap.pt")
+    (tmp_path / "ViT-B-32.pt").touch()
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    assert [name for name, (spec, *_) in catalog.families().items() if spec.id == name] == ["trap"]
+    assert not (tmp_path / "ran").exists()
+
+
+# Layers by the words of a menu, by the numbers of other tools, and as the graph that a picker draws.
+
+
+def layers_of(name: str, task: str = "detect") -> tuple[Layer, ...]:
+    adapter = built(name, task)
+    given = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
+    return survey(adapter, given.tensor).short
+
+
+NECKS = {
+    "yolo11n-seg": (("model.16", "model.19", "model.22"), "model.10", "model.4", True),
+    "yolov8n": (("model.15", "model.18", "model.21"), "model.9", "model.4", True),
+    "yolov3-tinyu": (("model.19", "model.15"), "model.12", "model.6", True),
+    "yolov8s-world": (("model.15", "model.19", "model.22"), "model.9", "model.4", False),
+    "rtdetr-l": (("model.21", "model.24", "model.27"), "model.9", "model.3", True),
+}
+
+
+@pytest.mark.parametrize("name", NECKS)
+def test_a_menu_offers_what_the_head_reads_first(name: str) -> None:
+    neck, end, third, scripts = NECKS[name]
+    layers, adapter = layers_of(name), built(name)
+    presets = adapter.presets(layers)
+    assert next(iter(presets)) == "all neck outputs"
+    assert presets["all neck outputs"] == neck == adapter.default_layers(layers)
+    assert presets["backbone end"] == (end,)
+    assert presets["backbone P3"] == (third,)
+    assert ("Ultralytics' 10 12 14 16 18" in presets) == scripts
+    known = {layer.path: layer for layer in layers}
+    scales = {name: paths[0] for name, paths in presets.items() if name.startswith("neck P")}
+    assert tuple(scales.values()) == neck
+    assert all(known[path].shape[1] == 640 >> int(name[-1]) for name, path in scales.items())
+    assert all(path in known for paths in presets.values() for path in paths)
+
+
+def test_stages_are_the_steps_of_the_model_with_maps() -> None:
+    adapter = built("yolo11n-seg")
+    stages = adapter.stages(layers_of("yolo11n-seg"))
+    assert [stage.path for stage in stages] == [f"model.{index}" for index in range(23)]
+    assert stages[0] == ModelStage("model.0", "Conv", 2.0, "backbone")
+    assert stages[12] == ModelStage("model.12", "Concat", 16.0, "neck")
+    assert [stage.part for stage in stages].count("backbone") == 11
+
+
+@pytest.mark.parametrize(
+    ("typed", "numbers"),
+    [
+        ("10 12 14 16 18", (10, 12, 14, 16, 18)),
+        ("10,12,14,16,18", (10, 12, 14, 16, 18)),
+        ("backbone end, neck P3, 4", (10, 16, 4)),
+        ("all neck outputs", (16, 19, 22)),
+        ("-2", (22,)),
+        ("model.-2", (22,)),
+        ("model.model[-2]", (22,)),
+        ("model.model.model[10]", (10,)),
+        ("model.4.cv2", ("4.cv2",)),
+    ],
+)
+def test_layers_are_known_by_presets_and_the_numbers_of_other_tools(typed: str, numbers: tuple[Any, ...]) -> None:
+    adapter = built("yolo11n-seg")
+    assert find_paths(LoadedModel(adapter, torch.device("cpu")), typed) == tuple(f"model.{n}" for n in numbers)
+    assert (adapter.alias("24"), adapter.alias("")) == ("24", "")
