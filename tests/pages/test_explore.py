@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -16,6 +15,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.history import History
 from sightglass.ui.session.jobs.background import Jobs
+from tests.corpus import saved
 from tests.pages.conftest import (
     bar,
     headline,
@@ -125,9 +125,7 @@ def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence
     )
     app = page()
     for size in ((1, 40), (4000, 20), (1, 1)):
-        buffer = io.BytesIO()
-        Pillow.new("RGB", size, "red").save(buffer, "PNG")
-        app.file_uploader[0].upload("thin.png", buffer.getvalue(), "image/png").run()
+        app.file_uploader[0].upload("thin.png", saved(Pillow.new("RGB", size, "red"), "PNG"), "image/png").run()
         assert not app.error
         assert shown(app).head["size"] == list(size) and bar(app)["name"] == "thin.png"
     app.file_uploader[0].upload("fake.jpg", b"this is not a picture", "image/jpeg").run()

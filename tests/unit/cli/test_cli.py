@@ -141,6 +141,14 @@ def test_a_person_reads_sentences_and_a_table_without_codes(call) -> None:
     assert "explained/bus: gradcam_prediction.png, top_predictions/ (3 files)" in out
 
 
+def test_an_object_is_a_rectangle_or_a_mask(answer) -> None:
+    Pillow.new("L", (270, 360), 255).save("mask.png")
+    for given, area in (("7,80,260,250", (7, 80, 260, 250)), ("mask.png", (0, 0, 270, 360))):
+        (heatmap,) = answer("image", "bus.png", "--top-k", "1", "--object", given)["results"][0]["heatmaps"]
+        outside = Explainer()("bus.png", top_k=1).with_object(area).outside()
+        assert heatmap["outside"] == pytest.approx(outside, abs=1e-3)
+
+
 def test_a_folder_is_of_one_explanation(call) -> None:
     call("image", "bus.png", "--top-k", "3")
     Path("explained/bus/mine.txt").write_text("kept")

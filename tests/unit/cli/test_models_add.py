@@ -75,6 +75,8 @@ def test_a_file_is_a_model_after_one_call(folder: Path, call: Any) -> None:
     assert (said["model"], said["proof"]["picture"]) == ("leaf", "zidane.jpg")
     assert {p["label"] for p in said["proof"]["predictions"]} == {"rust", "rot", "fine"}
     assert "The names of its 3 classes are in the checkpoint." in said["notes"]
+    assert call("models", "remove", "leaf").out == "leaf is removed.\n"
+    assert (folder / "models.toml").read_text("utf-8") == text
 
 
 @pytest.mark.parametrize("name", ["old", "next", "efficientnet-lite0"])
@@ -171,15 +173,6 @@ def test_a_table_that_cannot_be_overwritten_is_refused(before: str, tmp_path: Pa
     (tmp_path / "models.toml").write_text(before, "utf-8")
     with pytest.raises(ModelProblem, match="in a form that cannot be overwritten"):
         with_table(tmp_path / "models.toml", "old", {"loader": "custom"}, force=True)
-
-
-def test_a_model_of_four_channels_is_added(folder: Path, call: Any) -> None:
-    module = torch.nn.Sequential(torch.nn.Conv2d(4, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    torch.jit.trace(module.eval(), torch.zeros(1, 4, 32, 32)).save(str(folder / "bands.torchscript"))
-    settings = ("--set", "weights.preprocessing.size=32", "--set", "weights.preprocessing.channels_in=4")
-    said = call("models", "add", "bands.torchscript", "--trust", "--name", "Four/Bands", *settings).out
-    assert "It is called four-bands: " in said
-    assert "four-bands" in tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]
 
 
 def test_only_one_writes_at_a_time_and_a_lock_left_by_a_crash_hinders_nobody(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
-"""What we change of Streamlit: addresses of files, runs of fragments that are gone, and its sockets."""
+"""What we change of Streamlit: addresses of the files that pages show, and runs of fragments that are gone."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +14,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 
 from sightglass.ui import streamlit_internals
-from sightglass.ui.choices import import_ahead
 from sightglass.ui.streamlit_internals import skip_lost_fragments
-from tests import loops
 
 MARGIN = bytes(1_200_000)
 
@@ -68,27 +64,3 @@ def test_only_runs_of_fragments_that_are_all_gone_are_left_out() -> None:
     assert ran == [whole, found]
     # What was typed as the page was left is kept.
     assert taken == [typed]
-
-
-def test_answers_leave_at_once_through_a_socket_that_the_loop_did_not_make() -> None:
-    """A body must not wait until the headers before it are acknowledged."""
-
-    async def serve() -> int:
-        loop = asyncio.get_running_loop()
-        import_ahead._send_at_once(loop)
-        accepted: asyncio.Future[int] = loop.create_future()
-
-        class Connection(asyncio.Protocol):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                connection = transport.get_extra_info("socket")
-                accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-        listening = socket.socket()
-        listening.bind(("127.0.0.1", 0))
-        async with await loop.create_server(Connection, sock=listening):
-            _, writer = await asyncio.open_connection(*listening.getsockname())
-            answer = await accepted
-            writer.close()
-        return answer
-
-    assert loops.run(serve()) != 0
