@@ -24,7 +24,7 @@ from sightglass.models import catalog, load
 from sightglass.models.adapter import Prediction
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import Preprocessing
-from tests.pages.conftest import headline, settled
+from tests.pages.conftest import headline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,5 +119,5 @@ def test_library_command_line_service_and_batch_know_the_new_task(
 
 
 def test_the_page_shows_the_new_task(page: Callable[..., Any], counting: str) -> None:
-    app = settled(page("explore", model=counting, example="scene 1"))
+    app = page("explore", model=counting, example="scene 1")
     assert "in the picture" in headline(app)

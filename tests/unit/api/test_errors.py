@@ -121,6 +121,11 @@ def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[st
     assert len(detail) < 600 and detail.count("preprocessing") < 2 and ".;" not in detail
 
 
+def test_options_of_boxes_where_there_are_none(client: TestClient, picture: str) -> None:
+    answer = client.post("/api/explain", json={"image": picture, "confidence": 0.3, "iou": 0.5})
+    assert "confidence and iou would have no effect" in told(answer, 400, "option")
+
+
 def test_a_model_that_is_not_here_is_never_fetched(
     client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,11 @@ async def at_work(queue: WorkQueue, running: int, waiting: int = 0) -> None:
         await asyncio.sleep(0.005)
 
 
+def test_work_that_does_not_end_is_not_waited_for_longer(queue: WorkQueue) -> None:
+    progress.on_stop(lambda: None, lambda: True)
+    assert not progress.stop(0.1)
+
+
 def test_of_a_burst_some_are_answered_in_order_and_the_rest_refused_at_once(queue: WorkQueue) -> None:
     opened, served, begun, most = threading.Event(), list[int](), list[int](), list[int]()
 

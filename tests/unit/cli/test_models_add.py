@@ -71,11 +71,11 @@ def test_a_file_is_a_model_after_one_call(folder: Path, call: Any) -> None:
     assert (held["arch"], held["weights"]) == ("nets.py:BlocksCNN", {"path": "Leaf net.pth", "args": {"width": 2}})
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
     assert (catalog.spec("leaf-net").loader, catalog.spec("old").arch) == ("custom", "resnet18")
-    said = json.loads(call(*CALL, "--json", "--name", "leaf", "--image", "zidane.jpg").out)
-    assert (said["model"], said["proof"]["picture"]) == ("leaf", "zidane.jpg")
+    said = json.loads(call(*CALL, "--json", "--name", "Le/af", "--image", "zidane.jpg").out)
+    assert (said["model"], said["proof"]["picture"]) == ("le-af", "zidane.jpg")
     assert {p["label"] for p in said["proof"]["predictions"]} == {"rust", "rot", "fine"}
     assert "The names of its 3 classes are in the checkpoint." in said["notes"]
-    assert call("models", "remove", "leaf").out == "leaf is removed.\n"
+    assert call("models", "remove", "le-af").out == "le-af is removed.\n"
     assert (folder / "models.toml").read_text("utf-8").rstrip() == text.rstrip()
 
 
@@ -108,6 +108,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(name: str, fol
         (("Leaf net.pth", *CALL[3:], "--image", "none.jpg"), 1, "none.jpg"),
         (("Leaf net.pth", *CALL[3:], "--labels", "none.txt"), 2, "labels of leaf-net cannot be read"),
         (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.size=-4"), 2, "models.toml: size in "),
+        (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.channels_in=17"), 2, "from 1 to 16"),
         (("Leaf net.pth", "--arch", "nets.py:Needs"), 2, "--set weights.args.depth=3"),
     ],
 )

@@ -451,3 +451,12 @@ def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
 def test_another_question_is_refused_in_one_sentence(explainer: Explainer, bus: Path) -> None:
     with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
         explainer(bus, question="when")  # type: ignore[arg-type]
+
+
+def test_what_a_classifier_cannot_be_asked(bus: Path) -> None:
+    for options, words in (
+        ({"classes": ("minibus",)}, "draws no boxes to leave out by class"),
+        ({"targets": ("minbus",)}, "did you mean minibus"),
+    ):
+        with pytest.raises(ModelProblem, match=words):
+            Explainer()(bus, **options)
