@@ -32,13 +32,6 @@ from tests.servers import until
 UNFINISHED = "This map is not finished"
 
 
-def choose_row(app, place: int):
-    """Click on an answer, as the list tells of it."""
-    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
-    app.session_state[key] = {"chosen": place}
-    return app.run()
-
-
 def test_the_first_screen_says_what_the_engine_says(page, bus):
     app = page()
     result = Explainer()(bus)
@@ -65,7 +58,10 @@ def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back
     expected = Explainer()(bus, top_k=1000, maps=False).predictions
     assert row["text"] == percent(next(one.score for one in expected if one.label == "ambulance"))
     assert headline(app).endswith("%. The map is of ambulance.")
-    choose_row(app, 1)
+    # A click on an answer, as the list tells of it.
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
+    app.session_state[key] = {"chosen": 1}
+    app.run()
     assert app.query_params["class"] == shown(app).head["panels"][-1]["maps"][1]["title"]
 
 

@@ -86,19 +86,11 @@ def counting(monkeypatch: pytest.MonkeyPatch, own_models: Callable[[str], None])
     return "counter"
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for name in ("scene 1", "scene 2"):
-        (folder / f"{name}.png").write_bytes(to_png(load_bundled(name).pixels))
-    return folder
-
-
 def test_library_command_line_service_and_batch_know_the_new_task(
-    counting: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    counting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = pictures / "scene 1.png"
+    (pictures := tmp_path / "pictures").mkdir()
+    (picture := pictures / "scene 1.png").write_bytes(to_png(load_bundled("scene 1").pixels))
     explanation = Explainer(counting)(picture)
     text = explanation.task.text(explanation.predictions[0].score)
     assert text.endswith("in the picture") and text in diagnosis.headline(explanation, "red")
