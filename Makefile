@@ -39,7 +39,7 @@ slow: .venv/dev ## after make test: documented blocks, installation, faults, fuz
 
 oldest: .venv/dev ## the tests of pages with the oldest Streamlit that requirements.txt allows
 	rm -rf build/oldest && $(BIN)/pip install -q --no-deps --target build/oldest/site-packages "$$(sed -n 's/^\(streamlit\)>=\([0-9.]*\).*/\1==\2.*/p' requirements.txt)"
-	PYTHONPATH=$(CURDIR)/build/oldest/site-packages $(TESTS) tests/pages tests/unit/ui tests/browser
+	PYTHONPATH=$(CURDIR)/build/oldest/site-packages $(TESTS) tests/pages tests/browser
 
 weights: .venv/dev ## the tests that need real weights, in the folders that SIGHTGLASS_WEIGHTS names
 	$(TESTS) -m 'weights and not release'

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-ELSEWHERE = {"cli.md": "unit/cli/test_cli_docs.py", "api.md": "unit/api/test_documentation.py"}
+ELSEWHERE = {"cli.md": "unit/cli/test_cli.py", "api.md": "unit/api/test_documentation.py"}
 """Pages whose blocks another test runs, which also compares what they print or serves what they ask."""
 _BLOCK = re.compile(
     r"^(?: *<!-- not run: (?P<reason>[^\n]+) -->\n)?"

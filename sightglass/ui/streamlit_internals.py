@@ -31,7 +31,7 @@ NAMES = {
     ),
     "streamlit.runtime.scriptrunner.script_runner.ScriptRunner._run_script": (
         "Leaves out runs of fragments of the page before, which empty the new page. Instead: do without, and report it "
-        "to Streamlit if test_stage.py shows an empty page."
+        "to Streamlit if tests/browser/test_files.py shows an empty page."
     ),
     "streamlit.runtime.memory_media_file_storage._calculate_file_id": (
         "Makes addresses of files unguessable, and different for large files that differ in a few places. Instead: "

@@ -54,16 +54,12 @@ def serving(script: Path, folder: Path, *, below: str = "", **settings: str) -> 
             SERVED.append(address)
             yield address
         finally:
-            _ended(process)
-
-
-def _ended(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(patience(20))
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+            process.terminate()
+            try:
+                process.wait(patience(20))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -29,19 +30,14 @@ def find() -> str | None:
 
 def provide() -> str | None:
     """`find`, after installing one where there is none; returns None where that is not possible."""
-    if path := find():
-        return path
     tries = [[sys.executable, "-m", "playwright", "install", "chromium"]]
     if shutil.which("apt-get") and os.geteuid() == 0:
         tries += [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]]
     for command in tries:
-        try:
-            subprocess.run(command, timeout=600, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            print(f"{' '.join(command)}: {error}")
-        if path := find():
-            return path
-    return None
+        if find() is None:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(command, timeout=600, check=False)
+    return find()
 
 
 if __name__ == "__main__":

@@ -270,10 +270,14 @@ _RULES_TOO = ("target-size", "label-content-name-mismatch")
 _MODERATE = ("heading-order", "page-has-heading-one")
 
 
-def serious(page: Page) -> list[str]:
-    """What axe finds, in the shadow roots of our components too, and calls serious or critical, and wrong headings."""
+def serious(page: Page, *only: str) -> list[str]:
+    """What axe finds, in the shadow roots of our components too, and calls serious or critical, and wrong headings.
+
+    `only`: by these rules, not all.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    options = {"resultTypes": ["violations"], "rules": {rule: {"enabled": True} for rule in _RULES_TOO}}
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    options |= {"runOnly": only} if only else {"rules": {rule: {"enabled": True} for rule in _RULES_TOO}}
     found: list[dict[str, Any]] = axe.Axe().run(page, options=options).response["violations"]
     return [
         f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}"

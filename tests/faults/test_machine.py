@@ -16,13 +16,11 @@ from starlette.testclient import TestClient
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sightglass.api.app import create
-from sightglass.batch import run
 from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.history import History, encoding
-from sightglass.models.adapters.classifier import Classifier
 from tests import corpus
 from tests.clips import scene
 from tests.faults.labelled import CLASSIFIERS
@@ -120,29 +118,6 @@ def test_an_explanation_is_the_same_wherever_memory_ran_out(case: str) -> None:
         # The next picture is as if nothing had happened.
         again = explainer(picture, **options)
         np.testing.assert_allclose(maps(again)[0], maps(expected)[0], rtol=1e-4, atol=1e-5, err_msg=where)
-
-
-@pytest.mark.slow
-def test_a_picture_of_a_batch_that_there_is_no_memory_for_is_named_and_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "in").mkdir()
-    for i, pixels in enumerate(scene(3)):
-        Pillow.fromarray(pixels[: 160 - 30 * i]).save(tmp_path / "in" / f"{i}.png")
-    explainer, prepare = fresh("demo-cls-s"), Classifier.prepare
-
-    def full(adapter: Any, pixels: Any, *given: Any) -> Any:
-        if len(pixels) == 130:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return prepare(adapter, pixels, *given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Classifier, "prepare", full)
-        summary = run(tmp_path / "in", explainer, tmp_path / "out", batch_size=3)
-    ((name, sentence),) = summary.failed
-    assert (summary.done, name) == (2, "1.png") and "does not fit in memory" in sentence
-    again = run(tmp_path / "in", explainer, tmp_path / "out", batch_size=3)
-    assert (again.done, again.resumed, again.failed) == (3, 2, ())
 
 
 DAY = 86_400.0

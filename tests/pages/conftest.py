@@ -85,11 +85,6 @@ def rerun_until(app: AppTest, true: Callable[[], object], seconds: float = 30.0)
     return app
 
 
-def settled(app: AppTest) -> AppTest:
-    """The page once a map that is made aside is there."""
-    return rerun_until(app, lambda: any("hot" in str(element.value) or element.value for element in app.metric))
-
-
 def headline(app: AppTest) -> str:
     """The sentence over the picture."""
     return next(text.value for text in app.markdown if text.value.startswith("## ")).removeprefix("## ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 
 import pytest
 from PIL import Image as Pillow
@@ -12,6 +11,7 @@ from sightglass.explain import Explainer
 from sightglass.history import History
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
+from tests.corpus import saved
 from tests.pages.conftest import received, session, texts
 from tests.weights import real
 
@@ -21,9 +21,7 @@ def head(app) -> dict:
 
 
 def jpeg(name: str) -> bytes:
-    out = io.BytesIO()
-    Pillow.fromarray(image_source.example(name).pixels).save(out, "JPEG", quality=95)
-    return out.getvalue()
+    return saved(Pillow.fromarray(image_source.example(name).pixels), "JPEG", quality=95)
 
 
 def handed(app, act: str, data: bytes, **more):

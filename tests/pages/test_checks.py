@@ -18,6 +18,7 @@ from sightglass.history import History
 from sightglass.ui import checks as page_checks
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
+from sightglass.ui.session.page import SOMETHING_BROKE
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
 
 if TYPE_CHECKING:
@@ -129,6 +130,12 @@ def test_a_card_can_be_stopped_and_started_again_and_ends_when_another_map_is_ch
     app.selectbox(key="another-class").set_value("gear").run()
     app.button(key="checks").click().run()
     assert begun[1].is_set() and len(begun) == 3 and not app.error
+
+
+def test_what_is_wrong_is_said_on_the_card(page, monkeypatch):
+    monkeypatch.setattr(scramble, "scramble", lambda *_, **__: 1 / 0)
+    app = page(prove="1", fails=None, **ADDRESS)
+    rerun_until(app, lambda: [error.value for error in app.error] == [SOMETHING_BROKE])
 
 
 @pytest.mark.usefixtures("quick")

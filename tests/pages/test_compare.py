@@ -235,3 +235,8 @@ def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
 def test_the_address_of_the_former_page_opens_the_tab_with_its_choices(page) -> None:
     app = page("similarity", parts="matches", model="demo-cls-s")
     assert "Equal numbers match." in shown(app).head["line"]
+
+
+def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page):
+    app = page("topk", model="demo-cls-s", method="eigencam")
+    assert any("gives the same map for every class" in one.value for one in app.markdown)

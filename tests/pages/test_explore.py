@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -17,6 +16,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.history import History
 from sightglass.ui.session.jobs.background import Jobs
+from tests.corpus import saved
 from tests.pages.conftest import (
     bar,
     headline,
@@ -66,7 +66,10 @@ def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back
     expected = Explainer()(bus, top_k=1000, maps=False).predictions
     assert row["text"] == percent(next(one.score for one in expected if one.label == "ambulance"))
     assert headline(app).endswith("%. The map is of ambulance.")
-    choose_row(app, 1)
+    # A click on an answer, as the list tells of it.
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
+    app.session_state[key] = {"chosen": 1}
+    app.run()
     assert app.query_params["class"] == shown(app).head["panels"][-1]["maps"][1]["title"]
 
 
@@ -142,9 +145,7 @@ def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence
     )
     app = page()
     for size in ((1, 40), (4000, 20), (1, 1)):
-        buffer = io.BytesIO()
-        Pillow.new("RGB", size, "red").save(buffer, "PNG")
-        app.file_uploader[0].upload("thin.png", buffer.getvalue(), "image/png").run()
+        app.file_uploader[0].upload("thin.png", saved(Pillow.new("RGB", size, "red"), "PNG"), "image/png").run()
         assert not app.error
         assert shown(app).head["size"] == list(size) and bar(app)["name"] == "thin.png"
     app.file_uploader[0].upload("fake.jpg", b"this is not a picture", "image/jpeg").run()

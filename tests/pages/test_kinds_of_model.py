@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent, quantity
@@ -20,7 +21,7 @@ from sightglass.report import embedded_recipe
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import ChosenArea, Sidebar
 from sightglass.ui.session.url_state import Unused
-from tests.pages.conftest import choose, headline, press, received, session, shown, texts
+from tests.pages.conftest import choose, headline, labels, press, received, rerun_until, session, shown, texts
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
 from training.demo import captioned_scenes, person_scenes
@@ -109,6 +110,27 @@ def exported(name: str, file: Path) -> str:
     return f'[model."{name}"]\nloader = "exported"\nweights = {{ path = "{file}", {more} }}\n'
 
 
+class Counting(nn.Module):
+    """Of a kind that is not taken apart: it changes itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        return x.mean((2, 3))[:, :2]
+
+
+def test_a_file_that_only_answers_is_offered_what_hides_the_picture(page, tmp_path, own_models, monkeypatch):
+    torch.jit.save(torch.jit.script(Counting()), str(tmp_path / "black.torchscript"))
+    own_models(exported("black", tmp_path / "black.torchscript"))
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "8")
+    app = page(model="black", example="china", method="occlusion")
+    assert list(app.selectbox(key="method-answers").options) == ["RISE (slow)", "Occlusion (slow)"]
+    rerun_until(app, lambda: "only answers here, without layers and gradients" in texts(app))
+
+
 def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_models: OwnModels):
     torch.save(Bands(5).state_dict(), tmp_path / "bands.pth")
     table = exported("bands", tmp_path / "bands.pth").replace('"exported"', f'"custom"\narch = "{NETS}:Bands"')
@@ -182,12 +204,6 @@ def metrics(app) -> dict[str, tuple[str, str]]:
     return {element.label: (element.value, element.delta) for element in app.metric}
 
 
-def ask(app, x: float, y: float):
-    """As the viewer tells of a click beside every box."""
-    app.session_state[VIEWER] = {"point": {"picture": shown(app).head["picture"], "x": x, "y": y, "box": None}}
-    return app.run()
-
-
 def pick(app, row: int):
     (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("boxes-")]
     app.session_state[key] = {"chosen": row}
@@ -258,7 +274,8 @@ def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
     app.session_state[VIEWER] = {"point": {"picture": "another", "x": 20, "y": 210, "box": None}}
     app.run()
     assert "candidate" not in texts(app)
-    ask(app, 20, 210)
+    app.session_state[VIEWER] = {"point": {"picture": shown(app).head["picture"], "x": 20, "y": 210, "box": None}}
+    app.run()
     missing = result.missing((20, 210, 20, 210))
     assert missing is not None and missing.words in texts(app)
     view = shown(app)
@@ -299,6 +316,15 @@ def test_the_view_of_layers_shows_the_box_at_each(page, scene):
     for got, heatmap in zip(shown(app).maps, strip.by_layer(0), strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     assert headline(app).startswith("Rod-cross 4, layer by layer. Inside its box: ")
+
+
+def test_an_unfinished_map_is_not_taken_along(page, masks):
+    app = page("", **ADDRESS, method="drise")
+    rerun_until(app, lambda: "This map is not finished" in texts(app))
+    assert "Save" not in labels(app)
+    masks()
+    rerun_until(app, lambda: shown(app).maps and "This map is not finished" not in texts(app))
+    assert "Save" in labels(app)
 
 
 def test_a_model_of_drawn_scenes_says_so_of_photographs_and_offers_a_scene(page):

@@ -74,10 +74,6 @@ def choose(app: AppTest, family: str) -> AppTest:
     return app.run()
 
 
-def ask(app: AppTest, what: str, family: str) -> AppTest:
-    return choose(app, family).button(key=f"models-{what}").click().run()
-
-
 def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question(
     page: Page, leaf: bytes, kept: Path
 ) -> None:
@@ -92,7 +88,7 @@ def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question
     assert "as it is now, resized by bilinear" in texts(app)
     press(app, "Use this")
     assert catalog.spec("leaf").preprocessing != before
-    ask(app, "Remove…", "leaf")
+    choose(app, "leaf").button(key="models-Remove…").click().run()
     assert "Remove leaf and its files" in app.warning[0].value and "leaf" in catalog.catalog()
     press(app, "Remove")
     assert "leaf" not in rows(app) and not list(kept.rglob("leaf*"))

@@ -1,9 +1,10 @@
-"""The bar over the picture: what a person did last decides which picture is shown, whichever request ends last."""
+"""The picture: what a person did last decides which is shown, and what is drawn or painted becomes one."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.report import embedded_recipe
 from sightglass.ui.choices import image_picker
@@ -92,6 +95,11 @@ def test_an_upload_can_be_deleted_from_the_server_and_brought_back_for_a_minute(
     assert UPLOADS.get(chosen) is None and not any(label.startswith("Undo") for label in labels(app.run()))
     press(app, "Delete")
     assert bar(app)["name"] == "bus.jpg" and not own(app) and "Delete" not in labels(app)
+    # What the server has dropped itself stands in the bar no more.
+    upload(app, "c.png")
+    UPLOADS.drop(bar(app)["chosen"])
+    image_picker._thumbnails.clear()
+    assert not own(choose(app, "china"))
 
 
 def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory(monkeypatch):
@@ -126,12 +134,6 @@ def test_the_files_of_thumbnails_show_the_examples_as_they_are_today(name):
 # ---- files that carry a recipe
 
 
-def initial(app: AppTest) -> dict[str, str]:
-    found = dict(shown(app).head["initial"])
-    found.pop("id")
-    return found
-
-
 def test_a_file_brings_back_model_method_layers_class_and_colours(page, bus):
     explanation = Explainer("efficientnet-lite1")(bus, method="layercam", layers=("blocks.4",), top_k=3)
     settings = {"mode": "overlay", "colormap": "viridis", "alpha": 0.35, "even": True}
@@ -145,7 +147,10 @@ def test_a_file_brings_back_model_method_layers_class_and_colours(page, bus):
     assert (choices.model.id, choices.method) == ("efficientnet-lite1", "layercam")
     assert app.multiselect(key="layers-efficientnet-lite1").value == ["blocks.4"]
     assert app.query_params["class"] in (label, [label])
-    assert initial(app) == {"mode": "overlay", "colormap": "viridis", "alpha": "0.35", "even": "1"}
+    assert (
+        shown(app).head["initial"].items()
+        >= {"mode": "overlay", "colormap": "viridis", "alpha": "0.35", "even": "1"}.items()
+    )
     titles = [item["title"] for item in shown(app).head["panels"][-1]["maps"]]
     np.testing.assert_allclose(shown(app).maps[titles.index(label)], explanation.heatmaps[2].content, atol=2e-5)
     # The example itself, not a copy of it under another name.
@@ -245,3 +250,95 @@ def test_a_model_of_drawings_has_its_paper_on_the_page_in_its_own_colours(page, 
     assert "White pen on black paper: as this model was trained." in texts(app)
     drawn(app, 1, LINE)
     assert session(app, Sidebar).picture.pixels[0, 0, 0] == 0 and len(shown(app).maps) == 3
+
+
+FRONT = {"kind": "rectangle", "points": [0.05, 0.3, 0.9, 0.6]}
+ALL = {"kind": "rectangle", "points": [0, 0, 1, 1]}
+
+
+def rows(app) -> list[dict]:
+    """The answers, each with its scores before and after and the difference, as they are written."""
+    (listed,) = received(app, "answer_list")
+    words = [re.fullmatch(r"(.+) → (.+) \((.+)\)", row["text"]) for row in listed["rows"]]
+    for row, (before, after, _) in zip(listed["rows"], (one.groups() for one in words), strict=True):
+        # Each bar is as long as its number says.
+        for share, text in ((row["before"], before), (row["share"], after)):
+            assert share is None or plain_text(percent(share)) == plain_text(text) or text == "–"
+    return [
+        {"answer": row["label"], "before": before, "after": after, "change": change}
+        for row, (before, after, change) in zip(listed["rows"], (one.groups() for one in words), strict=True)
+    ]
+
+
+def sentence(app) -> str:
+    return plain_text(headline(app))
+
+
+def painted(app, turn: int, *marks: dict, fill: str = "grey", keep: bool = False, **more):
+    edit = {"marks": list(marks), "fill": fill, "keep": keep}
+    app.session_state["painter"] = {"edit": {"id": paper(app)["id"], "turn": turn, "edit": edit} | more}
+    app.run()
+    return edit
+
+
+def covered(app, turn: int):
+    """Cover the strongest part, by the button's mark."""
+    painted(app, turn, {"kind": "area", "points": paper(app)["strongest"], "size": 0.16}, fill="blur")
+
+
+def test_covering_the_strongest_part_is_an_experiment_with_a_control(page):
+    app = page("", view="whatif")
+    assert paper(app)["edit"]["marks"] == []
+    assert "Paint over something" in sentence(app) and {row["change"] for row in rows(app)} == {"±0"}
+    covered(app, 1)
+    expected = r"Covering the strongest 6 % of the picture takes minibus from 62 % to \d+ %; "
+    assert re.fullmatch(expected + r"as much elsewhere leaves \d+ %\. Now it says amphibian\.", sentence(app))
+    # With anything beside it, it is none.
+    painted(app, 2, *paper(app)["edit"]["marks"], FRONT)
+    assert sentence(app).startswith("Without what you painted over, ")
+
+
+def test_with_a_detector_the_strongest_part_is_of_its_boxes_until_they_vanish(page):
+    app = page("", view="whatif", model="demo-s", example="scene 1")
+    count = len(rows(app))
+    assert count and sentence(app) == "Paint over something: which boxes vanish?"
+    covered(app, 1)
+    own = Explainer("demo-s")(image_source.example("scene 1")).own()
+    label = own[0].label if len(own) == 1 else f"the mean of {len(own)} "
+    assert re.match(rf"Covering the strongest \d+ % of the picture takes {label}", sentence(app))
+    assert f"from {plain_text(percent(np.mean([box.score for box in own])))} to " in sentence(app)
+    painted(app, 2, ALL)
+    assert not app.error and [row["change"] for row in rows(app)] == ["vanished"] * count
+    assert shown(app).maps == [] and "No map" in texts(app)
+
+
+def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
+    app = page("", view="whatif")
+    original = image_source.example("bus")
+    for turn, (fill, keep) in enumerate((("grey", False), ("linear", True)), 1):
+        edit = painted(app, turn, FRONT, fill=fill, keep=keep)
+        image = edits.edited(original, edits.parse(edit)).image
+        before, after = Explainer()(original), Explainer()(image, targets=("minibus",))
+        assert paper(app)["turn"] == turn
+        first, best = before.predictions[0], after.predictions[0]
+        assert sentence(app).startswith("With only what you kept" if keep else "Without what you painted over")
+        listed = {row["answer"]: row for row in rows(app)}
+        assert listed[first.label]["before"] == percent(first.score)
+        assert listed[best.label]["after"] == percent(best.score)
+        # Of the edited picture, for the class that the original is.
+        assert shown(app).titles == ["minibus"]
+        np.testing.assert_allclose(shown(app).maps[0], after.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page):
+    app = page("", view="whatif", method="rise", model="demo-cls-s", example="scene 1")
+    painted(app, 2, FRONT)
+    # A slow method gives way to one that follows a brush.
+    assert len(shown(app).maps) == 1 and "follow a brush" not in texts(app)
+    said = sentence(app)
+    painted(app, 1)
+    assert sentence(app) == said
+    painted(app, 3, id="another picture")
+    assert sentence(app) == said
+    painted(app, 9, {"kind": "brush", "points": [float("nan"), 0]}, {"kind": "patch", "points": "x"}, 7)
+    assert not app.error and "Paint over something" in sentence(app)

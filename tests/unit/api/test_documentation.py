@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +17,6 @@ from docs import site_links
 from sightglass.api.app import create
 from sightglass.cli import main
 from tests.servers import listening
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def test_every_page_is_in_the_menu_and_no_link_leads_nowhere(tmp_path: Path) -> None:
@@ -39,28 +35,24 @@ BLOCK = re.compile(r"(?<! -->\n)^```(?P<kind>sh|python|console)\n(?P<text>.*?)^`
 """All but those that say why they are not run: the server that they start is here already."""
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with listening(create()) as address:
-        yield address
-
-
 @pytest.mark.slow
-def test_every_block_does_what_it_says(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("requests")
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     blocks = [(found["kind"], found["text"]) for found in BLOCK.finditer(PAGE)]
     assert {kind for kind, _ in blocks} == {"console", "sh", "python"}
-    for kind, text in blocks:
-        here = text.replace("http://127.0.0.1:8502", address)
-        assert here != text or kind != "sh"
-        if kind == "console":
-            assert main(shlex.split(text.removeprefix("$ sightglass "))) == 0
-        elif kind == "python":
-            exec(compile(here, "docs/api.md", "exec"), namespace)
-        elif shutil.which("curl"):
-            subprocess.run(["bash", "-euc", here], check=True, env={"SIGHTGLASS_API_KEY": "", "PATH": "/usr/bin:/bin"})
+    shell = {"SIGHTGLASS_API_KEY": "", "PATH": "/usr/bin:/bin"}
+    with listening(create()) as address:
+        for kind, text in blocks:
+            here = text.replace("http://127.0.0.1:8502", address)
+            assert here != text or kind != "sh"
+            if kind == "console":
+                assert main(shlex.split(text.removeprefix("$ sightglass "))) == 0
+            elif kind == "python":
+                exec(compile(here, "docs/api.md", "exec"), namespace)
+            elif shutil.which("curl"):
+                subprocess.run(["bash", "-euc", here], check=True, env=shell)
     if shutil.which("curl"):
         assert json.loads(Path("answer.json").read_text())["model"] == "efficientnet-lite0"
         assert Path("map.png").read_bytes().startswith(b"\x89PNG")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from sightglass.common import access
 from sightglass.common.errors import Cancelled, Problem, WeightsProblem
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
+from tests.corpus import saved
 from tests.servers import settings_of
 
 if TYPE_CHECKING:
@@ -69,14 +69,12 @@ def encoded(data: bytes) -> str:
 
 
 def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
-    whole = bus.read_bytes()
-    wide = io.BytesIO()
-    Pillow.new("1", (20_000, 20_000)).save(wide, "PNG")
+    whole, wide = bus.read_bytes(), saved(Pillow.new("1", (20_000, 20_000)), "PNG")
     for data, status, kind, words in (
         (whole[:9000], 422, "image", "cut off"),
         (b"%PDF-1.7 and more", 422, "image", "known kind"),
         (whole + bytes(MOST), 413, "size", "bytes"),
-        (wide.getvalue(), 413, "size", "pixels"),
+        (wide, 413, "size", "pixels"),
     ):
         assert words in told(client.post("/api/explain", json={"image": encoded(data)}), status, kind)
         form = {"image": ("a.jpg", data)}
@@ -123,6 +121,11 @@ def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[st
     assert len(detail) < 600 and detail.count("preprocessing") < 2 and ".;" not in detail
 
 
+def test_options_of_boxes_where_there_are_none(client: TestClient, picture: str) -> None:
+    answer = client.post("/api/explain", json={"image": picture, "confidence": 0.3, "iou": 0.5})
+    assert "confidence and iou would have no effect" in told(answer, 400, "option")
+
+
 def test_a_model_that_is_not_here_is_never_fetched(
     client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,9 +152,7 @@ def test_a_model_that_is_not_here_is_never_fetched(
 
 
 def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
-    blank = io.BytesIO()
-    Pillow.new("RGB", (64, 64)).save(blank, "PNG")
-    body = {"image": encoded(blank.getvalue()), "model": "demo-s", "confidence": 1.0}
+    body = {"image": encoded(saved(Pillow.new("RGB", (64, 64)), "PNG")), "model": "demo-s", "confidence": 1.0}
     told(client.post("/api/detect?format=png", json=body), 422, "map")
     assert client.post("/api/detect", json=body).json()["heatmaps"] == []
 

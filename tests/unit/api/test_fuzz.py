@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from PIL import Image
@@ -16,6 +14,7 @@ from schemathesis.checks import negative_data_rejection, positive_data_acceptanc
 
 from sightglass.api.app import create  # noqa: E402
 from sightglass.explain import Explainer  # noqa: E402
+from tests.corpus import pixels, saved  # noqa: E402
 from tests.servers import settings_of  # noqa: E402
 
 if TYPE_CHECKING:
@@ -37,14 +36,7 @@ DEEP = settings(
 )
 
 
-def _picture(side: int) -> bytes:
-    out = io.BytesIO()
-    pixels = np.random.default_rng(side).integers(0, 256, (side, side + 9, 3), np.uint8)
-    Image.fromarray(pixels).save(out, "JPEG")
-    return out.getvalue()
-
-
-PICTURES = {"image": _picture(40), "other": _picture(23)}
+PICTURE = saved(Image.fromarray(pixels()), "JPEG")
 app = create()
 whole = schemathesis.openapi.from_asgi("/api/openapi.json", app)
 
@@ -52,7 +44,7 @@ whole = schemathesis.openapi.from_asgi("/api/openapi.json", app)
 @pytest.fixture(scope="module", autouse=True)
 def _warm() -> Iterator[None]:
     """The first request would otherwise wait for torch, and be too slow on a machine that is busy."""
-    Explainer(MODEL)(PICTURES["image"], top_k=1)
+    Explainer(MODEL)(PICTURE, top_k=1)
     with settings_of(api_timeout=SECONDS, api_model=MODEL):
         yield
 

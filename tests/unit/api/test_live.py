@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 from typing import Any
@@ -15,6 +14,7 @@ from websockets.sync.client import connect
 
 from sightglass.api import live
 from sightglass.explain.picture.image import load_bundled
+from tests.corpus import saved
 from tests.unit.cli.test_serve import served
 from tests.waits import patience
 
@@ -24,17 +24,14 @@ URL = "ws://localhost/api/live"
 
 @pytest.fixture(scope="module")
 def frame() -> bytes:
-    out = io.BytesIO()
-    Pillow.fromarray(load_bundled("scene 3").pixels).save(out, "JPEG", quality=95)
-    return out.getvalue()
+    return saved(Pillow.fromarray(load_bundled("scene 3").pixels), "JPEG", quality=95)
 
 
 def packed(number: int, jpeg: bytes) -> bytes:
     return struct.pack("<4sI", b"SGF1", number) + jpeg
 
 
-def answer(socket: WebSocketTestSession) -> dict[str, Any]:
-    data = socket.receive_bytes()
+def head(data: bytes) -> dict[str, Any]:
     (length,) = struct.unpack_from("<I", data)
     return json.loads(data[4 : 4 + length])
 
@@ -51,20 +48,20 @@ def test_frames_are_answered_models_switched_and_classes_pinned(client, frame):
         assert (ready["type"], ready["model"], ready["method"]) == ("ready", "demo-cls-s", "layercam")
         assert ready["labels"][8] == "star" and not ready["detects"]
         socket.send_bytes(packed(1, frame))
-        first = answer(socket)
+        first = head(socket.receive_bytes())
         assert first["n"] == 1 and first["map"]["label"] == first["answers"][0]["label"]
         assert {"wait", "decode", "prepare", "model", "maps"} == set(first["ms"])
         socket.send_json({"type": "pin", "pin": {"index": 8}})
         socket.send_bytes(packed(2, frame))
-        assert answer(socket)["map"]["label"] == "star"
+        assert head(socket.receive_bytes())["map"]["label"] == "star"
         # In mid-stream; what comes meanwhile waits, and is of the new model.
         socket.send_json({"type": "choose", "model": "demo-s"})
         socket.send_bytes(packed(3, frame))
         assert socket.receive_json()["detects"]
-        boxes = answer(socket)
+        boxes = head(socket.receive_bytes())
         assert (boxes["n"], boxes["place"]) == (3, 0) and all(len(box["box"]) == 4 for box in boxes["answers"])
         socket.send_bytes(packed(4, b"no picture"))
-        wrong = answer(socket)
+        wrong = head(socket.receive_bytes())
         assert wrong["problem"].endswith(".") and "answers" not in wrong
         refused = choose(socket, "demo-cls-s", method="drise")
         assert refused["type"] == "problem" and not refused["fatal"]
@@ -103,6 +100,4 @@ def test_a_server_without_the_dashboard_has_it_too(frame):
         ws.send(json.dumps({"type": "choose", "model": "demo-cls-s"}))
         assert json.loads(ws.recv(patience(30)))["type"] == "ready"
         ws.send(packed(1, frame))
-        data = ws.recv(patience(30))
-        (length,) = struct.unpack_from("<I", data)
-        assert json.loads(data[4 : 4 + length])["map"]["state"] == "ok"
+        assert head(ws.recv(patience(30)))["map"]["state"] == "ok"

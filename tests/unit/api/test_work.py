@@ -62,14 +62,9 @@ async def at_work(queue: WorkQueue, running: int, waiting: int = 0) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_what_the_work_returns_and_what_it_raises(queue: WorkQueue) -> None:
-    def broken() -> None:
-        raise LookupError("nothing there")
-
-    assert loops.run(queue.run(lambda: 3, timeout=patience(5))) == 3
-    with pytest.raises(LookupError, match="nothing there"):
-        loops.run(queue.run(broken, timeout=patience(5)))
-    until(lambda: not len(queue))
+def test_work_that_does_not_end_is_not_waited_for_longer(queue: WorkQueue) -> None:
+    progress.on_stop(lambda: None, lambda: True)
+    assert not progress.stop(0.1)
 
 
 def test_of_a_burst_some_are_answered_in_order_and_the_rest_refused_at_once(queue: WorkQueue) -> None:

@@ -128,17 +128,12 @@ def test_help_fits_a_screen(verb, call, monkeypatch) -> None:
         assert len(call(verb, "--help-all")[1]) > len(out)
 
 
-def test_a_person_reads_sentences_and_a_table_without_codes(call) -> None:
-    code, out, err = call("image", "bus.png", "--top-k", "3")
-    result = Explainer()("bus.png", top_k=3)
-    assert (code, err) == (0, "")
-    assert "\x1b" not in out
-    lines = out.splitlines()
-    assert lines[0].startswith("bus.png: efficientnet-lite0, GradCAM at ")
-    assert result.predictions[0].label in lines[1]
-    for prediction in result.predictions:
-        assert any(line.strip().startswith(prediction.label) for line in lines)
-    assert "explained/bus: gradcam_prediction.png, top_predictions/ (3 files)" in out
+def test_an_object_is_a_rectangle_or_a_mask(answer) -> None:
+    Pillow.new("L", (270, 360), 255).save("mask.png")
+    for given, area in (("7,80,260,250", (7, 80, 260, 250)), ("mask.png", (0, 0, 270, 360))):
+        (heatmap,) = answer("image", "bus.png", "--top-k", "1", "--object", given)["results"][0]["heatmaps"]
+        outside = Explainer()("bus.png", top_k=1).with_object(area).outside()
+        assert heatmap["outside"] == pytest.approx(outside, abs=1e-3)
 
 
 def test_a_folder_is_of_one_explanation(call) -> None:

@@ -71,10 +71,12 @@ def test_a_file_is_a_model_after_one_call(folder: Path, call: Any) -> None:
     assert (held["arch"], held["weights"]) == ("nets.py:BlocksCNN", {"path": "Leaf net.pth", "args": {"width": 2}})
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
     assert (catalog.spec("leaf-net").loader, catalog.spec("old").arch) == ("custom", "resnet18")
-    said = json.loads(call(*CALL, "--json", "--name", "leaf", "--image", "zidane.jpg").out)
-    assert (said["model"], said["proof"]["picture"]) == ("leaf", "zidane.jpg")
+    said = json.loads(call(*CALL, "--json", "--name", "Le/af", "--image", "zidane.jpg").out)
+    assert (said["model"], said["proof"]["picture"]) == ("le-af", "zidane.jpg")
     assert {p["label"] for p in said["proof"]["predictions"]} == {"rust", "rot", "fine"}
     assert "The names of its 3 classes are in the checkpoint." in said["notes"]
+    assert call("models", "remove", "le-af").out == "le-af is removed.\n"
+    assert (folder / "models.toml").read_text("utf-8").rstrip() == text.rstrip()
 
 
 @pytest.mark.parametrize("name", ["old", "next", "efficientnet-lite0"])
@@ -106,6 +108,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(name: str, fol
         (("Leaf net.pth", *CALL[3:], "--image", "none.jpg"), 1, "none.jpg"),
         (("Leaf net.pth", *CALL[3:], "--labels", "none.txt"), 2, "labels of leaf-net cannot be read"),
         (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.size=-4"), 2, "models.toml: size in "),
+        (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.channels_in=17"), 2, "from 1 to 16"),
         (("Leaf net.pth", "--arch", "nets.py:Needs"), 2, "--set weights.args.depth=3"),
     ],
 )
@@ -171,15 +174,6 @@ def test_a_table_that_cannot_be_overwritten_is_refused(before: str, tmp_path: Pa
     (tmp_path / "models.toml").write_text(before, "utf-8")
     with pytest.raises(ModelProblem, match="in a form that cannot be overwritten"):
         with_table(tmp_path / "models.toml", "old", {"loader": "custom"}, force=True)
-
-
-def test_a_model_of_four_channels_is_added(folder: Path, call: Any) -> None:
-    module = torch.nn.Sequential(torch.nn.Conv2d(4, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    torch.jit.trace(module.eval(), torch.zeros(1, 4, 32, 32)).save(str(folder / "bands.torchscript"))
-    settings = ("--set", "weights.preprocessing.size=32", "--set", "weights.preprocessing.channels_in=4")
-    said = call("models", "add", "bands.torchscript", "--trust", "--name", "Four/Bands", *settings).out
-    assert "It is called four-bands: " in said
-    assert "four-bands" in tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]
 
 
 def test_only_one_writes_at_a_time_and_a_lock_left_by_a_crash_hinders_nobody(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.processes import free_port
 from tests.servers import until
-from tests.unit.deploy.dockerfile import copied, instructions
+from tests.unit.deploy.test_container import copied, instructions
 from tests.waits import patience
 
 USER = int(dict(instructions())["USER"].partition(":")[0])

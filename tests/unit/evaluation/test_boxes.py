@@ -105,8 +105,8 @@ HALF = (0, 0, 100, 30)
 """It covers 30 % of the cat, and nothing else."""
 
 
-def predicted(label: str, box: tuple[float, float, float, float], score: float = 0.9) -> Prediction:
-    return Prediction(label, ("cat", "dog").index(label), score, box)
+def answer(label: str, score: float = 0.9, box: Box | None = (0.0, 0.0, 100.0, 100.0)) -> Prediction:
+    return Prediction(label, CLASSES.index(label), score, box)
 
 
 def find_errors(truths: Any, found: Any) -> list[str]:
@@ -118,24 +118,24 @@ def find_errors(truths: Any, found: Any) -> list[str]:
 
 
 CASES = {
-    "class": ([CAT], [predicted("dog", CAT.box)], ["class"]),
-    "misplaced": ([CAT], [predicted("cat", HALF)], ["misplaced"]),
-    "both is an extra box": ([CAT], [predicted("dog", HALF)], ["extra", "missed"]),
-    "a second box": ([CAT], [predicted("cat", CAT.box), predicted("cat", CAT.box, 0.5)], ["extra"]),
-    "nothing there": ([CAT], [predicted("cat", CAT.box), predicted("dog", (400, 400, 500, 500))], ["extra"]),
-    "missed": ([CAT, DOG], [predicted("cat", CAT.box)], ["missed"]),
-    "no label at all": ([], [predicted("cat", CAT.box)], ["extra"]),
+    "class": ([CAT], [answer("dog", box=CAT.box)], ["class"]),
+    "misplaced": ([CAT], [answer("cat", box=HALF)], ["misplaced"]),
+    "both is an extra box": ([CAT], [answer("dog", box=HALF)], ["extra", "missed"]),
+    "a second box": ([CAT], [answer("cat", box=CAT.box), answer("cat", 0.5, CAT.box)], ["extra"]),
+    "nothing there": ([CAT], [answer("cat", box=CAT.box), answer("dog", box=(400, 400, 500, 500))], ["extra"]),
+    "missed": ([CAT, DOG], [answer("cat", box=CAT.box)], ["missed"]),
+    "no label at all": ([], [answer("cat", box=CAT.box)], ["extra"]),
     "misplaced before class": (
         [CAT, TrueBox("dog", (0, 0, 100, 35))],
-        [predicted("cat", HALF)],
+        [answer("cat", box=HALF)],
         ["misplaced", "missed"],
     ),
     "class before a second box": (
         [CAT, TrueBox("dog", CAT.box)],
-        [predicted("cat", CAT.box), predicted("cat", CAT.box, 0.5)],
+        [answer("cat", box=CAT.box), answer("cat", 0.5, CAT.box)],
         ["class"],
     ),
-    "right": ([CAT, DOG], [predicted("dog", DOG.box), predicted("cat", CAT.box)], []),
+    "right": ([CAT, DOG], [answer("dog", box=DOG.box), answer("cat", box=CAT.box)], []),
 }
 
 
@@ -147,10 +147,6 @@ def test_each_type(case: str) -> None:
 
 LEFT, RIGHT, BELOW = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 100.0, 300.0)
 SMALL = (10.0, 10.0, 30.0, 30.0)
-
-
-def answer(label: str, score: float = 0.9, box: Box | None = LEFT) -> Prediction:
-    return Prediction(label, CLASSES.index(label), score, box)
 
 
 def picture(truths: Sequence[tuple[str, Box]], found: Sequence[Prediction]) -> EvaluatedPicture:

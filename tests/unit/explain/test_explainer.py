@@ -437,6 +437,15 @@ def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(explainer: Explaine
         explainer(bus, question="when")  # type: ignore[arg-type]
 
 
+def test_what_a_classifier_cannot_be_asked(bus: Path) -> None:
+    for options, words in (
+        ({"classes": ("minibus",)}, "draws no boxes to leave out by class"),
+        ({"targets": ("minbus",)}, "did you mean minibus"),
+    ):
+        with pytest.raises(ModelProblem, match=words):
+            Explainer()(bus, **options)
+
+
 # The doctests in the docstrings of the public API run, and give what they say.
 
 

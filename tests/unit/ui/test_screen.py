@@ -1,0 +1,170 @@
+"""What pages send to the browser and take from it: names are text, the viewer's payload, joined scripts, uploads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sightglass.browser import join, modules
+from sightglass.explain.picture.image import to_png
+from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
+from sightglass.report import charts as proof_view
+from sightglass.ui import viewer
+from sightglass.ui.choices import image_picker
+from sightglass.ui.session.markdown import escape, sentence, without_keys
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.pictures.image_source import Pictures
+from sightglass.ui.viewer import Box, Map, Pane, ViewerScene, pack
+from tests.rooms import ROOT, sources
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "![x](https://evil.example/x)",
+    "[x](javascript:alert(1))",
+    ":red[x] $x$ **x** `x`",
+    "__x__ _x_ a__b",
+]
+
+
+def test_no_page_draws_html_of_its_own() -> None:
+    assert not [path for path in sources("ui", "pages") if "unsafe_allow_html" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_mark_of_a_hostile_name_means_anything(text: str) -> None:
+    shown = escape(text)
+    assert not [i for i, mark in enumerate(shown) if mark in "*_[]`$:#<>~" and shown[i - 1] != "\\"]
+    assert shown.replace("\\", "") == text
+
+
+def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
+    assert sentence("[x](y) is unknown: `pip install a[b]`.") == "\\[x\\](y) is unknown: `pip install a[b]`."
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "` [x](y)", "``` [x](y) `", "`` [x](y)"])
+def test_no_mark_of_a_name_in_a_problem_means_anything_but_code(name: str) -> None:
+    shown = re.sub(r"(?<!`)`[^`]+`(?!`)", "", sentence(f"{name} cannot be read."))
+    assert not [i for i, mark in enumerate(shown) if mark in "*[]`$#<>~" and shown[i - 1] != "\\"]
+
+
+def test_a_note_on_a_page_names_no_key() -> None:
+    raises = 'It shows what raises the number; part="lowers" shows what lowers it.'
+    assert without_keys("It has 5 classes: say weights.labels in its table.") == "It has 5 classes."
+    assert without_keys(raises) == "It shows what raises the number."
+    assert (
+        without_keys("Its weights. Are these, by its task: COCO's.") == "Its weights. Are these, by its task: COCO's."
+    )
+
+
+WHOLE = (0, 0, 60, 40)
+
+
+def ramp(scale: float = 1.0) -> np.ndarray:
+    return (np.linspace(0, scale, 12, dtype=np.float32)).reshape(3, 4)
+
+
+def test_the_payload_follows_picture_and_maps_alone():
+    black = np.zeros((20, 30, 3), np.uint8)
+
+    def packed(scale: float = 1, chosen: int = 0, both: bool = True) -> bytes:
+        maps = tuple(Map(name, "", ramp(scale), WHOLE, WHOLE) for name in ("a", "b")[: 1 + both])
+        boxes = [Box(WHOLE, name, i, chosen=i == chosen) for i, name in enumerate("ab")]
+        return pack(ViewerScene(black, "black", [Pane(), Pane(maps)], boxes))[1]
+
+    assert packed() == packed()
+    assert packed(chosen=1) == packed()
+    assert packed(scale=0.5) != packed()
+    assert packed(chosen=1, both=False) != packed(both=False)  # no list to choose from: Python says which
+    with pytest.raises(ValueError, match=r"must lie within 0\.\.1, got 0 to 2"):
+        packed(scale=2)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        {"picture": "other", "xyxy": [0, 0, 9, 9]},
+        {"picture": "p", "xyxy": [9, 0, 0, 9]},
+        {"picture": "p", "xyxy": [0, 0, float("nan"), 9]},
+        {"picture": "p", "xyxy": [0, 0, 61, 9]},
+        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": "!"},
+    ],
+)
+def test_an_area_that_makes_no_sense_is_none(given):
+    assert viewer.parse_region(given, "p", (60, 40)) is None
+    assert viewer.parse_region({"picture": "p", "xyxy": [10, 5, 30, 25]}, "p", (60, 40)) == (10, 5, 30, 25)
+
+
+def test_a_click_counts_on_its_own_picture_only():
+    given = {"picture": "p", "x": 7, "y": 8.5, "box": None}
+    assert viewer.parse_point(given, "p") == ((7.0, 8.5), None)
+    assert viewer.parse_point(given | {"box": 2}, "p") == ((7.0, 8.5), 2)
+    for wrong in (given | {"picture": "q"}, given | {"x": "left"}, {"x": 1, "y": 2}, "here", None):
+        assert viewer.parse_point(wrong, "p") == (None, None)
+
+
+IMPORT = re.compile(r'import (?:\{ \w+(?:, \w+)* \} from )?"(\.\.?/(?:(?:\w+|\.\.)/)*\w+\.js)";')
+NODE = shutil.which("node")
+PAGE = ROOT / "sightglass/ui/widgets/page.js"
+"""What every page runs."""
+JOINED = [path for room in ("sightglass/ui", "pages") for path in sorted((ROOT / room).rglob("*.js"))]
+ENTRIES = [PAGE, *(path for path in JOINED if re.search("^export default", path.read_text("utf-8"), re.MULTILINE))]
+
+
+@pytest.mark.parametrize("script", ENTRIES, ids=lambda path: path.stem)
+def test_every_component_is_one_script(script: Path):
+    for path in modules(script):
+        imports = re.findall(r"^ *import\b.*", path.read_text("utf-8"), re.MULTILINE)
+        # Their names are in one scope, and stay as they are.
+        assert all(map(IMPORT.fullmatch, imports)), path
+    if NODE:
+        # What scripts and functions let pass, a function declared twice, is an error in a module.
+        command = [NODE, "--check", "--input-type=module", "-"]
+        assert subprocess.run(command, input=join(script), capture_output=True, text=True).stderr == ""
+
+
+def test_the_script_of_every_page_passes_the_sanitiser():
+    # DOMPurify leaves out an element whose text may hold another one.
+    assert not re.search(r"<[/\w!]", join(PAGE))
+
+
+def trace(*scores: float) -> Trace:
+    array = np.array(scores)
+    return Trace(array, array, array > 0.25)
+
+
+def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control():
+    own = Curve("map", 0, "blur", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
+    parts = [(trace(0.8, one, 0.0), trace(0.0, one, 0.8)) for one in (0.3, 0.5)]
+    random = [Curve("random", number, "blur", *part) for number, part in enumerate(parts)]
+    middle = Curve("centre", 0, "blur", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
+    made = Proof("dog", "class", (own, *random, middle), ("blur",), 0.8)
+    lines = proof_view.describe_proof(made).curves
+    assert [line.name for line in lines] == ["map", "random", "centre"]
+    assert lines[1].hidden == (0.8, 0.4, 0.0) and lines[2].title == "Middle of the picture"
+    assert [row[1:3] for row in rows(made)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
+
+
+def test_each_upload_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, bar = Pictures(chosen="bus"), image_picker.PictureBar()
+    monkeypatch.setattr(image_source.state, "of", lambda kind: bar if kind is image_picker.PictureBar else pictures)
+    monkeypatch.setattr(image_picker, "remove_upload", lambda _: None)
+    files = [(f"{grey}.png", to_png(np.full((30, 40, 3), grey, np.uint8))) for grey in (1, 2)]
+    uploads = [
+        SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name)
+        for name, data in (*files, ("broken.png", b"?"))
+    ]
+    # Of the last one the server that took it is gone.
+    uploads.append(SimpleNamespace(file_id="gone"))
+    monkeypatch.setattr(image_picker.st, "session_state", {image_picker.UPLOADER: uploads})
+    image_picker.take(image_picker.uploads())
+    assert image_picker.uploads() == []
+    assert [one.name for one in pictures.own.values()] == ["1.png", "2.png"]
+    assert image_source.is_chosen(pictures.own[pictures.chosen].sha256 if pictures.chosen in pictures.own else "")
+    assert "broken.png" in (pictures.problem or "")
