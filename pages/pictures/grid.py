@@ -156,7 +156,7 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
     config: dict[str, Any] = {}
     if fit is not None:
         rows = finished.list_area_classes(fit)
-        config["IoU"] = tables.points()
+        config["IoU"] = tables.score("%.1f")
     elif _has_units(report):
         assert report is not None
         rows = finished.list_object_classes(report)

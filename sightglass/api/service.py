@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -196,10 +195,6 @@ def save_unsure(explanation: Explanation) -> str | None:
         LOGGER.warning("an unsure answer could not be saved: %s", problem)
         return None
     return None if record is None else record.id
-
-
-def base64_text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes:

@@ -101,21 +101,11 @@ def draw_changes(changes: Sequence[Change], model: ModelSpec) -> None:
     table([{"answer": change.label, column: describe(change)} for change in changes], right=[column])
 
 
-def score() -> Any:
-    """Return the configuration of a 0–100 score column: bar and percent."""
-    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
-
-
-def points() -> Any:
-    """Return the configuration of a 0–100 column: bar and one decimal."""
-    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.1f")
+def score(format: str = "%.0f %%") -> Any:
+    """Return the configuration of a 0–100 score column: bar and number."""
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format=format)
 
 
 def number(format: str, help: str) -> Any:
     """Return the configuration of a numeric column, formatted as by `printf`."""
     return st.column_config.NumberColumn(format=format, help=help)
-
-
-def overlap() -> Any:
-    """Return the configuration of a 0–100 column of overlaps with the first."""
-    return number("%.0f %%", "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common.")
