@@ -99,6 +99,14 @@ class Support:
         return (*self.others, *self.copies)
 
     @property
+    def count(self) -> int:
+        return len(self.controls)
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        return (self.own, *self.controls)
+
+    @property
     def verdict(self) -> SupportVerdict:
         """The verdict by the number of beaten control maps."""
         if (settled := settle(self.own, self.others)) is not None:
@@ -138,11 +146,6 @@ class Support:
             f"{verdict}: hiding this map's top {part} leaves {percent(hidden)} of {percent(self.start)}; "
             f"{self.strongest_name} leaves {percent(best)}."
         )
-
-    @property
-    def effects(self) -> tuple[Effect, ...]:
-        """The map's own effect, then the controls'."""
-        return (self.own, *self.controls)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -82,18 +82,16 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
 
 
 def test_a_figure_takes_the_settings_of_the_viewer_and_brings_them_back(boxes: Explanation) -> None:
-    look = {"mode": "contour", "colormap": "jet", "alpha": 0.9, "even": False, "threshold": 0.2, "boxes": False}
+    look = {"mode": "contour", "colormap": "jet", "alpha": 0.9, "threshold": 0.2}
     made = figure.figure(boxes, 1, look=look)
     found = embedded_recipe.contents(made)
     assert found is not None and found.view.settings == look
-    drawn = {
-        name: np.array(Pillow.open(io.BytesIO(figure.figure(boxes, 1, look=look | changed))).convert("RGB"))
-        for name, changed in {"look": {}, "even": {"even": True}, "boxes": {"boxes": True}}.items()
-    }
-    third = drawn["look"].shape[1] // 3
-    for name, first in (("even", 2 * third), ("boxes", 0)):
-        changed = np.flatnonzero((drawn["look"] != drawn[name]).any((0, 2)))
-        assert changed.size and abs(changed[0] - first) < third / 2, name
+    first, other = (
+        np.array(Pillow.open(io.BytesIO(data)).convert("RGB"))
+        for data in (made, figure.figure(boxes, 1, look=look | {"alpha": 0.3}))
+    )
+    changed = np.flatnonzero((first != other).any((0, 2)))
+    assert changed.size and changed[0] > 0.6 * first.shape[1]
 
 
 def test_a_page_asks_nothing_of_a_network_and_runs_its_own_script_alone(made: Explanation) -> None:
