@@ -17,8 +17,6 @@ Floats = npt.NDArray[np.float64]
 Table = tuple[Values, Values]
 
 FIRST_RGB, SECOND_RGB = (0xC8, 0x32, 0x1F), (0x1F, 0x5F, 0xD0)  # more in the first, more in the second map
-_SOON = 0.1
-"""Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line."""
 _DARKEST = 0.75
 """The most that a spotlight takes from the picture: a black one hides the map's place."""
 _LEVELS = np.arange(256)
@@ -34,7 +32,7 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
     if kind == "difference":
         if mode == "overlay":
             # With a linear opacity the broader map could hardly be seen.
-            shares = alpha * (1 if style.even else _DISTANCES**0.6)
+            shares = alpha * _DISTANCES**0.6
             shares = np.where(np.less(_DISTANCES, threshold) | (_DISTANCES == 0), 0, shares)
             table = _table(1 - shares, shares[:, None] * _SIDES)
         elif mode == "map":
@@ -44,30 +42,28 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
             table = difference_spotlight(alpha, first)
     elif kind == "signed":
         if mode == "overlay":
-            table = signed_overlay(alpha, threshold, ground, even=style.even)
+            table = signed_overlay(alpha, threshold, ground)
         elif mode == "map":
             cold = np.less(_DISTANCES, threshold)[:, None]
             table = _table(np.zeros(256), np.where(cold, ground, signed_colours(ground)))
         else:
             table = difference_spotlight(alpha, first)
     elif mode == "overlay":
-        colours = lut(style.colormap) if style.even else overlay_colours(style.colormap)
-        table = overlay(colours, opacity(alpha, weighted=not style.even, threshold=threshold))
+        table = overlay(overlay_colours(style.colormap), opacity(alpha, threshold))
     elif mode == "map":
         # Below the threshold a flat ground outside of any colormap.
         table = _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, lut(style.colormap)))
     else:
         table = spotlight(alpha, first)
-    # The two ways of a signed map keep their colours.
-    return invert(table, kind) if style.invert and kind != "signed" else table
+    return table
 
 
-def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> Values:
-    """Return each level's opacity, float32 (256,): constant, or `weighted`, clear below `OVERLAY["clear"]`."""
+def opacity(alpha: float, threshold: float = 0.0) -> Values:
+    """Return each level's opacity, float32 (256,): clear below `OVERLAY["clear"]`, rising to alpha."""
     check_fraction(alpha, "alpha")
     check_fraction(threshold, "threshold")
     rise = np.clip((_LEVELS / 255 - OVERLAY["clear"]) / (OVERLAY["full"] - OVERLAY["clear"]), 0, 1)
-    table = alpha * rise * rise * (3 - 2 * rise) if weighted else np.full(256, alpha)
+    table = alpha * rise * rise * (3 - 2 * rise)
     table[: _first(threshold)] = 0
     return table.astype(np.float32)
 
@@ -113,24 +109,15 @@ def signed_colours(ground: int) -> Floats:
     return np.where(_LEVELS[:, None] > 128, raises, lowers)
 
 
-def signed_overlay(alpha: float, threshold: float, ground: int, *, even: bool) -> Table:
+def signed_overlay(alpha: float, threshold: float, ground: int) -> Table:
     """Blend a signed map over a grey picture, clear at 0.
 
     What is blended by its strength has the end's colour: the grey picture below it is the neutral middle.
     """
     colours = signed_colours(ground)
-    if even:
-        shares = alpha * np.minimum(1, _DISTANCES / _SOON)
-    else:
-        shares, colours = alpha * _DISTANCES, np.where(_LEVELS[:, None] > 128, colours[255], colours[1])
-    shares = np.where(np.less(_DISTANCES, threshold), 0, shares)
+    colours = np.where(_LEVELS[:, None] > 128, colours[255], colours[1])
+    shares = np.where(np.less(_DISTANCES, threshold), 0, alpha * _DISTANCES)
     return _table(1 - shares, shares[:, None] * colours)
-
-
-def invert(table: Table, kind: Kind) -> Table:
-    """Reverse a table: hot becomes cold, and a difference's sides swap."""
-    order = -_LEVELS % 256 if kind == "difference" else _LEVELS[::-1]
-    return table[0][order], table[1][order]
 
 
 def _table(keep: Floats, add: Floats) -> Table:

@@ -30,7 +30,7 @@ def levels(
     step = max(1, _AT_ONCE // (x1 - x0))
     bands = [slice(row, min(row + step, y1 - y0)) for row in range(0, y1 - y0, step)]
     if style.cells and field.cells:
-        cells = _level(np.floor(over_extent(samples, field, field.cells) + 0.5), field.kind, style)
+        cells = _level(np.floor(over_extent(samples, field, field.cells) + 0.5), field.kind)
         x, y = nearest(*across, cells.shape[1])[x0:x1], nearest(*down, cells.shape[0])[y0:y1]
         for band in bands:
             yield band, cells[y[band]][:, x]
@@ -38,11 +38,11 @@ def levels(
         middle = coarse @ cubic(*across, coarse.shape[1])[x0:x1].T
         rows = cubic(*down, coarse.shape[0])[y0:y1]
         for band in bands:
-            yield band, _level(np.clip(rows[band] @ middle, 0, 65535), field.kind, style)
+            yield band, _level(np.clip(rows[band] @ middle, 0, 65535), field.kind)
     else:
         columns, rows = axis(*across, samples.shape[1])[:, x0:x1], axis(*down, samples.shape[0])[:, y0:y1]
         for band in bands:
-            yield band, _level(bilinear(samples, columns, rows[:, band]), field.kind, style)
+            yield band, _level(bilinear(samples, columns, rows[:, band]), field.kind)
 
 
 def cells_of(samples: Samples, field: Field) -> Floats | None:
@@ -89,14 +89,9 @@ def over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Float
     return bilinear(samples, across, axis(shape[0], top, bottom, top, bottom, samples.shape[0]))
 
 
-def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
+def _level(values: Floats, kind: Kind) -> Pixels:
     """Quantise 0..65535 to 0..255, or signed to 1..255, in place."""
     # What has a sign is 0 in the middle.
-    offset = style.offset if kind == "heat" else (1 - style.gain) / 2
-    if kind != "difference" and (style.gain, offset) != (1, 0):
-        values *= style.gain
-        values += offset * 65535
-        np.clip(values, 0, 65535, out=values)
     if kind != "heat":
         values *= 254
         values /= 65535
@@ -194,10 +189,6 @@ def planes(
     x0, y0, x1, y1 = field.extent
     for standard, thick in _LINES[style.mode]:
         level = style.threshold if over and style.threshold > 0 else standard
-        if field.kind == "heat":
-            level = (1 - level if style.invert else level) - style.offset
-        if field.kind != "difference":
-            level = level / style.gain if style.gain > 0 else 0
         if not 0 < level <= 1:
             continue
         for sign in (1, -1) if both_ways else (1,):

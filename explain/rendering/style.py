@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import colorsys
 import functools
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -132,30 +131,18 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field is drawn.
-
-    Heat v is drawn as offset + gain * v, within 0..1; a signed value as gain * v, and other values unchanged, in -1..1.
-
-    `even`: the same opacity everywhere, else rising to alpha (`color_tables.opacity`). `cells`: the cells as computed,
-    without interpolation.
-    """
+    """How a field is drawn; `cells`: the cells as computed, without interpolation."""
 
     mode: Mode = DEFAULTS["mode"]
     colormap: str = DEFAULTS["colormap"]
     alpha: float = DEFAULTS["alpha"]
     threshold: float = DEFAULTS["threshold"]
-    even: bool = DEFAULTS["even"]
-    invert: bool = DEFAULTS["invert"]
     cells: bool = DEFAULTS["cells"]
-    gain: float = 1.0
-    offset: float = 0.0
 
     def __post_init__(self) -> None:
         _one_of(self.mode, Mode, "mode")
         check_fraction(self.alpha, "alpha")
         check_fraction(self.threshold, "threshold")
-        if not (math.isfinite(self.gain) and math.isfinite(self.offset)):
-            raise ValueError(f"gain and offset must be finite, got {self.gain} and {self.offset}.")
 
     @classmethod
     def parse(cls, colormap: str | int, alpha: float | None = None) -> Style:

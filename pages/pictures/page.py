@@ -274,11 +274,6 @@ def _draw_headline(result: Result) -> int:
     """Draw the headline; return the place of the model that the others are compared with."""
     if result.scores is not None:
         return _draw_verdict(result)
-    if len(result.plans) > 1 and not any(result.reports):
-        frame = result.answers(0)
-        same = plural(int((~frame["differs"]).sum()), "picture")
-        st.markdown(f"## The models agree on {same} of {len(frame):,}.")
-        return 0
     title, words = finished.describe(result)
     st.markdown(f"## {escape(title)}")
     if words:

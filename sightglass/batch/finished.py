@@ -128,8 +128,11 @@ def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) ->
 
 
 def describe(result: Result) -> tuple[str, str]:
-    """Return the headline of one model, and the sentence below it; both plain text without Markdown."""
+    """Return the headline, of the first model where they have labels, and a sentence; plain text without Markdown."""
     frame, report, fit = result.frames[0], result.reports[0], result.fits[0]
+    if len(result.plans) > 1 and not any(result.reports):
+        same = plural(int((~result.answers(0)["differs"]).sum()), "picture")
+        return f"The models agree on {same} of {len(frame):,}.", ""
     scores = table.read_scores(result.plans[0].folder)
     if report is not None and report.evaluation.pictures:
         kind = kind_of(report.evaluation.task)

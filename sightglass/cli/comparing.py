@@ -21,8 +21,7 @@ from sightglass.explain.picture.source import LISTS
 from sightglass.explain.similarity import evaluation, ranking
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
-from sightglass.report import result_folder, similarity_files
-from sightglass.report.results import SimilarityResult, describe_similarity
+from sightglass.report import result_folder, results, similarity_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,14 +184,14 @@ class _Run:
         folder = result_folder.place(f"{query.name.rsplit('.', 1)[0]}_and_{other.name}", self.options.out)
         pair = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
-        self.console.say(describe_similarity(pair, baseline), baseline.words, *similarity_files.places(pair))
+        self.console.say(results.describe_similarity(pair, baseline), baseline.words, *similarity_files.places(pair))
         best = pair.matches.pairs[: similarity_files.PAIRS]
         rows = [(str(i), _cell(hit.query), _cell(hit.gallery), f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
         columns = ("pair", "cell of the first", "cell of the second", "similarity")
         self.console.table(columns, rows, right=("pair", "similarity"))
         self.console.say(*(f"note: {note}" for note in pair.notes))
         written = result_folder.write(folder, similarity_files.of_similarity(pair, baseline))
-        return self.console.finish(folder, written, SimilarityResult.build(pair, baseline).to_dict())
+        return self.console.finish(folder, written, results.SimilarityResult.build(pair, baseline).to_dict())
 
     def rank(self, query: Image, gallery: str) -> int:
         """Rank a gallery."""
@@ -206,7 +205,7 @@ class _Run:
         for i, hit in enumerate(ranked.hits[: self.options.top], 1):
             self.progress((i - 1) / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
             pairs.append(self._explain(query, hit.item.open()))
-            top.append(SimilarityResult.build(pairs[-1], None).to_dict() | {"rank": i})
+            top.append(results.SimilarityResult.build(pairs[-1], None).to_dict() | {"rank": i})
             files.append(similarity_files.of_pair(pairs[-1], i))
         if pairs and self.sheets:
             files.append(similarity_files.of_query(1, query.name, pairs))

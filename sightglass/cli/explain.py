@@ -19,9 +19,7 @@ from sightglass.explain.options import OFFERED
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
-from sightglass.report import formats as report_formats
-from sightglass.report import result_folder
-from sightglass.report.results import ClassResult, Explained
+from sightglass.report import offers, result_folder, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -95,7 +93,7 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
-    console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
+    console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
     # The first detector that is here takes a while to find.
     defaults = {"segment": "demo-seg", "detect": ""}
     name = options.model or defaults.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
@@ -201,7 +199,7 @@ class Series:
 
     def run(self, chosen: dict[str, Any], write: Write) -> int:
         """Explain every picture into its folder; return the exit code. A picture that fails is reported and skipped."""
-        results: list[Json] = []
+        summaries: list[Json] = []
         failed: list[dict[str, str]] = []
         # A picture's folder is called as it, without its own folders.
         names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in self.pictures]
@@ -225,21 +223,21 @@ class Series:
                     failed.append({"picture": picture, "error": sentence})
                     continue
                 self.console.files(folder, written)
-                results.append(summary | {"folder": folder, "files": written})
-        self.console.result({"results": results, "failed": failed})
+                summaries.append(summary | {"folder": folder, "files": written})
+        self.console.result({"results": summaries, "failed": failed})
         return 1 if failed else 0
 
     def with_summary(
         self, explanation: Explanation, files: Iterable[File], more: Json | None = None
     ) -> tuple[Json, Iterator[File]]:
         """Return an explanation's summary, and its files with those of --also."""
-        summary = Explained.build(explanation, self.style).to_dict() | (more or {})
+        summary = results.Explained.build(explanation, self.style).to_dict() | (more or {})
         extra = common.extra_files(explanation, self.formats, self.style)
         return summary, result_folder.with_summary(chain(files, extra), summary)
 
     def write_classes(self, explanation: Explanation) -> tuple[Json, Iterator[File]]:
         """Print each class's analysis; return all of them, and their files."""
-        analyses = [ClassResult.build(explanation, i).to_dict() for i in range(len(explanation.heatmaps))]
+        analyses = [results.ClassResult.build(explanation, i).to_dict() for i in range(len(explanation.heatmaps))]
         for i, analysis in enumerate(analyses):
             self.console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
             self.console.say(*common.describe_checks(explanation.known_checks(i)))

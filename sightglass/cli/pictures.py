@@ -9,8 +9,7 @@ from sightglass.explain import methods, phrases, questions
 from sightglass.explain.picture import image
 from sightglass.explain.trust import diagnosis
 from sightglass.models import catalog
-from sightglass.report import formats as report_formats
-from sightglass.report import table
+from sightglass.report import offers, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,5 +89,5 @@ def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:
     """Yield the best map as figures, reports and animations."""
     look = {"colormap": style.colormap, "alpha": style.alpha}
-    for format in (report_formats.ALSO[name] for name in formats if explanation.heatmaps):
+    for format in (offers.ALSO[name] for name in formats if explanation.heatmaps):
         yield format.file, format.make(explanation, 0, look)

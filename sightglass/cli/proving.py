@@ -22,8 +22,7 @@ from sightglass.explain.picture import image as images
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
-from sightglass.report import embedded_recipe, result_folder, results
-from sightglass.report import formats as report_formats
+from sightglass.report import embedded_recipe, offers, result_folder, results
 
 if TYPE_CHECKING:
     from sightglass.cli.console import Progress
@@ -59,7 +58,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """
-    console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
+    console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
         folder = result_folder.place(image.name, options.out)

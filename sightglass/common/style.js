@@ -8,7 +8,7 @@
  *   cells: boolean}} Style
  */
 
-/** @type {Style & {even: boolean, invert: boolean, boxes: boolean}} alpha: opacity where the map is highest */
+/** @type {Style} alpha: opacity where the map is highest */
 export const DEFAULTS = {
   "mode": "overlay",
   "layout": "auto",
@@ -17,10 +17,7 @@ export const DEFAULTS = {
   "colormap": "inferno",
   "threshold": 0.0,
   "scale": "auto",
-  "even": false,
-  "invert": false,
-  "cells": false,
-  "boxes": true
+  "cells": false
 };
 
 /**

@@ -44,10 +44,10 @@ def check(explanation: Result, index: int) -> Heatmap:
     return explanation.heatmaps[index]
 
 
-def check_format(kind: str, format: str, formats: Sequence[str]) -> None:
-    """Raise a Problem for an unsupported format."""
+def check_format(format: str, formats: Sequence[str]) -> None:
+    """Raise a Problem for a format that no figure has."""
     if format not in formats:
-        raise Problem(f"There is no {kind} as {format}: use one of {', '.join(formats)}.")
+        raise Problem(f"There is no figure as {format}: use one of {', '.join(formats)}.")
 
 
 def number(value: float) -> str:

@@ -53,13 +53,13 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
     boxed = _draw_boxes(explanation, explanation.image.pixels, explanation.predictions)
-    yield f"{stem}_detection.jpg", embed_overlay(to_jpeg(boxed), explanation, 0, style, boxes=True)
+    yield f"{stem}_detection.jpg", embed_overlay(to_jpeg(boxed), explanation, 0, style)
     drawn = every_map(explanation, style, boxes=boxes)
-    yield f"{stem}_gradcam.jpg", embed_overlay(to_jpeg(drawn), explanation, 0, style, boxes=boxes)
+    yield f"{stem}_gradcam.jpg", embed_overlay(to_jpeg(drawn), explanation, 0, style)
     for i, heatmap in enumerate(explanation.heatmaps):
         name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
         drawn = one_map(explanation, i, style, boxes=boxes)
-        yield name, embed_overlay(to_jpeg(drawn), explanation, i, style, boxes=boxes)
+        yield name, embed_overlay(to_jpeg(drawn), explanation, i, style)
 
 
 def _draw_boxes(

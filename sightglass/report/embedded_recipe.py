@@ -132,10 +132,9 @@ def embed(
     return write(data, checked_recipe(explanation), view, picture=encode(explanation.image) if picture else b"")
 
 
-def embed_overlay(data: bytes, explanation: Result, index: int, style: Style, **settings: bool) -> bytes:
-    """Return `embed` of an overlay in a style; `settings`: others of the viewer."""
-    drawn: dict[str, bool | float | str] = {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha}
-    return embed(data, explanation, index, drawn | {"even": style.even} | settings)
+def embed_overlay(data: bytes, explanation: Result, index: int, style: Style) -> bytes:
+    """Return `embed` of an overlay in a style."""
+    return embed(data, explanation, index, {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha})
 
 
 def read(data: bytes) -> Recipe | None:

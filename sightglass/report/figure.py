@@ -56,36 +56,35 @@ def figure(
     """Return picture, heatmap and overlay as a figure with the recipe.
 
     `alpha`, 0..1: opacity of the map's strong places in the overlay. `look`: settings of the viewer instead, by
-    name: its colormap, its opacity, and whether it shows boxes; the file opens again with all of them. PNG
-    and JPG carry the picture too (`embedded_recipe.encode`). Raises a Problem where there is no such map, format or
-    colormap.
+    name, of which it takes colormap and opacity; the file opens again with all of them. PNG and JPG carry the picture
+    too (`embedded_recipe.encode`). Raises a Problem where there is no such map, format or colormap.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
     """
-    caption.check_format("figure", format, get_args(Format))
+    caption.check_format(format, get_args(Format))
     caption.check(explanation, index)
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, **(look or {})}
-    data = draw(map_view(explanation, index), format, Style.of(settings), boxes=bool(settings.get("boxes", True)))
+    data = draw(map_view(explanation, index), format, Style.of(settings))
     return data if format in ("svg", "pdf") else embed(data, explanation, index, settings)
 
 
-def draw(view: View, format: Format, style: Style, *, boxes: bool = True) -> bytes:
+def draw(view: View, format: Format, style: Style) -> bytes:
     """Return the figure of a view's first picture and map, without its recipe."""
     picture = view.pictures[0]
-    style = Style(colormap=style.colormap, alpha=style.alpha, even=style.even)
+    style = Style(colormap=style.colormap, alpha=style.alpha)
     pixels, item = picture.image.pixels, picture.map
     assert item is not None
     size = picture.image.width, picture.image.height
     field = item.field(*size)
     alone = render.heatmap_only(item.upsampled(*size), style.colormap, seen=field.seen, kind=item.kind)
     panels = [caption.reduce(panel, MAX_SIDE) for panel in (pixels, alone, render.paint(pixels, field, style))]
-    draw_page = partial(_draw_page, view, panels, style.colormap, named=boxes)
+    draw_page = partial(_draw_page, view, panels, style.colormap)
     return charts.save(draw_page, view.caption, format, _ENCODING.get(format))
 
 
-def _draw_page(view: View, pictures: list[Pixels], colormap: str, *, named: bool) -> Figure:
-    """Lay out the page in inches, top down; `named`: with boxes."""
+def _draw_page(view: View, pictures: list[Pixels], colormap: str) -> Figure:
+    """Lay out the page in inches, top down."""
     from matplotlib.figure import Figure
 
     picture, item = view.pictures[0], view.pictures[0].map
@@ -106,7 +105,7 @@ def _draw_page(view: View, pictures: list[Pixels], colormap: str, *, named: bool
         return sheet.add_axes((left / page, 1 - (top + height) / tall, width / page, height / tall))
 
     first, explained = (page - room) / 2, [box for box in picture.boxes if box.explained]
-    boxes: list[Sequence[Box]] = [picture.boxes, (), explained] if named else [(), (), ()]
+    boxes: list[Sequence[Box]] = [picture.boxes, (), explained]
     empty = f" (empty: {item.empty})" if item.empty else ""
     heads = [picture.image.name, f"{item.method}: {item.target}{empty}", "Overlay"]
     for i, (pixels, head, listed) in enumerate(zip(pictures, heads, boxes, strict=True)):

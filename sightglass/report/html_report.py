@@ -158,7 +158,7 @@ def _draw_layer(item: Map, size: tuple[int, int], colormap: str) -> bytes:
 
 def _curves() -> dict[str, str]:
     """Return the opacity of each of 256 strengths, by kind of map."""
-    heat = color_tables.opacity(1.0, weighted=True).tolist()
+    heat = color_tables.opacity(1.0).tolist()
     tables: dict[str, list[float]] = {"heat": heat, "signed": [level / 255 for level in range(256)]}
     return {kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in tables.items()}
 

@@ -1,31 +1,35 @@
-"""Files that Save offers."""
+"""Files in which results leave: the command line's `--also` and a page's Save read the table FORMATS."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import file_stem, npy_bytes, npz_bytes
+from sightglass.common.files import file_stem, npy_bytes, npz_bytes, to_json
 from sightglass.explain.comparison.models import measure_in_turns
 from sightglass.explain.methods import METHODS
+from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
-from sightglass.report import result_folder, similarity_files
-from sightglass.report.embedded_recipe import proved_recipe
-from sightglass.report.formats import FORMATS, ROWS
+from sightglass.report import animation, detection_images, figure, html_report, pdf, result_folder, similarity_files
+from sightglass.report.embedded_recipe import embed, proved_recipe
 from sightglass.report.table import csv, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sightglass.explain import Explanation
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
 
     ViewSettings = Mapping[str, bool | float | str]
     """Settings of the viewer."""
+    Maker = Callable[[Explanation, int, ViewSettings], bytes]
+    """Makes the file of the map at an index, drawn by the viewer's settings."""
 
 Offer = tuple[str, str, "Callable[[], Any]"]
 """A label, a file's name or the end of it, and what makes the file."""
@@ -40,51 +44,128 @@ class Files:
     files: Sequence[Offer]
 
 
+@dataclass(frozen=True)
+class Format:
+    """A kind of file of a map."""
+
+    row: str
+    """The title of its row in ROWS."""
+    file: str
+    """The end of its name: `figure.svg`."""
+    make: Maker
+    label: str = ""
+    """Of its button; empty for its suffix."""
+    also: str = ""
+    """Its name in `--also`; empty where that does not offer it."""
+    fits: Callable[[Explanation, int], bool] = lambda explanation, index: True
+    """Whether the map at an index can be written so."""
+    of_picture: bool = False
+    """Whether it is the same for all maps of a picture."""
+
+    @property
+    def suffix(self) -> str:
+        """`svg`."""
+        return self.file.rpartition(".")[2]
+
+
+def _colours(look: ViewSettings) -> dict[str, str]:
+    return {"colormap": Style.of(look).colormap}
+
+
+def _figure(kind: figure.Format) -> Maker:
+    return lambda item, index, look: figure.figure(item, index, format=kind, look=look)
+
+
+def _picture(encode: Callable[[NDArray[np.uint8]], bytes]) -> Maker:
+    """Return what writes the map over the picture, in the picture's size, with its recipe."""
+
+    def make(explanation: Explanation, index: int, look: ViewSettings) -> bytes:
+        drawn = encode(detection_images.one_map(explanation, index, Style.of(look)))
+        # A map alone does not show the picture.
+        return embed(drawn, explanation, index, {"mode": "overlay", **look}, picture=look.get("mode") != "map")
+
+    return make
+
+
+def _classes(name: str, label: str) -> Format:
+    """Return the file of a segmentation's classes."""
+
+    def make(explanation: Explanation, index: int, look: ViewSettings) -> bytes:
+        return dict(result_folder.of_segmentation(explanation))[name]
+
+    return Format("Classes", name, make, label, fits=lambda item, _: item.segmentation is not None, of_picture=True)
+
+
+def _raw(explanation: Explanation, index: int, look: ViewSettings) -> bytes:
+    """Return the map as it was computed, one array for each layer."""
+    heatmap = explanation.heatmaps[index]
+    return npz_bytes(dict(zip(heatmap.layers, heatmap.raw, strict=True)))
+
+
+def _is_single(explanation: Explanation, index: int) -> bool:
+    return len(explanation.heatmaps[index].raw) == 1
+
+
+def _by_layer(explanation: Explanation, index: int) -> bool:
+    return METHODS[explanation.heatmaps[index].method].quick
+
+
+ROWS = {
+    "Picture": "The map over the picture, in its size.",
+    "Figure": "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors.",
+    "Report": "HTML: one file that needs no server, with opacity, threshold and class to choose. PDF: for printing.",
+    "Layer by layer": "This map at every layer of the model, from the first to the last.",
+    "Classes": "The class of each pixel: in colours with names, or a grey picture of the classes' numbers, "
+    "255 for none.",
+    "Data": "The raw values, every number of every map, and the recipe to reproduce them.",
+}
+"""Help of each row of a map's files, by its title."""
+FORMATS = (
+    Format("Picture", "picture.png", _picture(to_png)),
+    Format("Picture", "picture.jpg", _picture(to_jpeg)),
+    Format("Figure", "figure.png", _figure("png")),
+    Format("Figure", "figure.jpg", _figure("jpg")),
+    Format("Figure", "figure.svg", _figure("svg"), also="svg"),
+    Format("Figure", "figure.pdf", _figure("pdf"), also="pdf"),
+    Format(
+        "Report",
+        "report.html",
+        lambda item, i, look: html_report.html([item], index=i, **_colours(look)).encode(),
+        also="html",
+    ),
+    Format("Report", "report.pdf", lambda item, i, look: pdf.pdf(item, i, **_colours(look)), also="report"),
+    Format(
+        "Layer by layer",
+        "layers.gif",
+        lambda item, i, look: animation.sweep(item, i, **_colours(look)),
+        also="gif",
+        fits=_by_layer,
+    ),
+    _classes("segmentation.png", "Over the picture, .png"),
+    _classes("classes.png", "Numbers, .png"),
+    Format("Data", "raw.npy", lambda item, i, _: npy_bytes(item.heatmaps[i].raw[0]), "Raw map, .npy", fits=_is_single),
+    Format("Data", "raw.npz", _raw, "Raw map, .npz", fits=lambda item, i: not _is_single(item, i)),
+    Format("Data", "statistics.csv", lambda item, i, _: csv(rows(item)).encode(), "Statistics, .csv"),
+    Format("Data", "numbers.json", lambda item, i, _: to_json(item.to_dict()).encode(), "All numbers, .json"),
+    Format(
+        "Data",
+        "recipe.json",
+        lambda item, i, _: proved_recipe(item, i).model_dump_json(indent=1).encode(),
+        "Recipe, .json",
+    ),
+)
+ALSO = {format.also: format for format in FORMATS if format.also}
+
+
 def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> list[Files]:
     """Return a map's files, with figures coloured by the settings `look`."""
-    prefix = stem(explanation, index)
-    rows_of_files = []
-    for row, (title, about) in ROWS.items():
-        offers: list[Offer] = [
-            (
-                format.file.rpartition(".")[2].upper(),
-                f"{prefix}-{format.file}",
-                partial(format.make, explanation, index, look),
-            )
-            for format in FORMATS
-            if format.row == row and format.fits(explanation, index)
-        ]
-        if offers:
-            rows_of_files.append(Files(title, about, offers))
-    if explanation.segmentation is not None:
-        rows_of_files.append(_segmentation_downloads(explanation))
-    kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
-    data: list[Offer] = [
-        (f"Raw map, .{kind}", f"{prefix}-raw.{kind}", lambda: _raw(explanation, index)),
-        ("Statistics, .csv", f"{prefix}-statistics.csv", lambda: csv(rows(explanation))),
-        ("All numbers, .json", f"{prefix}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
-        ("Recipe, .json", f"{prefix}-recipe.json", lambda: _recipe(explanation, index)),
-    ]
-    about = "The raw values, every number of every map, and the recipe to reproduce them."
-    return [*rows_of_files, Files("Data", about, data)]
-
-
-def _recipe(explanation: Explanation, index: int) -> str:
-    return proved_recipe(explanation, index).model_dump_json(indent=1)
-
-
-def _segmentation_downloads(explanation: Explanation) -> Files:
-    """Return the class of each pixel, drawn and as its index."""
-    prefix = _download_prefix(explanation)
-    about = "The class of each pixel: in colours with names, or a grey picture of the classes' numbers, 255 for none."
-    labels = {"segmentation.png": "Over the picture, .png", "classes.png": "Numbers, .png"}
-    make = partial(result_folder.of_segmentation, explanation)
-    return Files("Classes", about, [(labels[name], f"{prefix}-{name}", _pick(make, name)) for name in labels])
-
-
-def _pick(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> Callable[[], bytes]:
-    """Return what makes one of several files."""
-    return lambda: next(data for filename, data in files() if filename == name)
+    offers: dict[str, list[Offer]] = {title: [] for title in ROWS}
+    for format in FORMATS:
+        if format.fits(explanation, index):
+            prefix = _download_prefix(explanation) if format.of_picture else stem(explanation, index)
+            label, make = format.label or format.suffix.upper(), partial(format.make, explanation, index, look)
+            offers[format.row].append((label, f"{prefix}-{format.file}", make))
+    return [Files(title, ROWS[title], files) for title, files in offers.items() if files]
 
 
 def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[Offer]:
@@ -146,11 +227,3 @@ def _style(look: ViewSettings) -> Style:
     """Return the style of a folder's overlays: the viewer's colours and opacity."""
     chosen = Style.of(look)
     return Style(colormap=chosen.colormap, alpha=chosen.alpha)
-
-
-def _raw(explanation: Explanation, index: int) -> bytes:
-    """Return the map as it was computed, one array for each layer."""
-    heatmap = explanation.heatmaps[index]
-    if len(heatmap.raw) == 1:
-        return npy_bytes(heatmap.raw[0])
-    return npz_bytes(dict(zip(heatmap.layers, heatmap.raw, strict=True)))

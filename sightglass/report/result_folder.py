@@ -313,7 +313,7 @@ def comparison(compared: Comparison) -> Json:
 
 def curves(explanation: Result, index: int, proof: Proof, format: Literal["png", "svg", "pdf"] = "png") -> bytes:
     """Return a proof's curves as a figure, in SVG and PDF as vectors; a PNG has the recipe. Raises a Problem."""
-    check_format("figure", format, ("png", "svg", "pdf"))
+    check_format(format, ("png", "svg", "pdf"))
     drawn = charts.figure(charts.describe_proof(proof), format)
     if format != "png":
         return drawn

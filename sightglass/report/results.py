@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sightglass.common.files import Json
 from sightglass.explain.comparison.models import Timing
@@ -25,7 +25,6 @@ from sightglass.explain.similarity.similarity import Pair, describe_places
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
-from sightglass.explain.trust.proof import Trace
 from sightglass.models.adapter import Joint
 from sightglass.models.geometry import Box
 from sightglass.report import command
@@ -47,10 +46,10 @@ Corners = tuple[int, int, int, int]
 
 
 class PlainResult(BaseModel):
-    """A result as plain values, read from its JSON or from the attributes of the engine's own result."""
+    """A result that `to_dict` turns into values for JSON."""
 
     model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, from_attributes=True, validate_by_name=True
+        extra="forbid", use_attribute_docstrings=True, from_attributes=True, populate_by_name=True
     )
 
     def to_dict(self) -> Json:
@@ -339,13 +338,6 @@ def describe_similarity(similarity: Similarity, context: Context | None) -> str:
     return f"{similarity.query.image.name} and {similarity.gallery.image.name}: {similarity.score:.2f}{verdict}."
 
 
-def _scores(value: Trace | list[float]) -> list[float]:
-    return value.score.tolist() if isinstance(value, Trace) else value
-
-
-Scores = Annotated[list[Number], BeforeValidator(_scores)]
-
-
 class CurveResult(PlainResult):
     """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
 
@@ -353,9 +345,9 @@ class CurveResult(PlainResult):
     number: int
     """Which of several controls of that name."""
     filling: Literal["blur", "mean", "linear"]
-    deletion: Scores
+    deletion: list[Number] = Field(validation_alias=AliasPath("deletion", "score"))
     """Scores at equal steps, from the whole picture on; controls may have fewer."""
-    insertion: Scores
+    insertion: list[Number] = Field(validation_alias=AliasPath("insertion", "score"))
     """Scores at equal steps, from nothing on; controls may have fewer."""
     deletion_area: Number = Field(validation_alias=AliasPath("deletion", "area"))
     """Of what the map explains: the score, or the contrast's margin."""
@@ -382,7 +374,7 @@ class SupportResult(PlainResult):
     sentence: str
     beaten: int
     """How many controls the map beats."""
-    controls: Annotated[int, BeforeValidator(lambda value: len(value) if isinstance(value, tuple) else value)]
+    controls: int = Field(validation_alias="count")
     """How many were needed to tell."""
     strongest: str = Field(validation_alias="strongest_name")
     """The control with the largest effect."""
@@ -476,12 +468,6 @@ class ProofAnswer(ProofResult):
     notes: tuple[str, ...]
 
 
-class EvaluationResult(PlainResult):
-    """Numbers of `sightglass.evaluation`, which may have more fields."""
-
-    model_config = ConfigDict(extra="allow")
-
-
 class ListedRun(PlainResult):
     id: str
     written: datetime
@@ -493,7 +479,7 @@ class Runs(PlainResult):
     """The newest first."""
 
 
-class ScoreInterval(EvaluationResult):
+class ScoreInterval(PlainResult):
     value: Number | None
     low: Number | None
     """Lower end of its 95 % interval."""
@@ -501,7 +487,7 @@ class ScoreInterval(EvaluationResult):
     """Upper end of its 95 % interval."""
 
 
-class RunEvaluation(EvaluationResult):
+class RunEvaluation(PlainResult):
     id: str
     headline: str
     model: str

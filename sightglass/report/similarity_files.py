@@ -46,10 +46,10 @@ def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> list[NDArray[
 
     `unseen`: the theme of the page around them.
     """
-    return [overlay(side, unseen=unseen) for side in similarity.sides]
+    return [overlay(side, unseen) for side in similarity.sides]
 
 
-def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen = "light") -> NDArray[np.uint8]:
+def overlay(side: ComparedImage, unseen: Unseen = "light") -> NDArray[np.uint8]:
     """Draw the signed map, uint8 (H, W, 3): red similar, blue different.
 
     A picture without a map stays as it is.
@@ -57,7 +57,7 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
     if not side.signed.any():
         return side.image.pixels
     field = Field(difference(side), side.geometry.extent, side.seen, kind="difference")
-    return paint(side.image.pixels, field, style or Style(), unseen=unseen)
+    return paint(side.image.pixels, field, Style(), unseen=unseen)
 
 
 def difference(side: ComparedImage) -> NDArray[np.float32]:

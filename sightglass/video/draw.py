@@ -48,7 +48,7 @@ _FLAT = 1e-4
 
 def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
     """Return a frame, uint8 (H, W, 3), under its map."""
-    plain = Style(colormap=style.colormap, alpha=style.alpha, threshold=style.threshold, even=style.even)
+    plain = Style(colormap=style.colormap, alpha=style.alpha, threshold=style.threshold)
     if style != plain or field.kind != "heat" or not style.alpha:
         return render.paint(pixels, field, style)
     x0, y0, x1, y1 = field.seen

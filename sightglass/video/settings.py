@@ -63,8 +63,8 @@ class Settings:
     @property
     def facts(self) -> Json:
         """All facts of the results, as plain values."""
-        # Runs of before could hold the earlier map, or scale maps over the whole clip, and had its sound.
+        # Runs of before could hold the earlier map, scale maps over the whole clip, or draw them with even opacity.
         former = {"every": self.every, "between": "interpolate", "start": self.start, "end": self.end, "scale": "frame"}
         names = ("smooth", "objects", "only", "labels", "side")
-        drawn = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold", "even")}
-        return former | {name: getattr(self, name) for name in names} | drawn
+        drawn = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold")}
+        return former | {name: getattr(self, name) for name in names} | drawn | {"even": False}

@@ -73,12 +73,9 @@ function withSign(value) {
 
 const STORE = "sightglass.view";
 
-/** Settings that Python knows and the viewer does not offer. */
-const { even, invert, boxes, ...OFFERED } = DEFAULTS;
-
 /** @returns {Style} */
 export function defaults() {
-  return { ...OFFERED };
+  return { ...DEFAULTS };
 }
 
 /**

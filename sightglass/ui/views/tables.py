@@ -99,8 +99,3 @@ def points() -> Any:
 def number(format: str, help: str) -> Any:
     """Return the configuration of a numeric column, formatted as by `printf`."""
     return st.column_config.NumberColumn(format=format, help=help)
-
-
-def overlap() -> Any:
-    """Return the configuration of a 0–100 column of overlaps with the first."""
-    return number("%.0f %%", "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common.")

@@ -21,7 +21,7 @@ def hills(height: int, width: int) -> Field:
 
 
 @pytest.mark.parametrize(
-    "style", [Style(), Style(alpha=0.5, even=True, colormap="viridis"), Style(threshold=0.3), Style(mode="map")]
+    "style", [Style(), Style(alpha=0.5, colormap="viridis"), Style(threshold=0.3), Style(mode="map")]
 )
 def test_a_frame_is_drawn_as_the_viewer_draws_it(style: Style) -> None:
     field = hills(224, 224)
