@@ -6,7 +6,7 @@ The size is checked in the header before any pixel is unpacked, and every decode
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from io import BytesIO
 from typing import Any, cast
 
@@ -187,17 +187,15 @@ def significant_bits(highest: float) -> int:
     return 16 if highest >= 1 << 12 else 12 if highest >= 1 << 8 else 8
 
 
-def channels_last(tensor: Any, torch: Any) -> NDArray[Any]:
-    """Return a tensor (1 or 3, H, W), or a batch of one, channels last."""
-    tensor = tensor.detach().cpu()
-    if tensor.is_floating_point():
-        # numpy has no bfloat16.
-        tensor = tensor.to(torch.float32)
+def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any]:
+    """Return a tensor (C, H, W), or a batch of one, channels last."""
+    # numpy has no bfloat16.
+    tensor = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu()
     array: NDArray[Any] = tensor.numpy()
-    if array.ndim == 4 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim != 3 or array.shape[0] not in (1, 3):
-        raise ImageProblem(f"A tensor must be (3, height, width), alone or as a batch of one, not {array.shape}.")
+    array = array[0] if array.ndim == 4 and len(array) == 1 else array
+    if array.ndim != 3 or array.shape[0] not in channels:
+        many = "C" if isinstance(channels, range) else 3
+        raise ImageProblem(f"A tensor must be ({many}, height, width), alone or as a batch of one, not {array.shape}.")
     return array.transpose(1, 2, 0)
 
 

@@ -89,7 +89,7 @@ def find(
 
     `source`: a folder (searched recursively), a pattern with `*`, a text file with one path a line (and optionally a
     tab and a label), a .zip, one picture, a bundled one's name (`bus.jpg`), or a sequence of paths, of (name, bytes),
-    or of Items. A folder, a pattern, a list and a picture may be on any storage that fsspec knows
+    or of Items. A folder, a pattern and a picture may be on any storage that fsspec knows
     (`s3://bucket/photographs`). `within`: leave out files outside of this folder, wherever a link leads, bundled
     pictures, and every other machine. `skip`: a folder to leave out, such as the output folder. `base`: where relative
     paths begin, by default in the current folder. Raises ModelProblem if there are no pictures, or more than `most`.
@@ -149,18 +149,18 @@ def _from_path(source: str, within: Path | None, skip: Path | str | None, base: 
             entries = read_entries(path, PICTURES)
             return (Item(printable(name.replace("\\", "/")), stamp, read) for name, stamp, read in entries)
         if path.suffix.lower() in LISTS:
-            return _from_list(path.name, partial(path.open, "rb"), path.parent, within)
-        return _files([(path, None)], path.parent, within)
+            return _from_list(path, within)
+        return _files([path], path.parent, within)
     if glob.has_magic(str(path)):
         named = sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
         root = Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0]))
-        return _files([(Path(name), None) for name in named], root, within)
+        return _files(map(Path, named), root, within)
     if within is None and example_meant(source) is not None:
         return iter([Item(source, "bundled", partial(Path, source))])
     raise ModelProblem(f"There is nothing at {short(str(path))}: give a folder, a pattern, a list or a .zip.")
 
 
-def _walk(root: Path, left_out: Path | None) -> Iterator[tuple[Path, None]]:
+def _walk(root: Path, left_out: Path | None) -> Iterator[Path]:
     left_out = left_out and left_out.resolve()
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
@@ -170,12 +170,12 @@ def _walk(root: Path, left_out: Path | None) -> Iterator[tuple[Path, None]]:
             continue
         for name in sorted(names):
             if name.lower().endswith(PICTURES) and not name.startswith("."):
-                yield Path(folder, name), None
+                yield Path(folder, name)
 
 
-def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | None) -> Iterator[Item]:
+def _files(paths: Iterable[Path], root: Path, within: Path | None, label: str | None = None) -> Iterator[Item]:
     inside = within.resolve() if within is not None else None
-    for path, label in paths:
+    for path in paths:
         try:
             if inside is not None and inside not in path.resolve().parents:
                 continue
@@ -193,30 +193,26 @@ def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | 
         yield Item(printable(key.as_posix()), stamp, partial(Path, path), label)
 
 
-def _from_list(title: str, opened: Callable[[], Any], folder: Path | str, within: Path | None) -> Iterator[Item]:
-    """Yield the pictures of a list; `folder`: where its relative paths begin, here or in a storage."""
+def _from_list(path: Path, within: Path | None) -> Iterator[Item]:
     try:
-        with opened() as file:
+        with path.open("rb") as file:
             data = file.read(MAX_LIST_BYTES + 1)
         lines = data.decode("utf-8").splitlines() if len(data) <= MAX_LIST_BYTES else None
     except Exception as error:
-        raise ModelProblem(f"The list {title} cannot be read: is it a text file with one path a line?") from error
+        raise ModelProblem(f"The list {path.name} cannot be read: is it a text file with one path a line?") from error
     if lines is None:
-        raise ModelProblem(f"The list {title} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
+        raise ModelProblem(f"The list {path.name} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
     for line in lines:
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, words = line.strip().partition("\t")
-        label = legible(words) if words.strip() else None
-        local = local_path(name)
-        if local is None:
-            if within is None:
-                yield _stored(name, label)
-        elif isinstance(folder, Path):
-            yield from _files([(folder / local, label)], folder, within)
-        elif not _ADDRESS.match(name):
-            # A remote list must not name local files.
-            yield replace(_stored(f"{folder}/{name}", label), key=printable(name))
+        if line.strip() and not line.startswith("#"):
+            name, _, words = line.strip().partition("\t")
+            yield from _from_name(name, path.parent, within, legible(words) if words.strip() else None)
+
+
+def _from_name(name: str, base: Path, within: Path | None, label: str | None = None) -> Iterator[Item]:
+    if (local := local_path(name)) is not None:
+        yield from _files([base / local], base, within, label)
+    elif within is None:
+        yield _stored(name, label)
 
 
 def _from_sequence(source: Sequence[Any], within: Path | None, base: Path) -> Iterator[Item]:
@@ -227,13 +223,10 @@ def _from_sequence(source: Sequence[Any], within: Path | None, base: Path) -> It
             name, data = entry
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(printable(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
-        elif (local := local_path(os.fspath(entry))) is None:
-            if within is None:
-                yield _stored(entry, None)
-        elif within is None and not (base / local.expanduser()).exists() and example_meant(name := os.fspath(entry)):
-            yield Item(name, "bundled", partial(Path, name))
         else:
-            yield from _files([(base / local.expanduser(), None)], base, within)
+            name = os.path.expanduser(os.fspath(entry))
+            bundled = within is None and not _ADDRESS.match(name) and not (base / name).exists() and example_meant(name)
+            yield from [Item(name, "bundled", partial(Path, name))] if bundled else _from_name(name, base, within)
 
 
 def _with_unique_keys(items: list[Item]) -> list[Item]:
@@ -279,13 +272,10 @@ def _stored(url: str, label: str | None) -> Item:
 
 
 def _from_storage(url: str) -> Iterator[Item]:
-    """Yield the pictures at the address of a folder, a pattern, a list or a picture."""
+    """Yield the pictures at the address of a folder, a pattern or a picture."""
     system, path = _storage(url)
-    ends, pattern = PurePosixPath(path).suffix.lower(), "*" in path
-    named = pattern or ends in PICTURES
-    if ends in LISTS and not pattern:
-        yield from _from_list(short(url), partial(system.open, path, "rb"), url.rpartition("/")[0], None)
-        return
+    pattern = "*" in path
+    named = pattern or PurePosixPath(path).suffix.lower() in PICTURES
     try:
         find = system.glob if pattern else system.find
         listing: dict[str, Any] = {path: system.info(path)} if named and not pattern else find(path, detail=True)
