@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.explain.picture.archive import directory_bytes
 from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import directory_bytes
 from sightglass.history.decks import name
 from sightglass.report.layouts import DARK, THEMES
 from sightglass.report.stored import MAX_VIEWS, pack, unpack
