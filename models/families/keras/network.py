@@ -222,8 +222,7 @@ def config(path: Path) -> Json:
 
 
 def _zip_files(path: Path) -> bytes:
-    import h5py
-
+    h5py: Any = importlib.import_module("h5py")
     with zipfile.ZipFile(path) as archive:
         check_names(path, archive.namelist())
         if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
@@ -236,8 +235,7 @@ def _zip_files(path: Path) -> bytes:
 
 
 def _attribute(path: Path) -> bytes:
-    import h5py
-
+    h5py: Any = importlib.import_module("h5py")
     with h5py.File(path, "r") as file:
         _check_links(path, file)
         stored = file.attrs.get("model_config")
@@ -251,8 +249,7 @@ def _attribute(path: Path) -> bytes:
 
 def _check_links(path: Path, stored: Any) -> None:
     """Raise WeightsProblem where an HDF5 file takes numbers from another file."""
-    import h5py
-
+    h5py: Any = importlib.import_module("h5py")
     links = stored.visititems_links(lambda name, link: name if isinstance(link, h5py.ExternalLink) else None)
     name = links or stored.visititems(
         lambda name, node: name if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual) else None
