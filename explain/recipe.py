@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -13,7 +13,7 @@ from sightglass import __version__
 from sightglass.common.legible import MAX_NAME, legible
 from sightglass.explain.options import MAX_CORNERS, Per, Scale, Side, Within
 from sightglass.explain.trust import Filling, Mark
-from sightglass.explain.trust.checks import QUESTIONS, CheckId, Checks
+from sightglass.explain.trust.checks import QUESTIONS, CheckId
 from sightglass.models.adapter import Part
 from sightglass.models.preprocess import Preprocessing
 
@@ -49,47 +49,33 @@ class ProofSettings(BaseModel):
     fillings: tuple[Filling, ...] = ("blur", "mean")
 
 
+_Number = Annotated[float, Field(allow_inf_nan=True)] | None
+Finite = Annotated[_Number, AfterValidator(lambda number: None if number is None or not isfinite(number) else number)]
+"""A number of a check, None where it is not finite."""
+
+
 class SavedMark(BaseModel):
     """One check by its numbers alone: its sentence follows from them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True, populate_by_name=True
+    )
 
-    question: CheckId
-    answer: Mark
-    value: float | None = None
-    control: float | None = None
-    inside: float | None = None
+    question: CheckId = Field(validation_alias="id")
+    answer: Mark = Field(validation_alias="state")
+    value: Finite = None
+    control: Finite = None
+    inside: Finite = None
 
 
 class SavedChecks(BaseModel):
     """The checks of a map: `Explanation.checks` must find the same again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
     index: int = Field(default=0, ge=0)
     """Of the map, among the recipe's targets."""
     marks: tuple[SavedMark, ...] = Field(max_length=len(QUESTIONS))
-
-    @classmethod
-    def of(cls, index: int, checks: Checks) -> SavedChecks:
-        """Return the checks of the map of that index, ready for a recipe."""
-        return cls(
-            index=index,
-            marks=tuple(
-                SavedMark(
-                    question=check.id,
-                    answer=check.state,
-                    value=_finite_or_none(check.value),
-                    control=_finite_or_none(check.control),
-                    inside=_finite_or_none(check.inside),
-                )
-                for check in checks.checks
-            ),
-        )
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 class Recipe(BaseModel):

@@ -22,17 +22,8 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.decode import (
-    Pixels,
-    channels_last,
-    decode,
-    frames,
-    from_array,
-    header,
-    kind_of,
-    plain_jpeg,
-)
-from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
+from sightglass.explain.picture import decode
+from sightglass.explain.picture.decode import Pixels, Planes, convert_array
 from sightglass.models.checkpoints import weights
 from sightglass.models.demo.pictures import example_named, example_source
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -149,24 +140,24 @@ class Image:
         file, planes = b"", None
         try:
             if isinstance(source, Pillow.Image):
-                pixels, notes = decode(lambda: source, title, max_pixels)
+                pixels, notes = decode.decode(lambda: source, title, max_pixels)
             elif torch is not None and isinstance(source, torch.Tensor):
-                pixels, notes = from_array(channels_last(source, torch), title, max_pixels)
+                pixels, notes = decode.from_array(decode.channels_last(source), title, max_pixels)
             elif isinstance(source, np.ndarray):
                 numbers = source[0] if source.ndim == 4 and len(source) == 1 else source
-                if many(numbers):
+                if decode.many(numbers):
                     pixels, planes, notes = convert_array(numbers, title, max_pixels)
                 else:
-                    pixels, notes = from_array(numbers, title, max_pixels)
-            elif (data := _read(source, title, max_bytes)).startswith(KINDS) and (
-                array := from_file(data, title, max_pixels)
+                    pixels, notes = decode.from_array(numbers, title, max_pixels)
+            elif (data := _read(source, title, max_bytes)).startswith(decode.NUMBERS) and (
+                array := decode.from_file(data, title, max_pixels)
             ) is not None:
                 pixels, planes, notes = convert_array(array, title, max_pixels)
             else:
-                kind = kind_of(data, title)
-                pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
-                notes += frames(data, kind)
-                file = data if not notes and plain_jpeg(data, kind) else b""
+                kind = decode.kind_of(data, title)
+                pixels, notes = decode.decode(lambda: decode.header(data, kind), title, max_pixels)
+                notes += decode.frames(data, kind)
+                file = data if not notes and decode.plain_jpeg(data, kind) else b""
         except MemoryError as error:
             raise TooLarge(f"{title} does not fit in memory; give a smaller picture.") from error
         pixels.flags.writeable = False
@@ -175,11 +166,8 @@ class Image:
     @staticmethod
     def of_tensor(tensor: Any) -> Image:
         """Wrap a preprocessed float tensor (C, h, w), shown with stretched contrast."""
-        array = tensor.detach().cpu().float().numpy()
-        array = array[0] if array.ndim == 4 and len(array) == 1 else array
-        if array.ndim != 3 or array.shape[0] > MAX_CHANNELS:
-            raise ImageProblem(f"A tensor must be (C, height, width), alone or as a batch of one, not {array.shape}.")
-        pixels, planes, notes = convert_array(np.ascontiguousarray(array.transpose(1, 2, 0)), "tensor", MAX_PIXELS)
+        array = decode.channels_last(tensor.float(), range(MAX_CHANNELS + 1))
+        pixels, planes, notes = convert_array(np.ascontiguousarray(array), "tensor", MAX_PIXELS)
         pixels.flags.writeable = False
         return Image(pixels, "tensor", notes, planes=planes)
 
@@ -205,27 +193,22 @@ def load_bundled(name: str) -> Image:
 
 def to_png(pixels: Pixels) -> bytes:
     """Encode uint8 (H, W), (H, W, 3) or (H, W, 4) as PNG, without loss."""
-    return _encode(pixels, "PNG", (3, 4), compress_level=PNG_LEVEL)
+    return _encode(pixels, "PNG", compress_level=PNG_LEVEL)
 
 
 def to_lossless(pixels: Pixels) -> tuple[bytes, str]:
     """Encode uint8 (H, W, 3) losslessly; return the bytes and format."""
     if max(pixels.shape[:2]) > MAX_WEBP:
         return to_png(pixels), "png"
-    out = BytesIO()
-    Pillow.fromarray(pixels).save(out, "WEBP", lossless=True, quality=20, method=1)
-    return out.getvalue(), "webp"
+    return _encode(pixels, "WEBP", lossless=True, quality=20, method=1), "webp"
 
 
 def to_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
     """Encode uint8 (H, W) or (H, W, 3) as JPEG with `quality` in 1..95."""
-    return _encode(pixels, "JPEG", (3,), quality=quality)
+    return _encode(pixels, "JPEG", quality=quality)
 
 
-def _encode(pixels: Pixels, kind: str, channels: tuple[int, ...], **options: int) -> bytes:
-    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in channels)
-    if pixels.dtype != np.uint8 or not fits or not pixels.size:
-        raise ImageProblem(f"{kind} takes uint8 (height, width, 3), not {pixels.dtype} {pixels.shape}.")
+def _encode(pixels: Pixels, kind: str, **options: int) -> bytes:
     out = BytesIO()
     Pillow.fromarray(np.ascontiguousarray(pixels)).save(out, kind, **options)
     return out.getvalue()

@@ -11,17 +11,19 @@ import glob
 import hashlib
 import os
 import re
+import struct
+import threading
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.legible import legible
 from sightglass.explain.phrases import printable
-from sightglass.explain.picture.archive import MAX_LIST_BYTES, is_wanted, read_entries
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
 
 PICTURES = (
@@ -31,6 +33,12 @@ PICTURES = (
 """File extensions of pictures; a list or a pattern may name any file."""
 LISTS = (".txt", ".lst", ".tsv")
 MAX_PICTURES = 200_000
+MAX_UNPACKED_BYTES = 16 * 2**30
+MAX_LIST_BYTES = 64 * 2**20
+"""Limit for an archive's directory and for a list of names, which are read into memory as a whole."""
+Read = TypeVar("Read")
+_READING = threading.Lock()
+"""zipfile counts its open readers without one."""
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_modified", "updated", "created")
 """Names under which storages give a value that changes with the content."""
@@ -88,7 +96,7 @@ def find(
 
     `source`: a folder (searched recursively), a pattern with `*`, a text file with one path a line (and optionally a
     tab and a label), a .zip, one picture, a bundled one's name (`bus.jpg`), or a sequence of paths, of (name, bytes),
-    or of Items. A folder, a pattern, a list and a picture may be on any storage that fsspec knows
+    or of Items. A folder, a pattern and a picture may be on any storage that fsspec knows
     (`s3://bucket/photographs`). `skip`: a folder to leave out, such as the output folder. `base`: where relative paths
     begin, by default in the current folder. Raises ModelProblem if there are no pictures, or more than `most`.
     """
@@ -145,18 +153,18 @@ def _from_path(source: str, skip: Path | str | None, base: Path) -> Iterator[Ite
             entries = read_entries(path, PICTURES)
             return (Item(printable(name.replace("\\", "/")), stamp, read) for name, stamp, read in entries)
         if path.suffix.lower() in LISTS:
-            return _from_list(path.name, partial(path.open, "rb"), path.parent)
-        return _files([(path, None)], path.parent)
+            return _from_list(path)
+        return _files([path], path.parent)
     if glob.has_magic(str(path)):
         named = sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
         root = Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0]))
-        return _files([(Path(name), None) for name in named], root)
+        return _files(map(Path, named), root)
     if example_meant(source) is not None:
         return iter([Item(source, "bundled", partial(Path, source))])
     raise ModelProblem(f"There is nothing at {short(str(path))}: give a folder, a pattern, a list or a .zip.")
 
 
-def _walk(root: Path, left_out: Path | None) -> Iterator[tuple[Path, None]]:
+def _walk(root: Path, left_out: Path | None) -> Iterator[Path]:
     left_out = left_out and left_out.resolve()
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
@@ -166,11 +174,11 @@ def _walk(root: Path, left_out: Path | None) -> Iterator[tuple[Path, None]]:
             continue
         for name in sorted(names):
             if name.lower().endswith(PICTURES) and not name.startswith("."):
-                yield Path(folder, name), None
+                yield Path(folder, name)
 
 
-def _files(paths: Iterable[tuple[Path, str | None]], root: Path) -> Iterator[Item]:
-    for path, label in paths:
+def _files(paths: Iterable[Path], root: Path, label: str | None = None) -> Iterator[Item]:
+    for path in paths:
         try:
             status = path.stat()
             stamp = f"{status.st_size}-{status.st_mtime_ns}"
@@ -184,29 +192,26 @@ def _files(paths: Iterable[tuple[Path, str | None]], root: Path) -> Iterator[Ite
         yield Item(printable(key.as_posix()), stamp, partial(Path, path), label)
 
 
-def _from_list(title: str, opened: Callable[[], Any], folder: Path | str) -> Iterator[Item]:
-    """Yield the pictures of a list; `folder`: where its relative paths begin, here or in a storage."""
+def _from_list(path: Path) -> Iterator[Item]:
     try:
-        with opened() as file:
+        with path.open("rb") as file:
             data = file.read(MAX_LIST_BYTES + 1)
         lines = data.decode("utf-8").splitlines() if len(data) <= MAX_LIST_BYTES else None
     except Exception as error:
-        raise ModelProblem(f"The list {title} cannot be read: is it a text file with one path a line?") from error
+        raise ModelProblem(f"The list {path.name} cannot be read: is it a text file with one path a line?") from error
     if lines is None:
-        raise ModelProblem(f"The list {title} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
+        raise ModelProblem(f"The list {path.name} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
     for line in lines:
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, words = line.strip().partition("\t")
-        label = legible(words) if words.strip() else None
-        local = local_path(name)
-        if local is None:
-            yield _stored(name, label)
-        elif isinstance(folder, Path):
-            yield from _files([(folder / local, label)], folder)
-        elif not _ADDRESS.match(name):
-            # A remote list must not name local files.
-            yield replace(_stored(f"{folder}/{name}", label), key=printable(name))
+        if line.strip() and not line.startswith("#"):
+            name, _, words = line.strip().partition("\t")
+            yield from _from_name(name, path.parent, legible(words) if words.strip() else None)
+
+
+def _from_name(name: str, base: Path, label: str | None = None) -> Iterator[Item]:
+    if (local := local_path(name)) is not None:
+        yield from _files([base / local], base, label)
+    else:
+        yield _stored(name, label)
 
 
 def _from_sequence(source: Sequence[Any], base: Path) -> Iterator[Item]:
@@ -217,12 +222,10 @@ def _from_sequence(source: Sequence[Any], base: Path) -> Iterator[Item]:
             name, data = entry
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(printable(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
-        elif (local := local_path(os.fspath(entry))) is None:
-            yield _stored(entry, None)
-        elif not (base / local.expanduser()).exists() and example_meant(name := os.fspath(entry)):
-            yield Item(name, "bundled", partial(Path, name))
         else:
-            yield from _files([(base / local.expanduser(), None)], base)
+            name = os.path.expanduser(os.fspath(entry))
+            bundled = not _ADDRESS.match(name) and not (base / name).exists() and example_meant(name)
+            yield from [Item(name, "bundled", partial(Path, name))] if bundled else _from_name(name, base)
 
 
 def _with_unique_keys(items: list[Item]) -> list[Item]:
@@ -268,13 +271,10 @@ def _stored(url: str, label: str | None) -> Item:
 
 
 def _from_storage(url: str) -> Iterator[Item]:
-    """Yield the pictures at the address of a folder, a pattern, a list or a picture."""
+    """Yield the pictures at the address of a folder, a pattern or a picture."""
     system, path = _storage(url)
-    ends, pattern = PurePosixPath(path).suffix.lower(), "*" in path
-    named = pattern or ends in PICTURES
-    if ends in LISTS and not pattern:
-        yield from _from_list(short(url), partial(system.open, path, "rb"), url.rpartition("/")[0])
-        return
+    pattern = "*" in path
+    named = pattern or PurePosixPath(path).suffix.lower() in PICTURES
     try:
         find = system.glob if pattern else system.find
         listing: dict[str, Any] = {path: system.info(path)} if named and not pattern else find(path, detail=True)
@@ -305,3 +305,94 @@ def fetch(system: Any, path: str, size: int | None) -> bytes:
 def _reason(error: Exception) -> str:
     """Return an error message as the middle of a sentence."""
     return short((str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__)
+
+
+def read_entries(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Yield name, stamp and reader of a .zip's files with these `suffixes`, unpacked into memory.
+
+    Raises ModelProblem if the file is not an archive, is encrypted, or would unpack to too much.
+    """
+    status = path.stat()
+    cached = partial(_open_once, path.absolute(), status.st_size, status.st_mtime_ns)
+    for info in _list_files(path, cached(), suffixes, MAX_UNPACKED_BYTES):
+        yield info.filename, f"{info.file_size}-{info.CRC}", partial(_unpack, cached, info)
+
+
+def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:
+    """Unpack a .zip's files with these `suffixes` below a folder; return their paths.
+
+    Raises Problem for what is no archive, or holds more than `most` files or `most_bytes` unpacked; then nothing of it
+    is to be used. A name that leads out of the folder is one inside it (`zipfile.ZipFile.extract`).
+    """
+    with _open(path) as archive:
+        infos = _list_files(path, archive, suffixes, most_bytes)
+        if len(infos) > most:
+            raise ModelProblem(f"{path.name} holds more than {most:,} files: give several archives.")
+        return [Path(_read(info, most_bytes, partial(archive.extract, info, folder))) for info in infos]
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    try:
+        with path.open("rb") as file:
+            listed = directory_bytes(file)
+        if listed <= MAX_LIST_BYTES:
+            return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
+    raise ModelProblem(f"{path.name} lists too many files: give several archives.")
+
+
+@lru_cache(maxsize=2)
+def _open_once(path: Path, _size: int, _changed: int) -> zipfile.ZipFile:
+    """Open an archive once per process, and again if it has changed."""
+    return _open(path)
+
+
+def _list_files(
+    path: Path, archive: zipfile.ZipFile, suffixes: tuple[str, ...], most_bytes: int
+) -> list[zipfile.ZipInfo]:
+    """Return an archive's files by suffix; raise ModelProblem for too large ones."""
+    infos = [info for info in archive.infolist() if not info.is_dir() and is_wanted(info.filename, suffixes)]
+    if sum(info.file_size for info in infos) > most_bytes:
+        size = f"{most_bytes >> 30} GB" if most_bytes >= 2**30 else f"{most_bytes >> 20} MB"
+        raise ModelProblem(f"{path.name} unpacks to more than {size}: give several archives.")
+    return sorted(infos, key=lambda info: info.filename)
+
+
+def _unpack(archive: Callable[[], zipfile.ZipFile], info: zipfile.ZipInfo) -> bytes:
+    with _READING:
+        return _read(info, MAX_BYTES, lambda: archive().read(info))
+
+
+def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Read]) -> Read:
+    """Return what `read` makes of a file; raise ImageProblem for a hostile or damaged one."""
+    name = printable(PurePosixPath(info.filename).name)
+    if info.flag_bits & 1:
+        raise ImageProblem(f"{name} is encrypted: pack it without a password.")
+    # Other methods may need gigabytes of memory to unpack a few bytes.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ImageProblem(f"{name} is packed in an unusual way: pack it as an ordinary .zip.")
+    if info.file_size > most_bytes:
+        raise ImageProblem(f"{name} holds {info.file_size:,} bytes; give at most {most_bytes:,}.")
+    try:
+        return read()
+    except Exception as error:
+        # A hostile stream or name raises anything.
+        raise ImageProblem(f"{name[:80]} is damaged or has an unusual name: rename it, and pack it again.") from error
+
+
+def is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a stranger's file has one of these `suffixes` and is not hidden."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return name.lower().endswith(suffixes) and not any(
+        part.startswith((".", "__MACOSX")) for part in parts if part != ".."
+    )
+
+
+def directory_bytes(file: BinaryIO) -> int:
+    """Return the declared size of an archive's directory, which zipfile reads whole; 0 for no archive.
+
+    It is read by zipfile's own parser: another one could be shown another size.
+    """
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    return int(end[zipfile._ECD_SIZE]) if end else 0  # type: ignore[attr-defined]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import defer_imports
 
 if TYPE_CHECKING:
@@ -23,12 +22,6 @@ FILLINGS: dict[Filling, str] = {
     "linear": "colours interpolated from what is left, with noise (ROAD)",
 }
 """What each sets hidden pixels to, in words."""
-
-
-def check(filling: str) -> None:
-    """Raise ModelProblem for what is no filling."""
-    if filling not in FILLINGS:
-        raise ModelProblem(f"There is no filling called {filling}: use one of {', '.join(FILLINGS)}.")
 
 
 LEVELS = ("serious", "caution", "note")

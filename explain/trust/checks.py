@@ -151,11 +151,7 @@ def run_checks(
 
 
 def check_maps(
-    explanation: Result,
-    most: int | None = None,
-    *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    explanation: Result, most: int | None = None, *, progress: Progress | None = None
 ) -> tuple[Checks | None, ...]:
     """Check the first `most` maps; None for an empty map; raises Cancelled.
 
@@ -172,7 +168,7 @@ def check_maps(
                 progress((index + share) / len(chosen), f"{label}: {words}")
 
         tested = heatmap.measured.state == "ok"
-        checks.append(run_checks(explanation, index, progress=update, cancel=cancel) if tested else None)
+        checks.append(run_checks(explanation, index, progress=update) if tested else None)
     return tuple(checks)
 
 

@@ -13,7 +13,6 @@ from sightglass.explain.maps.statistics import iou, rank_correlations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sightglass.explain.maps.heatmap import Heatmap
 
@@ -63,16 +62,10 @@ def centre(shape: tuple[int, int]) -> Map:
     return values
 
 
-def pixels_of(picture: Tensor) -> NDArray[np.float32]:
-    """Return an input (1, C, h, w) for `edges`, float32 (h, w, C)."""
-    return np.ascontiguousarray(picture[0].float().cpu().permute(1, 2, 0).numpy())
-
-
-def edges(pixels: NDArray[np.float32]) -> Map:
-    """Return the smoothed Sobel edges of a picture (h, w, C)."""
-    strength = np.zeros(pixels.shape[:2], np.float32)
-    for channel in np.moveaxis(pixels, 2, 0):
-        channel = np.ascontiguousarray(channel)
+def edges(picture: NDArray[np.float32]) -> Map:
+    """Return the smoothed Sobel edges of a picture (C, h, w)."""
+    strength = np.zeros(picture.shape[1:], np.float32)
+    for channel in map(np.ascontiguousarray, picture):
         strength = np.maximum(
             strength, np.hypot(cv2.Sobel(channel, cv2.CV_32F, 1, 0), cv2.Sobel(channel, cv2.CV_32F, 0, 1))
         )

@@ -20,7 +20,6 @@ from sightglass.explain.trust.reliability import (
     find_independent,
     question_of,
     reliability,
-    subject_of,
 )
 from sightglass.models.catalog import is_packaged
 
@@ -281,9 +280,11 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
             "there."
         )
         findings.append(Finding("outside box", "caution", text))
-    question = question_of(explanation.options.part)
-    subject = subject_of(explanation.model.task, queries=explanation.evidence.resident.queries is not None)
-    measured, usual = (reliability(subject, question, id) for id in (method.id, explanation.model.method))
+    question, queries = question_of(explanation.options.part), explanation.evidence.resident.queries is not None
+    measured, usual = (
+        reliability(explanation.model.task, question, id, queries=queries)
+        for id in (method.id, explanation.model.method)
+    )
     if measured is None or not is_packaged(explanation.model):
         pass
     elif measured.fails:

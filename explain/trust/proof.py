@@ -6,7 +6,7 @@ Deletion and insertion curves as in Petsiuk et al. 2018, RISE, https://arxiv.org
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -249,10 +249,7 @@ class Proof:
         """Return the scores with the hottest share hidden, and kept alone, at the nearest step."""
         curves = self.of(name)
         place = round(share * curves[0].steps)
-        hidden, kept = (
-            float(np.mean([getattr(curve, way).score[place] for curve in curves])) for way in ("deletion", "insertion")
-        )
-        return hidden, kept
+        return _mean(curves, lambda trace: float(trace.score[place]))
 
     @property
     def sentence(self) -> str:
@@ -295,8 +292,11 @@ def _necessity(proof: Proof) -> str:
 
 
 def _areas(proof: Proof, name: str) -> tuple[str, str]:
-    curves = proof.of(name)
-    deletion, insertion = (
-        float(np.mean([getattr(curve, way).area for curve in curves])) for way in ("deletion", "insertion")
-    )
+    deletion, insertion = _mean(proof.of(name), lambda trace: trace.area)
     return f"{deletion:.2f}", f"{insertion:.2f}"
+
+
+def _mean(curves: Sequence[Curve], measure: Callable[[Trace], float]) -> tuple[float, float]:
+    """Return the means of a measure over the curves of deletion, and of insertion."""
+    deletion, insertion = ([measure(getattr(curve, way)) for curve in curves] for way in ("deletion", "insertion"))
+    return float(np.mean(deletion)), float(np.mean(insertion))

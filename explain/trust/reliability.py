@@ -77,14 +77,9 @@ BASELINES = {
 }
 
 
-def subject_of(task: str, *, queries: bool) -> str:
-    """Return the listing key of a model's methods; `queries`: boxes are queries."""
-    return "query" if queries else task
-
-
-def reliability(task: str, question: str, method: str) -> Reliability | None:
-    """Return a method's measured reliability, or None."""
-    return _load_published().get((task, question, method))
+def reliability(task: str, question: str, method: str, *, queries: bool = False) -> Reliability | None:
+    """Return a method's measured reliability, or None; `queries`: of a model whose boxes are queries."""
+    return _load_published().get(("query" if queries else task, question, method))
 
 
 @cache

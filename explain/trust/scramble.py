@@ -17,7 +17,7 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import MIB
-from sightglass.common.work.progress import Progress, check, stopped_by
+from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -33,7 +33,6 @@ from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -244,13 +243,7 @@ class Scramble:
 
 
 @own_modes()
-def scramble(
-    explanation: Result,
-    index: int | str = 0,
-    *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
-) -> Scramble:
+def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = lambda *_: None) -> Scramble:
     """Redraw all weights 3 to 8 times, and recompute the map each time.
 
     Until the mean similarity's interval is clear of the threshold. On a copy of the model, so others are not disturbed.
@@ -264,9 +257,7 @@ def scramble(
     tested_map(explanation, index, "there is nothing to compare it with")
     if not explanation.evidence.resident.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
-    with stopped_by(cancel):
-        make = partial(_draw_until_clear, explanation, index, progress or (lambda *_: None))
-        return _CACHE.get_or_make(explanation.map_key(index), make)
+    return _CACHE.get_or_make(explanation.map_key(index), partial(_draw_until_clear, explanation, index, progress))
 
 
 final = scramble
@@ -359,9 +350,9 @@ def _make_references(explanation: Result, index: int | str) -> dict[Verdict, Map
     """Return model-independent maps: edges, centre, and box."""
     heatmap, evidence = explanation._map(index).measured, explanation.evidence
     left, top, right, bottom = evidence.geometry.content
-    pixels = controls.pixels_of(evidence.tensor[:, :, top:bottom, left:right])
+    picture = evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()
     known: dict[Verdict, Map] = {
-        "edges": rescale(coarse(controls.edges(pixels))),
+        "edges": rescale(coarse(controls.edges(picture))),
         "centre": rescale(coarse(controls.centre(heatmap.content.shape))),
     }
     if (box := mask_of_boxes(explanation, index)) is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import Progress, check, stopped_by
+from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.statistics import coarse, rank_correlation
@@ -24,8 +24,6 @@ from sightglass.models.adapter import JointTarget
 from sightglass.models.preprocess import READY
 
 if TYPE_CHECKING:
-    import threading
-
     from numpy.typing import NDArray
 
     from sightglass.explain.maps.heatmap import Heatmap
@@ -214,13 +212,7 @@ class Stability:
 
 
 @own_modes()
-def stability(
-    explanation: Result,
-    index: int | str = 0,
-    *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
-) -> Stability:
+def stability(explanation: Result, index: int | str = 0, *, progress: Progress = lambda *_: None) -> Stability:
     """Recompute one map for eight slightly changed pictures.
 
     Eight passes, with the method's own cost. Raises ModelProblem for an empty map and for a picture that is not RGB;
@@ -235,11 +227,9 @@ def stability(
     joint = isinstance(heatmap.target, JointTarget)
     changes = [kind for kind in CHANGES if not (joint and kind == "mirror")]
     for number, kind in enumerate(changes):
-        if progress is not None:
-            progress(number / len(changes), CHANGES[kind])
-        with stopped_by(cancel):
-            check()
-            variants.append(_variant(explanation, heatmap, kind, first))
+        progress(number / len(changes), CHANGES[kind])
+        check()
+        variants.append(_variant(explanation, heatmap, kind, first))
     chance = chance_level(heatmap, explanation.image.sha256)
     maps = np.stack([heatmap.strength, *(variant.map for variant in variants if variant.map is not None)])
     # The scores are those of its box.

@@ -30,7 +30,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import decode, resolve, task_of
-from sightglass.explain.trust import Filling, check, controls
+from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import BATCH_CPU, STEPS, Perturber, make_fill
 from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, settle
@@ -283,8 +283,8 @@ def prove(
     of hidden pixels (`FILLINGS`), the main one first, which alone has controls. Raises ModelProblem for a constant map,
     a target without a single answer, and an unknown filling; Cancelled within one batch of a stop.
     """
-    for filling in fillings:
-        check(filling)
+    if unknown := [filling for filling in fillings if filling not in FILLINGS]:
+        raise ModelProblem(f"There is no filling called {unknown[0]}: use one of {', '.join(FILLINGS)}.")
     if not 2 <= steps <= 100:
         raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
     if not fillings:

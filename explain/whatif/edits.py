@@ -23,18 +23,16 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import perturber
 
 Kind = Literal["brush", "rectangle", "area"]
-Fill = Literal["blur", "grey", "mean", "linear"]
+Fill = Literal["blur", "grey", "mean"]
 FILLS: dict[Fill, str] = {
     "blur": "a strong blur",
     "grey": "middle grey",
     "mean": "the picture's mean colour",
-    "linear": "colours from around it",
 }
 """The fills of hidden pixels, in words."""
 GREY = 128
 SIDE = 160
-"""Longer side, in pixels, at which blur and in-fill are computed: both are smooth, and full size takes 20 times as
-long."""
+"""Longer side, in pixels, at which the blur is computed: it is smooth, and full size takes 20 times as long."""
 MAX_MARKS = 400
 MAX_POINTS = 6_000
 """Of all marks of an edit together."""
@@ -139,7 +137,7 @@ def edited(image: Image, edit: Edit) -> Edited:
     if not hidden.any():
         return Edited(image, hidden)
     pixels = image.pixels.copy()
-    cv2.copyTo(_filling(image, hidden, edit.fill), hidden.view(np.uint8), pixels)
+    cv2.copyTo(_filling(image, edit.fill), hidden.view(np.uint8), pixels)
     name = re.sub(r"(\.\w{1,5})?$", "-edited.png", image.name, count=1)
     note = f"{percent(float(hidden.mean()))} of this picture is covered by {FILLS[edit.fill]}."
     changed = Image(pixels, name, (*image.notes, note))
@@ -184,16 +182,11 @@ def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
     cv2.polylines(mask, [path], False, 1, thick, cv2.LINE_8, _SHIFT)
 
 
-def _filling(image: Image, hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
-    """Return the fill of each hidden pixel, uint8 (H, W, 3)."""
-    if fill == "linear":
-        import torch
-
-        small, visible = _reduce(image.pixels, ~hidden)
-        filled = perturber.impute(_tensor(small), torch.from_numpy(visible)[None, None])
-        return _enlarge(_array(filled), image.width, image.height)
+def _filling(image: Image, fill: Fill) -> NDArray[np.uint8]:
+    """Return the fill of each pixel, uint8 (H, W, 3)."""
     if fill == "blur":
-        return _enlarge(blur(image), image.width, image.height)
+        large = cv2.resize(blur(image), (image.width, image.height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(large, np.uint8).reshape(image.pixels.shape)
     return np.full(image.pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
 
 
@@ -205,39 +198,19 @@ def mean_colour(image: Image) -> NDArray[np.uint8]:
 
 def blur(image: Image) -> NDArray[np.uint8]:
     """Return a small blurred copy: uint8 (h, w, 3), sides up to `SIDE`."""
-    return _blurs.get_or_make(image.sha256, lambda: _array(perturber.blur(_tensor(_reduce(image.pixels, None)[0]))))
+    return _blurs.get_or_make(image.sha256, lambda: _blur(image.pixels))
 
 
-def _reduce(
-    pixels: NDArray[np.uint8], visible: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Reduce visible pixels to means (h, w, 3), and mask cells without any."""
+def _blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import torch
+
     height, width = pixels.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if visible is None:
-        small = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        return small.reshape(size[1], size[0], 3), np.ones((size[1], size[0]), np.bool_)
-    known = visible.astype(np.float32)
-    total = cv2.resize(pixels * known[:, :, None], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
-    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
-    return (total / np.maximum(share, 1e-6)[:, :, None]).astype(np.float32), share > 1e-6
-
-
-def _tensor(small: NDArray[np.float32]) -> Any:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None]
-
-
-def _array(tensor: Any) -> NDArray[np.uint8]:
-    values = tensor[0].numpy().transpose(1, 2, 0)
+    small = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
+    blurred = perturber.blur(torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None])
+    values = blurred[0].numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
-
-
-def _enlarge(small: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(large, np.uint8).reshape(height, width, 3)
 
 
 Mark = EditMark

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, packing, scratch_folder
-from sightglass.explain.picture import archive
+from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as class_names
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def open_files(
         # Deep enough that no file of somebody else's is above it.
         folder = Path(home) / "unpacked" / file_stem(path.stem, otherwise=what)
         folder.mkdir(parents=True)
-        yield folder, archive.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        yield folder, picture_source.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
 
 
 def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:

@@ -12,8 +12,8 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem, typed_line
-from sightglass.explain.picture.archive import directory_bytes
 from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import directory_bytes
 from sightglass.report.layouts import DARK, THEMES
 from sightglass.report.stored import MAX_VIEWS, pack, unpack
 from sightglass.report.view import PICTURE_SIDE

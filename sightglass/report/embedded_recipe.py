@@ -241,7 +241,9 @@ def list_checks(explanation: Result) -> list[Checks | None]:
 
 def add_checks(recipe: Recipe, seals: Sequence[Checks | None]) -> Recipe:
     """Return a recipe with its maps' checks; `seals`: one a map."""
-    saved = tuple(SavedChecks.of(index, seal) for index, seal in enumerate(seals) if seal is not None)
+    saved = tuple(
+        SavedChecks.model_validate({"index": index, "marks": seal.checks}) for index, seal in enumerate(seals) if seal
+    )
     return recipe.model_copy(update={"seals": saved}) if saved else recipe
 
 

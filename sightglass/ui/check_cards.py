@@ -11,6 +11,7 @@ import cv2
 import pandas as pd
 import streamlit as st
 
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital
 from sightglass.explain.rendering.render import paint
@@ -104,7 +105,8 @@ def _run(id: CheckId, explanation: Explanation, index: int, *, progress: Progres
         # Other sessions may hold the same explanation: they have not asked for its proof.
         return replace(explanation, proofs={}).prove(index, progress=report, cancel=cancel)
     test: Callable[..., Any] = scramble.scramble if id == "model" else stability.stability
-    return test(explanation, index, progress=report, cancel=cancel)
+    with stopped_by(cancel):
+        return test(explanation, index, progress=report)
 
 
 def _draw_scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:

@@ -312,7 +312,7 @@ def test_with_a_detector_the_strongest_part_is_of_its_boxes_until_they_vanish(pa
 def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
     app = page("", view="whatif")
     original = image_source.example("bus")
-    for turn, (fill, keep) in enumerate((("grey", False), ("linear", True)), 1):
+    for turn, (fill, keep) in enumerate((("grey", False), ("mean", True)), 1):
         edit = painted(app, turn, FRONT, fill=fill, keep=keep)
         image = edits.edited(original, edits.parse(edit)).image
         before, after = Explainer()(original), Explainer()(image, targets=("minibus",))

@@ -44,7 +44,9 @@ def _import_keras() -> Any:
     try:
         return importlib.import_module("keras")
     except ImportError as reason:
-        raise ModelProblem(f"A model of Keras needs {reason.name or 'keras'}: {INSTALL}.") from reason
+        raise ModelProblem(
+            f"A model of Keras needs {reason.name or 'keras'}: install what Keras models need: pip install keras h5py."
+        ) from reason
     finally:
         for name, value in before.items():
             if value is None:
@@ -158,8 +160,8 @@ def copy_model(model: Any, device: str = "cpu") -> Any:
 
 def open_model(path: Path) -> Any:
     """Open a file's model; raise WeightsProblem if Keras cannot rebuild it, or must not."""
-    check(path)
     library = keras()
+    check(path)
     try:
         # On the CPU from the start, as Keras moves parameters by replacing them.
         with library.device("cpu"):
@@ -206,46 +208,35 @@ CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that run code which their file carries."""
 LARGEST_CONFIG = 64 * 2**20
 """Bytes of a configuration that is read: an archive may claim any size."""
-INSTALL = "install what Keras models need: pip install keras h5py"
-_STARTS = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n"}
 
 
 def config(path: Path) -> Json:
     """Read a model's configuration; raise WeightsProblem without one."""
-    suffix = path.suffix.lower()
-    with path.open("rb") as file:
-        start = file.read(8)
-    if not start.startswith(_STARTS.get(suffix, b"\x89HDF\r\n\x1a\n")):
-        raise WeightsProblem(f"{path.name} is not what its name says: save the model again with model.save.")
     try:
-        text = _zip_files(path) if suffix == ".keras" else _attribute(path)
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as reason:
+        model = json.loads(_zip_files(path) if path.suffix.lower() == ".keras" else _attribute(path))
+    except (OSError, KeyError, RuntimeError, UnicodeError, json.JSONDecodeError, zipfile.BadZipFile) as reason:
         raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
-    try:
-        model = json.loads(text)
-    except (ValueError, RecursionError) as reason:
-        raise WeightsProblem(
-            f"The configuration in {path.name} is damaged: save the model again with model.save."
-        ) from reason
     if not isinstance(model, dict) or "class_name" not in model:
         raise WeightsProblem(f"{path.name} holds no model: save the whole model with model.save.")
     return model
 
 
 def _zip_files(path: Path) -> bytes:
+    h5py: Any = importlib.import_module("h5py")
     with zipfile.ZipFile(path) as archive:
         check_names(path, archive.namelist())
         if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
             raise WeightsProblem(f"The configuration in {path.name} is larger than any model's: it is damaged.")
         for name in archive.namelist():
             if name.endswith(".h5"):
-                with archive.open(name) as weights, _h5py(path).File(weights, "r") as stored:
+                with archive.open(name) as weights, h5py.File(weights, "r") as stored:
                     _check_links(path, stored)
         return archive.read("config.json")
 
 
 def _attribute(path: Path) -> bytes:
-    with _h5py(path).File(path, "r") as file:
+    h5py: Any = importlib.import_module("h5py")
+    with h5py.File(path, "r") as file:
         _check_links(path, file)
         stored = file.attrs.get("model_config")
     if stored is None:
@@ -256,16 +247,9 @@ def _attribute(path: Path) -> bytes:
     return stored.encode() if isinstance(stored, str) else bytes(stored)
 
 
-def _h5py(path: Path) -> Any:
-    try:
-        return importlib.import_module("h5py")
-    except ImportError as reason:
-        raise ModelProblem(f"{path.name} needs h5py: {INSTALL}.") from reason
-
-
 def _check_links(path: Path, stored: Any) -> None:
     """Raise WeightsProblem where an HDF5 file takes numbers from another file."""
-    h5py = _h5py(path)
+    h5py: Any = importlib.import_module("h5py")
     links = stored.visititems_links(lambda name, link: name if isinstance(link, h5py.ExternalLink) else None)
     name = links or stored.visititems(
         lambda name, node: name if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual) else None

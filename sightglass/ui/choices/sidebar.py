@@ -21,7 +21,6 @@ from sightglass.explain.trust.reliability import (
     is_independent,
     question_of,
     reliability,
-    subject_of,
 )
 from sightglass.models import catalog
 from sightglass.models.catalog import is_packaged
@@ -362,9 +361,7 @@ def reliabilities(model: ModelSpec, *, queries: bool = False) -> dict[str, Relia
     """
     if not is_packaged(model):
         return {}
-    measured = {
-        method: reliability(subject_of(model.task, queries=queries), _asked_question(), method) for method in METHODS
-    }
+    measured = {method: reliability(model.task, _asked_question(), method, queries=queries) for method in METHODS}
     return {method: result for method, result in measured.items() if result is not None}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sightglass.batch.records import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.explain.picture import archive
+from sightglass.explain.picture import source as picture_source
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import Item, find, spread
 
@@ -102,10 +102,10 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypat
     with pytest.raises(ImageProblem, match="at most"):
         item.open()
     many = packed(tmp_path / "many.zip", {f"{n}.jpg": b"\0" * 1000 for n in range(20)}, zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10_000)
+    monkeypatch.setattr(picture_source, "MAX_UNPACKED_BYTES", 10_000)
     with pytest.raises(ModelProblem, match="unpacks to more"):
         find(many)
-    monkeypatch.setattr(archive, "MAX_LIST_BYTES", 100)
+    monkeypatch.setattr(picture_source, "MAX_LIST_BYTES", 100)
     more = packed(tmp_path / "more.zip", {f"{n}.jpg": JPEG for n in range(20)})
     with pytest.raises(ModelProblem, match="lists too many"):
         find(more)

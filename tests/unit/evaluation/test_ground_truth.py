@@ -14,7 +14,7 @@ from PIL import Image
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, masks
-from sightglass.explain.picture import archive
+from sightglass.explain.picture import source as picture_source
 from tests.corpus import saved
 from tests.faults.outcome import is_one_sentence
 
@@ -180,7 +180,7 @@ def test_a_name_that_leads_out_of_an_archive_is_one_inside_it(name: str, tmp_pat
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
     limits = {"most": 9, "most_bytes": 2**20}
-    (file,) = archive.unpack_files(pack(tmp_path / "labels.zip", {name: ROW}), folder, (".csv",), **limits)
+    (file,) = picture_source.unpack_files(pack(tmp_path / "labels.zip", {name: ROW}), folder, (".csv",), **limits)
     assert folder in file.resolve().parents and file.read_text() == ROW
 
 

@@ -449,9 +449,6 @@ def test_png_and_jpeg() -> None:
     pixels = Image.open(photo()).pixels
     assert np.abs(Image.open(to_jpeg(np.full((32, 32, 3), 77, np.uint8))).pixels.astype(int) - 77).max() <= 1
     assert len(to_jpeg(pixels, quality=30)) < len(to_jpeg(pixels))
-    for bad in (pixels / 255, pixels[:0], np.zeros((2, 2, 4), np.uint8), np.zeros(3, np.uint8)):
-        with pytest.raises(ImageProblem):
-            to_jpeg(bad)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer, Image
-from sightglass.explain.tasks.detect import SAME, match_boxes
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import BATCH_CPU, Perturber, blur, impute, make_fill
@@ -98,23 +97,6 @@ def test_the_linear_filling_solves_the_equations_of_road():
         assert torch.equal(found[:, mask], picture[0][:, mask])
 
 
-def test_every_step_is_the_models_answer_to_that_picture(explained):
-    heatmap, evidence = explained.heatmaps[0], explained.evidence
-    places = ranking(heatmap.content)
-    assert places is not None
-    perturber = Perturber(evidence, explained.task.scorer(evidence, heatmap.target, explained.options))
-    (found,) = perturber.curves("map", [places], "mean", steps=10)
-    adapter, picture = evidence.resident.adapter, perturber.picture
-    order = torch.from_numpy(places)
-    for step in (0, 3, 10):
-        for result, shown in ((found.deletion, order >= step / 10), (found.insertion, order < step / 10)):
-            with torch.no_grad():
-                outputs = adapter.run(torch.where(shown, picture, picture.mean((2, 3), keepdim=True)))
-            expected = adapter.class_logits(outputs).softmax(1)[0, heatmap.target.index]
-            assert result.score[step] == pytest.approx(float(expected), abs=2e-4)
-    assert found.deletion.score[0] == pytest.approx(explained.predictions[0].score, abs=1e-4)
-
-
 def test_it_stops_within_a_batch(explained, monkeypatch):
     cancel, passes = threading.Event(), []
     run = type(explained.evidence.resident.adapter).run
@@ -163,14 +145,6 @@ def test_a_box_that_is_gone_scores_0(scene: Path):
     assert found.start == pytest.approx(made.predictions[0].score, abs=1e-4)
     assert found.map.deletion.score[-1] < 0.05 and found.necessity is not None
     assert found.controls == ("strongest", "random") and found.at(0.4)[0] < found.at(0.4, "random")[0]
-
-
-def test_boxes_are_at_the_same_place_as_torchvision_says():
-    box_iou = pytest.importorskip("torchvision.ops").box_iou
-    corners = torch.rand(200, 2, 2, generator=torch.Generator().manual_seed(0)).sort(1).values.flatten(1)
-    found = match_boxes(corners[:20], corners)
-    assert torch.equal(found, box_iou(corners[:20], corners) >= SAME)
-    assert 20 < int(found.sum()) < 1000 and not match_boxes(corners[:1], torch.zeros(1, 4)).any()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.trust import scramble as module
@@ -91,8 +92,8 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
     from sightglass.explain.trust import controls
 
     def edges(self: Method, evidence: object, targets: object, request: object = None) -> RawMaps:
-        tensor = evidence.tensor[0].permute(1, 2, 0)  # type: ignore[attr-defined]
-        return RawMaps([torch.from_numpy(controls.edges(tensor.cpu().numpy()))[None]], ("bn2",))
+        picture = evidence.tensor[0].cpu().numpy()  # type: ignore[attr-defined]
+        return RawMaps([torch.from_numpy(controls.edges(picture))[None]], ("bn2",))
 
     monkeypatch.setattr(Method, "run", edges)
     module._CACHE.clear()
@@ -137,10 +138,7 @@ def test_verdicts_by_hand() -> None:
     # A map that is on something else is not said to show the middle.
     assert made(0.6, 0.6, 0.6, edges=0.2, centre=0.5).verdict == "survives"
     assert made(0.6, 0.6, 0.6, edges=0.2, centre=0.3).verdict == "survives"
-
-
-def test_what_draws_of_very_different_values_say_cannot_be_told() -> None:
-    # Those of bus.jpg, of which the mean of −.01 was a verdict.
+    # Draws of very different values: those of bus.jpg, of which the mean of −.01 was a verdict.
     found = made(0.51, -0.09, -0.46, edges=0.9)
     assert (found.verdict, found.mark) == ("unclear", "cannot be told")
     assert found.sentence == (
@@ -225,8 +223,8 @@ def test_it_stops_and_what_cannot_be_scrambled_is_a_sentence(explained: Explanat
     cancel = threading.Event()
     cancel.set()
     module._CACHE.clear()
-    with pytest.raises(Cancelled):
-        scramble(explained, cancel=cancel)
+    with pytest.raises(Cancelled), stopped_by(cancel):
+        scramble(explained)
     flat = replace(explained, heatmaps=(replace(explained.heatmaps[0], state="flat"),))
     with pytest.raises(ModelProblem, match="is empty"):
         scramble(flat)
