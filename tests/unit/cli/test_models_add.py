@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,6 @@ from sightglass.models import catalog
 from sightglass.models import load as loading
 from sightglass.models.own.adding import file_lock, text_of, with_table
 from tests.unit import own_nets
-from tests.weights import weight
 
 BEFORE = """# My models.
 
@@ -136,16 +134,16 @@ def test_any_value_comes_back_as_it_was() -> None:
     assert tomllib.loads(text_of("my model", table))["model"]["my model"] == table
 
 
-@pytest.mark.weights("yolo11n.pt")
 def test_a_file_that_must_be_run_to_be_opened_is_not_without_a_word(folder: Path, call: Any) -> None:
-    """Ultralytics' own files are unpickled by Ultralytics."""
-    shutil.copy(weight("yolo11n.pt"), folder / "own.pt")
-    code, _, err = call("models", "add", "own.pt")
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    torch.jit.trace(module.eval(), torch.zeros(1, 3, 32, 32)).save(str(folder / "own.torchscript"))
+    how = ("models", "add", "own.torchscript", "--set", "weights.preprocessing.size=32")
+    code, _, err = call(*how)
     assert code == 2 and "Add --trust if you do." in err
     assert not (folder / "models.toml").exists()
-    assert call("models", "add", "own.pt", "--trust").code == 0
+    assert call(*how, "--trust").code == 0
     held = tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]["own"]
-    assert held["loader"] == "ultralytics" and "trust" not in held
+    assert held["loader"] == "exported" and "trust" not in held
 
 
 @pytest.mark.parametrize(("name", "code"), [("leaf-net", 0), ("old", 2)])
