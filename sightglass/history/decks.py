@@ -95,14 +95,14 @@ class Decks:
         with self._store.reading():
             for path in self._store.decks.glob(f"*{archive.SUFFIX}"):
                 try:
-                    decks.append(read(path))
+                    decks.append(_read_cached(path))
                 except Problem:
                     decks.append(Deck(path.stem, "A damaged deck"))
         return tuple(sorted(decks, key=lambda deck: deck.changed, reverse=True))
 
     def get(self, id: str) -> Deck:
         with self._store.reading():
-            return read(self._find(id))
+            return _read_cached(self._find(id))
 
     def create(self, title: str, views: Iterable[View] = (), *, ready: str = "", theme: str = "dark") -> Deck:
         """Make a deck of views: none of it where there is no room. `ready`: which of the ready decks it is. The views
@@ -190,15 +190,19 @@ class Decks:
 
 def read(path: Path) -> Deck:
     """Return a saved deck. Raises Problem for a damaged one."""
-    changed = path.stat().st_mtime_ns
+    about, packed = archive.split(path.read_bytes())
+    if len(ids := about.get("ids", ())) != len(packed):
+        # An exported file has none: `Decks.open` takes it.
+        raise Problem(archive.NO_DECK)
+    slides = tuple(map(Slide, ids, packed))
+    changed = EPOCH + timedelta(microseconds=path.stat().st_mtime_ns // 1000)
+    return Deck(path.stem, about["title"], slides, about["theme"], about["ready"], changed)
 
-    def make() -> Deck:
-        about, packed = archive.split(path.read_bytes())
-        slides = tuple(map(Slide, about["ids"], packed))
-        when = EPOCH + timedelta(microseconds=changed // 1000)
-        return Deck(path.stem, about["title"], slides, about["theme"], about["ready"], when)
 
-    return _DECKS.get_or_make((path, changed), make)
+def _read_cached(path: Path) -> Deck:
+    """Return the same, for all but changes: two files of one moment may be taken for each other."""
+    status = path.stat()
+    return _DECKS.get_or_make((path, status.st_mtime_ns, status.st_ino, status.st_size), lambda: read(path))
 
 
 def save(folder: Path, deck: Deck) -> None:

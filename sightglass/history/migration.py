@@ -120,7 +120,8 @@ def _arrays(fields: Json, maps: list[Json]) -> Json:
         arrays[name] = geometry.to_input(former["values"])
         arrays |= {f"{name}_raw_{layer}": part for layer, part in zip(layers, raw, strict=True)}
         arrays |= {f"{name}_{key}": former[key][0] for key in ("vector", "down", "across") if key in former}
-        arrays |= {f"measured {place}": geometry.to_input(former[key]) for key in ("measured",) if key in former}
+        grids = [key for key in ("shared", "measured") if key in former]
+        arrays |= {f"{key} {place}": geometry.to_input(former[key]) for key in grids}
         arrays |= {key: former[key] for key in ("cells",) if key in former}
     return arrays
 

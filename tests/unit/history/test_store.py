@@ -17,6 +17,7 @@ from sightglass.history import History, store
 from tests.unit.history.conftest import files, same_maps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sightglass.explain import Explanation
@@ -141,30 +142,23 @@ def test_everything_is_on_the_disk_before_its_row_is(
 ) -> None:
     """Each file is forced onto the disk before it gets its name, and its folder before the row."""
     history.search()
-    events: list[str] = []
+    events: list[Any] = []
     sync, move, put = os.fsync, os.replace, history._store.put
 
-    def fsync(file: int) -> None:
-        events.append(f"fsync {os.readlink(f'/proc/self/fd/{file}')}")
-        sync(file)
+    def noted(act: Callable[..., None], about: Callable[..., object]) -> Callable[..., None]:
+        def then(*args: Any) -> None:
+            events.append(about(*args))
+            act(*args)
 
-    def replaced(source: Any, to: Any) -> None:
-        events.append(f"replace {source} {os.path.basename(to)}")
-        move(source, to)
+        return then
 
-    def write(*args: Any) -> None:
-        events.append("row")
-        put(*args)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(os, "replace", replaced)
-    monkeypatch.setattr(history._store, "put", write)
+    monkeypatch.setattr(os, "fsync", noted(sync, lambda file: os.readlink(f"/proc/self/fd/{file}")))
+    monkeypatch.setattr(os, "replace", noted(move, lambda draft, to: (str(draft), to.name)))
+    monkeypatch.setattr(history._store, "put", noted(put, lambda *_: "row"))
     record = history.keep(noise)
     folder = history.folder / "records" / record.id  # type: ignore[operator]
-    moved = [event.split() for event in events if event.startswith("replace")]
-    assert {name for _, _, name in moved} == {path.name for path in folder.iterdir()}
-    for _, draft, name in moved:
-        at = events.index(f"replace {draft} {name}")
-        assert f"fsync {draft}" in events[:at]
-        assert at < events.index("row")
-    assert {f"fsync {folder}", f"fsync {folder.parent}"} <= set(events[: events.index("row")])
+    before = events[: events.index("row")]
+    moved = [event for event in before if isinstance(event, tuple)]
+    assert {name for _, name in moved} == {path.name for path in folder.iterdir()}
+    assert all(event[0] in before[: before.index(event)] for event in moved)
+    assert {str(folder), str(folder.parent)} <= {event for event in before if isinstance(event, str)}

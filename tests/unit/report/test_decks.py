@@ -63,6 +63,19 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     assert 100 < small.height < small.width
 
 
+def test_slides_that_are_added_at_once_are_all_there_and_a_damaged_deck_can_be_deleted(history: History) -> None:
+    deck = history.decks.create("Many")
+    for i in range(12):
+        history.decks.add(deck.id, View(f"Slide {i}", kind="words"))
+    assert [slide.view.title for slide in history.decks.get(deck.id).slides] == [f"Slide {i}" for i in range(12)]
+    (file,) = (history.folder / "decks").iterdir()  # type: ignore[operator]
+    file.write_bytes(file.read_bytes()[:-30])
+    (damaged,) = history.decks.all()
+    assert damaged.slides == ()
+    history.decks.delete(damaged.id)
+    assert history.decks.all() == ()
+
+
 def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Path) -> None:
     deck = filled(history)
     history.decks.edit(deck.slides[0].id, title="Changed")
