@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,7 +104,7 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
     if kind == "json":
         # The headline and the limitations follow from the checks.
         seals = make_checks(explanation, request)
-        style, more = style_of(request), {"seals": seals, "saved": history.save_as_set(explanation)}
+        style, more = style_of(request), dict[str, Any](seals=seals, saved=history.save_as_set(explanation))
         if not isinstance(request, DetectRequest):
             return results.ExplanationAnswer.build(explanation, style, **more)
         # For single detections a number means a box.

@@ -52,8 +52,8 @@ MAX_LABEL = 60
 
 def save(explanation: Result, folder: Path) -> None:
     """Write one picture's folder with its summary; all files are made before the first is written."""
-    style = VIEWER_STYLE
-    write(folder, [*with_summary(of_picture(explanation, style, bare=True), explanation.to_dict())])
+    values = results.Explained.build(explanation).to_dict()
+    write(folder, list(with_summary(of_picture(explanation, VIEWER_STYLE, bare=True), values)))
 
 
 def write(folder: Path, files: Iterable[File]) -> list[str]:

@@ -318,6 +318,7 @@ class SimilarityResult(PlainResult):
     def build(cls, similarity: Similarity, context: Context | None, **more: Any) -> Self:
         """Return it of two compared pictures; `more`: further fields."""
         names = ("score", "of", "method", "layers", "preprocessing", "state", "notes")
+        fields: Json = {name: getattr(similarity, name) for name in names} | {"context": context}
         query, gallery = similarity.sides
         return cls(
             headline=describe_similarity(similarity, context),
@@ -326,8 +327,7 @@ class SimilarityResult(PlainResult):
             model=similarity.model.id,
             places=[Places(alike=alike, apart=apart) for alike, apart in map(describe_places, similarity.sides)],
             pairs=similarity.matches.pairs,
-            context=context,
-            **{name: getattr(similarity, name) for name in names},
+            **fields,
             **more,
         )
 
