@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sightglass.common.lazy import defer_imports
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 defer_imports(__name__)
 
@@ -34,11 +31,6 @@ class Finding:
     kind: str
     level: Literal["serious", "caution", "note"]
     text: str
-
-
-def most_serious_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings by their level; those of one level stay in order."""
-    return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
 
 Verdict = Literal["depends", "unclear", "survives", "edges", "centre", "box"]

@@ -104,11 +104,6 @@ class Checks:
         return " · ".join(check.words for check in self.checks)
 
 
-def untested(label: str, why: str) -> Checks:
-    """Return checks that cannot be told, and why."""
-    return Checks(label, tuple(Check(id, "cannot be told", why) for id in QUESTIONS))
-
-
 LARGE = 256e6
 """Bytes of weights from which a model is not copied, to scramble it, before somebody asks."""
 

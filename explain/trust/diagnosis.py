@@ -13,7 +13,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.statement import Statement
 from sightglass.explain.tasks.task import describe_direction
-from sightglass.explain.trust import Finding, most_serious_first
+from sightglass.explain.trust import LEVELS, Finding
 from sightglass.explain.trust.reliability import (
     describe_doubt,
     describe_independent,
@@ -179,7 +179,7 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
         off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
         findings.append(Finding("outside", "caution" if off else "note", words))
     findings += filter(None, [describe_doubt(explanation.proofs.get(index))])
-    return most_serious_first(findings)
+    return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
 
 def describe_outside(explanation: Result, index: int = 0) -> str:

@@ -105,6 +105,29 @@ class Randomisation:
     box: int = 0
     """Those of `yes` whose maps of random weights keep the box and move inside it."""
 
+    @property
+    def independent(self) -> bool:
+        """Whether the method was measured as nearly independent of the model."""
+        return self.no >= MOST * self.maps
+
+    @property
+    def sentence(self) -> str:
+        """The share of the method's model-dependent maps."""
+        if self.independent:
+            return f"In {self.no} of {self.maps} tests random weights drew nearly the same map."
+        if self.box >= MOST * self.maps:
+            return "Random weights keep the box but move the hot spots."
+        return f"In {self.yes} of {self.maps} tests its map depended on the model."
+
+
+def randomisation(family: Family, question: str, method: str) -> Randomisation | None:
+    """Return how many of a method's maps depend on the model, or None.
+
+    >>> randomisation("detector", "where", "gradcam").sentence
+    'In 22 of 26 tests its map depended on the model.'
+    """
+    return _load_randomisation().get((family, question, method))
+
 
 def question_of(part: str) -> str:
     """Return the question of a map by its part."""
@@ -116,27 +139,6 @@ def family_of(task: str, resident: LoadedModel) -> Family:
     if task_of(task).has_boxes:
         return "detector" if resident.queries is None else "query"
     return "transformer" if resident.attentions else "classifier"
-
-
-def describe_method(family: Family, question: str, method: str) -> str:
-    """Return the share of a method's model-dependent maps; empty if not measured.
-
-    >>> describe_method("detector", "where", "gradcam")
-    'In 22 of 26 tests its map depended on the model.'
-    """
-    if (measured := _load_randomisation().get((family, question, method))) is None:
-        return ""
-    if is_independent(family, question, method):
-        return f"In {measured.no} of {measured.maps} tests random weights drew nearly the same map."
-    if measured.box >= MOST * measured.maps:
-        return "Random weights keep the box but move the hot spots."
-    return f"In {measured.yes} of {measured.maps} tests its map depended on the model."
-
-
-def is_independent(family: Family, question: str, method: str) -> bool:
-    """Return whether a method was measured as nearly independent of the model."""
-    measured = _load_randomisation().get((family, question, method))
-    return measured is not None and measured.no >= MOST * measured.maps
 
 
 def asks_at(resident: LoadedModel, question: str, layers: Sequence[str]) -> bool:
@@ -176,21 +178,14 @@ def _find_known(explanation: Result, index: int) -> Check | Randomisation | None
     check = None if checks is None else checks["model"]
     if check is not None and check.state != "cannot be told":
         return check if check.state == "no" else None
-    key = _key_of(explanation, index)
-    return _load_randomisation()[key] if key is not None and is_independent(*key) else None
-
-
-def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
-    """Return the key of a map's published figures, or None."""
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     question = question_of(explanation.options.part)
     # The gradients of pixels are at no layer.
     layers = heatmap.layers if METHODS[heatmap.method].at_layers else ()
-    if not explanation.task.randomised or not is_packaged(explanation.model):
+    if not (explanation.task.randomised and is_packaged(explanation.model) and asks_at(resident, question, layers)):
         return None
-    if not asks_at(resident, question, layers):
-        return None
-    return family_of(explanation.model.task, resident), question, heatmap.method
+    measured = randomisation(family_of(explanation.model.task, resident), question, heatmap.method)
+    return measured if measured is not None and measured.independent else None
 
 
 @cache

@@ -123,7 +123,8 @@ def _clamp(value: float, low: float, high: float) -> float:
 def edited(image: Image, edit: Edit) -> Edited:
     """Return a picture after an edit, reproducibly.
 
-    The picture itself comes back where nothing changes. Raises ImageProblem for a picture that is not RGB.
+    The picture itself comes back where nothing changes. Raises ImageProblem for a picture that is not RGB,
+    and for an unknown fill.
 
         edited(image, Edit((EditMark("rectangle", ((0.2, 0.2), (0.6, 0.5))),), fill="grey")).image
     """
@@ -131,6 +132,8 @@ def edited(image: Image, edit: Edit) -> Edited:
         raise ImageProblem(
             f"{image.name} is not an RGB picture, and only those can be painted over: choose another picture."
         )
+    if edit.fill not in FILLS:
+        raise ImageProblem(f"There is no fill called {edit.fill}: use one of {', '.join(FILLS)}.")
     painted = _paint(image, edit)
     # With `keep` and no marks everything would be hidden.
     hidden = ~painted if edit.keep and painted.any() else painted

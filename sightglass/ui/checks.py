@@ -17,7 +17,7 @@ import streamlit as st
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import PausableStop
 from sightglass.explain.phrases import capital
-from sightglass.explain.trust.checks import CACHE, QUESTIONS, Checks, run_checks, untested
+from sightglass.explain.trust.checks import CACHE, QUESTIONS, Check, Checks, run_checks
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.markdown import escape
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.trust import Mark
-    from sightglass.explain.trust.checks import Check
 
 POLL = 0.5
 """Seconds between two polls of the running tests."""
@@ -138,7 +137,8 @@ def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
     works = job is not None and not job.polled()
     if job is not None and not works and job.failure is not None and CACHE.get(key) is None:
         why = page.describe_failure(job.failure, "a map could not be tested")
-        checked.failed[key] = untested(explanation.heatmaps[index].target.label, why)
+        failed = tuple(Check(id, "cannot be told", why) for id in QUESTIONS)
+        checked.failed[key] = Checks(explanation.heatmaps[index].target.label, failed)
     return CACHE.get(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
 
 

@@ -14,14 +14,7 @@ from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.phrases import percent
 from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.explain.tasks import task_of
-from sightglass.explain.trust.reliability import (
-    asks_at,
-    describe_method,
-    family_of,
-    is_independent,
-    question_of,
-    reliability,
-)
+from sightglass.explain.trust.reliability import asks_at, family_of, question_of, randomisation, reliability
 from sightglass.models import catalog
 from sightglass.models.catalog import is_packaged
 from sightglass.models.preprocess import WAYS
@@ -324,15 +317,17 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
     url_state.recall_own(key, offered, first, name="method")
 
     # Measured on maps of a class or box.
-    tests = reliabilities(model, queries=resident.queries is not None)
-    measured, family = not methods and _is_measured(explainer), family_of(model.task, resident)
+    tests, draws = reliabilities(model, queries=resident.queries is not None), {}
+    if not methods and _is_measured(explainer):
+        family, question = family_of(model.task, resident), _asked_question()
+        draws = {method: draw for method in METHODS if (draw := randomisation(family, question, method))}
 
     def describe(method: str) -> str:
         test = tests.get(method)
         marks = {
             "slow": METHODS[method].slow,
             "failed on drawn scenes": test is not None and test.fails,
-            "ignores training": measured and is_independent(family, _asked_question(), method),
+            "ignores training": method in draws and draws[method].independent,
         }
         words = ", ".join(word for word, holds in marks.items() if holds)
         group = "" if method in recommended else f" · {METHODS[method].group}"
@@ -348,8 +343,7 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
         "random weights.",
     )
     url_state.keep_own(key, chosen, offered, first, name="method")
-    known = describe_method(family, _asked_question(), chosen) if measured else ""
-    figures = " ".join(filter(None, (tests[chosen].sentence if chosen in tests else "", known)))
+    figures = " ".join(measured[chosen].sentence for measured in (tests, draws) if chosen in measured)
     st.caption(f"{METHODS[chosen].about.capitalize()}.", help=escape(figures) or None)
     return chosen
 

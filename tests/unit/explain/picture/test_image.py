@@ -21,7 +21,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.methods import METHODS
-from sightglass.explain.picture.image import Image, to_jpeg, to_png
+from sightglass.explain.picture.image import Image, to_png
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
@@ -441,14 +441,6 @@ def test_only_a_jpeg_that_holds_nothing_else_is_kept_as_it_came() -> None:
     assert not kept(icc_profile=b"a profile") and not kept(comment=b"a comment") and not kept(after=b"more")
     assert not kept(picture.convert("L")) and not kept(picture.convert("CMYK")) and not kept(kind="PNG")
     assert not Image.open(picture).jpeg
-
-
-def test_png_and_jpeg() -> None:
-    np.testing.assert_array_equal(Image.open(to_png(CORNERS)).pixels, CORNERS)
-    np.testing.assert_array_equal(Image.open(to_png(CORNERS[:, :, 0])).pixels[:, :, 2], CORNERS[:, :, 0])
-    pixels = Image.open(photo()).pixels
-    assert np.abs(Image.open(to_jpeg(np.full((32, 32, 3), 77, np.uint8))).pixels.astype(int) - 77).max() <= 1
-    assert len(to_jpeg(pixels, quality=30)) < len(to_jpeg(pixels))
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,8 @@ def test_a_picture_that_is_not_rgb_is_refused_in_a_sentence():
     planes = np.zeros((20, 40, 5), np.uint8)
     with pytest.raises(ImageProblem, match=r"not an RGB picture.*choose another"):
         edited(Image(RAMP, planes=planes), Edit())
+    with pytest.raises(ImageProblem, match="no fill called linear: use one of blur, grey, mean"):
+        edited(PICTURE, Edit((rectangle(0, 0, 1, 1),), "linear"))
 
 
 def test_what_a_browser_sends_is_read_as_it_was_drawn():
