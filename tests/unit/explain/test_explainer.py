@@ -38,6 +38,7 @@ from sightglass.models.load import load
 from sightglass.models.spec import WhyTable
 from tests.built import built
 from tests.conftest import asset
+from tests.unit.own_nets import hooks_on
 
 CPU = torch.device("cpu")
 THREADS = 8
@@ -72,10 +73,6 @@ def same(one: Explanation, other: Explanation) -> None:
         np.testing.assert_array_equal(a.values, b.values)
         for x, y in zip(a.raw, b.raw, strict=True):
             np.testing.assert_array_equal(x, y)
-
-
-def hooks_on(module: torch.nn.Module) -> int:
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
 def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:

@@ -33,6 +33,7 @@ from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 from tests.late import late
+from tests.unit.own_nets import hooks_on
 from training.demo.scenes import draw
 from training.demo.showcase import scene
 
@@ -97,12 +98,6 @@ def built(kind: str, evidence: Evidence, module: nn.Module | None = None, **opti
         yield cam
     finally:
         getattr(cam, "base_cam", cam).activations_and_grads.release()
-
-
-def untouched(module: nn.Module) -> bool:
-    """Return whether a method has left no hook, swapped layer or gradient in the shared model."""
-    hooks = [hook for part in module.modules() for hook in (*part._forward_hooks, *part._forward_pre_hooks)]
-    return not hooks and all(one.grad is None and not one.requires_grad for one in module.parameters())
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -243,6 +238,11 @@ class Small(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.relu(self.second(self.curve(self.first(x)))).mean((2, 3)))
+
+
+def untouched(module: nn.Module) -> bool:
+    """Return whether a method has left no hook and no gradient in the shared model."""
+    return not hooks_on(module) and all(one.grad is None and not one.requires_grad for one in module.parameters())
 
 
 def small(*paths: str, seed: int = 0) -> Evidence:
