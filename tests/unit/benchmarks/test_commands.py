@@ -11,14 +11,13 @@ import torch
 
 from benchmarks import gpu, report, timing, verdict
 from benchmarks.__main__ import main
-from tests.late import late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-late("pytorch_grad_cam")
-late("torchcam")
+pytest.importorskip("pytorch_grad_cam")
+pytest.importorskip("torchcam")
 LINES = {
     "bare", "bare_channels_last", "grad_cam", "grad_cam_batched", "torch_cam", "torch_cam_grown",
     "maps", "methods", "explanation", "method", "class", "scale", "grow", "file",

@@ -23,12 +23,11 @@ from sightglass.history.unsure import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
 from sightglass.report import offers
-from tests.late import late
 from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
 
-library = late("pytorch_grad_cam")
-targets = late("pytorch_grad_cam.utils.model_targets")
+library = pytest.importorskip("pytorch_grad_cam")
+targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
 CLOSE = 1e-4
 METHODS = {
     "gradcam": "GradCAM",

@@ -32,7 +32,6 @@ from sightglass.models.adapters.folding import unfold
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
-from tests.late import late
 from tests.unit.own_nets import hooks_on
 from training.demo.scenes import draw
 from training.demo.showcase import scene
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-library = late("pytorch_grad_cam")
+library = pytest.importorskip("pytorch_grad_cam")
 CLOSE = 1e-4
 CPU = torch.device("cpu")
 LAYERS = ("blocks.4", "blocks.6", "bn2")

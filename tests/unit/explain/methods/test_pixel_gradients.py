@@ -20,11 +20,10 @@ from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
 from sightglass.explain.methods.method import Request
 from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.models.adapters.folding import copy_module
-from tests.late import late
 from tests.unit.own_nets import Answering
 from training.demo import scenes
 
-captum = late("captum.attr")
+captum = pytest.importorskip("captum.attr")
 IDS = ("inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop")
 
 

@@ -27,14 +27,13 @@ from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 from tests.built import built
-from tests.late import late
 from tests.unit.models.specs import own_spec
 from tests.unit.own_nets import Answering
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-transformers, library = late("transformers"), late("pytorch_grad_cam")
+transformers, library = pytest.importorskip("transformers"), pytest.importorskip("pytorch_grad_cam")
 pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 PICTURE = np.random.default_rng(3).integers(0, 255, (96, 160, 3), np.uint8)

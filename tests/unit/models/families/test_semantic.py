@@ -15,7 +15,6 @@ from sightglass.explain import Explainer
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold
 from sightglass.models.families.transformers.segmentation import QuerySegmenter
-from tests.late import late
 from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-library = late("pytorch_grad_cam")
-targets = late("pytorch_grad_cam.utils.model_targets")
+library = pytest.importorskip("pytorch_grad_cam")
+targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
 pytestmark = pytest.mark.slow
 NAMES = ["ground", "water", "tree", "house"]
 SHAPE: dict[str, Any] = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
