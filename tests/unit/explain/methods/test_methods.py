@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.backward.gradient import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
@@ -311,18 +312,18 @@ def test_what_a_method_cannot_do_is_said() -> None:
         by_method(evidence, "fullgrad", 0)
 
 
-def test_scorecam_stops_half_way_and_leaves_nothing(bus: Path) -> None:
-    explainer, cancel, calls = Explainer("efficientnet-lite0"), threading.Event(), itertools.count(1)
+def test_scorecam_stops_half_way_and_leaves_nothing() -> None:
+    evidence, cancel, calls = small("relu"), threading.Event(), itertools.count(1)
 
-    def stop_at_the_fourth(share: float, words: str) -> None:
+    def stop_at_the_second(share: float, words: str) -> None:
         number = next(calls)
-        assert number <= 4, "a pass more than the one that was under way"
-        if number == 4:
+        assert number <= 2, "a pass more than the one that was under way"
+        if number == 2:
             cancel.set()
 
-    with pytest.raises(Cancelled):
-        explainer(bus, method="scorecam", top_k=1, progress=stop_at_the_fourth, cancel=cancel)
-    assert untouched(explainer.resident.adapter.module)
+    with pytest.raises(Cancelled), stopped_by(cancel):
+        by_method(evidence, "scorecam", 0, 1, progress=stop_at_the_second)
+    assert untouched(evidence.resident.adapter.module)
 
 
 def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
