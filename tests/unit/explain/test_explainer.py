@@ -28,7 +28,7 @@ from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.resident import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
-from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.maps.heatmap import heatmaps, rescale
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
 from sightglass.models.adapter import Target
@@ -88,6 +88,9 @@ def test_ends_turn_a_map_back_into_raw_values(explainer: Explainer, bus: Path, m
     made = explainer(bus, top_k=4, method=method, layers="blocks.4", scale=scale).heatmaps
     assert [h.state for h in made] == ["ok"] * 4
     assert len({h.ends for h in made}) == (1 if scale == "shared" or method == "eigencam" else 4)
+    # On this scale they are the same again from raw values, whatever scale they were on.
+    for one, other in zip(made, rescale(rescale(made, "shared"), scale), strict=True):
+        np.testing.assert_allclose(one.at_input, other.at_input, atol=1e-6)
     for heatmap in made:
         low, high = heatmap.ends
         raw = torch.from_numpy(heatmap.raw[0]).double().clamp_min(0)[None, None]
