@@ -24,19 +24,11 @@ ORDER = (
 INSIDE = {
     "models": ("models", "models.adapters", "models.demo", "models.families"),
     "explain": (
-        *(
-            "explain.phrases",
-            "explain.options",
-            "explain.picture",
-            "explain.backward",
-            "explain.evidence",
-            "explain.rendering.mark",
-            "explain.tasks",
-        ),
-        *("explain.methods", "explain.rendering", "explain.maps"),
-        *("explain.questions", "explain.trust", "explain.recipe", "explain.result"),
-        *("explain.explanation", "explain.explainer", "explain.replaying"),
-        *("explain.comparison", "explain.similarity", "explain.whatif", "explain"),
+        *("explain.phrases", "explain.options", "explain.picture", "explain.backward", "explain.evidence"),
+        *("explain.rendering.mark", "explain.tasks", "explain.methods", "explain.rendering", "explain.maps"),
+        *("explain.questions", "explain.trust", "explain.recipe", "explain.result", "explain.explanation"),
+        *("explain.explainer", "explain.replaying", "explain.comparison", "explain.similarity"),
+        *("explain.whatif", "explain"),
     ),
 }
 """The same inside these: their folders, and files beside them; a room's own name is all else in it."""
@@ -86,8 +78,3 @@ def menu() -> dict[str, str]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
     return {page: about[0] for page, about in ast.literal_eval(assigned["MENU"]).items()}
-
-
-def list_pages() -> list[str]:
-    """Return the names of the pages of the dashboard."""
-    return [*menu()]

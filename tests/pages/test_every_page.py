@@ -11,12 +11,12 @@ import pytest
 from sightglass.explain.phrases import pixels
 from sightglass.ui.session.state import Sidebar
 from tests.pages.conftest import ROOT, bar, session
-from tests.rooms import list_pages
+from tests.rooms import menu
 
 OF_ONE_PICTURE = ("explore", "topk", "compare")
 
 
-@pytest.mark.parametrize("name", list_pages())
+@pytest.mark.parametrize("name", menu())
 def test_a_page_draws(page, name):
     app = page("" if name == "explore" else name)
     if name not in OF_ONE_PICTURE:

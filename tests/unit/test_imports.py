@@ -111,6 +111,10 @@ from sightglass.models import catalog
 assert len(catalog.catalog()) > 10
 catalog.spec("efficientnet-lite0")
 assert not {{*{HEAVY}}} & {{*sys.modules}}
+# The default model brings in neither of these.
+import sightglass
+sightglass.Explainer()
+assert not {{"timm", "torchvision"}} & {{*sys.modules}}
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert (done.returncode, done.stderr) == (0, "")

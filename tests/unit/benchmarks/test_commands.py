@@ -19,15 +19,13 @@ from benchmarks.truth.ranking import Judged, find_own_layer, table
 from benchmarks.truth.scores import Scores, Study, joined, score_study
 from sightglass.explain.methods import METHODS, pixel_gradients
 from sightglass.explain.trust import reliability
-from tests.late import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-
-late("pytorch_grad_cam")
-late("torchcam")
+pytest.importorskip("pytorch_grad_cam")
+pytest.importorskip("torchcam")
 LINES = {
     "bare", "bare_channels_last", "grad_cam", "grad_cam_batched", "torch_cam", "torch_cam_grown",
     "maps", "methods", "explanation", "method", "class", "scale", "grow", "file",

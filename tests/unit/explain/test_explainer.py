@@ -28,7 +28,7 @@ from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.resident import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
-from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.maps.heatmap import heatmaps, rescale
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
 from sightglass.models.adapter import Target
@@ -38,6 +38,7 @@ from sightglass.models.load import load
 from sightglass.models.spec import WhyTable
 from tests.built import built
 from tests.conftest import asset
+from tests.unit.own_nets import hooks_on
 
 CPU = torch.device("cpu")
 THREADS = 8
@@ -74,10 +75,6 @@ def same(one: Explanation, other: Explanation) -> None:
             np.testing.assert_array_equal(x, y)
 
 
-def hooks_on(module: torch.nn.Module) -> int:
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
-
-
 def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:
     assert len(explainer(bus).heatmaps) == 5
     for given in (explainer.labels[281], 281, np.int64(281)):
@@ -91,6 +88,9 @@ def test_ends_turn_a_map_back_into_raw_values(explainer: Explainer, bus: Path, m
     made = explainer(bus, top_k=4, method=method, layers="blocks.4", scale=scale).heatmaps
     assert [h.state for h in made] == ["ok"] * 4
     assert len({h.ends for h in made}) == (1 if scale == "shared" or method == "eigencam" else 4)
+    # On this scale they are the same again from raw values, whatever scale they were on.
+    for one, other in zip(made, rescale(rescale(made, "shared"), scale), strict=True):
+        np.testing.assert_allclose(one.at_input, other.at_input, atol=1e-6)
     for heatmap in made:
         low, high = heatmap.ends
         raw = torch.from_numpy(heatmap.raw[0]).double().clamp_min(0)[None, None]

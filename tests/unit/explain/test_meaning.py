@@ -35,7 +35,6 @@ from sightglass.models.spec import OutputTable
 from sightglass.report import caption, command, figure, result_folder
 from sightglass.report.html_report import html
 from sightglass.report.views import explained_picture
-from tests.late import late
 from tests.unit import own_nets
 from training.demo import scenes
 
@@ -215,7 +214,7 @@ def test_a_typed_line_is_an_output() -> None:
             read_lines([wrong])
 
 
-transformers = late("transformers")
+transformers = pytest.importorskip("transformers")
 PICTURE = np.random.default_rng(5).integers(0, 255, (80, 120, 3), np.uint8)
 DEPTH = [{"name": "depth", "unit": "m", "range": (0, 10)}]
 
@@ -308,7 +307,7 @@ def test_a_depth_network_of_transformers_opens_by_its_folder(tmp_path: Path) -> 
 # One map of what raises a number or a class's score and what lowers it: its values, its sign, where it goes along.
 
 
-library = late("pytorch_grad_cam")
+library = pytest.importorskip("pytorch_grad_cam")
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from sightglass.history.unsure import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
 from sightglass.report import offers
-from tests.late import late
+from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
 
-library = late("pytorch_grad_cam")
-targets = late("pytorch_grad_cam.utils.model_targets")
+library = pytest.importorskip("pytorch_grad_cam")
+targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
 CLOSE = 1e-4
 METHODS = {
     "gradcam": "GradCAM",
@@ -71,16 +71,9 @@ def tiny(**more: Any) -> Explainer:
     return Explainer(Tiny(), preprocess={"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}, layers=["body"], **more)
 
 
-class Out(nn.Module):
-    """What a segmentation network answers, as pytorch-grad-cam's examples unwrap it."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.module(x)["out"]
-        return out
+def logits_of(net: nn.Module) -> nn.Module:
+    """Return what a segmentation network answers, as pytorch-grad-cam's examples unwrap it."""
+    return Answering(net, lambda net, x: net(x)["out"])
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -91,7 +84,7 @@ def test_a_class_map_equals_that_of_pytorch_grad_cam(name: str) -> None:
     assert isinstance(target, AreaTarget)
     module = demo().resident.adapter.module
     asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
-    with getattr(library, METHODS[name])(Out(module), [module.get_submodule(made.heatmaps[0].layers[0])]) as cam:
+    with getattr(library, METHODS[name])(logits_of(module), [module.get_submodule(made.heatmaps[0].layers[0])]) as cam:
         wanted = cam(evidence.tensor.clone().requires_grad_(), targets=[asked])[0]
     assert np.abs(made.heatmaps[0].at_input - wanted).max() < CLOSE
     assert wanted.std() > 0.05
@@ -108,7 +101,7 @@ def test_a_network_of_torchvision_is_prepared_and_explained_as_it_is() -> None:
         assert torch.allclose(net(tensor)["out"][0], made.evidence.outputs.logits[0], atol=1e-3)
     assert isinstance(target, AreaTarget)
     asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
-    with library.GradCAM(Out(net), [net.get_submodule(made.heatmaps[0].layers[0])]) as cam:
+    with library.GradCAM(logits_of(net), [net.get_submodule(made.heatmaps[0].layers[0])]) as cam:
         wanted = cam(tensor.clone().requires_grad_(), targets=[asked])[0]
     assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-2
 

@@ -18,6 +18,7 @@ from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.models.adapter import Target
+from tests.unit.own_nets import Answering
 from tests.weights import picture, real
 
 LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
@@ -169,20 +170,11 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
     made = explainer(picture(name), per="detection", method=method, layers=("model.16",), top_k=3)
     adapter = explainer.resident.adapter
 
-    class Logit(nn.Module):
-        """One anchor's logit of each class, as the library wants a classifier's."""
-
-        def __init__(self, anchor: int) -> None:
-            super().__init__()
-            self.inner, self.anchor = adapter.module, anchor
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return adapter.run(x).logits[:, :, self.anchor]
-
     for heatmap in made.heatmaps:
         (anchor,) = heatmap.target.anchors
         layer = adapter.module.get_submodule("model.16")
-        with getattr(library, kind)(Logit(anchor), [layer]) as cam:
+        logits = Answering(adapter.module, lambda _, x, anchor=anchor: adapter.run(x).logits[:, :, anchor])
+        with getattr(library, kind)(logits, [layer]) as cam:
             target = library.utils.model_targets.ClassifierOutputTarget(heatmap.target.index)
             expected = cam(made.evidence.tensor.clone().requires_grad_(), targets=[target])[0]
         left, top, right, bottom = heatmap.geometry.content

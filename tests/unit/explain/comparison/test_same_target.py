@@ -101,6 +101,7 @@ NAMES = ("small", "medium", "large")
     ("overlaps", "said"),
     [
         ({}, ""),
+        ({(0, 1): 0.73}, "The maps of small and medium highlight the same place (73 % overlap)."),
         (
             {(0, 1): 0.25, (0, 2): 0.2, (1, 2): 0.64},
             "The maps of medium and large highlight the same place (64 % overlap); "

@@ -24,6 +24,7 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
+from tests.unit.own_nets import hooks_on
 
 CPU = torch.device("cpu")
 LABELS = ("tench", "goldfish", "great white shark")
@@ -121,10 +122,6 @@ def explained(evidence: Evidence, pixels: np.ndarray | None = None, **options: A
 
 def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(1, 256, (height, width, 3), np.uint8)
-
-
-def hooks_on(module: nn.Module) -> int:
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
 def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.backward.gradient import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
@@ -32,7 +33,7 @@ from sightglass.models.adapters.folding import unfold
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
-from tests.late import late
+from tests.unit.own_nets import hooks_on
 from training.demo.scenes import draw
 from training.demo.showcase import scene
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-library = late("pytorch_grad_cam")
+library = pytest.importorskip("pytorch_grad_cam")
 CLOSE = 1e-4
 CPU = torch.device("cpu")
 LAYERS = ("blocks.4", "blocks.6", "bn2")
@@ -97,12 +98,6 @@ def built(kind: str, evidence: Evidence, module: nn.Module | None = None, **opti
         yield cam
     finally:
         getattr(cam, "base_cam", cam).activations_and_grads.release()
-
-
-def untouched(module: nn.Module) -> bool:
-    """Return whether a method has left no hook, swapped layer or gradient in the shared model."""
-    hooks = [hook for part in module.modules() for hook in (*part._forward_hooks, *part._forward_pre_hooks)]
-    return not hooks and all(one.grad is None and not one.requires_grad for one in module.parameters())
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -245,6 +240,11 @@ class Small(nn.Module):
         return self.head(self.relu(self.second(self.curve(self.first(x)))).mean((2, 3)))
 
 
+def untouched(module: nn.Module) -> bool:
+    """Return whether a method has left no hook and no gradient in the shared model."""
+    return not hooks_on(module) and all(one.grad is None and not one.requires_grad for one in module.parameters())
+
+
 def small(*paths: str, seed: int = 0) -> Evidence:
     tensor = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(seed))
     return evidence_from(Small(seed), tensor, *paths, classes=5)
@@ -312,18 +312,18 @@ def test_what_a_method_cannot_do_is_said() -> None:
         by_method(evidence, "fullgrad", 0)
 
 
-def test_scorecam_stops_half_way_and_leaves_nothing(bus: Path) -> None:
-    explainer, cancel, calls = Explainer("efficientnet-lite0"), threading.Event(), itertools.count(1)
+def test_scorecam_stops_half_way_and_leaves_nothing() -> None:
+    evidence, cancel, calls = small("relu"), threading.Event(), itertools.count(1)
 
-    def stop_at_the_fourth(share: float, words: str) -> None:
+    def stop_at_the_second(share: float, words: str) -> None:
         number = next(calls)
-        assert number <= 4, "a pass more than the one that was under way"
-        if number == 4:
+        assert number <= 2, "a pass more than the one that was under way"
+        if number == 2:
             cancel.set()
 
-    with pytest.raises(Cancelled):
-        explainer(bus, method="scorecam", top_k=1, progress=stop_at_the_fourth, cancel=cancel)
-    assert untouched(explainer.resident.adapter.module)
+    with pytest.raises(Cancelled), stopped_by(cancel):
+        by_method(evidence, "scorecam", 0, 1, progress=stop_at_the_second)
+    assert untouched(evidence.resident.adapter.module)
 
 
 def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:

@@ -20,10 +20,10 @@ from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
 from sightglass.explain.methods.method import Request
 from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.models.adapters.folding import copy_module
-from tests.late import late
+from tests.unit.own_nets import Answering
 from training.demo import scenes
 
-captum = late("captum.attr")
+captum = pytest.importorskip("captum.attr")
 IDS = ("inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop")
 
 
@@ -36,18 +36,6 @@ def scene() -> np.ndarray:
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_gradients, "STEPS", 12)
     monkeypatch.setattr(pixel_gradients, "SAMPLES", 4)
-
-
-class _Class(nn.Module):
-    """One logit of a classifier, as a caller of captum would write it."""
-
-    def __init__(self, net: nn.Module, index: int) -> None:
-        super().__init__()
-        self.net, self.index = net, index
-
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.net(pictures)
-        return logits[:, self.index]
 
 
 def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
@@ -73,7 +61,8 @@ def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
 def test_the_numbers_are_captums(name: str, scene: np.ndarray) -> None:
     made = Explainer("demo-cls-s")(scene, top_k=1, method=name)
     (heatmap,), evidence = made.heatmaps, made.evidence
-    net = _Class(copy_module(evidence.resident.adapter.module), heatmap.target.index)
+    index = heatmap.target.index
+    net = Answering(copy_module(evidence.resident.adapter.module), lambda net, pictures: net(pictures)[:, index])
     wanted = attribute(name, net, evidence).detach()[0].sum(0).cpu().numpy()
     assert heatmap.layers == ("pixels",) and heatmap.state == "ok"
     np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * np.abs(wanted).max())

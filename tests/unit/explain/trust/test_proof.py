@@ -19,7 +19,6 @@ from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import BATCH_CPU, Perturber, blur, impute, make_fill
 from sightglass.explain.trust.proof import Curve, Proof, Trace
 from sightglass.explain.trust.support import prove
-from tests.late import late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +157,7 @@ def test_what_cannot_be_proved_is_one_sentence(explained, options: dict[str, Any
         prove(flat)
 
 
-road = late("pytorch_grad_cam.metrics.road")
+road = pytest.importorskip("pytorch_grad_cam.metrics.road")
 STEPS = 16
 """Of the areas: torch-cam rounds a step up to whole pixels, so they have to divide the picture."""
 ROUNDING = 2e-5
@@ -212,7 +211,7 @@ def test_areas_are_those_of_torch_cam(squeezed: Explanation, filling: Any, order
     found = curve_of(squeezed, values, filling, STEPS)
     module = squeezed.evidence.resident.adapter.module
     given = Given(module, values), lambda logits: logits.softmax(-1)
-    peer = late("torchcam.metrics").DeletionInsertionMetric(
+    peer = pytest.importorskip("torchcam.metrics").DeletionInsertionMetric(
         *given, steps=STEPS, baseline=lambda picture: make_fill(picture, filling)
     )
     peer.update(squeezed.evidence.tensor.detach(), target.index)

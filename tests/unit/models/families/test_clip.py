@@ -21,9 +21,8 @@ from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models import catalog
 from sightglass.models.families.clip import classifier, loader
 from sightglass.models.spec import WeightsTable
-from tests.late import late
 
-transformers, open_clip = late("transformers"), late("open_clip")
+transformers, open_clip = pytest.importorskip("transformers"), pytest.importorskip("open_clip")
 
 pytestmark = pytest.mark.slow
 PIXELS = (np.random.default_rng(0).random((80, 120, 3)) * 255).astype(np.uint8)

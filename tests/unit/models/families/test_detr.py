@@ -27,13 +27,13 @@ from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 from tests.built import built
-from tests.late import late
 from tests.unit.models.specs import own_spec
+from tests.unit.own_nets import Answering
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-transformers, library = late("transformers"), late("pytorch_grad_cam")
+transformers, library = pytest.importorskip("transformers"), pytest.importorskip("pytorch_grad_cam")
 pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 PICTURE = np.random.default_rng(3).integers(0, 255, (96, 160, 3), np.uint8)
@@ -225,13 +225,7 @@ def test_maps_equal_pytorch_grad_cams_on_the_same_query(name: str, place: str, r
     net = resident.adapter.module
     layer = evidence.layers[0]
 
-    class Logits(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, tensor: torch.Tensor) -> torch.Tensor:
-            return self.net(pixel_values=tensor).logits
+    logits = Answering(net, lambda net, tensor: net(pixel_values=tensor).logits)
 
     def as_grid(output: torch.Tensor) -> torch.Tensor:
         return output.transpose(1, 2).reshape(len(output), *layer.shape) if layer.layout == "tokens" else output
@@ -241,7 +235,7 @@ def test_maps_equal_pytorch_grad_cams_on_the_same_query(name: str, place: str, r
         shown = 0
         for query, index in ((3, 1), (7, 0), (0, 2), (11, 1), (5, 0), (5, 2)):
             (raw,) = raw_maps(evidence, METHODS[ours], [Target(index, "", (query,))])
-            with theirs(Logits(), [net.get_submodule(layer.path)], reshape_transform=as_grid) as cam:
+            with theirs(logits, [net.get_submodule(layer.path)], reshape_transform=as_grid) as cam:
                 tensor = evidence.tensor.detach().clone().requires_grad_()
                 expected = cam(tensor, targets=[lambda logits, at=(query, index): 1e6 * logits[at]])[0]
             # As the library scales a map: on the layer's grid, enlarged, and scaled again.

@@ -10,21 +10,20 @@ import pytest
 import torch
 import transformers
 from PIL import Image as Pillow
-from torch import nn
 
 from sightglass.explain import Explainer
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold
 from sightglass.models.families.transformers.segmentation import QuerySegmenter
-from tests.late import late
+from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-library = late("pytorch_grad_cam")
-targets = late("pytorch_grad_cam.utils.model_targets")
+library = pytest.importorskip("pytorch_grad_cam")
+targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
 pytestmark = pytest.mark.slow
 NAMES = ["ground", "water", "tree", "house"]
 SHAPE: dict[str, Any] = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
@@ -138,17 +137,10 @@ def test_a_map_of_segformer_equals_that_of_pytorch_grad_cam(folders: dict[str, P
     assert isinstance(target, AreaTarget) and made.heatmaps[0].state == "ok"
     net = segformer().from_pretrained(folders["segformer"]).eval()
 
-    class Logits(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.net(pixel_values=x).logits
-            return found
-
     asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
-    with library.GradCAM(Logits(), [net.decode_head.linear_fuse]) as cam:
+    with library.GradCAM(
+        Answering(net, lambda net, x: net(pixel_values=x).logits), [net.decode_head.linear_fuse]
+    ) as cam:
         wanted = cam(made.evidence.tensor.clone().requires_grad_(), targets=[asked])[0]
     assert wanted.std() > 0.05
     assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-4
