@@ -17,9 +17,6 @@ import yaml
 from packaging.requirements import Requirement
 
 from deploy import audit
-from deploy.grafana import draw
-from sightglass.api import metrics
-from sightglass.api.app import create
 from sightglass.common.settings import Settings, variable
 from tests import rooms
 from tests.waits import patience
@@ -110,30 +107,6 @@ def test_compose_grants_no_more_than_is_needed() -> None:
     assert compose["services"]["dashboard"]["env_file"] == [{"path": ".env", "required": False}]
     environment = compose["services"]["dashboard"]["environment"]
     assert {name for name in environment if name.startswith("SIGHTGLASS_")} <= SETTINGS
-
-
-def test_prometheus_asks_where_the_metrics_are() -> None:
-    config = yaml.safe_load(_compose()["configs"]["prometheus"]["content"])
-    (job,) = config["scrape_configs"]
-    # Below the path of a proxy the API is below it, too.
-    prefix, path = job["metrics_path"].split("}}")
-    assert prefix == "${BASE_PATH:+/${BASE_PATH"
-    assert path.replace("/api/", "/api/v1/") in create().openapi()["paths"]
-    assert job["static_configs"] == [{"targets": ["dashboard:8501"]}]
-
-
-def test_the_grafana_dashboard_is_fresh_and_asks_for_metrics_that_exist() -> None:
-    written = json.loads(draw.FILE.read_text("utf-8"))
-    assert written == draw.dashboard()
-    create()
-    metrics.observe("/api/explain", "POST", 200, 0.1)
-    known = set(re.findall(r"^# TYPE (\w+)", metrics.text().decode(), re.MULTILINE))
-    known |= {f"{name}_bucket" for name in known}
-    for panel in written["panels"]:
-        for target in panel["targets"]:
-            asked = re.findall(r"\b(?:sightglass|process)_\w+", target["expr"])
-            assert asked, target
-            assert set(asked) <= known, target
 
 
 def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
