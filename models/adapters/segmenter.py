@@ -15,7 +15,7 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import AreaTarget, Part, PlaceTarget, Prediction, Span, Target
 from sightglass.models.adapters.classifier import PreparedAdapter
-from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.geometry import Geometry, ModelInput, picture_cells
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import prepare
 from sightglass.models.spec import AREA_METHOD, METHOD, ModelSpec
@@ -122,9 +122,8 @@ class Segmenter(PreparedAdapter):
 
     def _content(self, outputs: Segmentation, geometry: Geometry) -> tuple[slice, slice]:
         """Return the answer's rows and columns with picture content."""
-        left, top, right, bottom = geometry.content
-        (h, w), (height, width) = outputs.size, geometry.input
-        return slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
+        top, bottom, left, right = picture_cells(geometry, *outputs.size)
+        return slice(top, bottom), slice(left, right)
 
     def find_pixel(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
         """Return the answer's nearest pixel (x, y) to a point of the picture."""

@@ -64,12 +64,19 @@ def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unk
         elif unknown.key not in values:
             open_.append(unknown)
     for key, value in values.items():
-        *above, last = key.split(".")
-        place = table
-        for part in above:
-            place = place.setdefault(part, {})
-        place[last] = value
+        put(table, key, value)
     return table, tuple(open_)
+
+
+def put(table: Toml, key: str, value: Any) -> None:
+    """Set the value of a table's dotted key; None removes it."""
+    first, _, rest = key.partition(".")
+    if rest:
+        put(table.setdefault(first, {}), rest, value)
+    elif value is None:
+        table.pop(first, None)
+    else:
+        table[first] = value
 
 
 def is_text(key: str) -> bool:

@@ -244,11 +244,7 @@ def change(id_: str, values: Mapping[str, object]) -> None:
     """Change keys of an added model's table, by their dotted paths; None removes one."""
     filled = tables()[id_]
     for key, value in values.items():
-        *above, last = key.split(".")
-        place = filled
-        for part in above:
-            place = place.setdefault(part, {})
-        place.pop(last, None) if value is None else place.__setitem__(last, value)
+        adding.put(filled, key, value)
     adding.write(table(), id_, filled, force=True)
 
 

@@ -24,7 +24,7 @@ from sightglass.models.families.transformers.folders import (
     read,
     weights_in,
 )
-from sightglass.models.families.transformers.loader import fetch, load_network, of_processor
+from sightglass.models.families.transformers.loader import folder_of, load_network, of_processor
 from sightglass.models.inspect import TableDraft
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
@@ -60,23 +60,9 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
             notes=(ONLY_DRAWN,),
             unreadable=nets.unreadable,
         )
-    folder = _folder(spec)
-    check_folder(folder)
-    loaded = towers(spec, folder)
+    loaded = towers(spec, folder_of(spec, "*.txt", "*.model"))
     stated = replace(loaded, preprocessing=loaded.preprocessing.changed(spec.preprocessing))
     return replace(stated, notes=()) if spec.preprocessing.complete else stated
-
-
-def _folder(spec: ModelSpec) -> Path:
-    """Return a table's folder, also that of a file in it, or its hub repository."""
-    if path := spec.weights.path:
-        folder = Path(path) if os.path.isdir(path) else Path(path).parent
-        if kind_of(folder) in KINDS:
-            return folder
-        raise ModelProblem(
-            f"{path} is no folder of Transformers: OpenCLIP's models are not read, but many have one too."
-        )
-    return fetch(spec.weights.hub or spec.arch, "*.json", "*.txt", "*.model", "model.safetensors")
 
 
 def inspect(path: Path) -> TableDraft | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,8 +16,8 @@ from sightglass.models import labels
 from sightglass.models.adapter import Part
 from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
 from sightglass.models.families.exported.runtimes import Runtime, read_labels
-from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import GREY
+from sightglass.models.geometry import ModelInput
+from sightglass.models.preprocess import letterbox
 from sightglass.models.spec import ModelSpec
 
 STRIDES = (8, 16, 32, 64)
@@ -265,7 +264,7 @@ class ExportedDetector(Detector):
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
         place = "squash" if preprocessing == "squash" else self._place
-        placed, geometry = letterbox(pixels, self._size, place)
+        placed, geometry = letterbox(pixels, self._size, place, round if place == "centre" else int)
         return ModelInput(self._normalise(placed), geometry)
 
     def _normalise(self, placed: NDArray[np.uint8]) -> Tensor:
@@ -302,22 +301,6 @@ class ExportedDetector(Detector):
         order = best.argsort(descending=True)
         anchors = order[best[order] > confidence][:MAX_BOXES]
         return anchors, classes[anchors]
-
-
-def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> tuple[NDArray[np.uint8], Geometry]:
-    """Place the whole picture in (h, w, 3) as Ultralytics (`centre`) or YOLOX (`corner`) does, or squeeze it."""
-    (height, width), (h, w) = pixels.shape[:2], size
-    ratio = min(h / height, w / width)
-    whole = round if place == "centre" else int
-    inner = (h, w) if place == "squash" else (max(whole(height * ratio), 1), max(whole(width * ratio), 1))
-    resized = pixels
-    if inner != (height, width):
-        resized = np.asarray(cv2.resize(pixels, inner[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
-    top, left = ((h - inner[0]) // 2, (w - inner[1]) // 2) if place == "centre" else (0, 0)
-    geometry = Geometry((height, width), size, (inner[0] / height, inner[1] / width), (float(top), float(left)))
-    canvas = np.full((h, w, 3), GREY, np.uint8)
-    canvas[top : top + inner[0], left : left + inner[1]] = resized
-    return canvas, geometry
 
 
 def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:

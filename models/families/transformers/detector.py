@@ -48,11 +48,6 @@ def _finest_first(layers: Iterable[Layer]) -> list[Layer]:
     return sorted(last.values(), key=lambda layer: layer.shape[1:], reverse=True)
 
 
-def is_detector(arch: str) -> bool:
-    """Return whether a class of Transformers is a detector, by its name."""
-    return arch.endswith("ForObjectDetection")
-
-
 class TransformersDetector(QueryDetector):
     """A DETR with its own image processor, whose backbone, encoder and decoder are modules of their own."""
 

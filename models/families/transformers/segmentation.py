@@ -26,23 +26,18 @@ LEAST = 1e-30
 """Least score whose logarithm is taken."""
 
 
-def segments(arch: str) -> bool:
-    """Return whether a class of Transformers gives each pixel a class."""
-    return arch.endswith("ForSemanticSegmentation") or arch in BY_QUERIES
+class TransformersModel:
+    """What all networks of pictures share."""
+
+    more: Mapping[str, Any] = {}
+    """Further arguments of `forward`: to resample learnt positions for another input size."""
 
 
-def estimates_depth(arch: str) -> bool:
-    """Return whether a class of Transformers gives each pixel a depth."""
-    return arch.endswith("ForDepthEstimation")
-
-
-class TransformersInput(Segmenter):
+class TransformersInput(TransformersModel, Segmenter):
     """A network of pixels, prepared by its own image processor."""
 
     processor: Any = None
     """The library's image processor; None: prepared by `preprocessing`."""
-    more: Mapping[str, Any] = {}
-    """Further arguments of `forward`: to resample learnt positions for another input size."""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         if self.processor is None or preprocessing != "trained":
