@@ -225,6 +225,12 @@ def for_classes(
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
 
 
+def complete(names: Sequence[str] | Mapping[int, str], count: int) -> tuple[str, ...]:
+    """Return the names of `count` classes by their numbers, which stand for those that are missing."""
+    by_number = names if isinstance(names, Mapping) else dict(enumerate(names))
+    return tuple(str(by_number.get(index, index)) for index in range(count))
+
+
 def vocabulary(names: Sequence[str]) -> tuple[str, ...]:
     """Parse the words of a vocabulary; raise ModelProblem for none or duplicates."""
     words = tuple(legible(stripped) if (stripped := name.strip()) else "" for name in names)

@@ -97,10 +97,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     Raises WeightsProblem where the file holds no YOLOX, ModelProblem where an untrained one of no known size is asked
     for.
     """
-    class_names = labels.own(spec)
     if (seed := spec.weights.random) is not None:
-        module = build_untrained(spec.arch, seed, classes=len(class_names) or 80)
-        return YoloxDetector(spec, module, _labels(class_names, module.shape.classes), checkpoint.digest(module))
+        module = build_untrained(spec.arch, seed, classes=len(labels.own(spec)) or 80)
+        return adapt(spec, module, checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
     # MMDetection has swapped in the averaged weights on saving.
@@ -115,8 +114,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
         raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by Megvii's or MMDetection's names.") from (
             problem
         )
-    names = _labels(class_names, module.shape.classes)
-    return YoloxDetector(spec, module, names, sha256_of(path), of_mmdetection=of_mmdetection)
+    return adapt(spec, module, sha256_of(path), of_mmdetection=of_mmdetection)
+
+
+def adapt(spec: ModelSpec, module: Yolox, sha256: str, *, of_mmdetection: bool = False) -> YoloxDetector:
+    """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
+    count = module.shape.classes
+    names = labels.own(spec) or (tuple(labels.coco().values()) if count == 80 else ())
+    return YoloxDetector(spec, module, labels.complete(names, count), sha256, of_mmdetection=of_mmdetection)
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
@@ -154,12 +159,6 @@ def _shape(tensors: dict[str, Tensor]) -> Shape:
         f"{stage}.0.dconv.conv.weight" in tensors,
         len(tensors["head.cls_preds.0.weight"]),
     )
-
-
-def _labels(class_names: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the operator's names, COCO's for 80 classes, or numbers."""
-    names = class_names or (tuple(labels.coco().values()) if count == 80 else ())
-    return tuple(names[index] if index < len(names) else str(index) for index in range(count))
 
 
 class Yolox(nn.Module):

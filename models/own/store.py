@@ -248,16 +248,6 @@ def change(id_: str, values: Mapping[str, object]) -> None:
     adding.write(table(), id_, filled, force=True)
 
 
-def restore(id_: str, before: Toml) -> None:
-    """Write a model's table as it was."""
-    adding.write(table(), id_, before, force=True)
-
-
-def unregister(id_: str) -> None:
-    """Remove a model's table and keep its files, for other answers."""
-    adding.remove(table(), id_)
-
-
 def remove(id_: str) -> None:
     """Remove a model of the current person: its table and all of its files."""
     if id_ not in tables():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +20,6 @@ from sightglass.models.preprocess import letterbox
 from sightglass.models.spec import ModelSpec
 
 STRIDES = (8, 16, 32, 64)
-CHANNELS = ("rgb", "bgr")
-PLACES = ("centre", "corner", "squash")
 SURE = 1e-6
 """Distance of scores from 0 and 1, where a logit would be infinite."""
 
@@ -257,9 +254,10 @@ class ExportedDetector(Detector):
         self.nms = not layout.final
         self._size = size
         self._at_once = 1 if layout.alone else runtime.batch
-        self._place = choice(spec, "place", PLACES, layout.place)
-        self._bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
-        self._highest = choice(spec, "range", (1, 255), layout.highest)
+        table = spec.preprocessing
+        self._place = table.place or layout.place
+        self._bgr = layout.bgr if table.channels is None else table.channels == "bgr"
+        self._highest = layout.highest if table.range is None else table.range
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
@@ -334,13 +332,3 @@ def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -
 
 def _fill(rows: Tensor, count: int) -> Tensor:
     return torch.nn.functional.pad(rows, (0, count - rows.shape[-1]))
-
-
-def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:
-    """Return a key of the operator's preprocessing, or its default; raise ModelProblem unless it is allowed."""
-    value = getattr(spec.preprocessing, key)
-    if value is None:
-        return default
-    if value not in allowed:
-        raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")
-    return value

@@ -47,8 +47,9 @@ from sightglass.models.inspect import TableDraft
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, Task
 
-TEXT_KINDS = ("clip", "siglip", "siglip2", "metaclip_2")
+CLIP_KINDS = ("clip", "siglip", "siglip2")
 """`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
+TEXT_KINDS = (*CLIP_KINDS, "metaclip_2")
 
 
 class TransformersClassifier(TransformersModel, Classifier):
@@ -255,19 +256,23 @@ def of_processor(settings: Mapping[str, Any]) -> Preprocessing:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a Transformers folder or file; None for others."""
+    """Draft the table of a folder or file of Transformers, also of a CLIP's; None for others."""
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (*FILES, "config.json"):
         return None
     config = read(folder / "config.json")
-    if "model_type" not in config or config["model_type"] in TEXT_KINDS:
+    kind, table = config.get("model_type"), {"task": "classify", "weights": {"path": str(folder)}}
+    if kind is None or (kind in TEXT_KINDS and kind not in CLIP_KINDS):
         return None
     check_folder(folder)
+    if kind in CLIP_KINDS:
+        note = f"config.json says that it is a {kind} of Transformers."
+        return TableDraft("clip", kind, table, notes=(note,), unnamed=True)
     arch = _architecture(folder, config)
     weights_in(folder)
     task = task_of(arch)
     has_classes = task in ("classify", "detect", "segment")
-    table = {"task": task, "weights": {"path": str(folder)}}
+    table["task"] = task
     notes = [f"config.json says that it is a {arch}."]
     unnamed = False
     names = config.get("id2label")
