@@ -107,7 +107,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "channels_in": (lambda value: 1 <= value <= 16, "from 1 to 16"),
     "divide_by": (lambda value: value > 0, "more than 0"),
-    "range": (_rises, "1 or 255, and of an output two numbers, the least and the largest"),
+    "range": (_rises, "two numbers, the least and the largest, or of a preprocessing 1 or 255"),
     "channels": (lambda value: value in ("rgb", "bgr"), "rgb or bgr"),
     "place": (lambda value: value in ("centre", "corner", "squash"), "centre, corner or squash"),
 }

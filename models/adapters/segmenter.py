@@ -22,7 +22,7 @@ from sightglass.models.spec import AREA_METHOD, METHOD, ModelSpec
 
 BACKGROUND = ("background", "__background__")
 """Names of the class of what is nothing else: it comes last, however large it is."""
-BODY = ("backbone.", "encoder.")
+BODY = ("backbone.", "encoder.", "segformer.", "dpt.", "model.pixel_level_module.encoder.")
 """Beginnings of the paths of a network's body; what comes after it is its head, where a map is its answer again."""
 LONGEST = 4
 """Longer side of an input, in short sides: of a longer picture both sides are made smaller."""

@@ -15,7 +15,7 @@ from sightglass.models import labels
 from sightglass.models.adapter import Progress, freeze
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import CAPTIONED_SIDE
-from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers, nbytes
+from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers
 from sightglass.models.families.transformers.folders import (
     from_folder,
     picture_settings,
@@ -93,7 +93,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
         preprocessing,
         sha256_of(weights),
         notes,
-        nbytes(net.text_model),
+        sum(tensor.nbytes for tensor in (*net.text_model.parameters(), *net.text_model.buffers())),
     )
 
 
