@@ -40,7 +40,9 @@ def _variants(tensors: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
     yield {**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}
     # And a transformer's positions for another size of picture.
     positions = next((name for name in POSITIONS if name in tensors and tensors[name].ndim == 3), None)
-    for side, prefix in product(SIDES, range(6)) if positions else ():
+    if positions is None:
+        return
+    for side, prefix in product(SIDES, range(6)):
         count = (side // tensors[stem].shape[-1]) ** 2 + prefix
         yield {**tensors, positions: tensors[positions][:, :1].expand(-1, count, -1)}
 
