@@ -197,7 +197,7 @@ class DetectorCase(Case):
         resident, image = LoadedModel(adapter, CPU), Image.open(path)
         model_input = adapter.prepare(image.pixels, adapter.preprocessings[0])
         yolox = row.loader == "yolox"
-        paths = tuple(NECK.values()) if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
+        paths = NECK if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
         if weights == "random":
             like = cls.build(SMALLER[model], path, count)
             boxes, scales = like.targets, like.scales

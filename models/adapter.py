@@ -386,18 +386,18 @@ class Adapter:
         return self
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> Self:
-        """Return the model with a vocabulary of these words; the module is shared.
+        """Return the model with a vocabulary of these words; the module is shared. Only where `takes_words`.
 
-        Raises ModelProblem where the model has a fixed list of classes, or cannot read the words.
+        Raises ModelProblem where the model cannot read the words.
         """
-        raise ModelProblem(f"{self.spec.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
+        raise NotImplementedError
 
     def with_examples(self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]) -> Self:
-        """Return the model with a vocabulary of example boxes.
+        """Return the model with a vocabulary of example boxes; ModelProblem if one is empty.
 
-        Raises ModelProblem where the model takes no examples, or a box is empty.
+        Only where `takes_examples`.
         """
-        raise ModelProblem(f"{self.spec.id} is asked in words: only a YOLOE takes examples.")
+        raise NotImplementedError
 
     def strongest(self, outputs: Any, ratio: float) -> tuple[int, ...]:
         """Return the best `ratio` of all candidates, at least one, in order."""

@@ -90,7 +90,7 @@ def _are_floats(value: Any) -> bool:
 def _rises(value: Any) -> bool:
     """Return whether a range is two finite numbers, the first below the second, or the value of white."""
     if isinstance(value, int):
-        return True
+        return value in (1, 255)
     numbers = len(value) == 2 and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in value)
     return numbers and float("-inf") < value[0] < value[1] < float("inf")
 
@@ -107,7 +107,9 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "channels_in": (lambda value: 1 <= value <= 16, "from 1 to 16"),
     "divide_by": (lambda value: value > 0, "more than 0"),
-    "range": (_rises, "two numbers, the least and the largest"),
+    "range": (_rises, "two numbers, the least and the largest, or of a preprocessing 1 or 255"),
+    "channels": (lambda value: value in ("rgb", "bgr"), "rgb or bgr"),
+    "place": (lambda value: value in ("centre", "corner", "squash"), "centre, corner or squash"),
 }
 """By key: whether a value is valid, and what it should be."""
 

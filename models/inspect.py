@@ -15,7 +15,7 @@ from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, desc
 from sightglass.models import labels
 from sightglass.models.load import loader_module
 
-LOADERS = ("exported", "keras", "promptsg", "clip", "transformers", "custom")
+LOADERS = ("exported", "keras", "promptsg", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
 
 Toml = dict[str, Any]
@@ -93,16 +93,9 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
 
 
 def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) -> bool:
-    """Add the file of the classes' names to a draft, and a note; return whether there are no names."""
-    label_notes, place = ([], None) if count is None else named_beside(path, count)
-    notes += label_notes
-    if place is not None:
-        weights["labels"] = str(place)
-    return not label_notes
-
-
-def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
-    """Find a file of `count` labels beside a model; return notes and path."""
+    """Add a file of `count` class names beside a model to a draft, and a note; return whether there are no names."""
+    if count is None:
+        return True
     # Files named like the model before those of other models in the folder.
     starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
     for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
@@ -113,7 +106,10 @@ def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
         except (OSError, ValueError, RecursionError):
             continue
         if len(names) == count:
-            return [f"The names of its {count} classes are in {file.name} beside it."], file
+            notes.append(f"The names of its {count} classes are in {file.name} beside it.")
+            weights["labels"] = str(file)
+            return False
     if count == len(labels.imagenet()):
-        return ["It has as many classes as ImageNet, whose names are taken."], None
-    return [], None
+        notes.append("It has as many classes as ImageNet, whose names are taken.")
+        return False
+    return True

@@ -91,22 +91,22 @@ def given(names: Any, model: str) -> tuple[str, ...]:
     Of several classes of one name all but the first have their number in it. Raises ModelProblem, one sentence, with
     the model's name.
     """
-    if isinstance(names, (str, PathLike)):
-        path = Path(names)
-        try:
-            content = read_file(path)
-        except (OSError, UnicodeDecodeError) as problem:
-            raise ModelProblem(f"The labels of {model} cannot be read from {path}: is it a text file?") from problem
-        except (ValueError, RecursionError) as problem:
-            reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
-            raise ModelProblem(f"The labels of {model} cannot be read from {path}: {reason}.") from problem
-        return tell_apart(_ordered(content, model, str(path)))
-    if hasattr(names, "keys"):
-        return tell_apart(_ordered(dict(names), model, f"The labels of {model}"))
+    where, in_file = f"The labels of {model}", isinstance(names, (str, PathLike))
     try:
-        return tell_apart(tuple(str(name) for name in names))
+        if not in_file and not hasattr(names, "keys"):
+            return tell_apart(tuple(str(name) for name in names))
+        ordered = order(read_file(Path(names)) if in_file else dict(names))
     except TypeError:
-        raise ModelProblem(f"The labels of {model} are {names!r}: give a list of names, or a file of them.") from None
+        raise ModelProblem(f"{where} are {names!r}: give a list of names, or a file of them.") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ModelProblem(f"{where} cannot be read from {names}: is it a text file?") from problem
+    except (ValueError, RecursionError) as problem:
+        reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
+        raise ModelProblem(f"{where} cannot be read{f' from {names}' if in_file else ''}: {reason}.") from problem
+    if not ordered:
+        where = str(names) if in_file else where
+        raise ModelProblem(f'{where} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
+    return tell_apart(ordered)
 
 
 def is_mapping(path: Path) -> bool:
@@ -158,18 +158,6 @@ def may_name(file: Path, stem: str) -> bool:
         return True
     fits = file.stem == stem or any(word in file.name.lower() for word in NAMED_LIKE)
     return fits and file.suffix.lower() in (".json", ".txt")
-
-
-def _ordered(content: Any, model: str, where: str) -> tuple[str, ...]:
-    """Return names by index; raise ModelProblem for gaps or none."""
-    try:
-        names = order(content)
-    except (ValueError, RecursionError) as problem:
-        reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
-        raise ModelProblem(f"The labels of {model} cannot be read: {reason}.") from problem
-    if not names:
-        raise ModelProblem(f'{where} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
-    return names
 
 
 def order(given: Any) -> tuple[str, ...]:
@@ -235,6 +223,12 @@ def for_classes(
     if measures:
         return tuple(f"output {index}" for index in range(count)) if count > 1 else ("the number",), (note,)
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
+
+
+def complete(names: Sequence[str] | Mapping[int, str], count: int) -> tuple[str, ...]:
+    """Return the names of `count` classes by their numbers, which stand for those that are missing."""
+    by_number = names if isinstance(names, Mapping) else dict(enumerate(names))
+    return tuple(str(by_number.get(index, index)) for index in range(count))
 
 
 def vocabulary(names: Sequence[str]) -> tuple[str, ...]:

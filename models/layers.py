@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,3 +45,20 @@ def section_of(path: str) -> Section:
     if any(word in words for word in ("neck", "fpn")):
         return "neck"
     return "head" if any(word in words for word in ("head", "decoder", "classifier")) else "backbone"
+
+
+def name_presets(
+    layers: Sequence[Layer], neck: Iterable[str], backbone: Iterable[str], side: int, *, scales: bool = True
+) -> dict[str, tuple[str, ...]]:
+    """Return a detector's usual choices of target layers among `layers`.
+
+    `neck`, `backbone`: paths of the maps that the head reads, and of the backbone's steps, in order; `side`: the
+    input's in pixels; `scales`: whether each map of the neck is a choice.
+    """
+    known = {layer.path: f"P{round(math.log2(side / layer.shape[1]))}" for layer in layers}
+    maps, steps = ([path for path in paths if path in known] for paths in (neck, backbone))
+    presets = {"all neck outputs": tuple(maps), "backbone end": tuple(steps[-1:])}
+    if scales:
+        presets |= {f"neck {known[path]}": (path,) for path in maps}
+    presets["backbone P3"] = tuple([path for path in steps if known[path] == "P3"][-1:])
+    return {name: paths for name, paths in presets.items() if paths}

@@ -117,17 +117,8 @@ class Classifier(PreparedAdapter):
     parts: tuple[Part, ...] = ("class", "contrast")
     splits_batches = True
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        module: nn.Module,
-        labels: Sequence[str],
-        preprocessing: Preprocessing,
-        weights_sha256: str,
-        *,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(spec, module, labels, preprocessing, weights_sha256, notes=notes)
+    def __init__(self, spec: ModelSpec, *args: Any, **options: Any) -> None:
+        super().__init__(spec, *args, **options)
         if spec.task in ("multilabel", "regress"):
             # Independent classes and numbers have no rivals.
             self.parts = ("signed", "class", "lowers") if spec.measures else ("class",)

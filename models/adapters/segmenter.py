@@ -15,14 +15,14 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import AreaTarget, Part, PlaceTarget, Prediction, Span, Target
 from sightglass.models.adapters.classifier import PreparedAdapter
-from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.geometry import Geometry, ModelInput, picture_cells
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import prepare
 from sightglass.models.spec import AREA_METHOD, METHOD, ModelSpec
 
 BACKGROUND = ("background", "__background__")
 """Names of the class of what is nothing else: it comes last, however large it is."""
-BODY = ("backbone.", "encoder.")
+BODY = ("backbone.", "encoder.", "segformer.", "dpt.", "model.pixel_level_module.encoder.")
 """Beginnings of the paths of a network's body; what comes after it is its head, where a map is its answer again."""
 LONGEST = 4
 """Longer side of an input, in short sides: of a longer picture both sides are made smaller."""
@@ -122,9 +122,8 @@ class Segmenter(PreparedAdapter):
 
     def _content(self, outputs: Segmentation, geometry: Geometry) -> tuple[slice, slice]:
         """Return the answer's rows and columns with picture content."""
-        left, top, right, bottom = geometry.content
-        (h, w), (height, width) = outputs.size, geometry.input
-        return slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
+        top, bottom, left, right = picture_cells(geometry, *outputs.size)
+        return slice(top, bottom), slice(left, right)
 
     def find_pixel(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
         """Return the answer's nearest pixel (x, y) to a point of the picture."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import ModelProblem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor, nn
 
@@ -28,23 +28,23 @@ _BUFFERS = re.compile(r"(num_batches_tracked|relative_position_index|relative_co
 
 def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Return `library/name` of each architecture with these tensors, whatever its head; torchvision's first."""
-    if names := _index().get(_digest(_body(tensors))):
-        return names
+    return next((names for variant in _variants(tensors) if (names := _index().get(fingerprint(variant)))), ())
+
+
+def _variants(tensors: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
+    """Yield the tensors, also as for pictures of three channels, and of other sizes for a transformer."""
+    yield tensors
     # The first convolution may have been made for other channels.
     if (stem := next((name for name, tensor in tensors.items() if tensor.ndim == 4), None)) is None:
-        return ()
-    if names := _index().get(_digest(_body({**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}))):
-        return names
+        return
+    yield {**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}
     # And a transformer's positions for another size of picture.
     positions = next((name for name in POSITIONS if name in tensors and tensors[name].ndim == 3), None)
     if positions is None:
-        return ()
-    patch = tensors[stem].shape[-1]
+        return
     for side, prefix in product(SIDES, range(6)):
-        other = tensors[positions][:, :1].expand(-1, (side // patch) ** 2 + prefix, -1)
-        if names := _index().get(_digest(_body({**tensors, positions: other}))):
-            return names
-    return ()
+        count = (side // tensors[stem].shape[-1]) ** 2 + prefix
+        yield {**tensors, positions: tensors[positions][:, :1].expand(-1, count, -1)}
 
 
 def library_of(arch: str) -> tuple[str, str]:
@@ -91,18 +91,11 @@ def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Return the index's digest of an architecture's tensors."""
-    return _digest(_body(tensors))
-
-
-def _body(tensors: Mapping[str, Tensor]) -> list[str]:
-    return [
+    lines = [
         f"{name} {tuple(tensor.shape)}"
         for name, tensor in sorted(tensors.items())
         if name.partition(".")[0] not in HEADS and not _BUFFERS.search(name)
     ]
-
-
-def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:10]
 
 

@@ -184,7 +184,12 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
-        _check(path, spec.weights.sha256)
+        expected = spec.weights.sha256
+        if expected and not (actual := sha256_of(path)).startswith(expected):
+            raise WeightsProblem(
+                f"{path} is not the file it should be "
+                f"(its sha256 begins with {actual[:8]}, not {expected[:8]}): delete it or replace it."
+            )
         return path
     url, name = None if offline() else _url(spec), file_names(spec)[0]
     if url is None:
@@ -251,14 +256,6 @@ def _url(spec: ModelSpec) -> str | None:
         url: str = hf_hub_url(spec.weights.hub, HUB_FILES[0])
         return url
     return spec.weights.url
-
-
-def _check(path: Path, expected: str | None) -> None:
-    if expected and not sha256_of(path).startswith(expected):
-        raise WeightsProblem(
-            f"{path} is not the file it should be "
-            f"(its sha256 begins with {sha256_of(path)[:8]}, not {expected[:8]}): delete it or replace it."
-        )
 
 
 def _advice(spec: ModelSpec) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,17 +26,17 @@ from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.adapters.folding import conv_act
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.geometry import ModelInput
 from sightglass.models.inspect import TableDraft, find_labels
-from sightglass.models.layers import Layer, Section
-from sightglass.models.preprocess import GREY
+from sightglass.models.layers import Layer, Section, name_presets
+from sightglass.models.preprocess import letterbox
 from sightglass.models.spec import ModelSpec
 
 CLASSES = ("head.cls_preds.0.weight", "bbox_head.multi_level_conv_cls.0.weight")
 """Tensors of which one has a row for each class."""
 STRIDES = (8, 16, 32)
-NECK = {"P3": "backbone.C3_p3", "P4": "backbone.C3_n3", "P5": "backbone.C3_n4"}
-"""The maps that the head reads, finest first, by the name of their scale."""
+NECK = ("backbone.C3_p3", "backbone.C3_n3", "backbone.C3_n4")
+"""The maps that the head reads, finest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +97,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     Raises WeightsProblem where the file holds no YOLOX, ModelProblem where an untrained one of no known size is asked
     for.
     """
-    class_names = labels.own(spec)
     if (seed := spec.weights.random) is not None:
-        module = build_untrained(spec.arch, seed, classes=len(class_names) or 80)
-        return YoloxDetector(spec, module, _labels(class_names, module.shape.classes), checkpoint.digest(module))
+        module = build_untrained(spec.arch, seed, classes=len(labels.own(spec)) or 80)
+        return adapt(spec, module, checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
     # MMDetection has swapped in the averaged weights on saving.
@@ -116,8 +114,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
         raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by Megvii's or MMDetection's names.") from (
             problem
         )
-    names = _labels(class_names, module.shape.classes)
-    return YoloxDetector(spec, module, names, sha256_of(path), of_mmdetection=of_mmdetection)
+    return adapt(spec, module, sha256_of(path), of_mmdetection=of_mmdetection)
+
+
+def adapt(spec: ModelSpec, module: Yolox, sha256: str, *, of_mmdetection: bool = False) -> YoloxDetector:
+    """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
+    count = module.shape.classes
+    names = labels.own(spec) or (tuple(labels.coco().values()) if count == 80 else ())
+    return YoloxDetector(spec, module, labels.complete(names, count), sha256, of_mmdetection=of_mmdetection)
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
@@ -155,12 +159,6 @@ def _shape(tensors: dict[str, Tensor]) -> Shape:
         f"{stage}.0.dconv.conv.weight" in tensors,
         len(tensors["head.cls_preds.0.weight"]),
     )
-
-
-def _labels(class_names: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the operator's names, COCO's for 80 classes, or numbers."""
-    names = class_names or (tuple(labels.coco().values()) if count == 80 else ())
-    return tuple(names[index] if index < len(names) else str(index) for index in range(count))
 
 
 class Yolox(nn.Module):
@@ -271,15 +269,9 @@ class YoloxDetector(Detector):
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """Fit uint8 (H, W, 3) into a square, in the corner or centred."""
         self.check_preprocessing(preprocessing)
-        (height, width), size = pixels.shape[:2], self._size
-        ratio = min(size / height, size / width)
-        h, w = (min(max(int(side * ratio + self._round), 1), size) for side in (height, width))
-        if preprocessing == "squash":
-            h, w = size, size
-        top, left = ((size - h) // 2, (size - w) // 2) if preprocessing == "letterbox" else (0, 0)
-        canvas = np.full((size, size, 3), GREY, np.uint8)
-        canvas[top : top + h, left : left + w] = cv2.resize(pixels, (w, h), interpolation=cv2.INTER_LINEAR)
-        geometry = Geometry((height, width), (size, size), (h / height, w / width), (float(top), float(left)))
+        place = {"squash": "squash", "letterbox": "centre"}.get(preprocessing, "corner")
+        size = (self._size, self._size)
+        canvas, geometry = letterbox(pixels, size, place, lambda side: int(side + self._round))
         backwards = np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))
         return ModelInput(torch.from_numpy(backwards).float().unsqueeze(0), geometry)
 
@@ -288,14 +280,7 @@ class YoloxDetector(Detector):
         return detections
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        named = {
-            "all neck outputs": tuple(NECK.values()),
-            "backbone end": ("backbone.backbone.dark5",),
-            **{f"neck {scale}": (path,) for scale, path in NECK.items()},
-            "backbone P3": ("backbone.backbone.dark3",),
-        }
-        listed = {layer.path for layer in layers}
-        return {name: paths for name, paths in named.items() if listed.issuperset(paths)} or super().presets(layers)
+        return name_presets(layers, NECK, _BACKBONE, self._size) or super().presets(layers)
 
     def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
         """Return the backbone's stages, the neck's steps and the head's towers."""

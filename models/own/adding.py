@@ -64,12 +64,19 @@ def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unk
         elif unknown.key not in values:
             open_.append(unknown)
     for key, value in values.items():
-        *above, last = key.split(".")
-        place = table
-        for part in above:
-            place = place.setdefault(part, {})
-        place[last] = value
+        put(table, key, value)
     return table, tuple(open_)
+
+
+def put(table: Toml, key: str, value: Any) -> None:
+    """Set the value of a table's dotted key; None removes it."""
+    first, _, rest = key.partition(".")
+    if rest:
+        put(table.setdefault(first, {}), rest, value)
+    elif value is None:
+        table.pop(first, None)
+    else:
+        table[first] = value
 
 
 def is_text(key: str) -> bool:
@@ -220,26 +227,20 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
     if not force:
         raise ModelProblem(f"{to.name} has a model {id_} already: give another --name, or --force to overwrite it.")
     try:
-        if isinstance(models[id_], Table):
-            new, trailing = _table(table), _trailing(models[id_])
-            # Without white space at its end, tomlkit would add a blank line to it.
-            for item in (*trailing, tomlkit.ws("")):
-                _last(new).add(item)
-            models[id_] = new
-            whole = document.as_string()
-        else:
-            del models[id_]
-            whole = f"{document.as_string().rstrip()}\n\n{text}"
-            # Comments between scattered parts of a table are lost with them.
-            if not all(line in whole for line in before.splitlines() if line.lstrip().startswith("#")):
-                raise ValueError
+        if not isinstance(models[id_], Table):
+            raise ValueError
+        new, trailing = _table(table), _trailing(models[id_])
+        # Without white space at its end, tomlkit would add a blank line to it.
+        for item in (*trailing, tomlkit.ws("")):
+            _last(new).add(item)
+        models[id_] = new
+        whole = document.as_string()
         expected = tomllib.loads(before)
         expected["model"][id_] = tomllib.loads(text)["model"][id_]
-        replaced = tomllib.loads(whole) == expected
+        if tomllib.loads(whole) != expected:
+            raise ValueError
     except (ValueError, TOMLKitError):
-        replaced = False
-    if not replaced:
-        raise ModelProblem(f"{to.name} has {id_} in a form that cannot be overwritten: remove it by hand.")
+        raise ModelProblem(f"{to.name} has {id_} in a form that cannot be overwritten: remove it by hand.") from None
     return whole
 
 

@@ -244,22 +244,8 @@ def change(id_: str, values: Mapping[str, object]) -> None:
     """Change keys of an added model's table, by their dotted paths; None removes one."""
     filled = tables()[id_]
     for key, value in values.items():
-        *above, last = key.split(".")
-        place = filled
-        for part in above:
-            place = place.setdefault(part, {})
-        place.pop(last, None) if value is None else place.__setitem__(last, value)
+        adding.put(filled, key, value)
     adding.write(table(), id_, filled, force=True)
-
-
-def restore(id_: str, before: Toml) -> None:
-    """Write a model's table as it was."""
-    adding.write(table(), id_, before, force=True)
-
-
-def unregister(id_: str) -> None:
-    """Remove a model's table and keep its files, for other answers."""
-    adding.remove(table(), id_)
 
 
 def remove(id_: str) -> None:

@@ -136,7 +136,8 @@ def _register() -> None:
         with store.without_paths():
             sidebar.load(id_)
     except BaseException:
-        store.unregister(id_)
+        # Its files stay, for other answers.
+        adding.remove(store.table(), id_)
         model_picker.forget_menu()
         raise
     now.id, now.folder, now.draft = id_, None, None
@@ -355,7 +356,7 @@ def _change(spec: ModelSpec, values: dict[str, object]) -> None:
         store.change(spec.id, values)
         sidebar.load(spec.id)
     except Problem:
-        store.restore(spec.id, before)
+        adding.write(store.table(), spec.id, before, force=True)
         raise
     model_picker.forget_menu()
     st.rerun()

@@ -79,11 +79,6 @@ class ImageTower(nn.Module):
         return features
 
 
-def nbytes(module: nn.Module) -> int:
-    """Return the bytes of a module's parameters and buffers."""
-    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
-
-
 NEUTRAL = ("a photo", "a picture", "something")
 """True of every picture: a single prompt is contrasted with the mean of these three."""
 TEMPLATE = "a photo of a {}"

@@ -15,17 +15,14 @@ from sightglass.models import labels
 from sightglass.models.adapter import Progress, freeze
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import CAPTIONED_SIDE
-from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers, nbytes
+from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers
 from sightglass.models.families.transformers.folders import (
-    FILES,
-    check_folder,
     from_folder,
     picture_settings,
     read,
     weights_in,
 )
-from sightglass.models.families.transformers.loader import fetch, load_network, of_processor
-from sightglass.models.inspect import TableDraft
+from sightglass.models.families.transformers.loader import CLIP_KINDS, folder_of, load_network, of_processor
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
@@ -60,62 +57,26 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
             notes=(ONLY_DRAWN,),
             unreadable=nets.unreadable,
         )
-    folder = _folder(spec)
-    check_folder(folder)
-    loaded = towers(spec, folder)
+    loaded = towers(spec, folder_of(spec, "*.txt", "*.model"))
     stated = replace(loaded, preprocessing=loaded.preprocessing.changed(spec.preprocessing))
     return replace(stated, notes=()) if spec.preprocessing.complete else stated
 
 
-def _folder(spec: ModelSpec) -> Path:
-    """Return a table's folder, also that of a file in it, or its hub repository."""
-    if path := spec.weights.path:
-        folder = Path(path) if os.path.isdir(path) else Path(path).parent
-        if kind_of(folder) in KINDS:
-            return folder
-        raise ModelProblem(
-            f"{path} is no folder of Transformers: OpenCLIP's models are not read, but many have one too."
-        )
-    return fetch(spec.weights.hub or spec.arch, "*.json", "*.txt", "*.model", "model.safetensors")
-
-
-def inspect(path: Path) -> TableDraft | None:
-    """Draft a folder's table; None for others."""
-    folder = path if path.is_dir() else path.parent
-    if not (path.is_dir() or path.name in FILES) or (kind := kind_of(folder)) not in KINDS:
-        return None
-    check_folder(folder)
-    return TableDraft(
-        "clip",
-        kind,
-        {"task": "classify", "weights": {"path": str(folder)}},
-        notes=(f"config.json says that it is a {kind} of Transformers.",),
-        unnamed=True,
-    )
-
-
-KINDS = ("clip", "siglip", "siglip2")
-"""Supported values of `model_type` in config.json."""
 HALF = (0.5, 0.5, 0.5)
 """Mean and std of SigLIP's training pictures."""
 CLIP_VOCABULARY = 49408
 """Entries of CLIP's own vocabulary, whose tokenizer comes with OpenCLIP."""
 
 
-def kind_of(folder: Path) -> str:
-    """Return the `model_type` in a folder's config.json, or an empty text."""
-    return str(read(folder / "config.json").get("model_type", ""))
-
-
 def towers(spec: ModelSpec, folder: Path) -> Towers:
     """Read a `save_pretrained` folder, without code and with plain pickles only."""
     import transformers
 
-    kind = kind_of(folder)
-    if kind not in KINDS:
+    kind = str(read(folder / "config.json").get("model_type", ""))
+    if kind not in CLIP_KINDS:
         raise ModelProblem(
             f"{folder} is a folder of {kind or 'no model that says what it is'}: its config.json should have the "
-            f"model_type {' or '.join(KINDS)}."
+            f"model_type {' or '.join(CLIP_KINDS)}."
         )
     weights = weights_in(folder)
     net, _ = load_network(transformers.AutoModel, folder, weights)
@@ -132,7 +93,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
         preprocessing,
         sha256_of(weights),
         notes,
-        nbytes(net.text_model),
+        sum(tensor.nbytes for tensor in (*net.text_model.parameters(), *net.text_model.buffers())),
     )
 
 

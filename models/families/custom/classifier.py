@@ -29,13 +29,11 @@ class CustomInput(PreparedAdapter):
     """Find the answer in whatever a module returns."""
 
     kind: Kind = "logits"
-    reads_maps = False
-    """Whether the answer is a map, and no row of numbers."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
         output, chosen = self.module(tensor), self.spec.weights.output
         numbers = self.measures_pixels
-        answer = map_in(output, chosen, numbers=numbers) if self.reads_maps else answer_in(output, chosen)
+        answer = answer_in(output, chosen) if self.has_row else map_in(output, chosen, numbers=numbers)
         assert answer is not None
         return logits_of(answer, self.kind)
 
@@ -68,13 +66,9 @@ class CustomClassifier(CustomInput, Classifier):
 class CustomSegmenter(CustomInput, Segmenter):
     """A module with a class per pixel."""
 
-    reads_maps = True
-
 
 class CustomDepth(CustomInput, PixelNumbers):
     """A module with a number per pixel."""
-
-    reads_maps = True
 
 
 class CustomEmbedder(CustomInput, Embedder):

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models import labels, transforms
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
@@ -97,8 +97,7 @@ def private_copy(module: nn.Module) -> nn.Module:
     # A tensor with a history, an open file, a lock: anything may hang on a module.
     except Exception as problem:
         raise ModelProblem(
-            f"The {type(module).__name__} could not be copied ({str(problem)[:160].rstrip('.')}): detach the tensors "
-            "that it keeps."
+            f"The {type(module).__name__} could not be copied ({describe_error(problem)}): detach the tensors it keeps."
         ) from problem
     for path, part in [*copied.named_modules()]:
         if path and isinstance(original := getattr(part, "_orig_mod", None), nn.Module):

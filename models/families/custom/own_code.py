@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models import transforms
 from sightglass.models.spec import PreprocessingTable
 
@@ -55,7 +55,7 @@ def _call(make: Callable[..., Any], name: str, args: Mapping[str, Any], classes:
         hint = (
             f"; say what it takes as weights.args, or by `models add --set weights.args.{absent[1]}=3" if absent else ""
         )
-        raise ModelProblem(f"{name} raised {type(problem).__name__} ({_first_line(problem)}){hint}.") from problem
+        raise ModelProblem(f"{name} raised {type(problem).__name__} ({describe_error(problem)}){hint}.") from problem
 
 
 def load_name(path: Path, name: str) -> Callable[..., Any]:
@@ -95,15 +95,11 @@ def _run(path: Path) -> Any:
         sys.modules.pop(name, None)
         line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) else ""
         raise ModelProblem(
-            f"{path.name}{line} cannot be run ({type(problem).__name__}: {_first_line(problem)})."
+            f"{path.name}{line} cannot be run ({type(problem).__name__}: {describe_error(problem)})."
         ) from problem
     finally:
         sys.path.remove(str(path.parent))
     return module
-
-
-def _first_line(problem: Exception) -> str:
-    return next(iter(str(problem).strip().splitlines()), "no reason given")[:200].rstrip(".")
 
 
 def read_transform(name: str) -> PreprocessingTable:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models.adapter import to_eval
 from sightglass.models.adapters.segmenter import as_pixels, is_map
 from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, FILLS, Kind, assumed, kind_of, task_of_names
@@ -311,7 +311,7 @@ def _size(
         if small and isinstance(trial.run((small, small)), _Answer):
             return (small, small), f"it shrinks a picture {shrunk} times only"
         return first, f"it takes {height} x {width}"
-    reason = next(iter(str(reply).strip().splitlines()), "")[:160].rstrip(".")
+    reason = describe_error(reply)
     if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
         raise ModelProblem(
             f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.segmenter import Segmenter
@@ -35,20 +36,17 @@ ONLY_DRAWN = "Trained on drawn scenes only: its answers about photographs mean n
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     """Build the model on the CPU; raise WeightsProblem for an unfitting file."""
     path = locate(spec, progress=progress)
-    adapter = _adapt(spec, nets.trained(spec.arch, path.parent), sha256_of(path))
-    adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)
-    return adapter
-
-
-def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
+    module: Any = nets.trained(spec.arch, path.parent)
+    adapter: Adapter
     if spec.task == "detect":
         module.args = {"imgsz": TASKS["detect"]}
-        return adapt(spec, module, sha256)
-    side = TASKS[spec.task]
-    preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
-    if spec.segments:
-        return Segmenter(spec, module, ("background", *CLASSES), preprocessing, sha256)
-    names = tuple(output.name for output in spec.weights.outputs) if spec.measures else CLASSES
-    adapter = Classifier(spec, module, names, preprocessing, sha256)
-    adapter.cell_offsets = CELL_OFFSETS.get(spec.arch, ())
+        adapter = adapt(spec, module, sha256_of(path))
+    else:
+        side = TASKS[spec.task]
+        preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
+        names = ("background", *CLASSES) if spec.segments else labels.own(spec) or CLASSES
+        kind = Segmenter if spec.segments else Classifier
+        adapter = kind(spec, module, names, preprocessing, sha256_of(path))
+        adapter.cell_offsets = CELL_OFFSETS.get(spec.arch, ())
+    adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)
     return adapter

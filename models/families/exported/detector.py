@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,13 +15,11 @@ from sightglass.models import labels
 from sightglass.models.adapter import Part
 from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
 from sightglass.models.families.exported.runtimes import Runtime, read_labels
-from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import GREY
+from sightglass.models.geometry import ModelInput
+from sightglass.models.preprocess import letterbox
 from sightglass.models.spec import ModelSpec
 
 STRIDES = (8, 16, 32, 64)
-CHANNELS = ("rgb", "bgr")
-PLACES = ("centre", "corner", "squash")
 SURE = 1e-6
 """Distance of scores from 0 and 1, where a logit would be infinite."""
 
@@ -258,14 +254,15 @@ class ExportedDetector(Detector):
         self.nms = not layout.final
         self._size = size
         self._at_once = 1 if layout.alone else runtime.batch
-        self._place = choice(spec, "place", PLACES, layout.place)
-        self._bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
-        self._highest = choice(spec, "range", (1, 255), layout.highest)
+        table = spec.preprocessing
+        self._place = table.place or layout.place
+        self._bgr = layout.bgr if table.channels is None else table.channels == "bgr"
+        self._highest = layout.highest if table.range is None else table.range
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
         place = "squash" if preprocessing == "squash" else self._place
-        placed, geometry = letterbox(pixels, self._size, place)
+        placed, geometry = letterbox(pixels, self._size, place, round if place == "centre" else int)
         return ModelInput(self._normalise(placed), geometry)
 
     def _normalise(self, placed: NDArray[np.uint8]) -> Tensor:
@@ -304,22 +301,6 @@ class ExportedDetector(Detector):
         return anchors, classes[anchors]
 
 
-def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> tuple[NDArray[np.uint8], Geometry]:
-    """Place the whole picture in (h, w, 3) as Ultralytics (`centre`) or YOLOX (`corner`) does, or squeeze it."""
-    (height, width), (h, w) = pixels.shape[:2], size
-    ratio = min(h / height, w / width)
-    whole = round if place == "centre" else int
-    inner = (h, w) if place == "squash" else (max(whole(height * ratio), 1), max(whole(width * ratio), 1))
-    resized = pixels
-    if inner != (height, width):
-        resized = np.asarray(cv2.resize(pixels, inner[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
-    top, left = ((h - inner[0]) // 2, (w - inner[1]) // 2) if place == "centre" else (0, 0)
-    geometry = Geometry((height, width), size, (inner[0] / height, inner[1] / width), (float(top), float(left)))
-    canvas = np.full((h, w, 3), GREY, np.uint8)
-    canvas[top : top + inner[0], left : left + inner[1]] = resized
-    return canvas, geometry
-
-
 def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
     """Join several passes' candidates into one padded batch.
 
@@ -351,13 +332,3 @@ def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -
 
 def _fill(rows: Tensor, count: int) -> Tensor:
     return torch.nn.functional.pad(rows, (0, count - rows.shape[-1]))
-
-
-def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:
-    """Return a key of the operator's preprocessing, or its default; raise ModelProblem unless it is allowed."""
-    value = getattr(spec.preprocessing, key)
-    if value is None:
-        return default
-    if value not in allowed:
-        raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")
-    return value

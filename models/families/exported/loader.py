@@ -20,6 +20,7 @@ from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.adapters.tasks import ANSWERS, FEW, FILLS, Kind, assumed, kind_of, logits_of, task_of_names
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
+from sightglass.models.families.custom.probe import describe_output
 from sightglass.models.families.exported.detector import LAYOUTS, ExportedDetector, make_detector
 from sightglass.models.families.exported.runtimes import (
     ONNX,
@@ -55,12 +56,12 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     outputs = _probe(runtime, size, taken(spec, runtime))
     if spec.task != "detect":
         place = place_of(spec, runtime, outputs)
-        outputs = (outputs[place].flatten(1) if outputs[place].shape[2:] == (1, 1) else outputs[place],)
+        outputs = (_row(outputs[place]),)
     if layout is None and outputs[0].ndim == 2 and len(outputs) == 1:
         if spec.task == "detect":
             raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
         adapter: ExportedDetector | ExportedClassifier | ExportedEmbedder = make_classifier(
-            spec, runtime, size, outputs[0], notes, sha256_of(path)
+            spec, runtime, size, outputs[0], place, notes, sha256_of(path)
         )
         if spec.task == "classify" and outputs[0].shape[1] <= FEW and not (spec.weights.labels or read_labels(runtime)):
             notes.append(assumed(outputs[0].shape[1]))
@@ -180,11 +181,16 @@ def _task_of(path: Path, runtime: Runtime, row: Tensor, noise: Tensor) -> tuple[
 
 
 def make_classifier(
-    spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
+    spec: ModelSpec,
+    runtime: Runtime,
+    size: tuple[int, int],
+    answer: Tensor,
+    place: int,
+    notes: list[str],
+    sha256: str,
 ) -> ExportedClassifier | ExportedEmbedder:
-    """Adapt a file that answers with a row of numbers; extend `notes`."""
+    """Adapt a file whose output at `place` is a row of numbers; extend `notes`."""
     preprocessing = _preprocessing(spec, runtime, size, notes)
-    place = place_of(spec, runtime, ())
     kind = _kind_of(spec, runtime, answer, place, preprocessing.channels, size)
     notes.append(
         f"{runtime.path.name} only answers here, without layers and gradients (the inside of {runtime.kind} files is "
@@ -225,21 +231,14 @@ def place_of(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor]) -> in
 
     Raises ModelProblem where it names none, and where several of `outputs` are rows of numbers and it is silent.
     """
-    chosen, names = spec.weights.output, tuple(runtime.outputs)
-    if chosen is None:
-        rows = [place for place, out in enumerate(outputs) if out.ndim == 2]
-        if len(rows) > 1 and len(rows) == len(outputs):
-            listed = ", ".join(
-                f"{names[place] if names else place} ({outputs[place].shape[1]})" for place in range(len(outputs))
-            )
-            say = f"{spec.where_stated('output')} = {names[0]!r}" if names else f"{spec.where_stated('output')} = 0"
-            raise ModelProblem(f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {say}.")
-        return 0
+    chosen, names = spec.weights.output, list(runtime.outputs or range(len(outputs)))
     if chosen in names:
-        return names.index(str(chosen))
-    if isinstance(chosen, int) and (not outputs or 0 <= chosen < len(outputs)):
+        return names.index(chosen)
+    if chosen is None and (len(outputs) == 1 or any(out.ndim != 2 for out in outputs)):
+        return 0
+    if isinstance(chosen, int) and 0 <= chosen < len(outputs):
         return chosen
-    raise ModelProblem(f"{spec.id} has no output {chosen!r}: it returns {', '.join(names) or len(outputs)}.")
+    raise ModelProblem(describe_output(spec, dict(zip(names, outputs, strict=True))))
 
 
 def _row(answer: Tensor) -> Tensor:

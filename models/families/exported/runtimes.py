@@ -107,13 +107,6 @@ class Runtime(nn.Module):
         self.batch = batch
 
 
-def _library(name: str, path: Path) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as reason:
-        raise ModelProblem(f"{path.name} needs {name}: {INSTALL}.") from reason
-
-
 class OnnxRuntime(Runtime):
     """An ONNX file (https://onnx.ai) in onnxruntime, with CUDA if available."""
 
@@ -121,7 +114,10 @@ class OnnxRuntime(Runtime):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._library = _library("onnxruntime", path)
+        try:
+            self._library: Any = importlib.import_module("onnxruntime")
+        except ImportError as reason:
+            raise ModelProblem(f"{path.name} needs onnxruntime: {INSTALL}.") from reason
         self._session = self._open("cpu")
         if len(inputs := self._session.get_inputs()) != 1:
             raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 from sightglass.models.adapter import Part
 from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Layer, Section
+from sightglass.models.layers import Layer, Section, name_presets
 from sightglass.models.spec import ModelSpec
 
 
@@ -143,10 +142,6 @@ class TorchvisionDetector(Detector):
         """Return the paths of the backbone's steps in order."""
         return [path for path in known if path.startswith("backbone.body.") and path.count(".") == 2]
 
-    def _scale(self, layer: Layer) -> str:
-        """Return the name of a layer's scale, P3 for a stride of 8."""
-        return f"P{round(math.log2(self._size / layer.shape[1]))}"
-
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         known = {layer.path: layer for layer in layers}
         neck: dict[tuple[int, ...], str] = {}
@@ -154,12 +149,8 @@ class TorchvisionDetector(Detector):
             if path in known:
                 # Of MobileNet's two maps of one size no proposal is ever read from the second.
                 neck.setdefault(known[path].shape[1:], path)
-        body = self._body(known)
-        paths_by_name = {"all neck outputs": tuple(neck.values()), "backbone end": tuple(body[-1:])}
-        if self.has_neck:
-            paths_by_name |= {f"neck {self._scale(known[path])}": (path,) for path in neck.values()}
-        paths_by_name["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
-        return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
+        presets = name_presets(layers, neck.values(), self._body(known), self._size, scales=self.has_neck)
+        return presets or super().presets(layers)
 
     def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
         """Return the backbone's steps, the levels of the neck, coarsest first, and the maps after them."""

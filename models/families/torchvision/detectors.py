@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torchvision
 from torch import nn
-from torchvision.models import WeightsEnum, detection
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.ssd import SSD
 
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.checkpoints import checkpoint, state_dicts
-from sightglass.models.families.torchvision import networks
 from sightglass.models.families.torchvision.detector import (
     FcosDetector,
     RetinaNetDetector,
@@ -27,10 +24,8 @@ from sightglass.models.families.torchvision.detector import (
     TorchvisionDetector,
     TwoStage,
 )
-from sightglass.models.families.torchvision.networks import load_published
+from sightglass.models.families.torchvision.networks import build_dense, default_weights, load_published
 from sightglass.models.spec import ModelSpec
-
-_KINDS = ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetector:
@@ -38,14 +33,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
 
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
-    default = default_weights(spec.arch)
+    default = default_weights(spec.arch, "detector")
     class_names = labels.own(spec)
     # Class 0 is the background; COCO's own numbers have gaps.
     named = dict(enumerate(class_names, 1)) if class_names else labels.coco()
     count = len(class_names) + 1 if class_names else len(default.meta["categories"])
 
     def read(path: Path) -> nn.Module:
-        module, tensors = build(spec.arch, classes=count), checkpoint.read(path)
+        module, tensors = build_dense(spec.arch, classes=count), checkpoint.read(path)
         # Frozen norms count no batches; torch fills that in here.
         frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
         state_dicts.put(path, tensors, module, f"{spec.arch} with {count - 1} classes and the background")
@@ -56,21 +51,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
         return module
 
     module, sha256 = checkpoint.module_of(
-        load_published(spec, default), progress, lambda: build(spec.arch, classes=count), read
+        load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
     )
     return adapt(spec, module, named, sha256)
-
-
-def build(arch: str, *, classes: int = 91) -> nn.Module:
-    """Build the architecture without trained weights; `classes` counts the background."""
-    default_weights(arch)
-    module: nn.Module = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=classes)
-    return module
-
-
-def default_weights(arch: str) -> WeightsEnum:
-    """Return a detector's default weights; raise ModelProblem if unknown."""
-    return networks.default_weights(arch, detection, "detector", _KINDS)
 
 
 def adapt(spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> TorchvisionDetector:

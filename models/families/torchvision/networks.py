@@ -32,24 +32,39 @@ class TorchvisionClassifier(Classifier):
         return super().default_layers(layers)
 
 
+KINDS = {
+    "classifier": ("", ("",)),
+    "detector": ("detection", ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")),
+    "segmentation network": ("segmentation", ("fcn_", "deeplabv3_", "lraspp_")),
+}
+"""Module of torchvision, and beginnings of the names of the architectures that are loaded, by their kind."""
+
+
 def build(arch: str, *, classes: int = 1000) -> nn.Module:
-    """Build the architecture without trained weights."""
+    """Build a classifier without trained weights."""
     options: dict[str, Any] = {"num_classes": classes}
     if arch.startswith("vit_"):
         options["image_size"] = default_weights(arch).meta["min_size"][0]
     return architectures.build("torchvision", arch, blank=False, **options)
 
 
-def default_weights(
-    arch: str, module: Any = None, kind: str = "classifier", beginnings: str | tuple[str, ...] = ""
-) -> WeightsEnum:
-    """Return an architecture's default weights; raise ModelProblem if unknown."""
+def build_dense(arch: str, *, classes: int) -> nn.Module:
+    """Build a detector or segmentation network without trained weights; `classes` counts the background."""
+    from torchvision.models import get_model
+
+    module: nn.Module = get_model(arch, weights=None, weights_backbone=None, num_classes=classes)
+    return module
+
+
+def default_weights(arch: str, kind: str = "classifier") -> WeightsEnum:
+    """Return the default weights of one of `KINDS`; raise ModelProblem if unknown."""
     import torchvision
 
-    known = torchvision.models.list_models(module=module or torchvision.models)
+    place, beginnings = KINDS[kind]
+    known = torchvision.models.list_models(module=getattr(torchvision.models, place) if place else torchvision.models)
     known = [name for name in known if name.startswith(beginnings)]
     if arch not in known:
-        hint = did_you_mean(arch, known, f"choose one of {', '.join(known)}." if module else "", n=3)
+        hint = did_you_mean(arch, known, "" if kind == "classifier" else f"choose one of {', '.join(known)}.", n=3)
         raise ModelProblem(f"torchvision has no {kind} {arch}{f': {hint}' if hint else '.'}")
     return torchvision.models.get_model_weights(arch).DEFAULT
 

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torchvision
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum, segmentation
 
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import checkpoint, state_dicts
-from sightglass.models.families.torchvision import networks
-from sightglass.models.families.torchvision.networks import load_published, preprocessing_of
+from sightglass.models.families.torchvision.networks import (
+    build_dense,
+    default_weights,
+    load_published,
+    preprocessing_of,
+)
 from sightglass.models.inspect import TableDraft, find_labels
 from sightglass.models.spec import ModelSpec
-
-_KINDS = ("fcn_", "deeplabv3_", "lraspp_")
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
@@ -30,7 +29,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
 
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
-    default = default_weights(spec.arch)
+    default = default_weights(spec.arch, "segmentation network")
     class_names = labels.own(spec)
     count = len(class_names) or len(default.meta["categories"])
     labels_in_file: tuple[str, ...] = ()
@@ -41,28 +40,15 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
         tensors = {key: value for key, value in saved.tensors.items() if not key.startswith("aux_classifier.")}
         count = classes_of(tensors) or count
         labels_in_file = labels.find_names(saved.tables(), count)
-        module = build(spec.arch, classes=count)
+        module = build_dense(spec.arch, classes=count)
         state_dicts.put(path, tensors, module, f"{spec.arch} with {count} classes")
         return module
 
     module, sha256 = checkpoint.module_of(
-        load_published(spec, default), progress, lambda: build(spec.arch, classes=count), read
+        load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
     )
     names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
     return Segmenter(spec, module, names, preprocessing_of(default).changed(spec.preprocessing), sha256, notes=notes)
-
-
-def build(arch: str, *, classes: int = 21) -> nn.Module:
-    """Build the architecture without trained weights; `classes` counts the background."""
-    default_weights(arch)
-    options: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": classes}
-    module: nn.Module = torchvision.models.get_model(arch, **options)
-    return module
-
-
-def default_weights(arch: str) -> WeightsEnum:
-    """Return a network's default weights; raise ModelProblem if unknown."""
-    return networks.default_weights(arch, segmentation, "segmentation network", _KINDS)
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:

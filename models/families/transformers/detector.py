@@ -17,7 +17,7 @@ from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.spec import ModelSpec
 
-_ATTENDING = ("encoder_attn", "cross_attn", "multihead_attn")
+_ATTENDING = (".encoder_attn", ".cross_attn", ".multihead_attn")
 """What libraries call a decoder layer's cross-attention."""
 _BACKBONES = ("model.backbone", "backbone", "vit")
 _ENCODERS = ("model.encoder", "encoder", "transformer.encoder")
@@ -28,29 +28,10 @@ def _is_inside(path: str, outer: str) -> bool:
     return bool(outer) and path.startswith(f"{outer}.")
 
 
-def _name(path: str) -> str:
-    return path.rpartition(".")[2]
-
-
-def _maps(module: Any) -> bool:
-    """Return whether a module is one convolution, and no list of them for several levels."""
-    return type(module).__name__ == "Conv2d"
-
-
-def _size(layer: Layer) -> str:
-    """Return `80x80`, the grid of a layer's map."""
-    return "x".join(map(str, layer.shape[1:]))
-
-
 def _finest_first(layers: Iterable[Layer]) -> list[Layer]:
     """Return the last layer of each grid, the finest first."""
     last = {layer.shape[1:]: layer for layer in layers}
     return sorted(last.values(), key=lambda layer: layer.shape[1:], reverse=True)
-
-
-def is_detector(arch: str) -> bool:
-    """Return whether a class of Transformers is a detector, by its name."""
-    return arch.endswith("ForObjectDetection")
 
 
 class TransformersDetector(QueryDetector):
@@ -72,9 +53,11 @@ class TransformersDetector(QueryDetector):
         self._backbone, self._encoder, self._decoder = (
             next((path for path in names if path in known), "") for names in (_BACKBONES, _ENCODERS, _DECODERS)
         )
-        attending = [path for path in known if _is_inside(path, self._decoder) and _name(path) in _ATTENDING]
+        attending = [path for path in known if _is_inside(path, self._decoder) and path.endswith(_ATTENDING)]
         self.cross_attention = next(reversed(attending), "")
-        self.memory = next((path for path in ("model.input_projection", "input_proj") if _maps(known.get(path))), "")
+        # No list of convolutions for several levels.
+        memories = (path for path in ("model.input_projection", "input_proj") if type(known.get(path)) is nn.Conv2d)
+        self.memory = next(memories, "")
         # Queries, however many, are no grid of the picture, and the encoding of positions knows no picture.
         positions = [path for path, part in known.items() if "Position" in type(part).__name__ and "." in path]
         self.placeless = (*([self._decoder] if self._decoder else []), *positions)
@@ -92,10 +75,8 @@ class TransformersDetector(QueryDetector):
             "all encoder outputs": tuple(layer.path for layer in encoder),
             "backbone end": tuple(layer.path for layer in backbone[-1:]),
         }
-        for name, several in (("encoder", encoder), ("backbone", backbone[:-1])):
-            paths_by_name |= {
-                f"{name} {_size(layer)}": (layer.path,) for layer in several if len(several) > 1 or name != "encoder"
-            }
+        for name, several in (("encoder", encoder if len(encoder) > 1 else []), ("backbone", backbone[:-1])):
+            paths_by_name |= {f"{name} {'x'.join(map(str, layer.shape[1:]))}": (layer.path,) for layer in several}
         return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
 
     @property

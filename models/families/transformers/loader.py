@@ -24,7 +24,7 @@ from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
-from sightglass.models.families.transformers.detector import TransformersDetector, is_detector
+from sightglass.models.families.transformers.detector import TransformersDetector
 from sightglass.models.families.transformers.folders import (
     FILES,
     check_folder,
@@ -40,30 +40,27 @@ from sightglass.models.families.transformers.segmentation import (
     QuerySegmenter,
     TransformersDepth,
     TransformersInput,
+    TransformersModel,
     TransformersSegmenter,
-    estimates_depth,
-    segments,
 )
 from sightglass.models.inspect import TableDraft
 from sightglass.models.preprocess import IMAGENET, Preprocessing
-from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec, Task
 
-TEXT_KINDS = ("clip", "siglip", "siglip2", "metaclip_2")
+CLIP_KINDS = ("clip", "siglip", "siglip2")
 """`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
+TEXT_KINDS = (*CLIP_KINDS, "metaclip_2")
 
 
-class TransformersClassifier(Classifier):
+class TransformersClassifier(TransformersModel, Classifier):
     """A model with classes; its layers keep the names that Transformers gives them."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
         logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
         return logits
 
-    more: Mapping[str, Any] = {}
-    """Further arguments of `forward`: to resample learnt positions for another input size."""
 
-
-class TransformersEmbedder(Embedder):
+class TransformersEmbedder(TransformersModel, Embedder):
     """A model without classes: its vector is its own pooled output, or its class token."""
 
     pooled = True
@@ -73,8 +70,6 @@ class TransformersEmbedder(Embedder):
         pooled = getattr(outputs, "pooler_output", None) if self.pooled else None
         vector: Tensor = outputs.last_hidden_state[:, 0] if pooled is None else pooled
         return Embedded(vector.flatten(1))
-
-    more: Mapping[str, Any] = {}
 
 
 Adapted = (
@@ -90,7 +85,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
     folder = folder_of(spec)
     config = _config(folder)
     arch = _architecture(folder, config)
-    if is_detector(arch) and "input_ids" in signature(_class(arch).forward).parameters:
+    task = task_of(arch)
+    if task == "detect" and "input_ids" in signature(_class(arch).forward).parameters:
         raise ModelProblem(f"A {arch} reads words too, which is not possible here: take a YOLOE or YOLO-World.")
     if (seed := spec.weights.random) is not None:
         import transformers
@@ -102,13 +98,13 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
         # A pooler without weights is left at random, and the class token is taken instead.
         net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
         sha256 = sha256_of(weights_in(folder))
-    if is_detector(arch):
+    if task == "detect":
         return _detector(spec, net, folder, sha256)
     preprocessing, notes = prepare(folder, net.config)
     channels = getattr(net.config, "num_channels", 3)
     preprocessing = preprocessing.changed(spec.preprocessing.for_channels(channels, preprocessing.channels))
     notes = () if spec.preprocessing.complete else notes
-    if not (_classifies(arch) or segments(arch) or estimates_depth(arch)) and spec.task != "embed":
+    if task == "embed" and spec.task != "embed":
         raise ModelProblem(
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
             "fine-tuned to classes."
@@ -136,8 +132,15 @@ def _names(config: Any) -> list[str]:
     return [str(config.id2label[index]) for index in sorted(config.id2label)]
 
 
-def _classifies(arch: str) -> bool:
-    return "ForImageClassification" in arch
+def task_of(arch: str) -> Task:
+    """Return what a class of Transformers does, by its name."""
+    kinds: dict[str, Task] = {
+        "ForObjectDetection": "detect",
+        "ForSemanticSegmentation": "segment",
+        "ForDepthEstimation": "regress",
+        "ForImageClassification": "classify",
+    }
+    return "segment" if arch in BY_QUERIES else next((kinds[word] for word in kinds if word in arch), "embed")
 
 
 def make_adapter(
@@ -154,16 +157,17 @@ def make_adapter(
     `missing`: names of parameters without weights.
     """
     adapter: Adapted
-    if segments(arch):
+    task = task_of(arch)
+    if task == "segment":
         row = spec.as_segmentation()
         names, more = labels.for_classes(row, net.config.num_labels, _names(net.config))
         kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
         adapter = kind(row, net, names, preprocessing, sha256, notes=notes + more)
-    elif estimates_depth(arch):
+    elif task == "regress":
         row = replace(spec, task="regress")
         names, _ = labels.for_classes(row, 1, ("depth",))
         adapter = TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
-    elif _classifies(arch):
+    elif task == "classify":
         row = replace(spec, task=_task(spec, net.config))
         names, _ = labels.for_classes(row, net.config.num_labels, _names(net.config))
         adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
@@ -185,8 +189,8 @@ def _task(spec: ModelSpec, config: Any) -> str:
     return trained.get(str(getattr(config, "problem_type", None)), "classify")
 
 
-def folder_of(spec: ModelSpec) -> Path:
-    """Return a table's folder, or the hub's copy; raise WeightsProblem if missing."""
+def folder_of(spec: ModelSpec, *texts: str) -> Path:
+    """Return a table's folder, or the hub's copy with the files `texts` too; raise WeightsProblem if missing."""
     if spec.weights.path:
         path = Path(spec.weights.path)
         # Somebody names the file in a folder that has all the rest.
@@ -196,7 +200,7 @@ def folder_of(spec: ModelSpec) -> Path:
         check_folder(folder)
         return folder
     name = spec.weights.hub or spec.arch
-    downloaded = fetch(name, "*.json", "model*.safetensors")
+    downloaded = fetch(name, "*.json", *texts, "model*.safetensors")
     if not any((downloaded / file).is_file() for file in FILES):
         downloaded = fetch(name, "*.json", FILES[-1])
     check_folder(downloaded)
@@ -218,11 +222,10 @@ def fetch(name: str, *patterns: str) -> Path:
 
 def prepare(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
     """Return the folder's preprocessing, and a note where it says nothing."""
-    settings = picture_settings(folder)
-    if not settings:
-        guess = usual(config)
-        return guess, (f"Its preprocessing was inferred ({guess}, ImageNet's mean and std): no file states it.",)
-    return of_processor(settings), ()
+    if settings := picture_settings(folder):
+        return of_processor(settings), ()
+    guess = usual(config)
+    return guess, (f"Its preprocessing was inferred ({guess}, ImageNet's mean and std): no file states it.",)
 
 
 def usual(config: Any) -> Preprocessing:
@@ -253,21 +256,23 @@ def of_processor(settings: Mapping[str, Any]) -> Preprocessing:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a Transformers folder or file; None for others."""
+    """Draft the table of a folder or file of Transformers, also of a CLIP's; None for others."""
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (*FILES, "config.json"):
         return None
     config = read(folder / "config.json")
-    if "model_type" not in config or config["model_type"] in TEXT_KINDS:
+    kind, table = config.get("model_type"), {"task": "classify", "weights": {"path": str(folder)}}
+    if kind is None or (kind in TEXT_KINDS and kind not in CLIP_KINDS):
         return None
     check_folder(folder)
+    if kind in CLIP_KINDS:
+        note = f"config.json says that it is a {kind} of Transformers."
+        return TableDraft("clip", kind, table, notes=(note,), unnamed=True)
     arch = _architecture(folder, config)
     weights_in(folder)
-    boxes = is_detector(arch)
-    has_classes = _classifies(arch) or segments(arch) or boxes
-    task = "segment" if segments(arch) else "detect" if boxes else "classify" if has_classes else "embed"
-    task = "regress" if estimates_depth(arch) else task
-    table = {"task": task, "weights": {"path": str(folder)}}
+    task = task_of(arch)
+    has_classes = task in ("classify", "detect", "segment")
+    table["task"] = task
     notes = [f"config.json says that it is a {arch}."]
     unnamed = False
     names = config.get("id2label")
@@ -276,7 +281,7 @@ def inspect(path: Path) -> TableDraft | None:
         unnamed = True
     elif has_classes:
         notes.append(f"config.json names its {len(names)} classes.")
-    if not boxes and not picture_settings(folder):
+    if task != "detect" and not picture_settings(folder):
         notes.append("No file says how pictures are prepared: ImageNet's mean and spread were taken.")
     return TableDraft("transformers", arch, table, notes=tuple(notes), unnamed=unnamed)
 

@@ -6,7 +6,7 @@ library's post-processing makes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,33 +16,25 @@ from torch import Tensor
 
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Layer
 
 BY_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 """Classes whose answer is a mask and class probabilities for each query."""
-BODY = ("segformer.", "dpt.", "backbone.", "model.pixel_level_module.encoder.")
-"""Beginnings of the paths of a network's body; what comes after it is its head."""
 LEAST = 1e-30
 """Least score whose logarithm is taken."""
 
 
-def segments(arch: str) -> bool:
-    """Return whether a class of Transformers gives each pixel a class."""
-    return arch.endswith("ForSemanticSegmentation") or arch in BY_QUERIES
+class TransformersModel:
+    """What all networks of pictures share."""
+
+    more: Mapping[str, Any] = {}
+    """Further arguments of `forward`: to resample learnt positions for another input size."""
 
 
-def estimates_depth(arch: str) -> bool:
-    """Return whether a class of Transformers gives each pixel a depth."""
-    return arch.endswith("ForDepthEstimation")
-
-
-class TransformersInput(Segmenter):
+class TransformersInput(TransformersModel, Segmenter):
     """A network of pixels, prepared by its own image processor."""
 
     processor: Any = None
     """The library's image processor; None: prepared by `preprocessing`."""
-    more: Mapping[str, Any] = {}
-    """Further arguments of `forward`: to resample learnt positions for another input size."""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         if self.processor is None or preprocessing != "trained":
@@ -53,10 +45,6 @@ class TransformersInput(Segmenter):
         mask = inputs.get("pixel_mask")
         high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
         return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the body's last layer, or the last map before the classes."""
-        return super().default_layers([layer for layer in layers if layer.path.startswith(BODY)] or layers)
 
 
 class TransformersSegmenter(TransformersInput):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +16,10 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
 from sightglass.models.adapter import Joint, JointTarget, Prediction, Target
 from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
-from sightglass.models.adapters.queries import QueryDetections, QueryDetector
-from sightglass.models.families.ultralytics.heads import BODY, LIMBS, Queries, reader
+from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
+from sightglass.models.families.ultralytics.heads import BODY, LIMBS, reader
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Layer, Section
+from sightglass.models.layers import Layer, Section, name_presets
 from sightglass.models.spec import ModelSpec
 
 MIN_HALVED = 512
@@ -59,20 +58,13 @@ class NumberedLayers:
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return choices of target layers among `layers`, the maps that the head reads first."""
-        known = {layer.path: layer for layer in layers}
-        inputs = [path for source in self.module.model[-1].f if (path := f"model.{source}") in known]
-        backbone = [path for index in range(self._backbone) if (path := f"model.{index}") in known]
-        paths_by_name = {"all neck outputs": tuple(inputs)}
-        if backbone:
-            paths_by_name["backbone end"] = (backbone[-1],)
-        paths_by_name |= {f"neck {self._scale(known[path])}": (path,) for path in inputs}
-        third = [path for path in backbone if self._scale(known[path]) == "P3"]
-        if third:
-            paths_by_name["backbone P3"] = (third[-1],)
+        inputs = [f"model.{source}" for source in self.module.model[-1].f]
+        backbone = [f"model.{index}" for index in range(self._backbone)]
+        presets = name_presets(layers, inputs, backbone, self._size)
         scripts = tuple(f"model.{index}" for index in CAM_SCRIPTS)
-        if set(scripts) <= set(known):
-            paths_by_name[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts
-        return {name: paths for name, paths in paths_by_name.items() if paths} or {"last map": (layers[-1].path,)}
+        if {layer.path for layer in layers}.issuperset(scripts):
+            presets[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts
+        return presets or {"last map": (layers[-1].path,)}
 
     def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
         """Return the numbered steps in order."""
@@ -95,10 +87,6 @@ class NumberedLayers:
         if index == len(self.module.model) - 1:
             return "head"
         return "backbone" if index < self._backbone else "neck"
-
-    def _scale(self, layer: Layer) -> str:
-        """Return the name of a layer's scale, P3 for a stride of 8."""
-        return f"P{round(math.log2(self._size / layer.shape[1]))}"
 
 
 class YoloDetector(NumberedLayers, Detector):
@@ -249,8 +237,8 @@ class RtDetr(QueryDetector, YoloDetector):
         return preprocessing == "trained"
 
     def read_queries(self, tensor: Tensor) -> QueryDetections:
-        queries: Queries = self.module(tensor)
-        return queries.detections(tensor.shape[2], tensor.shape[3])
+        logits, boxes, proposals = self.module(tensor)
+        return make_detections(logits, boxes, (tensor.shape[2], tensor.shape[3]), proposals=proposals)
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         pairs = outputs.scores[0].t().flatten()  # (N * K,)

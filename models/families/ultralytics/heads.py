@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from sightglass.models.adapters.detector import Detections
-from sightglass.models.adapters.queries import QueryDetections, make_detections
 
 BODY = (
     "nose",
@@ -94,7 +93,7 @@ Decode = tuple["Callable[[tuple[Tensor, ...]], Tensor]", "Callable[[tuple[Tensor
 
 
 def reader(head: Any) -> MethodType | None:
-    """Return a head's forward to `Detections` or `Queries`; None if unknown."""
+    """Return a head's forward to `Detections` or `queries`; None if unknown."""
     from ultralytics.nn.modules.head import Detect, RTDETRDecoder
 
     if isinstance(head, RTDETRDecoder):
@@ -223,24 +222,12 @@ def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | N
     return prototypes, float(head.stride[0]) * maps[0].shape[3] / prototypes.shape[3]
 
 
-@dataclass(frozen=True, slots=True)
-class Queries:
-    """RT-DETR's decoder output: Q candidates, boxes and proposals as shares."""
+def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Run RT-DETR's decoder in eval mode; `batch` is for its training.
 
-    logits: Tensor
-    """(B, Q, K)"""
-    boxes: Tensor
-    """(B, Q, 4) as cx, cy, w, h."""
-    proposals: Tensor
-    """(Q, 4) of the first picture: the cells that the queries came from, centre and size of one cell."""
-
-    def detections(self, height: int, width: int) -> QueryDetections:
-        """Return the candidates on an input of that size."""
-        return make_detections(self.logits, self.boxes, (height, width), proposals=self.proposals)
-
-
-def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries:
-    """Run RT-DETR's decoder in eval mode; `batch` is for its training."""
+    Returns logits (B, Q, K), and as shares boxes (B, Q, 4) as cx, cy, w, h and the first picture's proposals (Q, 4):
+    the cells that its queries came from.
+    """
     tokens, shapes = head._get_encoder_input(list(feats))
     cells = torch.cat([_proposals(h, w, tokens) for h, w in shapes])  # (N, 4)
     sizes = torch.cat([tokens.new_full((h * w, 1), 0.05 * 2.0**i) for i, (h, w) in enumerate(shapes)])
@@ -263,7 +250,7 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries
         head.dec_score_head,
         head.query_pos_head,
     )
-    return Queries(logits[-1], boxes[-1], cells[best[0]])
+    return logits[-1], boxes[-1], cells[best[0]]
 
 
 def _proposals(height: int, width: int, like: Tensor) -> Tensor:

@@ -171,13 +171,14 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
             part.act.inplace = False
         if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
             part.forward = MethodType(_fused_forward, part)
+    named = labels.own(spec) or fused.names
     if task == "classify":
-        names = _labels(spec, fused, head.linear.out_features)
+        names = labels.complete(named, head.linear.out_features)
         classifier = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
         classifier._size = classifier.preprocessing.size[0]
         return classifier
     if task == "segment":
-        return YoloSegmenter(spec.as_segmentation(), fused, _labels(spec, fused, max(head.nc, 2)), weights_sha256)
+        return YoloSegmenter(spec.as_segmentation(), fused, labels.complete(named, max(head.nc, 2)), weights_sha256)
     if isinstance(head, RTDETRDecoder):
         kind: type[YoloDetector] = RtDetr
     elif isinstance(head, OBB):
@@ -186,7 +187,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
         kind = PoseDetector
     else:
         kind = OpenVocabulary if _takes_prompts(head) else YoloDetector
-    return kind(spec, fused, _labels(spec, fused, _classes(fused)), weights_sha256)
+    return kind(spec, fused, labels.complete(named, _classes(fused)), weights_sha256)
 
 
 def _takes_prompts(head: Any) -> bool:
@@ -201,12 +202,6 @@ def _classes(module: Any) -> int:
     head = module.model[-1]
     carried = getattr(module, "pe", getattr(module, "txt_feats", None)) if _takes_prompts(head) else None
     return int(head.nc if carried is None else carried.shape[1])
-
-
-def _labels(spec: ModelSpec, module: Any, count: int) -> tuple[str, ...]:
-    names_by_index = labels.own(spec) or module.names
-    names = names_by_index if isinstance(names_by_index, dict) else dict(enumerate(names_by_index))
-    return tuple(str(names.get(index, index)) for index in range(count))
 
 
 def _preprocessing(module: Any) -> Preprocessing:

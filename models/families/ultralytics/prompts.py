@@ -76,10 +76,8 @@ class OpenVocabulary(YoloDetector):
         """Return the model with a vocabulary of example boxes.
 
         Boxes with the same label are one thing. Needs no text encoder. Raises ModelProblem where there are no boxes,
-        one is empty or lies outside the picture, or the model takes words only.
+        or one is empty or lies outside the picture.
         """
-        if not self.takes_examples:
-            return super().with_examples(pixels, boxes_xyxy, labels)
         if not boxes_xyxy or len(boxes_xyxy) != len(labels):
             raise ModelProblem("Draw a box or more around what to look for, each with a name.")
         model_input = self.prepare(pixels, self.preprocessings[0])

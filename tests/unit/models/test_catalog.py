@@ -137,6 +137,10 @@ arch = "resnet10t"
         ('[model."resnet18".weights]\nsha = "1"', ['weights of [model."resnet18"]', "sha256"]),
         ('[model."resnet18".weights.preprocessing]\nsize = 5000', ['[model."resnet18"]', "size", "from 1 to 4096"]),
         ('[model."resnet18".weights.preprocessing]\nstd = [1.0, 0.0, 1.0]', ['[model."resnet18"]', "std", "more than"]),
+        (
+            '[model."resnet18".weights.preprocessing]\nplace = "left"',
+            ['[model."resnet18"]', "centre, corner or squash"],
+        ),
         ("family = [3]", ["[[family]] 1", "a table"]),
     ],
 )

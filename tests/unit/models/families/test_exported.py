@@ -262,7 +262,6 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
     [
         ((1, 7, 5, 5), {}, r"outputs, \(1, 7, 5, 5\), fit no layout: say layout = one of ultralytics"),
         ((1, 84, 2100), {"labels": ["a"] * 90}, "fit no layout with 90 classes"),
-        ((1, 84, 2100), {"preprocessing": {"place": "left"}}, r"place of .* is 'left': use one of"),
     ],
 )
 def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], options: Any, words: str) -> None:

@@ -18,7 +18,8 @@ from sightglass.models.families.torchvision.detector import (
     TorchvisionDetections,
     TorchvisionDetector,
 )
-from sightglass.models.families.torchvision.detectors import adapt, build
+from sightglass.models.families.torchvision.detectors import adapt
+from sightglass.models.families.torchvision.networks import build_dense
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 from tests.built import record
@@ -114,7 +115,7 @@ def lively(module: Any) -> None:
 @cache
 def built(arch: str) -> tuple[TorchvisionDetector, Any]:
     """Ours, and torchvision's model with the same numbers."""
-    module: Any = checkpoint.build_seeded(lambda: build(arch), 0).eval()
+    module: Any = checkpoint.build_seeded(lambda: build_dense(arch, classes=91), 0).eval()
     if not module.transform.fixed_size:
         module.transform.min_size, module.transform.max_size = (SMALL,), 2 * SMALL
     with torch.no_grad():
