@@ -142,8 +142,8 @@ DEFAULTS = ViewerOptions()
 Grid = tuple["NDArray[np.float32]", Kind]
 
 
-def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, bytes]:
-    """Return id and payload: [u32 header length][JSON, padded to 4][JPEG][maps].
+def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> bytes:
+    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps].
 
     Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
     """
@@ -164,7 +164,9 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, by
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
     }
-    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)])
+    # A check may change a sentence: the same maps then stay.
+    texts = [item.text for panel in panels for item in panel.maps]
+    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)], texts=texts)
 
 
 def _list(panel: Pane, grids: list[Grid]) -> Json:
@@ -239,7 +241,6 @@ def _describe(item: Map) -> Json:
     return {
         "title": item.title,
         "note": item.note,
-        "text": item.text,
         "kind": item.kind,
         "shape": list(item.values.shape),
         "extent": [float(edge) for edge in item.extent],
