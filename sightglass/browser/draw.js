@@ -82,20 +82,14 @@ function scaling(map, { settings: { scale }, range, reach = null }) {
  */
 export function readingAt(map, [x, y], style) {
   const { grid, gain, offset } = scaling(map, style), { title, kind, raw, unit } = map, [low, high] = raw ?? [0, 0];
-  const at = contains(map.seen, x, y) ? (style.settings.cells && grid.coarse ? cellAt(grid.coarse, x, y) : valueAt(grid, x, y)) : null;
+  const cells = style.settings.cells ? grid.coarse : null;
+  const at = contains(map.seen, x, y) ? (cells ? valueAt(cells, x, y, nearest) : valueAt(grid, x, y)) : null;
   const ends = kind === "signed" ? [low / gain, high / gain] : [-offset, 1 - offset].map((end) => low + (end / gain) * (high - low));
   return {
     ...{ title, kind, unit, raw: raw && high > low ? ends : null },
     full: offset + gain * (grid.peak / 65535) > 0.995,
     value: at === null || kind === "difference" ? at : offset + gain * at,
   };
-}
-
-/** Return the value of a true cell, as a share of the scale. @param {Grid} cells @param {number} x @param {number} y */
-function cellAt({ values, w, h, extent: [x0, y0, x1, y1], kind }, x, y) {
-  const column = Math.min(w - 1, Math.max(0, Math.floor(((x - x0) / (x1 - x0)) * w)));
-  const row = Math.min(h - 1, Math.max(0, Math.floor(((y - y0) / (y1 - y0)) * h))), { times, plus } = shares(kind);
-  return values[row * w + column] * times + plus;
 }
 
 /** @param {string} kind @param {Painted} style @returns {import("./table.js").Table|null} */

@@ -42,8 +42,6 @@ class CanvasDrawing(Painting):
     edit: Json = field(default_factory=lambda: {"marks": [], "fill": "mean", "keep": False})
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     paper: Paper = PLAIN
-    picture: str | None = None
-    """SHA-256 of the picture made of it."""
     due: bool = False
     """Whether the picture must be made again, in other colours."""
 
