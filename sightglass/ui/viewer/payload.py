@@ -49,11 +49,6 @@ class Box:
     tag: str | None = None
     marks: tuple[Mark, ...] = ()
 
-    @property
-    def item(self) -> tuple[tuple[Mark, ...], str]:
-        """What `draw_marks` draws of it."""
-        return self.marks or (box_mark(self.xyxy),), self.label
-
 
 @dataclass(frozen=True, eq=False)
 class Map:
@@ -107,13 +102,6 @@ class ViewerScene:
     panels: Sequence[Pane]
     boxes: Sequence[Box] = ()
     file: bytes = b""
-
-    def __post_init__(self) -> None:
-        pixels = self.pixels
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
-        if not self.panels:
-            raise ValueError("A viewer needs at least one panel.")
 
 
 @dataclass(frozen=True)
@@ -228,7 +216,7 @@ def _pack_box(box: Box) -> Json:
     packed: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
     if box.tag is not None:
         packed["tag"] = box.tag
-    packed["marks"] = [mark.to_json() for mark in box.item[0]]
+    packed["marks"] = [mark.to_json() for mark in box.marks or (box_mark(box.xyxy),)]
     return packed
 
 
