@@ -220,6 +220,7 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
         )
     about = "Median of five passes on this machine, and the fastest to the slowest."
     overlap = "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common."
+    same_place = st.column_config.NumberColumn(format="%.0f %%", help=overlap)
     times = st.column_config.TextColumn(help=about, alignment="right", width=150)
     tables.table(
         pd.DataFrame(rows),
@@ -228,7 +229,7 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
             "Own answer": "What each model says first, whatever the maps are of.",
             "Half the evidence on": "The smallest part of the picture that holds half of the evidence.",
         },
-        columns={f"Score of {label}": tables.score(), same: tables.number("%.0f %%", overlap), "One pass": times},
+        columns={f"Score of {label}": tables.score(), same: same_place, "One pass": times},
     )
 
 

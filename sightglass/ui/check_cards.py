@@ -235,7 +235,7 @@ def _draw_changes(outcome: Stability, model: ModelSpec) -> None:
     tables.table(
         pd.DataFrame(rows).dropna(axis="columns", how="all"),
         help={"Answer changes": "Whether the model's answer is another one than for the picture as it is."},
-        columns={"Score": tables.score(), "Same map": tables.number("%.2f", LIKENESS)},
+        columns={"Score": tables.score(), "Same map": st.column_config.NumberColumn(format="%.2f", help=LIKENESS)},
     )
 
 
