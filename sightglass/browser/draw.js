@@ -9,7 +9,7 @@ import { DASH, chained, cover, dashes, frameOf, isolines, planes, stroke, withou
 
 /**
  * @typedef {import("../common/style.js").Style} Style
- * @typedef {import("./sample.js").Grid & {coarse: Grid|null, field: Float32Array|null, lines: Map<string, number[]>, peak: number}} CachedGrid
+ * @typedef {import("./sample.js").Grid & {coarse: Grid|null, field: Float32Array|null, lines: Map<string, number[]>}} CachedGrid
  *   coarse: its cells
  * @typedef {{title: string, note: string, kind: string, shape: number[], seen: number[], extent: number[],
  *   raw: number[]|null, cells: number[]|null, sides: string[]|null, unit?: string, own: number, shared: number|null}} MapHead  as Python
@@ -36,18 +36,12 @@ const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
 export function createMap(head, values, shared) {
   const { shape: [h, w], extent, kind, cells } = head;
   const grid = (/** @type {() => Uint16Array} */ given) => {
-    /** @type {number|null} */
-    let peak = null;
     /** @type {Grid|null} */
     let coarse = null;
-    const strength = (/** @type {number} */ value) => (kind === "signed" ? Math.abs(2 * value - 65535) : value);
     return {
       ...{ w, h, extent, kind, field: null, lines: new Map() },
       get values() {
         return given();
-      },
-      get peak() {
-        return (peak ??= given().reduce((most, value) => Math.max(most, strength(value)), 0));
       },
       get coarse() {
         return (coarse ??= cells && cellsOf({ values: given(), w, h, extent, kind }, cells));
@@ -87,7 +81,7 @@ export function readingAt(map, [x, y], style) {
   const ends = kind === "signed" ? [low / gain, high / gain] : [-offset, 1 - offset].map((end) => low + (end / gain) * (high - low));
   return {
     ...{ title, kind, unit, raw: raw && high > low ? ends : null },
-    full: offset + gain * (grid.peak / 65535) > 0.995,
+    full: style.settings.scale !== "shared",
     value: at === null || kind === "difference" ? at : offset + gain * at,
   };
 }
