@@ -306,7 +306,6 @@ export class Viewer {
       signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
     });
     root.classList.toggle("marking", state.measuring);
-    root.classList.toggle("signed", signed);
     for (const split of root.querySelectorAll(".split")) /** @type {HTMLInputElement} */ (split).value = String(settings.split);
   }
 }

@@ -198,7 +198,7 @@ def outcome(
             again = "Begin again from the start."
             st.button("Start again", icon=":material/replay:", key=f"again-{name}", on_click=start, help=again)
     elif not job.finished(PROGRESS_AFTER):
-        progress(job, help="Stop it; what was computed before stays.", estimate=True)
+        progress(job, help="Stop it; what was computed before stays.")
     elif job.failure is not None:
         # A failed job stays, so that a rerun shows the same error instead of starting it again.
         page.show_failure(job.failure, event)
@@ -243,36 +243,31 @@ def fetch(call: Callable[[Callable[[int, int], None]], T], words: str) -> Job[T]
     return Job(run, words=words)
 
 
-def has_ended(job: Job[Any], event: str, **options: Any) -> bool:
+def has_ended(job: Job[Any], event: str) -> bool:
     """Return whether a job has ended; draw its progress or failure."""
     if not job.finished():
-        progress(job, **options)
+        progress(job)
         return False
     if job.failure is not None and not job.stopped:
         page.show_failure(job.failure, event)
     return True
 
 
-def progress(job: Job[Any], *, label: str = "", help: str = "", estimate: bool = False) -> None:
-    """Draw the progress of the work and, given `help`, a stop button.
-
-    `estimate`: say how long it still takes if it goes on as fast.
-    """
+def progress(job: Job[Any], *, label: str = "", help: str = "") -> None:
+    """Draw the progress of the work and, given `help`, a stop button."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        _bar(job, label, estimate)
+        _bar(job, label)
         # Outside of what is redrawn twice a second: one run is then between the click and the end.
         if help:
             st.button("Stop", icon=":material/stop_circle:", on_click=job.cancel.set, help=help)
 
 
 @st.fragment(run_every=0.5)
-def _bar(job: Job[Any], label: str, estimate: bool) -> None:
+def _bar(job: Job[Any], label: str) -> None:
     if job.polled():
         st.rerun()
-    words = "Stopping…" if job.cancel.is_set() else f"{label}{job.words}"
-    if estimate and not job.cancel.is_set():
-        words += time_left(job.share, time.monotonic() - job.started)
-    st.progress(min(1.0, job.share), words)
+    words = f"{label}{job.words}{time_left(job.share, time.monotonic() - job.started)}"
+    st.progress(min(1.0, job.share), "Stopping…" if job.cancel.is_set() else words)
 
 
 def time_left(share: float, elapsed: float) -> str:
