@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
+    from sightglass.common.files import Json
     from sightglass.explain import Explainer, Explanation
     from sightglass.explain.tasks.task import Change, Task
     from sightglass.explain.whatif.edits import Edited, EditMark
@@ -123,10 +124,10 @@ def _answer(
     with right:
         _map(original, mapped, differences)
     slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
-    saved = [(mapped, {})] if mapped.heatmaps else ()
     with below.container(horizontal=True, vertical_alignment="center"):
         draft = (lambda _: slide()) if original.heatmaps else None
-        saving.save_and_export("whatif", partial(_rows, mapped), saved=saved, slide=draft)
+        kept: list[tuple[Explanation, Json]] = [(mapped, {})] if mapped.heatmaps else []
+        saving.save_and_export("whatif", partial(_rows, mapped), saved=kept, slide=draft)
 
 
 def _row(task: Task, change: Change, model: ModelSpec) -> tuple[Answer, float | None]:
