@@ -12,6 +12,7 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.picture.image import Image, load_bundled, to_jpeg
+from sightglass.explain.trust import SHOWS
 from sightglass.history.archive import READY
 from sightglass.report import View, charts, views
 from training.demo.scenes import draw
@@ -261,7 +262,8 @@ def _names_it(label: str, score: float, half: float, shows: str = "") -> tuple[s
     evidence, 0..1. `shows`: `Checks.shows`, of a map that does not depend on the model."""
     sure = f"This model says {label}, {percent(score)} sure. " if score >= 0.2 else f"Its best guess is {label}. "
     if shows:
-        return f"This heat map shows {shows}", f"{sure}With random weights the map is nearly the same."
+        title = "hardly depends on the model" if shows == SHOWS["survives"] else f"shows {shows}"
+        return f"This heat map {title}", f"{sure}With random weights the map is nearly the same."
     return (
         "A heat map shows where a model looked",
         f"{sure}Half of what speaks for that is on {percent(half)} of what it saw: the bright part.",

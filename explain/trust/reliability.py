@@ -18,7 +18,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.questions import answers_why, settings
 from sightglass.explain.tasks import task_of
-from sightglass.explain.trust import Finding
+from sightglass.explain.trust import SHOWS, Finding
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ def describe_independent(explanation: Result, index: int) -> str:
     known = _find_known(explanation, index)
     if isinstance(known, Randomisation):
         return f"This map shows {explanation.task.independent[0]}."
+    if known is not None and known.shows == SHOWS["survives"]:
+        return "The map hardly depends on what the model has learned."
     return "" if known is None else f"This map shows {known.shows}, not what the model learnt."
 
 

@@ -183,8 +183,7 @@ def _draw_panels(comparison: Comparison, names: list[str]) -> None:
     if comparison.agreement(0, -1) is not None:
         values = share_difference(comparison.maps[0], comparison.maps[-1])
         panes.append(Pane(maps=(panels.difference_map(values, comparison.common, (names[0], names[-1])),)))
-    view = panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=350)
-    panels.send_sentences(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
+    panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=350)
     # That their answers differ is in the headline.
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed if comparison.shares_none else ""))):
         st.caption(escape(words))
@@ -221,6 +220,7 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
         )
     about = "Median of five passes on this machine, and the fastest to the slowest."
     overlap = "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common."
+    same_place = st.column_config.NumberColumn(format="%.0f %%", help=overlap)
     times = st.column_config.TextColumn(help=about, alignment="right", width=150)
     tables.table(
         pd.DataFrame(rows),
@@ -229,7 +229,7 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
             "Own answer": "What each model says first, whatever the maps are of.",
             "Half the evidence on": "The smallest part of the picture that holds half of the evidence.",
         },
-        columns={f"Score of {label}": tables.score(), same: tables.number("%.0f %%", overlap), "One pass": times},
+        columns={f"Score of {label}": tables.score(), same: same_place, "One pass": times},
     )
 
 

@@ -124,10 +124,10 @@ def _answer(
     with right:
         _map(original, mapped, differences)
     slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
-    saved: list[tuple[Explanation, Json]] = [(mapped, {})] if mapped.heatmaps else []
     with below.container(horizontal=True, vertical_alignment="center"):
         draft = (lambda _: slide()) if original.heatmaps else None
-        saving.save_and_export("whatif", partial(_rows, mapped), saved=saved, slide=draft)
+        kept: list[tuple[Explanation, Json]] = [(mapped, {})] if mapped.heatmaps else []
+        saving.save_and_export("whatif", partial(_rows, mapped), saved=kept, slide=draft)
 
 
 def _row(task: Task, change: Change, model: ModelSpec) -> tuple[Answer, float | None]:
@@ -161,8 +161,7 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         plain = score is None or original.task.has_boxes
         note = None if plain else describe_score(score or 0.0, original.model, label)
         panel = Pane(maps=(panels.to_map(after, 0, note=note),))
-        view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(after, 0))
-        panels.send_sentences(view, [(after, 0)], key="viewer-whatif-words")
+        panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(after, 0))
         return
     panes = [panels.plain_pane(after.image)]
     panels.draw_viewer(after.image, panes, key="viewer-whatif", height=440, marks=panels.boxes(after))

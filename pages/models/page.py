@@ -161,7 +161,7 @@ def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> Non
 
 def _follow_download(list_state: ModelListState, download: Job[Any]) -> None:
     if not download.finished():
-        background.progress(download, label=f"{list_state.downloading}: ", help="Stop the download.", estimate=True)
+        background.progress(download, label=f"{list_state.downloading}: ", help="Stop the download.")
         return
     list_state.download = None
     if download.failure is None:

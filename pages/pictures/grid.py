@@ -146,7 +146,7 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
     config: dict[str, Any] = {}
     if report is None and fit is not None:
         rows = finished.list_area_classes(fit)
-        config["IoU"] = tables.points()
+        config["IoU"] = tables.score("%.1f")
     elif (boxes := _find_boxes(report)) is not None:
         rows = finished.list_object_classes(boxes)
     else:

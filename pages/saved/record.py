@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,9 +27,8 @@ from sightglass.ui import painter, saving
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, reopen, state
-from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
+from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, viewer
 from sightglass.ui.viewer.payload import jpeg
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views import pairs as pair_views
@@ -123,13 +121,12 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
         boxes = _list_boxes(record, index)
         marked = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
         scene = ViewerScene(marked.pixels, marked.sha256, panes, boxes, marked.jpeg)
-        view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
-        send_texts(view, [info.looks for info in record.maps], key=f"saved-words-{record.id}")
+        viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         if index == record.index:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same picture, model, method, layers and class there; the model must be on this machine."
-            go = page.keeping_problem()(partial(_reopen, record, image, maps))
+            go = page.keeping_problem()(partial(_reopen, record, image))
             st.button("Open in Explore", icon=":material/visibility:", on_click=go, help=help)
             saving.link_button()
             if maps:
@@ -171,6 +168,7 @@ def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
             raw=item.ends or ((0.0, 0.0) if len(item.raw) == 1 else None),
             shared=on_shared,
             cells=item.cells,
+            text=info.looks,
             kind=item.kind,
             unit=info.unit,
         )
@@ -212,14 +210,9 @@ def describe(record: Record) -> str:
     return describe_setup(record.model, record.method, record.layers, part, record.task)
 
 
-def _reopen(record: Record, image: Image, maps: Maps) -> None:
+def _reopen(record: Record, image: Image) -> None:
     assert record.recipe is not None
     reopen.open_result(image, record.recipe, record.view)
-    # A damaged proof is said of the record, and made again elsewhere.
-    with contextlib.suppress(Problem):
-        store, indices = history_store.store(), [saved.index for saved in record.proofs]
-        proofs = {index: proof for index in indices if (proof := store.proof(record, index)) is not None}
-        explain_job.restore_proofs(record, maps, proofs)
 
 
 def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None:

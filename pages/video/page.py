@@ -66,7 +66,7 @@ def video() -> None:
             _first(top, choices, explainer)
         elif not job.finished():
             top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.source.name)}")
-            background.progress(job, help="Stop; what was done is kept, and you can go on.", estimate=True)
+            background.progress(job, help="Stop; what was done is kept, and you can go on.")
             st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
         elif job.failure is not None:
             top.markdown("## A clip, frame by frame")

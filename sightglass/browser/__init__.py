@@ -1,4 +1,4 @@
-"""JavaScript that pages and exported files share; join modules into scripts."""
+"""JavaScript that components share; join modules into scripts."""
 
 from __future__ import annotations
 
@@ -18,30 +18,14 @@ def constants(path: str) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in pairs}
 
 
-def join(*scripts: Path) -> str:
-    """Join scripts and their imports; remove import lines and named exports."""
-    texts = (path.read_text("utf-8") for path in modules(*scripts))
+def join(script: Path) -> str:
+    """Join a script and its imports; remove import lines and named exports."""
+    texts = (path.read_text("utf-8") for path in modules(script.resolve()))
     return "\n".join(re.sub(r"^export (?!default\b)", "", _IMPORT.sub("", text), flags=re.MULTILINE) for text in texts)
 
 
-def modules(*scripts: Path) -> list[Path]:
-    """Return scripts with their imports, each once, dependencies first."""
-    seen: set[Path] = set()
-    paths: list[Path] = []
-
-    def add(path: Path) -> None:
-        if path not in seen:
-            seen.add(path)
-            for name in _IMPORT.findall(path.read_text("utf-8")):
-                add(_find_imports(path, name))
-            paths.append(path)
-
-    for script in scripts:
-        add(script.resolve())
-    return paths
-
-
-def _find_imports(module: Path, name: str) -> Path:
-    """Return an imported file's path, also in an installation."""
-    outside, _, inside = name.rpartition(f"/{BROWSER.parent.name}/")
-    return (BROWSER.parent / inside if outside else module.parent / name).resolve()
+def modules(script: Path) -> list[Path]:
+    """Return a script with its imports, each once, dependencies first."""
+    names = _IMPORT.findall(script.read_text("utf-8"))
+    paths = [path for name in names for path in modules((script.parent / name).resolve())]
+    return list(dict.fromkeys([*paths, script]))

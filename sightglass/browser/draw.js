@@ -9,9 +9,9 @@ import { DASH, chained, cover, dashes, frameOf, isolines, planes, stroke, withou
 
 /**
  * @typedef {import("../common/style.js").Style} Style
- * @typedef {import("./sample.js").Grid & {coarse: Grid|null, field: Float32Array|null, lines: Map<string, number[]>, peak: number}} CachedGrid
+ * @typedef {import("./sample.js").Grid & {coarse: Grid|null, field: Float32Array|null, lines: Map<string, number[]>}} CachedGrid
  *   coarse: its cells
- * @typedef {{title: string, note: string, text: string, kind: string, shape: number[], seen: number[], extent: number[],
+ * @typedef {{title: string, note: string, kind: string, shape: number[], seen: number[], extent: number[],
  *   raw: number[]|null, cells: number[]|null, sides: string[]|null, unit?: string, own: number, shared: number|null}} MapHead  as Python
  *   packs it; own, shared: places in the list of grids
  * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap
@@ -29,32 +29,23 @@ const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
 
 /**
  * Create a map; what is derived from its values is kept from when it is first needed.
- * @param {MapHead} head @param {() => Uint16Array} values
- * @param {(() => Uint16Array)|null} shared the same on one scale with its like
+ * @param {MapHead} head @param {Uint16Array} values @param {Uint16Array|null} shared the same on one scale with its like
  * @returns {HeatMap}
  */
 export function createMap(head, values, shared) {
   const { shape: [h, w], extent, kind, cells } = head;
-  const grid = (/** @type {() => Uint16Array} */ given) => {
-    /** @type {number|null} */
-    let peak = null;
+  const cached = (/** @type {Uint16Array} */ given) => {
+    const grid = { values: given, w, h, extent, kind };
     /** @type {Grid|null} */
     let coarse = null;
-    const strength = (/** @type {number} */ value) => (kind === "signed" ? Math.abs(2 * value - 65535) : value);
     return {
-      ...{ w, h, extent, kind, field: null, lines: new Map() },
-      get values() {
-        return given();
-      },
-      get peak() {
-        return (peak ??= given().reduce((most, value) => Math.max(most, strength(value)), 0));
-      },
+      ...{ ...grid, field: null, lines: new Map() },
       get coarse() {
-        return (coarse ??= cells && cellsOf({ values: given(), w, h, extent, kind }, cells));
+        return (coarse ??= cells && cellsOf(grid, cells));
       },
     };
   };
-  return { ...head, own: grid(values), shared: shared && grid(shared) };
+  return { ...head, own: cached(values), shared: shared && cached(shared) };
 }
 
 /** Return the cells that a map is enlarged from; null: as it is. @param {CachedGrid} grid @param {number[]|null} cells */
@@ -82,20 +73,14 @@ function scaling(map, { settings: { scale }, range, reach = null }) {
  */
 export function readingAt(map, [x, y], style) {
   const { grid, gain, offset } = scaling(map, style), { title, kind, raw, unit } = map, [low, high] = raw ?? [0, 0];
-  const at = contains(map.seen, x, y) ? (style.settings.cells && grid.coarse ? cellAt(grid.coarse, x, y) : valueAt(grid, x, y)) : null;
+  const cells = style.settings.cells ? grid.coarse : null;
+  const at = contains(map.seen, x, y) ? (cells ? valueAt(cells, x, y, nearest) : valueAt(grid, x, y)) : null;
   const ends = kind === "signed" ? [low / gain, high / gain] : [-offset, 1 - offset].map((end) => low + (end / gain) * (high - low));
   return {
     ...{ title, kind, unit, raw: raw && high > low ? ends : null },
-    full: offset + gain * (grid.peak / 65535) > 0.995,
+    full: style.settings.scale !== "shared",
     value: at === null || kind === "difference" ? at : offset + gain * at,
   };
-}
-
-/** Return the value of a true cell, as a share of the scale. @param {Grid} cells @param {number} x @param {number} y */
-function cellAt({ values, w, h, extent: [x0, y0, x1, y1], kind }, x, y) {
-  const column = Math.min(w - 1, Math.max(0, Math.floor(((x - x0) / (x1 - x0)) * w)));
-  const row = Math.min(h - 1, Math.max(0, Math.floor(((y - y0) / (y1 - y0)) * h))), { times, plus } = shares(kind);
-  return values[row * w + column] * times + plus;
 }
 
 /** @param {string} kind @param {Painted} style @returns {import("./table.js").Table|null} */

@@ -92,7 +92,8 @@ function cubic(places, size) {
 
 /**
  * Resample so that each pixel takes the value of the cell around it.
- * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height @param {Range} range @param {Uint8Array} out
+ * @template {Uint8Array|Float32Array} T
+ * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height @param {Range} range @param {T} out @returns {T}
  */
 export function nearest({ values, w, h, extent }, rect, width, height, { times, plus, low, high }, out) {
   const cell = (/** @type {number} */ place, /** @type {number} */ size) => Math.min(size - 1, Math.max(0, Math.floor(place)));
@@ -109,7 +110,7 @@ export function shares(kind) {
   return kind === "heat" ? { times: 1 / 65535, plus: 0, low: 0, high: 1 } : { times: 1 / 32767.5, plus: -1, low: -1, high: 1 };
 }
 
-/** Return the value at one point, as a share of the scale. @param {Grid} grid @param {number} x @param {number} y */
-export function valueAt(grid, x, y) {
-  return resample(grid, [x - 1e-6, y - 1e-6, x + 1e-6, y + 1e-6], 1, 1, shares(grid.kind), new Float32Array(1))[0];
+/** Return the value at one point, as a share of the scale. @param {Grid} grid @param {number} x @param {number} y @param {typeof nearest} [sample] */
+export function valueAt(grid, x, y, sample = resample) {
+  return sample(grid, [x - 1e-6, y - 1e-6, x + 1e-6, y + 1e-6], 1, 1, shares(grid.kind), new Float32Array(1))[0];
 }

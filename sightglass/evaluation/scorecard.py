@@ -37,7 +37,7 @@ ENOUGH = 50
 Kind = Literal["ship", "do not ship", "cannot be told"]
 VERDICTS: dict[Kind, str] = {
     "ship": "good enough",
-    "do not ship": "not yet",
+    "do not ship": "loses too much",
     "cannot be told": "too close to call",
 }
 """Of one model in the place of another."""
@@ -118,7 +118,7 @@ class Verdict:
 
     @property
     def title(self) -> str:
-        """`demo-s instead of demo-l: not yet`."""
+        """`demo-s instead of demo-l: loses too much`."""
         return f"{self.first.model} instead of {self.second.model}: {VERDICTS[self.kind]}"
 
     @property

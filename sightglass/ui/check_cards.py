@@ -22,7 +22,7 @@ from sightglass.explain.trust.checks import LARGE, QUESTIONS
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.report import charts as chart
 from sightglass.ui.session import page, state
-from sightglass.ui.session.jobs import background, explain_job
+from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Map, Pane
 from sightglass.ui.views import panels, tables
@@ -61,7 +61,7 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
     resident, method = explanation.evidence.resident, METHODS[explanation.heatmaps[index].method]
     # A copy of a large model, or of a slow method's many passes, is made only on request.
     manual = id == "model" and not (resident.gradients and method.quick and resident.nbytes <= LARGE)
-    key = (id, *explain_job.map_keys(explanation.recipe, explanation.heatmaps)[index])
+    key = (id, explanation.checks_key(index))
     if not begin and key not in state.of(background.Jobs).results:
         st.caption("Begins after the test above.")
         return False
@@ -235,7 +235,7 @@ def _draw_changes(outcome: Stability, model: ModelSpec) -> None:
     tables.table(
         pd.DataFrame(rows).dropna(axis="columns", how="all"),
         help={"Answer changes": "Whether the model's answer is another one than for the picture as it is."},
-        columns={"Score": tables.score(), "Same map": tables.number("%.2f", LIKENESS)},
+        columns={"Score": tables.score(), "Same map": st.column_config.NumberColumn(format="%.2f", help=LIKENESS)},
     )
 
 

@@ -24,7 +24,6 @@ from sightglass.ui.session.markdown import escape
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
-    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.trust import Mark
 
 POLL = 0.5
@@ -56,13 +55,6 @@ class OpenCards:
     pages: set[str] = field(default_factory=set)
     read: bool = False
     """Whether the address was read."""
-
-
-def untestable_reason(heatmap: Heatmap) -> str | None:
-    """Return the reason against a test in a sentence; None without one."""
-    if heatmap.measured.state == "ok":
-        return None
-    return f"There is nothing to test about the map of {heatmap.target.label}: no place is stronger than another."
 
 
 def is_open() -> bool:
@@ -154,9 +146,11 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
         st.button(
             "Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_toggle, help="Go back."
         )
-    if (why := untestable_reason(explanation.heatmaps[index])) is not None:
+    heatmap = explanation.heatmaps[index]
+    if heatmap.measured.state != "ok":
         _stop()
-        st.info(why, icon=":material/science:")
+        words = f"There is nothing to test about the map of {heatmap.target.label}: no place is stronger than another."
+        st.info(words, icon=":material/science:")
         return
     columns = st.columns(len(QUESTIONS)) if beside else [st.container() for _ in QUESTIONS]
     checks, begin = CACHE.get(explanation.checks_key(index)), True

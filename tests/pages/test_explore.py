@@ -259,7 +259,7 @@ def test_what_is_copied_has_no_formulas() -> None:
         hostile, rows = "=cmd()", [{"picture": "=cmd()", "@name": "plain", "change": "-12 %", "box": 3}]
         tables.table(rows, right=("change",), help={"@name": "Whose."})
         frame = pd.DataFrame({hostile: ["+a.jpg", None], "score": [-1.0, 0.5], "kind": pd.Categorical(["-x", "y"])})
-        tables.table(frame, columns={hostile: tables.number("%.2f", "")})
+        tables.table(frame, columns={hostile: tables.score()})
 
     app = AppTest.from_function(draw).run()
     listed, frame = (one.value for one in app.dataframe)

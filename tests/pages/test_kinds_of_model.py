@@ -19,7 +19,7 @@ from sightglass.models.demo.pictures import CAPTIONED, PERSON
 from sightglass.pages.explore import boxes
 from sightglass.report import embedded_recipe
 from sightglass.ui.session.pictures.image_source import Pictures
-from sightglass.ui.session.state import ChosenArea, Sidebar
+from sightglass.ui.session.state import ChosenArea
 from sightglass.ui.session.url_state import Unused
 from tests.pages.conftest import choose, headline, labels, press, received, rerun_until, session, shown, texts
 from tests.unit.explain.picture import test_image
@@ -327,11 +327,10 @@ def test_an_unfinished_map_is_not_taken_along(page, masks):
     assert "Save" in labels(app)
 
 
-def test_a_model_of_drawn_scenes_says_so_of_photographs_and_offers_a_scene(page):
+def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     app = page("", model="demo-s")
     assert headline(app).startswith("Demo-s knows drawn scenes only: ")
-    press(app, "Use a picture this model was trained for")
-    assert session(app, Sidebar).choices.image.name == "scene 3.png"
+    choose(app, "scene 3")
     assert headline(app) == f"{FOUND}."
     own = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
     session(app, Pictures).own[own.sha256] = session(app, Pictures).last = own

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from sightglass.common.errors import Problem
 from sightglass.common.files import packing
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
@@ -31,8 +30,6 @@ class Gallery:
     """The pictures that were uploaded to compare with, or came with a record of the history."""
 
     items: tuple[Item, ...] = ()
-    problem: str = ""
-    """What was wrong with the last upload."""
     uploaders: int = 0
     """Counts deletions: each gets an uploader of its own."""
 
@@ -66,22 +63,18 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             args=(key,),
             help="They are deleted from the server when the session ends.",
         )
-        page.say_problem(gallery)
+        page.say_problem()
         if gallery.items:
             help = "Delete them from the server, and compare with other pictures of this session or examples."
             st.button(f"Delete {plural(len(items), what)}", icon=":material/delete:", on_click=_delete, help=help)
     return items
 
 
+@page.keeping_problem()
 def _store_uploads(key: str) -> None:
     """Keep the uploaded files, as the uploader is empty after another page was shown."""
-    gallery, files = state.of(Gallery), st.session_state.get(key) or ()
-    try:
-        gallery.items = (
-            tuple(find([(file.name, file.getvalue()) for file in files], most=MAX_PICTURES)) if files else ()
-        )
-    except Problem as problem:
-        gallery.problem = str(problem)
+    files = [(file.name, file.getvalue()) for file in st.session_state.get(key) or ()]
+    state.of(Gallery).items = tuple(find(files, most=MAX_PICTURES)) if files else ()
 
 
 def _delete() -> None:

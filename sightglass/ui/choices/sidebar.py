@@ -68,9 +68,6 @@ def draw(
         question_place = st.container(key="question", width="content")
         help = "The method, the layers, how the picture is fitted, and the colours."
         popover = st.popover("", icon=":material/tune:", key="options", help=help)
-    if bar is not None:
-        with bar:
-            _offer_example(model)
     explainer = load(model.id)
     with popover:
         method, chosen = _draw_options(explainer, methods, whole=whole)
@@ -108,8 +105,7 @@ def predicted_choices() -> tuple[Choices, Explainer] | None:
 
 def add_warning(choices: Choices, finding: str) -> str:
     """Return a page's headline, prefixed for photographs in drawn-scene models."""
-    example = choices.model.example
-    if not example or not (image_source.is_own() or image_source.is_photograph()):
+    if not choices.model.example or not (image_source.is_own() or image_source.is_photograph()):
         return finding
     knows = f"{choices.model.name} knows drawn scenes only"
     return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
@@ -126,18 +122,6 @@ def load(model_id: str) -> Explainer:
     if model_id not in model_picker.menu()[1]:
         model_picker.forget_menu()  # it was downloaded just now
     return explainer
-
-
-def _offer_example(model: ModelSpec) -> None:
-    """Offer an example picture for a model not trained on photographs."""
-    if model.example and image_source.is_photograph():
-        st.button(
-            "Use a picture this model was trained for",
-            icon=":material/image:",
-            on_click=image_source.choose_example,
-            args=(model.example,),
-            help="This model was trained on pictures of another kind: on photographs its answers mean nothing.",
-        )
 
 
 def adapt_to_model(choices: Choices, explainer: Explainer, method: str) -> Choices:

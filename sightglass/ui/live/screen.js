@@ -75,11 +75,11 @@ export function mapOf({ head: { map }, blobs }) {
   const raws = blobs.map((blob) => new Float32Array(blob.slice().buffer));
   const [left, top, right, bottom] = map.content, values = upsampled(map, raws);
   const head = {
-    ...{ title: map.label, note: "", text: "", kind: "heat", sides: null, raw: null },
+    ...{ title: map.label, note: "", kind: "heat", sides: null, raw: null },
     ...{ shape: [bottom - top, right - left], seen: map.seen, extent: map.extent, cells: map.shapes[0] },
     ...{ own: 0, shared: null },
   };
-  return createMap(head, () => values, null);
+  return createMap(head, values, null);
 }
 
 /** Return what each box of an answer is called and which one the map is of. @param {Answer} answer */

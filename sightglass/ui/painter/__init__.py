@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from sightglass.explain.whatif.edits import EditMark
 
 KEY = "painter"
-MOST = 12
-"""Pictures whose edits a session keeps; the oldest are dropped first."""
 SIZES = (0.03, 0.08, 0.16)
 """Diameters of the brush, as shares of the picture's longer side."""
 _component = declare("painter", __file__)
@@ -41,6 +39,8 @@ class Painting:
     """As the browser sent it, not checked."""
     turn: int = 0
     """The browser's message that it came with."""
+    picture: str | None = None
+    """SHA-256 of the picture that is edited, or of the one made of a drawing."""
 
     def take(self, sent: Json) -> bool:
         """Take a newer edit than the last one; return whether it was."""
@@ -52,13 +52,6 @@ class Painting:
         return True
 
 
-@dataclass
-class Paintings:
-    """The session's edits, by the picture's SHA-256, oldest first."""
-
-    by_picture: dict[str, Painting] = field(default_factory=dict)
-
-
 def last_edit(key: str) -> Json:
     """Return what the browser sent last; empty for nothing."""
     edit = (st.session_state.get(key) or {}).get("edit")
@@ -67,10 +60,10 @@ def last_edit(key: str) -> Json:
 
 def painting(image: Image) -> Painting:
     """Return a picture's painting, with the new edit since the last run."""
-    paintings = state.of(Paintings)
-    current = paintings.by_picture.setdefault(image.sha256, Painting())
-    while len(paintings.by_picture) > MOST:
-        del paintings.by_picture[next(iter(paintings.by_picture))]
+    if state.of(Painting).picture != image.sha256:
+        state.forget(Painting)
+    current = state.of(Painting)
+    current.picture = image.sha256
     if (edit := last_edit(KEY)).get("id") == image.sha256:
         current.take(edit)
     return current
@@ -84,7 +77,7 @@ def painter(image: Image, strongest: EditMark | None) -> None:
     blobs = [picture(image.pixels, image.sha256, image.jpeg)]
     blobs.append(jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred"))
     draw(
-        state.of(Paintings).by_picture[image.sha256],
+        state.of(Painting),
         blobs,
         key=KEY,
         id=image.sha256,

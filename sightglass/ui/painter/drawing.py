@@ -5,7 +5,6 @@ The painter holds the strokes; Python makes a picture of them (`models.drawing.d
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from sightglass.ui import painter
 from sightglass.ui.painter import Painting
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.session.pictures.image_source import token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +38,7 @@ class CanvasDrawing(Painting):
     """The session's drawing."""
 
     edit: Json = field(default_factory=lambda: {"marks": [], "fill": "mean", "keep": False})
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
     paper: Paper = PLAIN
-    picture: str | None = None
-    """SHA-256 of the picture made of it."""
     due: bool = False
     """Whether the picture must be made again, in other colours."""
 
@@ -54,17 +49,10 @@ def take_drawing() -> tuple[Image, str | None] | None:
     Called before the page is drawn, when the choice of picture may still be set.
     """
     current = state.of(CanvasDrawing)
-    if current.due:
-        current.due = False
-        return _picture(current)
-    # Of a session before, which ended with its server while the page lived on.
-    edit = painter.last_edit(KEY)
-    former = edit.get("id", current.id) != current.id
-    if (former and current.turn) or not current.take(edit):
+    if not current.due and not current.take(painter.last_edit(KEY)):
         return None
-    picture = _picture(current)
-    # The page still shows it, but another picture may be chosen.
-    return None if former and token(picture[0]) != st.query_params.get("picture") else picture
+    current.due = False
+    return _picture(current)
 
 
 def needs_repaint(explainer: Explainer) -> bool:
@@ -102,7 +90,7 @@ def draw_canvas(explainer: Explainer) -> None:
     ink, _, ground = current.paper.partition(" on ")
     st.markdown("### Draw")
     size, mean = (drawing.SIDE, drawing.SIDE), [_LEVELS[ink]] * 3
-    painter.draw(current, key=KEY, id=current.id, name="Paper", size=size, brushes=SIZES, mean=mean, paper=ground)
+    painter.draw(current, key=KEY, id=KEY, name="Paper", size=size, brushes=SIZES, mean=mean, paper=ground)
     known = explainer.resident.adapter.paper is not None
     why = "as this model was trained" if known else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."

@@ -17,8 +17,6 @@ import { Canvases, Edits, Hand, corners, described } from "./edits.js";
 const SOON = 60;
 const TOOLS = /** @type {Tool[]} */ (["brush", "erase", "rectangle"]);
 const ERASER = 2;
-/** Edits outlive the place on the page that they are made in. @type {Map<string, Edits>} */
-const made = new Map();
 /** @type {Edit} */
 const NOTHING = { marks: [], fill: "blur", keep: false };
 
@@ -238,10 +236,7 @@ class Painter {
 
   /** Take another picture. @param {Head} head */
   #open(head) {
-    // On the server a restart forgets them, this page does not.
-    const edits = made.get(head.id) ?? new Edits(head.edit);
-    made.set(head.id, edits);
-    [this.#edits, this.#hand.mark, this.#sources, this.#told] = [edits, null, null, head.turn];
+    [this.#edits, this.#hand.mark, this.#sources, this.#told] = [new Edits(head.edit), null, null, head.turn];
     this.#post = post((turn) => {
       this.#told = turn;
       this.root.toggleAttribute("data-busy", true);

@@ -108,7 +108,11 @@ def show_failure(failure: BaseException, event: str) -> None:
 
 def describe_failure(failure: BaseException, event: str) -> str:
     """Return a problem's sentence; log a bug as the `event`."""
-    return str(find_problem(failure, event) or SOMETHING_BROKE)
+    if isinstance(failure, Problem):
+        return str(failure)
+    problem = from_machine(failure)
+    LOGGER.log(logging.ERROR if problem is None else logging.WARNING, event, exc_info=failure)
+    return SOMETHING_BROKE if problem is None else str(problem)
 
 
 @contextmanager
@@ -158,12 +162,3 @@ def open_window(title: str, draw: Callable[[], None], **more: Any) -> None:
     """Open a window over the page, which runs again when it is shut."""
     state.of(PageRun).window = True
     st.dialog(title, on_dismiss="rerun", **more)(draw)()
-
-
-def find_problem(failure: BaseException, event: str) -> Problem | None:
-    """Return a user's Problem; log a bug as `event`, return None."""
-    if isinstance(failure, Problem):
-        return failure
-    problem = from_machine(failure)
-    LOGGER.log(logging.ERROR if problem is None else logging.WARNING, event, exc_info=failure)
-    return problem

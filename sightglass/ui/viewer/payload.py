@@ -49,11 +49,6 @@ class Box:
     tag: str | None = None
     marks: tuple[Mark, ...] = ()
 
-    @property
-    def item(self) -> tuple[tuple[Mark, ...], str]:
-        """What `draw_marks` draws of it."""
-        return self.marks or (box_mark(self.xyxy),), self.label
-
 
 @dataclass(frozen=True, eq=False)
 class Map:
@@ -108,13 +103,6 @@ class ViewerScene:
     boxes: Sequence[Box] = ()
     file: bytes = b""
 
-    def __post_init__(self) -> None:
-        pixels = self.pixels
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
-        if not self.panels:
-            raise ValueError("A viewer needs at least one panel.")
-
 
 @dataclass(frozen=True)
 class ViewerOptions:
@@ -142,8 +130,8 @@ DEFAULTS = ViewerOptions()
 Grid = tuple["NDArray[np.float32]", Kind]
 
 
-def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, bytes]:
-    """Return id and payload: [u32 header length][JSON, padded to 4][JPEG][maps].
+def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> bytes:
+    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps].
 
     Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
     """
@@ -164,7 +152,9 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, by
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
     }
-    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)])
+    # A check may change a sentence: the same maps then stay.
+    texts = [item.text for panel in panels for item in panel.maps]
+    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)], texts=texts)
 
 
 def _list(panel: Pane, grids: list[Grid]) -> Json:
@@ -226,7 +216,7 @@ def _pack_box(box: Box) -> Json:
     packed: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
     if box.tag is not None:
         packed["tag"] = box.tag
-    packed["marks"] = [mark.to_json() for mark in box.item[0]]
+    packed["marks"] = [mark.to_json() for mark in box.marks or (box_mark(box.xyxy),)]
     return packed
 
 
@@ -239,7 +229,6 @@ def _describe(item: Map) -> Json:
     return {
         "title": item.title,
         "note": item.note,
-        "text": item.text,
         "kind": item.kind,
         "shape": list(item.values.shape),
         "extent": [float(edge) for edge in item.extent],

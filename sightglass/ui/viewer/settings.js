@@ -31,7 +31,7 @@ export function sentence(text, title) {
 /**
  * Return the values of all maps at one point.
  * @param {Reading[]} readings value: on the scale that is set, raw: the raw values at its 0 and 1; value null:
- * not seen; full: its own maximum is 1, so a share of it can be named
+ * not seen; full: on its own scale, whose 1 is its maximum
  * @param {number} x @param {number} y @returns {Line}
  */
 export function readout(readings, x, y) {

@@ -38,11 +38,6 @@ export class Viewer {
     this.signal = signal;
     this.painter = new Painter(root, this.state);
     this.input = new Input(this, signal);
-    onBroadcast("texts", (texts) => {
-      if (texts.shown !== this.state.head.id || texts.shown === this.state.texts.shown) return;
-      this.state.texts = texts;
-      this.caption();
-    }, signal);
     onBroadcast("settings", (wanted) => {
       if (this.#isPages()) wanted.settings = this.state.style().settings;
     }, signal);
@@ -70,6 +65,9 @@ export class Viewer {
     Object.assign(state, themeOf(root));
     this.#coming = head.id;
     if (state.head.id === head.id) {
+      const said = state.head.texts.join();
+      state.head = head;
+      if (head.texts.join() !== said) this.caption();
       this.showControls();
       return painter.redraw();
     }
@@ -308,7 +306,6 @@ export class Viewer {
       signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
     });
     root.classList.toggle("marking", state.measuring);
-    root.classList.toggle("signed", signed);
     for (const split of root.querySelectorAll(".split")) /** @type {HTMLInputElement} */ (split).value = String(settings.split);
   }
 }

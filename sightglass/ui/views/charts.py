@@ -16,6 +16,7 @@ from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import CROPPED, diagnose, unseen
 from sightglass.models.preprocess import WAYS
+from sightglass.report.table import list_numbers
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.markdown import escape, without_keys
 from sightglass.ui.views import tables
@@ -69,7 +70,9 @@ def draw_all_numbers(explanation: Explanation, index: int) -> None:
     """Draw a map's statistics with their meaning, and its hot regions."""
     regions = explanation.statistics[index].regions
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
-    tables.of_map(explanation.statistics[index], height=320)
+    numbers = list_numbers(explanation.statistics[index])
+    rows = [dict(zip(("number", "value", "meaning"), row, strict=True)) for row in numbers]
+    tables.table(rows, right=["value"], height=320)
     if regions:
         st.markdown("### Regions with most evidence")
         rows = [

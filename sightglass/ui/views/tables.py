@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.files import packing
-from sightglass.report.table import list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
-    from sightglass.explain.maps.statistics import Statistics
 
 MAX_CONTENT_ROWS = 13
 """Rows of a table that is shown whole; longer ones scroll."""
@@ -78,24 +75,6 @@ def _no_formulas(rows: Any, right: Collection[str]) -> Any:
     ]
 
 
-def of_map(statistics: Statistics, *, height: int) -> None:
-    """Draw all numbers of a map: name, value and meaning."""
-    rows = [
-        {"number": number, "value": value, "meaning": meaning} for number, value, meaning in list_numbers(statistics)
-    ]
-    table(rows, right=["value"], height=height)
-
-
-def score() -> Any:
-    """Return the configuration of a 0–100 score column: bar and percent."""
-    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
-
-
-def points() -> Any:
-    """Return the configuration of a 0–100 column: bar and one decimal."""
-    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.1f")
-
-
-def number(format: str, help: str) -> Any:
-    """Return the configuration of a numeric column, formatted as by `printf`."""
-    return st.column_config.NumberColumn(format=format, help=help)
+def score(format: str = "%.0f %%") -> Any:
+    """Return the configuration of a 0–100 column: bar and number."""
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format=format)

@@ -43,8 +43,6 @@ def rows(
     `ticks`: how many rows, the first, can be ticked, see `ticked_pair`. `before`: lengths of bars above the answers'
     own, as they were before an edit; such rows cannot be pressed.
     """
-    if not items:
-        raise ValueError("A list of answers needs at least one row.")
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
     listed = [{"label": item.label, "text": item.text, "share": _share(item.bar)} for item in items]

@@ -116,7 +116,7 @@ def test_a_detector_that_finds_less_loses_a_class() -> None:
     card = detectors(0, 0.5, count=30)
     small, large = card.rows
     assert card.reference is large and large.score.value > small.score.value + 0.1
-    assert card.verdict.words.startswith("small instead of large: not yet. AP ")
+    assert card.verdict.words.startswith("small instead of large: loses too much. AP ")
     assert f"It loses cat ({small.right.sum()} of 60 against {large.right.sum()})." in card.verdict.words
     objects = list_objects(card.rows)
     assert len(objects) == 60 and sum(row["large"] for row in objects) == large.right.sum()

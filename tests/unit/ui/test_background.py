@@ -52,7 +52,7 @@ def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch
         progress(0.5, "half")
         return "stopped" if cancel.is_set() else "whole"
 
-    job = Job(work, stays=False, redraw_every=0.0)
+    job = Job(work, stays=False, redraws=True)
     while job.partial is None:
         assert not job.finished(0.01)
     assert job.polled()

@@ -47,12 +47,12 @@ class Job(Generic[T]):
         words: str = "Starting",
         cancel: threading.Event | None = None,
         stays: bool = True,
-        redraw_every: float = math.inf,
+        redraws: bool = False,
     ) -> None:
         """Start `call(progress=…, cancel=…, partial=…)`; an exception becomes the `failure`.
 
         `cancel` tells the call to stop, and is checked between its passes. `stays`: it goes on where no page polls it.
-        `redraw_every`: seconds between two redraws of the page for what `partial` is given.
+        `redraws`: the page is redrawn for what `partial` is given.
         """
         self.share, self.words, self.started = 0.0, words, time.monotonic()
         self.cancel = cancel or threading.Event()
@@ -63,8 +63,8 @@ class Job(Generic[T]):
         self.abandoned = False
         """Whether it was stopped because no page polled it any more."""
         self._drawn: T | None = None
-        self._polled_at = self._drawn_at = time.monotonic()
-        self._redraw_every = redraw_every
+        self._polled_at = time.monotonic()
+        self._redraws = redraws
         # The thread holds no reference to this object.
         weakref.finalize(self, self.cancel.set)
         thread = threading.Thread(
@@ -86,22 +86,13 @@ class Job(Generic[T]):
 
     def draw_partial(self) -> T | None:
         """Return the unfinished result for drawing."""
-        self._drawn, self._drawn_at = self.partial, time.monotonic()
+        self._drawn = self.partial
         return self._drawn
 
     def polled(self) -> bool:
         """Return whether the page must be redrawn, at each progress poll."""
         self._polled_at = time.monotonic()
-        changed = self.partial is not self._drawn and self._polled_at - self._drawn_at >= self._redraw_every
-        return self.finished() or changed
-
-    def report(self, share: float, words: str) -> None:
-        """Take the progress of the call."""
-        self.share, self.words = share, words
-
-    def set_partial(self, partial: T) -> None:
-        """Take an unfinished result of the call."""
-        self.partial = partial
+        return self.finished() or (self._redraws and self.partial is not self._drawn)
 
 
 def _run(ref: weakref.ref[Job[Any]], call: Callable[..., Any], cancel: threading.Event, stays: bool) -> None:
@@ -109,14 +100,14 @@ def _run(ref: weakref.ref[Job[Any]], call: Callable[..., Any], cancel: threading
 
     def report(share: float, words: str) -> None:
         if (job := ref()) is not None:
-            job.report(share, words)
+            job.share, job.words = share, words
             if not stays and time.monotonic() - job._polled_at > ABANDONED_AFTER:
                 job.abandoned = True
                 cancel.set()
 
     def set_partial(partial: Any) -> None:
         if (job := ref()) is not None:
-            job.set_partial(partial)
+            job.partial = partial
 
     result, failure = None, None
     try:
@@ -207,7 +198,7 @@ def outcome(
             again = "Begin again from the start."
             st.button("Start again", icon=":material/replay:", key=f"again-{name}", on_click=start, help=again)
     elif not job.finished(PROGRESS_AFTER):
-        progress(job, help="Stop it; what was computed before stays.", estimate=True)
+        progress(job, help="Stop it; what was computed before stays.")
     elif job.failure is not None:
         # A failed job stays, so that a rerun shows the same error instead of starting it again.
         page.show_failure(job.failure, event)
@@ -252,36 +243,31 @@ def fetch(call: Callable[[Callable[[int, int], None]], T], words: str) -> Job[T]
     return Job(run, words=words)
 
 
-def has_ended(job: Job[Any], event: str, **options: Any) -> bool:
+def has_ended(job: Job[Any], event: str) -> bool:
     """Return whether a job has ended; draw its progress or failure."""
     if not job.finished():
-        progress(job, **options)
+        progress(job)
         return False
     if job.failure is not None and not job.stopped:
         page.show_failure(job.failure, event)
     return True
 
 
-def progress(job: Job[Any], *, label: str = "", help: str = "", estimate: bool = False) -> None:
-    """Draw the progress of the work and, given `help`, a stop button.
-
-    `estimate`: say how long it still takes if it goes on as fast.
-    """
+def progress(job: Job[Any], *, label: str = "", help: str = "") -> None:
+    """Draw the progress of the work and, given `help`, a stop button."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        _bar(job, label, estimate)
+        _bar(job, label)
         # Outside of what is redrawn twice a second: one run is then between the click and the end.
         if help:
             st.button("Stop", icon=":material/stop_circle:", on_click=job.cancel.set, help=help)
 
 
 @st.fragment(run_every=0.5)
-def _bar(job: Job[Any], label: str, estimate: bool) -> None:
+def _bar(job: Job[Any], label: str) -> None:
     if job.polled():
         st.rerun()
-    words = "Stopping…" if job.cancel.is_set() else f"{label}{job.words}"
-    if estimate and not job.cancel.is_set():
-        words += time_left(job.share, time.monotonic() - job.started)
-    st.progress(min(1.0, job.share), words)
+    words = f"{label}{job.words}{time_left(job.share, time.monotonic() - job.started)}"
+    st.progress(min(1.0, job.share), "Stopping…" if job.cancel.is_set() else words)
 
 
 def time_left(share: float, elapsed: float) -> str:

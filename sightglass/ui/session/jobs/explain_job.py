@@ -19,26 +19,16 @@ from sightglass.explain.comparison import models
 from sightglass.explain.evidence import resident
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
-from sightglass.explain.recipe import ProofSettings, versions
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sightglass.explain import Explainer, Explanation
     from sightglass.explain.comparison.models import Comparison, Timing
-    from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.recipe import Recipe
-    from sightglass.explain.trust.proof import Proof
-    from sightglass.history import Record
     from sightglass.ui.session.state import Choices
-
-MAX_FINISHED = 64
-"""Pictures of a session, each by a model, whose last explanation is remembered."""
-
 
 WORTH_SHOWING = 0.1
 """Share of a method that refines its map at which the unfinished one says more than the map before."""
@@ -66,10 +56,10 @@ JOB = "explain"
 
 @dataclass
 class Explained:
-    """Measured times of models, and the last finished explanations."""
+    """Measured times of models, and the last finished explanation."""
 
     timings: dict[Key, tuple[Timing, ...]] = field(default_factory=dict)
-    finished: dict[tuple[str, str], Key] = field(default_factory=dict)
+    last: Key | None = None
 
 
 def is_slow(method: str) -> bool:
@@ -101,31 +91,25 @@ def explain(
             with nullcontext() if quiet else spinner(explainer), slot:
                 result = explainer(image, **options)
         else:
-            running = running or state.of(Jobs).start(JOB, key, partial(explainer, image, **options), redraw_every=0.0)
+            running = running or state.of(Jobs).start(JOB, key, partial(explainer, image, **options), redraws=True)
             result, finished = _in_thread(running)
             if result is None or not finished:
                 return result
         _cache().put(key, result)
+    explained = state.of(Explained)
     # The history is imported where it is used.
-    if _remember_finished(image.sha256, choices.model.id, key) and settings().save_below:
+    if explained.last != key and settings().save_below:
         history.save_as_set(result)
+    explained.last = key
     return result
 
 
-def _remember_finished(picture: str, model: str, key: Key) -> bool:
-    """Remember a picture's finished explanation; return whether it is new."""
-    finished = state.of(Explained).finished
-    changed = finished.get((picture, model)) != key
-    finished[picture, model] = key
-    while len(finished) > MAX_FINISHED:
-        del finished[next(iter(finished))]
-    return changed
-
-
 def last_finished(choices: Choices) -> Explanation | None:
-    """Return the picture's last finished explanation by this model, if cached."""
-    key = state.of(Explained).finished.get((choices.image.sha256, choices.model.id))
-    return None if key is None else _cache().get(key)
+    """Return the last finished explanation, if it is of this picture and model, and cached."""
+    key = state.of(Explained).last
+    last = None if key is None else _cache().get(key)
+    same = last is not None and (last.image.sha256, last.model.id) == (choices.image.sha256, choices.model.id)
+    return last if same else None
 
 
 def predict(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
@@ -152,7 +136,7 @@ def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bo
     if not job.finished(background.PROGRESS_AFTER):
         # Before polling: it would run the page again.
         job.draw_partial()
-        background.progress(job, help="Stop this method and go back to the map before.", estimate=True)
+        background.progress(job, help="Stop this method and go back to the map before.")
         return unfinished, False
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
     if job.failure is not None:
@@ -196,32 +180,9 @@ def _models_of(comparison: Comparison) -> Key:
     return tuple((e.resident.adapter.spec.id, str(e.resident.device), e.geometry.input) for e in evidences)
 
 
-_NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"}
-"""What a recipe holds besides: a map is the same whatever is explained beside it, and however it is shown."""
-
-
-def map_keys(recipe: Recipe, maps: Iterable[Heatmap]) -> list[Key]:
-    """Return each map's key, equal on all pages."""
-    options = recipe.model_dump_json(exclude=_NOT_IN_KEY)
-    return [(item.method, item.layers, target, options) for item, target in zip(maps, recipe.targets, strict=False)]
-
-
-def restore_proofs(record: Record, maps: Sequence[Heatmap], proofs: Mapping[int, Proof]) -> None:
-    """Keep a record's proofs for its maps on other pages.
-
-    Only those that a page would make in just the same way, here and now: the others would be taken for these.
-    """
-    if record.recipe is None or record.recipe.versions != versions():
-        return
-    for index, key in enumerate(map_keys(record.recipe, maps)):
-        entry, own = record.proof_of(index), ProofSettings(index=index).model_dump()
-        if index in proofs and entry is not None and own.items() <= entry.model_dump().items():
-            state.of(Jobs).keep(("answer", *key), proofs[index])
-
-
 def with_proofs(explanation: Explanation) -> Explanation:
     """Return an explanation with this session's whole proofs of its maps."""
     results = state.of(Jobs).results
-    keys = [("answer", *key) for key in map_keys(explanation.recipe, explanation.heatmaps)] if results else []
+    keys = [("answer", explanation.checks_key(index)) for index in range(len(explanation.heatmaps))] if results else []
     finished = {i: results[key] for i, key in enumerate(keys) if key in results}
     return replace(explanation, proofs=explanation.proofs | finished) if finished else explanation

@@ -18,7 +18,7 @@ from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
-from sightglass.explain.trust import controls, scramble
+from sightglass.explain.trust import SHOWS, controls, scramble
 from sightglass.explain.trust import support as maps
 from sightglass.explain.trust.checks import CACHE, QUESTIONS, Check, Checks
 from sightglass.explain.trust.diagnosis import describe_map, headline
@@ -185,12 +185,21 @@ def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_o
     assert made.line.count(" · ") == 2
 
 
-def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_model_looked_at(scene: Path) -> None:
+@pytest.mark.parametrize(
+    ("shows", "sentence"),
+    [
+        (SHOWS["edges"], "This map shows the picture's edges, not what the model learnt."),
+        (SHOWS["survives"], "The map hardly depends on what the model has learned."),
+    ],
+)
+def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_model_looked_at(
+    scene: Path, shows: str, sentence: str
+) -> None:
     explained = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
-    mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, shows="the picture's edges")
+    mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, shows=shows)
     made = Checks(explained.heatmaps[0].target.label, (mark,))
     CACHE.put(explained.checks_key(0), made)
-    assert headline(explained, "{hot}").endswith(f"This map shows {made.shows}, not what the model learnt.")
+    assert headline(explained, "{hot}").endswith(sentence)
     assert "{hot}" not in headline(explained, "{hot}")
     assert describe_map(explained).startswith("The map for ")
     assert [one.kind for one in explained.diagnosis].count("independent") == 1
