@@ -99,6 +99,11 @@ class Support:
         return (*self.others, *self.copies)
 
     @property
+    def count(self) -> int:
+        """The number of controls."""
+        return len(self.controls)
+
+    @property
     def effects(self) -> tuple[Effect, ...]:
         """The map's own effect, then the controls'."""
         return (self.own, *self.controls)
