@@ -29,23 +29,26 @@ const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
 
 /**
  * Create a map; what is derived from its values is kept from when it is first needed.
- * @param {MapHead} head @param {Uint16Array} values @param {Uint16Array|null} shared the same on one scale with its like
+ * @param {MapHead} head @param {() => Uint16Array} values
+ * @param {(() => Uint16Array)|null} shared the same on one scale with its like
  * @returns {HeatMap}
  */
 export function createMap(head, values, shared) {
   const { shape: [h, w], extent, kind, cells } = head;
-  const cached = (/** @type {Uint16Array} */ given) => {
-    const grid = { values: given, w, h, extent, kind };
+  const grid = (/** @type {() => Uint16Array} */ given) => {
     /** @type {Grid|null} */
     let coarse = null;
     return {
-      ...{ ...grid, field: null, lines: new Map() },
+      ...{ w, h, extent, kind, field: null, lines: new Map() },
+      get values() {
+        return given();
+      },
       get coarse() {
-        return (coarse ??= cells && cellsOf(grid, cells));
+        return (coarse ??= cells && cellsOf({ values: given(), w, h, extent, kind }, cells));
       },
     };
   };
-  return { ...head, own: cached(values), shared: shared && cached(shared) };
+  return { ...head, own: grid(values), shared: shared && grid(shared) };
 }
 
 /** Return the cells that a map is enlarged from; null: as it is. @param {CachedGrid} grid @param {number[]|null} cells */

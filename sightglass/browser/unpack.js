@@ -33,17 +33,23 @@ export async function inflate(blob, count) {
 }
 
 /**
- * Return the grids that follow each other in `steps`, each row as differences, which are summed in place.
- * @param {Uint16Array} steps @param {number[][]} shapes rows and columns @returns {Uint16Array[]} views
+ * Return the grids that follow each other in `steps`, each row as differences. They are summed in place when first read:
+ * of many maps only one is shown.
+ * @param {Uint16Array} steps @param {number[][]} shapes rows and columns @returns {(() => Uint16Array)[]} views
  */
 export function grids(steps, shapes) {
   let at = 0;
   return shapes.map(([h, w]) => {
     const grid = steps.subarray(at, (at += h * w));
-    for (let y = 0, i = 0; y < h; y++) {
-      for (let x = 0, sum = 0; x < w; x++, i++) grid[i] = sum = (sum + grid[i]) & 65535;
-    }
-    return grid;
+    let summed = false;
+    return () => {
+      if (summed) return grid;
+      for (let y = 0, i = 0; y < h; y++) {
+        for (let x = 0, sum = 0; x < w; x++, i++) grid[i] = sum = (sum + grid[i]) & 65535;
+      }
+      summed = true;
+      return grid;
+    };
   });
 }
 

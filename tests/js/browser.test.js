@@ -55,7 +55,7 @@ test("a payload made by hand comes apart, also where it does not start at 0", as
 
 test("rows of differences are summed up, each grid in its own shape, around 65535 and back", () => {
   const steps = Uint16Array.from([1, 2, 65533, 7, 0, 1, 40000, 40000]);
-  assert.deepEqual(grids(steps, [[2, 3], [1, 2]]).map((rows) => [...rows]), [[1, 3, 0, 7, 7, 8], [40000, 14464]]);
+  assert.deepEqual(grids(steps, [[2, 3], [1, 2]]).map((rows) => [...rows()]), [[1, 3, 0, 7, 7, 8], [40000, 14464]]);
 });
 
 /** A clock that is moved by hand. @param {import("node:test").TestContext} t */

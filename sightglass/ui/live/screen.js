@@ -79,7 +79,7 @@ export function mapOf({ head: { map }, blobs }) {
     ...{ shape: [bottom - top, right - left], seen: map.seen, extent: map.extent, cells: map.shapes[0] },
     ...{ own: 0, shared: null },
   };
-  return createMap(head, values, null);
+  return createMap(head, () => values, null);
 }
 
 /** Return what each box of an answer is called and which one the map is of. @param {Answer} answer */
