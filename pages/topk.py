@@ -95,7 +95,8 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
         panes.append(panels.difference_pane(explanation, pair))
     with above:
         marks = panels.boxes(explanation)
-        panels.draw_viewer(explanation.image, panes, key="viewer-topk", marks=marks, height=360, together=True)
+        view = panels.draw_viewer(explanation.image, panes, key="viewer-topk", marks=marks, height=360, together=True)
+        panels.send_sentences(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
     return pair
 
 

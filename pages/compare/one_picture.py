@@ -183,7 +183,8 @@ def _draw_panels(comparison: Comparison, names: list[str]) -> None:
     if comparison.agreement(0, -1) is not None:
         values = share_difference(comparison.maps[0], comparison.maps[-1])
         panes.append(Pane(maps=(panels.difference_map(values, comparison.common, (names[0], names[-1])),)))
-    panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=350)
+    view = panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=350)
+    panels.send_sentences(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     # That their answers differ is in the headline.
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed if comparison.shares_none else ""))):
         st.caption(escape(words))

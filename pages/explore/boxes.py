@@ -156,7 +156,7 @@ class Boxes:
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the list."""
         return tuple(
-            panels.to_map(explanation, i, title=item.title, note=_note(explanation, i, item), beside=True)
+            panels.to_map(explanation, i, title=item.title, note=_note(explanation, i, item))
             for i, item in zip(range(len(explanation.heatmaps)), self.listed, strict=False)
         )
 

@@ -215,6 +215,8 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
                     help="A story in ten slides: right answers for wrong reasons.",
                 )
     with places.left:
+        maps = [(explanation, i) for i in answers.pair or range(len(explanation.heatmaps))]
+        panels.send_sentences(view, maps, key=f"{answers.viewer}-words", beside=True)
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
                 files, slide = saving.of_map(explanation, index), slides.map_slide(explanation, index)

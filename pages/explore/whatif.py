@@ -161,7 +161,8 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         plain = score is None or original.task.has_boxes
         note = None if plain else describe_score(score or 0.0, original.model, label)
         panel = Pane(maps=(panels.to_map(after, 0, note=note),))
-        panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(after, 0))
+        view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(after, 0))
+        panels.send_sentences(view, [(after, 0)], key="viewer-whatif-words")
         return
     panes = [panels.plain_pane(after.image)]
     panels.draw_viewer(after.image, panes, key="viewer-whatif", height=440, marks=panels.boxes(after))

@@ -11,7 +11,7 @@ import { DASH, chained, cover, dashes, frameOf, isolines, planes, stroke, withou
  * @typedef {import("../common/style.js").Style} Style
  * @typedef {import("./sample.js").Grid & {coarse: Grid|null, field: Float32Array|null, lines: Map<string, number[]>}} CachedGrid
  *   coarse: its cells
- * @typedef {{title: string, note: string, kind: string, shape: number[], seen: number[], extent: number[],
+ * @typedef {{title: string, note: string, text: string, kind: string, shape: number[], seen: number[], extent: number[],
  *   raw: number[]|null, cells: number[]|null, sides: string[]|null, unit?: string, own: number, shared: number|null}} MapHead  as Python
  *   packs it; own, shared: places in the list of grids
  * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap

@@ -47,12 +47,12 @@ def _register(name: str, script: Path, html: str | None) -> ComponentRenderer:
     )
 
 
-def packed_by_content(head: Json, blobs: Sequence[bytes], **unnamed: Any) -> bytes:
-    """Pack content with an `id` of all but the `unnamed` fields."""
+def packed_by_content(head: Json, blobs: Sequence[bytes]) -> tuple[str, bytes]:
+    """Return the content's id and payload: equal content is sent once."""
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)
-    return pack_data(head | unnamed | {"id": digest.hexdigest()}, blobs)
+    return digest.hexdigest(), pack_data(head | {"id": digest.hexdigest()}, blobs)
 
 
 def no_callback() -> None:

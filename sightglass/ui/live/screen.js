@@ -75,7 +75,7 @@ export function mapOf({ head: { map }, blobs }) {
   const raws = blobs.map((blob) => new Float32Array(blob.slice().buffer));
   const [left, top, right, bottom] = map.content, values = upsampled(map, raws);
   const head = {
-    ...{ title: map.label, note: "", kind: "heat", sides: null, raw: null },
+    ...{ title: map.label, note: "", text: "", kind: "heat", sides: null, raw: null },
     ...{ shape: [bottom - top, right - left], seen: map.seen, extent: map.extent, cells: map.shapes[0] },
     ...{ own: 0, shared: null },
   };

@@ -19,6 +19,8 @@ from sightglass.ui.declare import declare, no_callback
 from sightglass.ui.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, ViewerScene, pack
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sightglass.ui.viewer.payload import Rect
 
 
@@ -58,6 +60,7 @@ __all__ = [
     "ViewerScene",
     "pack",
     "palette",
+    "send_texts",
     "viewer",
 ]
 
@@ -67,6 +70,7 @@ SETTINGS = (*STYLE, "zoom")
 """Names in the address of what a link carries of a view."""
 
 _component = declare("viewer", __file__)
+_channel = declare("channel", __file__)
 _palette = declare(
     "palette",
     __file__,
@@ -84,16 +88,27 @@ class View:
     """The index of the box with its label there, else of the smallest undashed box around the point."""
     region: Rect | None = None
     """The marked area, xyxy in original pixels, for as long as there is one."""
+    scene_id: str = ""
+    """The id of the shown scene, for `send_texts`."""
+    place: Any = None
+    """The container of the viewer: its channel takes no room there."""
 
 
 def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, place: Any = None) -> View:
     """Show a scene; `place`: a container without gaps to put it in."""
-    data = pack(scene, options)
-    with place or st.container(gap=None):
+    scene_id, data = pack(scene, options)
+    place = place or st.container(gap=None)
+    with place:
         result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
     point, box = parse_point(result.point, scene.picture_id)
     region = parse_region(result.region, scene.picture_id, (scene.pixels.shape[1], scene.pixels.shape[0]))
-    return View(point, box, region)
+    return View(point, box, region, scene_id, place)
+
+
+def send_texts(view: View, texts: Sequence[str], *, key: str) -> None:
+    """Send a sentence for each map of `viewer`, in their order."""
+    with view.place:
+        _channel(key=key, data={"shown": view.scene_id, "texts": list(texts)}, height=1)
 
 
 def palette() -> None:

@@ -130,8 +130,8 @@ DEFAULTS = ViewerOptions()
 Grid = tuple["NDArray[np.float32]", Kind]
 
 
-def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> bytes:
-    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps].
+def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, bytes]:
+    """Return id and payload: [u32 header length][JSON, padded to 4][JPEG][maps].
 
     Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
     """
@@ -152,9 +152,7 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> bytes:
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
     }
-    # A check may change a sentence: the same maps then stay.
-    texts = [item.text for panel in panels for item in panel.maps]
-    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)], texts=texts)
+    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)])
 
 
 def _list(panel: Pane, grids: list[Grid]) -> Json:
@@ -229,6 +227,7 @@ def _describe(item: Map) -> Json:
     return {
         "title": item.title,
         "note": item.note,
+        "text": item.text,
         "kind": item.kind,
         "shape": list(item.values.shape),
         "extent": [float(edge) for edge in item.extent],

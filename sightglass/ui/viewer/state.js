@@ -10,16 +10,15 @@ import { defaults } from "./settings.js";
  *   viewer's
  * @typedef {import("./panels.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
- * @typedef {{id: string, texts: string[], picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
+ * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./marks.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
  *   columns: number|null, line: string, beside: boolean, area: boolean, private: boolean, dimmed: boolean, together: boolean,
- *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it;
- *   texts: sentences of the maps, which are not in the id
+ *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
-  ...{ id: "", texts: [], picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
+  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
   ...{ boxes: [], range: null, reach: null, choice: null, height: 0, columns: null, line: "", beside: false, area: false },
   ...{ private: false, dimmed: false, together: false, initial: null, colormaps: [] },
 };
@@ -44,6 +43,8 @@ export class State {
   plain = false;
   dark = false;
   font = "sans-serif";
+  /** Sentences of the maps of one payload. */
+  texts = { shown: "", texts: /** @type {string[]} */ ([]) };
   /** Whether the next drag measures an area. */
   measuring = false;
   /** The measured area, xyxy in original pixels, and where a hand began to draw it. @type {number[]|null} */
@@ -71,7 +72,8 @@ export class State {
 
   /** @param {HeatMap|null} map */
   textOf(map) {
-    return (map && this.head.texts[this.maps().indexOf(map)]) ?? "";
+    const late = map && this.texts.shown === this.head.id ? this.texts.texts[this.maps().indexOf(map)] : "";
+    return map?.text || late || "";
   }
 
   layout() {

@@ -38,6 +38,11 @@ export class Viewer {
     this.signal = signal;
     this.painter = new Painter(root, this.state);
     this.input = new Input(this, signal);
+    onBroadcast("texts", (texts) => {
+      if (texts.shown !== this.state.head.id || texts.shown === this.state.texts.shown) return;
+      this.state.texts = texts;
+      this.caption();
+    }, signal);
     onBroadcast("settings", (wanted) => {
       if (this.#isPages()) wanted.settings = this.state.style().settings;
     }, signal);
@@ -65,9 +70,6 @@ export class Viewer {
     Object.assign(state, themeOf(root));
     this.#coming = head.id;
     if (state.head.id === head.id) {
-      const said = state.head.texts.join();
-      state.head = head;
-      if (head.texts.join() !== said) this.caption();
       this.showControls();
       return painter.redraw();
     }

@@ -15,7 +15,7 @@ from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, viewer
+from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,19 +28,13 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
 
 
-def to_map(
-    explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None, beside: bool = False
-) -> Map:
-    """Return one heatmap of an explanation for a panel.
-
-    `beside`: the page has numbers and findings beside the map, which its sentence need not say.
-    """
+def to_map(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
+    """Return one heatmap of an explanation for a panel."""
     heatmap = explanation.heatmaps[index]
     if note is None:
         score = score_of_map(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
-    text = describe_map(explanation, index, half=not beside)
-    view = layer_map(explanation, heatmap, title=title or heatmap.target.label, note=note, text=text)
+    view = layer_map(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
     if len(heatmap.raw) == 1:
         return view
     # Several layers have no single raw value at full heat: on the shared scale they are another map.
@@ -63,6 +57,14 @@ def layer_map(explanation: Explanation, heatmap: Heatmap, *, title: str, note: s
         kind=heatmap.kind,
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
     )
+
+
+def send_sentences(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
+    """Send a sentence for each map of `draw_viewer`, in their order.
+
+    `beside`: the page has numbers and findings beside the map, which need not be said twice.
+    """
+    send_texts(view, [describe_map(explanation, index, half=not beside) for explanation, index in maps], key=key)
 
 
 def plain_pane(image: Image) -> Pane:
