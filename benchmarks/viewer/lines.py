@@ -56,7 +56,7 @@ def frames(rounds: int) -> dict[str, Any]:
     by_selector: dict[str, list[dict[str, float]]] = {".alpha": [], ".threshold": []}
     with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
         explained(page)
-        page.goto(f"{server.address}/topk?example=china&fit=squash")
+        page.goto(f"{server.address}/topk?example=china&fit=squash&scale=own")
         explained(page)
         panels = page.evaluate("() => bench.canvases().length")
         if panels != 4:
