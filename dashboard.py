@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -14,7 +13,7 @@ from sightglass.common.errors import SettingProblem
 
 try:
     from sightglass.ui.session import page
-    from sightglass.ui.streamlit_internals import prepare_server, script_context
+    from sightglass.ui.streamlit_internals import page_tooltip, prepare_server, script_context
 except SettingProblem as problem:
     # This version of Streamlit lacks something.
     sys.exit(str(problem))
@@ -86,8 +85,6 @@ else:
         st.switch_page(pages["explore"], query_params=st.query_params.to_dict())
 
     def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
-        # Streamlit before 1.67 shows no help at a page's link.
-        tooltip: dict[str, Any] = {"help": help} if "help" in inspect.signature(st.Page).parameters else {}
         return st.Page(
             signed_in.sign_out if name == signed_in.SIGN_OUT else page.script(name),
             title=title,
@@ -95,7 +92,7 @@ else:
             # Leaves /explore free: the default page answers at / only, whatever it is called.
             url_path="start" if name == "explore" else name,
             default=name == "explore",
-            **tooltip,
+            **page_tooltip(help),
         )
 
     def moved_page(name: str) -> StreamlitPage:

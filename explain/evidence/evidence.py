@@ -299,8 +299,8 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
         slopes = gradients(total, whole.recorded)
     dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
     for part, target in zip(parts, targets, strict=True):
-        own = [gradient[part.place] for gradient in dense]
-        part._gradients[target] = [Gradient.from_values(g, 0, 0, (g.shape[1], g.shape[2])) for g in own]
+        slices = [gradient[part.place] for gradient in dense]
+        part._gradients[target] = [Gradient.from_values(g, 0, 0, (g.shape[1], g.shape[2])) for g in slices]
 
 
 def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:

@@ -266,7 +266,7 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
     explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
     assert explanation is not None
-    own = panels.map_boxes(explanation, 0)
+    outlines = panels.map_boxes(explanation, 0)
     maps = layer_maps(explanation)
     panes = []
     for entry in maps:
@@ -277,7 +277,7 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
         note = "–" if entry.inside is None else percent(entry.inside)
         text = f"**{entry.path}**, {stage.kind}{cells}. {capital(item.name)}: {words}"
         layer = panels.layer_map(explanation, entry.heatmap, title=title, note=note, text=text)
-        panes.append(Pane(maps=(layer,), boxes=own))
+        panes.append(Pane(maps=(layer,), boxes=outlines))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4
     panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns)

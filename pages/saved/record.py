@@ -133,8 +133,9 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
             if maps:
                 help = "Draw on the map by hand; each stroke is saved."
                 window = partial(_draw_on, record, image, maps[index], index)
-                key, look = "saved-draw", {"width": "large"}
-                page.button_for_window("Draw on it", window, icon=":material/draw:", help=help, key=key, **look)
+                page.button_for_window(
+                    "Draw on it", window, icon=":material/draw:", help=help, key="saved-draw", width="large"
+                )
                 make, file = partial(encoding.overlay, record, image, maps[index], index), f"saved-{record.id}.png"
                 help, icon = "A PNG of the map with its marks and its recipe.", ":material/download:"
                 charts.download("Picture, .png", make, file, icon=icon, key=f"saved-png-{record.id}", help=help)

@@ -105,8 +105,8 @@ def read_facts(folder: Path) -> RunFacts | None:
         if "origin" in document:
             # As former versions wrote it.
             origin = document["origin"]
-            own = {"model": document["model"], "options": document["arguments"]["options"], "folder": "."}
-            document["plans"] = [own, *filter(None, [origin.get("second"), *origin.get("more", ())])]
+            first = {"model": document["model"], "options": document["arguments"]["options"], "folder": "."}
+            document["plans"] = [first, *filter(None, [origin.get("second"), *origin.get("more", ())])]
             document["source"] = origin["source"]
             document["name"] = origin.get("name") or Path(origin["source"][0]).name or origin["source"][0]
         facts = _ADAPTER.validate_python(document)

@@ -7,10 +7,13 @@ No other file imports a module of Streamlit's, except for types, or uses a name 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import secrets
 from importlib.metadata import version
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
+
+import streamlit as st
 
 from sightglass.common.errors import SettingProblem
 
@@ -65,12 +68,19 @@ _objects = {path.rpartition(".")[2]: (_find(path.rpartition(".")[0]), _find(path
 """By name: what holds it, and the object itself."""
 decode_signed_value = _objects["decode_signed_value"][1]
 _KEY = secrets.token_bytes(32)
+_HAS_TOOLTIPS = "help" in inspect.signature(st.Page).parameters
+"""Whether the links of pages take a help text: from Streamlit 1.67 on."""
 
 
 def script_context() -> ScriptRunContext | None:
     """Return the current thread's page run; None outside of one."""
     context: ScriptRunContext | None = _objects["get_script_run_ctx"][1](suppress_warning=True)
     return context
+
+
+def page_tooltip(help: str) -> dict[str, Any]:
+    """Return the argument of `st.Page` for a help text; none where it takes none."""
+    return {"help": help} if _HAS_TOOLTIPS else {}
 
 
 def prepare_server() -> None:

@@ -288,8 +288,8 @@ def remove(key: str) -> None:
 def removed() -> OwnPicture | None:
     """Return the picture that was removed last, while it can be brought back."""
     pictures = state.of(Pictures)
-    own = (token(picture) for picture in pictures.own.values())
-    return UPLOADS.find(pictures.removed) if pictures.removed and pictures.removed not in own else None
+    tokens = (token(picture) for picture in pictures.own.values())
+    return UPLOADS.find(pictures.removed) if pictures.removed and pictures.removed not in tokens else None
 
 
 def replace_drawing(former_sha256: str | None, image: Image) -> None:
