@@ -79,7 +79,7 @@ else:
               Pane((Map("minibus", "", bump(3, 3, 1.5), crop, crop, (0.5, 1.0), (7, 7)),)),
               Pane((Map("gap", "", gap(), whole, whole, kind="difference", sides=("s", "l")),))]
     view = viewer(ViewerScene(small, "small", panels), key="viewer")
-st.fragment(st.button)("Copy link", key="copy-link")
+st.button("Copy link", key="copy-link")
 st.text(f"point {view.point} box {view.box}")
 """
 )

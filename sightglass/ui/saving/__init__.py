@@ -65,8 +65,7 @@ def save_and_export(
 def link_button() -> None:
     """Draw the button that copies the address of the view, in the browser: `viewer.js`."""
     help = "Copy the address of this view as you see it."
-    with st.container(width="content"):
-        st.fragment(st.button)("Copy link", icon=":material/link:", key="copy-link", help=help)
+    st.button("Copy link", icon=":material/link:", key="copy-link", help=help)
 
 
 def of_map(explanation: Explanation, index: int) -> Callable[[ViewSettings], list[Files]]:

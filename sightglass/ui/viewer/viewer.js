@@ -46,10 +46,13 @@ export class Viewer {
     onBroadcast("settings", (wanted) => {
       if (this.#isPages()) wanted.settings = this.state.style().settings;
     }, signal);
-    window.addEventListener("click", ({ target }) => {
-      const copies = target instanceof Element && target.closest(".st-key-copy-link button");
-      if (copies && this.#isPages()) void this.#copyLink();
-    }, { signal });
+    window.addEventListener("click", (event) => {
+      const copies = event.target instanceof Element && event.target.closest(".st-key-copy-link button");
+      if (!copies || !this.#isPages()) return;
+      // The page has nothing to do for it: it would run for the same view.
+      event.stopPropagation();
+      void this.#copyLink();
+    }, { signal, capture: true });
     let room = 0;
     onResize(root, () => {
       const now = find(root, ".panels").clientWidth;
