@@ -147,7 +147,10 @@ def thumbnail_file(name: str) -> Path:
 def _thumbnail_url(image: OwnPicture) -> str:
     """Return a picture's thumbnail; empty once it is off the server."""
     if (url := _thumbnails.get(image.sha256)) is None:
-        if (whole := UPLOADS.get(token(image))) is None:
+        last = state.of(image_source.Pictures).last
+        # A new picture was decoded just now.
+        whole = last if last is not None and last.sha256 == image.sha256 else UPLOADS.get(token(image))
+        if whole is None:
             return ""
         url = _data_url(thumbnail(whole))
         _thumbnails.put(image.sha256, url)

@@ -36,8 +36,8 @@ def menu() -> tuple[list[str], set[str]]:
     After the first come those that were added, by the operator or by whose session it is; the demos are the last that
     are here.
     """
-    # What another process added or removed is seen at once.
-    return _menu(users.owner(), tuple(catalog.catalog()))
+    # What another process added or removed is seen at once. Streamlit takes milliseconds to hash many names.
+    return _menu(users.owner(), hash(tuple(catalog.catalog())))
 
 
 def forget_menu() -> None:
@@ -46,7 +46,7 @@ def forget_menu() -> None:
 
 
 @st.cache_data(show_spinner=False, ttl=300)
-def _menu(whose: str, known: tuple[str, ...]) -> tuple[list[str], set[str]]:
+def _menu(whose: str, known: int) -> tuple[list[str], set[str]]:
     del whose, known
     families, packaged = catalog.families(), catalog.families(packaged=True)
     here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
