@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 from screen import CANVAS, HEIGHT, fits, go_to, new_page, serious, settled, still
 
-from tests.rooms import menu
+from tests.packages import menu
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -10,8 +10,8 @@ import pytest
 
 from sightglass.explain.phrases import pixels
 from sightglass.ui.session.state import Sidebar
+from tests.packages import menu
 from tests.pages.conftest import ROOT, bar, session
-from tests.rooms import menu
 
 OF_ONE_PICTURE = ("explore", "topk", "compare")
 

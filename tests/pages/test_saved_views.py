@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explanation
     from sightglass.history import Record
-from tests.rooms import menu
+from tests.packages import menu
 
 SCREEN = "pages/saved/page.py"
 CIRCLE = Mark("circle", ((100, 100), (120, 100)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import examples, weights, wheel
-from tests.rooms import ROOT
+from tests.packages import ROOT
 
 FENCES = re.compile(r"^ *```(?!text$|json$|sh$|yaml$|ini$|nginx$|toml$|python$|console$|$)(.*)$", re.MULTILINE)
 """Blocks of any other kind: another spelling of a kind that runs would not be run."""

@@ -15,7 +15,7 @@ import pytest
 from sightglass.common.lazy import ABOVE
 from sightglass.explain.tasks import TASKS
 from sightglass.models.spec import TASKS as STATED
-from tests.rooms import APART, ORDER, PLACES, ROOT, every_room, sources
+from tests.packages import APART, ORDER, PLACES, ROOT, every_package, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +26,13 @@ OUTSIDE = ("benchmarks", "training")
 """Beside the program, and not installed."""
 STREAMLIT = {"ui", "pages", "dashboard"}
 HEAVY = ("torch", "torchvision", "cv2", "timm", "ultralytics", "streamlit", "scipy", "sklearn", "pandas", "matplotlib")
-ROOMS = [room for floor in ORDER for room in floor]
+PACKAGES = [package for layer in ORDER for package in layer]
 
 
 @cache
 def modules() -> dict[str, Path]:
     """Every module of the project by its dotted name; a package's name stands for its `__init__.py`."""
-    paths = [*sources(*every_room()), *(path for room in OUTSIDE for path in sorted((ROOT / room).rglob("*.py")))]
+    paths = [*sources(*every_package()), *(path for name in OUTSIDE for path in sorted((ROOT / name).rglob("*.py")))]
     names = (path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in paths)
     full = (name if name.startswith(("sightglass.", *OUTSIDE)) else f"sightglass.{name}" for name in names)
     return dict(zip((name.removesuffix(".__init__") for name in full), paths, strict=True))
@@ -71,19 +71,19 @@ def place_of(module: str) -> int:
 
 
 def test_imports_go_one_way() -> None:
-    assert sorted(ROOMS) == every_room()
-    package = {name for name in modules() if name.startswith("sightglass.")}
+    assert sorted(PACKAGES) == every_package()
+    project = {name for name in modules() if name.startswith("sightglass.")}
     wrong = []
-    for module in package:
-        room = module.split(".")[1]
+    for module in project:
+        package = module.split(".")[1]
         every, running = imports(module)
-        allowed = {*ROOMS[: ROOMS.index(room) + 1]} - APART.get(room, set())
-        # By its bare name a room is somebody else's folder: a user's project may have a `models`.
-        others = {*ROOMS, "tests", *OUTSIDE} | (set() if room in STREAMLIT else {"streamlit"})
+        allowed = {*PACKAGES[: PACKAGES.index(package) + 1]} - APART.get(package, set())
+        # By its bare name a package is somebody else's folder: a user's project may have a `models`.
+        others = {*PACKAGES, "tests", *OUTSIDE} | (set() if package in STREAMLIT else {"streamlit"})
         for name in every:
             first, _, rest = name.partition(".")
             above = first == "sightglass" and rest and rest.partition(".")[0] not in allowed
-            if first in others or above or (name in package & running and place_of(name) > place_of(module)):
+            if first in others or above or (name in project & running and place_of(name) > place_of(module)):
                 wrong.append((module, name))
     assert wrong == []
 
@@ -164,7 +164,7 @@ def test_every_task_that_a_model_may_state_has_a_module() -> None:
 
 def test_code_elsewhere_does_not_ask_which_task_it_is() -> None:
     lines = []
-    for path in sources(*every_room()):
+    for path in sources(*every_package()):
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith(WHERE_TASKS_DIFFER):
             lines += [f"{name}:{line}" for line in asks(ast.parse(path.read_text("utf-8")))]

@@ -67,24 +67,24 @@ def _run(tmp_path: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-def test_every_file_of_every_room_is_in_the_wheel_and_no_other(wheel: Path) -> None:
-    rooms = {
-        f"{'sightglass/' if room in BESIDE else ''}{path.relative_to(ROOT).as_posix()}"
-        for room in ("sightglass", *BESIDE)
-        for path in (ROOT / room).rglob("*")
+def test_every_file_of_every_package_is_in_the_wheel_and_no_other(wheel: Path) -> None:
+    packages = {
+        f"{'sightglass/' if name in BESIDE else ''}{path.relative_to(ROOT).as_posix()}"
+        for name in ("sightglass", *BESIDE)
+        for path in (ROOT / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert packed == rooms | {f"sightglass/dashboard/{name}" for name in LOOSE}
+    assert packed == packages | {f"sightglass/dashboard/{name}" for name in LOOSE}
     assert {name.partition("/")[0] for name in packed} == {"sightglass"}
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A user's project with a folder and a file of each name that the rooms have; the wrong one ends the process."""
-    for room in TAKEN:
-        (tmp_path / room).mkdir()
-        (tmp_path / room / "__init__.py").write_text(f"WHOSE = 'the user, {room}'", "utf-8")
+    """A user's project with a folder and a file of each name that the packages have; the wrong one ends the process."""
+    for name in TAKEN:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"WHOSE = 'the user, {name}'", "utf-8")
     return tmp_path
 
 

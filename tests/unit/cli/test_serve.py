@@ -23,7 +23,7 @@ from sightglass.cli import main, serve
 from sightglass.cli.serve import bound
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
-from tests.rooms import ROOT
+from tests.packages import ROOT
 from tests.waits import patience
 
 if TYPE_CHECKING:

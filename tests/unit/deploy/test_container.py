@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 from deploy import audit
 from sightglass.common.settings import Settings, variable
-from tests import rooms
+from tests import packages
 from tests.waits import patience
 
 ROOT = Path(__file__).parents[3]
@@ -80,7 +80,7 @@ def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
 
 def test_every_room_is_in_the_image_and_nothing_is_kept_from_it() -> None:
     sources = {path.relative_to(ROOT).as_posix() for path, _ in copied()}
-    assert sources >= {*rooms.BESIDE[1:], "sightglass", "dashboard.py", ".streamlit", "assets", "scripts", "LICENSE"}
+    assert sources >= {*packages.BESIDE[1:], "sightglass", "dashboard.py", ".streamlit", "assets", "scripts", "LICENSE"}
     admitted = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert {path.relative_to(ROOT) for pattern in admitted for path in ROOT.glob(pattern)} == {
         path.relative_to(ROOT) for path, _ in copied()

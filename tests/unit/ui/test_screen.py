@@ -21,7 +21,7 @@ from sightglass.ui.session.markdown import escape, sentence, without_keys
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.viewer import Box, Map, Pane, ViewerScene, pack
-from tests.rooms import ROOT, sources
+from tests.packages import ROOT, sources
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -18,7 +18,7 @@ from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 from sightglass.common.errors import SettingProblem
 from sightglass.ui import streamlit_internals
 from sightglass.ui.streamlit_internals import skip_lost_fragments
-from tests.rooms import ROOT
+from tests.packages import ROOT
 
 MARGIN = bytes(1_200_000)
 

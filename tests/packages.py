@@ -1,4 +1,4 @@
-"""Where the rooms of the project are, for tests that read its source."""
+"""Where the packages of the project are, for tests that read its source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ORDER = (
     ("pages",),
     ("dashboard",),
 )
-"""Rooms from the bottom, floor by floor, and on a floor from the left: a room imports only what comes before it."""
+"""Packages from the lowest layer up, in a layer from the left: a package imports only what comes before it."""
 INSIDE = {
     "models": ("models", "models.adapters", "models.demo", "models.families"),
     "explain": (
@@ -31,8 +31,8 @@ INSIDE = {
         *("explain.whatif", "explain"),
     ),
 }
-"""The same inside these: their folders, and files beside them; a room's own name is all else in it."""
-PLACES = [place for floor in ORDER for room in floor for place in INSIDE.get(room, (room,))]
+"""The same inside these: their folders, and files beside them; a package's own name is all else in it."""
+PLACES = [place for layer in ORDER for name in layer for place in INSIDE.get(name, (name,))]
 """Everything in its order: what imports only what comes before it."""
 APART = {
     "api": {"ui"},
@@ -41,28 +41,28 @@ APART = {
     "pages": {"api", "cli"},
     "dashboard": {"cli"},
 }
-"""Rooms below that a room does not import all the same."""
+"""Lower packages that a package does not import all the same."""
 
 
-def folder(room: str) -> Path:
-    """Return where a room is; a file for a room of one module."""
-    place = (ROOT if room in BESIDE else ROOT / "sightglass") / room
+def folder(name: str) -> Path:
+    """Return where a package is; a file for a package of one module."""
+    place = (ROOT if name in BESIDE else ROOT / "sightglass") / name
     return place if place.is_dir() else place.with_suffix(".py")
 
 
-def sources(*rooms: str) -> list[Path]:
-    """Return the Python files of rooms; raise AssertionError where a room has none."""
-    found = []
-    for room in rooms:
-        place = folder(room)
+def sources(*names: str) -> list[Path]:
+    """Return the Python files of packages; raise AssertionError where one has none."""
+    paths = []
+    for name in names:
+        place = folder(name)
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-        assert files and all(path.is_file() for path in files), room
-        found += files
-    return found
+        assert files and all(path.is_file() for path in files), name
+        paths += files
+    return paths
 
 
-def every_room() -> list[str]:
-    """Return the names of all rooms."""
+def every_package() -> list[str]:
+    """Return the names of all packages."""
     inside = (path.name.removesuffix(".py") for path in (ROOT / "sightglass").iterdir() if path.suffix in ("", ".py"))
     return sorted({*BESIDE, *(name for name in inside if not name.startswith("__"))})
 
