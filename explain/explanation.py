@@ -215,18 +215,7 @@ def explain(
         "evidence=both" if both else "",
     )
     idle = tuple(f"{option} {NO_EFFECT}" for option in ignored if option)
-    notes = tuple(
-        dict.fromkeys(
-            (
-                *earlier,
-                *adapter.notes,
-                *evidence.remarks,
-                *hides,
-                *idle,
-                *absent,
-            )
-        )
-    )
+    notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *evidence.remarks, *hides, *idle, *absent)))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
@@ -283,7 +272,10 @@ def explain_together(
 ) -> list[Explanation]:
     """Return an Explanation of each picture, of targets or best classes."""
     parts = batched_pass.run_pass(resident, inputs, layers)
-    return explain_parts(parts, images, [_target_best(options, decode(part, options), maps) for part in parts])
+    if options.targets:
+        return explain_parts(parts, images, [options] * len(parts))
+    best = ([prediction.index for prediction in decode(part, options)[:maps]] for part in parts)
+    return explain_parts(parts, images, [replace(options, targets=tuple(targets)) for targets in best])
 
 
 def explain_parts(
@@ -309,10 +301,3 @@ def explain_parts(
         explain(image, part, opt, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
         for image, part, opt in zip(images, parts, all_options, strict=True)
     ]
-
-
-def _target_best(options: Options, predictions: Sequence[Any], maps: int) -> Options:
-    """Return options with the `maps` best classes as default targets."""
-    if options.targets:
-        return options
-    return replace(options, targets=tuple(prediction.index for prediction in predictions[:maps]))

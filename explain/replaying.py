@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import Progress
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.trust.proof import Proof
 from sightglass.models import catalog
 
 
@@ -46,16 +44,3 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
     options = {name: getattr(recipe, name) for name in OFFERED}
     return explainer(image, **options | {"targets": recipe.targets if recipe.per != "picture" else ()})
-
-
-def replay_proof(
-    recipe: Recipe,
-    explanation: Explanation,
-    *,
-    progress: Progress | None = None,
-) -> Proof | None:
-    """Repeat a recipe's proof on its replayed explanation; None without one."""
-    if recipe.prove is None:
-        return None
-    saved = recipe.prove
-    return explanation.prove(saved.index, steps=saved.steps, fillings=saved.fillings, progress=progress)

@@ -1,4 +1,4 @@
-"""Explain boxes: candidates, maps per layer, the same target in several models."""
+"""Explain boxes: candidates, the same target in several models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from sightglass.explain import phrases
 from sightglass.explain.comparison.models import class_names, share_classes
-from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import find_same
 from sightglass.explain.phrases import listing, own_boxes
 from sightglass.models.labels import class_index
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.tasks.detect import Missing
     from sightglass.models.adapter import Prediction
 
@@ -54,27 +52,6 @@ def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
         return None
     phrase = own_boxes(explanation.options.per, len(explanation.own(index)))
     return f"Evidence for **{name}**: {listing(numbers.describe(phrase))}."
-
-
-@dataclass(frozen=True, eq=False)
-class LayerMap:
-    """The map of an object at one layer."""
-
-    path: str
-    heatmap: Heatmap
-    inside: float | None
-    """Share of its heat inside the object's boxes; None without heat."""
-
-
-def layer_maps(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
-    """Return one target's map at each layer, with its boxes' share."""
-    predictions = explanation.own(index)
-
-    def inside(heatmap: Heatmap) -> float | None:
-        return boxes.measure(heatmap, predictions, (), 0.0).inside if predictions and heatmap.state == "ok" else None
-
-    maps = (explanation.at_layer(path).heatmaps[index].measured for path in explanation.evidence.paths)
-    return tuple(LayerMap(heatmap.layers[0], heatmap, inside(heatmap)) for heatmap in maps)
 
 
 @dataclass(frozen=True, eq=False)

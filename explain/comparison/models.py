@@ -48,15 +48,6 @@ class Timing:
         """Whether the passes took about as long; else the machine was busy."""
         return self.median <= STEADY * self.fastest
 
-    def differs_from(self, other: Timing) -> bool:
-        """Return whether two ranges of times are disjoint."""
-        return self.slowest < other.fastest or other.slowest < self.fastest
-
-
-def measure(evidence: Evidence, rounds: int = ROUNDS) -> Timing:
-    """Time the model on a picture, after one warm-up pass."""
-    return measure_in_turns([evidence], rounds)[0]
-
 
 def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tuple[Timing, ...]:
     """Time several models in alternating passes, after one warm-up round.
@@ -166,10 +157,6 @@ class Comparison:
         labels = {e.heatmaps[0].target.label for e in self.explanations if e.heatmaps and e.task.names_classes}
         return labels.pop() if len(labels) == 1 else ""
 
-    def score(self, index: int) -> float | None:
-        """Return a model's score of its map's target, or None."""
-        return score_of_map(self.explanations[index])
-
     @property
     def verdict(self) -> str:
         """Summarise the answers, their certainty, and clear differences in speed."""
@@ -231,9 +218,9 @@ class Comparison:
     def fastest(self) -> str | None:
         """The name of the clearly fastest model, or None."""
         order = sorted(range(len(self.timings)), key=lambda i: self.timings[i].median)
-        if len(order) < 2 or not self.timings[order[0]].differs_from(self.timings[order[1]]):
-            return None
-        return self.names[order[0]]
+        # Clearly: the ranges of times do not overlap.
+        clear = len(order) > 1 and self.timings[order[0]].slowest < self.timings[order[1]].fastest
+        return self.names[order[0]] if clear else None
 
 
 def class_names(explanation: Explanation) -> frozenset[str]:

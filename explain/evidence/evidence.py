@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -135,11 +135,15 @@ class Evidence:
         recorded: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
         versions: dict[str, int] = {}
+        module, caller = self._adapter.module, threading.get_ident()
 
-        def record(path: str, output: Tensor) -> Tensor:
+        def record(path: str, output: Tensor) -> Tensor | None:
+            # Somebody else may be using the same module outside this engine.
+            if threading.get_ident() != caller:
+                return None
             # From here on there is a graph.
             if not recorded and tokens:
-                walked.enter_context(sparse())
+                contexts.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
             # The last call counts.
@@ -148,7 +152,13 @@ class Evidence:
 
         tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
-            with self._hook(record), torch.enable_grad(), ExitStack() as walked:
+            with torch.enable_grad(), ExitStack() as contexts:
+                for layer in self.layers:
+                    contexts.enter_context(
+                        module.get_submodule(layer.path).register_forward_hook(
+                            lambda _module, _inputs, output, path=layer.path: record(path, output)
+                        )
+                    )
                 outputs = self._adapter.run(self.tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):
@@ -158,27 +168,6 @@ class Evidence:
             raise _Overwritten
         self.calls = calls
         return recorded, outputs
-
-    @contextmanager
-    def _hook(self, record: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
-        """Replace each target layer's output with `record(path, output)`."""
-        module, caller = self._adapter.module, threading.get_ident()
-
-        def record_here(path: str, output: Tensor) -> Tensor | None:
-            # Somebody else may be using the same module outside this engine.
-            return record(path, output) if threading.get_ident() == caller else None
-
-        handles = [
-            module.get_submodule(layer.path).register_forward_hook(
-                lambda _module, _inputs, output, path=layer.path: record_here(path, output)
-            )
-            for layer in self.layers
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
         """Return the gradient of each target's scalar, by layer."""
@@ -299,8 +288,7 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
         slopes = gradients(total, whole.recorded)
     dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
     for part, target in zip(parts, targets, strict=True):
-        slices = [gradient[part.place] for gradient in dense]
-        part._gradients[target] = [Gradient.from_values(g, 0, 0, (g.shape[1], g.shape[2])) for g in slices]
+        part._gradients[target] = [Gradient.from_values(gradient[part.place]) for gradient in dense]
 
 
 def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import ModelProblem, nearest
 from sightglass.models.layers import Layer, ModelStage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from torch import Tensor
 
@@ -55,24 +54,15 @@ def stages(resident: LoadedModel) -> tuple[ModelStage, ...]:
     return resident.adapter.stages(resident.layers) if resident.layers else ()
 
 
-@dataclass(frozen=True, slots=True)
-class LayerChoices:
-    """The layers offered by name; empty for models without layers."""
-
-    layers: tuple[Layer, ...]
-    """In the order of execution."""
-    default: tuple[str, ...]
-    """Paths of the layers used where none are named."""
-    presets: dict[str, tuple[str, ...]]
+def presets(resident: LoadedModel) -> Mapping[str, tuple[str, ...]]:
+    """Return a model's usual choices of layers by name."""
+    return resident.adapter.presets(resident.layers) if resident.layers else {}
 
 
-def layer_choices(resident: LoadedModel, *, inner: bool = False) -> LayerChoices:
-    """List a model's outer, default and preset layers; `inner`: all."""
-    short, default = resident.layers, resident.default_layers
-    presets = {name: tuple(paths) for name, paths in resident.adapter.presets(short).items()} if short else {}
-    outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
-    visible = tuple(layer for layer in short if inner or layer.path in outer or layer.path.count(".") <= 1)
-    return LayerChoices(visible, default, presets)
+def outer_layers(resident: LoadedModel) -> tuple[Layer, ...]:
+    """Return a model's outer, default and preset layers, in order."""
+    outer = {stage.path for stage in stages(resident)}.union(resident.default_layers, *presets(resident).values())
+    return tuple(layer for layer in resident.layers if layer.path in outer or layer.path.count(".") <= 1)
 
 
 def layers_at(resident: LoadedModel, paths: Collection[str]) -> tuple[Layer, ...]:

@@ -7,6 +7,7 @@ are tried on noise, and what changes the answer or the gradient of the network a
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,22 +80,18 @@ def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) ->
         # What follows may write into it.
         return output.clone()
 
-    handles = [
-        adapter.module.get_submodule(layer.path).register_forward_hook(
-            lambda _module, _inputs, output, path=layer.path: record(path, output)
-        )
-        for layer in layers
-    ]
     tensor = resident.move_input(model_input.tensor).repeat(pictures, 1, 1, 1)
     # A different second picture, to reveal mixing between pictures.
     tensor[1:] = tensor[1:].flip(-1) / 2
     tensor.requires_grad_()
-    try:
-        with resident.lock, torch.enable_grad():
-            outputs = adapter.run(tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with resident.lock, torch.enable_grad(), ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(
+                adapter.module.get_submodule(layer.path).register_forward_hook(
+                    lambda _module, _inputs, output, path=layer.path: record(path, output)
+                )
+            )
+        outputs = adapter.run(tensor)
     answer, target = _answer(adapter, outputs), _target(adapter, outputs)
     scalar = adapter.scalar(outputs, target) if target.index is None else answer[target.index]
     outputs_at = [recorded[layer.path] for layer in layers]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -60,20 +60,19 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
     """
-    observer, handles = _Observer((tensor.shape[-2], tensor.shape[-1])), []
+    observer = _Observer((tensor.shape[-2], tensor.shape[-1]))
     outside = tuple(f"{path}." for path in adapter.placeless)
-    for path, module in adapter.module.named_modules():
-        if path and not f"{path}.".startswith(outside):
-            seen = partial(observer.note_output, path, next(module.children(), None) is None)
-            handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
-    opened = adapter.record_attention(observer.note_attention)
-    try:
+    with ExitStack() as hooks:
+        for path, module in adapter.module.named_modules():
+            if path and not f"{path}.".startswith(outside):
+                seen = partial(observer.note_output, path, next(module.children(), None) is None)
+                hooks.enter_context(
+                    module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output))
+                )
+        opened = adapter.record_attention(observer.note_attention)
         # In-place activations return their input, so that norm and ReLU would be one layer.
         with torch.no_grad(), disable_inplace(adapter.module), opened:
             outputs = adapter.run(tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
     read = outputs.attended if isinstance(outputs, QueryDetections) else None
     queries = (
         read if read is None else AttentionModule(read.path, read.heads, outputs.count, max(read.sizes), 0, same=False)

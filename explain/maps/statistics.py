@@ -217,7 +217,8 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     left, top, right, bottom = statistics.regions[0].box
     if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
         return _locate(*_within(statistics.peak, extent))
-    regions = [(_middle(region, extent), region.share_of_heat) for region in statistics.regions]
+    boxes = [(region.box, region.share_of_heat) for region in statistics.regions]
+    regions = [(_within((sum(box[::2]) / 2, sum(box[1::2]) / 2), extent), share) for box, share in boxes]
     near = [region for region in regions if not _apart(region[0], regions[0][0], 1 / 6)]
     place = _locate(*np.average([middle for middle, _ in near], axis=0, weights=[share for _, share in near]).tolist())
     for other, share in regions[1:2]:
@@ -311,10 +312,6 @@ def _regions(
         peak = float(values[cut][labels[cut] == label].max())
         regions.append(((x, y, x + width, y + height), float(heats[label]) / (total or 1), peak))
     return regions, count - 1
-
-
-def _middle(region: Region, extent: Extent) -> Point:
-    return _within((sum(region.box[::2]) / 2, sum(region.box[1::2]) / 2), extent)
 
 
 def _within(at: Point, extent: Extent) -> Point:

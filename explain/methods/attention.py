@@ -17,6 +17,7 @@ then the patches by row. Queries may be the same tokens, a pooling query, or wor
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import Progress, check
+from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import LoadedModel
@@ -84,10 +85,7 @@ def compute_weights(evidence: Evidence, target: Target, *, paths: Collection[str
 
 
 def compute_gradients(
-    evidence: Evidence,
-    targets: Sequence[Target],
-    *,
-    progress: Progress | None = None,
+    evidence: Evidence, targets: Sequence[Target], request: Request
 ) -> Iterator[list[tuple[HeadWeights, Tensor]]]:
     """Yield each target's weights and gradients of every module.
 
@@ -107,8 +105,7 @@ def compute_gradients(
             outputs = resident.adapter.run(evidence.tensor)
         for number, target in enumerate(targets):
             check()
-            if progress is not None:
-                progress(number / len(targets), f"Map {number + 1} of {len(targets)}")
+            request.report(number, len(targets), f"Map {number + 1} of {len(targets)}")
             scalar = resident.adapter.scalar(outputs, target)
             slopes: Sequence[Tensor | None] = [None] * len(recorded)
             if scalar.requires_grad:
@@ -188,8 +185,7 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
         seen = attentions(evidence.resident)
         for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
             check()
-            if request.progress is not None:
-                request.progress(min(number / len(seen), 0.99), f"LeGrad, layer {number + 1} of {len(seen)}")
+            request.report(number, len(seen), f"LeGrad, layer {number + 1} of {len(seen)}")
             readings.append(reading)
         return [torch.stack([_map(adapter, reading, target) for reading in readings]).mean(0) for target in targets]
 
@@ -206,13 +202,11 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[AttentionModul
         weights[path] = values.detach().requires_grad_()
         return weights[path]
 
-    handles = [block.register_forward_hook(lambda part, _, output: outputs.update({part: output})) for block in blocks]
-    try:
+    with ExitStack() as hooks:
+        for block in blocks:
+            hooks.enter_context(block.register_forward_hook(lambda part, _, output: outputs.update({part: output})))
         with adapter.record_attention(record):
             adapter.run(tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
     block_weights = [weights[attended.path] for attended in layers]
     for block in blocks:
         # Replaced by its output: only the last block's output reaches the head.
@@ -260,11 +254,8 @@ EVERY = "every attention"
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run Attention, Rollout, Chefer or LeGrad; the maps are cached in the Evidence."""
     if method.id == "attention":
-        maps, head = heads(evidence, targets[0]), request.head
-        (count,) = {len(heatmap) for heatmap in maps.values()} if head is not None else {0}
-        if head is not None and not 0 <= head < count:
-            raise ModelProblem(f"There is no head {head}: this attention has {count}, which count from 0.")
-        rows = [heatmap.mean(0) if head is None else heatmap[head] for heatmap in maps.values()]
+        maps = heads(evidence, targets[0])
+        rows = [choose_head(heatmap, request.head) for heatmap in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
     if evidence.resident.attentions and not evidence.resident.attends_to_one_grid:
         raise ModelProblem(
@@ -281,10 +272,17 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         for target, raw in zip(missing, legrad(evidence, missing, request), strict=True):
             evidence.raws[method.id, target] = [raw]
     elif missing:
-        followed = compute_gradients(evidence, missing, progress=request.progress)
+        followed = compute_gradients(evidence, missing, request)
         for target, modules in zip(missing, followed, strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
     return RawMaps(evidence.stacked(method.id, targets), (EVERY,), (COMPUTED_OPENLY,))
+
+
+def choose_head(maps: Tensor, head: int | None) -> Tensor:
+    """Return one head's map of (heads, h, w), by default their mean."""
+    if head is not None and not 0 <= head < len(maps):
+        raise ModelProblem(f"There is no head {head}: this attention has {len(maps)}, which count from 0.")
+    return maps.mean(0) if head is None else maps[head]
 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:

@@ -51,8 +51,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
     def tick() -> None:
         nonlocal done
-        if request.progress is not None:
-            request.progress(min(done / passes, 0.99), f"{method.name}, step {done} of {passes}")
+        request.report(done, passes, f"{method.name}, step {done} of {passes}")
         done += 1
 
     # FullGrad sums over the norms too.

@@ -69,6 +69,11 @@ class Request:
     partial: Callable[[RawMaps], None] | None = None
     """Called about once a second with the unfinished maps of a method that refines them."""
 
+    def report(self, done: int, total: int, words: str) -> None:
+        """Report progress; a run is never reported as finished."""
+        if self.progress is not None:
+            self.progress(min(done / total, 0.99), words)
+
 
 @dataclass(frozen=True, slots=True)
 class Method:

@@ -173,9 +173,7 @@ class _PixelRun:
         return min(most, self._adapter.batch or most) if apart else 1
 
     def _report(self, pictures: int) -> None:
-        if self._request.progress is not None:
-            share = min(self._done / self._all, 0.99)
-            self._request.progress(share, f"{self._method.name}, step {self._done} of {self._all}")
+        self._request.report(self._done, self._all, f"{self._method.name}, step {self._done} of {self._all}")
         self._done += pictures
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.methods.attention import choose_head
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.queries import CrossAttention
@@ -37,11 +38,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
     Raises ModelProblem for a model whose boxes are no queries, and for a head that it has not.
     """
-    attended, head = _attended(evidence), request.head
-    if head is not None and not 0 <= head < attended.heads:
-        raise ModelProblem(f"There is no head {head}: this attention has {attended.heads}, which count from 0.")
-    by_head = [_read(attended, evidence, target) for target in targets]
-    maps = [heatmap.mean(0) if head is None else heatmap[head] for heatmap in by_head]
+    attended = _attended(evidence)
+    maps = [choose_head(_read(attended, evidence, target), request.head) for target in targets]
     return RawMaps([torch.stack(maps)], (attended.path,), (NOTE,))
 
 

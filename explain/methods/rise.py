@@ -298,11 +298,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
     def report(done: int) -> None:
         check()
-        if request.progress is not None:
-            request.progress(
-                min(done / len(masks), 0.99),
-                f"{called}, mask {done} of {len(masks)}",
-            )
+        request.report(done, len(masks), f"{called}, mask {done} of {len(masks)}")
 
     if missing:
         sums = _Sums(masks, len(missing), score(evidence.outputs)[0].detach().cpu() if occludes else None)

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from sightglass.explain.phrases import shorten
-from sightglass.explain.rendering.marks import text_width, write
-from sightglass.explain.rendering.render import HALO, WHITE, picture
+from sightglass.explain.rendering.marks import add_label, text_width, write
+from sightglass.explain.rendering.render import picture
 from sightglass.explain.rendering.style import Pixels
 
 WIDEST = 8
@@ -21,11 +21,8 @@ def add_heading(pixels: Pixels, text: str) -> Pixels:
     """Write a heading into the upper left corner, white on dark."""
     out = picture(pixels).copy()
     size = max(12, round(max(out.shape) / 36))
-    pad, tall = size // 3, round(1.5 * size)
-    words = shorten(text, out.shape[1] - 2 * pad, lambda part: text_width(part, size))
-    wide = math.ceil(text_width(words, size)) + 2 * pad
-    cv2.rectangle(out, (0, 0), (wide - 1, tall - 1), HALO, cv2.FILLED)
-    write(out[:tall], words, (pad, tall // 2), size, WHITE)
+    words = shorten(text, out.shape[1] - 2 * (size // 3), lambda part: text_width(part, size))
+    add_label(out, words, (0, 0, 0, 0), size, ())
     return out
 
 

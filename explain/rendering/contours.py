@@ -140,15 +140,6 @@ Floats = npt.NDArray[np.float64]
 Segments = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.uint8]
 
-# The two edges of a square that a segment joins, by the corners that are above: 8 top left, 4 top right, 2, 1 bottom
-# left. Where only opposite corners are, there are two segments: as in 5 where the middle belongs to the corners of 5.
-_NORTH, _EAST, _SOUTH, _WEST = range(4)
-_JOINS = {1: (_WEST, _SOUTH), 2: (_SOUTH, _EAST), 3: (_WEST, _EAST), 4: (_NORTH, _EAST), 6: (_NORTH, _SOUTH)}
-_JOINS |= {7: (_NORTH, _WEST)}
-_JOINS |= {15 - code: joined for code, joined in _JOINS.items()} | {5: (_NORTH, _WEST), 10: (_NORTH, _EAST)}
-_ALSO = {5: (_SOUTH, _EAST), 10: (_WEST, _SOUTH)}
-_ONCE, _TWICE = (np.array([table.get(code, (0, 0)) for code in range(16)]) for table in (_JOINS, _ALSO))
-
 DARK, WHITE = 20, 255
 _HALO_MORE, _HALO_ALPHA = 1.75, 0.75
 _LINES = {"overlay": ((0.5, 1.5),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}  # level, pixels of the screen
@@ -194,8 +185,6 @@ def planes(
         for sign in (1, -1) if both_ways else (1,):
             traced_side = drop_small(sign * traced, level) if over else sign * traced
             lines, dashed = segments(traced_side, level), sign < 0 and field.kind == "signed"
-            if dashed:
-                lines = chain(lines)
             lines[:, ::2] = x0 + (lines[:, ::2] / columns) * (x1 - x0)
             lines[:, 1::2] = y0 + (lines[:, 1::2] / rows) * (y1 - y0)
             if dashed:
@@ -239,61 +228,29 @@ def stroke(out: Plane, halo: Plane, line: Plane) -> None:
 
 
 def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
-    """Trace a field's level line, in cells, by marching squares.
+    """Trace a field's level lines, in cells, each of them from its start to its end.
 
-    The field is extended unchanged over its edge, so lines reach the edge and none runs along it.
+    The field is extended unchanged over its edge, so lines reach the edge and none runs along it. A line begins, as in
+    `contour.js`, at its end, or a closed one at its point, that is first from the left and from above.
     """
-    height, width = field.shape
-    corners = np.pad(field.astype(np.float64), 1, mode="edge")
-    above = (corners >= level).astype(np.uint8)
-    codes = above[:-1, :-1] << 3 | above[:-1, 1:] << 2 | above[1:, 1:] << 1 | above[1:, :-1]
-    y, x = np.nonzero((codes > 0) & (codes < 15))
-    a, b, c, d = corners[y, x], corners[y, x + 1], corners[y + 1, x + 1], corners[y + 1, x]
-    left, right = np.clip(x - 0.5, 0, width), np.clip(x + 0.5, 0, width)
-    top, bottom = np.clip(y - 0.5, 0, height), np.clip(y + 0.5, 0, height)
-    with np.errstate(divide="ignore", invalid="ignore"):  # on edges that are not crossed, and not used
-        edges = (
-            (left + ((level - a) / (b - a)) * (right - left), top),
-            (right, top + ((level - b) / (c - b)) * (bottom - top)),
-            (left + ((level - d) / (c - d)) * (right - left), bottom),
-            (left, top + ((level - a) / (d - a)) * (bottom - top)),
-        )
-    points = np.array(edges).transpose(0, 2, 1)  # (4, n, 2)
-    code = codes[y, x]
-    twice = (code == 5) | (code == 10)
-    code[twice] = np.where((code == 5) == ((a + b + c + d) / 4 >= level), 5, 10)[twice]
-    at, again = np.arange(len(code)), np.flatnonzero(twice)
-    starts = np.concatenate([points[_ONCE[code, 0], at], points[_TWICE[code[again], 0], again]])
-    ends = np.concatenate([points[_ONCE[code, 1], at], points[_TWICE[code[again], 1], again]])
-    return np.concatenate([starts, ends], axis=1)
+    from contourpy import contour_generator
+
+    across, down = (np.clip(np.arange(-1, side + 1) + 0.5, 0, side) for side in field.shape[::-1])
+    # Turned over, as what is at the level counts as above it.
+    turned = -np.pad(field.astype(np.float64), 1, mode="edge")
+    lines = contour_generator(across, down, turned, name="serial").lines(-level)
+    return np.concatenate([np.empty((0, 4)), *(np.hstack([line[:-1], line[1:]]) for line in map(_from_first, lines))])
 
 
-def chain(segments: Segments) -> Segments:
-    """Chain segments (n, 4) end to end, as `chained` in `contour.js`.
-
-    Open lines come first, and each line begins at its end, or its point, that is first from the left and from above.
-    """
-    joins: dict[tuple[float, float], list[int]] = {}
-    rows = [tuple(row) for row in segments.tolist()]
-    for number, (ax, ay, bx, by) in enumerate(rows):
-        if (ax, ay) != (bx, by):
-            joins.setdefault((ax, ay), []).append(number)
-            joins.setdefault((bx, by), []).append(number)
-    points, free, out = sorted(joins), [True] * len(rows), []
-    for at in (*(point for point in points if len(joins[point]) % 2), *points):
-        while True:
-            ways = [
-                (rows[number][2:] if rows[number][:2] == at else rows[number][:2], number)
-                for number in joins[at]
-                if free[number]
-            ]
-            if not ways:
-                break
-            to, number = min(ways)
-            free[number] = False
-            out.append((*at, *to))
-            at = (to[0], to[1])
-    return np.array(out, dtype=np.float64).reshape(-1, 4)
+def _from_first(line: Floats) -> Floats:
+    """Return a line's points (n, 2) from its first end, or point, on."""
+    # Equal coordinates may be interpolated to different last digits.
+    points = line.round(11)
+    if (points[0] == points[-1]).all():
+        start = np.lexsort(points[:-1, ::-1].T)[0]
+        line, points = (np.concatenate([each[start:-1], each[: start + 1]]) for each in (line, points))
+        return line[::-1] if tuple(points[-2]) < tuple(points[1]) else line
+    return line[::-1] if tuple(points[-1]) < tuple(points[0]) else line
 
 
 def dash(segments: Segments, length: float) -> Segments:

@@ -91,7 +91,7 @@ def draw_marks(
         if label and len(corners):
             box = (*corners.min(0).round().astype(int).tolist(), *corners.max(0).round().astype(int).tolist())
             color_bar = colors[number] if colors else None
-            taken.append(_add_label(out, label, box, size, taken, chosen=number == chosen, color=color_bar))
+            taken.append(add_label(out, label, box, size, taken, chosen=number == chosen, color=color_bar))
     return add_names(out, names) if names else out
 
 
@@ -192,11 +192,11 @@ def add_names(pixels: Pixels, names: Iterable[tuple[tuple[int, int], str]]) -> P
     for (x, y), name in names:
         half, tall = (math.ceil(text_width(name, size)) + 2 * (size // 3)) // 2, round(1.5 * size)
         box = (x - half, y + tall // 2, x + half, y + tall)
-        taken.append(_add_label(out, name, box, size, taken))
+        taken.append(add_label(out, name, box, size, taken))
     return out
 
 
-def _add_label(
+def add_label(
     out: Pixels,
     text: str,
     box: Place,

@@ -59,7 +59,9 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     if table is not None:
         grey = field.kind != "heat" and style.mode == "overlay" and style.alpha > 0
         for rows, levels in contours.levels(values, field, style, seen, (height, width)):
-            under, channels = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
+            under, channels = inside[rows], cv2.merge([levels] * 3)
+            if grey:
+                under = cv2.cvtColor(cv2.cvtColor(under, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
             dimmed = cv2.multiply(under, cv2.LUT(channels, table[0]), dtype=cv2.CV_32F)
             inside[rows] = cv2.add(dimmed, cv2.LUT(channels, table[1][:, None]), dtype=cv2.CV_8U)
     planes = contours.planes(values, field, style, (height, width), unit)
@@ -187,10 +189,6 @@ def dim(pixels: Pixels) -> Pixels:
 
 def _paint(levels: Pixels, colours: Pixels) -> Pixels:
     return _u8(cv2.applyColorMap(levels, colours[:, None]))
-
-
-def _grey(pixels: Pixels) -> Pixels:
-    return _u8(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
 
 
 def line_width(shape: tuple[int, ...]) -> int:

@@ -26,7 +26,6 @@ class Colormap:
     """A table of 256 colours; `hot` names the last one."""
 
     name: str
-    uniform: bool
     hot: str
 
 
@@ -34,11 +33,7 @@ class Colormap:
 def colormaps() -> tuple[Colormap, ...]:
     """Return every colormap, the perceptually uniform ones first."""
     others = sorted({name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM))
-    maps = []
-    for name in (*_UNIFORM, *others):
-        table = _table(name).astype(int)
-        maps.append(Colormap(name, name in _UNIFORM, _word(*table[-1] / 255)))
-    return tuple(maps)
+    return tuple(Colormap(name, _word(*_table(name)[-1] / 255)) for name in (*_UNIFORM, *others))
 
 
 def colormap_name(given: str | int) -> str:
@@ -60,13 +55,7 @@ def lut(name: str | int) -> Pixels:
 @functools.cache
 def tables() -> list[Json]:
     """Return every colormap for the browser, with its colours in base64."""
-    return [
-        {
-            "name": colormap.name,
-            "lut": base64.b64encode(lut(colormap.name).tobytes()).decode(),
-        }
-        for colormap in colormaps()
-    ]
+    return [{"name": known.name, "lut": base64.b64encode(_table(known.name)).decode()} for known in colormaps()]
 
 
 @functools.cache

@@ -178,11 +178,7 @@ def _pairs(
     # Two empty corners are similar and contribute nothing.
     pairs.sort(key=lambda pair: -scores[pair] * float(np.sqrt(max(w[pair[0]], 0.0) * max(v[pair[1]], 0.0))))
     columns = query.shape[1], gallery.shape[1]
-    return tuple(Pair(_locate(i, columns[0]), _locate(j, columns[1]), float(scores[i, j])) for i, j in pairs[:SHOWN])
-
-
-def _locate(cell: int, columns: int) -> tuple[int, int]:
-    return cell // columns, cell % columns
+    return tuple(Pair(divmod(i, columns[0]), divmod(j, columns[1]), float(scores[i, j])) for i, j in pairs[:SHOWN])
 
 
 def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDArray[np.float32]]:
@@ -200,8 +196,6 @@ def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDAr
 def _pool(values: Tensor) -> Tensor:
     """Return values (C, h, w) of at most `MAX_CELLS` rows and columns, neighbours averaged."""
     h, w = values.shape[1:]
-    if max(h, w) <= MAX_CELLS:
-        return values
     return F.adaptive_avg_pool2d(values, (min(h, MAX_CELLS), min(w, MAX_CELLS)))
 
 
@@ -415,12 +409,11 @@ def _compare(
 
 def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
     """Return a method's evidence for minus evidence against, (h, w)."""
-    compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
-    heatmap = compute(a, Gradient.from_values(gradient.clone(), 0, 0, size))
+    heatmap = method.compute(a, Gradient.from_values(gradient.clone()))
     if method.linear:
         return heatmap
-    return heatmap.clamp_min(0) - compute(a, Gradient.from_values(-gradient, 0, 0, size)).clamp_min(0)
+    return heatmap.clamp_min(0) - method.compute(a, Gradient.from_values(-gradient)).clamp_min(0)
 
 
 def scale(

@@ -31,7 +31,6 @@ class Depth(Regress):
     """A number of each pixel; the picture's is their mean."""
 
     gives_pixels = True
-    compares_places = True
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the target of the options' place, or the whole picture."""

@@ -88,12 +88,7 @@ class Embed(Task):
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
     ) -> tuple[float, str, Target | None]:
-        import torch
-
-        first, second = (
-            side.resident.adapter.embedding(side.outputs).detach().double() for side in (before.evidence, evidence)
-        )
-        return float(torch.cosine_similarity(first, second).mean()), "", target
+        return cosine(before.evidence, evidence), "", target
 
     def score(self, result: Result, index: int) -> float | None:
         return None
@@ -103,7 +98,7 @@ class Embed(Task):
 
     def score_after(self, before: Result, after: Result) -> float:
         """Return the cosine to the unedited picture, -1..1."""
-        return cosine(before, after)
+        return cosine(before.evidence, after.evidence)
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
         new = percent(self.score_after(before, after))
@@ -111,7 +106,7 @@ class Embed(Task):
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return the cosine to the unedited picture, from 1."""
-        return (Change("Similarity to the original", 1.0, cosine(before, after)),)
+        return (Change("Similarity to the original", 1.0, self.score_after(before, after)),)
 
     def invite(self, before: Result) -> str:
         return "Paint over something: how similar does the picture stay to the original?"
@@ -120,12 +115,9 @@ class Embed(Task):
         return f"the picture is {percent(changes[0].after or 0.0)} similar to the original"
 
 
-def cosine(before: Result, after: Result) -> float:
-    """Return the cosine of the embeddings of two results, -1..1."""
+def cosine(before: Evidence, after: Evidence) -> float:
+    """Return the cosine of two pictures' embeddings, -1..1."""
     from torch.nn import functional as F
 
-    first, second = (
-        result.evidence.resident.adapter.embedding(result.evidence.outputs)[:1].detach().double()
-        for result in (before, after)
-    )
-    return float(F.cosine_similarity(first, second)[0])
+    vectors = (side.resident.adapter.embedding(side.outputs)[:1].detach().double() for side in (before, after))
+    return float(F.cosine_similarity(*vectors)[0])

@@ -75,7 +75,7 @@ class Regress(Task):
 
     def list_numbers(self, result: Result) -> str:
         """List the numbers with their units: `yaw −12.4°, pitch 3.1°`."""
-        return ", ".join(f"{p.label} {self.text(p.score, result.model.unit_of(p.label))}" for p in result.predictions)
+        return ", ".join(answer.line for answer in self.answers(result))
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
         return "; ".join(_describe_answers(*pair) for pair in zip(names, results, strict=True)) + "."
@@ -124,7 +124,5 @@ def _describe_answers(name: str, result: Result) -> str:
     """Describe answers with numbers: `headpose gives yaw −12.4°`."""
     if not result.predictions:
         return f"{name} finds nothing"
-    answers = [
-        f"{p.label} {result.task.text(p.score, result.model.unit_of(p.label))}" for p in result.predictions[:COMPARED]
-    ]
-    return f"{name} {'gives' if result.task.measures else 'says'} {listing(answers)}"
+    answers = result.task.answers(result, result.predictions[:COMPARED])
+    return f"{name} {'gives' if result.task.measures else 'says'} {listing([answer.line for answer in answers])}"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sightglass.explain.phrases import NBSP
-
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -25,8 +23,6 @@ class Statement:
     """The title without the model: `Minibus, 87 %.`"""
     caution: str = ""
     """The meaning of the map's colours where it is not the evidence for the answer."""
-    notes: tuple[str, ...] = ()
-    """Limitations of the map, most serious first."""
 
     @property
     def headline(self) -> str:
@@ -42,10 +38,6 @@ class Statement:
         """Return the sentence about the place, the label in bold."""
         return " ".join(filter(None, (self.lead, f"**{self.subject}**" if self.subject else "", self.place)))
 
-    def plain(self) -> str:
-        """Return the sentence about the place for a terminal or a file."""
-        return " ".join(filter(None, (self.lead, self.subject, self.place))).replace(NBSP, " ").strip()
-
     def slide(self) -> str:
-        """Return a slide's sentence about the place, with unbreakable numbers."""
+        """Return the sentence about the place without emphasis."""
         return " ".join(filter(None, (self.lead, self.subject, self.place)))

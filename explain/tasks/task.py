@@ -142,8 +142,6 @@ class Task:
     """What the sidebar offers: `against`, `threshold` of boxes."""
     spans: ClassVar[tuple[str, ...]] = ()
     """What a click on a picture can ask about, besides a marked area: `region` and `pixel`."""
-    compares_places: ClassVar[bool] = False
-    """Whether a place is weighed against another place, and not against another class."""
     meaning_of_row: ClassVar[str] = ""
     """What a row of numbers means; empty where the answer is none: `one class of many`."""
     blind: ClassVar[Mapping[str, Any]] = {"method": "occlusion", "masks": 49}
@@ -330,10 +328,11 @@ class Task:
         """Describe the colours of one answer's map; `named`: with its label."""
         heatmap = result.heatmaps[index]
         label = heatmap.target.label
-        if result.measures:
-            return describe_number_map(result, hot, index)
         if heatmap.signed:
-            return describe_signs(heatmap, label, "speaks for", "against")
+            return describe_signs(heatmap, label, *(() if result.measures else ("speaks for", "against")))
+        if result.measures:
+            # Why one number and not another is asked of classes alone.
+            return f"{hot.capitalize()} shows what {describe_direction(result, index)} {label}."
         if result.options.part == "contrast":
             return self.contrast(result, hot, index)
         return f"{hot.capitalize()} shows the evidence for {label if named else 'it'}."
@@ -647,16 +646,6 @@ def describe_direction(result: Result, index: int = 0) -> str:
     if result.heatmaps and result.heatmaps[index].signed:
         return "raises or lowers"
     return "lowers" if result.options.part == "lowers" else "raises"
-
-
-def describe_number_map(result: Result, hot: str, index: int) -> str:
-    """Explain the colours of a number's map."""
-    heatmap = result.heatmaps[index]
-    label = heatmap.target.label
-    # Why one number and not another is asked of classes alone.
-    if heatmap.signed:
-        return describe_signs(heatmap, label)
-    return f"{hot.capitalize()} shows what {describe_direction(result, index)} {label}."
 
 
 def union(before: Sequence[Prediction], after: Sequence[Prediction], listed: int = LISTED) -> tuple[Change, ...]:

@@ -67,12 +67,8 @@ class Check:
     @property
     def words(self) -> str:
         """The check with its state and a sign for it: `✓ matters to the answer: yes`."""
-        return f"{SHAPES[self.state]} {self.said}"
-
-    @property
-    def said(self) -> str:
-        """The check with its state: `matters to the answer: unclear`."""
-        return f"{QUESTIONS[self.id]}: {'unclear' if self.state == 'cannot be told' else self.state}"
+        state = "unclear" if self.state == "cannot be told" else self.state
+        return f"{SHAPES[self.state]} {QUESTIONS[self.id]}: {state}"
 
 
 @dataclass(frozen=True, slots=True)

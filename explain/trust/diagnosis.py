@@ -290,7 +290,8 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     elif measured.fails:
         findings.append(Finding("measured", "caution", f"{method.name}. {measured.sentence}"))
     elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
-        text = f"{method.name}. {measured.sentence} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
+        better = METHODS[explanation.model.method].name
+        text = f"{method.name}. {measured.sentence} {better} has {percent(usual.hit[0])}."
         findings.append(Finding("measured", "caution", text))
     findings += filter(None, [find_independent(explanation, index)])
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])

@@ -72,12 +72,6 @@ class Perturber:
             )
             yield Curve(name, number, filling, deletion, insertion)
 
-    @property
-    def whole(self) -> float:
-        """The score of the whole picture, as the evidence has it."""
-        with torch.no_grad():
-            return float(self._score(self._evidence.outputs).score[0])
-
     def predict(self, visible: Iterable[Tensor], fill: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (score, value, stays), each (), for each partly visible picture, bool (h, w), in batches."""
         masks = iter(visible)

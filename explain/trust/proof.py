@@ -278,7 +278,10 @@ def rows(proof: Proof) -> list[tuple[str, ...]]:
 
 def lines(proof: Proof) -> list[str]:
     """Return a sentence each on sufficiency and necessity."""
-    return [_sufficiency(proof), _necessity(proof)]
+    changes = "No share that was hidden changes the answer."
+    if proof.necessity is not None:
+        changes = f"Hiding the strongest {percent(proof.necessity)} changes the answer."
+    return [_sufficiency(proof), changes]
 
 
 def _sufficiency(proof: Proof) -> str:
@@ -288,12 +291,6 @@ def _sufficiency(proof: Proof) -> str:
     if not kept:
         return f"Even with nothing kept, {most} of the score is there."
     return f"The strongest {percent(kept)} alone keeps {most} of the score."
-
-
-def _necessity(proof: Proof) -> str:
-    if proof.necessity is None:
-        return "No share that was hidden changes the answer."
-    return f"Hiding the strongest {percent(proof.necessity)} changes the answer."
 
 
 def _areas(proof: Proof, name: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import statistics
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -73,28 +74,19 @@ def parameters_of(resident: LoadedModel, tensor: Tensor) -> list[nn.Parameter]:
     """
     module = resident.adapter.module
     started: list[str] = []
-    handles = [
-        part.register_forward_pre_hook(lambda _module, _inputs, path=path: started.append(path))
-        for path, part in module.named_modules()
-    ]
-    try:
-        with torch.no_grad(), resident.lock:
-            resident.adapter.run(tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
-    place = {path: at for at, path in reversed([*enumerate(started)])}
-    seen: set[int] = set()
-    items: list[tuple[int, list[nn.Parameter]]] = []
-    for path, part in module.named_modules():
-        params = [each for each in part.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()]
-        seen |= {id(each) for each in params}
-        around = path
-        while around not in place and around:
-            around = around.rpartition(".")[0]
-        items.append((place.get(around, 0), params))
-    items.sort(key=lambda item: -item[0])
-    return [each for _, params in items for each in params]
+    with ExitStack() as hooks, torch.no_grad(), resident.lock:
+        for path, part in module.named_modules():
+            hooks.enter_context(part.register_forward_pre_hook(lambda *_, path=path: started.append(path)))
+        resident.adapter.run(tensor)
+    first_calls = {path: at for at, path in reversed([*enumerate(started)])}
+
+    def first_call(name: str) -> int:
+        while name and name not in first_calls:
+            name = name.rpartition(".")[0]
+        return first_calls.get(name, 0)
+
+    named = [(first_call(name), each) for name, each in module.named_parameters() if each.is_floating_point()]
+    return [each for _, each in sorted(named, key=lambda item: -item[0])]
 
 
 def moments_of(parameters: Sequence[nn.Parameter]) -> list[Moments]:
@@ -190,11 +182,6 @@ class Scramble:
         return float(np.mean(self.final)) if self.final else 0.0
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """The interval of 90 % of `similarity`, by Student's t over the draws."""
-        return interval_of(self.final)
-
-    @property
     def verdict(self) -> Verdict:
         """Whether the scrambled model's map is as different as unrelated maps.
 
@@ -221,7 +208,7 @@ class Scramble:
         if self.mostly_empty:
             reason = f"With random weights {self.empty} of {self.draws} maps are empty."
             return f"{reason} Whether this map depends on the model cannot be told."
-        low, high = self.interval
+        low, high = interval_of(self.final)
         half, boxed = (high - low) / 2, self.keeps_box is not None
         interval = f"± {100 * half:.0f}" if boxed else f"± {half:.2f}"
         numbers = (

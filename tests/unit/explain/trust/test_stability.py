@@ -181,7 +181,7 @@ def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_o
     assert (made["answer"].state, made["answer"].sentence) == (proved.mark, proved.sentence)
     sizes = (proved.own.size(SHOWN), proved.strongest.size(SHOWN))
     assert (made["answer"].value, made["answer"].control) == sizes, "bit for bit"
-    assert all(check.sentence and check.words.endswith(check.said) for check in made.checks)
+    assert all(check.sentence and QUESTIONS[check.id] in check.words for check in made.checks)
     assert made.line.count(" · ") == 2
 
 
@@ -209,14 +209,10 @@ def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_mode
         assert "{hot} shows the evidence" in headline(other, "{hot}").lower()
 
 
-def test_what_a_method_or_a_map_does_not_allow_cannot_be_told_and_says_why(scene: Path) -> None:
+def test_what_a_method_does_not_allow_cannot_be_told_and_says_why(scene: Path) -> None:
     slow = Explainer("demo-cls-s")(scene, top_k=1, method="occlusion").checks()
     assert [check.state for check in slow.checks if check.id != "answer"] == ["cannot be told"] * 2
     assert "hundreds of passes" in slow["model"].sentence
-    numbers = Explainer("demo-cls-s")(np.zeros((64, 64, 3), np.uint8), top_k=1)
-    if numbers.heatmaps[0].state != "ok":
-        with pytest.raises(ModelProblem, match="is empty"):
-            numbers.checks()
 
 
 HONEST = "demo-cls-honest"

@@ -11,7 +11,7 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import layer_choices, layers_at
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import explain
@@ -203,7 +203,7 @@ def test_a_picture_is_prepared_by_the_folders_own_processor(resident_of: Any) ->
 @pytest.mark.parametrize("name", KINDS)
 def test_every_part_of_a_query_reaches_backbone_and_encoder(name: str, resident_of: Any) -> None:
     resident = resident_of(name)
-    presets = layer_choices(resident).presets
+    presets = resident.adapter.presets(resident.layers)
     paths = tuple(dict.fromkeys(path for chosen in presets.values() for path in chosen))
     assert any("backbone" in path for path in paths)
     assert not any("decoder" in path for path in paths)
@@ -219,7 +219,7 @@ def test_every_part_of_a_query_reaches_backbone_and_encoder(name: str, resident_
 @pytest.mark.parametrize("place", ["encoder", "backbone end"])
 def test_maps_equal_pytorch_grad_cams_on_the_same_query(name: str, place: str, resident_of: Any) -> None:
     resident = resident_of(name)
-    presets = layer_choices(resident).presets
+    presets = resident.adapter.presets(resident.layers)
     paths = presets.get("all encoder outputs" if place == "encoder" else place) or presets["backbone end"]
     evidence = evidence_of(resident, paths[0])
     net = resident.adapter.module
