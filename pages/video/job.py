@@ -11,11 +11,13 @@ import streamlit as st
 
 from sightglass import examples, video
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.explain.phrases import capital, listing, plural
+from sightglass.explain.phrases import capital, listing, megabytes, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
+from sightglass.report.view import Picture
+from sightglass.report.views import new_view, statement
 from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state
 from sightglass.ui.session.jobs import background
@@ -23,9 +25,9 @@ from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
-from sightglass.video import clip as video_clip
-from sightglass.video.kept import ClipPlan, ClipSource, read_plan
-from sightglass.video.results import clip_view, clock, curves, read_facts, read_result
+from sightglass.video.clip import Clip
+from sightglass.video.kept import ClipPlan, read_plan
+from sightglass.video.results import clock, curves, read_result
 
 if TYPE_CHECKING:
     from sightglass.report.view import View
@@ -63,7 +65,7 @@ class ClipJob(Job["Summary"]):
 
 def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
     return video.run(
-        video_clip.Clip(plan.source.path, plan.source.name),
+        plan.clip,
         plan.model,
         plan.folder,
         options=plan.options,
@@ -86,9 +88,9 @@ def find(name: str) -> ClipJob | None:
 def open_example() -> ClipJob:
     """Return the packaged result."""
     folder = examples.find(examples.CLIP)
-    facts = read_facts(folder)
+    facts = read_result(folder).run
     settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "end", "side")})
-    return ClipJob(ClipPlan(ClipSource(pictures.CLIP, facts["clip"]["name"]), facts["model"], {}, settings, folder))
+    return ClipJob(ClipPlan(Clip(pictures.CLIP), facts["model"], {}, settings, folder))
 
 
 @dataclass
@@ -173,7 +175,7 @@ def draw(job: ClipJob, *, key: str) -> None:
 def _about(path: str, changed: int) -> ClipInfo:
     """Return a drawn clip's properties, read again after changes."""
     del changed
-    return video_clip.Clip(path).about
+    return Clip(path).about
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -195,25 +197,37 @@ def _open(plan: ClipPlan, at: float) -> None:
 
 def frame(plan: ClipPlan, seconds: float) -> Image:
     """Return the original frame at a time; raise ImageProblem if unreadable."""
-    clip = video_clip.Clip(plan.source.path, plan.source.name)
     at = plan.settings.start + seconds
-    picture = clip.frame_at(at)
+    # Opened anew, since reading changes it and the run may be reading.
+    picture = Clip(plan.clip.path, plan.clip.name).frame_at(at)
     if picture is None:
-        raise ImageProblem(f"{plan.source.name} has no frame at {clock(at)} any more: choose the clip again.")
-    return Image(picture.pixels, f"{plan.source.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")
+        raise ImageProblem(f"{plan.clip.name} has no frame at {clock(at)} any more: choose the clip again.")
+    return Image(picture.pixels, f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")
+
+
+MAX_CLIP = 100_000_000
+"""Bytes of a slide's clip: the whole deck is sent to the browser."""
 
 
 def draw_slide_button(job: ClipJob) -> None:
     """Draw the button for the clip's slide."""
 
     def slide(_look: object) -> View:
-        words = f"Where a model looked in {job.plan.source.name}, frame by frame."
-        summary = job.summary
+        summary, plan = job.summary, job.plan
+        if (size := summary.clip.stat().st_size) > MAX_CLIP:
+            most = megabytes(MAX_CLIP)
+            raise Problem(f"This clip has {megabytes(size)}, and a slide takes {most}: draw a part of it.")
+        title, first = headline(summary), next(Clip(summary.clip).frames())
         named = [moment for moment in summary.moments if moment.label][:MOMENTS]
-        moments = [f"{clock(each.seconds).partition('.')[0]} {each.label}" for each in named]
-        clip, notes = summary.clip, describe(job.plan)
-        return clip_view(
-            clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments
+        return new_view(
+            [Picture.of(Image(first.pixels, summary.clip.name), summary.clip.name)],
+            title=statement(title, title.partition(",")[0]),
+            sentence=f"Where a model looked in {plan.clip.name}, frame by frame.",
+            notes=describe(plan),
+            kind="clip",
+            facts=tuple(f"{clock(moment.seconds).partition('.')[0]} {moment.label}" for moment in named),
+            made=plan.model,
+            clip=summary.clip.read_bytes(),
         )
 
     slides.button("video", slide)
@@ -221,7 +235,7 @@ def draw_slide_button(job: ClipJob) -> None:
 
 def downloads(job: ClipJob) -> None:
     """Draw the menu of files."""
-    run, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
+    run, stem = job.summary, job.plan.clip.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, and the numbers"):
         offers = (
             ("The clip, .mp4", f"{stem}_heatmap.mp4", run.clip.read_bytes, "Without sound."),

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import torch
 
-from sightglass.common.errors import ModelProblem
 from sightglass.common.files import atomic_write
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import describe
@@ -25,7 +24,7 @@ from sightglass.models.adapter import Target
 from sightglass.video.results import rgb_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -220,8 +219,8 @@ COLUMNS = (
 QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}
 """Half the time of the next slower preset, at the same fidelity and a quarter more bytes; it leaves out the deblocking
 filter, which is worth more than it costs."""
-FILM_RATE = {"gif": 12.5, "webp": 15.0}
-"""Most frames per second of a GIF or WebP: browsers slow down those that are faster."""
+FILM_RATE = {"gif": "12.5", "webp": "15"}
+"""Frames per second of a GIF or WebP: browsers slow down those that are faster."""
 NAMES = {"gif": "GIF", "webp": "WebP"}
 FILM_SIDE = 480
 FILM_SECONDS = 60.0
@@ -263,79 +262,50 @@ def encode(
         stream.options = dict(QUALITY)
         # Its bytes depend on the number of threads, and another machine may have another.
         context.thread_count = 1
-        for packet in _encode_pictures(stream, itertools.chain([first], pixels), time_base, begins):
-            file.mux(packet)
-
-
-def _encode_pictures(
-    stream: Any, frames: Iterable[tuple[int, Pixels]], time_base: Fraction, offset: int
-) -> Iterator[Any]:
-    for pts, pixels in frames:
-        # In a twelfth of the time that FFmpeg's own conversion takes.
-        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
-        frame.pts, frame.time_base = pts - offset, time_base
-        yield from stream.encode(frame)
-    yield from stream.encode()
+        for pts, picture in itertools.chain([first], pixels):
+            # In a twelfth of the time that FFmpeg's own conversion takes.
+            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+            frame.pts, frame.time_base = pts - begins, time_base
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
 
 
 def film(video: Path, into: Path, kind: str) -> str:
     """Encode an MP4's first minute as a GIF or WebP; return a note."""
-    gif, per_second = kind == "gif", 100 if kind == "gif" else 1000
-    with av.open(str(video)) as source:
+    gif, graph = kind == "gif", av.filter.Graph()
+    with av.open(str(video)) as source, atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
         track: Any = source.streams.video[0]
         seconds = float((track.duration or 0) * track.time_base)
-        pictures = _thin(source.decode(track), FILM_RATE[kind])
-        if (first := next(pictures, None)) is None:
-            raise ModelProblem(f"There is no frame to make a {NAMES[kind]} of.")
-        with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
-            stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=25 if gif else 100)
-            stream.width, stream.height = fit_size(track.width, track.height, FILM_SIDE)
-            stream.pix_fmt = "pal8" if gif else "yuv420p"
-            stream.options = {} if gif else {"quality": "80", "loop": "0"}
-            stream.time_base = stream.codec_context.time_base = Fraction(1, per_second)
-
-            def reduced() -> Iterator[Any]:
-                for at, frame in itertools.chain([first], pictures):
-                    small = frame.reformat(stream.width, stream.height, "rgb24" if gif else "yuv420p")
-                    small.pts, small.time_base = at * per_second // 100, Fraction(1, per_second)
-                    yield small
-
-            for picture in _with_palettes(reduced(), stream) if gif else reduced():
-                file.mux(stream.encode(picture))
-            file.mux(stream.encode())
+        stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=Fraction(FILM_RATE[kind]))
+        stream.width, stream.height = fit_size(track.width, track.height, FILM_SIDE)
+        stream.pix_fmt = "pal8" if gif else "yuv420p"
+        stream.options = {} if gif else {"quality": "80", "loop": "0"}
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 100 if gif else 1000)
+        nodes = [
+            graph.add_buffer(template=track),
+            graph.add("fps", FILM_RATE[kind]),
+            graph.add("scale", f"{stream.width}:{stream.height}"),
+            graph.add("settb", str(stream.time_base)),
+        ]
+        if gif:
+            # Each frame has a palette of its own.
+            split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single")
+            use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
+            split.link_to(make, 1, 0)
+            make.link_to(use, 0, 1)
+            nodes += [split, use]
+        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+        for frame in itertools.chain(
+            itertools.takewhile(lambda frame: frame.time < FILM_SECONDS, source.decode(track)), [None]
+        ):
+            graph.push(frame)
+            with contextlib.suppress(av.BlockingIOError, av.EOFError):
+                while True:
+                    file.mux(stream.encode(graph.pull()))
+        file.mux(stream.encode())
     if seconds > FILM_SECONDS:
         return f"The {NAMES[kind]} holds the first {FILM_SECONDS:.0f} seconds only."
     return ""
-
-
-def _thin(frames: Iterator[Any], rate: float) -> Iterator[tuple[int, Any]]:
-    """Yield (hundredths of a second, frame), thinned."""
-    due = 0.0
-    for frame in frames:
-        if frame.time >= FILM_SECONDS:
-            return
-        if frame.time >= due - 1e-6:
-            due = max(due + 1 / rate, frame.time)
-            yield round(frame.time * 100), frame
-
-
-def _with_palettes(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
-    """Yield frames with a palette of 256 colours each."""
-    graph: Any = av.filter.Graph()
-    enter = graph.add_buffer(width=stream.width, height=stream.height, format="rgb24", time_base=stream.time_base)
-    split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-    use, leave = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4"), graph.add("buffersink")
-    enter.link_to(split)
-    split.link_to(use, 0, 0)
-    split.link_to(make, 1, 0)
-    make.link_to(use, 0, 1)
-    use.link_to(leave)
-    graph.configure()
-    for frame in itertools.chain(frames, [None]):
-        enter.push(frame)
-        with contextlib.suppress(av.BlockingIOError, av.EOFError):
-            while True:
-                yield leave.pull()
 
 
 def fit_pixels(pixels: Pixels, size: tuple[int, int]) -> Pixels:

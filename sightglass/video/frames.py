@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import chain
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -63,15 +62,14 @@ class Tracker:
     """
 
     def __init__(self, confidence: float = 0.25) -> None:
-        """`confidence`: lowest score of a new object. Raises ModelProblem without its packages."""
-        missing = [name for name in ("ultralytics", "lap") if find_spec(name) is None]
-        if missing:
-            # Ultralytics would install it by itself.
-            raise ModelProblem(f"Following boxes needs the package {missing[0]}: pip install {missing[0]}.")
+        """`confidence`: lowest score of a new object."""
         from ultralytics.trackers.byte_tracker import BYTETracker
+        from ultralytics.utils import ROOT, YAML
 
         self.low = min(LOW, confidence / 2)
-        self._tracker: Any = BYTETracker(SimpleNamespace(**_options(confidence, self.low)))
+        options: dict[str, Any] = YAML.load(ROOT / "cfg" / "trackers" / "bytetrack.yaml")
+        options |= {"track_high_thresh": confidence, "track_low_thresh": self.low, "new_track_thresh": confidence}
+        self._tracker: Any = BYTETracker(SimpleNamespace(**options))
         self._numbers: dict[int, int] = {}
 
     def update(self, boxes: Sequence[Prediction | AnswerRecord]) -> tuple[int | None, ...]:
@@ -84,20 +82,10 @@ class Tracker:
 
         listed = [(*(box.box or ()), box.score, box.index) for box in boxes]
         rows = self._tracker.update(Boxes(np.array(listed, np.float32).reshape(-1, 6), (1, 1)))
-        places = {int(row[7]): self._number(int(row[4])) for row in sorted(rows, key=lambda row: row[4])}
-        return tuple(places.get(place) for place in range(len(boxes)))
-
-    def _number(self, track: int) -> int:
-        """Return an object's displayed number."""
-        return self._numbers.setdefault(track, len(self._numbers) + 1)
-
-
-def _options(confidence: float, low: float) -> dict[str, Any]:
-    """Return Ultralytics' ByteTrack settings, with these scores' thresholds."""
-    from ultralytics.utils import ROOT, YAML
-
-    shipped: dict[str, Any] = YAML.load(ROOT / "cfg" / "trackers" / "bytetrack.yaml")
-    return shipped | {"track_high_thresh": confidence, "track_low_thresh": low, "new_track_thresh": confidence}
+        numbers, places = self._numbers, dict[int, int]()
+        for row in sorted(rows, key=lambda row: row[4]):
+            places[int(row[7])] = numbers.setdefault(int(row[4]), len(numbers) + 1)
+        return tuple(map(places.get, range(len(boxes))))
 
 
 class FrameExplainer:
@@ -145,13 +133,8 @@ class ClipExplainer(FrameExplainer):
         self.resident = explainer.with_vocabulary(explainer.resident, options, None)
         adapter = self.resident.adapter
         super().__init__(explainer, options, method_of(self.resident, options))
-        self.task = task_of(adapter)
         if not self.task.followed:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
-        if self.task.gives_pixels and (options.at or options.against is not None or options.per != "class"):
-            raise ModelProblem("A clip shows where the pixels of one class come from: leave at, against and per out.")
-        if adapter.channels not in (1, 3):
-            raise ModelProblem(f"{adapter.spec.id} takes {adapter.channels} channels, and a clip has RGB frames.")
         self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)
         if len(self.targets) > 1 and not self.task.has_boxes:
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
@@ -247,8 +230,7 @@ class ClipExplainer(FrameExplainer):
 
     def _target(self, evidence: Evidence) -> Target:
         """Return the mapped class: the named one, or the best."""
-        options = replace(self.options, targets=self.targets[:1], top_k=1)
-        return self.find_class(next(iter(self.targets), None), decode(evidence, options), evidence)
+        return self.find_class(next(iter(self.targets), None), decode(evidence, self.options), evidence)
 
     def _record_class(self, frame: Frame, evidence: Evidence) -> FrameRecord:
         predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
@@ -273,11 +255,13 @@ class ClipExplainer(FrameExplainer):
     def _record_boxes(
         self, frame: Frame, evidence: Evidence, predictions: Sequence[Prediction], tracks: Sequence[int | None]
     ) -> FrameRecord:
+        only = self.settings.only
         # Those followed longest first: a map must not go from one object to another and back.
         mapped = [
             (track, prediction)
             for track, prediction in zip(tracks, predictions, strict=True)
-            if track is not None and self._has_map(track, prediction.index)
+            if track is not None
+            and (not self.targets or prediction.index in self.targets if only is None else track == only)
         ]
         mapped = sorted(mapped, key=lambda pair: pair[0])[: self.settings.objects]
         both = self.options.evidence == "both"
@@ -297,11 +281,6 @@ class ClipExplainer(FrameExplainer):
             for track, p in zip(tracks, predictions, strict=True)
         )
         return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, answers)
-
-    def _has_map(self, track: int, index: int) -> bool:
-        if self.settings.only is not None:
-            return track == self.settings.only
-        return not self.targets or index in self.targets
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
         if not targets:

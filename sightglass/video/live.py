@@ -6,13 +6,14 @@ before it. `ui/live/screen.js` grows the raw map as `sightglass.explain.maps.hea
 
 from __future__ import annotations
 
-import json
 import logging
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.packing import pack_data
@@ -42,8 +43,6 @@ MAGIC = b"SGF1"
 HEADER = struct.Struct("<4sI")
 MAX_BYTES = 2 * 2**20
 """Of a frame."""
-MAX_TEXT = 64 * 1024
-"""Bytes of a message in words."""
 LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_PIXELS = 2_100_000
@@ -54,60 +53,52 @@ PATIENCE = 15
 """Frames without a match after which an object is given up."""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 @dataclass(frozen=True)
 class Pin:
     """The class or object that a viewer follows."""
 
-    index: int
+    index: Annotated[int, Field(ge=0)]
     """A class."""
-    box: Box | None = None
+    box: tuple[Share, Share, Share, Share] | None = None
     """xyxy as shares of the frame's width and height; None: the class, wherever it is."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a viewer wants: another model, or another pin."""
+
+    type: Literal["choose", "pin"]
+    model: str | None = None
+    method: str | None = None
+    options: dict[str, Any] | None = None
+    pin: Pin | None = None
+
+
+_MESSAGE = TypeAdapter(Message)
 
 
 class BadMessage(Problem):
     """A viewer sent what is no message: its socket is closed."""
 
 
-def parse_frame(data: bytes, last: int) -> tuple[int, bytes]:
+def parse_frame(data: bytes) -> tuple[int, bytes]:
     """Return a frame's number and JPEG. Raises BadMessage."""
-    if len(data) > MAX_BYTES + HEADER.size:
-        raise BadMessage(f"A frame has at most {MAX_BYTES // 2**20} MiB: send smaller ones.")
-    if len(data) <= HEADER.size:
-        raise BadMessage("A frame is a header of 8 bytes and a JPEG: this message is too short.")
-    magic, number = HEADER.unpack_from(data)
-    if magic != MAGIC:
-        raise BadMessage("A frame begins with SGF1 and its number: this message does not.")
-    if number <= last:
-        raise BadMessage(f"Frame {number} came after frame {last}: number frames upwards.")
-    return number, data[HEADER.size :]
+    if len(data) <= HEADER.size or not data.startswith(MAGIC):
+        raise BadMessage("A frame is SGF1, its number and a JPEG: this message is something else.")
+    return HEADER.unpack_from(data)[1], data[HEADER.size :]
 
 
-def parse_message(text: str) -> Json:
-    """Return a message in words, an object with a `type`; raises BadMessage."""
-    if len(text) > MAX_TEXT:
-        raise BadMessage(f"A message in words has at most {MAX_TEXT // 1024} KiB: send shorter ones.")
+def parse_message(text: str) -> Message:
+    """Return a message in words. Raises BadMessage."""
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or not isinstance(document.get("type"), str):
-        raise BadMessage("A message in words is a JSON object with a type: choose or pin.")
-    return document
-
-
-def parse_pin(message: Any, classes: int) -> Pin | None:
-    """Return a message's `pin`, or None. Raises BadMessage."""
-    if message is None:
-        return None
-    index, box = (message.get("index"), message.get("box")) if isinstance(message, dict) else (None, None)
-    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < classes:
-        raise BadMessage(f"pin names a class by its index, 0 to {classes - 1}, or is null.")
-    if box is None:
-        return Pin(index)
-    numbers = isinstance(box, list) and len(box) == 4 and all(type(edge) in (int, float) for edge in box)
-    if not numbers or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-        raise BadMessage("box is [left, top, right, bottom] in shares of the frame, 0 to 1.")
-    return Pin(index, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
+        return _MESSAGE.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        words = ": ".join([".".join(map(str, first["loc"])), first["msg"]]).removeprefix(": ")
+        raise BadMessage(f"A message in words is a JSON object of type choose or pin. {words}.") from error
 
 
 @dataclass

@@ -29,7 +29,7 @@ from sightglass.explain.recipe import versions
 from sightglass.video import draw, records
 from sightglass.video.clip import Clip, find_clip
 from sightglass.video.frames import BYTES, ClipExplainer
-from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, read_result, write_timeline
+from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, read_result, read_rows, write_timeline
 from sightglass.video.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.decode import Pixels
     from sightglass.video.clip import Frame
     from sightglass.video.records import FrameRecord
-    from sightglass.video.results import Row
 
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
@@ -75,7 +74,8 @@ def run(
     >>> run("scene.mp4", "demo-s", "out/").words
     '90 frames explained; 10 moments'
     """
-    clip = source if isinstance(source, Clip) else Clip(find_clip(source))
+    # A copy, since reading changes it.
+    clip = copy.copy(source) if isinstance(source, Clip) else Clip(find_clip(source))
     settings, folder = settings or Settings(), Path(out)
     if settings.start >= (clip.about.seconds or float("inf")):
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
@@ -124,8 +124,6 @@ class _Run:
     """Whether it saw the last one."""
     share: float = 0.0
     """How far it is: of what the model saw, and then of what is drawn."""
-    lowers: bool = False
-    """Whether something lowers the score in any frame, by a signed map."""
     failed: bool = False
     """Whether drawing has failed, so that the model need not go on."""
 
@@ -135,7 +133,8 @@ class _Run:
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
         """Run the rest, or all if `fresh`, and return the result."""
         started = time.monotonic()
-        remove_drafts(self.folder, age=0)
+        for place in (self.folder, self._part(0).parent):
+            remove_drafts(place, age=0)
         if fresh:
             shutil.rmtree(self.work, ignore_errors=True)
             for name in (CLIP, CSV, JSON):
@@ -147,8 +146,6 @@ class _Run:
             return replace(finished, seconds=time.monotonic() - started)
         resumed = self._part(0).is_file()
         self._part(0).parent.mkdir(parents=True, exist_ok=True)
-        for draft in self.work.rglob(".*.part"):
-            draft.unlink()
         try:
             self._write(facts, self._draw())
         except Cancelled:
@@ -251,8 +248,6 @@ class _Run:
             while later is not None and later.number <= frame.number:
                 earlier, later = later, next(smoothed, None)
             record = records.interpolate(earlier, later, frame)
-            if self.explainer.signed:
-                self.lowers |= any((raw < 0).any() for answer in record.drawn_answers for raw in answer.raws or ())
             if self.ended:
                 # Until then the model reports how far it is.
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
@@ -262,24 +257,18 @@ class _Run:
         """Write the timeline, the last of the results."""
         if self.progress is not None:
             self.progress(DRAWN, "Writing the timeline")
-        about, notes = self.clip.about, list[str]()
-        if self.explainer.signed:
-            notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * self.lowers}.")
+        about, lines = self.clip.about, self.work / ROWS
+        notes = ["Red raises the score; blue, in dashed lines, lowers it."] if self.explainer.signed else []
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
-
-        def rows() -> Iterator[Row]:
-            with (self.work / ROWS).open(encoding="utf-8") as file:
-                yield from map(json.loads, file)
-
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
         head |= {"run": facts, "frames": frames, "looked": self.count, "skipped": self.clip.skipped, "notes": notes}
-        head["moments"] = list(map(vars, find_moments(rows(), self.explainer.task)))
-        write_timeline(self.folder, draw.COLUMNS, rows, head)
+        head["moments"] = list(map(vars, find_moments(read_rows(lines), self.explainer.task)))
+        write_timeline(self.folder, draw.COLUMNS, lines, head)
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Row]]:
+def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Json]]:
     """Return a frame under its maps, and its timeline rows."""
     frame, record, explained = pair
     maps = painter.maps(record)

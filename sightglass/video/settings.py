@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import get_args
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
-from sightglass.explain.rendering.style import Mode, Style, lut
-
-MAX_SIDE = 1280
-"""Pixels of the longer side of a drawn frame, unless another number is given."""
-SMOOTH = 0.1
-"""Seconds by which maps are smoothed over time, see `sightglass.video.records`."""
-MAX_SMOOTH = 2.0
-OBJECTS = 3
-"""Objects of a detector whose maps are drawn in a frame."""
+from sightglass.explain.rendering.style import Style, lut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +22,24 @@ class Settings:
     start: float = 0.0
     end: float | None = None
     """The range in seconds since the start of the clip; None: to its end."""
-    smooth: float = SMOOTH
-    """Seconds; 0: not smoothed."""
-    objects: int = OBJECTS
+    smooth: float = 0.1
+    """Seconds by which maps are smoothed over time, at most 2; 0: not smoothed."""
+    objects: int = 3
     """Of a detector: most objects that get a map in a frame, those followed longest."""
     only: int | None = None
     """Of a detector: the number of the one object to follow."""
     labels: bool = True
     """Draw boxes, names and scores."""
-    side: int = MAX_SIDE
+    side: int = 1280
     """Pixels of the longer side of a drawn frame, never enlarged; 0: the clip's own."""
     style: Style = field(default_factory=Style)
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ModelProblem(f"every is {self.every}: 1 is every frame, 2 every second one.")
-        if not 0 <= self.smooth <= MAX_SMOOTH:
-            raise ModelProblem(f"smooth is {self.smooth:g} s: give 0 (off) to {MAX_SMOOTH:g} seconds.")
-        if not (math.isfinite(self.start) and self.start >= 0):
+        if not 0 <= self.smooth <= 2:
+            raise ModelProblem(f"smooth is {self.smooth:g} s: give 0 (off) to 2 seconds.")
+        if not 0 <= self.start < math.inf:
             raise ModelProblem(f"The range starts at {self.start:g} s: give 0 or more.")
         if self.end is not None and not self.end > self.start:
             raise ModelProblem(f"The range ends at {self.end:g} s, not after its start at {self.start:g} s.")
@@ -56,8 +47,6 @@ class Settings:
             raise ModelProblem("Objects are counted from 1: ask for one at least.")
         if self.side and self.side < 32:
             raise ModelProblem(f"side is {self.side}: give 32 pixels at least, or 0 for the clip's own size.")
-        if self.style.mode not in get_args(Mode):
-            raise ModelProblem(f"There is no mode {self.style.mode}.")
         lut(self.style.colormap)
 
     @property

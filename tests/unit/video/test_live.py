@@ -167,21 +167,13 @@ def test_an_error_is_a_sentence_and_the_next_frame_is_looked_at(caplog):
 
 
 def test_frames_and_words_that_are_none_are_refused():
-    def frame(number: int, jpeg: bytes = b"j") -> bytes:
-        return struct.pack("<4sI", b"SGF1", number) + jpeg
-
-    assert live.parse_frame(frame(5, b"jpeg"), 4) == (5, b"jpeg")
-    for data, last in (
-        (b"", 0),
-        (b"SGF1", 0),
-        (frame(1, b""), 0),
-        (b"RIFF" + frame(1)[4:], 0),
-        (frame(4), 4),
-        (frame(1) + bytes(2**21), 0),
-    ):
+    head = struct.pack("<4sI", b"SGF1", 5)
+    assert live.parse_frame(head + b"jpeg") == (5, b"jpeg")
+    for data in (b"", b"SGF1", head, b"RIFF" + head[4:] + b"j"):
         with pytest.raises(live.BadMessage):
-            live.parse_frame(data, last)
-    for text in ("", "[]", "{", '{"type": 3}', "[" * 50_000, "x" * 70_000):
-        with pytest.raises(live.BadMessage):
+            live.parse_frame(data)
+    pin = '{"type": "pin", "pin": {"index": 3, "box": [0, 0.5, 1, 1]}}'
+    assert live.parse_message(pin).pin == Pin(3, (0, 0.5, 1, 1))
+    for text in ("", "[]", '{"type": 3}', "[" * 50_000, pin.replace("0.5", "9")):
+        with pytest.raises(live.BadMessage, match="A message in words is a JSON object of type choose or pin"):
             live.parse_message(text)
-    assert live.parse_message('{"type": "pin", "pin": null}')["pin"] is None
