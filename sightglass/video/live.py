@@ -17,6 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.packing import pack_data
+from sightglass.explain.maps.boxes import find_same
 from sightglass.explain.maps.heatmap import state_of
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import method as find_method
@@ -24,18 +25,16 @@ from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.models.adapter import Prediction
-from sightglass.models.geometry import intersection_over_union
 from sightglass.video.frames import FrameExplainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from sightglass.common.files import Json
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.explainer import Explainer
     from sightglass.models.adapter import Target
-    from sightglass.models.geometry import Box
     from sightglass.models.spec import ModelSpec
     from sightglass.video.records import RawMaps
 
@@ -101,39 +100,6 @@ def parse_message(text: str) -> Message:
         raise BadMessage(f"A message in words is a JSON object of type choose or pin. {words}.") from error
 
 
-@dataclass
-class FollowedObject:
-    """An object that a viewer chose, and where it was last."""
-
-    box: Box
-    """xyxy in pixels of the frame."""
-    index: int
-    """Its class."""
-    missed: int = 0
-    """Frames in a row without a match."""
-
-    def find(self, predictions: Sequence[Prediction]) -> int | None:
-        """Return the index of this object's box, or None.
-
-        Its own class is preferred; without one, a box of another class in its place, since detectors waver between
-        classes.
-        """
-        overlaps = [
-            (prediction.index == self.index, intersection_over_union(self.box, prediction.box), place)
-            for place, prediction in enumerate(predictions)
-            if prediction.box is not None
-        ]
-        near = [overlap for overlap in overlaps if overlap[1] >= SAME_OBJECT]
-        if not near:
-            self.missed += 1
-            return None
-        _, _, place = max(near, key=lambda overlap: (overlap[0], overlap[1], -overlap[2]))
-        best = predictions[place]
-        assert best.box is not None
-        self.box, self.missed = best.box, 0
-        return place
-
-
 class LiveExplainer:
     """One viewer's state between frames; not thread-safe."""
 
@@ -142,7 +108,10 @@ class LiveExplainer:
         self.requested_pin: Pin | None = None
         """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
         self._pin: Pin | None = None
-        self._followed: FollowedObject | None = None
+        self._followed: Prediction | None = None
+        """The object that the viewer chose, where it was last."""
+        self._missed = 0
+        """Frames in a row without it."""
 
     def serve(self, number: int, data: bytes, received: float, dropped: int) -> bytes:
         """Return the packed answer to a frame; an error becomes its problem.
@@ -208,15 +177,18 @@ class LiveExplainer:
     ) -> tuple[Target | None, int | None, bool]:
         """Return the target, its box index, and whether it was lost."""
         if self.requested_pin is not self._pin:
-            self._pin, self._followed = self.requested_pin, None
+            self._pin, self._followed, self._missed = self.requested_pin, None, 0
         frames, pin, lost = self.frames, self._pin, False
         if pin is not None and pin.box is not None and frames.task.has_boxes:
-            x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
-            self._followed = self._followed or FollowedObject((x0, y0, x1, y1), pin.index)
-            place = self._followed.find(predictions)
-            if place is not None:
+            if (followed := self._followed) is None:
+                x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
+                label = evidence.resident.adapter.labels[pin.index]
+                followed = Prediction(label, pin.index, 0.0, (x0, y0, x1, y1))
+            if (place := find_same(followed, predictions, SAME_OBJECT)) is not None:
+                self._followed, self._missed = replace(followed, box=predictions[place].box), 0
                 return self._box(evidence, predictions, place), place, False
-            if self._followed.missed <= PATIENCE:
+            self._followed, self._missed = followed, self._missed + 1
+            if self._missed <= PATIENCE:
                 return None, None, False
             # Somebody may have chosen something else meanwhile.
             if self.requested_pin is pin:

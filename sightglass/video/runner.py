@@ -46,8 +46,6 @@ PARTS_AHEAD, FRAMES_AHEAD = 2, 16
 """Parts that the model may be ahead of drawing, and decoded frames that wait, at most."""
 WORK, ROWS = "work", "rows.jsonl"
 """Folder of the parts, which is removed at the end, and the file of the timeline's rows in it."""
-DRAWN = 0.97
-"""Share of the progress at which all frames are drawn."""
 
 
 def run(
@@ -124,8 +122,6 @@ class _Run:
     """Whether it saw the last one."""
     share: float = 0.0
     """How far it is: of what the model saw, and then of what is drawn."""
-    failed: bool = False
-    """Whether drawing has failed, so that the model need not go on."""
 
     def __post_init__(self) -> None:
         self.settings, self.work = self.explainer.settings, self.folder / WORK
@@ -158,13 +154,13 @@ class _Run:
         return self.work / "seen" / f"{number:06}.npz"
 
     def _check(self) -> None:
-        if self.failed or (self.cancel is not None and self.cancel.is_set()):
+        if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
 
     def _report(self, frame: Frame, words: str) -> None:
         start, end = self.settings.start, self.settings.end or self.clip.about.seconds
         if end:
-            self.share = max(self.share, DRAWN * min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
+            self.share = max(self.share, min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
         if self.progress is not None:
             self.progress(self.share, words)
 
@@ -230,12 +226,8 @@ class _Run:
                     count += 1
                     yield frame.pts, pixels
 
-            try:
-                begins = about.begins + round(Fraction(chosen.start) / about.time_base)
-                draw.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
-            except BaseException:
-                self.failed = True
-                raise
+            begins = about.begins + round(Fraction(chosen.start) / about.time_base)
+            draw.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
         return count
 
     def _pair(
@@ -256,7 +248,7 @@ class _Run:
     def _write(self, facts: Json, frames: int) -> None:
         """Write the timeline, the last of the results."""
         if self.progress is not None:
-            self.progress(DRAWN, "Writing the timeline")
+            self.progress(1.0, "Writing the timeline")
         about, lines = self.clip.about, self.work / ROWS
         notes = ["Red raises the score; blue, in dashed lines, lowers it."] if self.explainer.signed else []
         if self.clip.cut_off:
