@@ -154,7 +154,7 @@ def _upload() -> Clip | None:
     )
     if file is None:
         return None
-    path = state.latest("video", file.file_id, lambda: kept.add_clip(file.name, file.getbuffer()))
+    path = state.latest("video", file.file_id, lambda: kept.add_clip(file.getbuffer()))
     return Clip(path, file.name)
 
 

@@ -88,17 +88,14 @@ class _Session:
         self.choosing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        tasks = [asyncio.create_task(work()) for work in (self._read, self._explain)]
+        explaining = asyncio.create_task(self._explain())
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await self._read()
         finally:
-            for left in (*tasks, self.choosing):
-                if left is not None:
-                    left.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, Exception):
-                        await left
+            tasks = [task for task in (explaining, self.choosing) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _explain(self) -> None:
         events = asyncio.get_running_loop()

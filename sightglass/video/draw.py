@@ -15,7 +15,7 @@ import torch
 
 from sightglass.common.files import atomic_write
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.maps.statistics import describe
+from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
 from sightglass.explain.rendering.marks import box_mark, draw_marks
@@ -47,8 +47,7 @@ _FLAT = 1e-4
 
 def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
     """Return a frame, uint8 (H, W, 3), under its map."""
-    plain = Style(colormap=style.colormap, alpha=style.alpha, threshold=style.threshold)
-    if style != plain or field.kind != "heat" or not style.alpha:
+    if style.mode != "overlay" or style.cells or field.kind != "heat" or not style.alpha:
         return render.paint(pixels, field, style)
     x0, y0, x1, y1 = field.seen
     frame = render.dim(pixels)
@@ -181,12 +180,9 @@ class Painter:
             across, down = self.size[0] / width, self.size[1] / height
             items = []
             for answer, box in boxed:
-                number = "" if answer.track is None else f"{answer.track} "
                 mark = box_mark(tuple(at * (down if i % 2 else across) for i, at in enumerate(box)))
-                items.append(((mark,), plain_text(f"{number}{answer.label} {percent(answer.score)}")))
-            # The same colour as its curve: without tracks there is none.
-            colors = [rgb_of(answer.track) for answer, _ in boxed if answer.track is not None]
-            return draw_marks(pixels, items, colors=colors if len(colors) == len(items) else ())
+                items.append(((mark,), plain_text(f"{answer.track} {answer.label} {percent(answer.score)}")))
+            return draw_marks(pixels, items, colors=[rgb_of(answer.track or 1) for answer, _ in boxed])
         if not record.best:
             return pixels
         (answer,) = record.drawn_answers
@@ -199,11 +195,7 @@ def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | N
     values += [record.best or None, round(record.score, 5) if record.best else None]
     values += [None if edge is None else round(edge, 2) for edge in answer.box or (None,) * 4]
     if heatmap is not None:
-        strength = heatmap.strength
-        if (scale := GRID / max(strength.shape)) < 1:
-            size = max(1, round(strength.shape[1] * scale)), max(1, round(strength.shape[0] * scale))
-            strength = np.asarray(cv2.resize(strength, size, interpolation=cv2.INTER_AREA), np.float32)
-        numbers = describe(strength, heatmap.seen)
+        numbers = describe(coarse(heatmap.strength, GRID), heatmap.seen)
         measured = (*numbers.centre, *numbers.peak, numbers.half_heat_area, numbers.spread)
         values += [heatmap.state, *(round(value, 4) for value in measured)]
     return dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, values, strict=False))
@@ -221,25 +213,16 @@ QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-de
 filter, which is worth more than it costs."""
 FILM_RATE = {"gif": "12.5", "webp": "15"}
 """Frames per second of a GIF or WebP: browsers slow down those that are faster."""
-NAMES = {"gif": "GIF", "webp": "WebP"}
 FILM_SIDE = 480
 FILM_SECONDS = 60.0
 """A GIF of more would be larger than the clip."""
-_BT709 = 1
-_BT601 = 6
-"""The matrix of OpenCV's conversion to YUV."""
-_LIMITED = 1
-
-
-def even(side: float) -> int:
-    """Round a side in pixels to even, at least 2."""
-    return max(2, round(side / 2) * 2)
 
 
 def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
     """Fit a size into `longest` (0: any), with even sides."""
     scale = min(1.0, longest / max(width, height)) if longest else 1.0
-    return even(width * scale), even(height * scale)
+    width, height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+    return width, height
 
 
 def encode(
@@ -257,8 +240,8 @@ def encode(
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = time_base
         context = stream.codec_context
-        context.colorspace, context.color_primaries, context.color_trc = _BT601, _BT709, _BT709
-        context.color_range = _LIMITED
+        # BT.709, but for the matrix of OpenCV's conversion to YUV, BT.601; of limited range.
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 1, 1, 1
         stream.options = dict(QUALITY)
         # Its bytes depend on the number of threads, and another machine may have another.
         context.thread_count = 1
@@ -304,7 +287,7 @@ def film(video: Path, into: Path, kind: str) -> str:
                     file.mux(stream.encode(graph.pull()))
         file.mux(stream.encode())
     if seconds > FILM_SECONDS:
-        return f"The {NAMES[kind]} holds the first {FILM_SECONDS:.0f} seconds only."
+        return f"The {kind.upper()} holds the first {FILM_SECONDS:.0f} seconds only."
     return ""
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sightglass.common import users
-from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.models.demo import pictures
@@ -58,18 +57,15 @@ def base() -> Path:
     return users.folder(settings().clips)
 
 
-def add_clip(name: str, data: memoryview | bytes) -> Path:
-    """Keep a clip in a folder of its own; raise ImageProblem where there is no room."""
+def add_clip(data: memoryview | bytes) -> Path:
+    """Keep a clip in a folder of its own; delete those of long ago."""
     for folder in base().glob("clip-*"):
         if time.time() - folder.stat().st_mtime > DAYS * 86400:
             shutil.rmtree(folder, ignore_errors=True)
-    try:
-        base().mkdir(parents=True, exist_ok=True)
-        # Under a fixed name: the clip's own could be anything.
-        path = Path(tempfile.mkdtemp(prefix="clip-", dir=base())) / CLIP
-        path.write_bytes(data)
-    except OSError as error:
-        raise ImageProblem(f"{name} cannot be kept here ({error.strerror}): make room on this machine.") from error
+    base().mkdir(parents=True, exist_ok=True)
+    # Under a fixed name: the clip's own could be anything.
+    path = Path(tempfile.mkdtemp(prefix="clip-", dir=base())) / CLIP
+    path.write_bytes(data)
     return path
 
 
@@ -88,5 +84,5 @@ def read_plan(name: str) -> ClipPlan | None:
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
         clip = Clip(folder / CLIP, str(facts["name"]))
         return ClipPlan(clip, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, Problem):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -59,15 +59,13 @@ class Moment:
 
 
 def find_moments(rows: Iterable[Json], task: Task | None = None) -> list[Moment]:
-    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time."""
-    moments = itertools.islice(_list_moments(rows, task or Task()), MAX_MOMENTS)
-    return sorted(moments, key=lambda moment: (moment.seconds, moment.kind))
+    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time.
 
-
-def _list_moments(rows: Iterable[Json], task: Task) -> Iterator[Moment]:
-    """Yield the moments of rows in frame order; of a long clip few rows are in memory."""
-    # Empty while the model is unsure.
+    `rows`: in frame order; of a long clip few of them are in memory.
+    """
+    task, moments = task or Task(), list[Moment]()
     answer: str | None = None
+    """Empty while the model is unsure."""
     other: tuple[str, Json] | None = None
     """An answer that has not lasted yet, and the row with which it began."""
     objects: dict[int, tuple[Json, Json, bool]] = {}
@@ -84,7 +82,7 @@ def _list_moments(rows: Iterable[Json], task: Task) -> Iterator[Moment]:
                 first = other[1]
                 if now - first["seconds"] >= LASTING:
                     words = plain_text(task.describe_switch(answer, first["best"], first["best_score"]))
-                    yield Moment(first["seconds"], first["frame"], "answer", words, label=state)
+                    moments.append(Moment(first["seconds"], first["frame"], "answer", words, label=state))
                     answer, other = state, None
         for seen in (row, *others):
             if (number := seen["object"]) is None:
@@ -94,14 +92,17 @@ def _list_moments(rows: Iterable[Json], task: Task) -> Iterator[Moment]:
                 counted, label = True, seen["answer"]
                 if first["frame"] > 0:
                     words = f"{label} {number} comes"
-                    yield Moment(first["seconds"], first["frame"], "object", words, number, label)
+                    moments.append(Moment(first["seconds"], first["frame"], "object", words, number, label))
             objects[number] = first, seen, counted
         for number, (first, last, counted) in list(objects.items()):
             if now - last["seconds"] >= LASTING:
                 if counted:
                     words, label = f"{first['answer']} {number} goes", first["answer"]
-                    yield Moment(last["seconds"], last["frame"], "gone", words, number, label)
+                    moments.append(Moment(last["seconds"], last["frame"], "gone", words, number, label))
                 del objects[number]
+        if len(moments) >= MAX_MOMENTS:
+            break
+    return sorted(moments[:MAX_MOMENTS], key=lambda moment: (moment.seconds, moment.kind))
 
 
 CLIP = "overlay.mp4"
@@ -213,20 +214,13 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
     for number in frame["object"].value_counts().index[:MAX_CURVES]:
         rows = frame[frame["object"] == number]
         label = packing.unescape(rows["answer"].value_counts().index[0])
-        points = interrupt(rows.groupby("cell")[["seconds", "score", "area"]].mean(), seconds)
+        points = rows.groupby("cell")[["seconds", "score", "area"]].mean()
+        gaps = points.index[points["seconds"].diff() > max(GAP, FAR * seconds / len(points))]
+        # An empty row interrupts the line.
+        points = points.reindex(points.index.union(gaps - 0.5))
         name, color = (f"{label} {number}", f"rgb{rgb_of(number)}") if number else ("its answer", "")
         answer_curves.append(AnswerCurve(name, points, color))
     return tuple(answer_curves)
-
-
-def interrupt(points: pd.DataFrame, seconds: float) -> pd.DataFrame:
-    """Return the points with an empty row in each gap, for interrupted lines."""
-    import pandas as pd
-
-    points = points.reset_index(drop=True)
-    starts = points.index[points["seconds"].diff() > max(GAP, FAR * seconds / max(1, len(points)))]
-    empty = pd.DataFrame(float("nan"), index=starts - 0.5, columns=points.columns)
-    return pd.concat([points, empty]).sort_index() if len(starts) else points
 
 
 def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:

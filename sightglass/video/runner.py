@@ -143,11 +143,10 @@ class _Run:
         resumed = self._part(0).is_file()
         self._part(0).parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._write(facts, self._draw())
+            summary = self._write(facts, self._draw())
         except Cancelled:
-            seconds = time.monotonic() - started
-            return Summary(self.folder, 0, self.count, 0, seconds, resumed, cancelled=True)
-        return replace(read_result(self.folder), seconds=time.monotonic() - started, resumed=resumed)
+            summary = Summary(self.folder, 0, self.count, 0, 0.0, resumed, cancelled=True)
+        return replace(summary, seconds=time.monotonic() - started, resumed=resumed)
 
     def _part(self, number: int) -> Path:
         """Return the file of a part."""
@@ -172,11 +171,10 @@ class _Run:
 
     def _explain(self) -> Iterator[list[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""
-        first = 0
-        for number in itertools.count():
-            if not self._part(number).is_file():
-                break
+        first, number = 0, 0
+        while self._part(number).is_file():
             saved = records.load(self._part(number))
+            number += 1
             self.count, first = self.count + len(saved), saved[-1].number + 1
             self.explainer.replay(saved)
             yield saved
@@ -245,7 +243,7 @@ class _Run:
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
             yield frame, record, earlier.number == frame.number
 
-    def _write(self, facts: Json, frames: int) -> None:
+    def _write(self, facts: Json, frames: int) -> Summary:
         """Write the timeline, the last of the results."""
         if self.progress is not None:
             self.progress(1.0, "Writing the timeline")
@@ -253,11 +251,14 @@ class _Run:
         notes = ["Red raises the score; blue, in dashed lines, lowers it."] if self.explainer.signed else []
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
+        moments = tuple(find_moments(read_rows(lines), self.explainer.task))
+        numbers, said = (frames, self.count, self.clip.skipped, 0.0), tuple(notes)
+        summary = Summary(self.folder, *numbers, resumed=False, moments=moments, notes=said, run=facts)
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        head |= {"run": facts, "frames": frames, "looked": self.count, "skipped": self.clip.skipped, "notes": notes}
-        head["moments"] = list(map(vars, find_moments(read_rows(lines), self.explainer.task)))
+        head |= {"run": facts} | summary.facts | {"moments": list(map(vars, moments))}
         write_timeline(self.folder, draw.COLUMNS, lines, head)
         shutil.rmtree(self.work, ignore_errors=True)
+        return summary
 
 
 def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Json]]:

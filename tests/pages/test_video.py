@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from sightglass.common import users
@@ -22,7 +21,7 @@ from sightglass.video import Settings, runner
 from sightglass.video import kept as kept_clips
 from sightglass.video.clip import Clip
 from sightglass.video.kept import ClipPlan
-from sightglass.video.results import Kind, Moment, Summary, curves, interrupt, rgb_of
+from sightglass.video.results import Kind, Moment, Summary, curves, rgb_of
 from tests.clips import clip, scene
 from tests.pages.conftest import press, session, texts
 
@@ -129,7 +128,7 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest
 def kept(plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClipPlan:
     """The plan for a clip in a folder of the server's."""
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    clip = Clip(kept_clips.add_clip(plan.clip.name, plan.clip.path.read_bytes()), plan.clip.name)
+    clip = Clip(kept_clips.add_clip(plan.clip.path.read_bytes()), plan.clip.name)
     kept = replace(plan, clip=clip, folder=kept_clips.results_of(clip), options={"targets": ("star",)})
     kept.save()
     return kept
@@ -152,7 +151,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, 
     assert job.summary.frames == 7 and replace(job.plan, clip=kept.clip) == kept
     week = time.time() - 8 * 86400
     os.utime(kept.folder.parent, (week, week))
-    kept_clips.add_clip("other.mp4", b"")
+    kept_clips.add_clip(b"")
     assert not kept.folder.parent.exists()
 
 
@@ -182,7 +181,7 @@ def test_the_headline_says_what_is_seen_from_when() -> None:
 def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Path) -> None:
     rows = ["seconds,answer,score,object,map,half_heat_area"]
     rows += [f"{(i + 0.5) / 100},cat,{0.2 if i % 2 else 0.4},1,ok,0.1" for i in range(1200)]
-    rows += [f"{i / 100},dog,0.9,{n},," for n in range(2, 12) for i in range(n)]
+    rows += [f"{i / 100},dog,0.9,{n},," for n in range(2, 12) for i in range(n)] + ["9,dog,0.9,11,,"]
     (tmp_path / "timeline.csv").write_text("\n".join(rows))
     found = curves(tmp_path, 12.0)
     assert [one.name for one in found] == ["cat 1", "dog 11", "dog 10", "dog 9", "dog 8", "dog 7"]
@@ -190,6 +189,8 @@ def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Pa
     assert {*found[0].points["score"].round(6)} == {0.3}
     assert found[0].points["area"][0] == pytest.approx(0.1)
     assert found[1].points["area"].isna().all()
+    # Its line is broken where it was not seen for a while.
+    assert found[1].points["seconds"].isna().tolist().index(True) == len(found[1].points) - 2
     # As their boxes in the clip; a class has no box.
     assert [one.color for one in found] == [f"rgb{rgb_of(n)}" for n in (1, 11, 10, 9, 8, 7)]
 
@@ -206,10 +207,3 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
     settings = session(app, Video).job.plan.settings
     assert (settings.start, settings.end) == pytest.approx((0.2, 0.4))
     finished(session(app, Video).job)
-
-
-def test_a_line_is_broken_where_nothing_was_seen_for_a_while() -> None:
-    points = pd.DataFrame({"seconds": [i / 10 for i in (*range(30), *range(60, 100))], "score": 0.5})
-    parts = interrupt(points, 10)
-    assert len(parts) == 71 and parts["seconds"].isna().to_list().index(True) == 30
-    assert interrupt(points[:30], 10)["seconds"].notna().all()
