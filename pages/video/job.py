@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -61,6 +60,15 @@ class ClipJob(Job["Summary"]):
     def summary(self) -> Summary:
         assert self.result is not None
         return self.result
+
+    @cached_property
+    def about(self) -> ClipInfo:
+        """Of the drawn clip."""
+        return Clip(self.summary.clip).about
+
+    @cached_property
+    def curves(self) -> tuple[AnswerCurve, ...]:
+        return curves(self.summary.folder, self.about.seconds, self.plan.settings.start)
 
 
 def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
@@ -138,9 +146,7 @@ PAGE_WIDTH = 1392
 
 def draw(job: ClipJob, *, key: str) -> None:
     """Draw the player and its timeline."""
-    summary, start = job.summary, job.plan.settings.start
-    changed = summary.clip.stat().st_mtime_ns
-    about = _about(str(summary.clip), changed)
+    summary, start, about = job.summary, job.plan.settings.start, job.about
     task = task_of(catalog.catalog().get(job.plan.model) or "")
     moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
     at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
@@ -151,7 +157,7 @@ def draw(job: ClipJob, *, key: str) -> None:
         st.video(str(summary.clip), start_time=at, width=width)
     with beside:
         charts.draw_timeline(
-            _curves(str(summary.folder), about.seconds, start, changed),
+            job.curves,
             moments,
             seconds=about.seconds,
             score=task.heading,
@@ -169,19 +175,6 @@ def draw(job: ClipJob, *, key: str) -> None:
         st.caption(sentence(note))
     if summary.skipped:
         st.caption(f"{summary.skipped:,} broken frames of the file were left out.")
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _about(path: str, changed: int) -> ClipInfo:
-    """Return a drawn clip's properties, read again after changes."""
-    del changed
-    return Clip(path).about
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[AnswerCurve, ...]:
-    del changed
-    return curves(Path(folder), seconds, start)
 
 
 def _open(plan: ClipPlan, at: float) -> None:

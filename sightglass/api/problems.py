@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from http import HTTPStatus
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from sightglass.common.errors import (
     SettingProblem,
     TooLarge,
     WeightsProblem,
+    describe_invalid,
     did_you_mean,
     from_machine,
 )
@@ -152,16 +152,12 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = 
             unknown.append(FIELDS.get(field, f"there is no field {field!r}: {advice}").rstrip("."))
         else:
             missing = error["type"] == "missing"
-            words = "is missing: send it" if missing else _PREFIX.sub("", str(error["msg"])).removesuffix(".")
+            words = "is missing: send it" if missing else describe_invalid(str(error["msg"]))
             places.setdefault(_describe_place(error["loc"]), []).append(words)
     # A union has an error of each branch.
     sentences = [f"{place} {' or '.join(dict.fromkeys(words))}" for place, words in places.items()] + unknown
     text = "; ".join(sentences[:5])
     return ApiProblem(422, "fields", text[:1].upper() + text[1:] + ("" if text.endswith("?") else "."))
-
-
-_PREFIX = re.compile("^(Input|String|Tuple|Value error,) ")
-"""What pydantic's messages begin with: `Input should be a valid number`."""
 
 
 def _describe_place(loc: Sequence[str | int]) -> str:

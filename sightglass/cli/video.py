@@ -14,7 +14,7 @@ from sightglass.cli.batch import STOPPED, stop_on_interrupt
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import EXAMPLE_USED, load_explainer
 from sightglass.common.files import Json, file_stem
-from sightglass.video import draw, results, runner, settings
+from sightglass.video import draw, results, runner
 from sightglass.video.clip import Clip, find_clip
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def video(
     frame. A run that was stopped or killed resumes when it is called again.
     """
     films = cli.split_names(options.also, FILMS)
-    chosen = settings.Settings(
+    chosen = results.Settings(
         every=options.every,
         start=options.start,
         end=options.end,

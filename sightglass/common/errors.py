@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from typing import TYPE_CHECKING
 
 from sightglass.common.legible import one_line, visible
@@ -59,6 +60,11 @@ DISK_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG")
 def describe_error(error: BaseException) -> str:
     """Return the first line of a library's error, for brackets in a sentence."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200].rstrip(".:")
+
+
+def describe_invalid(message: str) -> str:
+    """Return pydantic's message without its subject: `should be a valid number`."""
+    return re.sub("^(Input|String|Tuple|Value error,) ", "", message).removesuffix(".")
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -34,8 +34,6 @@ MAX_SECONDS = 6 * 3600.0
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,gif,avi"}
 """FFmpeg's names; of `mov` are MP4 and MOV, and of `matroska` MKV and WebM."""
 _ERRORS = (av.FFmpegError, ValueError)
-MAX_SHOWN = 0.5
-"""Seconds before a time in which the frame that is shown then is looked for first."""
 _SAMPLE = 2**20
 """Bytes at either end of a file by which it is recognised."""
 EXAMPLE = "scene.mp4"
@@ -178,7 +176,8 @@ class Clip:
 
     def frame_at(self, seconds: float) -> Frame | None:
         """Return the frame at a time, or the last one; None without any."""
-        for start in (max(0.0, seconds - MAX_SHOWN), 0.0):
+        # Most frames are shown for less than half a second.
+        for start in (max(0.0, seconds - 0.5), 0.0):
             frames = takewhile(lambda frame: frame.seconds <= seconds + 1e-3, self.frames(start))
             if last := deque(frames, maxlen=1):
                 return last[0]

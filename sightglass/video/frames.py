@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry, ModelInput
     from sightglass.video.clip import Frame
     from sightglass.video.records import RawMaps
-    from sightglass.video.settings import Settings
+    from sightglass.video.results import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,10 +47,6 @@ BYTES = 96 * 2**20
 """Of the decoded frames of one call."""
 ROUNDS = 2
 """Passes of each worker in one call: the model is locked for as long."""
-
-
-LOW = 0.1
-"""Score from which a box continues an object that is followed already; ByteTrack's own."""
 
 
 class Tracker:
@@ -66,8 +62,9 @@ class Tracker:
         from ultralytics.trackers.byte_tracker import BYTETracker
         from ultralytics.utils import ROOT, YAML
 
-        self.low = min(LOW, confidence / 2)
         options: dict[str, Any] = YAML.load(ROOT / "cfg" / "trackers" / "bytetrack.yaml")
+        self.low = min(options["track_low_thresh"], confidence / 2)
+        """Score from which a box continues an object that is followed already."""
         options |= {"track_high_thresh": confidence, "track_low_thresh": self.low, "new_track_thresh": confidence}
         self._tracker: Any = BYTETracker(SimpleNamespace(**options))
         self._numbers: dict[int, int] = {}

@@ -18,7 +18,7 @@ from sightglass.common.settings import settings
 from sightglass.models.demo import pictures
 from sightglass.video.clip import Clip
 from sightglass.video.results import CLIP as RESULT
-from sightglass.video.settings import Settings
+from sightglass.video.results import Settings
 
 CLIP, PLAN = "clip", "plan.json"
 """Files in a clip's folder."""

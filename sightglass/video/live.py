@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem, Problem, describe_invalid
 from sightglass.common.files.packing import pack_data
 from sightglass.explain.maps.boxes import find_same
 from sightglass.explain.maps.heatmap import state_of
@@ -96,8 +96,9 @@ def parse_message(text: str) -> Message:
         return _MESSAGE.validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        words = ": ".join([".".join(map(str, first["loc"])), first["msg"]]).removeprefix(": ")
-        raise BadMessage(f"A message in words is a JSON object of type choose or pin. {words}.") from error
+        place = ".".join(map(str, first["loc"])) or "It"
+        words = "A message in words is a JSON object of type choose or pin."
+        raise BadMessage(f"{words} {place} {describe_invalid(first['msg'])}.") from error
 
 
 class LiveExplainer:

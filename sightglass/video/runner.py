@@ -26,11 +26,10 @@ from sightglass.common.files import Json, jsonable, remove_drafts
 from sightglass.common.work.threads import in_order, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, records
+from sightglass.video import draw, records, results
 from sightglass.video.clip import Clip, find_clip
 from sightglass.video.frames import BYTES, ClipExplainer
-from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, read_result, read_rows, write_timeline
-from sightglass.video.settings import Settings
+from sightglass.video.results import CLIP, CSV, JSON, Settings, Summary, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -245,18 +244,16 @@ class _Run:
 
     def _write(self, facts: Json, frames: int) -> Summary:
         """Write the timeline, the last of the results."""
-        if self.progress is not None:
-            self.progress(1.0, "Writing the timeline")
         about, lines = self.clip.about, self.work / ROWS
         notes = ["Red raises the score; blue, in dashed lines, lowers it."] if self.explainer.signed else []
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
-        moments = tuple(find_moments(read_rows(lines), self.explainer.task))
-        numbers, said = (frames, self.count, self.clip.skipped, 0.0), tuple(notes)
-        summary = Summary(self.folder, *numbers, resumed=False, moments=moments, notes=said, run=facts)
+        moments = tuple(results.find_moments(results.read_rows(lines), self.explainer.task))
+        numbers = (frames, self.count, self.clip.skipped, 0.0)
+        summary = Summary(self.folder, *numbers, resumed=False, moments=moments, notes=tuple(notes), run=facts)
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
         head |= {"run": facts} | summary.facts | {"moments": list(map(vars, moments))}
-        write_timeline(self.folder, draw.COLUMNS, lines, head)
+        results.write_timeline(self.folder, draw.COLUMNS, lines, head)
         shutil.rmtree(self.work, ignore_errors=True)
         return summary
 

@@ -67,11 +67,6 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     figure = chart(app)
     assert figure["layout"]["annotations"][0]["text"] == "Score"
     assert figure["data"][0]["x"] == pytest.approx([i / 25 for i in range(7)], abs=0.01)
-    # A time of the drawn clip, which began at 0.2 s.
-    image = jobs.frame(plan, 0.08)
-    frames = list(Clip(plan.clip.path).frames())
-    assert (image.pixels == frames[7].pixels).all()
-    assert image.name == "my walk 0.00.3 s.png"
     assert app.get("video")
 
 
@@ -99,12 +94,14 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
 
     held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)
-    jobs._open(plan, 0.0)
-    frame = next(Clip(plan.clip.path).frames(0.2))
+    # A time of the drawn clip, which began at 0.2 s.
+    jobs._open(plan, 0.08)
+    frame = list(Clip(plan.clip.path).frames())[7]
     chosen = held[state.key(Pictures)]
     (own,) = image_source.list_own()
     assert own.sha256 == chosen.chosen
-    assert (chosen.opened(own.sha256).pixels == frame.pixels).all()
+    image = chosen.opened(own.sha256)
+    assert (image.pixels == frame.pixels).all() and image.name == "my walk 0.00.3 s.png"
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 
 

@@ -140,7 +140,7 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
         (MODEL, runner.records, "save", 2),
         (DETECTOR, runner.records, "save", 2),
         (DETECTOR, runner, "_paint", 10),
-        (MODEL, runner, "write_timeline", 0),
+        (MODEL, runner.results, "write_timeline", 0),
     ],
 )
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
