@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
@@ -15,7 +15,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
-from sightglass.report.view import Picture
+from sightglass.report.view import Picture, View
 from sightglass.report.views import new_view, statement
 from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state
@@ -24,15 +24,10 @@ from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
-from sightglass.video.clip import Clip
+from sightglass.video import Summary
+from sightglass.video.clip import Clip, ClipInfo
 from sightglass.video.kept import ClipPlan, read_plan
-from sightglass.video.results import clock, curves, read_result
-
-if TYPE_CHECKING:
-    from sightglass.report.view import View
-    from sightglass.video import Summary
-    from sightglass.video.clip import ClipInfo
-    from sightglass.video.results import AnswerCurve
+from sightglass.video.results import AnswerCurve, clock, curves, read_result
 
 MOMENTS = 3
 """On a slide, beside the player."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -21,13 +21,8 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
 from sightglass.models.checkpoints import weights
-from sightglass.video.live import EXECUTOR, BadMessage, LiveExplainer, choose, parse_frame, parse_message
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.video.frames import FrameExplainer
-    from sightglass.video.live import Message
+from sightglass.video.frames import FrameExplainer
+from sightglass.video.live import EXECUTOR, BadMessage, LiveExplainer, Message, choose, parse_frame, parse_message
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sightglass.common.errors import (
@@ -26,11 +27,6 @@ from sightglass.common.errors import (
 )
 from sightglass.common.removed import FIELDS, find_route
 from sightglass.common.work import progress
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from starlette.requests import Request
 
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"

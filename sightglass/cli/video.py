@@ -14,8 +14,8 @@ from sightglass.cli.batch import STOPPED, stop_on_interrupt
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import EXAMPLE_USED, load_explainer
 from sightglass.common.files import Json, file_stem
+from sightglass.video import clip as video_clip
 from sightglass.video import draw, results, runner
-from sightglass.video.clip import Clip, find_clip
 
 if TYPE_CHECKING:
     from sightglass.video import Summary
@@ -68,12 +68,12 @@ def video(
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
-        path = find_clip(clip)
+        path = video_clip.find_clip(clip)
         if path != Path(clip):
             console.warn(EXAMPLE_USED.format(clip))
         explainer = load_explainer(options.model, options.device, progress, asked)
         summary = runner.run(
-            Clip(path),
+            video_clip.Clip(path),
             explainer,
             folder,
             options=cli.with_classes(asked, explainer),

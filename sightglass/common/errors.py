@@ -5,12 +5,9 @@ from __future__ import annotations
 import difflib
 import errno
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from sightglass.common.legible import one_line, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc", "Failed to allocate mem")
 """Of torch on a CPU and on a GPU, of OpenCV and of onnxruntime, whose errors are no MemoryError."""

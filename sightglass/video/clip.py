@@ -9,23 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import numpy as np
 
 from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.common.files import Json
 from sightglass.explain.picture.decode import Pixels
 from sightglass.models.demo import pictures
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sightglass.common.files import Json
 
 ACCEPTED = "MP4, MOV, WebM, MKV, GIF or AVI"
 MAX_PIXELS = 36_000_000

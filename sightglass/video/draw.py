@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from sightglass.common.files import atomic_write
+from sightglass.common.files import Json, atomic_write
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
 from sightglass.explain.rendering.marks import box_mark, draw_marks
-from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.rendering.style import Box, Field, Kind, Style, Values
 from sightglass.models.adapter import Target
+from sightglass.video.frames import ClipExplainer
+from sightglass.video.records import AnswerRecord, FrameRecord
 from sightglass.video.results import rgb_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.explain.picture.decode import Pixels
-    from sightglass.explain.rendering.style import Box, Kind, Values
-    from sightglass.video.frames import ClipExplainer
-    from sightglass.video.records import AnswerRecord, FrameRecord
 
 _CELLS = 224
 """Cells a side, at most, of the grid from which a frame's map is enlarged."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,27 +21,19 @@ from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import method_of, takes_several
-from sightglass.explain.methods.method import Request
+from sightglass.explain.methods.method import Method, Request
+from sightglass.explain.options import Options
+from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.tasks import decode, resolve, task_of
-from sightglass.models.adapter import Target
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.labels import class_index
-from sightglass.video.records import AnswerRecord, FrameRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import ThreadPoolExecutor
-
-    from sightglass.explain.evidence.resident import LoadedModel
-    from sightglass.explain.explainer import Explainer
-    from sightglass.explain.methods.method import Method
-    from sightglass.explain.options import Options
-    from sightglass.explain.picture.decode import Pixels
-    from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Geometry, ModelInput
-    from sightglass.video.clip import Frame
-    from sightglass.video.records import RawMaps
-    from sightglass.video.results import Settings
+from sightglass.video.clip import Frame
+from sightglass.video.records import AnswerRecord, FrameRecord, RawMaps
+from sightglass.video.results import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,14 +9,19 @@ from __future__ import annotations
 import logging
 import struct
 import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sightglass.common.errors import ModelProblem, Problem, describe_invalid
+from sightglass.common.files import Json
 from sightglass.common.files.packing import pack_data
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.explainer import Explainer
 from sightglass.explain.maps.boxes import find_same
 from sightglass.explain.maps.heatmap import state_of
 from sightglass.explain.methods import METHODS
@@ -24,19 +29,10 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import decode, resolve, task_of
-from sightglass.models.adapter import Prediction
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.spec import ModelSpec
 from sightglass.video.frames import FrameExplainer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from sightglass.common.files import Json
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.resident import LoadedModel
-    from sightglass.explain.explainer import Explainer
-    from sightglass.models.adapter import Target
-    from sightglass.models.spec import ModelSpec
-    from sightglass.video.records import RawMaps
+from sightglass.video.records import RawMaps
 
 MAGIC = b"SGF1"
 HEADER = struct.Struct("<4sI")

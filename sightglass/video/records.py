@@ -9,24 +9,20 @@ import itertools
 import json
 import math
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.files import jsonable, npz_bytes, write_file
+from sightglass.models.geometry import Box
+from sightglass.video.clip import Frame
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from sightglass.models.geometry import Box
-    from sightglass.video.clip import Frame
-
-    RawMaps = tuple[NDArray[np.float32], ...]
-    """One map (h, w) per layer, signed, as computed."""
+RawMaps = tuple[NDArray[np.float32], ...]
+"""One map (h, w) per layer, signed, as computed."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,31 +13,27 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.batch.journal import NAME, Journal, unwritable_problem
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
+from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
+from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.recipe import versions
 from sightglass.video import draw, records, results
-from sightglass.video.clip import Clip, find_clip
+from sightglass.video.clip import Clip, Frame, find_clip
 from sightglass.video.frames import BYTES, ClipExplainer
+from sightglass.video.records import FrameRecord
 from sightglass.video.results import CLIP, CSV, JSON, Settings, Summary, read_result
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from sightglass.common.work.progress import Progress
-    from sightglass.explain.picture.decode import Pixels
-    from sightglass.video.clip import Frame
-    from sightglass.video.records import FrameRecord
 
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
