@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from sightglass import examples, video
-from sightglass.common.errors import ImageProblem, Problem
+from sightglass.common.errors import Problem
 from sightglass.explain.phrases import capital, listing, megabytes, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
@@ -172,25 +172,18 @@ def draw(job: ClipJob, *, key: str) -> None:
         st.caption(f"{summary.skipped:,} broken frames of the file were left out.")
 
 
-def _open(plan: ClipPlan, at: float) -> None:
-    """Open the drawn clip's frame on Explore."""
+def _open(plan: ClipPlan, seconds: float) -> None:
+    """Open the clip's own frame on Explore; `seconds`: of the drawn clip."""
+    at = plan.settings.start + seconds
     try:
-        image = frame(plan, at)
+        # Opened anew, since reading changes it and the run may be reading.
+        pixels = Clip(plan.clip.path, plan.clip.name).frame_at(at).pixels
     except Problem as problem:
         state.of(Video).problem = str(problem)
         return
-    image_source.choose_upload(image)
+    name = f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png"
+    image_source.choose_upload(Image(pixels, name))
     reopen.open_explore("map")
-
-
-def frame(plan: ClipPlan, seconds: float) -> Image:
-    """Return the original frame at a time; raise ImageProblem if unreadable."""
-    at = plan.settings.start + seconds
-    # Opened anew, since reading changes it and the run may be reading.
-    picture = Clip(plan.clip.path, plan.clip.name).frame_at(at)
-    if picture is None:
-        raise ImageProblem(f"{plan.clip.name} has no frame at {clock(at)} any more: choose the clip again.")
-    return Image(picture.pixels, f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")
 
 
 MAX_CLIP = 100_000_000

@@ -171,14 +171,14 @@ class Clip:
                     yield Frame(number, pts, seconds, self._upright(frame))
                 number += 1
 
-    def frame_at(self, seconds: float) -> Frame | None:
-        """Return the frame at a time, or the last one; None without any."""
+    def frame_at(self, seconds: float) -> Frame:
+        """Return the frame at a time, or the last one. Raises ImageProblem."""
         # Most frames are shown for less than half a second.
         for start in (max(0.0, seconds - 0.5), 0.0):
             frames = takewhile(lambda frame: frame.seconds <= seconds + 1e-3, self.frames(start))
             if last := deque(frames, maxlen=1):
                 return last[0]
-        return None
+        raise ImageProblem(f"{self.name} has no frame at that time any more: choose the clip again.")
 
     def _decode(self, container: Any) -> Iterator[Any]:
         stream = container.streams.video[0]

@@ -10,13 +10,10 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
-from websockets.sync.client import connect
 
 from sightglass.api import live
 from sightglass.explain.picture.image import load_bundled
 from tests.corpus import saved
-from tests.unit.cli.test_serve import served
-from tests.waits import patience
 
 HERE = "http://localhost"
 URL = "ws://localhost/api/live"
@@ -85,14 +82,3 @@ def test_only_so_many_watch_at_once(client, monkeypatch):
         assert second.receive_json()["sentence"].startswith("1 viewers are watching already: ")
         with pytest.raises(WebSocketDisconnect):
             second.receive_json()
-
-
-def test_a_server_without_the_dashboard_has_it_too(frame):
-    with (
-        served("--model", "demo-cls-s") as (address, _, _),
-        connect(f"ws{address.removeprefix('http')}/api/live") as ws,
-    ):
-        ws.send(json.dumps({"type": "choose", "model": "demo-cls-s"}))
-        assert json.loads(ws.recv(patience(30)))["type"] == "ready"
-        ws.send(packed(1, frame))
-        assert head(ws.recv(patience(30)))["map"]["state"] == "ok"
