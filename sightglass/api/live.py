@@ -18,15 +18,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
+from sightglass.common.files.packing import pack_data
 from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
 from sightglass.models.checkpoints import weights
 from sightglass.video.frames import FrameExplainer
 from sightglass.video.live import EXECUTOR, BadMessage, LiveExplainer, Message, choose, parse_frame, parse_message
+from sightglass.video.records import RawMaps
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
 """The WebSocket's subprotocol."""
+BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_VIEWERS = 16
 VIEWERS: set[_Session] = set()
 """Those who are watching."""
@@ -108,12 +112,25 @@ class _Session:
         self.changed.set()
 
     def serve(self) -> bytes | None:
-        """Explain the waiting frame, if any, in the executor's thread."""
+        """Return the packed answer to the waiting frame, if any, in the executor's thread."""
         waiting, explainer = self.waiting, self.explainer
         if waiting is None or explainer is None:
             return None
-        self.waiting = None
-        return explainer.serve(*waiting, self.dropped)
+        self.waiting, (number, data, received) = None, waiting
+        answer: Json = {"n": number, "problem": "", "dropped": self.dropped}
+        waited = (time.perf_counter() - received) * 1e3
+        raws: RawMaps = ()
+        try:
+            fields, raws = explainer.explain(data)
+            answer |= fields
+        except Problem as error:
+            answer["problem"] = str(error)
+        except Exception:
+            LOGGER.exception("a frame failed")
+            answer["problem"] = BROKE
+        answer["ms"] = {name: round(ms, 2) for name, ms in ({"wait": waited} | answer.get("ms", {})).items()}
+        # Little-endian, as `browser/unpack.js` reads them.
+        return pack_data(answer, [raw.astype("<f4").tobytes() for raw in raws])
 
     def switch(self, explainer: LiveExplainer | None) -> None:
         """Change the model from the next frame on; None: wait."""

@@ -6,7 +6,6 @@ before it. `ui/live/screen.js` grows the raw map as `sightglass.explain.maps.hea
 
 from __future__ import annotations
 
-import logging
 import struct
 import time
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,6 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sightglass.common.errors import ModelProblem, Problem, describe_invalid
 from sightglass.common.files import Json
-from sightglass.common.files.packing import pack_data
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import Explainer
@@ -38,8 +36,6 @@ MAGIC = b"SGF1"
 HEADER = struct.Struct("<4sI")
 MAX_BYTES = 2 * 2**20
 """Of a frame."""
-LOGGER = logging.getLogger(__name__)
-BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_PIXELS = 2_100_000
 """Of a frame: 1920 × 1080, and a little more."""
 SAME_OBJECT = 0.3
@@ -109,26 +105,6 @@ class LiveExplainer:
         """The object that the viewer chose, where it was last."""
         self._missed = 0
         """Frames in a row without it."""
-
-    def serve(self, number: int, data: bytes, received: float, dropped: int) -> bytes:
-        """Return the packed answer to a frame; an error becomes its problem.
-
-        `received`: when it came. The answer has its number, and how many of this viewer's frames a later one replaced.
-        """
-        answer: Json = {"n": number, "problem": "", "dropped": dropped}
-        waited = (time.perf_counter() - received) * 1e3
-        raws: RawMaps = ()
-        try:
-            fields, raws = self.explain(data)
-            answer |= fields
-        except Problem as error:
-            answer["problem"] = str(error)
-        except Exception:
-            LOGGER.exception("a frame failed")
-            answer["problem"] = BROKE
-        answer["ms"] = {name: round(ms, 2) for name, ms in ({"wait": waited} | answer.get("ms", {})).items()}
-        # Little-endian, as `browser/unpack.js` reads them.
-        return pack_data(answer, [raw.astype("<f4").tobytes() for raw in raws])
 
     def explain(self, data: bytes) -> tuple[Json, RawMaps]:
         """Return a JPEG frame's answer and raw maps. Raises ImageProblem.

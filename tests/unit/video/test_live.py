@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from sightglass.api.live import _Session
+from sightglass.api.live import BROKE, _Session
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import unpack_data
 from sightglass.explain import Explainer
@@ -23,7 +23,7 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.geometry import Geometry
 from sightglass.video import live
-from sightglass.video.live import BROKE, LiveExplainer, Pin, choose
+from sightglass.video.live import LiveExplainer, Pin, choose
 from tests.loops import run
 
 CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text())["cases"]
