@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -81,17 +82,24 @@ def video() -> None:
             _draw_result(top, job, choices)
 
 
-def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
-    with top:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"## {headline(job.summary)}", width="content", help=_describe(job))
-            with st.container(horizontal=True, width="content", vertical_alignment="center"):
-                jobs.draw_slide_button(job)
+def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = None) -> None:
+    """Draw a finished run, its head in `top`; without choices it is the packaged example."""
+    row: dict[str, Any] = {"horizontal": True, "vertical_alignment": "center"}
+    with top, st.container(horizontal_alignment="distribute", **row):
+        with nullcontext() if choices else st.container(width="content", **row):
+            if choices is None:
+                page.draw_example_badge()
+            about = f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
+            st.markdown(f"##{'' if choices else '#'} {headline(job.summary)}", width="content", help=about)
+        with st.container(width="content", **row):
+            jobs.draw_slide_button(job)
+            if choices is not None:
                 jobs.downloads(job)
                 _another()
-        with st.container(horizontal=True, vertical_alignment="center"):
+    if choices is not None:
+        with top, st.container(**row):
             _anew(job, choices)
-    jobs.draw(job, key="video-timeline")
+    jobs.draw(job, key="video-timeline" if choices else "video-example")
 
 
 def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
@@ -121,26 +129,10 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _run(_plan(upload, choices, settings, targets))
         return
-    _draw_example(head)
-
-
-def _draw_example(head: DeltaGenerator) -> None:
-    """Draw the packaged result, and the page's title in `head`."""
     head.markdown("## A clip, frame by frame")
-    job = open_example()
-    if not background.has_ended(job, "the example of Video could not be read") or job.failure is not None:
-        return
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            page.draw_example_badge()
-            st.markdown(f"### {headline(job.summary)}", width="content", help=_describe(job))
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            jobs.draw_slide_button(job)
-    jobs.draw(job, key="video-example")
-
-
-def _describe(job: ClipJob) -> str:
-    return f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
+    example = open_example()
+    if background.has_ended(example, "the example of Video could not be read") and example.failure is None:
+        _draw_result(st.container(), example)
 
 
 def _upload() -> Clip | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +14,6 @@ from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr, 
 from sightglass.common import removed
 from sightglass.common.errors import SettingProblem, describe_invalid, did_you_mean
 from sightglass.common.files import data_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PREFIX = "SIGHTGLASS_"
 _SERVICE = rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
