@@ -87,11 +87,12 @@ class _Session:
         self.choosing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        explaining = asyncio.create_task(self._explain())
+        tasks = {asyncio.create_task(work()) for work in (self._read, self._explain)}
         try:
-            await self._read()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
         finally:
-            tasks = [task for task in (explaining, self.choosing) if task is not None]
+            tasks.update(filter(None, [self.choosing]))
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
