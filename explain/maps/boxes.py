@@ -209,11 +209,11 @@ def confine(heatmap: Heatmap, boxes: Sequence[Prediction], within: Within) -> He
     return replace(heatmap, at_input=grown, ends=heatmap.ends if within == "inside" else None, uncut=heatmap)
 
 
-def find_same(prediction: Prediction, candidates: Sequence[Prediction]) -> int | None:
-    """Return the index of the same object's box, or None."""
+def find_same(prediction: Prediction, candidates: Sequence[Prediction], least: float = SAME) -> int | None:
+    """Return the index of the same object's box, or None; `least`: IoU."""
     matches = [
         (other.label == prediction.label, overlap, place)
         for place, other in enumerate(candidates)
-        if other.box and prediction.box and (overlap := intersection_over_union(other.box, prediction.box)) >= SAME
+        if other.box and prediction.box and (overlap := intersection_over_union(other.box, prediction.box)) >= least
     ]
     return max(matches)[2] if matches else None

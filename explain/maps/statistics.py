@@ -138,10 +138,10 @@ class Agreement:
     iou_top20: float
 
 
-def coarse(values: Values) -> Values:
-    """Reduce a map by area to at most COARSE cells a side."""
+def coarse(values: Values, cells: int = COARSE) -> Values:
+    """Reduce a map by area to at most `cells` a side."""
     height, width = values.shape
-    scale = COARSE / max(height, width)
+    scale = cells / max(height, width)
     if scale >= 1:
         return values
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

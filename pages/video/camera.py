@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from sightglass.ui.live import LiveFrame
     from sightglass.ui.session.state import Choices
 
-TAKEN = ("part", "layers", "preprocessing", "confidence", "vocabulary")
-"""The sidebar's options that a live frame has too."""
-
 
 @dataclass
 class WatchedFrames:
@@ -53,7 +50,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
         if note := task_of(explainer.model).frame_note:
             st.caption(note)
     method = _method(choices, explainer)
-    options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
+    options: dict[str, Any] = {name: choices.options[name] for name in live.OPTIONS if choices.options.get(name)}
     if "half" in explainer.resident.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
         # About four times as many frames a second.
         options["preprocessing"] = "half"

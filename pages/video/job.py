@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import Any
 
 import streamlit as st
 
 from sightglass import examples, video
-from sightglass.common.errors import ImageProblem, Problem
-from sightglass.explain.phrases import capital, listing, plural
+from sightglass.common.errors import Problem
+from sightglass.explain.phrases import capital, listing, megabytes, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
+from sightglass.report.view import Picture, View
+from sightglass.report.views import new_view, statement
 from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state
 from sightglass.ui.session.jobs import background
@@ -23,15 +24,10 @@ from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
-from sightglass.video import clip as video_clip
-from sightglass.video.kept import ClipPlan, ClipSource, read_plan
-from sightglass.video.results import clip_view, clock, curves, read_facts, read_result
-
-if TYPE_CHECKING:
-    from sightglass.report.view import View
-    from sightglass.video import Summary
-    from sightglass.video.clip import ClipInfo
-    from sightglass.video.results import AnswerCurve
+from sightglass.video import Summary
+from sightglass.video.clip import Clip, ClipInfo
+from sightglass.video.kept import ClipPlan, read_plan
+from sightglass.video.results import AnswerCurve, clock, curves, read_result
 
 MOMENTS = 3
 """On a slide, beside the player."""
@@ -60,10 +56,19 @@ class ClipJob(Job["Summary"]):
         assert self.result is not None
         return self.result
 
+    @cached_property
+    def about(self) -> ClipInfo:
+        """Of the drawn clip."""
+        return Clip(self.summary.clip).about
+
+    @cached_property
+    def curves(self) -> tuple[AnswerCurve, ...]:
+        return curves(self.summary.folder, self.about.seconds, self.plan.settings.start)
+
 
 def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
     return video.run(
-        video_clip.Clip(plan.source.path, plan.source.name),
+        plan.clip,
         plan.model,
         plan.folder,
         options=plan.options,
@@ -86,9 +91,9 @@ def find(name: str) -> ClipJob | None:
 def open_example() -> ClipJob:
     """Return the packaged result."""
     folder = examples.find(examples.CLIP)
-    facts = read_facts(folder)
+    facts = read_result(folder).run
     settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "end", "side")})
-    return ClipJob(ClipPlan(ClipSource(pictures.CLIP, facts["clip"]["name"]), facts["model"], {}, settings, folder))
+    return ClipJob(ClipPlan(Clip(pictures.CLIP), facts["model"], {}, settings, folder))
 
 
 @dataclass
@@ -136,9 +141,7 @@ PAGE_WIDTH = 1392
 
 def draw(job: ClipJob, *, key: str) -> None:
     """Draw the player and its timeline."""
-    summary, start = job.summary, job.plan.settings.start
-    changed = summary.clip.stat().st_mtime_ns
-    about = _about(str(summary.clip), changed)
+    summary, start, about = job.summary, job.plan.settings.start, job.about
     task = task_of(catalog.catalog().get(job.plan.model) or "")
     moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
     at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
@@ -149,7 +152,7 @@ def draw(job: ClipJob, *, key: str) -> None:
         st.video(str(summary.clip), start_time=at, width=width)
     with beside:
         charts.draw_timeline(
-            _curves(str(summary.folder), about.seconds, start, changed),
+            job.curves,
             moments,
             seconds=about.seconds,
             score=task.heading,
@@ -169,51 +172,43 @@ def draw(job: ClipJob, *, key: str) -> None:
         st.caption(f"{summary.skipped:,} broken frames of the file were left out.")
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
-def _about(path: str, changed: int) -> ClipInfo:
-    """Return a drawn clip's properties, read again after changes."""
-    del changed
-    return video_clip.Clip(path).about
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[AnswerCurve, ...]:
-    del changed
-    return curves(Path(folder), seconds, start)
-
-
-def _open(plan: ClipPlan, at: float) -> None:
-    """Open the drawn clip's frame on Explore."""
+def _open(plan: ClipPlan, seconds: float) -> None:
+    """Open the clip's own frame on Explore; `seconds`: of the drawn clip."""
+    at = plan.settings.start + seconds
     try:
-        image = frame(plan, at)
+        # Opened anew, since reading changes it and the run may be reading.
+        pixels = Clip(plan.clip.path, plan.clip.name).frame_at(at).pixels
     except Problem as problem:
         state.of(Video).problem = str(problem)
         return
-    image_source.choose_upload(image)
+    name = f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png"
+    image_source.choose_upload(Image(pixels, name))
     reopen.open_explore("map")
 
 
-def frame(plan: ClipPlan, seconds: float) -> Image:
-    """Return the original frame at a time; raise ImageProblem if unreadable."""
-    clip = video_clip.Clip(plan.source.path, plan.source.name)
-    at = plan.settings.start + seconds
-    picture = clip.frame_at(at)
-    if picture is None:
-        raise ImageProblem(f"{plan.source.name} has no frame at {clock(at)} any more: choose the clip again.")
-    return Image(picture.pixels, f"{plan.source.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")
+MAX_CLIP = 100_000_000
+"""Bytes of a slide's clip: the whole deck is sent to the browser."""
 
 
 def draw_slide_button(job: ClipJob) -> None:
     """Draw the button for the clip's slide."""
 
     def slide(_look: object) -> View:
-        words = f"Where a model looked in {job.plan.source.name}, frame by frame."
-        summary = job.summary
+        summary, plan = job.summary, job.plan
+        if (size := summary.clip.stat().st_size) > MAX_CLIP:
+            most = megabytes(MAX_CLIP)
+            raise Problem(f"This clip has {megabytes(size)}, and a slide takes {most}: draw a part of it.")
+        title, first = headline(summary), next(Clip(summary.clip).frames())
         named = [moment for moment in summary.moments if moment.label][:MOMENTS]
-        moments = [f"{clock(each.seconds).partition('.')[0]} {each.label}" for each in named]
-        clip, notes = summary.clip, describe(job.plan)
-        return clip_view(
-            clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments
+        return new_view(
+            [Picture.of(Image(first.pixels, summary.clip.name), summary.clip.name)],
+            title=statement(title, title.partition(",")[0]),
+            sentence=f"Where a model looked in {plan.clip.name}, frame by frame.",
+            notes=describe(plan),
+            kind="clip",
+            facts=tuple(f"{clock(moment.seconds).partition('.')[0]} {moment.label}" for moment in named),
+            made=plan.model,
+            clip=summary.clip.read_bytes(),
         )
 
     slides.button("video", slide)
@@ -221,7 +216,7 @@ def draw_slide_button(job: ClipJob) -> None:
 
 def downloads(job: ClipJob) -> None:
     """Draw the menu of files."""
-    run, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
+    run, stem = job.summary, job.plan.clip.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, and the numbers"):
         offers = (
             ("The clip, .mp4", f"{stem}_heatmap.mp4", run.clip.read_bytes, "Without sound."),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -18,16 +19,15 @@ from sightglass.ui.choices import sidebar
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.video import clip, kept
-from sightglass.video import settings as video_settings
-from sightglass.video.kept import ClipPlan, ClipSource
+from sightglass.video import Settings, kept
+from sightglass.video.clip import Clip
+from sightglass.video.kept import ClipPlan
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
     from sightglass.ui.session.state import Choices
-    from sightglass.video import Settings
 
 MAX_MB = 500
 """Of an uploaded clip."""
@@ -65,7 +65,7 @@ def video() -> None:
         if job is None:
             _first(top, choices, explainer)
         elif not job.finished():
-            top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.source.name)}")
+            top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.clip.name)}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.")
             st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
         elif job.failure is not None:
@@ -82,17 +82,24 @@ def video() -> None:
             _draw_result(top, job, choices)
 
 
-def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
-    with top:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"## {headline(job.summary)}", width="content", help=_describe(job))
-            with st.container(horizontal=True, width="content", vertical_alignment="center"):
-                jobs.draw_slide_button(job)
+def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = None) -> None:
+    """Draw a finished run, its head in `top`; without choices it is the packaged example."""
+    row: dict[str, Any] = {"horizontal": True, "vertical_alignment": "center"}
+    with top, st.container(horizontal_alignment="distribute", **row):
+        with nullcontext() if choices else st.container(width="content", **row):
+            if choices is None:
+                page.draw_example_badge()
+            about = f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
+            st.markdown(f"##{'' if choices else '#'} {headline(job.summary)}", width="content", help=about)
+        with st.container(width="content", **row):
+            jobs.draw_slide_button(job)
+            if choices is not None:
                 jobs.downloads(job)
                 _another()
-        with st.container(horizontal=True, vertical_alignment="center"):
+    if choices is not None:
+        with top, st.container(**row):
             _anew(job, choices)
-    jobs.draw(job, key="video-timeline")
+    jobs.draw(job, key="video-timeline" if choices else "video-example")
 
 
 def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
@@ -105,48 +112,30 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     head = top.container()
     left, right = st.columns(2, gap="medium")
     with left:
-        upload, about = None, ""
+        upload = None
         try:
-            if (upload := _upload()) is not None:
-                about = _about(upload)
+            upload = _upload()
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
             st.error(sentence(problem), icon=":material/error:")
-            upload = None
     with right, st.container(horizontal=True):
         settings, targets = _settings(choices, explainer)
     if upload is not None:
         with left:
-            st.caption(f":material/movie: {about}.")
+            st.caption(f":material/movie: {_about(upload)}.")
             settings = _trim(upload, settings)
         with head, st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _run(_plan(upload, choices, settings, targets))
         return
-    _draw_example(head)
-
-
-def _draw_example(head: DeltaGenerator) -> None:
-    """Draw the packaged result, and the page's title in `head`."""
     head.markdown("## A clip, frame by frame")
-    job = open_example()
-    if not background.has_ended(job, "the example of Video could not be read") or job.failure is not None:
-        return
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            page.draw_example_badge()
-            st.markdown(f"### {headline(job.summary)}", width="content", help=_describe(job))
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            jobs.draw_slide_button(job)
-    jobs.draw(job, key="video-example")
+    example = open_example()
+    if background.has_ended(example, "the example of Video could not be read") and example.failure is None:
+        _draw_result(st.container(), example)
 
 
-def _describe(job: ClipJob) -> str:
-    return f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}."
-
-
-def _upload() -> ClipSource | None:
+def _upload() -> Clip | None:
     video = state.of(Video)
     file = st.file_uploader(
         "A clip",
@@ -157,13 +146,13 @@ def _upload() -> ClipSource | None:
     )
     if file is None:
         return None
+    path = state.latest("video", file.file_id, lambda: kept.add_clip(file.getbuffer()))
+    return Clip(path, file.name)
 
-    return state.latest("video", file.file_id, lambda: kept.add_clip(file.name, file.getbuffer()))
 
-
-def _about(source: ClipSource) -> str:
-    """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem otherwise."""
-    about = clip.Clip(source.path, source.name).about
+def _about(clip: Clip) -> str:
+    """Return `640 × 480 pixels, 12 s, with sound`."""
+    about = clip.about
     long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
@@ -188,13 +177,12 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
         read=int,
         help="The model looks at these frames; between them the map is mixed from those around. Fewer are faster.",
     )
-    return video_settings.Settings(every=every), (target,) if target else ()
+    return Settings(every=every), (target,) if target else ()
 
 
-def _trim(source: ClipSource, settings: Settings) -> Settings:
+def _trim(clip: Clip, settings: Settings) -> Settings:
     """Choose a part of the clip on its timeline; return the settings."""
-    start, end = settings.start, settings.end
-    seconds = clip.Clip(source.path, source.name).about.seconds
+    start, end, seconds = settings.start, settings.end, clip.about.seconds
     if seconds > STEP:
         ends = round(math.ceil(seconds / STEP) * STEP, 1)
         start, last = st.slider(
@@ -204,7 +192,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
             (0.0, ends),
             STEP,
             format="%.1f s",
-            key=f"video-part-{source.path.parent.name}",
+            key=f"video-part-{clip.path.parent.name}",
             help="Drag an end: only this part is explained, and played here.",
         )
         # Ends that were dragged onto each other leave the shortest part.
@@ -213,13 +201,13 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
     # The player's ends are whole seconds.
     first = math.floor(start)
     until = None if end is None else max(math.ceil(end), first + 1)
-    st.video(str(source.path), start_time=first, end_time=until, width=480)
+    st.video(str(clip.path), start_time=first, end_time=until, width=480)
     return replace(settings, start=start, end=end)
 
 
-def _plan(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
+def _plan(clip: Clip, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
     options = {"method": choices.method, **choices.options} | ({"targets": targets} if targets else {})
-    return ClipPlan(source, choices.model.id, options, settings, kept.results_of(source))
+    return ClipPlan(clip, choices.model.id, options, settings, kept.results_of(clip))
 
 
 def _run(plan: ClipPlan) -> None:
@@ -256,7 +244,7 @@ def _anew(job: ClipJob, choices: Choices) -> None:
     ):
         same = choices.model.id == job.plan.model
         targets = tuple(job.plan.options.get("targets") or ()) if same else ()
-        _run(_plan(job.plan.source, choices, job.plan.settings, targets))
+        _run(_plan(job.plan.clip, choices, job.plan.settings, targets))
 
 
 video()

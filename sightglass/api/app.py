@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightglass.api import legacy, live, metrics, problems, routing, serving
 from sightglass.api.security import ANSWERS, VERSIONED, AuthMiddleware, SecurityHeaders
@@ -23,12 +26,6 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.common.settings import settings
 from sightglass.explain.recipe import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from fastapi.routing import APIRoute
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ABOUT = """Where a vision model looked, how sure it was, and how far to trust that.
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -18,20 +18,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
+from sightglass.common.files.packing import pack_data
 from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
 from sightglass.models.checkpoints import weights
-from sightglass.video.live import EXECUTOR, BadMessage, LiveExplainer, choose, parse_frame, parse_message, parse_pin
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.common.files import Json
-    from sightglass.video.frames import FrameExplainer
+from sightglass.video.frames import FrameExplainer
+from sightglass.video.live import EXECUTOR, BadMessage, LiveExplainer, Message, choose, parse_frame, parse_message
+from sightglass.video.records import RawMaps
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
 """The WebSocket's subprotocol."""
+BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_VIEWERS = 16
 VIEWERS: set[_Session] = set()
 """Those who are watching."""
@@ -78,8 +77,8 @@ class _Session:
 
     def __init__(self, socket: WebSocket) -> None:
         self.socket = socket
-        self.last = self.dropped = 0
-        """Number of the latest frame, and of frames that a later one replaced while they waited."""
+        self.dropped = 0
+        """Frames that a later one replaced while they waited."""
         self.waiting: tuple[int, bytes, float] | None = None
         """The frame that waits: its number, its JPEG and since when."""
         self.explainer: LiveExplainer | None = None
@@ -88,17 +87,15 @@ class _Session:
         self.choosing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        tasks = [asyncio.create_task(work()) for work in (self._read, self._explain)]
+        tasks = {asyncio.create_task(work()) for work in (self._read, self._explain)}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            done.pop().result()
         finally:
-            for left in (*tasks, self.choosing):
-                if left is not None:
-                    left.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, Exception):
-                        await left
+            tasks.update(filter(None, [self.choosing]))
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _explain(self) -> None:
         events = asyncio.get_running_loop()
@@ -116,12 +113,25 @@ class _Session:
         self.changed.set()
 
     def serve(self) -> bytes | None:
-        """Explain the waiting frame, if any, in the executor's thread."""
+        """Return the packed answer to the waiting frame, if any, in the executor's thread."""
         waiting, explainer = self.waiting, self.explainer
         if waiting is None or explainer is None:
             return None
-        self.waiting = None
-        return explainer.serve(*waiting, self.dropped)
+        self.waiting, (number, data, received) = None, waiting
+        answer: Json = {"n": number, "problem": "", "dropped": self.dropped}
+        waited = (time.perf_counter() - received) * 1e3
+        raws: RawMaps = ()
+        try:
+            fields, raws = explainer.explain(data)
+            answer |= fields
+        except Problem as error:
+            answer["problem"] = str(error)
+        except Exception:
+            LOGGER.exception("a frame failed")
+            answer["problem"] = BROKE
+        answer["ms"] = {name: round(ms, 2) for name, ms in ({"wait": waited} | answer.get("ms", {})).items()}
+        # Little-endian, as `browser/unpack.js` reads them.
+        return pack_data(answer, [raw.astype("<f4").tobytes() for raw in raws])
 
     def switch(self, explainer: LiveExplainer | None) -> None:
         """Change the model from the next frame on; None: wait."""
@@ -134,33 +144,28 @@ class _Session:
             if event["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(event.get("code", 1000))
             if (data := event.get("bytes")) is not None:
-                self.last, jpeg = parse_frame(data, self.last)
-                self.offer(self.last, jpeg)
+                self.offer(*parse_frame(data))
             else:
                 self._hear(parse_message(event.get("text") or ""))
 
-    def _hear(self, request: Json) -> None:
-        if request["type"] == "choose":
-            name, method, options = request.get("model"), request.get("method"), request.get("options") or {}
-            if not isinstance(name, str | None) or not isinstance(method, str | None) or not isinstance(options, dict):
-                raise BadMessage("choose names a model, a method and options.")
+    def _hear(self, message: Message) -> None:
+        if message.type == "choose":
             # A model that loads slowly does not replace a later one.
             if self.choosing is not None:
                 self.choosing.cancel()
-            self.choosing = asyncio.create_task(self._choose(name, method, options))
-        elif request["type"] == "pin":
-            # One that comes while a model is loaded is of the model before.
-            if self.explainer is not None:
-                labels = self.explainer.frames.explainer.resident.adapter.labels
-                self.explainer.requested_pin = parse_pin(request.get("pin"), len(labels))
-        else:
-            raise BadMessage("A message in words is of type choose or pin.")
+            self.choosing = asyncio.create_task(self._choose(message))
+        # A pin that comes while a model is loaded is of the model before.
+        elif self.explainer is not None:
+            classes = len(self.explainer.frames.explainer.resident.adapter.labels)
+            if message.pin is not None and message.pin.index >= classes:
+                raise BadMessage(f"pin names a class by its index, 0 to {classes - 1}, or is null.")
+            self.explainer.requested_pin = message.pin
 
-    async def _choose(self, name: str | None, method: str | None, options: Json) -> None:
+    async def _choose(self, message: Message) -> None:
         """Load a model for the next frames; frames wait meanwhile."""
         self.switch(None)
         try:
-            chosen = await run_in_threadpool(self._chosen, name, method, options)
+            chosen = await run_in_threadpool(_load, message)
         except Problem as problem:
             await self.socket.send_json({"type": "problem", "sentence": str(problem), "fatal": False})
             return
@@ -174,6 +179,8 @@ class _Session:
         about = {"model": spec.id, "name": spec.name, "method": chosen.method.id, "detects": task_of(adapter).has_boxes}
         await self.socket.send_json({"type": "ready", **about, "labels": list(adapter.labels)})
 
-    def _chosen(self, name: str | None, method: str | None, options: Json) -> FrameExplainer:
-        with weights.no_downloads():
-            return choose(load_explainer(name or settings().api_model), method, options)
+
+def _load(message: Message) -> FrameExplainer:
+    """Load a model, its method and options; download nothing."""
+    with weights.no_downloads():
+        return choose(load_explainer(message.model or settings().api_model), message.method, message.options or {})

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from sightglass.api.work import WorkQueue
 from sightglass.models.catalog import everybodys
-
-if TYPE_CHECKING:
-    from sightglass.api.work import WorkQueue
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})

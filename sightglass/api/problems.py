@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sightglass.common.errors import (
@@ -21,16 +21,12 @@ from sightglass.common.errors import (
     SettingProblem,
     TooLarge,
     WeightsProblem,
+    describe_invalid,
     did_you_mean,
     from_machine,
 )
 from sightglass.common.removed import FIELDS, find_route
 from sightglass.common.work import progress
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from starlette.requests import Request
 
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -152,16 +148,12 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = 
             unknown.append(FIELDS.get(field, f"there is no field {field!r}: {advice}").rstrip("."))
         else:
             missing = error["type"] == "missing"
-            words = "is missing: send it" if missing else _PREFIX.sub("", str(error["msg"])).removesuffix(".")
+            words = "is missing: send it" if missing else describe_invalid(str(error["msg"]))
             places.setdefault(_describe_place(error["loc"]), []).append(words)
     # A union has an error of each branch.
     sentences = [f"{place} {' or '.join(dict.fromkeys(words))}" for place, words in places.items()] + unknown
     text = "; ".join(sentences[:5])
     return ApiProblem(422, "fields", text[:1].upper() + text[1:] + ("" if text.endswith("?") else "."))
-
-
-_PREFIX = re.compile("^(Input|String|Tuple|Value error,) ")
-"""What pydantic's messages begin with: `Input should be a valid number`."""
 
 
 def _describe_place(loc: Sequence[str | int]) -> str:

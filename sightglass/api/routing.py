@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -18,7 +19,6 @@ from sightglass.api.security import ANSWERS, CSP, write_policy
 from sightglass.api.work import answer, describe_route
 from sightglass.batch import summary
 from sightglass.common.errors import Problem
-from sightglass.common.files import writable
 from sightglass.common.settings import settings
 from sightglass.common.work import progress
 from sightglass.explain.methods import list_methods
@@ -166,12 +166,15 @@ async def get_health(request: Request) -> Health:
 @public.get("/api/health/ready")
 def get_readiness() -> Status:
     """Report that requests can be sent here: the default model and the history can be used, and nothing stops."""
-    folder = settings().history
     try:
         if progress.stopping():
             raise Problem("This server is stopping.")
-        if folder is not None and writable(folder) is None:
-            raise Problem(f"The history's folder {folder} cannot be written: give SIGHTGLASS_HISTORY another, or off.")
+        if (folder := settings().history) is not None:
+            # It is made with the first record.
+            there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+            if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+                words = "cannot be written: give SIGHTGLASS_HISTORY another, or off."
+                raise Problem(f"The history's folder {folder} {words}")
         service.local_model(settings().api_model)
     except Problem as problem:
         raise ApiProblem(503, "unready", str(problem), {"Retry-After": "2"}) from problem

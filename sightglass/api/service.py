@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -182,10 +181,6 @@ def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tupl
         else chain(result_folder.of_segmentation(explanation), result_folder.of_picture(explanation, style, npy=True))
     )
     yield from result_folder.with_summary(files, results.Explained.build(explanation, style).to_dict())
-
-
-def base64_text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes:

@@ -12,7 +12,7 @@ import os
 import signal
 from functools import partial
 from threading import Thread, Timer
-from typing import TYPE_CHECKING
+from types import FrameType
 
 import uvicorn
 
@@ -24,9 +24,6 @@ from sightglass.common.settings import settings
 from sightglass.common.work import progress
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 LOGGER = logging.getLogger(__name__)
 ANSWER_SECONDS = 1.0

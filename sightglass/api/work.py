@@ -10,29 +10,24 @@ import asyncio
 import contextvars
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import anyio
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Message, Receive
 
 from sightglass.api.problems import ApiProblem, from_validation, stopping
 from sightglass.api.schemas import Index
+from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work import progress
 from sightglass.common.work.progress import check, lower_priority, stopped_by
 from sightglass.models.checkpoints import weights
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.datastructures import FormData
-    from starlette.types import Message, Receive
-
-    from sightglass.common.files import Json
 
 MEDIA_TYPES = {"json": "application/json", "png": "image/png", "npy": "application/x-npy", "zip": "application/zip"}
 FORM = "multipart/form-data"

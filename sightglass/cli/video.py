@@ -15,7 +15,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import EXAMPLE_USED, load_explainer
 from sightglass.common.files import Json, file_stem
 from sightglass.video import clip as video_clip
-from sightglass.video import draw, results, runner, settings
+from sightglass.video import draw, results, runner
 
 if TYPE_CHECKING:
     from sightglass.video import Summary
@@ -56,7 +56,7 @@ def video(
     frame. A run that was stopped or killed resumes when it is called again.
     """
     films = cli.split_names(options.also, FILMS)
-    chosen = settings.Settings(
+    chosen = results.Settings(
         every=options.every,
         start=options.start,
         end=options.end,
@@ -68,12 +68,12 @@ def video(
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
-        if video_clip.is_example(clip):
+        path = video_clip.find_clip(clip)
+        if path != Path(clip):
             console.warn(EXAMPLE_USED.format(clip))
-        opened = video_clip.Clip(video_clip.find_clip(clip), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
         summary = runner.run(
-            opened,
+            video_clip.Clip(path),
             explainer,
             folder,
             options=cli.with_classes(asked, explainer),

@@ -6,14 +6,12 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from sightglass.common.errors import SettingProblem
 from sightglass.common.settings import settings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_ID = 254
 """Characters of the longest e-mail address."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import difflib
 import errno
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable
 
 from sightglass.common.legible import one_line, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc", "Failed to allocate mem")
 """Of torch on a CPU and on a GPU, of OpenCV and of onnxruntime, whose errors are no MemoryError."""
@@ -59,6 +57,11 @@ DISK_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG")
 def describe_error(error: BaseException) -> str:
     """Return the first line of a library's error, for brackets in a sentence."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200].rstrip(".:")
+
+
+def describe_invalid(message: str) -> str:
+    """Return pydantic's message without its subject: `should be a valid number`."""
+    return re.sub("^(Input|String|Tuple|Value error,) ", "", message).removesuffix(".")
 
 
 def lacks_memory(error: BaseException) -> bool:

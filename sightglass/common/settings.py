@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 
 from sightglass.common import removed
-from sightglass.common.errors import SettingProblem, did_you_mean
+from sightglass.common.errors import SettingProblem, describe_invalid, did_you_mean
 from sightglass.common.files import data_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PREFIX = "SIGHTGLASS_"
 _SERVICE = rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -49,11 +47,10 @@ Sites = Annotated[tuple[Annotated[str, Field(pattern=r"^[!-+\--:<-~]+$")], ...],
 """Only what a header may hold: others would break every answer."""
 
 
-def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None) -> Any:
-    """Return a pydantic field: its meaning, valid values, and displayed default."""
-    give = give or ("1, yes, true or on; or 0, no, false or off" if isinstance(default, bool) else "")
+def _field(default: Any, meaning: str, *, shown: str | None = None) -> Any:
+    """Return a pydantic field with its meaning and displayed default."""
     default = {"default_factory" if callable(default) else "default": default}
-    return Field(description=meaning, json_schema_extra={"give": give, "shown": shown}, **default)
+    return Field(description=meaning, json_schema_extra={"shown": shown}, **default)
 
 
 class Settings(BaseModel):
@@ -68,28 +65,18 @@ class Settings(BaseModel):
         "The folder of models that people add in the dashboard; off: nobody adds any.",
         shown="in the user's data folder",
     )
-    own_models_mb: Positive = _field(
-        2048.0,
-        "The most that one person's added models may take together, in MB.",
-        "the most that one person's models may take, in MB",
-    )
+    own_models_mb: Positive = _field(2048.0, "The most that one person's added models may take together, in MB.")
     model_code: bool = _field(False, "On a network address: whether visitors may add models whose files run code.")
     offline: bool = _field(False, "Never download.")
     memory_mb: Annotated[float, Field(ge=0, lt=1e9)] = _field(
-        4096.0,
-        "Memory of which models take a half, and evidence a sixteenth, in MiB.",
-        "a number of MiB, such as 4096",
+        4096.0, "Memory of which models take a half, and evidence a sixteenth, in MiB."
     )
     masks: Annotated[int, Field(ge=1)] | None = _field(
         None,
         "How many masks D-RISE draws for a picture.",
-        "the number of masks, for instance 800",
         shown="800; 1000 for a classifier",
     )
-    seal: bool = _field(
-        True,
-        "Test each map in the background once it is shown; no: only when somebody asks.",
-    )
+    seal: bool = _field(True, "Test each map in the background once it is shown; no: only when somebody asks.")
     batches: Folder = _field(Path("batches"), "Where the page Pictures keeps uploads and the results of runs.")
     clips: Folder = _field(
         lambda: data_folder("clips"),
@@ -102,15 +89,9 @@ class Settings(BaseModel):
         "The history's folder; off: nothing is saved.",
         shown="in the user's data folder",
     )
-    history_mb: Positive = _field(
-        2048.0,
-        "The most that the history may take, in MB of 1,000,000 bytes.",
-        "the most that the history may take, in MB",
-    )
+    history_mb: Positive = _field(2048.0, "The most that the history may take, in MB of 1,000,000 bytes.")
     save_below: Annotated[float, Field(ge=0, le=1)] = _field(
-        0.0,
-        "The score below which an answer is saved in the history under the tag unsure; 0: none is.",
-        "a number from 0 to 1, such as 0.5",
+        0.0, "The score below which an answer is saved in the history under the tag unsure; 0: none is."
     )
     token: SecretStr | None = _field(
         None,
@@ -123,39 +104,34 @@ class Settings(BaseModel):
         "Who may sign in with the provider of secrets.toml: e-mail addresses and @domains, separated by commas.",
         shown="everybody whom it signs in",
     )
-    framed_by: Sites = _field(
-        (),
-        "Sites that may show the dashboard in a frame, separated by commas.",
-        "sites, such as https://example.org, separated by commas",
-    )
+    framed_by: Sites = _field((), "Sites that may show the dashboard in a frame, separated by commas.")
     api_key: SecretStr | None = _field(None, "Another name of SIGHTGLASS_TOKEN, which counts if both are set.")
     api_origins: Names = _field(
         (), "Sites whose pages may call the API and open the dashboard's socket, separated by commas; *: all."
     )
     api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
-    api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.", "a number of MiB above 0, such as 20")
+    api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.")
     api_timeout: Annotated[float, Field(ge=0.001, allow_inf_nan=False)] = _field(
-        60.0, "Seconds that an answer may take, waiting included.", "a number of seconds above 0, such as 60"
+        60.0, "Seconds that an answer may take, waiting included."
     )
-    api_workers: Annotated[int, Field(ge=1, lt=2**40)] = _field(
-        2, "Requests that are answered at once.", "a whole number, 1 or more"
-    )
-    api_queue: Annotated[int, Field(ge=0, lt=2**40)] = _field(
-        16, "Requests that may wait for an answer.", "a whole number, 0 or more"
-    )
+    api_workers: Annotated[int, Field(ge=1, lt=2**40)] = _field(2, "Requests that are answered at once.")
+    api_queue: Annotated[int, Field(ge=0, lt=2**40)] = _field(16, "Requests that may wait for an answer.")
     api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
     api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
     stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
-        5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
+        5.0, "Seconds that running work gets when a server stops."
     )
     traceback: Annotated[bool, _from_text(bool)] = _field(False, "On the command line: show where a bug is; any value.")
+
+    _malformed: dict[str, str] = PrivateAttr(default_factory=dict)
+    """A sentence for each malformed variable, by field."""
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             """Raise SettingProblem for a field with a malformed variable."""
             if name in type(self).model_fields:
-                raise SettingProblem(_sentence(name, os.environ.get(variable(name), "")))
+                raise SettingProblem(self._malformed[name])
             return super().__getattr__(name)
 
 
@@ -174,10 +150,11 @@ def _read(environment: tuple[tuple[str, str], ...]) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        wrong = {str(details["loc"][0]) for details in error.errors()}
+        wrong = {str(details["loc"][0]): describe_invalid(details["msg"]) for details in error.errors()}
     valid = Settings(**{name: value for name, value in values.items() if name not in wrong})
-    for name in wrong:
+    for name, words in wrong.items():
         del valid.__dict__[name]
+        valid._malformed[name] = f"{variable(name)} is {values[name]!r}: it {words}."
     return valid
 
 
@@ -188,8 +165,7 @@ def variable(field: str) -> str:
 
 def find_malformed() -> dict[str, str]:
     """Return a sentence for each malformed variable, by field."""
-    valid = settings().__dict__
-    return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in valid}
+    return settings()._malformed
 
 
 def check() -> None:
@@ -199,12 +175,6 @@ def check() -> None:
     """
     if sentences := [*find_malformed().values(), *unknown()]:
         raise SettingProblem(" ".join(sentences))
-
-
-def _sentence(field: str, text: str) -> str:
-    extra = Settings.model_fields[field].json_schema_extra
-    assert isinstance(extra, dict)
-    return f"{variable(field)} is {text!r}: give {extra['give']}."
 
 
 def describe_default(field: str) -> str:

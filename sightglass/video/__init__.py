@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from sightglass.common.lazy import defer_imports
 
 if TYPE_CHECKING:
+    from sightglass.video.results import Settings as Settings
     from sightglass.video.results import Summary as Summary
     from sightglass.video.runner import run as run
-    from sightglass.video.settings import Settings as Settings
 
-defer_imports(__name__, {"runner": ["run"], "settings": ["Settings"], "results": ["Summary"]})
+defer_imports(__name__, {"runner": ["run"], "results": ["Settings", "Summary"]})

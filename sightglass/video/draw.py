@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from sightglass.common.errors import ModelProblem
-from sightglass.common.files import atomic_write
+from sightglass.common.files import Json, atomic_write
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.maps.statistics import describe
+from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
 from sightglass.explain.rendering.marks import box_mark, draw_marks
-from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.rendering.style import Box, Field, Kind, Style, Values
 from sightglass.models.adapter import Target
+from sightglass.video.frames import ClipExplainer
+from sightglass.video.records import AnswerRecord, FrameRecord
 from sightglass.video.results import rgb_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.explain.picture.decode import Pixels
-    from sightglass.explain.rendering.style import Box, Kind, Values
-    from sightglass.video.frames import ClipExplainer
-    from sightglass.video.records import AnswerRecord, FrameRecord
 
 _CELLS = 224
 """Cells a side, at most, of the grid from which a frame's map is enlarged."""
@@ -48,8 +41,7 @@ _FLAT = 1e-4
 
 def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
     """Return a frame, uint8 (H, W, 3), under its map."""
-    plain = Style(colormap=style.colormap, alpha=style.alpha, threshold=style.threshold)
-    if style != plain or field.kind != "heat" or not style.alpha:
+    if style.mode != "overlay" or style.cells or field.kind != "heat" or not style.alpha:
         return render.paint(pixels, field, style)
     x0, y0, x1, y1 = field.seen
     frame = render.dim(pixels)
@@ -182,12 +174,9 @@ class Painter:
             across, down = self.size[0] / width, self.size[1] / height
             items = []
             for answer, box in boxed:
-                number = "" if answer.track is None else f"{answer.track} "
                 mark = box_mark(tuple(at * (down if i % 2 else across) for i, at in enumerate(box)))
-                items.append(((mark,), plain_text(f"{number}{answer.label} {percent(answer.score)}")))
-            # The same colour as its curve: without tracks there is none.
-            colors = [rgb_of(answer.track) for answer, _ in boxed if answer.track is not None]
-            return draw_marks(pixels, items, colors=colors if len(colors) == len(items) else ())
+                items.append(((mark,), plain_text(f"{answer.track} {answer.label} {percent(answer.score)}")))
+            return draw_marks(pixels, items, colors=[rgb_of(answer.track or 1) for answer, _ in boxed])
         if not record.best:
             return pixels
         (answer,) = record.drawn_answers
@@ -200,11 +189,7 @@ def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | N
     values += [record.best or None, round(record.score, 5) if record.best else None]
     values += [None if edge is None else round(edge, 2) for edge in answer.box or (None,) * 4]
     if heatmap is not None:
-        strength = heatmap.strength
-        if (scale := GRID / max(strength.shape)) < 1:
-            size = max(1, round(strength.shape[1] * scale)), max(1, round(strength.shape[0] * scale))
-            strength = np.asarray(cv2.resize(strength, size, interpolation=cv2.INTER_AREA), np.float32)
-        numbers = describe(strength, heatmap.seen)
+        numbers = describe(coarse(heatmap.strength, GRID), heatmap.seen)
         measured = (*numbers.centre, *numbers.peak, numbers.half_heat_area, numbers.spread)
         values += [heatmap.state, *(round(value, 4) for value in measured)]
     return dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, values, strict=False))
@@ -220,27 +205,18 @@ COLUMNS = (
 QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}
 """Half the time of the next slower preset, at the same fidelity and a quarter more bytes; it leaves out the deblocking
 filter, which is worth more than it costs."""
-FILM_RATE = {"gif": 12.5, "webp": 15.0}
-"""Most frames per second of a GIF or WebP: browsers slow down those that are faster."""
-NAMES = {"gif": "GIF", "webp": "WebP"}
+FILM_RATE = {"gif": "12.5", "webp": "15"}
+"""Frames per second of a GIF or WebP: browsers slow down those that are faster."""
 FILM_SIDE = 480
 FILM_SECONDS = 60.0
 """A GIF of more would be larger than the clip."""
-_BT709 = 1
-_BT601 = 6
-"""The matrix of OpenCV's conversion to YUV."""
-_LIMITED = 1
-
-
-def even(side: float) -> int:
-    """Round a side in pixels to even, at least 2."""
-    return max(2, round(side / 2) * 2)
 
 
 def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
     """Fit a size into `longest` (0: any), with even sides."""
     scale = min(1.0, longest / max(width, height)) if longest else 1.0
-    return even(width * scale), even(height * scale)
+    width, height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+    return width, height
 
 
 def encode(
@@ -258,84 +234,55 @@ def encode(
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = time_base
         context = stream.codec_context
-        context.colorspace, context.color_primaries, context.color_trc = _BT601, _BT709, _BT709
-        context.color_range = _LIMITED
+        # BT.709, but for the matrix of OpenCV's conversion to YUV, BT.601; of limited range.
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 1, 1, 1
         stream.options = dict(QUALITY)
         # Its bytes depend on the number of threads, and another machine may have another.
         context.thread_count = 1
-        for packet in _encode_pictures(stream, itertools.chain([first], pixels), time_base, begins):
-            file.mux(packet)
-
-
-def _encode_pictures(
-    stream: Any, frames: Iterable[tuple[int, Pixels]], time_base: Fraction, offset: int
-) -> Iterator[Any]:
-    for pts, pixels in frames:
-        # In a twelfth of the time that FFmpeg's own conversion takes.
-        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
-        frame.pts, frame.time_base = pts - offset, time_base
-        yield from stream.encode(frame)
-    yield from stream.encode()
+        for pts, picture in itertools.chain([first], pixels):
+            # In a twelfth of the time that FFmpeg's own conversion takes.
+            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+            frame.pts, frame.time_base = pts - begins, time_base
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
 
 
 def film(video: Path, into: Path, kind: str) -> str:
     """Encode an MP4's first minute as a GIF or WebP; return a note."""
-    gif, per_second = kind == "gif", 100 if kind == "gif" else 1000
-    with av.open(str(video)) as source:
+    gif, graph = kind == "gif", av.filter.Graph()
+    with av.open(str(video)) as source, atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
         track: Any = source.streams.video[0]
         seconds = float((track.duration or 0) * track.time_base)
-        pictures = _thin(source.decode(track), FILM_RATE[kind])
-        if (first := next(pictures, None)) is None:
-            raise ModelProblem(f"There is no frame to make a {NAMES[kind]} of.")
-        with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
-            stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=25 if gif else 100)
-            stream.width, stream.height = fit_size(track.width, track.height, FILM_SIDE)
-            stream.pix_fmt = "pal8" if gif else "yuv420p"
-            stream.options = {} if gif else {"quality": "80", "loop": "0"}
-            stream.time_base = stream.codec_context.time_base = Fraction(1, per_second)
-
-            def reduced() -> Iterator[Any]:
-                for at, frame in itertools.chain([first], pictures):
-                    small = frame.reformat(stream.width, stream.height, "rgb24" if gif else "yuv420p")
-                    small.pts, small.time_base = at * per_second // 100, Fraction(1, per_second)
-                    yield small
-
-            for picture in _with_palettes(reduced(), stream) if gif else reduced():
-                file.mux(stream.encode(picture))
-            file.mux(stream.encode())
+        stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=Fraction(FILM_RATE[kind]))
+        stream.width, stream.height = fit_size(track.width, track.height, FILM_SIDE)
+        stream.pix_fmt = "pal8" if gif else "yuv420p"
+        stream.options = {} if gif else {"quality": "80", "loop": "0"}
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 100 if gif else 1000)
+        nodes = [
+            graph.add_buffer(template=track),
+            graph.add("fps", FILM_RATE[kind]),
+            graph.add("scale", f"{stream.width}:{stream.height}"),
+            graph.add("settb", str(stream.time_base)),
+        ]
+        if gif:
+            # Each frame has a palette of its own.
+            split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single")
+            use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
+            split.link_to(make, 1, 0)
+            make.link_to(use, 0, 1)
+            nodes += [split, use]
+        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+        for frame in itertools.chain(
+            itertools.takewhile(lambda frame: frame.time < FILM_SECONDS, source.decode(track)), [None]
+        ):
+            graph.push(frame)
+            with contextlib.suppress(av.BlockingIOError, av.EOFError):
+                while True:
+                    file.mux(stream.encode(graph.pull()))
+        file.mux(stream.encode())
     if seconds > FILM_SECONDS:
-        return f"The {NAMES[kind]} holds the first {FILM_SECONDS:.0f} seconds only."
+        return f"The {kind.upper()} holds the first {FILM_SECONDS:.0f} seconds only."
     return ""
-
-
-def _thin(frames: Iterator[Any], rate: float) -> Iterator[tuple[int, Any]]:
-    """Yield (hundredths of a second, frame), thinned."""
-    due = 0.0
-    for frame in frames:
-        if frame.time >= FILM_SECONDS:
-            return
-        if frame.time >= due - 1e-6:
-            due = max(due + 1 / rate, frame.time)
-            yield round(frame.time * 100), frame
-
-
-def _with_palettes(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
-    """Yield frames with a palette of 256 colours each."""
-    graph: Any = av.filter.Graph()
-    enter = graph.add_buffer(width=stream.width, height=stream.height, format="rgb24", time_base=stream.time_base)
-    split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-    use, leave = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4"), graph.add("buffersink")
-    enter.link_to(split)
-    split.link_to(use, 0, 0)
-    split.link_to(make, 1, 0)
-    make.link_to(use, 0, 1)
-    use.link_to(leave)
-    graph.configure()
-    for frame in itertools.chain(frames, [None]):
-        enter.push(frame)
-        with contextlib.suppress(av.BlockingIOError, av.EOFError):
-            while True:
-                yield leave.pull()
 
 
 def fit_pixels(pixels: Pixels, size: tuple[int, int]) -> Pixels:

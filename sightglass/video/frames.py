@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import chain
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,27 +21,19 @@ from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import method_of, takes_several
-from sightglass.explain.methods.method import Request
+from sightglass.explain.methods.method import Method, Request
+from sightglass.explain.options import Options
+from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.tasks import decode, resolve, task_of
-from sightglass.models.adapter import Target
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.labels import class_index
-from sightglass.video.records import AnswerRecord, FrameRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import ThreadPoolExecutor
-
-    from sightglass.explain.evidence.resident import LoadedModel
-    from sightglass.explain.explainer import Explainer
-    from sightglass.explain.methods.method import Method
-    from sightglass.explain.options import Options
-    from sightglass.explain.picture.decode import Pixels
-    from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Geometry, ModelInput
-    from sightglass.video.clip import Frame
-    from sightglass.video.records import RawMaps
-    from sightglass.video.settings import Settings
+from sightglass.video.clip import Frame
+from sightglass.video.records import AnswerRecord, FrameRecord, RawMaps
+from sightglass.video.results import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,10 +41,6 @@ BYTES = 96 * 2**20
 """Of the decoded frames of one call."""
 ROUNDS = 2
 """Passes of each worker in one call: the model is locked for as long."""
-
-
-LOW = 0.1
-"""Score from which a box continues an object that is followed already; ByteTrack's own."""
 
 
 class Tracker:
@@ -63,15 +52,15 @@ class Tracker:
     """
 
     def __init__(self, confidence: float = 0.25) -> None:
-        """`confidence`: lowest score of a new object. Raises ModelProblem without its packages."""
-        missing = [name for name in ("ultralytics", "lap") if find_spec(name) is None]
-        if missing:
-            # Ultralytics would install it by itself.
-            raise ModelProblem(f"Following boxes needs the package {missing[0]}: pip install {missing[0]}.")
+        """`confidence`: lowest score of a new object."""
         from ultralytics.trackers.byte_tracker import BYTETracker
+        from ultralytics.utils import ROOT, YAML
 
-        self.low = min(LOW, confidence / 2)
-        self._tracker: Any = BYTETracker(SimpleNamespace(**_options(confidence, self.low)))
+        options: dict[str, Any] = YAML.load(ROOT / "cfg" / "trackers" / "bytetrack.yaml")
+        self.low = min(options["track_low_thresh"], confidence / 2)
+        """Score from which a box continues an object that is followed already."""
+        options |= {"track_high_thresh": confidence, "track_low_thresh": self.low, "new_track_thresh": confidence}
+        self._tracker: Any = BYTETracker(SimpleNamespace(**options))
         self._numbers: dict[int, int] = {}
 
     def update(self, boxes: Sequence[Prediction | AnswerRecord]) -> tuple[int | None, ...]:
@@ -84,20 +73,10 @@ class Tracker:
 
         listed = [(*(box.box or ()), box.score, box.index) for box in boxes]
         rows = self._tracker.update(Boxes(np.array(listed, np.float32).reshape(-1, 6), (1, 1)))
-        places = {int(row[7]): self._number(int(row[4])) for row in sorted(rows, key=lambda row: row[4])}
-        return tuple(places.get(place) for place in range(len(boxes)))
-
-    def _number(self, track: int) -> int:
-        """Return an object's displayed number."""
-        return self._numbers.setdefault(track, len(self._numbers) + 1)
-
-
-def _options(confidence: float, low: float) -> dict[str, Any]:
-    """Return Ultralytics' ByteTrack settings, with these scores' thresholds."""
-    from ultralytics.utils import ROOT, YAML
-
-    shipped: dict[str, Any] = YAML.load(ROOT / "cfg" / "trackers" / "bytetrack.yaml")
-    return shipped | {"track_high_thresh": confidence, "track_low_thresh": low, "new_track_thresh": confidence}
+        numbers, places = self._numbers, dict[int, int]()
+        for row in sorted(rows, key=lambda row: row[4]):
+            places[int(row[7])] = numbers.setdefault(int(row[4]), len(numbers) + 1)
+        return tuple(map(places.get, range(len(boxes))))
 
 
 class FrameExplainer:
@@ -145,13 +124,8 @@ class ClipExplainer(FrameExplainer):
         self.resident = explainer.with_vocabulary(explainer.resident, options, None)
         adapter = self.resident.adapter
         super().__init__(explainer, options, method_of(self.resident, options))
-        self.task = task_of(adapter)
         if not self.task.followed:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
-        if self.task.gives_pixels and (options.at or options.against is not None or options.per != "class"):
-            raise ModelProblem("A clip shows where the pixels of one class come from: leave at, against and per out.")
-        if adapter.channels not in (1, 3):
-            raise ModelProblem(f"{adapter.spec.id} takes {adapter.channels} channels, and a clip has RGB frames.")
         self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)
         if len(self.targets) > 1 and not self.task.has_boxes:
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
@@ -247,8 +221,7 @@ class ClipExplainer(FrameExplainer):
 
     def _target(self, evidence: Evidence) -> Target:
         """Return the mapped class: the named one, or the best."""
-        options = replace(self.options, targets=self.targets[:1], top_k=1)
-        return self.find_class(next(iter(self.targets), None), decode(evidence, options), evidence)
+        return self.find_class(next(iter(self.targets), None), decode(evidence, self.options), evidence)
 
     def _record_class(self, frame: Frame, evidence: Evidence) -> FrameRecord:
         predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
@@ -273,11 +246,13 @@ class ClipExplainer(FrameExplainer):
     def _record_boxes(
         self, frame: Frame, evidence: Evidence, predictions: Sequence[Prediction], tracks: Sequence[int | None]
     ) -> FrameRecord:
+        only = self.settings.only
         # Those followed longest first: a map must not go from one object to another and back.
         mapped = [
             (track, prediction)
             for track, prediction in zip(tracks, predictions, strict=True)
-            if track is not None and self._has_map(track, prediction.index)
+            if track is not None
+            and (not self.targets or prediction.index in self.targets if only is None else track == only)
         ]
         mapped = sorted(mapped, key=lambda pair: pair[0])[: self.settings.objects]
         both = self.options.evidence == "both"
@@ -297,11 +272,6 @@ class ClipExplainer(FrameExplainer):
             for track, p in zip(tracks, predictions, strict=True)
         )
         return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, answers)
-
-    def _has_map(self, track: int, index: int) -> bool:
-        if self.settings.only is not None:
-            return track == self.settings.only
-        return not self.targets or index in self.targets
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
         if not targets:

@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sightglass import video
 from sightglass.common import users
-from sightglass.common.errors import ImageProblem
 from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.models.demo import pictures
+from sightglass.video.clip import Clip
 from sightglass.video.results import CLIP as RESULT
+from sightglass.video.results import Settings
 
 CLIP, PLAN = "clip", "plan.json"
 """Files in a clip's folder."""
@@ -27,27 +27,19 @@ DAYS = 7
 
 
 @dataclass(frozen=True)
-class ClipSource:
-    """A clip on this machine, and what a person calls it."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True)
 class ClipPlan:
     """What is made of a clip, and where."""
 
-    source: ClipSource
+    clip: Clip
     model: str
     options: dict[str, Any]
-    settings: video.Settings
+    settings: Settings
     folder: Path
 
     @property
     def name(self) -> str:
         """The name of the clip's folder; empty for the example."""
-        return "" if self.source.path == pictures.CLIP else self.folder.parent.name
+        return "" if self.clip.path == pictures.CLIP else self.folder.parent.name
 
     @property
     def done(self) -> bool:
@@ -56,7 +48,7 @@ class ClipPlan:
 
     def save(self) -> None:
         """Save the plan beside the clip, for going on with it later."""
-        facts = {"name": self.source.name, "model": self.model, "options": self.options, "results": self.folder.name}
+        facts = {"name": self.clip.name, "model": self.model, "options": self.options, "results": self.folder.name}
         write_file(self.folder.parent / PLAN, to_json(facts | {"settings": asdict(self.settings)}).encode())
 
 
@@ -65,30 +57,22 @@ def base() -> Path:
     return users.folder(settings().clips)
 
 
-def add_clip(name: str, data: memoryview | bytes) -> ClipSource:
-    """Keep a clip in a folder of its own; raise ImageProblem where there is no room."""
-    delete_old()
-    try:
-        base().mkdir(parents=True, exist_ok=True)
-        # Under a fixed name: the clip's own could be anything.
-        path = Path(tempfile.mkdtemp(prefix="clip-", dir=base())) / CLIP
-        path.write_bytes(data)
-    except OSError as error:
-        raise ImageProblem(f"{name} cannot be kept here ({error.strerror}): make room on this machine.") from error
-    return ClipSource(path, name)
-
-
-def results_of(source: ClipSource) -> Path:
-    """Return the path of a new results folder beside a clip."""
-    folder = source.path.parent
-    return folder / f"results-{1 + sum(path.name.startswith('results-') for path in folder.iterdir())}"
-
-
-def delete_old() -> None:
-    """Delete the person's clips of more than `DAYS`, and what was made of them."""
+def add_clip(data: memoryview | bytes) -> Path:
+    """Keep a clip in a folder of its own; delete those of long ago."""
     for folder in base().glob("clip-*"):
         if time.time() - folder.stat().st_mtime > DAYS * 86400:
             shutil.rmtree(folder, ignore_errors=True)
+    base().mkdir(parents=True, exist_ok=True)
+    # Under a fixed name: the clip's own could be anything.
+    path = Path(tempfile.mkdtemp(prefix="clip-", dir=base())) / CLIP
+    path.write_bytes(data)
+    return path
+
+
+def results_of(clip: Clip) -> Path:
+    """Return the path of a new results folder beside a clip."""
+    folder = clip.path.parent
+    return folder / f"results-{1 + sum(path.name.startswith('results-') for path in folder.iterdir())}"
 
 
 def read_plan(name: str) -> ClipPlan | None:
@@ -96,10 +80,9 @@ def read_plan(name: str) -> ClipPlan | None:
     folder = base() / Path(name).name
     try:
         facts = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        chosen = TypeAdapter(video.Settings).validate_python(facts["settings"])
+        chosen = TypeAdapter(Settings).validate_python(facts["settings"])
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
-        source = ClipSource(folder / CLIP, str(facts["name"]))
-        plan = ClipPlan(source, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
-        return plan if source.path.is_file() else None
+        clip = Clip(folder / CLIP, str(facts["name"]))
+        return ClipPlan(clip, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -6,46 +6,36 @@ before it. `ui/live/screen.js` grows the raw map as `sightglass.explain.maps.hea
 
 from __future__ import annotations
 
-import json
-import logging
 import struct
 import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
-from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files.packing import pack_data
+from pydantic import Field, TypeAdapter, ValidationError
+
+from sightglass.common.errors import ModelProblem, Problem, describe_invalid
+from sightglass.common.files import Json
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.maps.boxes import find_same
 from sightglass.explain.maps.heatmap import state_of
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import decode, resolve, task_of
-from sightglass.models.adapter import Prediction
-from sightglass.models.geometry import intersection_over_union
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.spec import ModelSpec
 from sightglass.video.frames import FrameExplainer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from sightglass.common.files import Json
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.resident import LoadedModel
-    from sightglass.explain.explainer import Explainer
-    from sightglass.models.adapter import Target
-    from sightglass.models.geometry import Box
-    from sightglass.models.spec import ModelSpec
-    from sightglass.video.records import RawMaps
+from sightglass.video.records import RawMaps
 
 MAGIC = b"SGF1"
 HEADER = struct.Struct("<4sI")
 MAX_BYTES = 2 * 2**20
 """Of a frame."""
-MAX_TEXT = 64 * 1024
-"""Bytes of a message in words."""
-LOGGER = logging.getLogger(__name__)
-BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_PIXELS = 2_100_000
 """Of a frame: 1920 × 1080, and a little more."""
 SAME_OBJECT = 0.3
@@ -54,93 +44,53 @@ PATIENCE = 15
 """Frames without a match after which an object is given up."""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 @dataclass(frozen=True)
 class Pin:
     """The class or object that a viewer follows."""
 
-    index: int
+    index: Annotated[int, Field(ge=0)]
     """A class."""
-    box: Box | None = None
+    box: tuple[Share, Share, Share, Share] | None = None
     """xyxy as shares of the frame's width and height; None: the class, wherever it is."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a viewer wants: another model, or another pin."""
+
+    type: Literal["choose", "pin"]
+    model: str | None = None
+    method: str | None = None
+    options: dict[str, Any] | None = None
+    pin: Pin | None = None
+
+
+_MESSAGE = TypeAdapter(Message)
 
 
 class BadMessage(Problem):
     """A viewer sent what is no message: its socket is closed."""
 
 
-def parse_frame(data: bytes, last: int) -> tuple[int, bytes]:
+def parse_frame(data: bytes) -> tuple[int, bytes]:
     """Return a frame's number and JPEG. Raises BadMessage."""
-    if len(data) > MAX_BYTES + HEADER.size:
-        raise BadMessage(f"A frame has at most {MAX_BYTES // 2**20} MiB: send smaller ones.")
-    if len(data) <= HEADER.size:
-        raise BadMessage("A frame is a header of 8 bytes and a JPEG: this message is too short.")
-    magic, number = HEADER.unpack_from(data)
-    if magic != MAGIC:
-        raise BadMessage("A frame begins with SGF1 and its number: this message does not.")
-    if number <= last:
-        raise BadMessage(f"Frame {number} came after frame {last}: number frames upwards.")
-    return number, data[HEADER.size :]
+    if len(data) <= HEADER.size or not data.startswith(MAGIC):
+        raise BadMessage("A frame is SGF1, its number and a JPEG: this message is something else.")
+    return HEADER.unpack_from(data)[1], data[HEADER.size :]
 
 
-def parse_message(text: str) -> Json:
-    """Return a message in words, an object with a `type`; raises BadMessage."""
-    if len(text) > MAX_TEXT:
-        raise BadMessage(f"A message in words has at most {MAX_TEXT // 1024} KiB: send shorter ones.")
+def parse_message(text: str) -> Message:
+    """Return a message in words. Raises BadMessage."""
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or not isinstance(document.get("type"), str):
-        raise BadMessage("A message in words is a JSON object with a type: choose or pin.")
-    return document
-
-
-def parse_pin(message: Any, classes: int) -> Pin | None:
-    """Return a message's `pin`, or None. Raises BadMessage."""
-    if message is None:
-        return None
-    index, box = (message.get("index"), message.get("box")) if isinstance(message, dict) else (None, None)
-    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < classes:
-        raise BadMessage(f"pin names a class by its index, 0 to {classes - 1}, or is null.")
-    if box is None:
-        return Pin(index)
-    numbers = isinstance(box, list) and len(box) == 4 and all(type(edge) in (int, float) for edge in box)
-    if not numbers or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-        raise BadMessage("box is [left, top, right, bottom] in shares of the frame, 0 to 1.")
-    return Pin(index, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
-
-
-@dataclass
-class FollowedObject:
-    """An object that a viewer chose, and where it was last."""
-
-    box: Box
-    """xyxy in pixels of the frame."""
-    index: int
-    """Its class."""
-    missed: int = 0
-    """Frames in a row without a match."""
-
-    def find(self, predictions: Sequence[Prediction]) -> int | None:
-        """Return the index of this object's box, or None.
-
-        Its own class is preferred; without one, a box of another class in its place, since detectors waver between
-        classes.
-        """
-        overlaps = [
-            (prediction.index == self.index, intersection_over_union(self.box, prediction.box), place)
-            for place, prediction in enumerate(predictions)
-            if prediction.box is not None
-        ]
-        near = [overlap for overlap in overlaps if overlap[1] >= SAME_OBJECT]
-        if not near:
-            self.missed += 1
-            return None
-        _, _, place = max(near, key=lambda overlap: (overlap[0], overlap[1], -overlap[2]))
-        best = predictions[place]
-        assert best.box is not None
-        self.box, self.missed = best.box, 0
-        return place
+        return _MESSAGE.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "It"
+        words = "A message in words is a JSON object of type choose or pin."
+        raise BadMessage(f"{words} {place} {describe_invalid(first['msg'])}.") from error
 
 
 class LiveExplainer:
@@ -151,27 +101,10 @@ class LiveExplainer:
         self.requested_pin: Pin | None = None
         """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
         self._pin: Pin | None = None
-        self._followed: FollowedObject | None = None
-
-    def serve(self, number: int, data: bytes, received: float, dropped: int) -> bytes:
-        """Return the packed answer to a frame; an error becomes its problem.
-
-        `received`: when it came. The answer has its number, and how many of this viewer's frames a later one replaced.
-        """
-        answer: Json = {"n": number, "problem": "", "dropped": dropped}
-        waited = (time.perf_counter() - received) * 1e3
-        raws: RawMaps = ()
-        try:
-            fields, raws = self.explain(data)
-            answer |= fields
-        except Problem as error:
-            answer["problem"] = str(error)
-        except Exception:
-            LOGGER.exception("a frame failed")
-            answer["problem"] = BROKE
-        answer["ms"] = {name: round(ms, 2) for name, ms in ({"wait": waited} | answer.get("ms", {})).items()}
-        # Little-endian, as `browser/unpack.js` reads them.
-        return pack_data(answer, [raw.astype("<f4").tobytes() for raw in raws])
+        self._followed: Prediction | None = None
+        """The object that the viewer chose, where it was last."""
+        self._missed = 0
+        """Frames in a row without it."""
 
     def explain(self, data: bytes) -> tuple[Json, RawMaps]:
         """Return a JPEG frame's answer and raw maps. Raises ImageProblem.
@@ -217,15 +150,18 @@ class LiveExplainer:
     ) -> tuple[Target | None, int | None, bool]:
         """Return the target, its box index, and whether it was lost."""
         if self.requested_pin is not self._pin:
-            self._pin, self._followed = self.requested_pin, None
+            self._pin, self._followed, self._missed = self.requested_pin, None, 0
         frames, pin, lost = self.frames, self._pin, False
         if pin is not None and pin.box is not None and frames.task.has_boxes:
-            x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
-            self._followed = self._followed or FollowedObject((x0, y0, x1, y1), pin.index)
-            place = self._followed.find(predictions)
-            if place is not None:
+            if (followed := self._followed) is None:
+                x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
+                label = evidence.resident.adapter.labels[pin.index]
+                followed = Prediction(label, pin.index, 0.0, (x0, y0, x1, y1))
+            if (place := find_same(followed, predictions, SAME_OBJECT)) is not None:
+                self._followed, self._missed = replace(followed, box=predictions[place].box), 0
                 return self._box(evidence, predictions, place), place, False
-            if self._followed.missed <= PATIENCE:
+            self._followed, self._missed = followed, self._missed + 1
+            if self._missed <= PATIENCE:
                 return None, None, False
             # Somebody may have chosen something else meanwhile.
             if self.requested_pin is pin:

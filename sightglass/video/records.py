@@ -9,24 +9,20 @@ import itertools
 import json
 import math
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.files import jsonable, npz_bytes, write_file
+from sightglass.models.geometry import Box
+from sightglass.video.clip import Frame
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from sightglass.models.geometry import Box
-    from sightglass.video.clip import Frame
-
-    RawMaps = tuple[NDArray[np.float32], ...]
-    """One map (h, w) per layer, signed, as computed."""
+RawMaps = tuple[NDArray[np.float32], ...]
+"""One map (h, w) per layer, signed, as computed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,8 +150,9 @@ def _mix(answer: AnswerRecord, centre: FrameRecord, near: Sequence[tuple[FrameRe
 
 def interpolate(first: FrameRecord, second: FrameRecord | None, frame: Frame) -> FrameRecord:
     """Return the interpolated record of a frame between two."""
+    between = replace(first, number=frame.number, pts=frame.pts, seconds=frame.seconds)
     if second is None or frame.number == first.number:
-        return replace(first, number=frame.number, pts=frame.pts, seconds=frame.seconds)
+        return between
     share = (frame.seconds - first.seconds) / max(second.seconds - first.seconds, 1e-9)
     later = {answer.series: answer for answer in second.drawn_answers}
 
@@ -171,5 +168,4 @@ def interpolate(first: FrameRecord, second: FrameRecord | None, frame: Frame) ->
             raws = tuple(((1 - share) * a + share * b).astype(np.float32) for a, b in pairs)
         return replace(answer, score=(1 - share) * answer.score + share * other.score, box=box, raws=raws)
 
-    answers = tuple(map(mix, first.drawn_answers))
-    return replace(first, number=frame.number, pts=frame.pts, seconds=frame.seconds, answers=answers)
+    return replace(between, answers=tuple(map(mix, first.drawn_answers)))

@@ -1,4 +1,4 @@
-"""Results of a clip: timeline, moments of change, curves for charts.
+"""Options and results of a clip: timeline, moments of change, curves for charts.
 
 A change counts after `LASTING` seconds, from its beginning; one odd frame is no moment. Answers below `UNSURE` are one
 state, whatever they name: what an unsure model names next is chance.
@@ -8,45 +8,80 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import atomic_write, jsonable, packing
-from sightglass.explain.phrases import megabytes, plain_text, plural
-from sightglass.explain.picture.image import Image
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json, atomic_write, jsonable, packing
+from sightglass.explain.phrases import plain_text, plural
+from sightglass.explain.rendering.style import Style, lut
 from sightglass.explain.tasks.task import Task
-from sightglass.report.view import MAX_MADE, Picture
-from sightglass.report.views import new_view, statement
-from sightglass.video.clip import Clip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
-    from sightglass.common.files import Json
-    from sightglass.report.view import View
 
-COLORS = ("#2BA5B0", "#E07B2E", "#9A7BE0", "#4C93E0", "#D6549C", "#7CA83A")
-"""Told apart by most colour-blind people, and visible on light pages, dark ones and pictures."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a clip is explained and drawn.
 
-
-def color_of(track: int) -> str:
-    """Return an object's colour by its number, `#rrggbb`.
-
-    >>> color_of(1) == color_of(len(COLORS) + 1)
-    True
+    Raises ModelProblem, one sentence, for a value that is out of its range.
     """
-    return COLORS[(track - 1) % len(COLORS)]
+
+    every: int = 1
+    """The model looks at every frame, or at every n-th; the frames between get the two maps around them mixed."""
+    start: float = 0.0
+    end: float | None = None
+    """The range in seconds since the start of the clip; None: to its end."""
+    smooth: float = 0.1
+    """Seconds by which maps are smoothed over time, at most 2; 0: not smoothed."""
+    objects: int = 3
+    """Of a detector: most objects that get a map in a frame, those followed longest."""
+    only: int | None = None
+    """Of a detector: the number of the one object to follow."""
+    labels: bool = True
+    """Draw boxes, names and scores."""
+    side: int = 1280
+    """Pixels of the longer side of a drawn frame, never enlarged; 0: the clip's own."""
+    style: Style = field(default_factory=Style)
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ModelProblem(f"every is {self.every}: 1 is every frame, 2 every second one.")
+        if not 0 <= self.smooth <= 2:
+            raise ModelProblem(f"smooth is {self.smooth:g} s: give 0 (off) to 2 seconds.")
+        if not 0 <= self.start < math.inf:
+            raise ModelProblem(f"The range starts at {self.start:g} s: give 0 or more.")
+        if self.end is not None and not self.end > self.start:
+            raise ModelProblem(f"The range ends at {self.end:g} s, not after its start at {self.start:g} s.")
+        if self.objects < 1 or (self.only is not None and self.only < 1):
+            raise ModelProblem("Objects are counted from 1: ask for one at least.")
+        if self.side and self.side < 32:
+            raise ModelProblem(f"side is {self.side}: give 32 pixels at least, or 0 for the clip's own size.")
+        lut(self.style.colormap)
+
+    @property
+    def facts(self) -> Json:
+        """All facts of the results, as plain values."""
+        # Runs of before could hold the earlier map, scale maps over the whole clip, or draw them with even opacity.
+        former = {"every": self.every, "between": "interpolate", "start": self.start, "end": self.end, "scale": "frame"}
+        names = ("smooth", "objects", "only", "labels", "side")
+        drawn = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold")}
+        return former | {name: getattr(self, name) for name in names} | drawn | {"even": False}
+
+
+COLORS = ((43, 165, 176), (224, 123, 46), (154, 123, 224), (76, 147, 224), (214, 84, 156), (124, 168, 58))
+"""RGB; told apart by most colour-blind people, and visible on light pages, dark ones and pictures."""
 
 
 def rgb_of(track: int) -> tuple[int, int, int]:
-    """Return the same as RGB, 0 to 255."""
-    red, green, blue = bytes.fromhex(color_of(track)[1:])
-    return red, green, blue
+    """Return an object's colour by its number, RGB 0 to 255."""
+    return COLORS[(track - 1) % len(COLORS)]
 
 
 Kind = Literal["answer", "object", "gone"]
@@ -54,7 +89,6 @@ LASTING = 0.3
 """Seconds."""
 MAX_MOMENTS = 1000
 """Kept for one clip."""
-Row = dict[str, Any]
 
 
 def clock(seconds: float) -> str:
@@ -76,19 +110,17 @@ class Moment:
     label: str = ""
 
 
-def find_moments(rows: Iterable[Row], task: Task | None = None) -> list[Moment]:
-    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time."""
-    moments = itertools.islice(_list_moments(rows, task or Task()), MAX_MOMENTS)
-    return sorted(moments, key=lambda moment: (moment.seconds, moment.kind))
+def find_moments(rows: Iterable[Json], task: Task | None = None) -> list[Moment]:
+    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time.
 
-
-def _list_moments(rows: Iterable[Row], task: Task) -> Iterator[Moment]:
-    """Yield the moments of rows in frame order; of a long clip few rows are in memory."""
-    # Empty while the model is unsure.
+    `rows`: in frame order; of a long clip few of them are in memory.
+    """
+    task, moments = task or Task(), list[Moment]()
     answer: str | None = None
-    other: tuple[str, Row] | None = None
+    """Empty while the model is unsure."""
+    other: tuple[str, Json] | None = None
     """An answer that has not lasted yet, and the row with which it began."""
-    objects: dict[int, tuple[Row, Row, bool]] = {}
+    objects: dict[int, tuple[Json, Json, bool]] = {}
     """The first and last row of each, and whether its arrival was counted."""
     for _, group in itertools.groupby(rows, key=itemgetter("frame")):
         row, *others = group
@@ -102,7 +134,7 @@ def _list_moments(rows: Iterable[Row], task: Task) -> Iterator[Moment]:
                 first = other[1]
                 if now - first["seconds"] >= LASTING:
                     words = plain_text(task.describe_switch(answer, first["best"], first["best_score"]))
-                    yield Moment(first["seconds"], first["frame"], "answer", words, label=state)
+                    moments.append(Moment(first["seconds"], first["frame"], "answer", words, label=state))
                     answer, other = state, None
         for seen in (row, *others):
             if (number := seen["object"]) is None:
@@ -112,14 +144,17 @@ def _list_moments(rows: Iterable[Row], task: Task) -> Iterator[Moment]:
                 counted, label = True, seen["answer"]
                 if first["frame"] > 0:
                     words = f"{label} {number} comes"
-                    yield Moment(first["seconds"], first["frame"], "object", words, number, label)
+                    moments.append(Moment(first["seconds"], first["frame"], "object", words, number, label))
             objects[number] = first, seen, counted
         for number, (first, last, counted) in list(objects.items()):
             if now - last["seconds"] >= LASTING:
                 if counted:
                     words, label = f"{first['answer']} {number} goes", first["answer"]
-                    yield Moment(last["seconds"], last["frame"], "gone", words, number, label)
+                    moments.append(Moment(last["seconds"], last["frame"], "gone", words, number, label))
                 del objects[number]
+        if len(moments) >= MAX_MOMENTS:
+            break
+    return sorted(moments[:MAX_MOMENTS], key=lambda moment: (moment.seconds, moment.kind))
 
 
 CLIP = "overlay.mp4"
@@ -145,6 +180,8 @@ class Summary:
     """Stopped before the end; nothing but its parts is written, and the next run goes on from these."""
     moments: tuple[Moment, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
+    run: Json = field(default_factory=dict, repr=False)
+    """What its results depend on."""
 
     @property
     def clip(self) -> Path:
@@ -171,18 +208,22 @@ class Summary:
 CSV, JSON = "timeline.csv", "timeline.json"
 
 
-def write_timeline(
-    folder: Path, columns: Sequence[str], rows: Callable[[], Iterable[Row]], facts: Mapping[str, Any]
-) -> None:
-    """Write `timeline.csv` and `timeline.json`, one row at a time."""
+def write_timeline(folder: Path, columns: Sequence[str], lines: Path, facts: Mapping[str, Any]) -> None:
+    """Write `timeline.csv` and `timeline.json`, one row at a time; `lines`: the rows as JSON."""
     with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        packing.write(file, columns, rows())
+        packing.write(file, columns, read_rows(lines))
     with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
         head = json.dumps(jsonable(facts), indent=1)
         file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')
-        for number, row in enumerate(rows()):
+        for number, row in enumerate(read_rows(lines)):
             file.write((",\n  " if number else "\n  ") + json.dumps(row))
         file.write("\n ]\n}\n")
+
+
+def read_rows(lines: Path) -> Iterator[Json]:
+    """Yield the rows of a file with one as JSON in each line."""
+    with lines.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
 
 
 POINTS = 600
@@ -225,20 +266,13 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
     for number in frame["object"].value_counts().index[:MAX_CURVES]:
         rows = frame[frame["object"] == number]
         label = packing.unescape(rows["answer"].value_counts().index[0])
-        points = interrupt(rows.groupby("cell")[["seconds", "score", "area"]].mean(), seconds)
-        name, color = (f"{label} {number}", color_of(number)) if number else ("its answer", "")
+        points = rows.groupby("cell")[["seconds", "score", "area"]].mean()
+        gaps = points.index[points["seconds"].diff() > max(GAP, FAR * seconds / len(points))]
+        # An empty row interrupts the line.
+        points = points.reindex(points.index.union(gaps - 0.5))
+        name, color = (f"{label} {number}", f"rgb{rgb_of(number)}") if number else ("its answer", "")
         answer_curves.append(AnswerCurve(name, points, color))
     return tuple(answer_curves)
-
-
-def interrupt(points: pd.DataFrame, seconds: float) -> pd.DataFrame:
-    """Return the points with an empty row in each gap, for interrupted lines."""
-    import pandas as pd
-
-    points = points.reset_index(drop=True)
-    starts = points.index[points["seconds"].diff() > max(GAP, FAR * seconds / max(1, len(points)))]
-    empty = pd.DataFrame(float("nan"), index=starts - 0.5, columns=points.columns)
-    return pd.concat([points, empty]).sort_index() if len(starts) else points
 
 
 def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:
@@ -298,56 +332,14 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
     return chart
 
 
-def read_facts(folder: Path) -> Json:
-    """Return a finished run's settings. Raises ModelProblem."""
-    facts: Json = _read(folder)["run"]
-    return facts
-
-
 def read_result(folder: Path) -> Summary:
     """Return a finished run's result. Raises ModelProblem."""
-    result = _read(folder)
-    moments = tuple(Moment(**moment) for moment in result["moments"])
-    numbers = (result["frames"], result["looked"], result["skipped"])
-    return Summary(folder, *numbers, 0.0, resumed=True, moments=moments, notes=tuple(result["notes"]))
-
-
-def _read(folder: Path) -> Json:
     try:
-        result: Json = json.loads((folder / JSON).read_text("utf-8"))
-        complete = all((folder / name).is_file() for name in (CLIP, CSV))
-        if not complete or not {"run", "moments", "frames", "looked", "skipped", "notes"} <= {*result}:
+        result = json.loads((folder / JSON).read_text("utf-8"))
+        if not all((folder / name).is_file() for name in (CLIP, CSV)):
             raise ValueError
-    except (OSError, ValueError) as error:
+        moments = tuple(Moment(**moment) for moment in result["moments"])
+        numbers, notes = (result["frames"], result["looked"], result["skipped"]), tuple(result["notes"])
+        return Summary(folder, *numbers, 0.0, resumed=True, moments=moments, notes=notes, run=result["run"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelProblem(f"The result in {folder.name} cannot be read: explain the clip again.") from error
-    return result
-
-
-MAX_CLIP = 100_000_000
-"""Bytes of a slide's clip: the whole deck is sent to the browser."""
-
-
-def clip_view(
-    path: Path, *, title: str, sentence: str, notes: str = "", made: str = "", moments: Sequence[str] = ()
-) -> View:
-    """Return the view of a clip, an H.264 MP4, with its first frame.
-
-    `moments`: when it says what, `0:02 sports car`; the first three are shown beside the player.
-
-    Raises Problem for a clip of more than MAX_CLIP bytes, or one that cannot be read.
-    """
-    if (size := path.stat().st_size) > MAX_CLIP:
-        raise Problem(f"This clip has {megabytes(size)}, and a slide takes {megabytes(MAX_CLIP)}: draw a part of it.")
-    first = Clip(path).frame_at(0)
-    if first is None:
-        raise Problem("This clip has no frame that can be shown: draw it again.")
-    view = new_view(
-        [Picture.of(Image(first.pixels, path.name), path.name)],
-        title=statement(title, title.partition(",")[0]),
-        sentence=sentence,
-        notes=notes,
-        kind="clip",
-        facts=tuple(moments[:3]),
-        made=made[:MAX_MADE],
-    )
-    return replace(view, clip=path.read_bytes())

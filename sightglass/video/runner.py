@@ -13,33 +13,27 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.batch.journal import NAME, Journal, unwritable_problem
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
+from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
+from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, records
-from sightglass.video.clip import Clip, find_clip
+from sightglass.video import draw, records, results
+from sightglass.video.clip import Clip, Frame, find_clip
 from sightglass.video.frames import BYTES, ClipExplainer
-from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, read_result, write_timeline
-from sightglass.video.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from sightglass.common.work.progress import Progress
-    from sightglass.explain.picture.decode import Pixels
-    from sightglass.video.clip import Frame
-    from sightglass.video.records import FrameRecord
-    from sightglass.video.results import Row
+from sightglass.video.records import FrameRecord
+from sightglass.video.results import CLIP, CSV, JSON, Settings, Summary, read_result
 
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
@@ -47,8 +41,6 @@ PARTS_AHEAD, FRAMES_AHEAD = 2, 16
 """Parts that the model may be ahead of drawing, and decoded frames that wait, at most."""
 WORK, ROWS = "work", "rows.jsonl"
 """Folder of the parts, which is removed at the end, and the file of the timeline's rows in it."""
-DRAWN = 0.97
-"""Share of the progress at which all frames are drawn."""
 
 
 def run(
@@ -75,7 +67,8 @@ def run(
     >>> run("scene.mp4", "demo-s", "out/").words
     '90 frames explained; 10 moments'
     """
-    clip = source if isinstance(source, Clip) else Clip(find_clip(source))
+    # A copy, since reading changes it.
+    clip = copy.copy(source) if isinstance(source, Clip) else Clip(find_clip(source))
     settings, folder = settings or Settings(), Path(out)
     if settings.start >= (clip.about.seconds or float("inf")):
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
@@ -124,10 +117,6 @@ class _Run:
     """Whether it saw the last one."""
     share: float = 0.0
     """How far it is: of what the model saw, and then of what is drawn."""
-    lowers: bool = False
-    """Whether something lowers the score in any frame, by a signed map."""
-    failed: bool = False
-    """Whether drawing has failed, so that the model need not go on."""
 
     def __post_init__(self) -> None:
         self.settings, self.work = self.explainer.settings, self.folder / WORK
@@ -135,7 +124,8 @@ class _Run:
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
         """Run the rest, or all if `fresh`, and return the result."""
         started = time.monotonic()
-        remove_drafts(self.folder, age=0)
+        for place in (self.folder, self._part(0).parent):
+            remove_drafts(place, age=0)
         if fresh:
             shutil.rmtree(self.work, ignore_errors=True)
             for name in (CLIP, CSV, JSON):
@@ -147,27 +137,24 @@ class _Run:
             return replace(finished, seconds=time.monotonic() - started)
         resumed = self._part(0).is_file()
         self._part(0).parent.mkdir(parents=True, exist_ok=True)
-        for draft in self.work.rglob(".*.part"):
-            draft.unlink()
         try:
-            self._write(facts, self._draw())
+            summary = self._write(facts, self._draw())
         except Cancelled:
-            seconds = time.monotonic() - started
-            return Summary(self.folder, 0, self.count, 0, seconds, resumed, cancelled=True)
-        return replace(read_result(self.folder), seconds=time.monotonic() - started, resumed=resumed)
+            summary = Summary(self.folder, 0, self.count, 0, 0.0, resumed, cancelled=True)
+        return replace(summary, seconds=time.monotonic() - started, resumed=resumed)
 
     def _part(self, number: int) -> Path:
         """Return the file of a part."""
         return self.work / "seen" / f"{number:06}.npz"
 
     def _check(self) -> None:
-        if self.failed or (self.cancel is not None and self.cancel.is_set()):
+        if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
 
     def _report(self, frame: Frame, words: str) -> None:
         start, end = self.settings.start, self.settings.end or self.clip.about.seconds
         if end:
-            self.share = max(self.share, DRAWN * min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
+            self.share = max(self.share, min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
         if self.progress is not None:
             self.progress(self.share, words)
 
@@ -179,11 +166,10 @@ class _Run:
 
     def _explain(self) -> Iterator[list[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""
-        first = 0
-        for number in itertools.count():
-            if not self._part(number).is_file():
-                break
+        first, number = 0, 0
+        while self._part(number).is_file():
             saved = records.load(self._part(number))
+            number += 1
             self.count, first = self.count + len(saved), saved[-1].number + 1
             self.explainer.replay(saved)
             yield saved
@@ -233,12 +219,8 @@ class _Run:
                     count += 1
                     yield frame.pts, pixels
 
-            try:
-                begins = about.begins + round(Fraction(chosen.start) / about.time_base)
-                draw.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
-            except BaseException:
-                self.failed = True
-                raise
+            begins = about.begins + round(Fraction(chosen.start) / about.time_base)
+            draw.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
         return count
 
     def _pair(
@@ -251,35 +233,28 @@ class _Run:
             while later is not None and later.number <= frame.number:
                 earlier, later = later, next(smoothed, None)
             record = records.interpolate(earlier, later, frame)
-            if self.explainer.signed:
-                self.lowers |= any((raw < 0).any() for answer in record.drawn_answers for raw in answer.raws or ())
             if self.ended:
                 # Until then the model reports how far it is.
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
             yield frame, record, earlier.number == frame.number
 
-    def _write(self, facts: Json, frames: int) -> None:
+    def _write(self, facts: Json, frames: int) -> Summary:
         """Write the timeline, the last of the results."""
-        if self.progress is not None:
-            self.progress(DRAWN, "Writing the timeline")
-        about, notes = self.clip.about, list[str]()
-        if self.explainer.signed:
-            notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * self.lowers}.")
+        about, lines = self.clip.about, self.work / ROWS
+        notes = ["Red raises the score; blue, in dashed lines, lowers it."] if self.explainer.signed else []
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
-
-        def rows() -> Iterator[Row]:
-            with (self.work / ROWS).open(encoding="utf-8") as file:
-                yield from map(json.loads, file)
-
+        moments = tuple(results.find_moments(results.read_rows(lines), self.explainer.task))
+        numbers = (frames, self.count, self.clip.skipped, 0.0)
+        summary = Summary(self.folder, *numbers, resumed=False, moments=moments, notes=tuple(notes), run=facts)
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        head |= {"run": facts, "frames": frames, "looked": self.count, "skipped": self.clip.skipped, "notes": notes}
-        head["moments"] = list(map(vars, find_moments(rows(), self.explainer.task)))
-        write_timeline(self.folder, draw.COLUMNS, rows, head)
+        head |= {"run": facts} | summary.facts | {"moments": list(map(vars, moments))}
+        results.write_timeline(self.folder, draw.COLUMNS, lines, head)
         shutil.rmtree(self.work, ignore_errors=True)
+        return summary
 
 
-def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Row]]:
+def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Json]]:
     """Return a frame under its maps, and its timeline rows."""
     frame, record, explained = pair
     maps = painter.maps(record)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from sightglass.common import users
@@ -21,8 +20,8 @@ from sightglass.ui.session.state import Navigation
 from sightglass.video import Settings, runner
 from sightglass.video import kept as kept_clips
 from sightglass.video.clip import Clip
-from sightglass.video.kept import ClipPlan, ClipSource
-from sightglass.video.results import Kind, Moment, Summary, color_of, curves, interrupt
+from sightglass.video.kept import ClipPlan
+from sightglass.video.results import Kind, Moment, Summary, curves, rgb_of
 from tests.clips import clip, scene
 from tests.pages.conftest import press, session, texts
 
@@ -42,7 +41,7 @@ def finished(job: ClipJob) -> ClipJob:
 @pytest.fixture
 def plan(tmp_path: Path) -> ClipPlan:
     path = clip(tmp_path / "moving.mp4", scene(12))
-    return ClipPlan(ClipSource(path, "my walk.mp4"), "demo-cls-s", {}, Settings(start=0.2), tmp_path / "out")
+    return ClipPlan(Clip(path, "my walk.mp4"), "demo-cls-s", {}, Settings(start=0.2), tmp_path / "out")
 
 
 def chart(app: Any) -> Any:
@@ -68,11 +67,6 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     figure = chart(app)
     assert figure["layout"]["annotations"][0]["text"] == "Score"
     assert figure["data"][0]["x"] == pytest.approx([i / 25 for i in range(7)], abs=0.01)
-    # A time of the drawn clip, which began at 0.2 s.
-    image = jobs.frame(plan, 0.08)
-    frames = list(Clip(plan.source.path).frames())
-    assert (image.pixels == frames[7].pixels).all()
-    assert image.name == "my walk 0.00.3 s.png"
     assert app.get("video")
 
 
@@ -100,12 +94,14 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
 
     held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)
-    jobs._open(plan, 0.0)
-    frame = next(Clip(plan.source.path).frames(0.2))
+    # A time of the drawn clip, which began at 0.2 s.
+    jobs._open(plan, 0.08)
+    frame = list(Clip(plan.clip.path).frames())[7]
     chosen = held[state.key(Pictures)]
     (own,) = image_source.list_own()
     assert own.sha256 == chosen.chosen
-    assert (chosen.opened(own.sha256).pixels == frame.pixels).all()
+    image = chosen.opened(own.sha256)
+    assert (image.pixels == frame.pixels).all() and image.name == "my walk 0.00.3 s.png"
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 
 
@@ -129,8 +125,8 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest
 def kept(plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClipPlan:
     """The plan for a clip in a folder of the server's."""
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    source = kept_clips.add_clip(plan.source.name, plan.source.path.read_bytes())
-    kept = replace(plan, source=source, folder=kept_clips.results_of(source), options={"targets": ("star",)})
+    clip = Clip(kept_clips.add_clip(plan.clip.path.read_bytes()), plan.clip.name)
+    kept = replace(plan, clip=clip, folder=kept_clips.results_of(clip), options={"targets": ("star",)})
     kept.save()
     return kept
 
@@ -149,21 +145,21 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, 
     # Of another server, which knows the job no more.
     background._SHARED.clear()
     job = session(page("video", clip=kept.name), Video).job
-    assert job.summary.frames == 7 and job.plan == kept
+    assert job.summary.frames == 7 and replace(job.plan, clip=kept.clip) == kept
     week = time.time() - 8 * 86400
     os.utime(kept.folder.parent, (week, week))
-    kept_clips.add_clip("other.mp4", b"")
+    kept_clips.add_clip(b"")
     assert not kept.folder.parent.exists()
 
 
 def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
-    plan.source.path.write_bytes(b"nothing of the kind")
+    plan.clip.path.write_bytes(b"nothing of the kind")
     job = ClipJob(plan)
     assert job.finished(60)
     put(app, job)
     assert [one.value for one in app.error] == [
-        "my walk.mp4 is not a video of a known kind; give MP4, MOV, WebM, MKV, GIF or AVI."
+        "my walk.mp4 cannot be read as a video; give MP4, MOV, WebM, MKV, GIF or AVI, whole."
     ]
 
 
@@ -182,7 +178,7 @@ def test_the_headline_says_what_is_seen_from_when() -> None:
 def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Path) -> None:
     rows = ["seconds,answer,score,object,map,half_heat_area"]
     rows += [f"{(i + 0.5) / 100},cat,{0.2 if i % 2 else 0.4},1,ok,0.1" for i in range(1200)]
-    rows += [f"{i / 100},dog,0.9,{n},," for n in range(2, 12) for i in range(n)]
+    rows += [f"{i / 100},dog,0.9,{n},," for n in range(2, 12) for i in range(n)] + ["9,dog,0.9,11,,"]
     (tmp_path / "timeline.csv").write_text("\n".join(rows))
     found = curves(tmp_path, 12.0)
     assert [one.name for one in found] == ["cat 1", "dog 11", "dog 10", "dog 9", "dog 8", "dog 7"]
@@ -190,14 +186,16 @@ def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Pa
     assert {*found[0].points["score"].round(6)} == {0.3}
     assert found[0].points["area"][0] == pytest.approx(0.1)
     assert found[1].points["area"].isna().all()
+    # Its line is broken where it was not seen for a while.
+    assert found[1].points["seconds"].isna().tolist().index(True) == len(found[1].points) - 2
     # As their boxes in the clip; a class has no box.
-    assert [one.color for one in found] == [color_of(n) for n in (1, 11, 10, 9, 8, 7)]
+    assert [one.color for one in found] == [f"rgb{rgb_of(n)}" for n in (1, 11, 10, 9, 8, 7)]
 
 
 def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
     (uploader,) = [one for one in app.file_uploader if str(one.key).startswith("video-file")]
-    uploader.upload("my walk.mp4", plan.source.path.read_bytes(), "video/mp4").run()
+    uploader.upload("my walk.mp4", plan.clip.path.read_bytes(), "video/mp4").run()
     assert not app.error
     (part,) = [one for one in app.slider if str(one.key).startswith("video-part")]
     assert part.value == (0.0, part.max)
@@ -206,10 +204,3 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
     settings = session(app, Video).job.plan.settings
     assert (settings.start, settings.end) == pytest.approx((0.2, 0.4))
     finished(session(app, Video).job)
-
-
-def test_a_line_is_broken_where_nothing_was_seen_for_a_while() -> None:
-    points = pd.DataFrame({"seconds": [i / 10 for i in (*range(30), *range(60, 100))], "score": 0.5})
-    parts = interrupt(points, 10)
-    assert len(parts) == 71 and parts["seconds"].isna().to_list().index(True) == 30
-    assert interrupt(points[:30], 10)["seconds"].notna().all()

@@ -50,15 +50,6 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
         raise
 
 
-def writable(folder: Path) -> Path | None:
-    """Return the nearest existing folder if it is writable, else None."""
-    existing = folder.absolute()
-    # A link that leads nowhere is in the way.
-    while not os.path.lexists(existing) and existing != existing.parent:
-        existing = existing.parent
-    return existing if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK) else None
-
-
 def remove_drafts(folder: Path, *, age: float = ABANDONED) -> None:
     """Delete drafts of `atomic_write` older than `age` seconds in a folder."""
     for draft in folder.glob(".sightglass-*.part"):

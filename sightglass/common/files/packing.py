@@ -5,18 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TextIO
 
 import yaml
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import TextIO
-
-    from sightglass.common.files import Json
-
+from sightglass.common.files import Json
 
 MAX_HEADER = 2**20
 """Of a header that is taken apart, in bytes: as JSON it takes up to 25 times the memory."""

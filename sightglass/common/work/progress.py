@@ -6,14 +6,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from sightglass.common.errors import Cancelled
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Progress = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short text."""

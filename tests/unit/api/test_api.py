@@ -353,13 +353,7 @@ def test_runs_with_labels_are_listed_and_each_says_how_right_it_is(client: TestC
 def test_what_there_is_not_is_one_sentence(client: TestClient, runs: Path) -> None:
     for name in ("plain", "nothing", "..", "%2e%2e%2flabelled"):
         assert client.get(f"/api/runs/{name}").status_code == 404
-    for path, status, words in (
-        ("/api/runs/plain", 404, "GET /api/runs lists yours"),
-        ("/api/runs?page=1", 422, "page"),
-        ("/api/scorecard?run=labelled", 410, "the page Pictures"),
-    ):
-        answer = client.get(path)
-        assert (answer.status_code, words in answer.json()["detail"]) == (status, True), answer.text
+    assert "GET /api/runs lists yours" in client.get("/api/runs/plain").json()["detail"]
     (runs / "labelled" / stored.FILE).write_bytes(b"damaged")
     answer = client.get("/api/runs/labelled")
     assert answer.status_code == 400 and "is damaged" in answer.json()["detail"] and str(runs) not in answer.text

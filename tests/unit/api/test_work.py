@@ -293,7 +293,7 @@ def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch
         serving.prepare()
     monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "abc")
     monkeypatch.setenv("SIGHTGLASS_API_MB", "abc")
-    with pytest.raises(SettingProblem, match=r"MEMORY_MB is 'abc': give .*\. SIGHTGLASS_API_MB is 'abc'"):
+    with pytest.raises(SettingProblem, match=r"MEMORY_MB is 'abc': it should .*\. SIGHTGLASS_API_MB is 'abc'"):
         serving.prepare()
 
 

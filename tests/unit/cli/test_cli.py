@@ -68,7 +68,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("prove bus.png --map 1 --class star", 2, r".* leave one of them out.*"),
         ("prove bus.png -m demo-cls-s --map 2000", 2, r"There is no answer 2000: demo-cls-s gives 10 here\..*"),
         ("segment bus.png -m demo-s", 2, r".* gives no class to a pixel: use detect.*"),
-        ("video bus.png", 1, r"bus\.png is a picture \(PNG\), not a video: use `image` or Explore for it\."),
+        ("video bus.png", 1, r"bus\.png cannot be read as a video; give MP4, MOV, WebM, MKV, GIF or AVI, whole\."),
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_an_exit_code(call, arguments, code, sentence) -> None:

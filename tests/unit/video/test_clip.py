@@ -45,7 +45,7 @@ def test_a_recording_of_a_browser_that_does_not_know_its_length(tmp_path: Path) 
 def test_the_frame_at_a_time_is_the_one_that_is_shown_then(tmp_path: Path) -> None:
     opened = Clip(clip(tmp_path / "a.mp4", plain(4), pts=[0, 1, 60, 61], time_base=Fraction(1, 30)))
     shown = {at: opened.frame_at(at) for at in (0.0, 1 / 30, 1.5, 2.0, 2.01)}
-    assert {at: number_of(one.pixels) for at, one in shown.items() if one} == {0: 0, 1 / 30: 1, 1.5: 1, 2: 2, 2.01: 2}
+    assert {at: number_of(one.pixels) for at, one in shown.items()} == {0: 0, 1 / 30: 1, 1.5: 1, 2: 2, 2.01: 2}
 
 
 @pytest.mark.parametrize("turned", [90, 180, -90])
@@ -87,17 +87,17 @@ def test_a_playlist_is_not_followed(tmp_path: Path) -> None:
     secret = clip(tmp_path / "secret.mp4", plain(3))
     for name, text in (("a.mp4", f"ffconcat version 1.0\nfile {secret}\n"), ("b.mp4", f"#EXTM3U\n{secret}\n")):
         (tmp_path / name).write_text(text)
-        with pytest.raises(ImageProblem, match="is not a video of a known kind; give MP4"):
+        with pytest.raises(ImageProblem, match="cannot be read as a video; give MP4"):
             Clip(tmp_path / name)
 
 
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
-        ("a.mp4", b"", "a.mp4 is empty"),
-        ("a.mp4", b"\0\0\0\x18ftypisom" + bytes(500), "a.mp4 is damaged or cut off|a.mp4 has neither pictures"),
-        ("a.png", to_png(np.zeros((8, 8, 3), np.uint8)), r"a.png is a picture \(PNG\), not a video: use `image`"),
-        ("", b"", "is a folder or a device"),
+        ("a.mp4", b"", "a.mp4 cannot be read as a video; give MP4"),
+        ("a.mp4", b"\0\0\0\x18ftypisom" + bytes(500), "a.mp4 (cannot be read as a|has no) video"),
+        ("a.png", to_png(np.zeros((8, 8, 3), np.uint8)), "a.png cannot be read as a video; give MP4"),
+        ("", b"", "There is no file"),
         ("none.mp4", None, "There is no file none.mp4"),
     ],
 )
@@ -109,13 +109,13 @@ def test_what_is_no_video_is_said_in_a_sentence(tmp_path: Path, name: str, data:
 
 
 def test_a_file_of_sound_only_is_said_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(ImageProblem, match=r"^a\.mp4 has only sound: give a clip with a video stream"):
+    with pytest.raises(ImageProblem, match=r"^a\.mp4 has no video that can be decoded; give MP4"):
         Clip(only_sound(tmp_path / "a.mp4"))
 
 
 def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clip(tmp_path / "a.mp4", plain(30))
-    for name, limit in (("MAX_PIXELS", 1000), ("MAX_SECONDS", 1.0), ("MAX_BYTES", 100)):
+    for name, limit in (("MAX_PIXELS", 1000), ("MAX_SECONDS", 1.0)):
         with monkeypatch.context() as patch:
             patch.setattr(reading, name, limit)
             with pytest.raises(TooLarge):

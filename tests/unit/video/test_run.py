@@ -21,7 +21,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
-from sightglass.video import Settings, records, run, runner
+from sightglass.video import Settings, run, runner
 from sightglass.video.clip import Clip, Frame
 from sightglass.video.draw import Painter, film
 from sightglass.video.frames import ClipExplainer
@@ -140,7 +140,7 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
         (MODEL, runner.records, "save", 2),
         (DETECTOR, runner.records, "save", 2),
         (DETECTOR, runner, "_paint", 10),
-        (MODEL, runner, "write_timeline", 0),
+        (MODEL, runner.results, "write_timeline", 0),
     ],
 )
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
@@ -322,17 +322,6 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert np.ptp(without.astype(int), axis=2).max() == 0
 
 
-@pytest.mark.parametrize(("keep", "note"), [(np.abs, "Red raises the score."), (np.copy, "blue, in dashed lines")])
-def test_blue_is_named_where_something_lowers_the_score(
-    moving: Path, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Any, note: str
-) -> None:
-    load = records.load
-
-    def kept(path: Path) -> Iterator[FrameRecord]:
-        for record in load(path):
-            sightings = tuple(replace(one, raws=tuple(map(keep, one.raws or ()))) for one in record.answers)
-            yield replace(record, answers=sightings)
-
-    monkeypatch.setattr(records, "load", kept)
+def test_the_colours_of_a_signed_map_are_named(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
     made = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
-    assert [note in line for line in made.notes] == [True]
+    assert made.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)
