@@ -14,7 +14,10 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+from pydantic import AfterValidator
+from typing_extensions import TypedDict
 
 from sightglass.common import removed, users
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
@@ -22,128 +25,45 @@ from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
 from sightglass.models.inspect import Toml, inspect_model
 from sightglass.models.load import current_name, loader_exists
-from sightglass.models.spec import (
-    TASKS,
-    ModelSpec,
-    PreprocessingTable,
-    Table,
-    WeightsTable,
-    kinds,
-    read_row,
-    required,
-    row_tables,
-    values,
-)
+from sightglass.models.spec import CHECKED, ModelSpec, Task, WeightsTable, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
-MAX_INPUT_SIDE = 4096
-"""Maximum side of a model's input in pixels."""
+_ROW = get_type_hints(ModelSpec, include_extras=True)
 
-_NUMBER = (int, float)
-_ROW = kinds(ModelSpec)
-_PREPROCESSING = kinds(PreprocessingTable)
-_BOTH = "loader task licence source method channels_last target_layers why example arch weights"
-SHARED = {key: _ROW[key] for key in _BOTH.split(" ")} | {"arch": (str, dict)}
-"""Keys of a family that hold for all of its models, and that a model may have too, with the kinds of their values."""
-TOP = {"family": (list,), "model": (dict,)}
-FAMILY = {**SHARED, "name": (str,), "like": (str,), "models": (list,), "sizes": (dict,)} | dict.fromkeys(
-    ("files", "megabytes"), (dict,)
-)
-SIZE = {"size": (str,), "id": (str,), "arch": (str,), "file": (str,), "megabytes": _NUMBER}
+
+def _loader(name: str) -> str:
+    if not loader_exists(current_name(name)):
+        raise ValueError("a file of models/families")
+    return name
+
+
+def _table(keys: str, **more: Any) -> Any:
+    """Return the type of a table with these keys of `ModelSpec`, and others."""
+    kind: Any = TypedDict("kind", {key: _ROW[key] for key in keys.split()} | more, total=False)  # type: ignore[operator]
+    kind.__pydantic_config__ = CHECKED
+    return kind
+
+
+SHARED = "task licence source method channels_last target_layers why example"
+"""Keys of a family that hold for all of its models, and that a model may have too."""
+_LOADED = {"task": Task, "loader": Annotated[str, AfterValidator(_loader)], "weights": WeightsTable}
+TOP = _table("", family=list[Any], model=dict[str, Any])
+MODEL = _table(f"{SHARED} family size arch megabytes", **_LOADED)
+SIZE = _table("size id arch megabytes", file=str)
 """Keys of a row of a family's `models`."""
-MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "megabytes")}}
-
-
-def read_rows(kind: type[Table], rows: Any, key: str) -> tuple[Any, ...]:
-    """Parse `outputs` given in Python; raise ModelProblem for an invalid row."""
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, str | Table):
-            plain = {name: list(value) if isinstance(value, tuple) else value for name, value in dict(row).items()}
-            check(Path(key), f"number {number}", plain, kinds(kind), required(kind))
-    return tuple(read_row(kind, row) for row in rows)
-
-
-def check_preprocessing(table: Mapping[str, Any]) -> None:
-    """Raise ModelProblem for an invalid key of a `preprocess` in Python."""
-    # Where a file has one number or a list, Python may give (h, w), a tuple or an array as well.
-    plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in table.items()}
-    for key in ("mean", "std", "size"):
-        if isinstance(value := plain.get(key), (list, tuple)):
-            plain[key] = [float(number) if isinstance(number, int) and key != "size" else number for number in value]
-    check(Path("preprocess"), "it", plain, _PREPROCESSING)
-
-
-def _are_sides(value: Any) -> bool:
-    """Return whether a value is a side in pixels or two, or a family's own word for a size."""
-    sides = value if isinstance(value, list) else [value, value]
-    pixels = len(sides) == 2 and all(isinstance(side, int) and 1 <= side <= MAX_INPUT_SIDE for side in sides)
-    return pixels or isinstance(value, str)
-
-
-def _are_floats(value: Any) -> bool:
-    return 0 < len(value) <= 16 and all(type(number) is float for number in value)
-
-
-def _rises(value: Any) -> bool:
-    """Return whether a range is two finite numbers, the first below the second, or the value of white."""
-    if isinstance(value, int):
-        return value in (1, 255)
-    numbers = len(value) == 2 and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in value)
-    return numbers and float("-inf") < value[0] < value[1] < float("inf")
-
-
-LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "task": (lambda task: task in TASKS, f"one of {', '.join(TASKS)}"),
-    "loader": (lambda value: loader_exists(current_name(value)), "a file of models/families"),
-    "size": (_are_sides, f"one number or [height, width], from 1 to {MAX_INPUT_SIDE} pixels"),
-    "short_side": (_are_sides, f"from 1 to {MAX_INPUT_SIDE} pixels"),
-    "mean": (_are_floats, "three numbers such as 0.5, or one a channel"),
-    "std": (
-        lambda value: _are_floats(value) and all(0 < number < float("inf") for number in value),
-        "three numbers such as 0.5, or one a channel, each more than 0",
-    ),
-    "channels_in": (lambda value: 1 <= value <= 16, "from 1 to 16"),
-    "divide_by": (lambda value: value > 0, "more than 0"),
-    "range": (_rises, "two numbers, the least and the largest, or of a preprocessing 1 or 255"),
-    "channels": (lambda value: value in ("rgb", "bgr"), "rgb or bgr"),
-    "place": (lambda value: value in ("centre", "corner", "squash"), "centre, corner or squash"),
-}
-"""By key: whether a value is valid, and what it should be."""
-
-
-def check(
-    path: Path, where: str, table: Any, allowed: Mapping[str, tuple[type, ...]], needed: tuple[str, ...] = ()
-) -> None:
-    """Raise ModelProblem for the first invalid key of a table."""
-    if not isinstance(table, dict):
-        raise ModelProblem(f"{path.name}: {where} should be a table.")
-    for key, value in table.items():
-        if key not in allowed:
-            if key in removed.KEYS:
-                raise ModelProblem(f"{path.name}: {where}: {removed.KEYS[key]}")
-            hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
-            raise ModelProblem(f"{path.name}: {where} has an unknown key {key}: {hint}")
-        kind = allowed[key]
-        inner = kind[0] if issubclass(kind[0], Table) else None
-        expected: Any = dict if inner else kind
-        if not isinstance(value, expected):
-            raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")
-        valid, words = LIMITS.get(key, (None, ""))
-        if valid is not None and not valid(value):
-            raise ModelProblem(f"{path.name}: {key} in {where} is {value!r}, and should be {words}.")
-        if inner:
-            check(path, f"{key} of {where}", value, kinds(inner), required(inner))
-            for name, row in row_tables(inner).items():
-                for number, entry in enumerate(value.get(name, ()), 1):
-                    check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
-        elif isinstance(value, dict) and allowed is not TOP and key != "args":
-            check(path, f"{key} of {where}", value, dict.fromkeys(value, _NUMBER if key == "megabytes" else (str,)))
-    for key in needed:
-        if key not in table:
-            raise ModelProblem(f"{path.name}: {where} needs the key {key}.")
+FAMILY = _table(
+    SHARED,
+    **_LOADED,
+    arch=str | dict[str, str],
+    name=str,
+    like=str,
+    models=list[Any],
+    **dict.fromkeys(("sizes", "files"), dict[str, str]),
+    megabytes=dict[str, float],
+)
 
 
 LOGGER = logging.getLogger(__name__)
@@ -152,8 +72,6 @@ EXPORTED = (".onnx", ".torchscript")
 """Extensions of exported models."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
-_MADE = ("loader", "arch", "weights")
-"""Keys of SHARED with a conversion."""
 
 
 def catalog() -> Mapping[str, ModelSpec]:
@@ -367,8 +285,7 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     models: dict[str, ModelSpec] = {}
     wrong: dict[str, str] = {}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        check(path, "the file", tables, TOP)
+        tables = read_table(TOP, tomllib.loads(path.read_text(encoding="utf-8")), "the file", path.name)
     except OSError as error:
         return models, {"": f"{path.name} cannot be read ({error.strerror or error}): check {path.parent} for it."}
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -378,10 +295,9 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     for number, table in enumerate(tables.get("family", ()), 1):
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
-            check(path, f"[[family]] {name}", table, FAMILY)
+            read_table(FAMILY, table, f"[[family]] {name}", path.name)
             table = _complete(table, tables["family"][: number - 1], path)
-            check(path, f"[[family]] {name}", table, FAMILY, needed=("name", "loader", "sizes"))
-            family = {model.id: model for model in _family(table, path)}
+            family = {model.id: model for model in _family(table, path, f"[[family]] {name}")}
             if twice := sorted(family.keys() & models.keys()):
                 raise ModelProblem(f"{path.name}: {twice[0]} is in two families: rename one of them.")
             models |= family
@@ -400,11 +316,12 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
 def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> ModelSpec:
     if isinstance(table, dict) and (words := removed.LOADERS.get(str(table.get("loader")))):
         raise ModelProblem(f'{path.name}: [model."{model_id}"] {words}')
-    check(path, f'[model."{model_id}"]', table, MODEL, needed=() if before else ("loader",))
+    row = read_table(MODEL, table, f'[model."{model_id}"]', path.name)
     if "loader" in table:
         # Another model under a known name inherits nothing from it.
         before = None
-    row = values(ModelSpec, table)
+    elif before is None:
+        raise ModelProblem(f'{path.name}: [model."{model_id}"] needs the key loader.')
     if "weights" in table:
         row["weights"] = _resolve_paths(row["weights"], path)
         # These facts are of the previous file.
@@ -429,18 +346,27 @@ def _complete(table: Toml, earlier: Sequence[Toml], path: Path) -> Toml:
             raise ModelProblem(
                 f"{path.name}: [[family]] {table.get('name')} is like {like}, which is no family above it: correct it."
             )
-        table = {key: base[key] for key in SHARED if key in base} | table
+        table = {key: base[key] for key in (*_LOADED, "arch", *SHARED.split()) if key in base} | table
     columns = {"sizes": "id", "arch": "arch", "files": "file", "megabytes": "megabytes"}
     for number, row in enumerate(table.get("models", ()), 1):
-        check(path, f"models {number} of [[family]] {table.get('name')}", row, SIZE, needed=("size", "id"))
+        where = f"models {number} of [[family]] {table.get('name')}"
+        _need(read_table(SIZE, row, where, path.name), ("size", "id"), where, path)
     for key, column in columns.items():
         if by_size := {row["size"]: row[column] for row in table.get("models", ()) if column in row}:
             table = {**table, key: by_size}
     return table
 
 
-def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
+def _need(table: Toml, keys: tuple[str, ...], where: str, path: Path) -> None:
+    if missing := [key for key in keys if key not in table]:
+        raise ModelProblem(f"{path.name}: {where} needs the key {missing[0]}.")
+
+
+def _family(table: Toml, path: Path, where: str) -> Iterator[ModelSpec]:
     """Yield one ModelSpec per size, with filled-in `{...}`."""
+    row = read_table(FAMILY, table, where, path.name)
+    _need(row, ("name", "loader", "sizes"), where, path)
+    shared = {key: row[key] for key in SHARED.split() if key in row}
     for size, model_id in table["sizes"].items():
         names = {"id": model_id, "name": model_id.rpartition("/")[2]}
         arch = table.get("arch", "{id}")
@@ -454,10 +380,10 @@ def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
             family=table["name"],
             size=size,
             arch=names["arch"],
-            weights=_resolve_paths(WeightsTable.read(weights_table), path),
+            weights=_resolve_paths(read_table(WeightsTable, weights_table, where, path.name), path),
             loader=current_name(table["loader"]),
             megabytes=table.get("megabytes", {}).get(size),
-            **values(ModelSpec, {key: table[key] for key in SHARED if key in table and key not in _MADE}),
+            **shared,
         )
 
 

@@ -2,97 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
-from types import NoneType, UnionType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from sightglass.common import removed
+from sightglass.common.errors import ModelProblem, did_you_mean
 
 Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment"]
 TASKS: tuple[Task, ...] = get_args(Task)
 METHOD, AREA_METHOD = "gradcam", "hirescam"
 """Methods of models whose tables state none: of those with one answer a picture, and with one a pixel. Of regions
 HiResCAM finds the cause most often (benchmarks/results/2026-11-24-truth-segmentation.md)."""
+MAX_INPUT_SIDE = 4096
+"""Maximum side of a model's input in pixels."""
+T = TypeVar("T")
+CHECKED = ConfigDict(extra="forbid", strict=True)
+"""How tables are checked: neither other keys nor other kinds of values."""
+
+
+WORDS = {
+    "size": f"one number or [height, width], from 1 to {MAX_INPUT_SIDE} pixels",
+    "range": "two numbers, the least and the largest, or of a preprocessing 1 or 255",
+    "output": "a name, or a place from 0",
+    "mean": "three numbers such as 0.5, or one a channel",
+    "std": "three numbers such as 0.5, or one a channel, each more than 0",
+} | dict.fromkeys(("labels", "template"), "text, or a list of texts")
+"""What the value of a key should be, where it may be of several kinds."""
+
+
+@cache
+def _checker(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def read_table(kind: type[T], table: Any, where: str, file: str) -> T:
+    """Return a table of a file as a dataclass or dict; raise ModelProblem for its first invalid key.
+
+    In Python there may be tuples and arrays where a file has lists.
+    """
+    try:
+        # As JSON, in which a list is a tuple and a whole number may be a float.
+        read: T = _checker(kind).validate_json(json.dumps(table, default=_listed))
+        return read
+    except ValidationError as problem:
+        raise ModelProblem(f"{file}: {_sentence(kind, problem, where)}") from None
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _sentence(kind: Any, problem: ValidationError, where: str) -> str:
+    """Return what is wrong with the first wrong key, and what to do."""
+    error = problem.errors()[0]
+    path = [part if isinstance(part, str) else f"number {part + 1}" for part in error["loc"]]
+    # What follows are the kinds that the value is none of.
+    end = next((place for place, part in enumerate(path, 1) if part in WORDS), len(path))
+    *outer, key = ["", *path[:end]]
+    where = " of ".join((*reversed(outer[1:]), where))
+    if not key:
+        return f"{where} should be a table."
+    if error["type"] == "missing":
+        return f"{where} needs the key {key}."
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if key in removed.KEYS:
+            return f"{where}: {removed.KEYS[key]}"
+        allowed = next((INNER[name] for name in reversed(outer) if name in INNER), kind).__annotations__
+        hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
+        return f"{where} has an unknown key {key}: {hint}"
+    words = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    words = words.replace("an object", "a table").replace("a valid array", "a list")
+    return f"{key} in {where} is {error['input']!r}, and should be {WORDS.get(key, words)}."
 
 
 class Table:
     """A table of models.toml as a dataclass; missing keys are None."""
 
     __slots__ = ()
-
-    @classmethod
-    def read(cls, entries: Mapping[str, Any]) -> Self:
-        """Return the table of these keys; others are left out."""
-        return cls(**values(cls, entries))
+    __pydantic_config__ = CHECKED
 
 
-def values(table: type[Any], entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a table from a file's keys: lists become tuples, inner tables their own class."""
-    known, rows = kinds(table), row_tables(table)
-    return {key: _value(value, known[key], rows.get(key)) for key, value in entries.items() if key in known}
+def _rises(ends: tuple[float, float]) -> tuple[float, float]:
+    if not float("-inf") < ends[0] < ends[1] < float("inf"):
+        raise ValueError
+    return ends
 
 
-def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None) -> Any:
-    if isinstance(value, Mapping) and issubclass(allowed[0], Table):
-        return allowed[0].read(value)
-    if row is not None:
-        return tuple(read_row(row, item) for item in value)
-    listed = hasattr(value, "__len__") and not isinstance(value, (str, Mapping, Table))
-    return tuple(value) if listed else value
-
-
-def read_row(row: type[Table], entry: Any) -> Any:
-    """Return a row from a table."""
-    return row.read(entry) if isinstance(entry, Mapping) else entry
-
-
-_KINDS: dict[type, dict[str, tuple[type, ...]]] = {}
-
-
-def kinds(table: type[Any]) -> dict[str, tuple[type, ...]]:
-    """Return each key's value types; a `Table` stands for its keys."""
-    if table not in _KINDS:
-        hints = get_type_hints(table)
-        _KINDS[table] = {f.name: f.metadata.get("in_files") or _kinds(hints[f.name]) for f in fields(table)}
-    return _KINDS[table]
-
-
-def _kinds(hint: Any) -> tuple[type, ...]:
-    origin = get_origin(hint)
-    if origin is UnionType:
-        return tuple(kind for argument in get_args(hint) if argument is not NoneType for kind in _kinds(argument))
-    known = {tuple: (list,), Mapping: (dict,), float: (int, float)}
-    return known.get(origin or hint, (hint,))
-
-
-def row_tables(table: type[Any]) -> dict[str, type[Table]]:
-    """Return the table class of each key with a list of tables."""
-    return {field.name: field.metadata["rows"] for field in fields(table) if "rows" in field.metadata}
-
-
-def required(table: type[Any]) -> tuple[str, ...]:
-    """Return the keys that a table cannot do without."""
-    return tuple(field.name for field in fields(table) if field.default is MISSING and field.default_factory is MISSING)
+Side = Annotated[int, Field(ge=1, le=MAX_INPUT_SIDE)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
 class PreprocessingTable(Table):
     """`weights.preprocessing`: what a table states of it; docs/own-models.md describes the keys."""
 
-    size: int | tuple[int, int] | None = field(default=None, metadata={"in_files": (int, list)})
+    size: Side | tuple[Side, Side] | None = None
     """Sides of the input in pixels: one number, or (h, w)."""
-    short_side: int | None = None
+    short_side: Side | None = None
     """Pixels of the short side before the crop."""
-    mean: tuple[float, ...] | None = None
+    mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=16)] | None = None
     """Of each channel, as `std`."""
-    std: tuple[float, ...] | None = None
-    channels_in: int | None = None
+    std: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)] | None = None
+    channels_in: Annotated[int, Field(ge=1, le=16)] | None = None
     """Number of channels; where it is not the model's own, mean is 0 and std 1 unless they are stated."""
-    divide_by: float | None = None
-    channels: str | None = None
-    """`rgb` or `bgr`."""
-    range: int | None = None
-    """Value of white: 1 or 255."""
-    place: str | None = None
+    divide_by: Positive | None = None
+    channels: Literal["rgb", "bgr"] | None = None
+    range: Literal[1, 255] | None = None
+    """Value of white."""
+    place: Literal["centre", "corner", "squash"] | None = None
     interpolation: str | None = None
     antialias: bool | None = None
     crop: str | None = None
@@ -116,7 +138,8 @@ class PreprocessingTable(Table):
 
     def over(self, other: PreprocessingTable) -> PreprocessingTable:
         """Return the table completed by what another states."""
-        return PreprocessingTable.read(other.stated() | self.stated())
+        values = {key: value for key in self.__slots__ if (value := getattr(self, key)) is not None}
+        return replace(other, **values)
 
     def for_channels(self, count: int, usual: int = 3) -> PreprocessingTable:
         """Return the table for this number of channels."""
@@ -132,8 +155,16 @@ class OutputTable(Table):
     name: str
     unit: str | None = None
     """`°`, `years`; None: `weights.unit`."""
-    range: tuple[float, float] | None = None
+    range: Annotated[tuple[float, float], AfterValidator(_rises)] | None = None
     """The least and the largest value that it is trained to take: the scale on which it is shown."""
+
+
+def read_outputs(rows: Iterable[Any]) -> tuple[OutputTable, ...]:
+    """Parse `outputs` given in Python; raise ModelProblem for an invalid row."""
+    return tuple(
+        row if isinstance(row, OutputTable) else read_table(OutputTable, row, f"number {number}", "outputs")
+        for number, row in enumerate(rows, 1)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +190,7 @@ class WeightsTable(Table):
     """Which of several outputs is explained, by its name or its place from 0."""
     unit: str | None = None
     """Of the numbers of a regression: `years`, `°`."""
-    outputs: tuple[OutputTable, ...] = field(default=(), metadata={"rows": OutputTable})
+    outputs: tuple[OutputTable, ...] = ()
     """Name, unit and range of each number of a regression, in the model's order: instead of `labels` and `unit`."""
     args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the operator's own class: anything that TOML can say."""
@@ -183,6 +214,12 @@ class WhyTable(Table):
 
     method: str = "layercam"
     target_layers: tuple[str, ...] = ()
+
+
+INNER: dict[str, Any] = {
+    "weights": WeightsTable, "preprocessing": PreprocessingTable, "outputs": OutputTable, "why": WhyTable
+}  # fmt: skip
+"""Types of the tables within tables, by their keys."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def keys(preprocessing: Preprocessing) -> PreprocessingTable:
         interpolation=preprocessing.interpolation,
         antialias=preprocessing.antialias,
         crop=preprocessing.crop,
+        divide_by=preprocessing.divide_by,
     )
 
 

@@ -16,11 +16,10 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models import catalog
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog import read_rows
 from sightglass.models.families.custom import in_memory
 from sightglass.models.labels import given as given_labels
 from sightglass.models.preprocess import READY
-from sightglass.models.spec import ModelSpec, OutputTable
+from sightglass.models.spec import ModelSpec, read_outputs
 
 SAMPLED = 256
 """Bytes of each tensor that are compared: a write through `.data` leaves no other trace."""
@@ -118,7 +117,7 @@ def spec_of_file(path: str, user_model: UserModel, arch: str = "") -> ModelSpec:
     if user_model.output is not None or user_model.unit is not None:
         spec = spec.with_weights(output=user_model.output, unit=user_model.unit)
     if user_model.outputs:
-        spec = replace(spec.with_weights(outputs=read_rows(OutputTable, user_model.outputs, "outputs")), task="regress")
+        spec = replace(spec.with_weights(outputs=read_outputs(user_model.outputs)), task="regress")
     if user_model.preprocess is not None:
         spec = spec.with_weights(preprocessing=in_memory.read_preprocess(user_model.preprocess))
     return replace(spec, id=name or spec.id)

@@ -49,7 +49,7 @@ class CustomClassifier(CustomInput, Classifier):
     """A module whose answer names classes or quantities."""
 
     def remarks(self, outputs: Any) -> tuple[str, ...]:
-        saturated = self.kind in ("probabilities", "probability", "sigmoids")
+        saturated = self.gradients and self.kind in ("probabilities", "probability", "sigmoids")
         if saturated and float(self.class_scores(outputs)[0].detach().max()) > SATURATED:
             return (
                 "It is saturated, so next to no gradient is left: give logits, without the last softmax or sigmoid.",

@@ -19,7 +19,6 @@ from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models import labels, transforms
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog import check_preprocessing, read_rows
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom.classifier import CustomAdapter, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
@@ -27,7 +26,7 @@ from sightglass.models.families.custom.probe import ProbeResult
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.preprocess import READY, Preprocessing
-from sightglass.models.spec import ModelSpec, OutputTable, PreprocessingTable, Task, WeightsTable
+from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
 
 
 def adapt(
@@ -59,7 +58,7 @@ def adapt(
         preprocessing=read_preprocess(preprocess),
         output=output,
         unit=unit,
-        outputs=read_rows(OutputTable, outputs, "outputs"),
+        outputs=read_outputs(outputs),
     )
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
@@ -148,8 +147,7 @@ def is_quantised(module: nn.Module) -> bool:
 def read_preprocess(preprocess: Any) -> PreprocessingTable:
     """Return a caller's preprocessing as a table; raises ModelProblem."""
     if preprocess is None or isinstance(preprocess, dict):
-        check_preprocessing(preprocess or {})
-        return PreprocessingTable.read(preprocess or {})
+        return read_table(PreprocessingTable, preprocess or {}, "it", "preprocess")
     if isinstance(preprocess, Preprocessing):
         return transforms.keys(preprocess)
     if hasattr(preprocess, "image_mean"):

@@ -86,11 +86,16 @@ def _choose(tensors: dict[str | int, Tensor], chosen: str | int | None) -> Tenso
     return None if chosen is None else tensors.get(chosen)
 
 
+def is_row(tensor: Tensor) -> bool:
+    """Return whether a map is of one pixel, (B, n, 1, 1)."""
+    return tensor.ndim == 4 and tensor.shape[2:] == (1, 1)
+
+
 def _rows_in(output: Any) -> dict[str | int, Tensor]:
     """Return the outputs that are rows of numbers, (B, n)."""
     rows = {}
     for name, tensor in outputs_in(output).items():
-        flat = tensor.flatten(1) if tensor.ndim == 4 and tensor.shape[2:] == (1, 1) else tensor
+        flat = tensor.flatten(1) if is_row(tensor) else tensor
         if flat.ndim in (1, 2):
             rows[name] = flat[:, None] if flat.ndim == 1 else flat
     return rows
@@ -188,9 +193,9 @@ def _is_multilabel(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
 
 
 def channels_of(module: nn.Module) -> int:
-    """Return the number of channels of the first convolution."""
+    """Return the number of channels of the first convolution, or that which an exported file states."""
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
-    return first.in_channels if first is not None else 3
+    return first.in_channels if first is not None else getattr(module, "channels", None) or 3
 
 
 def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:

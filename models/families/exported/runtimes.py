@@ -21,7 +21,6 @@ from sightglass.common import removed
 from sightglass.common.errors import ModelProblem
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.preprocess import MAX_CHANNELS
-from sightglass.models.spec import ModelSpec
 
 INSTALL = "install what exported models need: pip install onnxruntime"
 ONNX = (".onnx",)
@@ -41,6 +40,8 @@ class Runtime(nn.Module):
         """The exporter's notes, unchanged."""
         self.size: tuple[int, int] | None = None
         """(h, w) of the input where the file fixes it."""
+        self.image_size = (0, 0)
+        """(h, w) of the input in use."""
         self.batch: int | None = None
         """Pictures that one pass takes, where the file fixes it."""
         self.channels_last = False
@@ -56,8 +57,14 @@ class Runtime(nn.Module):
         """Do nothing: the runtime has its own weights, and follows the pictures to their device."""
         return self
 
-    def forward(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        """Return the answers to (B, C, h, w), floats as float32, on the tensor's own device.
+    def forward(self, tensor: Tensor) -> dict[str | int, Tensor]:
+        """Return the answers to (B, C, h, w) by their names or places."""
+        parts = [*self.answer_all(tensor, self.batch)]
+        names = self.outputs or range(len(parts[0]))
+        return dict(zip(names, map(torch.cat, zip(*parts, strict=True)), strict=True))
+
+    def answers(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        """Return the answers of one pass, floats as float32, on the tensor's own device.
 
         Raises ModelProblem where the runtime refuses the tensor.
         """
@@ -86,7 +93,7 @@ class Runtime(nn.Module):
         for part in torch.split(tensor, limit or len(tensor)):
             short = (self.batch or 0) - len(part) if limit == self.batch else 0
             full = torch.cat((part, part[-1:].expand(short, -1, -1, -1))) if short > 0 else part
-            yield tuple(out[: len(part)] if short > 0 else out for out in self(full))
+            yield tuple(out[: len(part)] if short > 0 else out for out in self.answers(full))
 
     def _takes(self, shape: Sequence[Any], dtype: str) -> None:
         """Store the declared input; non-numbers in `shape` are free."""
@@ -158,11 +165,13 @@ class TorchScript(Runtime):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._module = self._open(torch.device("cpu"))
-        self.halved = next((p.dtype == torch.float16 for p in self._module.parameters()), False)
-        arguments = self._module.forward.schema.arguments
+        module = self._open(torch.device("cpu"))
+        # Not a submodule: scripted parts take no hooks.
+        self._module = [module]
+        self.halved = next((p.dtype == torch.float16 for p in module.parameters()), False)
+        arguments = module.forward.schema.arguments
         # The file does not say how many channels it takes, but the first convolution has as many.
-        first = next((p.shape[1] for p in self._module.parameters() if p.ndim == 4), 3)
+        first = next((p.shape[1] for p in module.parameters() if p.ndim == 4), 3)
         self.channels = first if first <= MAX_CHANNELS else None
         self._in_a_list = len(arguments) > 1 and str(arguments[1].type).startswith("List")
 
@@ -183,9 +192,9 @@ class TorchScript(Runtime):
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         # Reopened, as traced constants do not move with the module.
         if tensor.device != self._device:
-            self._module = self._open(tensor.device)
+            self._module[:] = [self._open(tensor.device)]
         with torch.no_grad():
-            return list(tensors(self._module(list(tensor) if self._in_a_list else tensor)))
+            return list(tensors(self._module[0](list(tensor) if self._in_a_list else tensor)))
 
 
 def open_file(path: Path) -> Runtime:
@@ -208,12 +217,6 @@ def plain(value: Any) -> Any:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return value
-
-
-def taken(spec: ModelSpec, runtime: Runtime) -> int:
-    """Return a file's input channels, by default 3."""
-    table = spec.preprocessing
-    return table.channels_in or len(table.mean or ()) or runtime.channels or 3
 
 
 def read_labels(runtime: Runtime) -> tuple[str, ...]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 import os
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.common.files import Json
-from sightglass.common.legible import legible
 from sightglass.models.checkpoints.checkpoint import check_names
 from sightglass.models.checkpoints.weights import cache
 
@@ -159,9 +155,12 @@ def copy_model(model: Any, device: str = "cpu") -> Any:
 
 
 def open_model(path: Path) -> Any:
-    """Open a file's model; raise WeightsProblem if Keras cannot rebuild it, or must not."""
+    """Open a file's model; raise WeightsProblem if Keras cannot rebuild it, or must not.
+
+    Keras itself refuses code, classes that are not its own, and numbers of other files.
+    """
     library = keras()
-    check(path)
+    _check(path)
     try:
         # On the CPU from the start, as Keras moves parameters by replacing them.
         with library.device("cpu"):
@@ -172,7 +171,29 @@ def open_model(path: Path) -> Any:
     except Exception as reason:
         LOGGER.warning("Keras cannot open %s", path, exc_info=True)
         message = next((line.strip() for line in str(reason).splitlines() if line.strip()), type(reason).__name__)
-        raise WeightsProblem(f"Keras cannot rebuild {path.name} ({message[:160].rstrip('.:')}).") from reason
+        raise WeightsProblem(
+            f"Keras cannot rebuild {path.name} ({message[:160].rstrip('.:')}): give the model itself to Explainer, or "
+            "export it to ONNX."
+        ) from reason
+
+
+def _check(path: Path) -> None:
+    """Raise WeightsProblem for a file without a whole model."""
+    h5py: Any = importlib.import_module("h5py")
+    try:
+        if path.suffix.lower() == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                check_names(path, archive.namelist())
+            return
+        with h5py.File(path, "r") as file:
+            whole = "model_config" in file.attrs
+    except (OSError, zipfile.BadZipFile) as reason:
+        raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
+    if not whole:
+        raise WeightsProblem(
+            f"{path.name} holds weights alone and not the model around them: save the whole model with "
+            f'model.save("{path.stem.removesuffix(".weights")}.keras").'
+        )
 
 
 def _last(model: Any) -> Any:
@@ -202,99 +223,3 @@ def without_activation(model: Any) -> str:
     elif name in ("softmax", "sigmoid"):
         last.activation = keras().activations.linear
     return name if name in ("softmax", "sigmoid") else "softmax" if name == "linear" else "unknown"
-
-
-CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
-"""Layers that run code which their file carries."""
-LARGEST_CONFIG = 64 * 2**20
-"""Bytes of a configuration that is read: an archive may claim any size."""
-
-
-def config(path: Path) -> Json:
-    """Read a model's configuration; raise WeightsProblem without one."""
-    try:
-        model = json.loads(_zip_files(path) if path.suffix.lower() == ".keras" else _attribute(path))
-    except (OSError, KeyError, RuntimeError, UnicodeError, json.JSONDecodeError, zipfile.BadZipFile) as reason:
-        raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
-    if not isinstance(model, dict) or "class_name" not in model:
-        raise WeightsProblem(f"{path.name} holds no model: save the whole model with model.save.")
-    return model
-
-
-def _zip_files(path: Path) -> bytes:
-    h5py: Any = importlib.import_module("h5py")
-    with zipfile.ZipFile(path) as archive:
-        check_names(path, archive.namelist())
-        if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
-            raise WeightsProblem(f"The configuration in {path.name} is larger than any model's: it is damaged.")
-        for name in archive.namelist():
-            if name.endswith(".h5"):
-                with archive.open(name) as weights, h5py.File(weights, "r") as stored:
-                    _check_links(path, stored)
-        return archive.read("config.json")
-
-
-def _attribute(path: Path) -> bytes:
-    h5py: Any = importlib.import_module("h5py")
-    with h5py.File(path, "r") as file:
-        _check_links(path, file)
-        stored = file.attrs.get("model_config")
-    if stored is None:
-        raise WeightsProblem(
-            f"{path.name} holds weights alone and not the model around them: save the whole model with "
-            f'model.save("{path.stem.removesuffix(".weights")}.keras").'
-        )
-    return stored.encode() if isinstance(stored, str) else bytes(stored)
-
-
-def _check_links(path: Path, stored: Any) -> None:
-    """Raise WeightsProblem where an HDF5 file takes numbers from another file."""
-    h5py: Any = importlib.import_module("h5py")
-    links = stored.visititems_links(lambda name, link: name if isinstance(link, h5py.ExternalLink) else None)
-    name = links or stored.visititems(
-        lambda name, node: name if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual) else None
-    )
-    if name is not None:
-        raise WeightsProblem(
-            f"{path.name} takes {legible(name, 80)} from another file, which is not read: save the whole model with "
-            "model.save."
-        )
-
-
-def check(path: Path) -> None:
-    """Raise a Problem for a file that Keras must not open."""
-    for node in _nodes(config(path)):
-        kind, inner = node.get("class_name"), node.get("config")
-        if kind in CODE:
-            name = inner.get("name", "") if isinstance(inner, dict) else ""
-            raise WeightsProblem(
-                f"The {kind} layer {name} of {path.name} holds code, which is not run: make it a class, or export to "
-                "ONNX."
-            )
-        if kind is not None and (foreign := _foreign(node)):
-            raise WeightsProblem(
-                f"{path.name} needs {foreign}, which is no part of Keras: give the model itself to Explainer."
-            )
-
-
-def _nodes(model: Json) -> Iterator[Json]:
-    """Yield every object in a configuration; any key may hold a layer."""
-    # How it was compiled is not read: nothing is trained here.
-    waiting: list[Any] = [model]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting += [value for key, value in reversed(node.items()) if key != "compile_config"]
-        elif isinstance(node, list):
-            waiting += reversed(node)
-
-
-def _foreign(node: Json) -> str:
-    """Return the name of a class or function that is not part of Keras, else nothing."""
-    module, registered = node.get("module"), node.get("registered_name")
-    if isinstance(registered, str) and ">" in registered:
-        return registered
-    if isinstance(module, str) and module.partition(".")[0] not in ("keras", "builtins"):
-        return f"{module}.{node['class_name']}"
-    return str(node.get("config")) if node["class_name"] == "function" and module == "builtins" else ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from sightglass.models.families.promptsg.network import AFTER, BEFORE, Config, P
 from sightglass.models.inspect import TableDraft
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec, read_table
 
 READ = "mim.cross_attention.weighed"
 KNOWN = {"prompt": "composed", "guidance": "attend"}
@@ -185,15 +184,6 @@ def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> d
 
 def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: str) -> Config:
     """Return the stated configuration with the file's number of classes; raise ModelProblem for a wrong key."""
-    known = {field.name for field in fields(Config)}
-    if wrong := [key for key in stated if key not in known | {"names", "notes"} and KNOWN.get(key) != stated[key]]:
-        raise ModelProblem(
-            f"The configuration of {name} has an unknown key {wrong[0]}: it may have "
-            f"{', '.join(sorted(known))}, names, notes."
-        )
-    values: dict[str, Any] = {key: stated[key] for key in known & stated.keys()}
-    for key, value in values.items():
-        if type(value) is not (list if key == "size" else int):
-            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({value!r}).")
-    classes = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
-    return Config(**values | {"size": tuple(values.get("size", Config().size)), "classes": classes})
+    table = {key: value for key, value in stated.items() if key not in ("names", "notes") and KNOWN.get(key) != value}
+    table["classes"] = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
+    return read_table(Config, table, "the configuration", name)

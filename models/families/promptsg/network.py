@@ -19,12 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sightglass.models.spec import Table
+
 BEFORE, AFTER = 5, 3
 """Tokens of the sentence before X and after it: `<start> a photo of a` and `person . <end>`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Table):
     """Dimensions of a PromptSG, by default on CLIP's ViT-B/16."""
 
     size: tuple[int, int] = (256, 128)
@@ -69,34 +71,6 @@ class Outputs(NamedTuple):
     """(B, embed), of the sentence."""
 
 
-class Attention(nn.Module):
-    """Multi-head attention, batch first, with the parameters of nn.MultiheadAttention and no more."""
-
-    def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
-        super().__init__()
-        self.heads, self.causal = heads, causal
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        nn.init.zeros_(self.out_proj.bias)
-
-    def split(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Project (B, N, C) each to (B, heads, N, C / heads)."""
-        projections = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
-        rows = (functional.linear(x, w, b) for x, w, b in projections)
-        q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in rows)
-        return q, k, v
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the attention output (B, N, C)."""
-        n = x.shape[1]
-        visible = torch.ones(n, n, dtype=torch.bool, device=x.device).tril() if self.causal else None
-        read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=visible)
-        out: Tensor = self.out_proj(read.transpose(1, 2).flatten(2))
-        return out
-
-
 class QuickGELU(nn.Module):
     """CLIP's cheap GELU."""
 
@@ -110,14 +84,17 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
+        self.causal = causal
         self.ln_1 = nn.LayerNorm(width)
-        self.attn = Attention(width, heads, causal=causal)
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
         self.ln_2 = nn.LayerNorm(width)
         layers = {"c_fc": nn.Linear(width, 4 * width), "gelu": QuickGELU(), "c_proj": nn.Linear(4 * width, width)}
         self.mlp = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))
+        rows, n = self.ln_1(x), x.shape[1]
+        hidden = torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1) if self.causal else None
+        x = x + self.attn(rows, rows, rows, need_weights=False, attn_mask=hidden)[0]
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
@@ -187,7 +164,7 @@ class TextEncoder(nn.Module):
         return sentence
 
 
-class CrossAttention(Attention):
+class CrossAttention(nn.MultiheadAttention):
     """One query, the sentence, over the patches.
 
     `weighed` is a place of its own: (B, h*w, embed), each patch's value times its weight. What the sentence reads is
@@ -195,12 +172,15 @@ class CrossAttention(Attention):
     """
 
     def __init__(self, width: int, heads: int) -> None:
-        super().__init__(width, heads)
+        super().__init__(width, heads, batch_first=True)
         self.weighed = nn.Identity()
 
     def forward(self, text: Tensor, patches: Tensor) -> Tensor:  # type: ignore[override]
         """`text` (B, embed), `patches` (B, h*w, embed); (B, 1, embed)."""
-        q, k, v = self.split(text.unsqueeze(1), patches, patches)
+        rows = (text.unsqueeze(1), patches, patches)
+        projections = zip(rows, self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        # (B, heads, N, C / heads) each
+        q, k, v = (functional.linear(*p).unflatten(2, (self.num_heads, -1)).transpose(1, 2) for p in projections)
         weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, 1, h*w)
         shares = (weights.transpose(2, 3) * v).transpose(1, 2).flatten(2)
         read: Tensor = self.out_proj(self.weighed(shares).sum(1, keepdim=True))

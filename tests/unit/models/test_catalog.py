@@ -139,7 +139,7 @@ arch = "resnet10t"
         ('[model."resnet18".weights.preprocessing]\nstd = [1.0, 0.0, 1.0]', ['[model."resnet18"]', "std", "more than"]),
         (
             '[model."resnet18".weights.preprocessing]\nplace = "left"',
-            ['[model."resnet18"]', "centre, corner or squash"],
+            ['[model."resnet18"]', "'centre', 'corner' or 'squash'"],
         ),
         ("family = [3]", ["[[family]] 1", "a table"]),
     ],

@@ -21,13 +21,13 @@ from sightglass.explain.methods.method import Request
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
+from sightglass.models.families.custom.classifier import CustomClassifier
 from sightglass.models.families.exported import runtimes
 from sightglass.models.families.exported.detector import (
     ExportedDetector,
     grid,
     make_detector,
 )
-from sightglass.models.families.exported.loader import ExportedClassifier
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load
@@ -227,7 +227,7 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     else:
         torch.jit.save(torch.jit.trace(module.eval(), noise, strict=False), str(path))
     adapter = load(spec(path, "classify", labels=["a", "b", "c", "d"], preprocessing={"size": 64}))
-    assert isinstance(adapter, ExportedClassifier)
+    assert isinstance(adapter, CustomClassifier)
     assert adapter.batch is None
     given = adapter.prepare(picture(), "trained")
     with torch.no_grad():
@@ -251,7 +251,7 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
     means = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     torch.onnx.export(means, (torch.rand(4, 3, 32, 32),), str(path), dynamo=False)
     adapter = open_exported(spec(path, "classify", preprocessing={"mean": [0.0] * 3, "std": [1.0] * 3}))
-    assert isinstance(adapter, ExportedClassifier)
+    assert isinstance(adapter, CustomClassifier)
     assert adapter.batch == 4
     tensor = torch.rand(6, 3, 32, 32)
     torch.testing.assert_close(adapter.run(tensor).logits, tensor.mean((2, 3)), atol=1e-5, rtol=0)
@@ -296,7 +296,7 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
     torch.onnx.export(Backwards(), (torch.rand(1, 32, 48, 3).half(),), str(tmp_path / "h.onnx"), dynamo=False)
     runtime = runtimes.open_file(tmp_path / "h.onnx")
     assert (runtime.size, runtime.channels_last, runtime.halved) == ((32, 48), True, True)
-    (out,) = runtime(torch.rand(1, 3, 32, 48))
+    (out,) = runtime.answers(torch.rand(1, 3, 32, 48))
     assert (out.shape, out.dtype) == ((1, 3), torch.float32)
 
 
