@@ -206,7 +206,9 @@ def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, sco
     tag = None
     if tags and not job.example:
         tag = st.selectbox("Tag", [*tags], index=None, placeholder="any", key="pictures-tag")
-    rows = analysis.filter_rows(frame, unsure=unsure, predicted=predicted)
+    rows = frame[frame["predicted_score"] < UNSURE] if unsure else frame
+    if predicted is not None:
+        rows = rows[rows["predicted"] == predicted]
     if tag:
         rows = rows[rows["picture"].isin(tags[tag])]
     return rows if label is None else rows[rows["truth"].eq(label)]

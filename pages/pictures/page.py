@@ -80,10 +80,10 @@ def _read_address(remembered: PicturesPage) -> None:
     if remembered.read and not (name and state.of(state.Navigation).arrived):
         return
     remembered.read = True
-    run = next((run for run in jobs.list_earlier() if run.folder.name == name), None) if name else None
-    if run is not None and run.facts is not None:
+    run = next((facts for facts in jobs.list_earlier() if facts.folder.name == name), None) if name else None
+    if run is not None:
         with page.saying_problems():
-            remembered.show(jobs.reopen(run, run.facts))
+            remembered.show(jobs.reopen(run))
     elif name:
         url_state.leave_out("run", name)
     elif path := st.query_params.get("upload"):

@@ -6,6 +6,7 @@ a square.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from dataclasses import dataclass, replace
@@ -14,22 +15,24 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from sightglass.batch import labels, table
+from sightglass.common.errors import Problem
+from sightglass.evaluation import stored
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import kind_of, to_number
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import plural, quantity
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks.task import UNSURE
 from sightglass.report.table import csv as write_csv
 from sightglass.report.view import Map, Picture, fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
     from pathlib import Path
 
     import pandas as pd
 
     from sightglass.common.files import Json
+    from sightglass.evaluation.stored import Evaluation
 
     Frame: TypeAlias = pd.DataFrame
 
@@ -45,30 +48,31 @@ ORDERS: dict[str, tuple[str, str, bool]] = {
 """Ways to sort: the title, the column, and whether the smallest comes first."""
 
 
-def load(folder: Path) -> Frame:
+def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     """Return one row a picture.
 
     `labelled`: by the labels that were given, else by the folder. Of a classifier: `truth`, the class that this means
-    (`labels`), and `wrong`, whether it is another one than the prediction; None for a picture without a label, and
-    where that name is not counted. `tags` where a person gave any. Of a model of numbers: `true_number` where labels
-    were given, `error`, the number minus it, and `absolute_error`.
+    in the run's evaluation, and `wrong`, whether it is another one than the prediction; None for a picture without a
+    label, and where that name is not counted. `tags` where a person gave any. Of a model of numbers: `true_number`
+    where labels were given, `error`, the number minus it, and `absolute_error`. `evaluation`: read before.
     """
     frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
     frame["place"] = np.arange(len(frame))
     scores = table.read_scores(folder)
     kind = kind_of(scores.task)
-    known = labels.find_labels(folder, frame) if kind.by_folders else None
+    if evaluation is None and kind.by_folders:
+        with contextlib.suppress(Problem):
+            evaluation = stored.load(folder)
     if (truth := labels.read_labels(folder)) is not None:
         frame["labelled"] = kind.name_pictures(truth, list(frame["picture"]))
         if scores.numbers:
             frame["true_number"] = [to_number(label) for label in frame["labelled"]]
             frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)
             frame["absolute_error"] = frame["error"].abs()
-    rights = [known.find_classes(key) if known is not None else () for key in frame["picture"]]
-    judged = list(zip(frame["predicted"], rights, strict=True))
-    # Of a label that means several classes each is right.
-    frame["truth"] = [(answer if answer in right else min(right)) if right else None for answer, right in judged]
-    frame["wrong"] = [answer not in right if right else None for answer, right in judged]
+    truths = {picture.key: picture.truth for picture in evaluation.pictures} if evaluation is not None else {}
+    rights = [truths.get(key) for key in frame["picture"]]
+    judged = zip(frame["predicted"], rights, strict=True)
+    frame["truth"], frame["wrong"] = rights, [answer != right if right else None for answer, right in judged]
     if tags := {tag: {*pictures} for tag, pictures in sorted(labels.read_tags(folder).items())}:
         frame["tags"] = [", ".join(tag for tag in tags if key in tags[tag]) or None for key in frame["picture"]]
     return frame
@@ -80,18 +84,6 @@ def order(frame: Frame, order: str) -> Frame:
     if column not in frame:
         return frame
     return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
-
-
-def filter_rows(frame: Frame, *, unsure: bool = False, predicted: str | None = None) -> Frame:
-    """Return the rows with a score below `UNSURE`, or with one answer."""
-    rows = frame[frame["predicted_score"] < UNSURE] if unsure else frame
-    return rows if predicted is None else rows[rows["predicted"] == predicted]
-
-
-def count_right(frame: Frame) -> tuple[int, int]:
-    """Return the numbers of right and of judged pictures."""
-    judged = frame["wrong"].dropna()
-    return int(judged.eq(False).sum()), len(judged)
 
 
 @dataclass(frozen=True)
@@ -114,25 +106,15 @@ class NumberErrors:
         return f"Wrong by {mean} in the mean{interval}, {median} in the median: {sample}"
 
 
-def measure_errors(errors: Sequence[float]) -> NumberErrors:
-    """Return the mean and median absolute error, with the mean's interval.
-
-    `errors`: number minus true number, of one picture at least.
-
-    >>> measure_errors([1.0, -3.0]).mean
-    2.0
-    """
-    sizes = np.abs(np.asarray(errors, np.float64))
+def measure_numbers(frame: Frame) -> NumberErrors | None:
+    """Return a regression model's mean and median absolute error; None without labels or for classifiers."""
+    sizes = frame["absolute_error"].dropna().to_numpy(np.float64) if "absolute_error" in frame else np.zeros(0)
+    if not len(sizes):
+        return None
     low, high = float("nan"), float("nan")
     if len(sizes) > 1:
         low, high = np.percentile(redraw(len(sizes), 0) @ sizes / len(sizes), [2.5, 97.5])
     return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
-
-
-def measure_numbers(frame: Frame) -> NumberErrors | None:
-    """Return a regression model's errors; None without labels or for classifiers."""
-    errors = frame["error"].dropna() if "error" in frame else ()
-    return measure_errors(list(errors)) if len(errors) else None
 
 
 def pack(folder: Path, pictures: Collection[str]) -> bytes:

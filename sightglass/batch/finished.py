@@ -13,9 +13,8 @@ from sightglass.batch import analysis, summary, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.intervals import estimate_share
 from sightglass.evaluation.kinds import NAMES, TYPE_NAMES, kind_of
-from sightglass.evaluation.scorecard import MOST, compare, score_runs
+from sightglass.evaluation.scorecard import compare, score_runs
 from sightglass.explain.phrases import capital, milliseconds, percent, plain_text, plural, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
@@ -24,7 +23,7 @@ from sightglass.report.html_report import report_html
 from sightglass.report.view import Picture, Table, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
@@ -90,8 +89,10 @@ def name_of(model: str) -> str:
 
 def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, int]:
     """Return the result of finished runs over the same pictures, and about how many bytes it takes."""
-    frames = tuple(analysis.load(plan.folder) for plan in plans)
     reports = tuple(_report(plan) for plan in plans)
+    frames = tuple(
+        analysis.load(plan.folder, report and report.evaluation) for plan, report in zip(plans, reports, strict=True)
+    )
     fits = tuple(map(_fit, plans, reports))
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
@@ -119,12 +120,10 @@ def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
 def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) -> Scorecard | None:
     """Return the scorecard of all models with labels; None where there is nothing to compare."""
     by_folder = {plan.folder: report.evaluation for plan, report in zip(plans, reports, strict=True) if report}
-    if len(by_folder) < 2 or len(by_folder) > MOST:
-        return None
-    try:
-        return compare(score_runs(list(by_folder), by_folder.__getitem__)[0])
-    except Problem:
-        return None
+    with contextlib.suppress(Problem):
+        if len(by_folder) > 1:
+            return compare(score_runs(list(by_folder), by_folder.__getitem__)[0])
+    return None
 
 
 def describe(result: Result) -> tuple[str, str]:
@@ -165,24 +164,15 @@ def describe_worst(frame: Frame) -> str:
 
 def list_classes(frame: Frame) -> list[dict[str, Any]]:
     """Return a row for each labelled class of a classifier, the least often right first."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, pictures in frame[frame["truth"].notna()].groupby("truth"):
-        wrong, right = (
-            Counter(pictures[pictures["wrong"].eq(True)]["predicted"]),
-            int(pictures["wrong"].eq(False).sum()),
-        )
-        others = [f"{answer} {count}" for answer, count in wrong.most_common(NAMED)]
-        if more := wrong.total() - sum(count for _, count in wrong.most_common(NAMED)):
+        wrong = Counter(pictures[pictures["wrong"].eq(True)]["predicted"])
+        named, right = wrong.most_common(NAMED), len(pictures) - wrong.total()
+        others = [f"{answer} {count}" for answer, count in named]
+        if more := wrong.total() - sum(count for _, count in named):
             others.append(f"other {more}")
-        rows.append(
-            {
-                "class": name,
-                "pictures": len(pictures),
-                "right": right,
-                "share": 100 * right / len(pictures),
-                "taken for": ", ".join(others),
-            }
-        )
+        row = {"class": name, "pictures": len(pictures), "right": right, "share": 100 * right / len(pictures)}
+        rows.append(row | {"taken for": ", ".join(others)})
     return sorted(rows, key=lambda row: (row["share"], row["class"]))
 
 
@@ -259,19 +249,19 @@ def make_report(folder: Path) -> str:
     >>> make_report(Path("explained/photos"))[:15]
     '<!doctype html>'
     """
-    frame, scores = analysis.load(folder), table.read_scores(folder)
+    frame, scores, evaluation = analysis.load(folder), table.read_scores(folder), None
+    # It may have no labels that count.
+    with contextlib.suppress(Problem):
+        evaluation = summary.load(folder)
     numbers = [("Pictures", f"{len(frame):,}")]
-    right, judged = analysis.count_right(frame)
-    if judged:
-        share = estimate_share(right, judged)
-        numbers.append(("Right", plain_text(f"{share.percent} of {judged:,}")))
+    if evaluation is not None and (share := evaluation.scores.get("accuracy")) is not None:
+        numbers.append(("Right", plain_text(f"{share.percent} of {evaluation.pictures:,}")))
         numbers.append(("95 % interval of that", plain_text(share.percent_range)))
     if (errors := analysis.measure_numbers(frame)) is not None:
         numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
     views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
-    # It may have no labels that count.
-    with contextlib.suppress(Problem):
-        views.append(_list_classes(summary.load(folder)))
+    if evaluation is not None:
+        views.append(_list_classes(evaluation))
     return report_html(
         [[view] for view in views],
         title=f"{plural(len(frame), 'picture')} explained by {' and '.join(sorted(set(frame['model'])))}",
@@ -289,32 +279,32 @@ def _list_classes(evaluation: EvaluationSummary) -> View:
     return View("How right is each class?", tables=(table,))
 
 
-def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[View]:
+def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator[View]:
     """Yield a view of each kind of picture, unless there is none of it."""
-
-    def view(title: str, about: str, rows: Any, describe: Callable[[Json], str]) -> Iterator[View]:
-        pictures = []
-        for row in rows.iloc[:LISTED].to_dict("records"):
-            label, file = row["predicted"], b""
-            answer = (
-                f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
-            )
-            with contextlib.suppress(OSError):
-                file = (folder / row["file"]).read_bytes() if row["file"] else b""
-            pictures.append(Picture(row["picture"], file, (0, 0), best=(answer,), rest=describe(row)))
+    meaning = "The prediction is no class that the picture's label, or without one its folder, means."
+    for title, about, order in (("Wrong, the surest first", meaning, "sure"), *kind_of(scores.task).extremes):
+        rows = analysis.order(frame, order)
+        if order == "sure":
+            rows = rows[rows["wrong"].eq(True)]
+        elif order in ("iou", "error"):
+            column = analysis.ORDERS[order][1]
+            rows = rows[rows[column].notna()] if column in rows else rows.iloc[:0]
+        pictures = [_show(folder, row, order, scores) for row in rows.iloc[:LISTED].to_dict("records")]
         listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
         if pictures:
-            yield View(title, tuple(filter(None, (about, listed))), tuple(pictures))
+            yield View(title, tuple(filter(None, (about.strip(), listed))), tuple(pictures))
 
-    wrong = analysis.order(frame[frame["wrong"].eq(True)], "sure")
-    about = "The prediction is no class that the picture's label, or without one its folder, means."
-    yield from view("Wrong, the surest first", about, wrong, lambda row: f"labelled {row['labelled']}")
-    captions: dict[str, Callable[[Json], str]] = {
-        "iou": lambda row: f"mean IoU {100 * row['mean_iou']:.1f}",
-        "error": lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
-    }
-    for title, about, order in kind_of(scores.task).extremes:
-        rows, column = frame, analysis.ORDERS[order][1]
-        if order in captions:
-            rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
-        yield from view(title, about.strip(), analysis.order(rows, order), captions.get(order, lambda row: ""))
+
+def _show(folder: Path, row: Json, order: str, scores: table.Scores) -> Picture:
+    """Return a picture of the report, with its answer and what its section is about."""
+    label, file, rest = row["predicted"], b"", ""
+    answer = f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
+    with contextlib.suppress(OSError):
+        file = (folder / row["file"]).read_bytes() if row["file"] else b""
+    if order == "sure":
+        rest = f"labelled {row['labelled']}"
+    elif order == "iou":
+        rest = f"mean IoU {100 * row['mean_iou']:.1f}"
+    elif order == "error":
+        rest = plain_text(f"true: {scores.describe(row['true_number'], label)}")
+    return Picture(row["picture"], file, (0, 0), best=(answer,), rest=rest)

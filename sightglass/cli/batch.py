@@ -184,11 +184,10 @@ def _say_how_right(console: Console, folder: Path) -> Json:
             return {}
         console.say(f"{errors.describe(scores.unit)}.")
         return {"errors": jsonable(asdict(errors))}
-    rows = table.read(folder)
-    truth, names = labels.find_truth(folder, rows), labels.match_run(folder, rows)
+    truth, names = labels.read_labels(folder), labels.match_run(folder)
     if words := labels.describe_left_out([name for name in names if name.label not in labels.corrections(folder)]):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")
-    lines = [problem.words for problem in truth.problems]
+    lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
     try:

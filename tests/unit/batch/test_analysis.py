@@ -14,9 +14,11 @@ from pyarrow import parquet
 from sightglass.batch import analysis, finished, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
+from sightglass.evaluation import stored
+from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.tasks.task import UNSURE
+from sightglass.models.adapter import Prediction
 from sightglass.models.labels import match
 
 
@@ -42,48 +44,40 @@ def frame(places: list[tuple[float, float]], **columns: object) -> pd.DataFrame:
     return pd.DataFrame(made | columns)
 
 
-def saved(folder: Path, made: pd.DataFrame) -> Path:
+def saved(folder: Path, made: pd.DataFrame, truths: list[str | None]) -> Path:
+    """Save a run's table, and its evaluation with the class of each picture."""
     folder.mkdir(exist_ok=True)
     made.to_parquet(folder / table.PARQUET)
+    classes = tuple(sorted({*made["predicted"]}))
+    judged = zip(made["picture"], made["predicted"], truths, strict=True)
+    rows = [
+        stored.to_row(
+            EvaluatedPicture(key, (9, 9), truth=truth, predictions=(Prediction(said, classes.index(said), 1),))
+        )
+        for key, said, truth in judged
+        if truth is not None
+    ]
+    stored.write(folder / stored.FILE, [rows], EvaluationFacts("m", "", "classify", classes, 0.0))
     return folder
 
 
-def test_names_are_read_kindly(tmp_path: Path) -> None:
-    made = frame(
-        [(8, 8)] * 6,
-        labelled=["Mini_Bus", "minibus", "minibus", "minibus", None, "trolleybus"],
-        predicted=["mini bus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"],
-    )
-    found = analysis.load(saved(tmp_path, made))
+def test_a_prediction_is_right_or_wrong_by_the_evaluation(tmp_path: Path) -> None:
+    truths = ["minibus", "minibus", "minibus", "minibus", None, "trolleybus"]
+    made = frame([(8, 8)] * 6, predicted=["minibus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"])
+    found = analysis.load(saved(tmp_path, made, truths))
     assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
-    assert analysis.count_right(found) == (2, 5)
-    assert len(analysis.filter_rows(found, predicted="trolleybus")) == 2
-    # What is unsure here is unsure on Explore.
-    unsure = analysis.filter_rows(found.assign(predicted_score=[0, 0.1, UNSURE, 0.3, 0.4, 0.5]), unsure=True)
-    assert list(unsure["predicted_score"]) == [0, 0.1]
 
 
-def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: list[str]) -> Path:
-    """Save a run's table with what its model knows."""
-    made = frame([(8, 8)] * len(labels), labelled=labels, predicted=predicted)
-    folder = saved(tmp_path, made)
-    metadata = {b"sightglass_classes": json.dumps(known).encode()}
-    parquet.write_table(pa.Table.from_pandas(made).replace_schema_metadata(metadata), folder / table.PARQUET)
-    return folder
-
-
-def test_a_correction_changes_what_is_counted_and_stays(tmp_path: Path) -> None:
+def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
     known = ["school bus", "minibus", "leaf beetle"]
-    folder = labelled(tmp_path, ["bus", "bus", "minibus"], ["minibus", "school bus", "minibus"], known)
-    run_labels.correct(folder, {"bus": [run_labels.find_class("School buses", known)], "minibus": []})
-    found = analysis.load(folder)
-    assert list(found["wrong"]) == [True, False, None]
-    assert [(one.label, one.classes, one.pictures) for one in run_labels.match_run(folder, found)] == [
+    metadata = {b"sightglass_classes": json.dumps(known).encode()}
+    made = pa.Table.from_pandas(frame([(8, 8)] * 3, labelled=["bus", "bus", "minibus"]))
+    parquet.write_table(made.replace_schema_metadata(metadata), tmp_path / table.PARQUET)
+    run_labels.correct(tmp_path, {"bus": [run_labels.find_class("School buses", known)], "minibus": []})
+    assert [(one.label, one.classes, one.pictures) for one in run_labels.match_run(tmp_path)] == [
         ("minibus", (), 1),
         ("bus", ("school bus",), 2),
     ]
-    run_labels.correct(folder, {"bus": ["school bus", "minibus"]})
-    assert list(analysis.load(folder)["wrong"]) == [False, False, None]
     with pytest.raises(ModelProblem, match="no class called beetle: did you mean leaf beetle"):
         run_labels.find_class("beetle", known)
 
@@ -122,11 +116,11 @@ def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
         predicted_score=np.linspace(0.9, 0.1, 30),
         labelled=["cat"] * 30,
     )
-    folder = saved(tmp_path / "run", made)
+    folder = saved(tmp_path / "run", made, ["cat"] * 30)
     (folder / "maps").mkdir()
     (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
     page = finished.make_report(folder)
-    numbers, wrong, unsure = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
+    numbers, wrong, unsure, _ = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
     assert "<td>Right</td><td>97 % of 30</td>" in numbers and "<td>83 to 99 %</td>" in numbers
     assert wrong.count("<figure>") == 1 and "&lt;b&gt;dog&lt;/b&gt;" in wrong and "data:image/jpeg;base64," in wrong
     assert "<b>dog" not in page
