@@ -112,8 +112,6 @@ class Idle:
     def __init__(self, **_: Any) -> None:
         pass
 
-    def ready(self) -> None: ...
-
     def process(self, items: Sequence[Item]) -> list[Any]:
         return []
 

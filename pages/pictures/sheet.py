@@ -156,7 +156,7 @@ def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], expla
     """Draw the labels without a class with a guess, and the choice of what one counts as."""
     job = remembered.job
     plan = next(iter(job.ready), None) if job is not None else None
-    known = sorted({*(table.classes(plan.folder) if plan is not None else explainer.labels)})
+    known = sorted({*(table.read_scores(plan.folder).classes if plan is not None else explainer.labels)})
     unmatched = [match for match in matches if not match.classes]
     if unmatched:
         rows = [

@@ -114,37 +114,28 @@ class Worker:
 
     @cached_property
     def work(self) -> Work:
-        """The work; made on first use, so that its problem is not the cluster's."""
-        try:
-            return self._load()
-        except Problem:
-            raise
-        except Exception as error:
-            words = f"A worker on {socket.gethostname()} could not start ({type(error).__name__}: {error})."
-            raise ModelProblem(words) from error
-
-    def _load(self) -> Work:
-        """Load the model; raise ModelProblem or WeightsProblem for a different machine."""
+        """The work; made on first use, so that its problem is not the cluster's. Raises ModelProblem."""
+        host = f"The worker on {socket.gethostname()}"
         for path in self.seen:
             if not path.exists():
                 raise ModelProblem(
-                    f"The worker on {socket.gethostname()} does not see {path}: give folders of pictures and results "
-                    "that all machines share."
+                    f"{host} does not see {path}: give folders of pictures and results that all machines share."
                 )
         torch.set_num_threads(1)
-        work = Work(Explainer(self.model, device=self.device), folder=self.folder, **self.arguments)
+        try:
+            work = Work(Explainer(self.model, device=self.device), folder=self.folder, **self.arguments)
+        except Problem:
+            raise
+        except Exception as error:
+            raise ModelProblem(f"{host} could not start ({type(error).__name__}: {error}).") from error
         work.labels = self.labels
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:
             names = journal.differing_settings({"settings": self.settings}, settings)
             raise ModelProblem(
-                f"The worker on {socket.gethostname()} would make other maps ({names}): "
-                "install the same version and weights on every machine."
+                f"{host} would make other maps ({names}): install the same version and weights on every machine."
             )
         return work
-
-    def ready(self) -> None:
-        """Do nothing: an answer says that the cluster has a place for this worker."""
 
     def process(self, items: Sequence[Item]) -> list[Outcome]:
         """Explain a batch, write its files, and return the outcomes."""
@@ -215,7 +206,7 @@ class RayEngine:
         def start(deaths: int = 0) -> None:
             """Start a worker, which gets no batch before the cluster has a place for it."""
             worker = actor.remote(**plan)
-            running[worker.ready.remote()] = worker, (), deaths
+            running[worker.process.remote([])] = worker, (), deaths
 
         for _ in range(min(self._workers, len(batches))):
             start()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from sightglass import examples
-from sightglass.batch import table
+from sightglass.batch import labels, table
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import file_stem, write_file
@@ -165,8 +165,6 @@ LABELS = (".csv", ".json", ".txt", ".xml", ".yaml", ".yml")
 """Ends of the names of files with labels."""
 UPLOADS = "uploads"
 """The folder beside the runs with what was uploaded for them."""
-PACKED_LABELS = "labels.zip"
-"""In the folder of an upload."""
 KEPT = 20
 """Uploads of a person that are kept, the newest."""
 
@@ -207,7 +205,7 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     home = uploads_home() / digest.hexdigest()[:16]
     # Files of labels say more than what is packed with pictures.
-    parts = [(PACKED_LABELS, PACKED_LABELS, _pack(written))] if written else []
+    parts = [("labels.zip", "labels.zip", _pack(written))] if written else []
     parts += [("pictures.zip", _name(pictures), _pack(pictures))] if pictures else []
     for number, (name, data) in enumerate(archives):
         parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, data))
@@ -218,8 +216,9 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
             (home / place).parent.mkdir(parents=True, exist_ok=True)
             write_file(home / place, data)
             source, truth = _open_archive(home / place, name, source, truth, task)
-        if written and source is None and beside and (upload := _find_upload(beside.path)) is not None:
-            write_file(upload / PACKED_LABELS, parts[0][2])
+        upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
+        if truth is not None and upload is not None:
+            labels.write_labels(upload, truth)
     except OSError as error:
         raise Problem(
             f"The files cannot be kept ({error.strerror or error}): free some room, then try again."
@@ -299,11 +298,7 @@ def delete_upload(path: str) -> None:
 def open_upload(text: str) -> Taken:
     """Return the pictures of an upload with their labels; raise Problem if it is not there."""
     source = open_source(str(uploads_home() / text))
-    truth: GroundTruth | None = None
-    for labels in (Path(source.path), uploads_home() / Path(text).parts[0] / PACKED_LABELS):
-        with contextlib.suppress(Problem):
-            truth = ground_truth.read(labels)
-    return source, truth
+    return source, labels.read_labels(uploads_home() / Path(text).parts[0])
 
 
 def open_source(path: str, name: str = "") -> Source:

@@ -127,7 +127,7 @@ def match_run(folder: Path) -> list[LabelMatch]:
         by_folders, rows = kind_of(table.read_scores(folder).task).by_folders, table.read(folder)
         labelled = zip(rows["picture"], rows["labelled"], strict=True)
         truth = GroundTruth({}, (), {key: label for key, label in labelled if by_folders and isinstance(label, str)})
-    return list_names(truth, table.classes(folder), corrections(folder))
+    return list_names(truth, table.read_scores(folder).classes, corrections(folder))
 
 
 def write_labels(folder: Path, labels: GroundTruth) -> None:

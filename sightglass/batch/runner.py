@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import kept, records, table
+from sightglass.batch import kept, table
 from sightglass.batch import labels as run_labels
-from sightglass.batch.cluster import RayEngine, library
+from sightglass.batch.cluster import RayEngine
 from sightglass.batch.journal import Journal, unwritable_problem
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
@@ -83,7 +83,7 @@ def run(
     maps: int = 1,
     workers: int | None = None,
     batch_size: int | None = None,
-    side: int | None = records.SIDE,
+    side: int | None = table.SIDE,
     colormap: str = VIEWER_STYLE.colormap,
     alpha: float = VIEWER_STYLE.alpha,
     labels: GroundTruth | Path | str | None = None,
@@ -116,12 +116,8 @@ def run(
     """
     if engine not in ("plain", "ray"):
         raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
-    if any(number is not None and number < 1 for number in (workers, batch_size)):
-        raise ModelProblem("batch_size and workers are whole numbers, one at least.")
     if (folder := local_path(os.fspath(out))) is None:
         raise ModelProblem(f"Results are written to a folder, not to {out}: give one, and copy it there afterwards.")
-    if engine == "ray":
-        library()
     # Workers of a cluster are in other folders.
     base = Path.cwd() if engine == "ray" else None
     items = find(source, skip=folder, most=MAX_PICTURES, base=base)
@@ -179,7 +175,7 @@ def _run(
         if facts is not None:
             kept.write_facts(folder, facts)
         remove_drafts(folder, age=0)
-        for draft in (folder / records.FOLDER).rglob(".*.part"):
+        for draft in (folder / table.FOLDER).rglob(".*.part"):
             draft.unlink()
         start, keys = time.monotonic(), [item.key for item in items]
         lacking = run_labels.find_lacking(work, journal, items)
@@ -197,11 +193,8 @@ def _run(
                 finished += len(outcomes)
                 report(finished / len(items), f"{finished:,} of {plural(len(items), 'picture')}")
         report(1.0, "Writing the table")
-        table.write(folder, journal, keys, work.classes, work.scores)
+        failed = table.write(folder, journal, keys, work.scores)
         run_labels.write_evaluation(work, journal, items)
-        failed = tuple(
-            (outcome["key"], outcome["problem"]) for outcome in journal.outcomes(keys) if "problem" in outcome
-        )
         stamps = [journal.done[key][0] for key in keys if key in journal.done]
         if facts is not None:
             # What has no stamp is tried again by the next run.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.batch import records, table
+from sightglass.batch import table
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.common.work.threads import torch_pool
 from sightglass.evaluation.kinds import kind_of
@@ -59,7 +59,7 @@ class Work:
         folder: Path,
         *,
         style: Style = VIEWER_STYLE,
-        side: int | None = records.SIDE,
+        side: int | None = table.SIDE,
     ) -> None:
         """`call_options`: as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
         of the longer side of the written pictures at most; None: the picture's own.
@@ -69,10 +69,6 @@ class Work:
         self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
         self.call_options, by_name = dict(call_options), dict(call_options)
         self.options = options = explainer.options(by_name, by_name.pop("question", None))
-        if maps < 1:
-            raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
-        if side is not None and side < 1:
-            raise Problem(f"The longer side is {side} pixels: give at least 1.")
         self.explainer, self.maps, self.folder = explainer, maps, folder
         self.style, self.side = style, side
         # Words apply to all pictures; examples are boxes of one.
@@ -115,7 +111,7 @@ class Work:
         """What the scores of its answers are."""
         spec = self.explainer.model
         units = {label: spec.unit_of(label) for label in self.classes} if self.task.measures else {}
-        return table.Scores(spec.task, units)
+        return table.Scores(spec.task, units, self.classes)
 
     @property
     def facts(self) -> EvaluationFacts:
@@ -152,7 +148,7 @@ class Work:
             "maps": self.maps,
             "side": self.side,
             # Only what is unusual, so that runs from before these could be chosen still resume.
-            **records.changed_colours(self.style),
+            **table.changed_colours(self.style),
         }
 
     def for_worker(self) -> Work:
@@ -177,14 +173,14 @@ class Work:
                     stamp = "" if isinstance(explanation, MachineProblem) else item.stamp
                     outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(explanation)}
                     continue
-                stem = records.stem(item)
+                stem = table.stem(item)
                 if self.on_explained is not None:
                     self.on_explained(explanation)
-                records.write(self.folder / stem, explanation, self.style, self.side)
+                table.write_files(self.folder / stem, explanation, self.style, self.side)
                 evaluated: Outcome = {}
                 if self.labels is not None:
                     evaluated = self.kind.judge(self.labels, item.key, explanation, self._model_lock)
-                rows = [row | self.kind.columns(evaluated) for row in records.rows(item, explanation, stem)]
+                rows = [row | self.kind.columns(evaluated) for row in table.rows(item, explanation, stem)]
                 outcomes[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | evaluated
         return [outcomes[item.key] for item in batch]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import analysis, finished, kept, labels, runner, summary, table
+from sightglass.batch import finished, kept, labels, runner, summary, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -42,9 +42,9 @@ PROBLEMS = 10
 class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
-    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].")
+    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].", min=1)
     batch_size: int | None = cli.field(
-        "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", hidden=True
+        "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", hidden=True, min=1
     )
     engine: str = cli.field(
         "--engine plain|ray", "This process, or a Ray cluster [plain].", default="plain", hidden=True
@@ -53,7 +53,7 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
         "--ray-address ADDRESS", "host:port or ray://host:port [the cluster of this machine].", hidden=True
     )
     ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", default=1.0, hidden=True)
-    maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
+    maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1, min=1)
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
     size: int | None = cli.field(
@@ -180,7 +180,7 @@ def _say_how_right(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
     scores = table.read_scores(folder)
     if scores.numbers:
-        if (errors := analysis.measure_numbers(analysis.load(folder))) is None:
+        if (errors := finished.measure_numbers(finished.load(folder))) is None:
             return {}
         console.say(f"{errors.describe(scores.unit)}.")
         return {"errors": jsonable(asdict(errors))}

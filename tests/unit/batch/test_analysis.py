@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from sightglass.batch import analysis, finished, table
+from sightglass.batch import finished, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -64,7 +64,7 @@ def saved(folder: Path, made: pd.DataFrame, truths: list[str | None]) -> Path:
 def test_a_prediction_is_right_or_wrong_by_the_evaluation(tmp_path: Path) -> None:
     truths = ["minibus", "minibus", "minibus", "minibus", None, "trolleybus"]
     made = frame([(8, 8)] * 6, predicted=["minibus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"])
-    found = analysis.load(saved(tmp_path, made, truths))
+    found = finished.load(saved(tmp_path, made, truths))
     assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
 
 
