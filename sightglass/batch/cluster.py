@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import torch
 
 from sightglass.batch import journal
-from sightglass.batch.worker import Work
+from sightglass.batch.runner import Work
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.style import CHECKOUT, PACKAGE
 from sightglass.explain.explainer import Explainer
@@ -195,7 +195,7 @@ class RayEngine:
         }
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
-        """See `worker.ThreadEngine.run`."""
+        """See `runner.ThreadEngine.run`."""
         ray, plan = library(), self._plan()
         actor = ray.remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
         # Each with how many workers ended over it.

@@ -133,14 +133,10 @@ class Result:
 
     def answers(self, place: int) -> Frame:
         """Return a model's table with `differs`: whether another model has another answer."""
-        frame = self.frames[place]
-        keys = list(frame["picture"])
-        others = [other.set_index("picture")["predicted"] for i, other in enumerate(self.frames) if i != place]
-        said = frame["predicted"].fillna("")
-        differs = [
-            any(str(other.get(key, "") or "") != answer for other in others)
-            for key, answer in zip(keys, said, strict=True)
-        ]
+        frame, differs = self.frames[place], np.zeros(len(self.frames[place]), bool)
+        for other in self.frames[:place] + self.frames[place + 1 :]:
+            answers = other.set_index("picture")["predicted"].reindex(frame["picture"]).fillna("")
+            differs |= answers.to_numpy() != frame["predicted"].fillna("").to_numpy()
         return frame.assign(differs=differs)
 
 
@@ -194,13 +190,11 @@ def describe(result: Result) -> tuple[str, str]:
         same = plural(int((~result.answers(0)["differs"]).sum()), "picture")
         return f"The models agree on {same} of {len(frame):,}.", ""
     scores = table.read_scores(result.plans[0].folder)
-    if report is not None and report.evaluation.pictures:
-        kind = kind_of(report.evaluation.task)
-        right, pictures = kind.find_right(report.evaluation), len(report.evaluation.pictures)
-        of = plural(pictures, "labelled picture")
-        if task_of(report.evaluation.task).has_boxes:
-            return f"{int(right.sum()):,} of {plural(len(right), 'object')} found ({of}).", f"{report.headline}."
-        share = percent(float(right.mean()))
+    if report is not None and fit is not None:
+        of = plural(fit.pictures, "labelled picture")
+        if task_of(fit.task).has_boxes:
+            return f"{fit.right:,} of {plural(fit.objects, 'object')} found ({of}).", f"{report.headline}."
+        share = fit.scores["accuracy"].percent
         if result.stopped:
             return f"{share} right so far ({of}).", "Stopped: the other pictures may differ."
         return f"{share} right ({of}).", describe_worst(frame)
@@ -286,12 +280,8 @@ def _scores(result: Result, place: int) -> dict[str, Any]:
 
 
 def _agreement(frame: Frame, other: Frame) -> str:
-    answers = other.set_index("picture")["predicted"].fillna("")
-    both = frame[frame["picture"].isin(answers.index)]
-    if both.empty:
-        return ""
-    same = both["predicted"].fillna("").to_numpy() == answers.loc[both["picture"]].to_numpy()
-    return percent(float(same.mean()))
+    both = frame[["picture", "predicted"]].fillna("").merge(other[["picture", "predicted"]].fillna(""), on="picture")
+    return percent(float((both["predicted_x"] == both["predicted_y"]).mean())) if len(both) else ""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.batch.journal import Journal
-    from sightglass.batch.worker import Work
+    from sightglass.batch.runner import Work
     from sightglass.common.files import Json
     from sightglass.explain.picture.source import Item
 
@@ -154,6 +154,10 @@ def read_labels(folder: Path) -> GroundTruth | None:
     """Return the labels beside a run's table; None without valid ones."""
     try:
         document: Json = json.loads((folder / FILE).read_bytes())
+        pngs: dict[str, bytes] = {}
+        if keys := document.get("masks"):
+            with zipfile.ZipFile(folder / MASKS) as archive:
+                pngs = {key: archive.read(str(number)) for number, key in enumerate(keys)}
         return GroundTruth(
             {
                 name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in rows)
@@ -161,18 +165,11 @@ def read_labels(folder: Path) -> GroundTruth | None:
             },
             tuple(LabelProblem(*problem) for problem in document["problems"]),
             document["named"],
-            _read_masks(folder, document.get("masks", ())),
+            pngs,
             tuple(document.get("mask_labels", ())),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
-
-
-def _read_masks(folder: Path, keys: Sequence[str]) -> dict[str, bytes]:
-    if not keys:
-        return {}
-    with zipfile.ZipFile(folder / MASKS) as archive:
-        return {key: archive.read(str(number)) for number, key in enumerate(keys)}
 
 
 def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str]:
