@@ -448,7 +448,7 @@ def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) ->
             task, answer = task_of(catalog.spec(plan.model)), unit.answer
             label, more = unit.predicted, {"screen": task.screen}
             index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
-            recipe = recipe.model_copy(update=task.table.recipe(index, anchor))
+            recipe = recipe.model_copy(update=task.recipe_of(index, anchor))
         view = embedded_recipe.ViewState(label=label[:200] if isinstance(label, str) else None, **more)
         reopen.open_result(image, recipe, view)
     except Problem as problem:
