@@ -161,8 +161,6 @@ def is_finished(facts: RunFacts) -> bool:
 
 MAX_PICTURES = 20_000
 """Pictures in one run of the page; the command line takes more."""
-LABELS = (".csv", ".json", ".txt", ".xml", ".yaml", ".yml")
-"""Ends of the names of files with labels."""
 UPLOADS = "uploads"
 """The folder beside the runs with what was uploaded for them."""
 KEPT = 20
@@ -197,7 +195,7 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
     def select(*suffixes: str) -> list[tuple[str, bytes]]:
         return [(name, data) for name, data in files if name.lower().endswith(suffixes)]
 
-    pictures, archives, written = select(*PICTURES), select(".zip"), select(*LABELS)
+    pictures, archives, written = select(*PICTURES), select(".zip"), select(*ground_truth.PACKED)
     if not (pictures or archives or written):
         raise Problem(f"{files[0][0]} is no picture, no .zip and no file of labels: drop one of these.")
     digest = hashlib.sha256()

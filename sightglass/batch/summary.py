@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,10 +82,6 @@ class EvaluationSummary:
         """What `list_classes` has."""
         number = kind_of(self.task).number
         return "class", number, f"{number}, 95 %"
-
-    def list_errors(self) -> list[tuple[str, str, str]]:
-        """Return the types of errors, each with its count and its meaning."""
-        return [(error.name, f"{error.count:,}", error.meaning) for error in self.errors]
 
     def to_json(self) -> Json:
         """Return plain values and the headline; nan becomes None."""
@@ -165,16 +162,11 @@ def _load(file: Path, changed: int) -> EvaluationSummary:
     return evaluation
 
 
-MOST = 200
-"""Runs that are listed, the newest first."""
-
-
 def list_runs() -> dict[Path, datetime]:
     """Return the person's labelled runs with their times, newest first."""
-    times: dict[Path, float] = {}
+    times: dict[Path, datetime] = {}
     for name in (stored.FILE, masks.FILE):
         for path in users.folder(settings().batches).glob(f"*/{name}"):
             with contextlib.suppress(OSError):
-                times[path.parent] = path.stat().st_mtime
-    newest = sorted(times, key=times.__getitem__, reverse=True)[:MOST]
-    return {folder: datetime.fromtimestamp(times[folder], UTC) for folder in newest}
+                times[path.parent] = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return dict(sorted(times.items(), key=itemgetter(1), reverse=True))

@@ -193,7 +193,7 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
     about = {_CLASSES: json.dumps(list(scores.classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
     columns = _find_columns(list_rows(keys))
     chunks = (list_rows(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))
-    decoded = ([row | _decode_cells(row) for row in chunk] for chunk in chunks)
+    decoded = ([row | {"cells": base64.b64decode(row.get("cells") or "") or None} for row in chunk] for chunk in chunks)
     write_chunks(folder / PARQUET, decoded, columns, about)
     _csv(folder / CSV, [name for name in columns if name != "cells"], list_rows(keys))
     failed = [outcome for outcome in journal.outcomes(keys) if "problem" in outcome]
@@ -260,7 +260,3 @@ def _find_columns(rows: Iterable[Row]) -> dict[str, str]:
 def _csv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         packing.write(file, columns, rows)
-
-
-def _decode_cells(row: Row) -> Row:
-    return {"cells": base64.b64decode(row["cells"])} if row.get("cells") else {}

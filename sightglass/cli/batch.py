@@ -204,7 +204,8 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
     if evaluation.right_sentence:
         console.say(f"{evaluation.right_sentence}. Errors:")
-        console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
+        rows = [(error.name, f"{error.count:,}", error.meaning) for error in evaluation.errors]
+        console.table(("error", "count", "meaning"), rows, right=("count",))
     return known | {"evaluation": evaluation.to_json()}
 
 

@@ -24,15 +24,6 @@ def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() ->
     assert "95 %" in finished.list_models(whole, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
 
 
-def test_one_rule_says_what_is_right() -> None:
-    result, _ = finished.read(open_example().ready)
-    for place, (frame, fit) in enumerate(zip(result.frames, result.fits, strict=True)):
-        assert fit is not None
-        estimate = fit.scores["accuracy"]
-        assert estimate.value == pytest.approx(frame["wrong"].eq(False).mean())
-        assert finished.list_models(result, 0)[place]["Right"] == estimate.percent
-
-
 def test_the_worst_class_is_named_with_what_it_is_taken_for() -> None:
     answers = ["face powder"] * 7 + ["puck"] * 3 + ["star"] * 4
     truth = ["lotion"] * 10 + ["star"] * 4
