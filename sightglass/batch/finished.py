@@ -334,32 +334,23 @@ def pack(folder: Path, pictures: Collection[str]) -> bytes:
 
 
 _SIDE = 1600
-"""Pixels of the longer side of a picture, of which the middle is shown."""
+"""Pixels of the longer side of a picture on a slide."""
 
 
 def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
-    """Return a row's picture, cropped square, with answer and map."""
+    """Return a row's picture with answer and map."""
     label, cells = row["predicted"], row["cells"]
     sign = {False: "✓ ", True: "✗ "}.get(row["wrong"], "")
     name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
     # Several of the largest pictures at once are gigabytes.
-    pixels = image.thumbnail(_SIDE)
-    height, width = pixels.shape[:2]
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    square = np.ascontiguousarray(pixels[top : top + side, left : left + side])
-    picture = Picture.of(Image(square, image.name), name, caption=name)
+    picture = Picture.of(Image(image.thumbnail(_SIDE), image.name), name, caption=name)
     # Without a map it is missing, which a table may call NaN.
     if not isinstance(cells, bytes) or not cells:
         return picture
-    corners = fraction(
-        [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")], (image.width, image.height)
-    )
-    edges = [edge * side for edge, side in zip(corners, (width, height) * 2, strict=True)]
-    seen = fraction([edge - start for edge, start in zip(edges, (left, top) * 2, strict=True)], (side, side))
-    extent = -left / side, -top / side, (width - left) / side, (height - top) / side
+    edges = [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")]
+    seen = fraction(edges, (image.width, image.height))
     values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
-    return replace(picture, map=Map("", values, None, extent, None if seen == (0, 0, 1, 1) else seen))
+    return replace(picture, map=Map("", values, seen=None if seen == (0, 0, 1, 1) else seen))
 
 
 # The report
