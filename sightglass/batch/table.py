@@ -195,15 +195,14 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
     chunks = (list_rows(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))
     decoded = ([row | {"cells": base64.b64decode(row.get("cells") or "") or None} for row in chunk] for chunk in chunks)
     write_chunks(folder / PARQUET, decoded, columns, about)
-    _csv(folder / CSV, [name for name in columns if name != "cells"], list_rows(keys))
+    with atomic_write(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        packing.write(file, [name for name in columns if name != "cells"], list_rows(keys))
     failed = [outcome for outcome in journal.outcomes(keys) if "problem" in outcome]
-    problems = tuple((outcome["key"], outcome["problem"]) for outcome in failed)
-    if problems:
-        head = ("picture", "problem")
-        _csv(folder / PROBLEMS, head, (dict(zip(head, problem, strict=True)) for problem in problems))
-    else:
-        (folder / PROBLEMS).unlink(missing_ok=True)
-    return problems
+    (folder / PROBLEMS).unlink(missing_ok=True)
+    if failed:
+        problems = [{"picture": outcome["key"], "problem": outcome["problem"]} for outcome in failed]
+        write_file(folder / PROBLEMS, report_table.csv(problems).encode())
+    return tuple((outcome["key"], outcome["problem"]) for outcome in failed)
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -255,8 +254,3 @@ def _find_columns(rows: Iterable[Row]) -> dict[str, str]:
         for name, value in row.items():
             columns[name] = max(columns.get(name, "null"), kinds[type(value)], key=order.index)
     return columns | ({"cells": "binary"} if "cells" in columns else {})
-
-
-def _csv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        packing.write(file, columns, rows)
