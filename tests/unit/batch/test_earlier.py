@@ -118,8 +118,6 @@ def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_pa
             hostile(told, plans=[*told["plans"], {"model": MODEL, "options": {}, "folder": folder}])
             for folder in ("../../elsewhere", "..", "/etc", "")
         ),
-        hostile(FORMER, arguments={"maps": []}),
-        hostile(FORMER, origin={"source": []}),
         hostile(FORMER, origin=[]),
     ):
         (out / kept.FILE).write_bytes(data)
