@@ -74,7 +74,9 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
         with contextlib.suppress(Problem):
             evaluation = stored.load(folder)
     if (truth := labels.read_labels(folder)) is not None:
-        frame["labelled"] = kind.name_pictures(truth, list(frame["picture"]))
+        # Boxes label no whole picture.
+        whole = kind.by_folders or scores.numbers
+        frame["labelled"] = [truth.find_class(key) if whole else None for key in frame["picture"]]
         if scores.numbers:
             frame["true_number"] = [to_number(label) for label in frame["labelled"]]
             frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)

@@ -130,7 +130,7 @@ class Work:
     def facts(self) -> EvaluationFacts:
         """What holds for all pictures of an evaluation."""
         spec = self.explainer.model
-        threshold = self.kind.threshold(self.options.confidence)
+        threshold = self.options.confidence if self.task.has_boxes else 0.0
         return EvaluationFacts(spec.id, spec.name, self.kind.task, self.classes, threshold)
 
     @property

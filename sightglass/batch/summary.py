@@ -21,6 +21,7 @@ from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.kinds import KINDS, ErrorGroup, kind_of
+from sightglass.explain.tasks import task_of
 from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
@@ -95,17 +96,18 @@ class EvaluationSummary:
 def summarise(report: ErrorReport) -> EvaluationSummary:
     """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
     evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
+    has_boxes = task_of(evaluation.task).has_boxes
     metrics = kind.measure_fit(evaluation)
     return EvaluationSummary(
         evaluation.model,
         evaluation.task,
         len(evaluation.pictures),
-        evaluation.objects if kind.lists_errors else 0,
+        evaluation.objects if has_boxes else 0,
         int(kind.find_right(evaluation).sum()),
         evaluation.threshold,
         metrics.scores,
         metrics.by_class,
-        tuple(report.types) if kind.lists_errors else (),
+        tuple(report.types) if has_boxes else (),
         evaluation.unknown,
     )
 
