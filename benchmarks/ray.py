@@ -25,7 +25,7 @@ from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import in_rounds
 from sightglass.batch import run as run_batch
 from sightglass.batch.cluster import RayEngine, library, send_code
-from sightglass.batch.worker import Work
+from sightglass.batch.runner import Work
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.source import find
@@ -111,8 +111,6 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
 class Idle:
     def __init__(self, **_: Any) -> None:
         pass
-
-    def ready(self) -> None: ...
 
     def process(self, items: Sequence[Item]) -> list[Any]:
         return []

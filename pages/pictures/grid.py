@@ -14,8 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from sightglass import explain
-from sightglass.batch import analysis, finished, journal, labels, table
-from sightglass.batch.records import recipe as recipe_of
+from sightglass.batch import finished, journal, labels, table
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
@@ -173,12 +172,12 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
         frame = frame[frame["differs"]]
     left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if scores.numbers else ("smallest", "largest"))}
     orders = {
-        name: title for name, (title, column, _) in analysis.ORDERS.items() if name not in left_out and column in frame
+        name: title for name, (title, column, _) in finished.ORDERS.items() if name not in left_out and column in frame
     }
     order = url_state.widget(
         st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
     )
-    frame = analysis.order(_filter_rows(job, result, place, frame, scores, view), order)
+    frame = finished.order(_filter_rows(job, result, place, frame, scores, view), order)
     nothing, tiles = task_of(scores.task).no_answer, []
     for row in frame.to_dict("records"):
         picture, words = row["picture"], describe_row(row, scores, nothing)
@@ -206,7 +205,9 @@ def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, sco
     tag = None
     if tags and not job.example:
         tag = st.selectbox("Tag", [*tags], index=None, placeholder="any", key="pictures-tag")
-    rows = analysis.filter_rows(frame, unsure=unsure, predicted=predicted)
+    rows = frame[frame["predicted_score"] < UNSURE] if unsure else frame
+    if predicted is not None:
+        rows = rows[rows["predicted"] == predicted]
     if tag:
         rows = rows[rows["picture"].isin(tags[tag])]
     return rows if label is None else rows[rows["truth"].eq(label)]
@@ -341,7 +342,7 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
                 _draw_tagging(result)
             charts.download(
                 "Export, .zip",
-                partial(analysis.pack, folder, tuple(selected)),
+                partial(finished.pack, folder, tuple(selected)),
                 "selected.zip",
                 icon=":material/download:",
                 key="pictures-export-some",
@@ -440,7 +441,7 @@ def _draw_model_map(plan: RunPlan, row: Json, name: str) -> None:
 def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) -> None:
     """Open the picture on Explore as it was explained in the run, or where the map of an error is."""
     try:
-        image, recipe = job.find_item(row["picture"]).open(), recipe_of(journal.settings_of(plan.folder), row)
+        image, recipe = job.find_item(row["picture"]).open(), table.recipe(journal.settings_of(plan.folder), row)
         label = row.get("label")
         more: Json = {"automatic": not plan.options.get("layers")}
         if unit is not None:
@@ -460,7 +461,7 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
     plan = result.plans[place]
 
     def make(row: Json, _look: ViewSettings) -> View:
-        recipe = recipe_of(journal.settings_of(plan.folder), row)
+        recipe = table.recipe(journal.settings_of(plan.folder), row)
         return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 
     slides.button("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))

@@ -6,14 +6,14 @@ import contextlib
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import journal, labels, summary, table
+from sightglass.batch import journal, kept, labels, summary, table
 from sightglass.batch.finished import SPEED
-from sightglass.batch.kept import RunFacts, RunPlan, Source, delete_upload, find_source, list_runs, read_facts
+from sightglass.batch.kept import RunFacts, RunPlan, Source
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.batch import Summary
-    from sightglass.batch.kept import EarlierRun
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.picture.image import Image
@@ -202,41 +201,40 @@ def stamps(job: PicturesJob) -> tuple[Hashable, ...]:
     return tuple((plan.folder, stamp(plan.folder)) for plan in job.plans)
 
 
-def list_earlier() -> list[EarlierRun]:
+def list_earlier() -> list[RunFacts]:
     """Return this person's earlier runs, newest first."""
-    return list_runs(users.folder(settings().batches))
+    return kept.list_runs(users.folder(settings().batches))
 
 
-def reopen(run: EarlierRun, facts: RunFacts) -> PicturesJob:
+def reopen(facts: RunFacts) -> PicturesJob:
     """Return the job of a run, which goes on with what is left; raise Problem without its pictures."""
-    running: PicturesJob | None = background.find_shared(run.folder)
+    running: PicturesJob | None = background.find_shared(facts.folder)
     if running is not None and not running.finished():
         return running
-    if run.left:
-        return PicturesJob(find_source(facts), facts.plans)
+    if not kept.is_finished(facts):
+        return PicturesJob(kept.open_source(facts.source[0], facts.name), facts.plans)
     try:
-        source = find_source(facts)
+        source = kept.open_source(facts.source[0], facts.name)
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, facts.source[0])
     return PicturesJob(source, facts.plans, read=facts.pictures)
 
 
-def delete(run: EarlierRun) -> None:
+def delete(facts: RunFacts) -> None:
     """Delete the results of a run, and its pictures if they were uploaded for it alone."""
-    for folder in [plan.folder for plan in run.facts.plans] if run.facts is not None else [run.folder]:
-        shutil.rmtree(folder, ignore_errors=True)
-    used = [each.facts.source for each in list_earlier() if each.facts is not None]
-    if run.facts is not None and run.facts.source not in used:
-        delete_upload(run.facts.source[0])
+    for plan in facts.plans:
+        shutil.rmtree(plan.folder, ignore_errors=True)
+    if facts.source not in [other.source for other in list_earlier()]:
+        kept.delete_upload(facts.source[0])
 
 
 def open_example() -> PicturesJob:
     """Return the packaged run of three models."""
     folder = examples.find(examples.CLASSES)
-    facts = read_facts(folder / "run")
+    facts = kept.read_facts(folder / "run")
     assert facts is not None
-    source = find_source(replace(facts, source=(str(folder / "pictures"),)))
+    source = kept.open_source(str(folder / "pictures"), facts.name)
     return PicturesJob(source, facts.plans, read=facts.pictures, example=True)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import analysis, finished, kept, labels, table
+from sightglass.batch import finished, kept, labels, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
@@ -80,10 +80,10 @@ def _read_address(remembered: PicturesPage) -> None:
     if remembered.read and not (name and state.of(state.Navigation).arrived):
         return
     remembered.read = True
-    run = next((run for run in jobs.list_earlier() if run.folder.name == name), None) if name else None
-    if run is not None and run.facts is not None:
+    run = next((facts for facts in jobs.list_earlier() if facts.folder.name == name), None) if name else None
+    if run is not None:
         with page.saying_problems():
-            remembered.show(jobs.reopen(run, run.facts))
+            remembered.show(jobs.reopen(run))
     elif name:
         url_state.leave_out("run", name)
     elif path := st.query_params.get("upload"):
@@ -341,7 +341,7 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
     records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
     scores = table.read_scores(plan.folder)
-    tiles = [analysis.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
+    tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
     view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:

@@ -16,7 +16,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.ui.session import page, state
 from sightglass.ui.session.history_store import exact
-from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import upload_megabytes
 from sightglass.ui.views import tables
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from sightglass.batch.kept import EarlierRun, RunFacts
+    from sightglass.batch.kept import RunFacts
     from sightglass.batch.labels import LabelMatch
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
@@ -141,7 +141,7 @@ def match_run(job: PicturesJob) -> list[LabelMatch]:
         folder = job.ready[0].folder
         if table.read_scores(folder).numbers:
             return []
-        return labels.match_run(folder, table.read(folder))
+        return labels.match_run(folder)
 
     return state.latest("pictures-matches", jobs.stamps(job), match)
 
@@ -156,7 +156,7 @@ def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], expla
     """Draw the labels without a class with a guess, and the choice of what one counts as."""
     job = remembered.job
     plan = next(iter(job.ready), None) if job is not None else None
-    known = sorted({*(table.classes(plan.folder) if plan is not None else explainer.labels)})
+    known = sorted({*(table.read_scores(plan.folder).classes if plan is not None else explainer.labels)})
     unmatched = [match for match in matches if not match.classes]
     if unmatched:
         rows = [
@@ -193,30 +193,26 @@ def _draw_earlier(remembered: PicturesPage) -> None:
     if not runs:
         return
     st.markdown("**Earlier runs**")
-    for run in runs:
-        if run.facts is None:
-            st.caption(f":material/error: {sentence(run.problem)}")
-            continue
+    for facts in runs:
         with page.saying_problems():
-            _draw_run(remembered, run, run.facts)
+            _draw_run(remembered, facts)
 
 
-def _draw_run(remembered: PicturesPage, run: EarlierRun, facts: RunFacts) -> None:
+def _draw_run(remembered: PicturesPage, facts: RunFacts) -> None:
     """Draw a run's line; open, continue or delete it."""
     models = (finished.name_of(plan.model) for plan in facts.plans)
     about = f"{', '.join(models)}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")
-        label = f"{run.left:,} left: continue" if run.left else "Open"
-        if st.button(label, key=f"pictures-earlier-{run.folder.name}"):
+        if st.button("Open" if kept.is_finished(facts) else "Continue", key=f"pictures-earlier-{facts.folder.name}"):
             remembered.source = None
-            remembered.show(jobs.reopen(run, facts))
+            remembered.show(jobs.reopen(facts))
             st.rerun()
         if st.button(
-            "", icon=":material/delete:", type="tertiary", key=f"pictures-delete-{run.folder.name}", help="Delete"
+            "", icon=":material/delete:", type="tertiary", key=f"pictures-delete-{facts.folder.name}", help="Delete"
         ):
-            if remembered.job is not None and remembered.job.plans[0].folder == run.folder:
+            if remembered.job is not None and remembered.job.plans[0].folder == facts.folder:
                 remembered.job.cancel.set()
                 remembered.show(None)
-            jobs.delete(run)
+            jobs.delete(facts)
             st.rerun()

@@ -10,7 +10,7 @@ from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
 from sightglass.pages.saved import decks, views
 from sightglass.ui.session import history_store, page, reopen, url_state
-from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.session.markdown import escape
 
 TABS = {"views": "Views", "runs": "Runs", "decks": "Decks"}
 TAB = "saved-tab"
@@ -46,16 +46,13 @@ def draw_runs() -> None:
         st.page_link(pictures, label="Go to Pictures", icon=":material/photo_library:")
         return
     st.markdown(f"## {plural(len(runs), 'run')} over many pictures")
-    for run in runs:
-        if (facts := run.facts) is None:
-            st.caption(f":material/error: {sentence(run.problem)}")
-            continue
+    for facts in runs:
         names, day = ", ".join(finished.name_of(plan.model) for plan in facts.plans), history_store.day(facts.started)
         about = f"{names}, {plural(facts.pictures, 'picture')}, {day}"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]", width=420)
-            label = f"{run.left:,} left: continue" if run.left else "Open"
-            query = {"run": run.folder.name}
+            label = "Open" if kept.is_finished(facts) else "Continue"
+            query = {"run": facts.folder.name}
             st.page_link(pictures, label=label, icon=":material/photo_library:", query_params=query, width="content")
 
 

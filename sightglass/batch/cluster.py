@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import torch
 
 from sightglass.batch import journal
-from sightglass.batch.worker import Work
+from sightglass.batch.runner import Work
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.style import CHECKOUT, PACKAGE
 from sightglass.explain.explainer import Explainer
@@ -114,37 +114,28 @@ class Worker:
 
     @cached_property
     def work(self) -> Work:
-        """The work; made on first use, so that its problem is not the cluster's."""
-        try:
-            return self._load()
-        except Problem:
-            raise
-        except Exception as error:
-            words = f"A worker on {socket.gethostname()} could not start ({type(error).__name__}: {error})."
-            raise ModelProblem(words) from error
-
-    def _load(self) -> Work:
-        """Load the model; raise ModelProblem or WeightsProblem for a different machine."""
+        """The work; made on first use, so that its problem is not the cluster's. Raises ModelProblem."""
+        host = f"The worker on {socket.gethostname()}"
         for path in self.seen:
             if not path.exists():
                 raise ModelProblem(
-                    f"The worker on {socket.gethostname()} does not see {path}: give folders of pictures and results "
-                    "that all machines share."
+                    f"{host} does not see {path}: give folders of pictures and results that all machines share."
                 )
         torch.set_num_threads(1)
-        work = Work(Explainer(self.model, device=self.device), folder=self.folder, **self.arguments)
+        try:
+            work = Work(Explainer(self.model, device=self.device), folder=self.folder, **self.arguments)
+        except Problem:
+            raise
+        except Exception as error:
+            raise ModelProblem(f"{host} could not start ({type(error).__name__}: {error}).") from error
         work.labels = self.labels
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:
             names = journal.differing_settings({"settings": self.settings}, settings)
             raise ModelProblem(
-                f"The worker on {socket.gethostname()} would make other maps ({names}): "
-                "install the same version and weights on every machine."
+                f"{host} would make other maps ({names}): install the same version and weights on every machine."
             )
         return work
-
-    def ready(self) -> None:
-        """Do nothing: an answer says that the cluster has a place for this worker."""
 
     def process(self, items: Sequence[Item]) -> list[Outcome]:
         """Explain a batch, write its files, and return the outcomes."""
@@ -204,7 +195,7 @@ class RayEngine:
         }
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
-        """See `worker.ThreadEngine.run`."""
+        """See `runner.ThreadEngine.run`."""
         ray, plan = library(), self._plan()
         actor = ray.remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
         # Each with how many workers ended over it.
@@ -215,7 +206,7 @@ class RayEngine:
         def start(deaths: int = 0) -> None:
             """Start a worker, which gets no batch before the cluster has a place for it."""
             worker = actor.remote(**plan)
-            running[worker.ready.remote()] = worker, (), deaths
+            running[worker.process.remote([])] = worker, (), deaths
 
         for _ in range(min(self._workers, len(batches))):
             start()

@@ -1,38 +1,102 @@
-"""What finished runs over the same pictures say: headline, a row a model, classes, and the HTML report."""
+"""What finished runs over the same pictures say: tables, headline, a row a model, classes, and the HTML report.
+
+Maps are the first of each picture, on the table's small grid (`explain.maps.cells.CELLS`), which covers the picture as
+a square.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
+import zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import analysis, summary, table
+import numpy as np
+
+from sightglass.batch import labels, summary, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.intervals import estimate_share
-from sightglass.evaluation.kinds import NAMES, TYPE_NAMES, kind_of
-from sightglass.evaluation.scorecard import MOST, compare, score_runs
+from sightglass.evaluation.intervals import redraw
+from sightglass.evaluation.kinds import NAMES, TYPE_NAMES, kind_of, to_number
+from sightglass.evaluation.scorecard import compare, score_runs
+from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import capital, milliseconds, percent, plain_text, plural, quantity
+from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.report.html_report import report_html
-from sightglass.report.view import Picture, Table, View
+from sightglass.report.table import csv as write_csv
+from sightglass.report.view import Map, Picture, Table, View, fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
     from sightglass.batch.summary import EvaluationSummary
     from sightglass.common.files import Json
     from sightglass.evaluation.scorecard import Scorecard
+    from sightglass.evaluation.stored import Evaluation
 
     Frame = Any
+
+ORDERS: dict[str, tuple[str, str, bool]] = {
+    "iou": ("Lowest mean IoU", "mean_iou", True),
+    "unsure": ("Least sure first", "predicted_score", True),
+    "sure": ("Surest first", "predicted_score", False),
+    "error": ("Largest error", "absolute_error", False),
+    "smallest": ("Smallest number", "predicted_score", True),
+    "largest": ("Largest number", "predicted_score", False),
+    "source": ("By name", "place", True),
+}
+"""Ways to sort: the title, the column, and whether the smallest comes first."""
+
+
+def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
+    """Return one row a picture.
+
+    `labelled`: by the labels that were given, else by the folder. Of a classifier: `truth`, the class that this means
+    in the run's evaluation, and `wrong`, whether it is another one than the prediction; None for a picture without a
+    label, and where that name is not counted. `tags` where a person gave any. Of a model of numbers: `true_number`
+    where labels were given, `error`, the number minus it, and `absolute_error`. `evaluation`: read before.
+    """
+    frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
+    frame["place"] = np.arange(len(frame))
+    scores = table.read_scores(folder)
+    kind = kind_of(scores.task)
+    if evaluation is None and kind.by_folders:
+        with contextlib.suppress(Problem):
+            evaluation = stored.load(folder)
+    if (truth := labels.read_labels(folder)) is not None:
+        # Boxes label no whole picture.
+        whole = kind.by_folders or scores.numbers
+        frame["labelled"] = [truth.find_class(key) if whole else None for key in frame["picture"]]
+        if scores.numbers:
+            frame["true_number"] = [to_number(label) for label in frame["labelled"]]
+            frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)
+            frame["absolute_error"] = frame["error"].abs()
+    truths = {picture.key: picture.truth for picture in evaluation.pictures} if evaluation is not None else {}
+    rights = [truths.get(key) for key in frame["picture"]]
+    judged = zip(frame["predicted"], rights, strict=True)
+    frame["truth"], frame["wrong"] = rights, [answer != right if right else None for answer, right in judged]
+    if tags := {tag: {*pictures} for tag, pictures in sorted(labels.read_tags(folder).items())}:
+        frame["tags"] = [", ".join(tag for tag in tags if key in tags[tag]) or None for key in frame["picture"]]
+    return frame
+
+
+def order(frame: Frame, order: str) -> Frame:
+    """Sort by one of `ORDERS`, rows without a number last."""
+    _, column, rising = ORDERS[order]
+    if column not in frame:
+        return frame
+    return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
+
 
 NAMED = 3
 """Wrong answers that a sentence names."""
@@ -55,7 +119,7 @@ class Result:
 
     plans: tuple[RunPlan, ...]
     frames: tuple[Frame, ...]
-    """The table of each model (`analysis.load`), over the same pictures."""
+    """The table of each model (`load`), over the same pictures."""
     reports: tuple[ErrorReport | None, ...]
     """The errors of each model; None without labels of classes or boxes."""
     fits: tuple[EvaluationSummary | None, ...]
@@ -71,14 +135,10 @@ class Result:
 
     def answers(self, place: int) -> Frame:
         """Return a model's table with `differs`: whether another model has another answer."""
-        frame = self.frames[place]
-        keys = list(frame["picture"])
-        others = [other.set_index("picture")["predicted"] for i, other in enumerate(self.frames) if i != place]
-        said = frame["predicted"].fillna("")
-        differs = [
-            any(str(other.get(key, "") or "") != answer for other in others)
-            for key, answer in zip(keys, said, strict=True)
-        ]
+        frame, differs = self.frames[place], np.zeros(len(self.frames[place]), bool)
+        for other in self.frames[:place] + self.frames[place + 1 :]:
+            answers = other.set_index("picture")["predicted"].reindex(frame["picture"]).fillna("")
+            differs |= answers.to_numpy() != frame["predicted"].fillna("").to_numpy()
         return frame.assign(differs=differs)
 
 
@@ -90,8 +150,8 @@ def name_of(model: str) -> str:
 
 def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, int]:
     """Return the result of finished runs over the same pictures, and about how many bytes it takes."""
-    frames = tuple(analysis.load(plan.folder) for plan in plans)
     reports = tuple(_report(plan) for plan in plans)
+    frames = tuple(load(plan.folder, report and report.evaluation) for plan, report in zip(plans, reports, strict=True))
     fits = tuple(map(_fit, plans, reports))
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
@@ -119,12 +179,10 @@ def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
 def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) -> Scorecard | None:
     """Return the scorecard of all models with labels; None where there is nothing to compare."""
     by_folder = {plan.folder: report.evaluation for plan, report in zip(plans, reports, strict=True) if report}
-    if len(by_folder) < 2 or len(by_folder) > MOST:
-        return None
-    try:
-        return compare(score_runs(list(by_folder), by_folder.__getitem__)[0])
-    except Problem:
-        return None
+    with contextlib.suppress(Problem):
+        if len(by_folder) > 1:
+            return compare(score_runs(list(by_folder), by_folder.__getitem__)[0])
+    return None
 
 
 def describe(result: Result) -> tuple[str, str]:
@@ -134,19 +192,17 @@ def describe(result: Result) -> tuple[str, str]:
         same = plural(int((~result.answers(0)["differs"]).sum()), "picture")
         return f"The models agree on {same} of {len(frame):,}.", ""
     scores = table.read_scores(result.plans[0].folder)
-    if report is not None and report.evaluation.pictures:
-        kind = kind_of(report.evaluation.task)
-        right, pictures = kind.find_right(report.evaluation), len(report.evaluation.pictures)
-        of = plural(pictures, "labelled picture")
-        if task_of(report.evaluation.task).has_boxes:
-            return f"{int(right.sum()):,} of {plural(len(right), 'object')} found ({of}).", f"{report.headline}."
-        share = percent(float(right.mean()))
+    if report is not None and fit is not None:
+        of = plural(fit.pictures, "labelled picture")
+        if task_of(fit.task).has_boxes:
+            return f"{fit.right:,} of {plural(fit.objects, 'object')} found ({of}).", f"{report.headline}."
+        share = fit.scores["accuracy"].percent
         if result.stopped:
             return f"{share} right so far ({of}).", "Stopped: the other pictures may differ."
         return f"{share} right ({of}).", describe_worst(frame)
     if fit is not None:
         return f"{fit.headline}.", ""
-    if (errors := analysis.measure_numbers(frame)) is not None:
+    if (errors := measure_numbers(frame)) is not None:
         return f"{errors.describe(scores.unit)}.", ""
     if scores.numbers:
         return f"{plural(len(frame), 'picture')}.", "Drop a .csv with file,label to see how far the numbers are off."
@@ -165,24 +221,15 @@ def describe_worst(frame: Frame) -> str:
 
 def list_classes(frame: Frame) -> list[dict[str, Any]]:
     """Return a row for each labelled class of a classifier, the least often right first."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, pictures in frame[frame["truth"].notna()].groupby("truth"):
-        wrong, right = (
-            Counter(pictures[pictures["wrong"].eq(True)]["predicted"]),
-            int(pictures["wrong"].eq(False).sum()),
-        )
-        others = [f"{answer} {count}" for answer, count in wrong.most_common(NAMED)]
-        if more := wrong.total() - sum(count for _, count in wrong.most_common(NAMED)):
+        wrong = Counter(pictures[pictures["wrong"].eq(True)]["predicted"])
+        named, right = wrong.most_common(NAMED), len(pictures) - wrong.total()
+        others = [f"{answer} {count}" for answer, count in named]
+        if more := wrong.total() - sum(count for _, count in named):
             others.append(f"other {more}")
-        rows.append(
-            {
-                "class": name,
-                "pictures": len(pictures),
-                "right": right,
-                "share": 100 * right / len(pictures),
-                "taken for": ", ".join(others),
-            }
-        )
+        row = {"class": name, "pictures": len(pictures), "right": right, "share": 100 * right / len(pictures)}
+        rows.append(row | {"taken for": ", ".join(others)})
     return sorted(rows, key=lambda row: (row["share"], row["class"]))
 
 
@@ -235,12 +282,77 @@ def _scores(result: Result, place: int) -> dict[str, Any]:
 
 
 def _agreement(frame: Frame, other: Frame) -> str:
-    answers = other.set_index("picture")["predicted"].fillna("")
-    both = frame[frame["picture"].isin(answers.index)]
-    if both.empty:
-        return ""
-    same = both["predicted"].fillna("").to_numpy() == answers.loc[both["picture"]].to_numpy()
-    return percent(float(same.mean()))
+    both = frame[["picture", "predicted"]].fillna("").merge(other[["picture", "predicted"]].fillna(""), on="picture")
+    return percent(float((both["predicted_x"] == both["predicted_y"]).mean())) if len(both) else ""
+
+
+@dataclass(frozen=True)
+class NumberErrors:
+    """How far a model's numbers are from the true ones, whichever way, in their unit."""
+
+    pictures: int
+    mean: float
+    low: float
+    high: float
+    """The mean's 95 % interval; nan of fewer than two pictures."""
+    median: float
+
+    def describe(self, unit: str) -> str:
+        """Describe the mean and median error with its interval."""
+        sample = plural(self.pictures, "labelled picture")
+        bounded = self.low == self.low
+        interval = f" (95 % interval: {quantity(self.low)} to {quantity(self.high, unit)})" if bounded else ""
+        mean, median = (quantity(value, unit) for value in (self.mean, self.median))
+        return f"Wrong by {mean} in the mean{interval}, {median} in the median: {sample}"
+
+
+def measure_numbers(frame: Frame) -> NumberErrors | None:
+    """Return a regression model's mean and median absolute error; None without labels or for classifiers."""
+    sizes = frame["absolute_error"].dropna().to_numpy(np.float64) if "absolute_error" in frame else np.zeros(0)
+    if not len(sizes):
+        return None
+    low, high = float("nan"), float("nan")
+    if len(sizes) > 1:
+        low, high = np.percentile(redraw(len(sizes), 0) @ sizes / len(sizes), [2.5, 97.5])
+    return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
+
+
+# Files
+
+
+def pack(folder: Path, pictures: Collection[str]) -> bytes:
+    """Return a .zip of these pictures' overlays, raw maps and rows."""
+    table_rows = load(folder)
+    selected = table_rows[table_rows["picture"].isin(pictures)]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", strict_timestamps=False) as archive:
+        rows = selected.drop(columns=["cells"]).astype(object)
+        archive.writestr(table.CSV, write_csv(rows.where(rows.notna(), None).to_dict("records")))
+        for stem in (folder / str(name) for name in selected["file"]):
+            for path in (stem, *(stem.with_suffix(kind) for kind in (".npy", ".npz"))):
+                if path.is_file():
+                    archive.write(path, path.relative_to(folder).as_posix())
+    return buffer.getvalue()
+
+
+_SIDE = 1600
+"""Pixels of the longer side of a picture on a slide."""
+
+
+def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
+    """Return a row's picture with answer and map."""
+    label, cells = row["predicted"], row["cells"]
+    sign = {False: "✓ ", True: "✗ "}.get(row["wrong"], "")
+    name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
+    # Several of the largest pictures at once are gigabytes.
+    picture = Picture.of(Image(image.thumbnail(_SIDE), image.name), name, caption=name)
+    # Without a map it is missing, which a table may call NaN.
+    if not isinstance(cells, bytes) or not cells:
+        return picture
+    edges = [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")]
+    seen = fraction(edges, (image.width, image.height))
+    values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
+    return replace(picture, map=Map("", values, seen=None if seen == (0, 0, 1, 1) else seen))
 
 
 # The report
@@ -259,19 +371,19 @@ def make_report(folder: Path) -> str:
     >>> make_report(Path("explained/photos"))[:15]
     '<!doctype html>'
     """
-    frame, scores = analysis.load(folder), table.read_scores(folder)
-    numbers = [("Pictures", f"{len(frame):,}")]
-    right, judged = analysis.count_right(frame)
-    if judged:
-        share = estimate_share(right, judged)
-        numbers.append(("Right", plain_text(f"{share.percent} of {judged:,}")))
-        numbers.append(("95 % interval of that", plain_text(share.percent_range)))
-    if (errors := analysis.measure_numbers(frame)) is not None:
-        numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
-    views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
+    frame, scores, evaluation = load(folder), table.read_scores(folder), None
     # It may have no labels that count.
     with contextlib.suppress(Problem):
-        views.append(_list_classes(summary.load(folder)))
+        evaluation = summary.load(folder)
+    numbers = [("Pictures", f"{len(frame):,}")]
+    if evaluation is not None and (share := evaluation.scores.get("accuracy")) is not None:
+        numbers.append(("Right", plain_text(f"{share.percent} of {evaluation.pictures:,}")))
+        numbers.append(("95 % interval of that", plain_text(share.percent_range)))
+    if (errors := measure_numbers(frame)) is not None:
+        numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
+    views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
+    if evaluation is not None:
+        views.append(_list_classes(evaluation))
     return report_html(
         [[view] for view in views],
         title=f"{plural(len(frame), 'picture')} explained by {' and '.join(sorted(set(frame['model'])))}",
@@ -289,32 +401,32 @@ def _list_classes(evaluation: EvaluationSummary) -> View:
     return View("How right is each class?", tables=(table,))
 
 
-def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[View]:
+def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator[View]:
     """Yield a view of each kind of picture, unless there is none of it."""
-
-    def view(title: str, about: str, rows: Any, describe: Callable[[Json], str]) -> Iterator[View]:
-        pictures = []
-        for row in rows.iloc[:LISTED].to_dict("records"):
-            label, file = row["predicted"], b""
-            answer = (
-                f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
-            )
-            with contextlib.suppress(OSError):
-                file = (folder / row["file"]).read_bytes() if row["file"] else b""
-            pictures.append(Picture(row["picture"], file, (0, 0), best=(answer,), rest=describe(row)))
+    meaning = "The prediction is no class that the picture's label, or without one its folder, means."
+    for title, about, by in (("Wrong, the surest first", meaning, "sure"), *kind_of(scores.task).extremes):
+        rows = order(frame, by)
+        if by == "sure":
+            rows = rows[rows["wrong"].eq(True)]
+        elif by in ("iou", "error"):
+            column = ORDERS[by][1]
+            rows = rows[rows[column].notna()] if column in rows else rows.iloc[:0]
+        pictures = [_show(folder, row, by, scores) for row in rows.iloc[:LISTED].to_dict("records")]
         listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
         if pictures:
-            yield View(title, tuple(filter(None, (about, listed))), tuple(pictures))
+            yield View(title, tuple(filter(None, (about.strip(), listed))), tuple(pictures))
 
-    wrong = analysis.order(frame[frame["wrong"].eq(True)], "sure")
-    about = "The prediction is no class that the picture's label, or without one its folder, means."
-    yield from view("Wrong, the surest first", about, wrong, lambda row: f"labelled {row['labelled']}")
-    captions: dict[str, Callable[[Json], str]] = {
-        "iou": lambda row: f"mean IoU {100 * row['mean_iou']:.1f}",
-        "error": lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
-    }
-    for title, about, order in kind_of(scores.task).extremes:
-        rows, column = frame, analysis.ORDERS[order][1]
-        if order in captions:
-            rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
-        yield from view(title, about.strip(), analysis.order(rows, order), captions.get(order, lambda row: ""))
+
+def _show(folder: Path, row: Json, by: str, scores: table.Scores) -> Picture:
+    """Return a picture of the report, with its answer and what its section is about."""
+    label, file, rest = row["predicted"], b"", ""
+    answer = f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
+    with contextlib.suppress(OSError):
+        file = (folder / row["file"]).read_bytes() if row["file"] else b""
+    if by == "sure":
+        rest = f"labelled {row['labelled']}"
+    elif by == "iou":
+        rest = f"mean IoU {100 * row['mean_iou']:.1f}"
+    elif by == "error":
+        rest = plain_text(f"true: {scores.describe(row['true_number'], label)}")
+    return Picture(row["picture"], file, (0, 0), best=(answer,), rest=rest)

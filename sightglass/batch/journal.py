@@ -51,10 +51,7 @@ class Journal:
 
     def _read(self, settings: Json, folder: Path) -> None:
         # As read from JSON: tuples become lists.
-        settings = json.loads(json.dumps(settings))
-        former = (settings | {"recipe": recipe} for recipe in _list_former(settings.get("recipe", {})))
-        alike = [{"settings": equal} for equal in (settings, *former)]
-        good = 0
+        settings, good = json.loads(json.dumps(settings)), 0
         for start, line in _lines(self._path):
             try:
                 entries = json.loads(line)
@@ -62,11 +59,7 @@ class Journal:
                 break
             good = start + len(line)
             if start == 0:
-                if isinstance(entries, dict) and isinstance(entries.get("settings"), dict):
-                    # Earlier runs compared methods on some pictures, and proved maps.
-                    for name in ("matrix", "prove"):
-                        entries["settings"].pop(name, None)
-                if entries not in alike:
+                if not isinstance(entries, dict) or _fill_in(entries.get("settings"), settings) != settings:
                     raise ModelProblem(
                         f"{folder} holds results of other settings ({differing_settings(entries, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."
@@ -125,27 +118,17 @@ def settings_of(folder: Path) -> Json:
     return recorded
 
 
-def stamps_of(folder: Path) -> dict[str, str]:
-    """Return the stamps of a run's finished pictures."""
-    done: dict[str, str] = {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        for start, line in _lines(folder / NAME):
-            if start:
-                done |= {entry["key"]: entry["stamp"] for entry in json.loads(line)}
-    return done
-
-
-def _list_former(recipe: Json) -> Iterator[Json]:
-    """Yield equal recipes in the formats of earlier versions."""
-    current = recipe.get("versions", {})
-    # 0.1.0 made the same maps.
-    first = current | {"sightglass": "0.1.0"} if "sightglass" in current else current
-    yield recipe | {"versions": first}
-    # Maps of the pictures' gradients, which need captum, are new.
-    versions = {name: version for name, version in first.items() if name != "captum"}
-    yield recipe | {"versions": versions}
-    # Results of 0.1.0 do not say how pictures were prepared.
-    yield {name: value for name, value in recipe.items() if name != "prepared"} | {"versions": versions}
+def _fill_in(recorded: Any, settings: Json) -> Any:
+    """Return the settings of an earlier version, which made the same maps, as this one writes them."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        # It compared methods on some pictures, and proved maps.
+        recorded = {name: value for name, value in recorded.items() if name not in ("matrix", "prove")}
+        recipe, now = recorded["recipe"], settings["recipe"]
+        versions = now["versions"] | recipe["versions"]
+        if versions["sightglass"] == "0.1.0":
+            versions["sightglass"] = now["versions"]["sightglass"]
+        recorded["recipe"] = {"prepared": now["prepared"]} | recipe | {"versions": versions}
+    return recorded
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -13,21 +14,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from sightglass import examples
-from sightglass.batch import journal, table
+from sightglass.batch import labels, table
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import atomic_write, file_stem, write_file
+from sightglass.common.files import file_stem, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
-from sightglass.evaluation import masks as pixel_masks
-from sightglass.explain.phrases import plural, printable
+from sightglass.evaluation.kinds import KINDS
+from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import PICTURES, Item, find
 from sightglass.models import catalog
 
@@ -65,6 +65,11 @@ class RunFacts:
     done: int | None = None
     """Pictures that are explained, or of no use; None of a run that did not come to its end."""
 
+    @property
+    def folder(self) -> Path:
+        """Where the first model's results go."""
+        return self.plans[0].folder
+
 
 _ADAPTER = TypeAdapter(RunFacts)
 
@@ -92,14 +97,8 @@ def write_facts(folder: Path, facts: RunFacts) -> None:
     write_file(folder / FILE, _ADAPTER.dump_json(written, indent=1, fallback=str))
 
 
-def unreadable_problem(folder: Path) -> ModelProblem:
-    """Return the problem of a run with unreadable facts."""
-    name = printable(folder.name)
-    return ModelProblem(f"The notes of the run {name} cannot be read: choose its pictures again to go on.")
-
-
 def read_facts(folder: Path) -> RunFacts | None:
-    """Return a run's facts, or None; raise ModelProblem for unreadable ones."""
+    """Return a run's facts; None without readable ones."""
     try:
         document = json.loads((folder / FILE).read_bytes())
         if "origin" in document:
@@ -110,15 +109,13 @@ def read_facts(folder: Path) -> RunFacts | None:
             document["source"] = origin["source"]
             document["name"] = origin.get("name") or Path(origin["source"][0]).name or origin["source"][0]
         facts = _ADAPTER.validate_python(document)
-        # Folders' names, and no way out of where results are.
-        if not (facts.source and facts.plans and facts.pictures > 0) or any(
-            len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans[1:]
-        ):
-            raise ValueError
-    except FileNotFoundError:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return None
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise unreadable_problem(folder) from error
+    # Folders' names, and no way out of where results are.
+    if not (facts.source and facts.plans and facts.pictures > 0) or any(
+        len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans[1:]
+    ):
+        return None
     folders = [folder, *(folder.parent / plan.folder for plan in facts.plans[1:])]
     plans = (
         replace(plan, options=_restore_tuples(plan.options), folder=place)
@@ -138,77 +135,34 @@ MOST = 20
 """Runs that are listed."""
 
 
-@dataclass(frozen=True)
-class EarlierRun:
-    """An earlier run, over the same pictures with one model or several."""
-
-    folder: Path
-    facts: RunFacts | None = None
-    """None where they cannot be read."""
-    left: int = 0
-    """Pictures that are still to be explained."""
-
-    @property
-    def problem(self) -> str:
-        """Why its facts cannot be read."""
-        return str(unreadable_problem(self.folder)) if self.facts is None else ""
-
-
-def list_runs(base: Path) -> list[EarlierRun]:
-    """Return the runs below `base`, newest first."""
+def list_runs(base: Path) -> list[RunFacts]:
+    """Return the runs below `base` with readable facts, newest first."""
     times: dict[Path, float] = {}
-    # The folder is missing until the first run.
-    with contextlib.suppress(OSError):
-        for folder in base.iterdir():
-            with contextlib.suppress(OSError):
-                times[folder] = (folder / FILE).stat().st_mtime
-    runs: list[EarlierRun] = []
-    seconds: set[str] = set()
-    for folder in sorted(times, key=lambda path: -times[path]):
-        facts, left = _try_read(folder), 0
-        if facts is not None:
-            left = _count_left(folder, facts)
-            for other in facts.plans[1:]:
-                seconds.add(other.folder.name)
-                left = max(left, _count_left(other.folder, _try_read(other.folder) or replace(facts, done=None)))
-        runs.append(EarlierRun(folder, facts, left))
+    for file in base.glob(f"*/{FILE}"):
+        with contextlib.suppress(OSError):
+            times[file.parent] = file.stat().st_mtime
+    folders = sorted(times, key=times.__getitem__, reverse=True)
+    runs = [facts for folder in folders if (facts := read_facts(folder)) is not None]
     # The run of another model is part of the first one's.
-    return [run for run in runs if run.folder.name not in seconds][:MOST]
+    others = {plan.folder for facts in runs for plan in facts.plans[1:]}
+    return [facts for facts in runs if facts.folder not in others][:MOST]
 
 
-def _try_read(folder: Path) -> RunFacts | None:
-    with contextlib.suppress(ModelProblem, OSError):
-        return read_facts(folder)
-    return None
-
-
-def _count_left(folder: Path, facts: RunFacts) -> int:
-    """Return how many pictures of a run are still to be explained."""
-    done = facts.done
-    if done is None:
-        try:
-            done = _count_done(folder, (folder / journal.NAME).stat().st_mtime_ns)
-        except OSError:
-            done = 0
-    # Whatever its facts say, a run without a table has no result to show.
-    return max(facts.pictures - done, 0 if (folder / table.PARQUET).is_file() else 1)
-
-
-@lru_cache(maxsize=256)
-def _count_done(folder: Path, _changed: int) -> int:
-    return sum(bool(stamp) for stamp in journal.stamps_of(folder).values())
+def is_finished(facts: RunFacts) -> bool:
+    """Return whether each model's run came to its end, with a table."""
+    runs = [(plan.folder, read_facts(plan.folder)) for plan in facts.plans]
+    return all(
+        run is not None and (run.done or 0) >= facts.pictures and (folder / table.PARQUET).is_file()
+        for folder, run in runs
+    )
 
 
 # What was dropped
 
 MAX_PICTURES = 20_000
 """Pictures in one run of the page; the command line takes more."""
-LABELS = (".csv", ".json", ".txt", ".xml", ".yaml", ".yml")
-"""Ends of the names of files with labels."""
 UPLOADS = "uploads"
 """The folder beside the runs with what was uploaded for them."""
-PACKED_LABELS = "labels.zip"
-"""In the folder of an upload."""
 KEPT = 20
 """Uploads of a person that are kept, the newest."""
 
@@ -241,29 +195,28 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
     def select(*suffixes: str) -> list[tuple[str, bytes]]:
         return [(name, data) for name, data in files if name.lower().endswith(suffixes)]
 
-    pictures, archives, written = select(*PICTURES), select(".zip"), select(*LABELS)
+    pictures, archives, written = select(*PICTURES), select(".zip"), select(*ground_truth.PACKED)
     if not (pictures or archives or written):
         raise Problem(f"{files[0][0]} is no picture, no .zip and no file of labels: drop one of these.")
     digest = hashlib.sha256()
     for name, data in sorted(files):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
-    upload = None if beside is None else _find_upload(beside.path)
     home = uploads_home() / digest.hexdigest()[:16]
+    # Files of labels say more than what is packed with pictures.
+    parts = [("labels.zip", "labels.zip", _pack(written))] if written else []
+    parts += [("pictures.zip", _name(pictures), _pack(pictures))] if pictures else []
+    for number, (name, data) in enumerate(archives):
+        parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, data))
     source: Source | None = None
     truth: GroundTruth | None = None
     try:
-        if pictures:
-            path = _pack(home / "pictures.zip", pictures)
-            source = Source(tuple(find(str(path), most=MAX_PICTURES)), _name(pictures), str(path))
-        for number, (name, data) in enumerate(archives):
-            path = home / str(number) / f"{file_stem(PurePosixPath(name).stem)}.zip"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(path, data)
-            source, truth = _open_archive(path, name, source, truth, task)
-        if written:
-            truth = read_labels(_pack(home / PACKED_LABELS, written), task)
-            if upload is not None and source is None:
-                _pack(upload / PACKED_LABELS, written)
+        for place, name, data in parts:
+            (home / place).parent.mkdir(parents=True, exist_ok=True)
+            write_file(home / place, data)
+            source, truth = _open_archive(home / place, name, source, truth, task)
+        upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
+        if truth is not None and upload is not None:
+            labels.write_labels(upload, truth)
     except OSError as error:
         raise Problem(
             f"The files cannot be kept ({error.strerror or error}): free some room, then try again."
@@ -284,7 +237,7 @@ def _open_archive(path: Path, name: str, source: Source | None, truth: GroundTru
     """Return the pictures and labels, with those of an archive."""
     items: tuple[Item, ...] = ()
     # Masks are pictures, too: their names tell.
-    masks = task.truth == "areas" and re.search("mask|label|truth", name.lower())
+    masks = task.truth == "areas" and re.search("mask|label|truth", path.name.lower())
     if source is None and not masks:
         with contextlib.suppress(ModelProblem):
             items = tuple(find(str(path), most=MAX_PICTURES))
@@ -293,30 +246,25 @@ def _open_archive(path: Path, name: str, source: Source | None, truth: GroundTru
     if truth is None:
         try:
             # Beside pictures a .png is one of them.
-            truth = ground_truth.read(path) if items else read_labels(path, task)
+            truth = ground_truth.read(path) if items else KINDS[task.truth].read(path)
         except Problem:
             if not items:
                 raise
     return source, truth
 
 
-def read_labels(path: Path, task: Task | None = None) -> GroundTruth:
-    """Read labels of the kind that a task has; raise Problem."""
-    return pixel_masks.read(path) if task is not None and task.truth == "areas" else ground_truth.read(path)
-
-
-def _pack(path: Path, files: Sequence[tuple[str, bytes]]) -> Path:
-    """Write files into a .zip: their names, of another machine, are never paths of this one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _pack(files: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return files as a .zip: their names, of another machine, are never paths of this one."""
     # A dropped folder comes without the names of its own folders.
     seen = Counter[str]()
-    with atomic_write(path) as draft, zipfile.ZipFile(draft, "w") as archive:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
         for name, data in files:
             inside = PurePosixPath(name.replace("\\", "/"))
             seen[str(inside)] += 1
             number = seen[str(inside)]
             archive.writestr(str(inside if number == 1 else inside.with_stem(f"{inside.stem} {number}")), data)
-    return path
+    return packed.getvalue()
 
 
 def _name(pictures: Sequence[tuple[str, bytes]]) -> str:
@@ -347,31 +295,20 @@ def delete_upload(path: str) -> None:
 
 def open_upload(text: str) -> Taken:
     """Return the pictures of an upload with their labels; raise Problem if it is not there."""
-    path = locate(str(uploads_home() / text))
-    source = Source(tuple(find(str(path), most=MAX_PICTURES)), path.name, str(path))
-    truth: GroundTruth | None = None
-    upload = _find_upload(source.path) or path
-    # Former versions kept labels unpacked.
-    for labels in (path, upload / PACKED_LABELS, upload / "labels"):
-        with contextlib.suppress(Problem):
-            truth = ground_truth.read(labels)
-    return source, truth
+    source = open_source(str(uploads_home() / text))
+    return source, labels.read_labels(uploads_home() / Path(text).parts[0])
 
 
-def locate(text: str) -> Path:
-    """Return the path of an archive or a folder of uploads or examples; raise Problem for any other.
+def open_source(path: str, name: str = "") -> Source:
+    """Return the pictures of an archive or a folder of uploads or examples; raise Problem for any other.
 
     Not of a list, whose lines could name any file.
     """
-    path = Path(os.path.normpath(text))
-    for own in (uploads_home(), examples.find(examples.CLASSES)):
-        inside = own in path.parents and own.resolve() in path.resolve().parents
-        if inside and (path.is_dir() or path.suffix.lower() == ".zip"):
-            return path
-    raise ModelProblem("Its pictures were not uploaded here: go on with it on the command line, or drop them again.")
-
-
-def find_source(facts: RunFacts) -> Source:
-    """Return the pictures of a run; raise Problem if unreadable."""
-    path = str(locate(facts.source[0]))
-    return Source(tuple(find(path, most=MAX_PICTURES)), facts.name, path)
+    place = Path(os.path.normpath(path))
+    homes = uploads_home(), examples.find(examples.CLASSES)
+    inside = any(home in place.parents and home.resolve() in place.resolve().parents for home in homes)
+    if not (inside and (place.is_dir() or place.suffix.lower() == ".zip")):
+        raise ModelProblem(
+            "Its pictures were not uploaded here: go on with it on the command line, or drop them again."
+        )
+    return Source(tuple(find(str(place), most=MAX_PICTURES)), name or place.name, str(place))

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    import pandas as pd
-
     from sightglass.batch.journal import Journal
-    from sightglass.batch.worker import Work
+    from sightglass.batch.runner import Work
     from sightglass.common.files import Json
     from sightglass.explain.picture.source import Item
 
@@ -123,28 +121,13 @@ def label_by_folders(items: Iterable[Item]) -> GroundTruth:
     return GroundTruth({}, (), {item.key: item.label for item in items if item.label})
 
 
-def find_truth(folder: Path, rows: pd.DataFrame) -> GroundTruth:
-    """Return a run's labels: given ones, else a classifier's folders."""
-    if (truth := read_labels(folder)) is not None:
-        return truth
-    by_folders = kind_of(table.read_scores(folder).task).by_folders
-    labelled = zip(rows["picture"], rows["labelled"], strict=True)
-    return GroundTruth({}, (), {key: label for key, label in labelled if by_folders and isinstance(label, str)})
-
-
-def match_run(folder: Path, rows: pd.DataFrame) -> list[LabelMatch]:
-    """Return the labels of a run with their classes, unmatched ones first."""
-    return list_names(find_truth(folder, rows), _known(folder, rows), corrections(folder))
-
-
-def find_labels(folder: Path, rows: pd.DataFrame) -> RunLabels:
-    """Return the labels of a run under the names of its model's classes."""
-    return match_names(find_truth(folder, rows), _known(folder, rows), corrections(folder))
-
-
-def _known(folder: Path, rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return the classes of a run's model, with those in its answers."""
-    return tuple(dict.fromkeys((*table.classes(folder), *map(str, rows["predicted"].dropna().unique()))))
+def match_run(folder: Path) -> list[LabelMatch]:
+    """Return a run's labels with their classes, unmatched ones first: given labels, else a classifier's folders."""
+    if (truth := read_labels(folder)) is None:
+        by_folders, rows = kind_of(table.read_scores(folder).task).by_folders, table.read(folder)
+        labelled = zip(rows["picture"], rows["labelled"], strict=True)
+        truth = GroundTruth({}, (), {key: label for key, label in labelled if by_folders and isinstance(label, str)})
+    return list_names(truth, table.read_scores(folder).classes, corrections(folder))
 
 
 def write_labels(folder: Path, labels: GroundTruth) -> None:
@@ -171,6 +154,10 @@ def read_labels(folder: Path) -> GroundTruth | None:
     """Return the labels beside a run's table; None without valid ones."""
     try:
         document: Json = json.loads((folder / FILE).read_bytes())
+        pngs: dict[str, bytes] = {}
+        if keys := document.get("masks"):
+            with zipfile.ZipFile(folder / MASKS) as archive:
+                pngs = {key: archive.read(str(number)) for number, key in enumerate(keys)}
         return GroundTruth(
             {
                 name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in rows)
@@ -178,18 +165,11 @@ def read_labels(folder: Path) -> GroundTruth | None:
             },
             tuple(LabelProblem(*problem) for problem in document["problems"]),
             document["named"],
-            _read_masks(folder, document.get("masks", ())),
+            pngs,
             tuple(document.get("mask_labels", ())),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
-
-
-def _read_masks(folder: Path, keys: Sequence[str]) -> dict[str, bytes]:
-    if not keys:
-        return {}
-    with zipfile.ZipFile(folder / MASKS) as archive:
-        return {key: archive.read(str(number)) for number, key in enumerate(keys)}
 
 
 def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str]:

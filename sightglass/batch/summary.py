@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.kinds import KINDS, ErrorGroup, kind_of
+from sightglass.explain.tasks import task_of
 from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
@@ -82,10 +84,6 @@ class EvaluationSummary:
         number = kind_of(self.task).number
         return "class", number, f"{number}, 95 %"
 
-    def list_errors(self) -> list[tuple[str, str, str]]:
-        """Return the types of errors, each with its count and its meaning."""
-        return [(error.name, f"{error.count:,}", error.meaning) for error in self.errors]
-
     def to_json(self) -> Json:
         """Return plain values and the headline; nan becomes None."""
         plain = {
@@ -98,17 +96,18 @@ class EvaluationSummary:
 def summarise(report: ErrorReport) -> EvaluationSummary:
     """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
     evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
+    has_boxes = task_of(evaluation.task).has_boxes
     metrics = kind.measure_fit(evaluation)
     return EvaluationSummary(
         evaluation.model,
         evaluation.task,
         len(evaluation.pictures),
-        evaluation.objects if kind.lists_errors else 0,
+        evaluation.objects if has_boxes else 0,
         int(kind.find_right(evaluation).sum()),
         evaluation.threshold,
         metrics.scores,
         metrics.by_class,
-        tuple(report.types) if kind.lists_errors else (),
+        tuple(report.types) if has_boxes else (),
         evaluation.unknown,
     )
 
@@ -165,16 +164,11 @@ def _load(file: Path, changed: int) -> EvaluationSummary:
     return evaluation
 
 
-MOST = 200
-"""Runs that are listed, the newest first."""
-
-
 def list_runs() -> dict[Path, datetime]:
     """Return the person's labelled runs with their times, newest first."""
-    times: dict[Path, float] = {}
+    times: dict[Path, datetime] = {}
     for name in (stored.FILE, masks.FILE):
         for path in users.folder(settings().batches).glob(f"*/{name}"):
             with contextlib.suppress(OSError):
-                times[path.parent] = path.stat().st_mtime
-    newest = sorted(times, key=times.__getitem__, reverse=True)[:MOST]
-    return {folder: datetime.fromtimestamp(times[folder], UTC) for folder in newest}
+                times[path.parent] = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return dict(sorted(times.items(), key=itemgetter(1), reverse=True))

@@ -1,26 +1,48 @@
-"""Write a run's table as Parquet and CSV."""
+"""Turn explained pictures into rows and files; write a run's table as Parquet and CSV."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import atomic_write, packing, write_file
+import cv2
+import numpy as np
+
+from sightglass.common.files import Json, atomic_write, file_stem, npy_bytes, npz_bytes, packing, write_file
 from sightglass.evaluation.stored import write_chunks
+from sightglass.explain.maps.heatmap import cells
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.recipe import Recipe
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import task_of
+from sightglass.report import embedded_recipe
+from sightglass.report import table as report_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from sightglass.batch.journal import Journal
-    from sightglass.batch.records import Row
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.source import Item
+    from sightglass.explain.rendering.style import Style
 
+Row = dict[str, Any]
+FOLDER = "maps"
+SIDE = 320
+"""Pixels of the longer side of the written pictures, usually."""
+MAX_NAME = 60
+"""Letters of a picture's or a class's name in a path."""
+QUALITY = 85
 PARQUET, CSV, PROBLEMS = "results.parquet", "results.csv", "problems.csv"
 CHUNK = 512
 """Number of pictures in memory."""
@@ -31,11 +53,13 @@ _TASK, _UNITS = b"sightglass_task", b"sightglass_units"
 
 @dataclass(frozen=True)
 class Scores:
-    """The meaning of a run's scores: confidences, shares, or numbers."""
+    """The meaning of a run's scores: confidences, shares, or numbers; and the classes that have them."""
 
     task: str = ""
     units: Mapping[str, str] = field(default_factory=dict)
     """The unit of each number, by its name."""
+    classes: Sequence[str] = ()
+    """All that the model knows; none of old results."""
 
     @property
     def sure(self) -> bool:
@@ -58,33 +82,127 @@ class Scores:
         return "" if others else first
 
 
-def write(
-    folder: Path, journal: Journal, keys: list[str], classes: Sequence[str] = (), scores: Scores | None = None
-) -> None:
-    """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`.
+# One picture
 
-    `classes`: all that the model knows, which are saved with the table, as is what its `scores` are.
+
+def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
+    """Return one JSON row a map, at least one a picture.
+
+    Adds to the columns of `sightglass.report.table`: `labelled`, the label of the folder or list; `margin`, the lead of
+    the best class over the next; `anchor`, the raw candidate of a single detection; `scores`, the best ones; `cells`,
+    the small map.
+    """
+    predictions = explanation.predictions
+    left, top, right, bottom = explanation.evidence.geometry.seen
+    # Of numbers none leads over the next.
+    best = predictions[0] if predictions and not explanation.task.measures else None
+    more: Row = {
+        "picture": item.key,
+        "labelled": item.label,
+        "file": f"{stem}.jpg",
+        "margin": best.score - (predictions[1].score if predictions[1:] else 0.0) if best else None,
+        "scores": json.dumps([[p.label, round(p.score, 6)] for p in predictions[:5]]),
+        "seen_left": left,
+        "seen_top": top,
+        "seen_right": right,
+        "seen_bottom": bottom,
+        "notes": " ".join(explanation.notes),
+    }
+    per = explanation.options.per
+    map_rows: list[Row] = [
+        {
+            **row,
+            "anchor": heatmap.target.anchors[0] if per == "detection" and heatmap.target.anchors else None,
+            "cells": base64.b64encode(cells(heatmap).tobytes()).decode(),
+        }
+        for row, heatmap in zip(report_table.rows(explanation), explanation.heatmaps, strict=True)
+    ]
+    # In a table of one explanation the picture has its bare name.
+    return [more | row | {"picture": item.key} for row in map_rows or [report_table.of_picture(explanation)]]
+
+
+def stem(item: Item) -> str:
+    """Return a unique, safe path for a picture's files, without suffix."""
+    digest = hashlib.sha256(item.key.encode()).hexdigest()[:8]
+    name = f"{file_stem(PurePosixPath(item.name).stem, max_length=MAX_NAME)}-{digest}"
+    return "/".join((FOLDER, file_stem(item.label, max_length=MAX_NAME), name) if item.label else (FOLDER, name))
+
+
+def write_files(stem: Path, explanation: Explanation, style: Style, side: int | None) -> None:
+    """Write a picture's overlay JPEG with recipe, and its raw maps."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    view = embedded_recipe.view_of(explanation, 0, **changed_colours(style)) if explanation.heatmaps else None
+    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), explanation.recipe, view)
+    write_file(stem.with_name(f"{stem.name}.jpg"), drawn)
+    if explanation.heatmaps:
+        maps = enumerate(explanation.heatmaps)
+        raws = {f"{i}_{layer}": raw for i, h in maps for layer, raw in zip(h.layers, h.raw, strict=True)}
+        single = len(raws) == 1
+        data = npy_bytes(*raws.values()) if single else npz_bytes(raws, compress=False)
+        write_file(stem.with_name(f"{stem.name}.{'npy' if single else 'npz'}"), data)
+
+
+def changed_colours(style: Style) -> dict[str, Any]:
+    """Return the non-default colours by name."""
+    return {name: new for name in ("colormap", "alpha") if (new := getattr(style, name)) != getattr(VIEWER_STYLE, name)}
+
+
+def overlay(explanation: Explanation, style: Style, side: int | None = SIDE) -> NDArray[np.uint8]:
+    """Return the first map's overlay, uint8 (h, w, 3) RGB."""
+    pixels = explanation.image.pixels
+    scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
+    small = pixels
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        # INTER_AREA takes five times as long, and differs only where pixels would be skipped.
+        way = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
+        small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+    if not explanation.heatmaps:
+        return small
+    before, size = ((shape[1], shape[0]) for shape in (pixels.shape, small.shape))
+    return render.paint(small, explanation.heatmaps[0].field.scaled(before, size), style)
+
+
+def recipe(settings: Json, row: Row) -> Recipe:
+    """Return the recipe of one row's map; `settings` as in the journal."""
+    # In a table, a row without a map has NaN as its class.
+    target, anchor = (None if (n := row.get(name)) is None or n != n else int(n) for name in ("class", "anchor"))
+    targets = () if target is None else ((anchor, target) if anchor is not None else target,)
+    return Recipe.model_validate(
+        {
+            **settings["recipe"],
+            "picture_sha256": row["picture_sha256"],
+            "picture_name": PurePosixPath(row["picture"]).name,
+            "targets": targets,
+        }
+    )
+
+
+# All pictures
+
+
+def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tuple[tuple[str, str], ...]:
+    """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`; return these.
+
+    What its `scores` are is saved with the table.
     """
 
     def list_rows(keys: list[str]) -> Iterator[Row]:
         return (row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ()))
 
-    scores = scores or Scores()
-    about = {_CLASSES: json.dumps(list(classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
+    about = {_CLASSES: json.dumps(list(scores.classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
     columns = _find_columns(list_rows(keys))
     chunks = (list_rows(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))
-    decoded = ([row | _decode_cells(row) for row in chunk] for chunk in chunks)
+    decoded = ([row | {"cells": base64.b64decode(row.get("cells") or "") or None} for row in chunk] for chunk in chunks)
     write_chunks(folder / PARQUET, decoded, columns, about)
-    _csv(folder / CSV, [name for name in columns if name != "cells"], list_rows(keys))
-    problems = [
-        {"picture": outcome["key"], "problem": outcome["problem"]}
-        for outcome in journal.outcomes(keys)
-        if "problem" in outcome
-    ]
-    if problems:
-        _csv(folder / PROBLEMS, ["picture", "problem"], problems)
-    else:
-        (folder / PROBLEMS).unlink(missing_ok=True)
+    with atomic_write(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        packing.write(file, [name for name in columns if name != "cells"], list_rows(keys))
+    failed = [outcome for outcome in journal.outcomes(keys) if "problem" in outcome]
+    (folder / PROBLEMS).unlink(missing_ok=True)
+    if failed:
+        problems = [{"picture": outcome["key"], "problem": outcome["problem"]} for outcome in failed]
+        write_file(folder / PROBLEMS, report_table.csv(problems).encode())
+    return tuple((outcome["key"], outcome["problem"]) for outcome in failed)
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -103,24 +221,16 @@ def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
         return ()
 
 
-def classes(folder: Path) -> tuple[str, ...]:
-    """Return the class names of a run's model; empty for old results."""
-    return tuple(json.loads(_read_about(folder).get(_CLASSES, b"[]")))
-
-
 def read_scores(folder: Path) -> Scores:
     """Return the kind of a run's scores, by default confidences."""
-    about = _read_about(folder)
-    return Scores(about.get(_TASK, b"").decode(), json.loads(about.get(_UNITS, b"{}")))
-
-
-def _read_about(folder: Path) -> Mapping[bytes, bytes]:
-    """Return the metadata of a result folder's table; empty without a readable one."""
     from pyarrow import parquet  # type: ignore[import-untyped]
 
+    about: Mapping[bytes, bytes] = {}
+    # Without a readable table nothing is known.
     with contextlib.suppress(OSError, ValueError):
-        return parquet.read_schema(folder / PARQUET).metadata or {}
-    return {}
+        about = parquet.read_schema(folder / PARQUET).metadata or {}
+    units, classes = (json.loads(about.get(name, empty)) for name, empty in ((_UNITS, b"{}"), (_CLASSES, b"[]")))
+    return Scores(about.get(_TASK, b"").decode(), units, tuple(classes))
 
 
 def read_lists(path: Path) -> dict[str, tuple[str, ...]]:
@@ -144,12 +254,3 @@ def _find_columns(rows: Iterable[Row]) -> dict[str, str]:
         for name, value in row.items():
             columns[name] = max(columns.get(name, "null"), kinds[type(value)], key=order.index)
     return columns | ({"cells": "binary"} if "cells" in columns else {})
-
-
-def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
-    with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        packing.write(file, columns, rows)
-
-
-def _decode_cells(row: Row) -> Row:
-    return {"cells": base64.b64decode(row["cells"])} if row.get("cells") else {}

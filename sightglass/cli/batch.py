@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import analysis, finished, kept, labels, runner, summary, table
+from sightglass.batch import finished, kept, labels, runner, summary, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -42,9 +42,9 @@ PROBLEMS = 10
 class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
-    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].")
+    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].", min=1)
     batch_size: int | None = cli.field(
-        "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", hidden=True
+        "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", hidden=True, min=1
     )
     engine: str = cli.field(
         "--engine plain|ray", "This process, or a Ray cluster [plain].", default="plain", hidden=True
@@ -53,7 +53,7 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
         "--ray-address ADDRESS", "host:port or ray://host:port [the cluster of this machine].", hidden=True
     )
     ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", default=1.0, hidden=True)
-    maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
+    maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1, min=1)
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
     size: int | None = cli.field(
@@ -180,15 +180,14 @@ def _say_how_right(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
     scores = table.read_scores(folder)
     if scores.numbers:
-        if (errors := analysis.measure_numbers(analysis.load(folder))) is None:
+        if (errors := finished.measure_numbers(finished.load(folder))) is None:
             return {}
         console.say(f"{errors.describe(scores.unit)}.")
         return {"errors": jsonable(asdict(errors))}
-    rows = table.read(folder)
-    truth, names = labels.find_truth(folder, rows), labels.match_run(folder, rows)
+    truth, names = labels.read_labels(folder), labels.match_run(folder)
     if words := labels.describe_left_out([name for name in names if name.label not in labels.corrections(folder)]):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")
-    lines = [problem.words for problem in truth.problems]
+    lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
     try:
@@ -205,7 +204,8 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
     if evaluation.right_sentence:
         console.say(f"{evaluation.right_sentence}. Errors:")
-        console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
+        rows = [(error.name, f"{error.count:,}", error.meaning) for error in evaluation.errors]
+        console.table(("error", "count", "meaning"), rows, right=("count",))
     return known | {"evaluation": evaluation.to_json()}
 
 

@@ -162,8 +162,6 @@ class ClassEvaluation:
     """Whether the folder of a picture can be its label."""
     errors: ClassVar[Mapping[str, str]] = {"class": "a picture with another class"}
     """What each type of error means."""
-    lists_errors: ClassVar[bool] = False
-    """Whether a summary counts its errors by type."""
     extremes: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("The least sure", "The lowest scores of all predictions. ", "unsure"),
     )
@@ -186,19 +184,11 @@ class ClassEvaluation:
         """Return whether a picture is labelled."""
         return bool(truth.find_class(key))
 
-    def name_pictures(self, truth: GroundTruth, keys: Sequence[str]) -> list[str | None]:
-        """Return the label of each picture as a whole."""
-        return [truth.find_class(key) for key in keys]
-
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
         """Return the judged labels of a picture, each with its box."""
         return [(picture.truth or "", (None,) * 4)]
 
     # A run's pictures
-
-    def threshold(self, confidence: float) -> float:
-        """Return the score threshold of answers."""
-        return 0.0
 
     def place(
         self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
@@ -296,7 +286,6 @@ class BoxEvaluation(ClassEvaluation):
     outcome = "evaluated"
     by_folders = False
     errors = true_boxes.MEANINGS
-    lists_errors = True
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
         if truth.picture_labels:
@@ -306,15 +295,8 @@ class BoxEvaluation(ClassEvaluation):
     def has(self, truth: GroundTruth, key: str) -> bool:
         return truth.find(key) is not None
 
-    def name_pictures(self, truth: GroundTruth, keys: Sequence[str]) -> list[str | None]:
-        """Return None for each picture: boxes label no whole picture."""
-        return [None] * len(keys)
-
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
         return [(truth.label, truth.box) for truth in picture.truths if not truth.crowd]
-
-    def threshold(self, confidence: float) -> float:
-        return confidence
 
     def place(
         self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]

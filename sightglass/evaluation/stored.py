@@ -68,8 +68,6 @@ class Evaluation(EvaluationFacts):
     """One model on labelled pictures, in the order of their keys."""
 
     pictures: tuple[EvaluatedPicture, ...] = field(default=(), repr=False)
-    source: Path | None = None
-    """The folder of the run that it was read from."""
 
     @property
     def called(self) -> str:
@@ -171,7 +169,7 @@ def load(folder: Path) -> Evaluation:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
-    return Evaluation(**vars(facts), pictures=tuple(pictures), source=folder)
+    return Evaluation(**vars(facts), pictures=tuple(pictures))
 
 
 def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]:

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from sightglass.batch.journal import NAME, Journal, unwritable_problem
-from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
 from sightglass.common.work.progress import Progress
-from sightglass.common.work.threads import in_order, read_ahead, torch_pool
+from sightglass.common.work.threads import in_order, processor_cores, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.recipe import versions

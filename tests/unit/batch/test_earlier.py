@@ -10,7 +10,6 @@ import pytest
 
 from sightglass.batch import journal, kept, run
 from sightglass.batch.kept import RunFacts, RunPlan
-from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.image import to_jpeg
 
 MODEL = "demo-cls-s"
@@ -41,7 +40,7 @@ def cut(folder: Path, lines: int) -> None:
     (folder / kept.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
 
 
-def test_a_killed_run_says_how_many_are_left_and_goes_on_from_its_facts(pictures: Path, tmp_path: Path) -> None:
+def test_a_killed_run_is_not_finished_and_goes_on_from_its_facts(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "batches" / "one"
     run(pictures, MODEL, out, options=OPTIONS, batch_size=1, workers=1)
     facts = read(out)
@@ -50,10 +49,10 @@ def test_a_killed_run_says_how_many_are_left_and_goes_on_from_its_facts(pictures
     assert plan.options == OPTIONS, "with tuples, as choices have them"
     cut(out, 3)
     (listed,) = kept.list_runs(out.parent)
-    assert (listed.folder, listed.left, listed.problem) == (out, 2, "")
+    assert listed.folder == out and not kept.is_finished(listed)
     again = run(facts.source[0], plan.model, plan.folder, options=plan.options, batch_size=1)
     assert (again.resumed, again.done) == (2, 4)
-    assert kept.list_runs(out.parent)[0].left == 0
+    assert kept.is_finished(kept.list_runs(out.parent)[0])
 
 
 def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pictures: Path, tmp_path: Path) -> None:
@@ -62,10 +61,10 @@ def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pic
     facts = RunFacts(source=(str(pictures),), name="mine", plans=plans)
     run(pictures, MODEL, first, facts=facts)
     (listed,) = kept.list_runs(first.parent)
-    assert (listed.folder, listed.left) == (first, 4), "the second has done nothing"
+    assert listed.folder == first and not kept.is_finished(listed), "the second has done nothing"
     run(pictures, "demo-cls-m", second)
     (listed,) = kept.list_runs(first.parent)
-    assert (listed.folder, listed.left) == (first, 0)
+    assert listed.folder == first and kept.is_finished(listed)
 
 
 FORMER = {
@@ -101,7 +100,7 @@ def hostile(told: dict, **changed: object) -> bytes:
     return json.dumps(told | changed).encode()
 
 
-def test_damaged_facts_are_one_sentence_and_hide_no_other_run(pictures: Path, tmp_path: Path) -> None:
+def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_path: Path) -> None:
     out, good = tmp_path / "batches" / "bad", tmp_path / "batches" / "good"
     for folder in (out, good):
         run(pictures, MODEL, folder)
@@ -119,15 +118,8 @@ def test_damaged_facts_are_one_sentence_and_hide_no_other_run(pictures: Path, tm
             hostile(told, plans=[*told["plans"], {"model": MODEL, "options": {}, "folder": folder}])
             for folder in ("../../elsewhere", "..", "/etc", "")
         ),
-        hostile(FORMER, arguments={"maps": []}),
-        hostile(FORMER, origin={"source": []}),
         hostile(FORMER, origin=[]),
     ):
         (out / kept.FILE).write_bytes(data)
-        with pytest.raises(ModelProblem, match=r"^The notes of the run bad cannot be read: choose .* to go on\.$"):
-            read(out)
-        problems = {one.folder.name: one.problem for one in kept.list_runs(out.parent)}
-        assert problems.pop("good") == "" and "cannot be read" in problems.pop("bad")
-    (out / kept.FILE).unlink()
-    (out / kept.FILE).mkdir()
-    assert "cannot be read" in {one.folder.name: one.problem for one in kept.list_runs(out.parent)}["bad"]
+        assert kept.read_facts(out) is None
+        assert [facts.folder for facts in kept.list_runs(out.parent)] == [good]

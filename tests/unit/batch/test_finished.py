@@ -1,18 +1,119 @@
-"""What the page Pictures says of finished runs."""
+"""What finished runs say: right and wrong by labels, headlines, and the report."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from sightglass.batch import finished
+from sightglass.batch import finished, table
+from sightglass.batch import labels as run_labels
+from sightglass.common.errors import ModelProblem
+from sightglass.evaluation import stored
+from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.models.adapter import Prediction
+from sightglass.models.labels import match
 from sightglass.pages.pictures.job import open_example
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def frame(count: int, **columns: object) -> pd.DataFrame:
+    made = {
+        "picture": [f"{i}.jpg" for i in range(count)],
+        "labelled": ["minibus"] * count,
+        "predicted": ["minibus"] * count,
+        "predicted_score": np.linspace(0.2, 0.9, count),
+    }
+    return pd.DataFrame(made | columns)
+
+
+def saved(folder: Path, made: pd.DataFrame, truths: list[str | None]) -> Path:
+    """Save a run's table, and its evaluation with the class of each picture."""
+    folder.mkdir(exist_ok=True)
+    made.to_parquet(folder / table.PARQUET)
+    classes = tuple(sorted({*made["predicted"]}))
+    judged = zip(made["picture"], made["predicted"], truths, strict=True)
+    rows = [
+        stored.to_row(
+            EvaluatedPicture(key, (9, 9), truth=truth, predictions=(Prediction(said, classes.index(said), 1),))
+        )
+        for key, said, truth in judged
+        if truth is not None
+    ]
+    stored.write(folder / stored.FILE, [rows], EvaluationFacts("m", "", "classify", classes, 0.0))
+    return folder
+
+
+def test_a_prediction_is_right_or_wrong_by_the_evaluation(tmp_path: Path) -> None:
+    truths = ["minibus", "minibus", "minibus", "minibus", None, "trolleybus"]
+    made = frame(6, predicted=["minibus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"])
+    found = finished.load(saved(tmp_path, made, truths))
+    assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
+
+
+def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
+    known = ["school bus", "minibus", "leaf beetle"]
+    metadata = {b"sightglass_classes": json.dumps(known).encode()}
+    made = pa.Table.from_pandas(frame(3, labelled=["bus", "bus", "minibus"]))
+    parquet.write_table(made.replace_schema_metadata(metadata), tmp_path / table.PARQUET)
+    run_labels.correct(tmp_path, {"bus": [run_labels.find_class("School buses", known)], "minibus": []})
+    assert [(one.label, one.classes, one.pictures) for one in run_labels.match_run(tmp_path)] == [
+        ("minibus", (), 1),
+        ("bus", ("school bus",), 2),
+    ]
+    with pytest.raises(ModelProblem, match="no class called beetle: did you mean leaf beetle"):
+        run_labels.find_class("beetle", known)
+
+
+@pytest.mark.parametrize(
+    ("folder", "meant"),
+    [
+        ("tomato___Late_blight", {"tomato late blight"}),
+        ("EGYPTIAN-cats", {"Egyptian cat"}),
+        ("tinca tinca", {"tench, Tinca tinca"}),
+        ("tench, Tinca tinca", {"tench, Tinca tinca"}),
+        ("guitar", {"guitar"}),
+        ("minibuses", {"minibus"}),
+        ("Late-Blight", set()),
+        ("cats", set()),
+        ("fire", set()),
+        ("at", set()),
+        ("2023", set()),
+        ("n02123045", set()),
+        ("", set()),
+    ],
+)
+def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
+    classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
+    found = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
+    assert found.get(folder, frozenset()) == meant
+
+
+def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
+    made = frame(
+        30,
+        model=["m"] * 30,
+        picture=[f"cat/{i}.jpg" for i in range(30)],
+        file=[f"maps/{i}.jpg" for i in range(30)],
+        predicted=["cat"] * 28 + ["<b>dog</b>", "cat"],
+        predicted_score=np.linspace(0.9, 0.1, 30),
+        labelled=["cat"] * 30,
+    )
+    folder = saved(tmp_path / "run", made, ["cat"] * 30)
+    (folder / "maps").mkdir()
+    (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
+    page = finished.make_report(folder)
+    numbers, wrong, unsure, _ = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
+    assert "<td>Right</td><td>97 % of 30</td>" in numbers and "<td>83 to 99 %</td>" in numbers
+    assert wrong.count("<figure>") == 1 and "&lt;b&gt;dog&lt;/b&gt;" in wrong and "data:image/jpeg;base64," in wrong
+    assert "<b>dog" not in page
+    assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure
+    assert "29.jpg" in unsure.partition("</figure>")[0]
 
 
 def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() -> None:
@@ -22,15 +123,6 @@ def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() ->
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
     assert "so far" not in finished.describe(whole)[0]
     assert "95 %" in finished.list_models(whole, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
-
-
-def test_one_rule_says_what_is_right() -> None:
-    result, _ = finished.read(open_example().ready)
-    for place, (frame, fit) in enumerate(zip(result.frames, result.fits, strict=True)):
-        assert fit is not None
-        estimate = fit.scores["accuracy"]
-        assert estimate.value == pytest.approx(frame["wrong"].eq(False).mean())
-        assert finished.list_models(result, 0)[place]["Right"] == estimate.percent
 
 
 def test_the_worst_class_is_named_with_what_it_is_taken_for() -> None:

@@ -119,6 +119,7 @@ def test_the_evaluation_follows_what_a_person_says_a_folder_counts_as(foldered: 
     run(foldered, "demo-cls-s", out)
     assert {one.truth for one in stored.load(out).pictures} == {"gear"}
     before = summary.load(out)
+    assert before.headline.startswith("Right: ")
     labels.correct(out, {"Stern": ["star"]})
     assert run(foldered, "demo-cls-s", out).nothing_new
     followed = stored.load(out)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from sightglass.batch import analysis, finished, run, table
+from sightglass.batch import finished, run, table
 from sightglass.cli import main
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
@@ -42,12 +42,12 @@ def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_picture_s_number_is_the_explainer_s_and_sorts_with_its_sign(pictures: Path, whole: Path) -> None:
-    frame, explainer = analysis.load(whole), Explainer(MODEL)
+    frame, explainer = finished.load(whole), Explainer(MODEL)
     wanted = {f"rods/{name}.png": explainer(pictures / f"{name}.png").predictions[0].score for name in NAMES}
     assert dict(zip(frame["picture"], frame["predicted_score"], strict=True)) == pytest.approx(wanted, abs=1e-3)
-    rising = analysis.order(frame, "smallest")["predicted_score"]
+    rising = finished.order(frame, "smallest")["predicted_score"]
     assert list(rising) == sorted(rising) and rising.iloc[0] < 0 < rising.iloc[-1]
-    assert list(analysis.order(frame, "largest")["predicted_score"]) == list(rising)[::-1]
+    assert list(finished.order(frame, "largest")["predicted_score"]) == list(rising)[::-1]
     assert frame["margin"].isna().all() and frame["wrong"].isna().all()
 
 
@@ -57,10 +57,10 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: P
     page = finished.make_report(whole)
     assert "The smallest numbers" in page and "The largest numbers" in page
     assert "least sure" not in page and "Below 50" not in page
-    frame = analysis.load(whole)
+    frame = finished.load(whole)
     assert {quantity(score, "°") for score in frame["predicted_score"]} == set(re.findall(r"−?[\d.]+°", page))
     rows = frame.to_dict("records")
-    tiles = [analysis.tile(row, Picture.open(pictures.parent / row["picture"]), scores) for row in rows]
+    tiles = [finished.tile(row, Picture.open(pictures.parent / row["picture"]), scores) for row in rows]
     words = repr(views.gallery_view("Angles", "", (), tiles))
     assert quantity(rows[0]["predicted_score"], "°") in words and "unsure" not in words
 
@@ -68,7 +68,7 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: P
 def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(
     pictures: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = analysis.load(whole).set_index("picture")["predicted_score"]
+    found = finished.load(whole).set_index("picture")["predicted_score"]
     # A degree above, two below; one picture has no label.
     true = {"a rod.png": found["rods/a rod.png"] - 1, "scene 1.png": found["rods/scene 1.png"] + 2}
     labels = tmp_path / "labels.csv"
@@ -77,9 +77,9 @@ def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(
     assert main(["batch", str(pictures.parent), "-m", MODEL, "--out", str(out), "--labels", str(labels)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"Wrong by 1.5° in the mean \(95 % interval: 1 to 2°\), 1.5° in the\s+median: 2\s+labelled", said)
-    frame = analysis.load(out).set_index("picture")
+    frame = finished.load(out).set_index("picture")
     assert frame["error"].dropna().to_dict() == pytest.approx({"rods/a rod.png": 1, "rods/scene 1.png": -2}, abs=1e-4)
-    assert analysis.order(frame, "error").index[0] == "rods/scene 1.png"
+    assert finished.order(frame, "error").index[0] == "rods/scene 1.png"
     page = finished.make_report(out)
     assert "Mean absolute error" in page and page.index("The largest errors") < page.index("The smallest numbers")
     assert json.loads((out / "summary.json").read_text("utf-8"))["errors"]["mean"] == pytest.approx(1.5, abs=1e-4)

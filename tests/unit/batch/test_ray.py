@@ -19,7 +19,7 @@ import pytest
 
 from sightglass.batch import journal, run, table
 from sightglass.batch.cluster import Worker
-from sightglass.batch.worker import Work
+from sightglass.batch.runner import Work
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.source import Item, find

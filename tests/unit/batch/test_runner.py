@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import journal, records, run, table
+from sightglass.batch import journal, run, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import layers_at
@@ -63,7 +63,7 @@ def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, 
         assert row["predicted"] == single.predictions[0].label
         assert row["predicted_score"] == pytest.approx(single.predictions[0].score, abs=1e-5)
         assert row["raw_max"] == pytest.approx(single.heatmaps[0].raw_range[1], abs=1e-4)
-        again = replay(records.recipe(settings, row), tmp_path / "drawn" / row["picture"])
+        again = replay(table.recipe(settings, row), tmp_path / "drawn" / row["picture"])
         assert again.heatmaps[0].raw_range == single.heatmaps[0].raw_range
 
 
@@ -82,8 +82,8 @@ def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: 
     assert not list(whole.rglob("*.part"))
     settings = journal.settings_of(whole)
     for row in found.to_dict("records")[:3]:
-        assert embedded_recipe.read((whole / row["file"]).read_bytes()) == records.recipe(settings, row)
-    assert records.recipe(settings, row | {"class": float("nan"), "anchor": None}).targets == ()
+        assert embedded_recipe.read((whole / row["file"]).read_bytes()) == table.recipe(settings, row)
+    assert table.recipe(settings, row | {"class": float("nan"), "anchor": None}).targets == ()
     pd.testing.assert_frame_equal(
         pd.read_csv(whole / table.CSV)[["picture", "predicted_score", "gini"]],
         found[["picture", "predicted_score", "gini"]],
@@ -97,7 +97,7 @@ def test_a_row_says_what_the_explainer_says_and_its_recipe_makes_it_again(many: 
     for name in ("gini", "border_share", "half_heat_area", "entropy"):
         assert row[name] == pytest.approx(getattr(single.statistics[0], name), rel=1e-3)
     np.testing.assert_allclose(np.load((whole / row["file"]).with_suffix(".npy")), single.heatmaps[0].raw[0], atol=1e-4)
-    again = replay(records.recipe(journal.settings_of(whole), row), many / row["picture"])
+    again = replay(table.recipe(journal.settings_of(whole), row), many / row["picture"])
     np.testing.assert_allclose(again.heatmaps[0].at_input, single.heatmaps[0].at_input, atol=1e-4)
     small = np.frombuffer(row["cells"], np.uint8).reshape(CELLS, CELLS)
     assert np.unravel_index(small.argmax(), small.shape) == pytest.approx(
@@ -146,7 +146,7 @@ def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) 
     single = Explainer("demo-s")(scene, per="detection", top_k=3)
     assert list(mine["label"]) == [h.target.label for h in single.heatmaps]
     assert mine["box_inside"].iloc[0] == pytest.approx(single.box_numbers(0).inside, rel=1e-6)
-    again = replay(records.recipe(journal.settings_of(tmp_path), mine.iloc[1].to_dict()), scene)
+    again = replay(table.recipe(journal.settings_of(tmp_path), mine.iloc[1].to_dict()), scene)
     np.testing.assert_array_equal(again.heatmaps[0].at_input, single.heatmaps[1].at_input)
 
 

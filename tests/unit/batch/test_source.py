@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightglass.batch.records import stem
+from sightglass.batch.table import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.picture.image import to_jpeg

@@ -86,17 +86,6 @@ def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would
     with Path("run", summary.CSV).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["picture", *errors.COLUMNS] and len(rows) == len(errors.ErrorReport(evaluation).units)
-    wrong = call(*HOW, "--match", "Sterne=star")
-    assert wrong.code == 2 and "No label is called Sterne: the labels are" in wrong.err
-
-
-def test_of_a_classifier_the_share_that_is_right_is_told(labels: Path, call: Any) -> None:
-    rows = "".join(f"{number:02}.png,{name}\n" for number, name in enumerate(("ring", "star", "gear", "star")))
-    labels.write_text(f"file,label\n{rows}", "utf-8")
-    how = ("batch", "pictures", "--model", "demo-cls-s", "--workers", "1", "--out", "classes", "--labels", "labels.csv")
-    out, found = plain_text(call(*how).out), summary.load(Path("classes"))
-    assert "Not counted: ring (1 picture" in out and f"{plain_text(found.headline)}." in out
-    assert found.pictures == 3 and found.headline.startswith("Right: ")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import analysis, table
+from sightglass.batch import finished, table
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.picture.image import load_bundled
@@ -60,7 +60,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
         {"predicted": "minibus", "predicted_score": 0.62, "wrong": False, "cells": None},
         {"predicted": "streetcar, tram, tramcar", "predicted_score": 0.94, "wrong": True, "cells": None},
     ]
-    tiles = [analysis.tile(row, image, table.Scores("classify")) for row, image in zip(rows, (bus, drawn), strict=True)]
+    tiles = [finished.tile(row, image, table.Scores("classify")) for row, image in zip(rows, (bus, drawn), strict=True)]
     return {
         "title": View("When does a heat map lie?", ("Five minutes about where a model looks.",), kind="words"),
         "map": replace(views.map_view(found), charts=(chart(),)),
