@@ -276,7 +276,8 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
         words = entry.heatmap.state if entry.inside is None else f"{percent(entry.inside)} of the evidence in its box."
         note = "–" if entry.inside is None else percent(entry.inside)
         text = f"**{entry.path}**, {stage.kind}{cells}. {capital(item.name)}: {words}"
-        layer = panels.layer_map(explanation, entry.heatmap, title=title, note=note, text=text)
+        unit = explanation.model.unit_of(entry.heatmap.target.label) if entry.heatmap.signed else ""
+        layer = panels.layer_map(entry.heatmap, title=title, note=note, text=text, unit=unit)
         panes.append(Pane(maps=(layer,), boxes=outlines))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4

@@ -18,8 +18,8 @@ from sightglass.explain.rendering.marks import Mark as ViewerMark
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
 from sightglass.explain.whatif import edits
-from sightglass.history import Mark, encoding
-from sightglass.history.records import draw_marks
+from sightglass.history import encoding
+from sightglass.history.records import draw_marks, list_strokes
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.common.files import Json
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.history import Record
     from sightglass.report.view import View
@@ -110,8 +109,8 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
                 charts.draw_metric(charts.HALF, half, "of the visible area")
             else:
                 st.caption(charts.NOTHING)
-            if (saved := record.proof_of(index)) is not None:
-                st.caption(f"Proof: {escape(saved.sentence)}")
+            if (proof := history_store.store().proof(record, index)) is not None:
+                st.caption(f"Proof: {escape(proof.sentence)}")
             if (checks := record.checks_of(index)) is not None:
                 help = "  \n".join(escape(check.sentence) for check in checks.checks)
                 st.caption(f"Checks: {page_checks.describe(checks)}.", help=help)
@@ -158,21 +157,9 @@ def tell_score(record: Record, score: float | None) -> str:
 def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
     """Return the saved maps for the viewer."""
     several = len(maps) > 1 and len(maps[0].raw) > 1
-    # Several layers have no single raw value at full heat: on the shared scale they are another map.
     shared = [item.content for item in rescale(maps, "shared")] if several else [None] * len(maps)
     return tuple(
-        Map(
-            title=info.label,
-            note=tell_score(record, info.score),
-            values=item.content,
-            extent=item.geometry.extent,
-            seen=item.seen,
-            raw=item.ends or ((0.0, 0.0) if len(item.raw) == 1 else None),
-            shared=on_shared,
-            cells=item.cells,
-            kind=item.kind,
-            unit=info.unit,
-        )
+        panels.layer_map(item, title=info.label, note=tell_score(record, info.score), unit=info.unit, shared=on_shared)
         for item, info, on_shared in zip(maps, record.maps, shared, strict=True)
     )
 
@@ -219,19 +206,17 @@ def _reopen(record: Record, image: Image) -> None:
 def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None:
     """Draw the painter over the map; save each stroke as a mark."""
     id, longer = f"marks of {record.id}", max(image.width, image.height)
-    others = tuple(mark for mark in record.marks if mark.kind != "line")
-    current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks, image)})
+    current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks)})
     if (sent := painter.last_edit(PAINTER)).get("id") == id and current.take(sent):
-        marks, store = (*others, *list_marks(current.edit, image)), history_store.store()
+        marks, store = edits.parse(current.edit).marks, history_store.store()
         with page.saying_problems():
             if marks != store.get(record.id).marks:
                 store.annotate(record.id, marks=marks)
-    key, plain = (record.id, index, others), replace(record, marks=others)
-    make = partial(encoding.overlay, plain, image, heatmap, index)
-    drawn = state.latest("saved-drawn", key, lambda: Image.open(make()).pixels)
+    make = partial(encoding.overlay, replace(record, marks=()), image, heatmap, index)
+    drawn = state.latest("saved-drawn", (record.id, index), lambda: Image.open(make()).pixels)
     painter.draw(
         current,
-        [jpeg(drawn, longer, f"{key}")],
+        [jpeg(drawn, longer, f"{record.id} {index}")],
         key=PAINTER,
         id=id,
         name=record.picture_name,
@@ -240,30 +225,6 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
         mean=[255, 255, 255],
         pen=True,
     )
-
-
-def list_marks(edit: Json, image: Image) -> list[Mark]:
-    """Return the painter's strokes as marks in pixels."""
-    width, height = image.width, image.height
-    return [
-        Mark("line", tuple((x * width, y * height) for x, y in mark.points), width=mark.size * max(width, height))
-        for mark in edits.parse(edit).marks
-        if mark.kind == "brush"
-    ]
-
-
-def list_strokes(marks: Sequence[Mark], image: Image) -> list[Json]:
-    """Return lines as the painter's strokes; inverse of `list_marks`."""
-    width, height = image.width, image.height
-    return [
-        {
-            "kind": "brush",
-            "points": [share for x, y in mark.points for share in (x / width, y / height)],
-            "size": mark.width / max(width, height),
-        }
-        for mark in marks
-        if mark.kind == "line"
-    ]
 
 
 def draw_export(records: Sequence[Record], label: str) -> None:
@@ -286,7 +247,7 @@ def draw_delete(ids: Sequence[str], *, key: str) -> None:
 
     @page.keeping_problem()
     def delete() -> None:
-        history_store.store().remove(ids)
+        history_store.store().delete(ids, undoable=True)
         browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
         browsing.ticked.clear()
         # Not to the next record, whose Delete would be in the same place.

@@ -110,8 +110,7 @@ def _draw_filters() -> dict[str, Any]:
         look |= {"icon": ":material/search:", "placeholder": help, "width": 280}
         chosen["text"] = url_state.widget(st.text_input, "Find", None, "", key="saved-find", name="find", **look)
         for name, (field, any_) in FILTERS.items():
-            counts = getattr(choices, f"{field}s")
-            options = {"": any_, **{word: f"{word} ({count})" for word, count in counts.items()}}
+            options = {"": any_, **{word: f"{word} ({count})" for word, count in choices[field].items()}}
             chosen[field] = _choose(name, options) or None
         days = DAYS.get(_choose("saved", SPANS))
     # To the hour, so that the pages of a search stay.

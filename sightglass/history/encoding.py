@@ -28,7 +28,7 @@ from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, M
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
-from sightglass.history.records import MapInfo, Record, SavedPair, SavedProof, draw_marks, to_text
+from sightglass.history.records import MapInfo, Record, SavedPair, draw_marks, to_text
 from sightglass.history.store import RECORD
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
@@ -94,15 +94,10 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
         labels=tuple(heatmap.target.label for heatmap in heatmaps),
         index=index,
         score=explanation.task.saved_score(explanation, index),
-        statistics=explanation.statistics[index] if heatmaps else None,
         findings=tuple(diagnose(explanation, index) if heatmaps else explanation.diagnosis),
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
-        proofs=tuple(
-            SavedProof(sentence=proof.sentence, **embedded_recipe.proof_settings(place, proof).model_dump())
-            for place, proof in sorted(explanation.proofs.items())
-        ),
         seals=tuple(checks) if any(checks) else (),
         maps=tuple(_describe_map(explanation, place) for place in range(len(heatmaps))),
     )
@@ -262,22 +257,25 @@ def read_pair(store: Store, record: Record) -> Similarity:
     return Similarity(spec, query, gallery, layers=record.layers, matches=matches, notes=record.notes, **how)
 
 
-def read_proof(store: Store, record: Record, index: int) -> Proof:
-    """Return the proof of a record's map. Raises Problem."""
-    data = store.read(record.id, f"proof-{index}")
+def read_proof(store: Store, record: Record, index: int) -> Proof | None:
+    """Return the proof of a record's map, or None. Raises Problem."""
+    if not store.has(record.id, f"proof-{index}"):
+        return None
     try:
-        plain = json.loads(data)
+        plain = json.loads(store.read(record.id, f"proof-{index}"), object_hook=_read_curve)
         # The earliest versions saved no verdict, and earlier ones a map of the next best class.
         support = TypeAdapter(Support | None).validate_python(plain.get("support"))
-        curves = tuple(_curve(curve) for curve in plain["curves"] if curve["name"] != "runner-up")
+        curves = tuple(curve for curve in plain["curves"] if curve.name != "runner-up")
         return Proof(plain["label"], plain["part"], curves, tuple(plain["fillings"]), plain["start"], support)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Problem("The proof of this record is damaged: its content has changed.") from error
 
 
-def _curve(plain: Json) -> Curve:
-    ways = ({name: np.array(plain[way][name]) for name in Trace.__slots__} for way in ("deletion", "insertion"))
-    return Curve(plain["name"], plain["number"], plain["filling"], *(Trace(**way) for way in ways))
+def _read_curve(plain: Json) -> Any:
+    """Return a curve, or a trace, of its fields; any other object as it is."""
+    if plain.keys() == set(Trace.__slots__):
+        return Trace(**{name: np.array(values) for name, values in plain.items()})
+    return Curve(**plain) if plain.keys() == set(Curve.__slots__) else plain
 
 
 def export(store: Store, records: Iterable[Record]) -> Iterator[tuple[str, bytes]]:

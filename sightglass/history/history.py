@@ -1,9 +1,11 @@
-"""Save, find, annotate and delete explanations."""
+"""Save, find, annotate and delete explanations; save those whose best answer has a low score."""
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,6 @@ from sightglass.explain.similarity.similarity import Similarity
 from sightglass.history import decks as deck_store
 from sightglass.history import encoding, migration
 from sightglass.history.records import (
-    FilterChoices,
     Record,
     SearchResult,
     Storage,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from sightglass.explain.trust.proof import Proof
     from sightglass.history.records import Mark
 
+LOGGER = logging.getLogger(__name__)
+UNSURE = "unsure"
+"""The tag of explanations whose best answer has a low score."""
 GONE = "There is no such record: it was deleted, or never saved here."
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 MAX_WORDS = 12
@@ -105,7 +109,7 @@ class History:
 
     def proof(self, record: Record, index: int) -> Proof | None:
         """Return the proof of a record's map, or None; raise Problem for a damaged one."""
-        return None if record.proof_of(index) is None else encoding.read_proof(self._store, record, index)
+        return encoding.read_proof(self._store, record, index)
 
     def search(
         self,
@@ -119,7 +123,7 @@ class History:
         offset: int = 0,
     ) -> SearchResult:
         """Return one page of records, newest first. `text`: words, or parts of words, that must all occur in the
-        headline, classes, note, tags, marks, name, model or method. `label`: a class of the record. `since`: when it
+        headline, classes, note, tags, name, model or method. `label`: a class of the record. `since`: when it
         was saved at the earliest, a time with a zone."""
         criteria: list[tuple[str, Any]] = [("instr(text, ?)", word) for word in fold(text).split()[:MAX_WORDS]]
         inside = "EXISTS (SELECT 1 FROM json_each(records.{}) WHERE value = ?)"
@@ -134,12 +138,13 @@ class History:
             records = [self._store.record(id) for (id,) in database.execute(sql, (*values, limit, offset))]
         return SearchResult(tuple(records), total)
 
-    def choices(self) -> FilterChoices:
-        """Return every model, class and tag, with its number of records."""
+    def choices(self) -> dict[str, dict[str, int]]:
+        """Return every `model`, `label` and `tag` with its number of records, most first."""
         counts = "SELECT {}, count(*) FROM records{} WHERE deleted IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
-        sources = [("model", ""), *(("value", f", json_each(records.{name})") for name in ("labels", "tags"))]
+        listed = {name: counts.format("value", f", json_each(records.{name}s)") for name in ("label", "tag")}
         with self._store.reading() as database:
-            return FilterChoices(*(dict(database.execute(counts.format(*source)).fetchall()) for source in sources))
+            queries = {"model": counts.format("model", ""), **listed}
+            return {name: dict(database.execute(sql).fetchall()) for name, sql in queries.items()}
 
     def get(self, id: str) -> Record:
         """Return one record; raise Problem if it is gone."""
@@ -182,31 +187,22 @@ class History:
             self._store.put(database, record)
         return self.get(id)
 
-    def delete(self, ids: Sequence[str]) -> None:
-        """Delete records with their files for good; ignore ids that do not exist."""
-        # Long ago: what a killed process leaves of it goes later.
-        self._mark_deleted(ids, 0)
-        with self._store.writing() as database:
-            self._store.purge(database)
+    def delete(self, ids: Sequence[str], *, undoable: bool = False) -> None:
+        """Delete records with their files; ignore ids that do not exist.
 
-    def remove(self, ids: Sequence[str]) -> None:
-        """Delete records such that `put_back` can undo it for a minute; then they are deleted for good.
-
-        >>> history.remove([record.id])
-        >>> history.put_back([record.id])
+        `undoable`: `put_back` can bring them back for a minute; else they are gone when this returns.
         """
-        self._mark_deleted(ids, time.time())
-
-    def _mark_deleted(self, ids: Sequence[str], at: float) -> None:
+        # Long ago: what a killed process leaves of it goes later.
+        at = time.time() if undoable else 0
         with self._store.writing() as database:
-            self._store.purge(database)
             sql = "UPDATE records SET deleted = ? WHERE id = ? AND deleted IS NULL"
             database.executemany(sql, [(at, id) for id in ids])
+        with self._store.writing():
+            pass  # It begins by removing them.
 
     def put_back(self, ids: Sequence[str]) -> None:
-        """Bring removed records back; raise Problem where it is too late for one."""
+        """Bring deleted records back; raise Problem where it is too late for one."""
         with self._store.writing() as database:
-            self._store.purge(database)
             for id in ids:
                 if not database.execute("UPDATE records SET deleted = NULL WHERE id = ?", (id,)).rowcount:
                     raise Problem(f"It is too late to undo this: what was deleted is gone after {UNDO:.0f} seconds.")
@@ -239,3 +235,39 @@ class History:
         overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
         for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
         return encoding.export(self._store, map(self.get, dict.fromkeys(ids)))
+
+
+def best_score(explanation: Explanation) -> float | None:
+    """Return the highest confidence, or None."""
+    scores = (prediction.score for prediction in explanation.predictions) if explanation.task.sure else ()
+    return max(scores, default=None)
+
+
+def save_unsure(explanation: Explanation, below: float, history: History | None = None) -> Record | None:
+    """Save an explanation with a score below `below`, tagged `unsure`.
+
+    Returns None for any other, and the earlier record of the same picture and recipe where there is one. `history`: by
+    default the current person's. Raises Problem if the history is switched off or full.
+    """
+    score = best_score(explanation)
+    if score is None or score >= below or not explanation.finished:
+        return None
+    history = history or History()
+    return history.find(explanation) or history.keep(explanation, tags=[UNSURE])
+
+
+def save_as_set(explanation: Explanation) -> str | None:
+    """Save an explanation below SIGHTGLASS_SAVE_BELOW; return its record's id. A failure is logged."""
+    try:
+        below = settings().save_below
+        record = save_unsure(explanation, below) if below else None
+    except Problem as problem:
+        _warn(str(problem))
+        return None
+    return None if record is None else record.id
+
+
+@cache
+def _warn(problem: str) -> None:
+    """Log a problem once, however many answers have it."""
+    LOGGER.warning("an unsure answer could not be saved: %s", problem)

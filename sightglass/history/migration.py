@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
-from sightglass.history import archive, decks, encoding
+from sightglass.history import decks, encoding
 from sightglass.history.store import EPOCH, RECORD, write_folder
 from sightglass.models.geometry import Geometry
 from sightglass.report import stored
@@ -103,9 +103,9 @@ def _move_deck(row: Json, slides: list[Json], store: Store) -> None:
             display=Display(**{name: display[name] for name in DISPLAY if name in display}),
         )
         packed.append(decks.Slide(f"{row['id']}-{slide['id'][:8]}", stored.pack([view])))
-    decks.save(store.decks, decks.Deck(row["id"], row["title"], tuple(packed), row["theme"], row["ready"]))
+    decks.save(store.decks, decks.Deck(row["id"], row["title"], tuple(packed), row["theme"]))
     changed = row["changed"] * 1000
-    os.utime(store.decks / f"{row['id']}{archive.SUFFIX}", ns=(changed, changed))
+    os.utime(store.decks / f"{row['id']}{decks.SUFFIX}", ns=(changed, changed))
 
 
 def _arrays(fields: Json, maps: list[Json]) -> Json:

@@ -57,32 +57,26 @@ class Store:
         self._is_tidy = False
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self, begin: str = "BEGIN") -> Iterator[sqlite3.Connection]:
         """Yield the database as a consistent snapshot."""
-        with self._reported(), contextlib.closing(self._connect()) as database:
-            database.execute("BEGIN")
-            yield database
+        with self._reported():
+            self.records.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.closing(sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)) as database:
+                # Also the folder is synced where there is no write-ahead log.
+                database.execute("PRAGMA synchronous = EXTRA")
+                database.execute(TABLE)
+                if not self._is_tidy:
+                    self._tidy(database)
+                    self._is_tidy = True
+                database.execute(begin)
+                yield database
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield the database in a transaction; nobody else writes to the folder meanwhile."""
-        with self._reported(), contextlib.closing(self._connect()) as database, _transaction(database):
+        with self.reading("BEGIN IMMEDIATE") as database, database:
+            self._purge(database)
             yield database
-
-    def _connect(self) -> sqlite3.Connection:
-        self.records.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
-        try:
-            # Also the folder is synced where there is no write-ahead log.
-            database.execute("PRAGMA synchronous = EXTRA")
-            database.execute(TABLE)
-            if not self._is_tidy:
-                self._tidy(database)
-                self._is_tidy = True
-        except BaseException:
-            database.close()
-            raise
-        return database
 
     def _tidy(self, database: sqlite3.Connection) -> None:
         """Rewrite a former history; remove deleted records; finish or remove what a killed process left."""
@@ -90,11 +84,12 @@ class Store:
         former = self.folder / "history.db"
         if not (former.exists() or self._expired(database) or self._unknown(database)):
             return
-        with _transaction(database):
+        with database:
+            database.execute("BEGIN IMMEDIATE")
             # Another process may have done it meanwhile.
             if former.exists():
                 self._upgrade(former, self)
-            self.purge(database)
+            self._purge(database)
             for record in sorted(map(self.record, self._unknown(database)), key=lambda record: record.created):
                 folder = self.records / record.id
                 if (folder / RECORD).exists():
@@ -120,8 +115,8 @@ class Store:
         sql = "SELECT id FROM records WHERE abs(deleted - ?) > ?"
         return [id for (id,) in database.execute(sql, (time.time(), UNDO))]
 
-    def purge(self, database: sqlite3.Connection) -> None:
-        """Delete what was removed a while ago, within `writing`."""
+    def _purge(self, database: sqlite3.Connection) -> None:
+        """Delete what was removed a while ago."""
         for id in self._expired(database):
             shutil.rmtree(self.records / id, ignore_errors=True)
             database.execute("DELETE FROM records WHERE id = ?", (id,))
@@ -150,7 +145,6 @@ class Store:
     def add(self, record: Record, files: Mapping[str, bytes]) -> None:
         """Save a new record with its files. Raises Problem where they go beyond the limit."""
         with self.writing() as database:
-            self.purge(database)
             self.check_room(database, record.bytes)
         try:
             self.save(record, files)
@@ -172,6 +166,10 @@ class Store:
                 f"The history is full: {megabytes(taken)} of {megabytes(self.limit)} are taken. Delete some records, "
                 "or allow more in SIGHTGLASS_HISTORY_MB."
             )
+
+    def has(self, id: str, name: str) -> bool:
+        """Return whether a record has a file of a name without its ending."""
+        return any((self.records / id).glob(f"{name}.*"))
 
     def read(self, id: str, name: str) -> bytes:
         """Return a record's file by its name without an ending; raise Problem if it is gone."""
@@ -208,19 +206,6 @@ class Store:
         if "malformed" in text or "not a database" in text:
             return f"A database in {self.folder} is damaged: move it away, and the records are read from their folders."
         return f"The history cannot use {self.folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
-
-
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Write exclusively; commit at the end, roll back on an exception."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -20,10 +20,11 @@ from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
-from sightglass.history import archive as decks
+from sightglass.history import decks
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
 from sightglass.report import embedded_recipe
+from sightglass.report.stored import pack
 from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
@@ -149,7 +150,7 @@ def test_damaged_pictures(kind: str, data: Any) -> None:
 
 
 @SOME
-@given(damaged(decks.write("A deck", [a_view("One"), a_view("Two", 1)])))
+@given(damaged(decks.join([pack([a_view("One")]), pack([a_view("Two", 1)])], "A deck")))
 def test_damaged_decks(data: bytes) -> None:
     answered("deck", read_deck, data)
 

@@ -15,8 +15,9 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.history import History, Mark
-from sightglass.pages.saved.record import Browsing, list_marks, list_strokes
+from sightglass.explain.whatif.edits import EditMark
+from sightglass.history import History
+from sightglass.pages.saved.record import Browsing
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 from tests.rooms import menu
 
 SCREEN = "pages/saved/page.py"
-CIRCLE = Mark("circle", ((100, 100), (120, 100)))
+LINE = EditMark("brush", ((0.25, 0.5), (0.75, 1.0)), 0.02)
 
 
 @pytest.fixture
@@ -198,24 +199,15 @@ def test_two_open_on_compare(page, store, full):
     assert sides(app) == [store.get(full[name]).picture_name for name in ("small", "other")]
 
 
-def test_strokes_of_the_painter_are_marks_and_come_back(store, full):
-    image = store.picture(store.get(full["small"]))
-    strokes = [{"kind": "brush", "points": [0.25, 0.5, 0.75, 1.0], "size": 0.02}]
-    edit = {"marks": [*strokes, {"kind": "patch", "points": [0, 0, 1, 1, 0, 0], "size": 0.02}, "junk"], "fill": "mean"}
-    (mark,) = list_marks(edit, image)
-    assert mark.kind == "line" and mark.points[0] == (0.25 * image.width, 0.5 * image.height)
-    assert store.annotate(full["small"], marks=[CIRCLE, mark]).marks == (CIRCLE, mark)
-    assert list_strokes([CIRCLE, mark], image) == strokes
-
-
 def test_marks_are_shown(page, store, full):
-    store.annotate(full["small"], marks=[CIRCLE])
+    store.annotate(full["small"], marks=[LINE])
     app = page(SCREEN, kept=full["small"])
     plain = store.picture(store.get(full["small"]))
     assert shown(app).head["picture"] != plain.sha256
     press(app, "Draw on it")
     (drawn,) = received(app, "painter")
-    assert drawn["pen"] and drawn["edit"]["marks"] == []
+    assert drawn["pen"]
+    assert drawn["edit"]["marks"] == [{"kind": "brush", "points": [0.25, 0.5, 0.75, 1.0], "size": 0.02}]
 
 
 def test_runs_over_many_pictures_are_listed(page, store, tmp_path, monkeypatch):

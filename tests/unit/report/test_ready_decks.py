@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sightglass import examples
-from sightglass.history.archive import READY, SUFFIX, open_deck
+from sightglass.history.decks import READY, SUFFIX, open_deck
 from sightglass.report.page import Text, pages
 from sightglass.report.views import MAX_WORDS
 

@@ -14,7 +14,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain import Explainer, Image
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.history.archive import open_deck
+from sightglass.history.decks import open_deck
 from sightglass.report import Chart, ChartLine, Display, Map, Picture, View, views
 from sightglass.report.charts import describe_proof
 from sightglass.report.page import Photo, pages
