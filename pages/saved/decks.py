@@ -10,8 +10,6 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.common.settings import MIB
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.history.decks import MAX_BYTES, MAX_NAME, READY, SUFFIX
 from sightglass.pages.saved.views import draw_tile, grid
@@ -25,12 +23,10 @@ from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sightglass.history.decks import Deck, Decks, Slide
 
-EXAMPLE = ":gray-badge[Example]"
-OPENS = "See its slides, present it, edit it and export it."
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
 WORDS = {
@@ -60,7 +56,6 @@ FILES = {
     ),
 }
 """Labels and helps of a deck's files, by their endings."""
-_thumbnails: ByteCache[bytes] = ByteCache(16 * MIB, len)
 
 
 @dataclass
@@ -118,8 +113,12 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
         for deck in sorted(decks, key=lambda deck: deck.id in READY):
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
             about, alt = plural(len(deck.slides), "slide"), f"A slide of {deck.title}"
-            about = f"{EXAMPLE} {about}" if deck.id in READY else f"{about}, changed {history_store.day(deck.changed)}"
-            draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=OPENS)
+            made = f"{about}, changed {history_store.day(deck.changed)}"
+            about, help = (
+                f":gray-badge[Example] {about}" if deck.id in READY else made,
+                "See, present, edit or export it.",
+            )
+            draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=help)
 
 
 def _upload() -> None:
@@ -136,10 +135,11 @@ def _upload() -> None:
             st.rerun()
 
 
+@st.cache_data(show_spinner=False, max_entries=500)
 def _small(slide: Slide) -> bytes:
     """Return a slide's thumbnail; empty if unreadable."""
     try:
-        return _thumbnails.get_or_make(slide, lambda: drawing.thumbnail(slide.view))
+        return drawing.thumbnail(slide.view)
     except Problem:
         return b""
 
@@ -184,11 +184,17 @@ def _play(deck: Deck) -> None:
     """Draw the whole deck, from the address's slide."""
     first = st.query_params.get(PLAY, "")
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
+    _draw_stage(deck, deck.slides, "play", start=start)
+
+
+def _draw_stage(deck: Deck, slides: Sequence[Slide], key: str, **more: int) -> None:
+    """Draw slides of a deck as they are presented; `more`: of `deck_html`."""
 
     def make() -> bytes:
-        return deck_html([slide.view for slide in deck.slides], deck.title, THEMES[deck.theme], start=start)
+        return deck_html([slide.view for slide in slides], deck.title, THEMES[deck.theme], **more)
 
-    stage(state.latest("deck-played", (deck.id, deck.changed, start), make), key="play")
+    ids = [slide.id for slide in slides]
+    stage(state.latest(f"deck-{key}", (deck.id, deck.changed, ids, more), make), key=key)
 
 
 def _draw_actions(deck: Deck) -> None:
@@ -221,7 +227,7 @@ def _draw_actions(deck: Deck) -> None:
     if (before := editing.before) is not None and before.id == deck.id:
 
         def undo() -> None:
-            _decks().arrange(deck.id, before.slides)
+            _decks().change(deck.id, slides=before.slides)
             editing.before = None
 
         _button("Undo", "undo", "undo", undo, "Put the deleted slide back at its place.")
@@ -254,11 +260,7 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
 def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and actions."""
     decks, place = _decks(), deck.slides.index(slide)
-
-    def make() -> bytes:
-        return deck_html([slide.view], deck.title, THEMES[deck.theme], number=place + 1)
-
-    stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
+    _draw_stage(deck, [slide], "edit", number=place + 1)
 
     @page.keeping_problem()
     def edit() -> None:
@@ -272,7 +274,7 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
         for label, icon, at in (("Earlier", "arrow_upward", place - 1), ("Later", "arrow_downward", place + 1)):
             order = [*deck.slides]
             order.insert(max(0, at), order.pop(place))
-            act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(order)
+            act, off = partial(decks.change, deck.id, slides=order), not 0 <= at < len(order)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
 
         def remove() -> None:

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from sightglass.history.history import save_unsure as save_unsure
     from sightglass.history.records import Record as Record
     from sightglass.history.records import SearchResult as SearchResult
-    from sightglass.history.records import Storage as Storage
 
 _NAMES = {
     "history": ["History", "save_as_set", "save_unsure"],
-    "records": ["Record", "SearchResult", "Storage"],
+    "records": ["Record", "SearchResult"],
 }
 defer_imports(__name__, _NAMES)

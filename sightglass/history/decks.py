@@ -16,13 +16,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sightglass import examples
-from sightglass.common.errors import Problem, typed_line
-from sightglass.common.settings import MIB
-from sightglass.explain.evidence.cache import ByteCache
+from sightglass.common.errors import Problem, typed_line, typed_text
+from sightglass.common.files import write_folder
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import directory_bytes
-from sightglass.history.store import EPOCH, write_folder
+from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
 from sightglass.report.stored import MAX_VIEWS, pack, unpack
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.common.files import Json
-    from sightglass.history.store import Store
-    from sightglass.report.layouts import ThemeName
+    from sightglass.history.history import History
     from sightglass.report.view import View
 
 SUFFIX = ".sightglass"
@@ -91,10 +89,6 @@ class Deck:
         return makers[kind]([slide.view for slide in self.slides], self.title, THEMES[self.theme])
 
 
-_DECKS: ByteCache[Deck] = ByteCache(64 * MIB, lambda deck: sum(len(slide.packed) for slide in deck.slides))
-"""The latest ones by path and time of change."""
-
-
 class Decks:
     """The decks of a history: `History().decks`.
 
@@ -104,28 +98,28 @@ class Decks:
     >>> history.decks.add(deck.id, view)
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, history: History, folder: Path) -> None:
+        self._history, self._folder = history, folder
 
     def all(self) -> tuple[Deck, ...]:
         """Return all decks, last changed first; a damaged one is empty, and can be deleted."""
         decks = []
-        with self._store.reading():
-            for path in self._store.decks.glob(f"*{SUFFIX}"):
+        with self._history.reading():
+            for path in self._folder.glob(f"*{SUFFIX}"):
                 try:
-                    decks.append(_read_cached(path))
+                    decks.append(read(path))
                 except Problem:
                     decks.append(Deck(path.stem, "A damaged deck"))
         return tuple(sorted(decks, key=lambda deck: deck.changed, reverse=True))
 
     def ready(self) -> tuple[Deck, ...]:
         """Return the packaged decks that were not changed here."""
-        return tuple(map(_read_cached, (path for path in map(self._find, READY) if path.parent != self._store.decks)))
+        return tuple(map(read, (path for path in map(self._find, READY) if path.parent != self._folder)))
 
     def get(self, id: str) -> Deck:
         """Return a deck, or the packaged one of an id of `READY`."""
-        with self._store.reading():
-            return _read_cached(self._find(id))
+        with self._history.reading():
+            return read(self._find(id))
 
     def create(self, title: str, views: Iterable[View] = (), *, theme: str = "dark") -> Deck:
         """Make a deck of views: none of it where there is no room. The views are taken one at a time. Raises KeyError
@@ -134,9 +128,9 @@ class Decks:
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = tuple(map(_new_slide(id), views))
         deck = Deck(id, _name(title), slides, THEMES[theme].name)
-        with self._store.writing() as database:
-            self._store.check_room(database, sum(len(slide.packed) for slide in slides))
-            save(self._store.decks, deck)
+        with self._history.writing():
+            self._history.check_room(sum(len(slide.packed) for slide in slides))
+            save(self._folder, deck)
         return self.get(id)
 
     def open(self, data: bytes) -> Deck:
@@ -144,20 +138,30 @@ class Decks:
 
         Raises Problem where it is none, or where there is no room: then none of it is added.
         """
-        title, slides, theme = open_deck(data)
+        about, packed = split(data)
         # A stranger's commands may do anything in a shell.
-        return self.create(title, (replace(view, commands=()) for view in slides), theme=theme)
+        views = (replace(view, commands=()) for view in map(read_view, packed))
+        return self.create(about["title"], views, theme=about["theme"])
 
-    def change(self, id: str, *, title: str | None = None, theme: str | None = None) -> Deck:
-        """Change a deck's title, or its theme: `dark` or `light`; KeyError for another."""
+    def change(
+        self, id: str, *, title: str | None = None, theme: str | None = None, slides: Sequence[Slide] = ()
+    ) -> Deck:
+        """Change a deck's title, its theme (`dark` or `light`, KeyError for another) or the order of its slides.
+
+        Removed ones of `slides` come back, and others are last.
+        """
         new: Any = {} if title is None else {"title": _name(title)}
         new |= {} if theme is None else {"theme": THEMES[theme].name}
-        return self._change(id, lambda deck: replace(deck, **new))
+
+        def change(deck: Deck) -> Deck:
+            return replace(deck, slides=tuple({slide.id: slide for slide in (*slides, *deck.slides)}.values()), **new)
+
+        return self._change(id, change)
 
     def delete(self, id: str) -> None:
         """Delete a deck and its slides, or the changes of a packaged one; the history's records stay."""
-        with self._store.writing():
-            (self._store.decks / self._find(id).name).unlink(missing_ok=True)
+        with self._history.writing():
+            (self._folder / self._find(id).name).unlink(missing_ok=True)
 
     def add(self, deck: str, view: View) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns."""
@@ -175,33 +179,25 @@ class Decks:
 
         self._change(id, lambda deck: replace(deck, slides=tuple(map(change, deck.slides))))
 
-    def arrange(self, deck: str, slides: Sequence[Slide]) -> Deck:
-        """Order slides; removed ones come back, and others are last."""
-
-        def change(old: Deck) -> Deck:
-            return replace(old, slides=tuple({slide.id: slide for slide in (*slides, *old.slides)}.values()))
-
-        return self._change(deck, change)
-
     def remove(self, id: str) -> None:
         """Remove a slide from its deck."""
         self._change(id, lambda deck: replace(deck, slides=tuple(slide for slide in deck.slides if slide.id != id)))
 
     def _change(self, id: str, change: Callable[[Deck], Deck], more: int = 0) -> Deck:
         """Save what `change` makes of the deck of an id, or of its slide; it takes `more` bytes."""
-        with self._store.writing() as database:
+        with self._history.writing():
             deck = read(self._find(id.partition("-")[0]))
             if id not in (deck.id, *(slide.id for slide in deck.slides)):
                 raise Problem(NO_SLIDE)
-            self._store.check_room(database, more)
-            save(self._store.decks, change(deck))
+            self._history.check_room(more)
+            save(self._folder, change(deck))
         return self.get(deck.id)
 
     def _find(self, id: str) -> Path:
-        path = self._store.decks / f"{id}{SUFFIX}"
+        path = self._folder / f"{id}{SUFFIX}"
         if id in READY and not path.exists():
             return examples.find(examples.DECKS) / path.name
-        if path.parent != self._store.decks or not path.is_file():
+        if path.parent != self._folder or not path.is_file():
             raise Problem(GONE)
         return path
 
@@ -215,12 +211,6 @@ def read(path: Path) -> Deck:
         raise Problem(NO_DECK)
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return Deck(path.stem, about["title"], tuple(map(Slide, ids, packed)), about["theme"], changed)
-
-
-def _read_cached(path: Path) -> Deck:
-    """Return the same, for all but changes: two files of one moment may be taken for each other."""
-    status = path.stat()
-    return _DECKS.get_or_make((path, status.st_mtime_ns, status.st_ino, status.st_size), lambda: read(path))
 
 
 def save(folder: Path, deck: Deck) -> None:
@@ -240,18 +230,15 @@ def _new_slide(deck: str) -> Callable[[View], Slide]:
 
 def _pack(view: View) -> bytes:
     """Pack a view with legible texts; raise Problem for long ones."""
-    title = _legible([view.title], MAX_TITLE, "A slide's title")
     sentences = view.sentence.splitlines() if view.kind == "text" else [view.sentence]
-    text = _legible(sentences, MAX_SENTENCE, "A slide's sentence")
-    notes = _legible(view.notes.splitlines(), MAX_NOTES, "A speaker's note")
+    text = _join_percent(typed_text(sentences, MAX_SENTENCE, "A slide's text"))
+    title = _join_percent(typed_line(view.title, MAX_TITLE, "A slide's title"))
+    notes = typed_text(view.notes.splitlines(), MAX_NOTES, "A speaker's note")
     return pack([replace(view, title=title, statements=(text,) if text else (), notes=notes)])
 
 
-def _legible(lines: Iterable[str], most: int, what: str) -> str:
-    """Return lines as one text, a number and its percent sign on one line. Raises Problem."""
-    text = "\n".join(typed_line(line, most, what) for line in lines).strip()
-    if len(text) > most:
-        raise Problem(f"{what} has {len(text):,} letters: {most:,} at most, please.")
+def _join_percent(text: str) -> str:
+    """Keep a number and its percent sign on one line."""
     return re.sub(r"(?<=\d) (?=%)", NBSP, text)
 
 
@@ -271,19 +258,12 @@ def join(slides: Sequence[bytes], title: str, theme: str = DARK.name, **more: An
     return out.getvalue()
 
 
-def open_deck(data: bytes) -> tuple[str, Iterator[View], ThemeName]:
-    """Return the title of a deck's file, its views one after another, and its theme: dark where it names none.
+def split(data: bytes) -> tuple[Json, list[bytes]]:
+    """Return the `deck.json` of a deck's file, whose theme is dark where it names none, and its packed views.
 
     Strangers' bytes are safe: nothing is written or run, names are looked up and never used as paths, and sizes are
-    checked before anything is unpacked. Raises Problem, one sentence, for any other file and for one that is too large;
-    so does taking a view.
+    checked before anything is unpacked. Raises Problem, one sentence, for any other file and for one that is too large.
     """
-    about, slides = split(data)
-    return about["title"], map(_read_view, slides), about["theme"]
-
-
-def split(data: bytes) -> tuple[Json, list[bytes]]:
-    """Return the `deck.json` of a deck's file, and its packed views. Raises as `open_deck` does."""
     if len(data) > MAX_BYTES:
         raise Problem(f"This deck is larger than {MAX_BYTES >> 20} MB: export it in two.")
     with _only_decks():
@@ -306,8 +286,8 @@ def split(data: bytes) -> tuple[Json, list[bytes]]:
             return about | {"title": _name(str(about["title"])), "theme": theme}, list(map(archive.read, slides))
 
 
-def _read_view(data: bytes) -> View:
-    """Return a packed view of a stranger."""
+def read_view(data: bytes) -> View:
+    """Return a packed view of a stranger. Raises Problem."""
     with _only_decks():
         (view,) = unpack(data)
         for file, size in {(picture.jpeg, picture.size) for picture in view.pictures}:

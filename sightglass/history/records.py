@@ -6,20 +6,18 @@ import json
 import math
 import unicodedata
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
-from sightglass.common.legible import visible
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.rendering.render import HALO, WHITE
+from sightglass.explain.rendering.marks import Mark, draw_lines
 from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.trust import Finding
@@ -37,10 +35,11 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+RECORD = "record.json"
+"""What a record says, the last of its files."""
 MAX_NOTE, MAX_TAGS, MAX_TAG = 10_000, 20, 60
 """Maximum number of letters of a note, tags of a record, and letters of a tag."""
-_FAR = 1 << 14
-"""Coordinate beyond which OpenCV draws no smooth line."""
 
 
 def list_strokes(marks: Sequence[EditMark]) -> list[Json]:
@@ -61,33 +60,29 @@ def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[EditMark]) -> NDArray[
     out = np.ascontiguousarray(pixels).copy()
     height, width = out.shape[:2]
     for mark in marks:
-        path = np.clip(np.rint(np.multiply(mark.points, (width, height))), -_FAR, _FAR).astype(np.int32)
-        line = max(1, round(mark.size * max(width, height)))
-        for ink, thick in ((HALO, line + 2), (WHITE, line)):
-            cv2.polylines(out, [path], False, ink, thick, cv2.LINE_AA)
+        line = Mark("polyline", mark.points).moved(0, 0, (width, height))
+        draw_lines(out, [line], max(1, round(mark.size * max(width, height))), 2)
     return out
 
 
 def _upgrade_marks(plain: Json) -> Json:
     """Return a record's JSON with marks of former versions, in pixels, as lines, and with their words in its note."""
-    width, height, lines, words = plain.get("width", 1), plain.get("height", 1), [], [plain.get("note", "")]
-    for mark in plain.get("marks", ()):
-        if mark["kind"] == "brush":
-            lines.append(mark)
-            continue
-        points, text = mark["points"], mark["text"]
-        if mark["kind"] == "circle":
-            (x, y), edge = points
-            radius, turns = math.dist((x, y), edge), np.linspace(0, 2 * math.pi, 33)
-            points = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
-        size = mark.get("width", 0) / max(width, height) or edits.SIZES[0]
-        lines += (
-            []
-            if mark["kind"] == "text"
-            else [{"kind": "brush", "points": [(x / width, y / height) for x, y in points], "size": size}]
-        )
-        words += [text] if text else []
-    return plain | {"marks": lines, "note": "\n".join(filter(None, words))}
+    marks, width, height = plain.get("marks", ()), plain.get("width"), plain.get("height")
+    lines = [_to_line(mark, width, height) for mark in marks if mark["kind"] != "text"]
+    note = "\n".join(filter(None, (plain.get("note"), *(mark.get("text") for mark in marks))))
+    return plain | {"marks": lines, "note": note}
+
+
+def _to_line(mark: Json, width: Any, height: Any) -> Json:
+    points = mark["points"]
+    if mark["kind"] == "brush":
+        return mark
+    if mark["kind"] == "circle":
+        (x, y), edge = points
+        radius, turns = math.dist((x, y), edge), np.linspace(0, 2 * math.pi, 33)
+        points = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+    size = mark.get("width", 0) / max(width, height) or edits.SIZES[0]
+    return {"kind": "brush", "points": [(x / width, y / height) for x, y in points], "size": size}
 
 
 @dataclass(frozen=True)
@@ -220,15 +215,6 @@ class SearchResult:
     total: int
 
 
-@dataclass(frozen=True)
-class Storage:
-    """Bytes used, the limit in bytes, and the number of records."""
-
-    bytes: int
-    limit: int
-    count: int
-
-
 @cache
 def _adapter() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
@@ -246,18 +232,8 @@ def from_text(text: str) -> Record:
 
 def fold(text: str) -> str:
     """Return text as it is searched: without case and accents."""
-    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
-    return "".join(
-        letter for letter in parts if not unicodedata.combining(letter) and not "\ud800" <= letter <= "\udfff"
-    )
-
-
-def checked_note(text: str) -> str:
-    """Return a note without invisible characters. Raises Problem."""
-    text = "\n".join(map(visible, text.replace("\r\n", "\n").split("\n"))).strip()
-    if len(text) > MAX_NOTE:
-        raise Problem(f"The note has {len(text):,} letters: {MAX_NOTE:,} at most, please.")
-    return text
+    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ").encode("utf-8", "ignore").decode()
+    return "".join(letter for letter in parts if not unicodedata.combining(letter))
 
 
 def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def answered(name: str, work: Callable[..., Any], *given: object) -> bool:
 
 
 def read_deck(data: bytes) -> list[View]:
-    return list(decks.open_deck(data)[1])
+    return list(map(decks.read_view, decks.split(data)[1]))
 
 
 def test_pictures_and_arrays_in_the_library(clean: Path) -> None:

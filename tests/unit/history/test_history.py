@@ -14,7 +14,7 @@ import pytest
 
 from sightglass.explain import Explainer, Image, Problem
 from sightglass.explain.whatif.edits import EditMark
-from sightglass.history import History, store
+from sightglass.history import History
 from sightglass.history.records import draw_marks, from_text
 from sightglass.report import embedded_recipe
 from tests.unit.history.conftest import files, same_maps
@@ -88,9 +88,9 @@ def test_a_deleted_record_frees_its_room(history: History, one: Explanation) -> 
     assert first.bytes == sum(path.stat().st_size for path in files(history) if first.id in path.parts) - len(
         (history.folder / "records" / first.id / "record.json").read_bytes()  # type: ignore[operator]
     )
-    taken = history.storage().bytes
+    taken = history.taken()
     history.delete([first.id, "nobody"])
-    assert history.storage().bytes <= taken - first.bytes
+    assert history.taken() <= taken - first.bytes
     assert {path.parent.name for path in files(history)} == {second.id}
     same_maps(history, second, one.with_method("layercam"))
     with pytest.raises(Problem, match="deleted"):
@@ -132,7 +132,7 @@ def test_what_was_removed_is_put_back_whole(
     first = history.keep(one, note="the roof", tags=["odd"])
     marked = history.annotate(first.id, marks=[EditMark("brush", ((0.5, 0.5),), 0.02)])
     history.delete([first.id, "nobody"], undoable=True)
-    assert (history.search().total, history.storage().count, history.choices()["tag"]) == (0, 0, {})
+    assert (history.search().total, history.choices()["tag"]) == (0, {})
     assert history.find(one) is None
     with pytest.raises(Problem, match="deleted"):
         history.get(first.id)
@@ -143,7 +143,7 @@ def test_what_was_removed_is_put_back_whole(
     for found in (*(history.search(text=text) for text in ("roof", "odd")), history.search(tag="odd")):
         assert [record.id for record in found.records] == [first.id]
     history.delete([first.id], undoable=True)
-    monkeypatch.setattr(store, "UNDO", 0)
+    monkeypatch.setattr("sightglass.history.history.UNDO", 0)
     with pytest.raises(Problem, match="too late"):
         history.put_back([first.id])
     assert [record.id for record in History(history.folder).search().records] == [other.id]

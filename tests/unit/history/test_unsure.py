@@ -32,7 +32,7 @@ def test_only_a_lower_score_is_saved_with_its_map_and_once(explanation: Explanat
     assert (record.tags, record.recipe) == ((UNSURE,), explanation.recipe)
     assert len(mine.heatmaps(record)) == 1
     assert save_unsure(explanation, 1.0, mine) == record
-    assert mine.storage().count == 1
+    assert mine.search().total == 1
 
 
 def test_an_answer_is_saved_as_the_setting_says_and_a_failure_is_logged_once(
