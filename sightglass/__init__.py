@@ -44,7 +44,7 @@ _ALIASES = ("explain", "models")
 _FORMER = {
     "sightglass.export": "sightglass.report",
     "sightglass.deck": "sightglass.report",
-    "sightglass.deck.archive": "sightglass.history.archive",
+    "sightglass.deck.archive": "sightglass.history.decks",
     "sightglass.deck.html_file": "sightglass.report.deck_html",
     "sightglass.deck.pptx_file": "sightglass.report.deck_pptx",
     "sightglass.deck.pdf_file": "sightglass.report.pdf",

@@ -13,7 +13,6 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.picture.image import Image, load_bundled, to_jpeg
 from sightglass.explain.trust import SHOWS
-from sightglass.history.archive import READY
 from sightglass.report import View, charts, views
 from training.demo.scenes import draw
 from training.demo.showcase import scene as example
@@ -29,6 +28,12 @@ if TYPE_CHECKING:
     from training.story import Step
 
 PICTURE, SCENE, STORY = "bus", "scene 3", "stamp"
+TITLES = {
+    "cheat": "See a model cheat",
+    "lies": "What is a heat map, and when does it lie?",
+    "sizes": "Small, medium or large?",
+}
+"""Of the decks, by their names."""
 CLASSIFIERS = {"small": "efficientnet-lite0", "medium": "efficientnet-lite1", "large": "efficientnet-lite2"}
 DETECTORS = {"small": "demo-s", "medium": "demo-m", "large": "demo-l"}
 NOTES: dict[Step, str] = {
@@ -48,7 +53,7 @@ SIDE, QUALITY = 960, 70
 
 
 def make_views(name: str) -> Iterator[View]:
-    """Yield the views of a deck of READY, computed one by one."""
+    """Yield the views of a deck of TITLES, computed one by one."""
     yield from map(reduce_view, {"cheat": _cheat, "lies": _lies, "sizes": _sizes}[name](STEPS))
 
 
@@ -113,7 +118,7 @@ def _lies(steps: int) -> Iterator[View]:
 
 def _cheat(_steps: int) -> Iterator[View]:
     yield View(
-        READY["cheat"][0],
+        TITLES["cheat"],
         ("Two models that are right for the wrong reason, and how their heat maps give them away.",),
         kind="words",
         notes="Let the room guess at the first picture: is it right for the right reason?\nEvery number was measured.",
@@ -148,7 +153,7 @@ def _set_texts(view: View, texts: tuple[str, str], notes: str) -> View:
 
 def _sizes(steps: int) -> Iterator[View]:
     yield View(
-        READY["sizes"][0],
+        TITLES["sizes"],
         ("The same kind of model in three sizes, on the same pictures: what does a larger one buy?",),
         kind="words",
         notes="Three questions: do they say the same, do they look at the same place, and what does it cost?\nEvery "

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from sightglass import batch, examples, video
 from sightglass.batch import journal, table
 from sightglass.batch.kept import RunFacts, RunPlan
-from sightglass.history import archive
+from sightglass.history.decks import SUFFIX, join
+from sightglass.report.stored import pack
 from training import decks
 from training.demo.labelled import write_scenes
 
@@ -52,8 +53,9 @@ def make_clip(folder: Path) -> None:
 def make_decks(folder: Path) -> None:
     """Make the slides of the ready decks."""
     folder.mkdir(parents=True)
-    for name, (title, _) in archive.READY.items():
-        (folder / f"{name}{archive.SUFFIX}").write_bytes(archive.write(title, decks.make_views(name)))
+    for name, title in decks.TITLES.items():
+        slides = [pack([view]) for view in decks.make_views(name)]
+        (folder / f"{name}{SUFFIX}").write_bytes(join(slides, title))
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {

@@ -279,7 +279,8 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
             note = percent(shares[-1])
             words = f"{note} of the evidence in its box."
         text = f"**{stage.path}**, {stage.kind}{cells}. {capital(item.name)}: {words}"
-        layer = panels.layer_map(explanation, heatmap, title=title, note=note, text=text)
+        unit = explanation.model.unit_of(heatmap.target.label) if heatmap.signed else ""
+        layer = panels.layer_map(heatmap, title=title, note=note, text=text, unit=unit)
         panes.append(Pane(maps=(layer,), boxes=outlines))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4

@@ -16,12 +16,11 @@ from sightglass.batch.finished import SPEED
 from sightglass.batch.kept import RunFacts, RunPlan, Source
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, write_file
+from sightglass.common.files import file_stem, modified, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import stored
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import measure_in_turns
-from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 
@@ -193,7 +192,7 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
 def stamp(folder: Path) -> tuple[int, ...]:
     """Return what changes with a run's table, evaluation, corrections and tags."""
     names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS, labels.TAGS_FILE)
-    return tuple(state.modified(folder / name) for name in names)
+    return tuple(modified(folder / name) for name in names)
 
 
 def stamps(job: PicturesJob) -> tuple[Hashable, ...]:

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.common.settings import MIB
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
-from sightglass.history import archive
+from sightglass.history.decks import MAX_BYTES, MAX_NAME, READY, SUFFIX
 from sightglass.pages.saved.views import draw_tile, grid
 from sightglass.report import drawing
 from sightglass.report.deck_html import deck_html
@@ -26,12 +23,10 @@ from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sightglass.history.decks import Deck, Decks, Slide
 
-EXAMPLE = ":gray-badge[Example]"
-OPENS = "See its slides, present it, edit it and export it."
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
 WORDS = {
@@ -55,13 +50,12 @@ FILES = {
     ".html": ("Web page, .html", "One page that plays in any browser, from a disk, without a network."),
     ".pptx": ("PowerPoint, .pptx", "Text in placeholders, the picture and its map as two layers, your notes."),
     ".pdf": ("PDF", "For printing and sending: a page a slide."),
-    archive.SUFFIX: (
-        f"Deck, {archive.SUFFIX}",
+    SUFFIX: (
+        f"Deck, {SUFFIX}",
         "One file that this page opens on another machine, with everything that is drawn.",
     ),
 }
 """Labels and helps of a deck's files, by their endings."""
-_thumbnails: ByteCache[bytes] = ByteCache(16 * MIB, len)
 
 
 @dataclass
@@ -89,7 +83,7 @@ def _go(id: str) -> None:
 
 def draw() -> None:
     """Draw all decks, or the one that the address names."""
-    decks = _decks().all()
+    decks = (*_decks().all(), *_decks().ready())
     chosen = st.query_params.get("deck")
     if (deck := next((deck for deck in decks if deck.id == chosen), None)) is not None:
         _draw_deck(deck)
@@ -104,36 +98,35 @@ def draw() -> None:
 
 
 def _draw_all(decks: tuple[Deck, ...]) -> None:
-    changed = sum(not deck.ready for deck in decks)
-    st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Slides to present")
-    if not changed:
+    own = sum(deck.id not in READY for deck in decks)
+    st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Slides to present")
+    if not own:
         st.markdown("Press **Add to deck** below a map on any page, or begin with a ready one.")
     page.say_problem()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         help = "Make an empty deck; slides come from Add to deck on the other pages."
         _button("New deck", "add", "new", lambda: _go(_decks().create("My deck").id), help)
-        help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
+        help = f"Open a deck that somebody exported: one file that ends in {SUFFIX}."
         icon, key = ":material/folder_open:", "deck-file"
         page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
     with grid():
-        for deck in sorted(decks, key=lambda deck: bool(deck.ready)):
+        for deck in sorted(decks, key=lambda deck: deck.id in READY):
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
             about, alt = plural(len(deck.slides), "slide"), f"A slide of {deck.title}"
-            about = f"{EXAMPLE} {about}" if deck.ready else f"{about}, changed {history_store.day(deck.changed)}"
-            draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=OPENS)
-        copied = {deck.ready for deck in decks}
-        for name, (title, about) in archive.READY.items():
-            if name not in copied:
-                act, picture = page.keeping_problem()(partial(_open_ready, name)), _draw_ready(name)
-                draw_tile(name, picture, title, f"{EXAMPLE} {about}", alt="A ready deck", on_open=act, help=OPENS)
+            made = f"{about}, changed {history_store.day(deck.changed)}"
+            about, help = (
+                f":gray-badge[Example] {about}" if deck.id in READY else made,
+                "See, present, edit or export it.",
+            )
+            draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=help)
 
 
 def _upload() -> None:
     deck_file = st.file_uploader(
         "A deck's file",
-        type=[archive.SUFFIX.removeprefix(".")],
+        type=[SUFFIX.removeprefix(".")],
         key="deck-upload",
-        max_upload_size=archive.MAX_BYTES >> 20,
+        max_upload_size=MAX_BYTES >> 20,
         help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
     )
     with page.saying_problems():
@@ -142,24 +135,11 @@ def _upload() -> None:
             st.rerun()
 
 
-def _open_ready(name: str) -> None:
-    _go(_decks().open_ready(name).id)
-
-
-def _draw_ready(name: str) -> bytes:
-    """Return the first picture of a packaged deck."""
-
-    def make() -> bytes:
-        data = (examples.find(examples.DECKS) / f"{name}{archive.SUFFIX}").read_bytes()
-        return next(filter(None, map(drawing.thumbnail, archive.open_deck(data)[1])), b"")
-
-    return _thumbnails.get_or_make(name, make)
-
-
+@st.cache_data(show_spinner=False, max_entries=500)
 def _small(slide: Slide) -> bytes:
     """Return a slide's thumbnail; empty if unreadable."""
     try:
-        return _thumbnails.get_or_make(slide, lambda: drawing.thumbnail(slide.view))
+        return drawing.thumbnail(slide.view)
     except Problem:
         return b""
 
@@ -204,11 +184,17 @@ def _play(deck: Deck) -> None:
     """Draw the whole deck, from the address's slide."""
     first = st.query_params.get(PLAY, "")
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
+    _draw_stage(deck, deck.slides, "play", start=start)
+
+
+def _draw_stage(deck: Deck, slides: Sequence[Slide], key: str, **more: int) -> None:
+    """Draw slides of a deck as they are presented; `more`: of `deck_html`."""
 
     def make() -> bytes:
-        return deck_html([slide.view for slide in deck.slides], deck.title, THEMES[deck.theme], start=start)
+        return deck_html([slide.view for slide in slides], deck.title, THEMES[deck.theme], **more)
 
-    stage(state.latest("deck-played", (deck.id, deck.changed, start), make), key="play")
+    ids = [slide.id for slide in slides]
+    stage(state.latest(f"deck-{key}", (deck.id, deck.changed, ids, more), make), key=key)
 
 
 def _draw_actions(deck: Deck) -> None:
@@ -230,17 +216,18 @@ def _draw_actions(deck: Deck) -> None:
         _decks().change(deck.id, title=st.session_state[title], theme=theme)
 
     with st.popover("Deck", icon=":material/edit:", key="deck-change", help="Its title and theme, or delete it."):
-        st.text_input("Title of the deck", deck.title, key=title, max_chars=archive.MAX_NAME, on_change=change)
+        st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=change)
         help = "Dark letters on white, for a bright room and for paper; files and small pictures follow."
         st.toggle("Light", deck.theme == "light", key=light, on_change=change, help=help)
         help = "There is no way back, unless you exported it. Saved views stay."
         label = f"Delete the deck with {plural(len(deck.slides), 'slide')}"
+        label = "Undo all changes" if deck.id in READY else label
         _button(label, "delete", "delete", partial(_delete, deck.id), help)
     editing = state.of(Editing)
     if (before := editing.before) is not None and before.id == deck.id:
 
         def undo() -> None:
-            _decks().arrange(deck.id, before.slides)
+            _decks().change(deck.id, slides=before.slides)
             editing.before = None
 
         _button("Undo", "undo", "undo", undo, "Put the deleted slide back at its place.")
@@ -273,11 +260,7 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
 def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and actions."""
     decks, place = _decks(), deck.slides.index(slide)
-
-    def make() -> bytes:
-        return deck_html([slide.view], deck.title, THEMES[deck.theme], number=place + 1)
-
-    stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
+    _draw_stage(deck, [slide], "edit", number=place + 1)
 
     @page.keeping_problem()
     def edit() -> None:
@@ -291,7 +274,7 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
         for label, icon, at in (("Earlier", "arrow_upward", place - 1), ("Later", "arrow_downward", place + 1)):
             order = [*deck.slides]
             order.insert(max(0, at), order.pop(place))
-            act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(order)
+            act, off = partial(decks.change, deck.id, slides=order), not 0 <= at < len(order)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
 
         def remove() -> None:

@@ -1,8 +1,9 @@
-"""Search, open, compare and delete saved views."""
+"""Search, open, compare and delete saved views; draw one with its maps, note, tags and marks."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,22 +13,44 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.explain.phrases import megabytes, plural
-from sightglass.history.store import UNDO
-from sightglass.pages.saved import record as record_view
-from sightglass.pages.saved.record import Browsing
+from sightglass.explain.maps.heatmap import rescale
+from sightglass.explain.methods import describe_setup
+from sightglass.explain.phrases import megabytes, percent, plural
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.marks import Mark
+from sightglass.explain.rendering.style import Style
+from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.task import Answer
+from sightglass.explain.whatif import edits
+from sightglass.history.encoding import record_view
+from sightglass.history.history import UNDO
+from sightglass.history.records import draw_marks, list_strokes
+from sightglass.report import similarity_files
+from sightglass.report.result_folder import zip_files
+from sightglass.ui import checks as page_checks
+from sightglass.ui import painter, saving
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, reopen, state, url_state
-from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
+from sightglass.ui.viewer.payload import jpeg
+from sightglass.ui.views import charts, panels
+from sightglass.ui.views import pairs as pair_views
+from sightglass.ui.widgets import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.history import Record, SearchResult, Storage
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.history import Record, SearchResult
+    from sightglass.report.view import View
+    from sightglass.ui.viewer import ViewSettings
 
+    Maps = Sequence[Heatmap]
 FILTERS = {"by-model": ("model", "Any model"), "said": ("label", "Any class"), "tagged": ("tag", "Any tag")}
 """What a search is narrowed by, by its parameter in the address; its widget is keyed `saved-` and that."""
 SPANS = {"": "Any date", "day": "24 hours", "week": "7 days", "month": "30 days", "year": "A year"}
@@ -35,21 +58,36 @@ DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 PAGE = 24
 BLANK = np.zeros((3, 4, 4), np.uint8)
 """The transparent picture of a tile without one."""
+PAINTER = "saved-painter"
+MAX_EXPORT = 250_000_000
+"""Bytes of files in one archive: it is made in memory."""
+PENS = (0.005, 0.01, 0.02)
+"""Widths of the pen, as shares of the picture's longer side."""
+
+
+@dataclass
+class Browsing:
+    """State of the page between its runs."""
+
+    ticked: dict[str, Record] = field(default_factory=dict)
+    """Selected records by their ids, also those that the filters hide, in the order of selection."""
+    removed: tuple[str, ...] = ()
+    """What was deleted last, and when (`time.monotonic`)."""
+    removed_at: float = 0.0
 
 
 def draw() -> None:
     """Draw all views, or the one that the address names."""
-    storage = history_store.store().storage()
     _offer_undo()
     if id := st.query_params.get("kept"):
-        record_view.draw(id)
-    elif storage.count:
-        _draw_all(storage)
+        _draw_record(id)
+    elif count := history_store.store().search(limit=0).total:
+        _draw_all(count)
     else:
         st.markdown("## Nothing saved yet")
         st.markdown("Press **Save** below a map: the picture, its maps, the answers and all numbers are then here.")
         st.page_link(page.script("explore"), label="Go to Explore", icon=":material/visibility:")
-        _draw_place(storage)
+        _draw_place()
 
 
 def _offer_undo() -> None:
@@ -69,18 +107,18 @@ def _offer_undo() -> None:
         st.button("Undo", icon=":material/undo:", key="saved-undo", on_click=undo, help=help)
 
 
-def _draw_place(storage: Storage) -> None:
-    folder, used = history_store.store().folder, f"{megabytes(storage.bytes)} of {megabytes(storage.limit)} used."
+def _draw_place() -> None:
+    folder, used = history_store.store().folder, f"{megabytes(history_store.store().taken())} used."
     seen = "Everyone who opens this dashboard can see it."
     if users.owner():
         seen = "On this dashboard only you see it; whoever runs that machine can read the folder."
     st.caption(f":material/folder: {used} Saved in {folder} on the machine that runs this page. {seen}")
 
 
-def _draw_all(storage: Storage) -> None:
+def _draw_all(count: int) -> None:
     """Draw search, actions and tiles of all records."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"## {plural(storage.count, 'saved view')}", width="content")
+        st.markdown(f"## {plural(count, 'saved view')}", width="content")
         actions = st.container(horizontal=True, width="content", vertical_alignment="center")
     page.say_problem()
     chosen = _draw_filters()
@@ -97,7 +135,7 @@ def _draw_all(storage: Storage) -> None:
     with tiles:
         for record in result.records:
             _draw_tile(record)
-    _draw_place(storage)
+    _draw_place()
 
 
 def _draw_filters() -> dict[str, Any]:
@@ -110,8 +148,7 @@ def _draw_filters() -> dict[str, Any]:
         look |= {"icon": ":material/search:", "placeholder": help, "width": 280}
         chosen["text"] = url_state.widget(st.text_input, "Find", None, "", key="saved-find", name="find", **look)
         for name, (field, any_) in FILTERS.items():
-            counts = getattr(choices, f"{field}s")
-            options = {"": any_, **{word: f"{word} ({count})" for word, count in counts.items()}}
+            options = {"": any_, **{word: f"{word} ({count})" for word, count in choices[field].items()}}
             chosen[field] = _choose(name, options) or None
         days = DAYS.get(_choose("saved", SPANS))
     # To the hour, so that the pages of a search stay.
@@ -126,28 +163,21 @@ def _choose(name: str, options: dict[str, str]) -> str:
 
 def _draw_actions(result: SearchResult) -> None:
     """Draw the actions for the ticked records, or for all that are shown."""
-    browsing, store = state.of(Browsing), history_store.store()
+    browsing = state.of(Browsing)
     if not result.total:
         st.caption("Nothing matches.", width="content")
-    ticked: list[Record] = []
-    for id in [*browsing.ticked]:
-        try:
-            # One that the filters hide stays ticked.
-            ticked.append(store.get(id))
-        except Problem:
-            browsing.ticked.remove(id)  # deleted elsewhere
-    if ticked:
+    if ticked := list(browsing.ticked.values()):
         st.caption(f"{len(ticked)} selected", width="content")
         if len(ticked) == 2 and not any(record.pair for record in ticked):
             help = "One picture by two models, or two pictures."
             compare = partial(_compare, *ticked)
             st.button("Compare", icon=":material/compare:", on_click=compare, help=help)
-        slides.button("saved", *(partial(record_view.make_slide, record) for record in ticked))
-        record_view.draw_delete([record.id for record in ticked], key="saved-delete")
+        slides.button("saved", *(partial(_make_slide, record) for record in ticked))
+        _draw_delete([record.id for record in ticked], key="saved-delete")
         clear = browsing.ticked.clear
         st.button("Deselect", icon=":material/close:", type="tertiary", on_click=clear, help="Clear the selection.")
     if records := ticked or result.records:
-        record_view.draw_export(records, "Export" if ticked else "Export all")
+        _draw_export(records, "Export" if ticked else "Export all")
 
 
 def _compare(first: Record, second: Record) -> None:
@@ -165,11 +195,11 @@ def _compare(first: Record, second: Record) -> None:
 
 def _draw_tile(record: Record) -> None:
     """Draw a record's picture, its answer and what was written on it."""
-    browsing, key, title = state.of(Browsing), f"saved-tick-{record.id}", record_view.title(record)
+    browsing, key, title = state.of(Browsing), f"saved-tick-{record.id}", _title(record)
 
     def tick() -> None:
-        browsing.ticked = [id for id in browsing.ticked if id != record.id]
-        browsing.ticked += [record.id] if st.session_state[key] else []
+        browsing.ticked.pop(record.id, None)
+        browsing.ticked |= {record.id: record} if st.session_state[key] else {}
 
     def draw_tick() -> None:
         st.session_state[key] = record.id in browsing.ticked
@@ -191,7 +221,7 @@ def _draw_tile(record: Record) -> None:
         f"{about}  \n*{note}*" if note else about,
         alt="The saved picture under its map",
         on_open=lambda: st.query_params.update(kept=record.id),
-        help=f"{escape(record.picture_name)}, {escape(record_view.describe(record))}",
+        help=f"{escape(record.picture_name)}, {escape(_describe(record))}",
         beside=draw_tick,
     )
 
@@ -220,3 +250,217 @@ def draw_tile(
                 beside()
             st.button(escape(title), key=f"saved-open-{key}", type="tertiary", on_click=on_open, help=help)
         st.caption(about)
+
+
+# ---- one record
+
+
+def _read(record: Record) -> tuple[Image, Maps]:
+    """Return a record's picture and maps; the latest ones are cached. Raises Problem."""
+    if record.damaged:
+        raise Problem(record.damaged)
+    store = history_store.store()
+    return state.latest("saved-files", record.id, lambda: (store.picture(record), store.heatmaps(record)))
+
+
+def _close() -> None:
+    """Go back to all records."""
+    st.query_params.pop("kept", None)
+
+
+def _draw_record(id: str) -> None:
+    """Draw one record; offer to delete a damaged one."""
+    with st.container(gap=None):
+        icon, help = ":material/arrow_back:", "Back to all views."
+        st.button("All views", icon=icon, type="tertiary", on_click=_close, help=help)
+        heading = st.container()
+    page.say_problem()
+    record = None
+    try:
+        record = history_store.store().get(id)
+        left, right = st.columns([3, 1], gap="medium")
+        (_draw_map if record.pair is None else _draw_pair)(record, left, right)
+        heading.markdown(f"## {record.headline if record.pair is None else escape(record.headline)}")
+        with right:
+            history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
+    except Problem as problem:
+        heading.markdown("## This view cannot be shown")
+        st.error(sentence(problem), icon=":material/error:")
+        if record is not None:
+            _draw_delete([id], key=f"saved-delete-{id}")
+
+
+def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> None:
+    """Draw the record of one picture."""
+    image, maps = _read(record)
+    index = record.index if record.index < len(maps) else 0
+    with right:
+        if maps:
+            st.markdown("### Predictions")
+            items = [Answer(info.label, _tell_score(record, info.score), info.score or 0.0) for info in record.maps]
+            index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
+            if record.maps[index].state == "ok":
+                half = percent(record.maps[index].statistics.half_heat_area)
+                charts.draw_metric(charts.HALF, half, "of the visible area")
+            else:
+                st.caption(charts.NOTHING)
+            if (proof := history_store.store().proof(record, index)) is not None:
+                st.caption(f"Proof: {escape(proof.sentence)}")
+            if (checks := record.checks_of(index)) is not None:
+                help = "  \n".join(escape(check.sentence) for check in checks.checks)
+                st.caption(f"Checks: {page_checks.describe(checks)}.", help=help)
+    with left:
+        panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain_pane(image)]
+        boxes = _list_boxes(record, index)
+        marked = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
+        scene = ViewerScene(marked.pixels, marked.sha256, panes, boxes, marked.jpeg)
+        view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
+        send_texts(view, [info.looks for info in record.maps], key=f"saved-words-{record.id}")
+        if index == record.index:
+            charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
+        with st.container(horizontal=True, vertical_alignment="center"):
+            help = "Open the same picture, model, method, layers and class there; the model must be on this machine."
+            assert record.recipe is not None  # it is of one picture
+            go = page.keeping_problem()(partial(reopen.open_result, image, record.recipe, record.view))
+            st.button("Open in Explore", icon=":material/visibility:", on_click=go, help=help)
+            saving.link_button()
+            if maps:
+                help = "Draw on the map by hand; each stroke is saved."
+                window = partial(_draw_on, record, image, maps[index], index)
+                page.button_for_window(
+                    "Draw on it", window, icon=":material/draw:", help=help, key="saved-draw", width="large"
+                )
+            _draw_rest(record, index)
+
+
+def _draw_rest(record: Record, index: int) -> None:
+    """Draw the actions that all records have, and how the record was made."""
+    _draw_export([record], "Everything")
+    slides.button("saved", partial(_make_slide, record, index=index))
+    _draw_delete([record.id], key=f"saved-delete-{record.id}")
+    st.caption(f"{_describe(record)}; saved {history_store.exact(record.created)}.", width="content")
+
+
+def _tell_score(record: Record, score: float | None) -> str:
+    """Return a score as text; empty for none."""
+    return "" if score is None else task_of(record.task).text(score)
+
+
+def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
+    """Return the saved maps for the viewer."""
+    several = len(maps) > 1 and len(maps[0].raw) > 1
+    shared = [item.content for item in rescale(maps, "shared")] if several else [None] * len(maps)
+    return tuple(
+        panels.layer_map(item, title=info.label, note=_tell_score(record, info.score), unit=info.unit, shared=on_shared)
+        for item, info, on_shared in zip(maps, record.maps, shared, strict=True)
+    )
+
+
+def _list_boxes(record: Record, index: int) -> tuple[Box, ...]:
+    return tuple(
+        Box(p.box, f"{p.label} {percent(p.score)}", i, i == index, marks=(Mark("polygon", p.outline),))
+        for i, info in enumerate(record.maps)
+        for p in info.boxes
+        if p.box is not None
+    )
+
+
+def _make_slide(record: Record, look: ViewSettings, index: int | None = None) -> View:
+    """Return the slide of a saved record, of its map at `index`."""
+    store = history_store.store()
+    if record.pair is not None:
+        return similarity_files.pair_view(store.similarity(record), record.headline)
+    image, maps = _read(record)
+    view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
+    record = replace(record, index=record.index if index is None else index, view=view)
+    return record_view(record, image, maps, store.proof(record, record.index))
+
+
+def _title(record: Record) -> str:
+    """Return `minibus 62 %`, or the names of two pictures and their similarity."""
+    if record.pair is not None:
+        return f"{record.picture_name} and {record.pair.name} {record.score or 0:.2f}"
+    first = next((answer.label for answer in record.predictions), "nothing found")
+    return f"{record.label or first} {_tell_score(record, record.score)}".strip()
+
+
+def _describe(record: Record) -> str:
+    """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`."""
+    part = record.recipe.part if record.recipe else ""
+    return describe_setup(record.model, record.method, record.layers, part, record.task)
+
+
+def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None:
+    """Draw the painter over the map; save each stroke as a mark."""
+    id, longer = f"marks of {record.id}", max(image.width, image.height)
+    current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks)})
+    if (sent := painter.last_edit(PAINTER)).get("id") == id and current.take(sent):
+        marks, store = edits.parse(current.edit).marks, history_store.store()
+        with page.saying_problems():
+            if marks != store.get(record.id).marks:
+                store.annotate(record.id, marks=marks)
+    paint = partial(render.paint, image.pixels, heatmap.field, Style.of(record.view.settings))
+    drawn = state.latest("saved-drawn", (record.id, index), paint)
+    painter.draw(
+        current,
+        [jpeg(drawn, longer, f"{record.id} {index}")],
+        key=PAINTER,
+        id=id,
+        name=record.picture_name,
+        size=(image.width, image.height),
+        brushes=PENS,
+        mean=[255, 255, 255],
+        pen=True,
+    )
+
+
+def _draw_export(records: Sequence[Record], label: str) -> None:
+    """Draw the download of records' files as an archive made on request."""
+    if (total := sum(record.bytes for record in records)) > MAX_EXPORT:
+        st.caption(f"To export, tick at most {megabytes(MAX_EXPORT)}: these are {megabytes(total)}.", width="content")
+        return
+
+    def make() -> bytes:
+        return zip_files(history_store.store().export([record.id for record in records]))
+
+    help = f"A zip with a folder for each of {plural(len(records), 'view')}: pictures, raw maps, numbers and notes."
+    file, key = f"saved-{records[0].id if len(records) == 1 else len(records)}.zip", f"saved-export-{label}"
+    charts.download(f"{label}, .zip", make, file, key=key, help=help, icon=":material/download:")
+
+
+def _draw_delete(ids: Sequence[str], *, key: str) -> None:
+    """Draw the button for deleting records."""
+    browsing = state.of(Browsing)
+
+    @page.keeping_problem()
+    def delete() -> None:
+        history_store.store().delete(ids, undoable=True)
+        browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
+        browsing.ticked.clear()
+        # Not to the next record, whose Delete would be in the same place.
+        _close()
+
+    help = "Delete it, with its note, tags and marks; you can undo this for a minute."
+    st.button("Delete", icon=":material/delete:", key=key, on_click=delete, help=help)
+
+
+def _draw_pair(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> None:
+    """Draw the record of two compared pictures."""
+    similarity = history_store.store().similarity(record)
+    assert record.pair is not None
+
+    @page.keeping_problem()
+    def take() -> None:
+        reopen.open_pictures(record.model, similarity.query.image, similarity)
+        gallery_picker.compare_with(similarity.gallery.image)
+
+    with left:
+        pair_views.draw_pair(similarity, key=f"saved-pair-maps-{record.id}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
+            st.button("Open in Compare", icon=":material/visibility:", on_click=take, help=help)
+            _draw_rest(record, 0)
+    with right:
+        pair_views.explain_score(similarity, record.pair.context)
+        for note in record.notes:
+            st.caption(f":material/info: {note}")

@@ -99,7 +99,12 @@ def did_you_mean(wanted: str, among: Iterable[str], otherwise: str = "", *, n: i
 
 def typed_line(text: str, most: int, what: str) -> str:
     """Return one line without invisible characters; raise Problem if it is too long."""
-    text = " ".join(visible(text).split())
+    return typed_text([text], most, what)
+
+
+def typed_text(lines: Iterable[str], most: int, what: str) -> str:
+    """Return lines without invisible characters as one text; raise Problem if it is too long."""
+    text = "\n".join(" ".join(visible(line).split()) for line in lines).strip()
     if len(text) > most:
         raise Problem(f"{what} has {len(text):,} letters: {most:,} at most, please.")
     return text

@@ -15,16 +15,13 @@ from sightglass.common.lazy import defer_imports
 
 if TYPE_CHECKING:
     from sightglass.history.history import History as History
-    from sightglass.history.records import Mark as Mark
+    from sightglass.history.history import save_as_set as save_as_set
+    from sightglass.history.history import save_unsure as save_unsure
     from sightglass.history.records import Record as Record
     from sightglass.history.records import SearchResult as SearchResult
-    from sightglass.history.records import Storage as Storage
-    from sightglass.history.unsure import save_as_set as save_as_set
-    from sightglass.history.unsure import save_unsure as save_unsure
 
 _NAMES = {
-    "history": ["History"],
-    "records": ["Mark", "Record", "SearchResult", "Storage"],
-    "unsure": ["save_as_set", "save_unsure"],
+    "history": ["History", "save_as_set", "save_unsure"],
+    "records": ["Record", "SearchResult"],
 }
 defer_imports(__name__, _NAMES)

@@ -1,35 +1,53 @@
-"""Store decks in the history, a file of `archive` each."""
+"""Decks of slides: stored in the history, exported and opened, each as one file."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import re
 import secrets
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sightglass import examples
-from sightglass.common.errors import Problem, typed_line
-from sightglass.common.settings import MIB
-from sightglass.explain.evidence.cache import ByteCache
+from sightglass.common.errors import Problem, typed_line, typed_text
+from sightglass.common.files import write_folder
 from sightglass.explain.phrases import NBSP
-from sightglass.history import archive
-from sightglass.history.store import EPOCH, write_folder
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import directory_bytes
+from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
-from sightglass.report.layouts import THEMES
-from sightglass.report.stored import pack, unpack
-from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE
+from sightglass.report.layouts import DARK, THEMES
+from sightglass.report.stored import MAX_VIEWS, pack, unpack
+from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from sightglass.history.store import Store
+    from sightglass.common.files import Json
+    from sightglass.history.history import History
     from sightglass.report.view import View
 
+SUFFIX = ".sightglass"
+FORMAT, VERSION = "sightglass deck", 1
+MAX_NAME = 120
+"""Letters of a deck's title."""
+MAX_BYTES = 512 * 2**20
+"""Of the file, and of everything in it."""
+MAX_DIRECTORY, MAX_ABOUT = 2**20, 2**15
+READY = ("cheat", "lies", "sizes")
+"""The ids of the packaged decks."""
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
+NO_DECK = "This is no deck, or a damaged one: give a file that the page Saved exported."
+_ABOUT, _SLIDE = "deck.json", re.compile(r"slides/(\d{3})\.scene")
 
 
 @dataclass(frozen=True)
@@ -57,8 +75,6 @@ class Deck:
     slides: tuple[Slide, ...] = ()
     theme: str = "dark"
     """Of `layouts.THEMES`: how it is presented and exported."""
-    ready: str = ""
-    """Which of the ready decks it is; empty for one of somebody's own."""
     changed: datetime = EPOCH
     """Aware, in UTC."""
 
@@ -67,14 +83,10 @@ class Deck:
 
         Raises Problem for a deck without slides, except for .sightglass, which `Decks.open` takes.
         """
-        if kind == archive.SUFFIX:
-            return archive.join([slide.packed for slide in self.slides], self.title, self.theme)
+        if kind == SUFFIX:
+            return join([slide.packed for slide in self.slides], self.title, self.theme)
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
         return makers[kind]([slide.view for slide in self.slides], self.title, THEMES[self.theme])
-
-
-_DECKS: ByteCache[Deck] = ByteCache(64 * MIB, lambda deck: sum(len(slide.packed) for slide in deck.slides))
-"""The latest ones by path and time of change."""
 
 
 class Decks:
@@ -86,62 +98,70 @@ class Decks:
     >>> history.decks.add(deck.id, view)
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, history: History, folder: Path) -> None:
+        self._history, self._folder = history, folder
 
     def all(self) -> tuple[Deck, ...]:
         """Return all decks, last changed first; a damaged one is empty, and can be deleted."""
         decks = []
-        with self._store.reading():
-            for path in self._store.decks.glob(f"*{archive.SUFFIX}"):
+        with self._history.reading():
+            for path in self._folder.glob(f"*{SUFFIX}"):
                 try:
-                    decks.append(_read_cached(path))
+                    decks.append(read(path))
                 except Problem:
                     decks.append(Deck(path.stem, "A damaged deck"))
         return tuple(sorted(decks, key=lambda deck: deck.changed, reverse=True))
 
-    def get(self, id: str) -> Deck:
-        with self._store.reading():
-            return _read_cached(self._find(id))
+    def ready(self) -> tuple[Deck, ...]:
+        """Return the packaged decks that were not changed here."""
+        return tuple(map(read, (path for path in map(self._find, READY) if path.parent != self._folder)))
 
-    def create(self, title: str, views: Iterable[View] = (), *, ready: str = "", theme: str = "dark") -> Deck:
-        """Make a deck of views: none of it where there is no room. `ready`: which of the ready decks it is. The views
-        are taken one at a time. Raises KeyError for another theme than `dark` and `light`."""
+    def get(self, id: str) -> Deck:
+        """Return a deck, or the packaged one of an id of `READY`."""
+        with self._history.reading():
+            return read(self._find(id))
+
+    def create(self, title: str, views: Iterable[View] = (), *, theme: str = "dark") -> Deck:
+        """Make a deck of views: none of it where there is no room. The views are taken one at a time. Raises KeyError
+        for another theme than `dark` and `light`."""
         id = secrets.token_hex(8)
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = tuple(map(_new_slide(id), views))
-        deck = Deck(id, archive.name(title), slides, THEMES[theme].name, ready)
-        with self._store.writing() as database:
-            self._store.check_room(database, sum(len(slide.packed) for slide in slides))
-            save(self._store.decks, deck)
+        deck = Deck(id, _name(title), slides, THEMES[theme].name)
+        with self._history.writing():
+            self._history.check_room(sum(len(slide.packed) for slide in slides))
+            save(self._folder, deck)
         return self.get(id)
 
-    def open(self, data: bytes, *, ready: str = "") -> Deck:
-        """Add a deck's file, without its commands; `ready`: its name in `archive.READY`.
+    def open(self, data: bytes) -> Deck:
+        """Add a deck's file, without its commands.
 
         Raises Problem where it is none, or where there is no room: then none of it is added.
         """
-        title, slides, theme = archive.open_deck(data)
+        about, packed = split(data)
         # A stranger's commands may do anything in a shell.
-        safe = slides if ready else (replace(view, commands=()) for view in slides)
-        return self.create(title, safe, ready=ready, theme=theme)
+        views = (replace(view, commands=()) for view in map(read_view, packed))
+        return self.create(about["title"], views, theme=about["theme"])
 
-    def open_ready(self, name: str) -> Deck:
-        """Add one of `archive.READY`, or return the existing one."""
-        existing = next((deck for deck in self.all() if deck.ready == name), None)
-        file = examples.find(examples.DECKS) / f"{name}{archive.SUFFIX}"
-        return existing or self.open(file.read_bytes(), ready=name)
+    def change(
+        self, id: str, *, title: str | None = None, theme: str | None = None, slides: Sequence[Slide] = ()
+    ) -> Deck:
+        """Change a deck's title, its theme (`dark` or `light`, KeyError for another) or the order of its slides.
 
-    def change(self, id: str, *, title: str | None = None, theme: str | None = None) -> Deck:
-        """Change a deck's title, or its theme: `dark` or `light`; KeyError for another."""
-        new: Any = {} if title is None else {"title": archive.name(title)}
+        Removed ones of `slides` come back, and others are last.
+        """
+        new: Any = {} if title is None else {"title": _name(title)}
         new |= {} if theme is None else {"theme": THEMES[theme].name}
-        return self._change(id, lambda deck: replace(deck, **new))
+
+        def change(deck: Deck) -> Deck:
+            return replace(deck, slides=tuple({slide.id: slide for slide in (*slides, *deck.slides)}.values()), **new)
+
+        return self._change(id, change)
 
     def delete(self, id: str) -> None:
-        """Delete a deck and its slides; the history's records stay."""
-        with self._store.writing():
-            self._find(id).unlink()
+        """Delete a deck and its slides, or the changes of a packaged one; the history's records stay."""
+        with self._history.writing():
+            (self._folder / self._find(id).name).unlink(missing_ok=True)
 
     def add(self, deck: str, view: View) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns."""
@@ -159,57 +179,49 @@ class Decks:
 
         self._change(id, lambda deck: replace(deck, slides=tuple(map(change, deck.slides))))
 
-    def arrange(self, deck: str, slides: Sequence[Slide]) -> Deck:
-        """Order slides; removed ones come back, and others are last."""
-
-        def change(old: Deck) -> Deck:
-            return replace(old, slides=tuple({slide.id: slide for slide in (*slides, *old.slides)}.values()))
-
-        return self._change(deck, change)
-
     def remove(self, id: str) -> None:
         """Remove a slide from its deck."""
         self._change(id, lambda deck: replace(deck, slides=tuple(slide for slide in deck.slides if slide.id != id)))
 
     def _change(self, id: str, change: Callable[[Deck], Deck], more: int = 0) -> Deck:
         """Save what `change` makes of the deck of an id, or of its slide; it takes `more` bytes."""
-        with self._store.writing() as database:
+        with self._history.writing():
             deck = read(self._find(id.partition("-")[0]))
             if id not in (deck.id, *(slide.id for slide in deck.slides)):
                 raise Problem(NO_SLIDE)
-            self._store.check_room(database, more)
-            save(self._store.decks, change(deck))
+            self._history.check_room(more)
+            save(self._folder, change(deck))
         return self.get(deck.id)
 
     def _find(self, id: str) -> Path:
-        path = self._store.decks / f"{id}{archive.SUFFIX}"
-        if path.parent != self._store.decks or not path.is_file():
+        path = self._folder / f"{id}{SUFFIX}"
+        if id in READY and not path.exists():
+            return examples.find(examples.DECKS) / path.name
+        if path.parent != self._folder or not path.is_file():
             raise Problem(GONE)
         return path
 
 
 def read(path: Path) -> Deck:
     """Return a saved deck. Raises Problem for a damaged one."""
-    about, packed = archive.split(path.read_bytes())
-    if len(ids := about.get("ids", ())) != len(packed):
-        # An exported file has none: `Decks.open` takes it.
-        raise Problem(archive.NO_DECK)
-    slides = tuple(map(Slide, ids, packed))
-    changed = EPOCH + timedelta(microseconds=path.stat().st_mtime_ns // 1000)
-    return Deck(path.stem, about["title"], slides, about["theme"], about["ready"], changed)
-
-
-def _read_cached(path: Path) -> Deck:
-    """Return the same, for all but changes: two files of one moment may be taken for each other."""
-    status = path.stat()
-    return _DECKS.get_or_make((path, status.st_mtime_ns, status.st_ino, status.st_size), lambda: read(path))
+    about, packed = split(path.read_bytes())
+    # Packaged decks have no ids; other exported files are opened by `Decks.open`.
+    ids = [f"{path.stem}-{number}" for number in range(len(packed))] if path.stem in READY else ()
+    if len(ids := about.get("ids", ids)) != len(packed):
+        raise Problem(NO_DECK)
+    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return Deck(path.stem, about["title"], tuple(map(Slide, ids, packed)), about["theme"], changed)
 
 
 def save(folder: Path, deck: Deck) -> None:
     """Save a deck to the disk."""
-    name, ids = f"{deck.id}{archive.SUFFIX}", [slide.id for slide in deck.slides]
-    packed = [slide.packed for slide in deck.slides]
-    write_folder(folder, {name: archive.join(packed, deck.title, deck.theme, ready=deck.ready, ids=ids)})
+    ids, packed = [slide.id for slide in deck.slides], [slide.packed for slide in deck.slides]
+    write_folder(folder, {f"{deck.id}{SUFFIX}": join(packed, deck.title, deck.theme, ids=ids)})
+
+
+def _name(text: str) -> str:
+    """Return a deck's title as one line, by default words. Raises Problem."""
+    return typed_line(text, MAX_NAME, "A deck's title") or "Untitled deck"
 
 
 def _new_slide(deck: str) -> Callable[[View], Slide]:
@@ -218,17 +230,80 @@ def _new_slide(deck: str) -> Callable[[View], Slide]:
 
 def _pack(view: View) -> bytes:
     """Pack a view with legible texts; raise Problem for long ones."""
-    paragraphs = [typed_line(paragraph, MAX_NOTES, "A speaker's note") for paragraph in view.notes.splitlines()]
-    if len(notes := "\n".join(paragraphs).strip()) > MAX_NOTES:
-        raise Problem(f"The speaker's notes have {len(notes):,} letters: {MAX_NOTES:,} at most, please.")
     sentences = view.sentence.splitlines() if view.kind == "text" else [view.sentence]
-    text = "\n".join(_line(part, MAX_SENTENCE, "A slide's sentence") for part in sentences).strip()
-    if len(text) > MAX_SENTENCE:
-        raise Problem(f"The slide's text has {len(text)} letters: {MAX_SENTENCE} at most, please.")
-    title = _line(view.title, MAX_TITLE, "A slide's title")
+    text = _join_percent(typed_text(sentences, MAX_SENTENCE, "A slide's text"))
+    title = _join_percent(typed_line(view.title, MAX_TITLE, "A slide's title"))
+    notes = typed_text(view.notes.splitlines(), MAX_NOTES, "A speaker's note")
     return pack([replace(view, title=title, statements=(text,) if text else (), notes=notes)])
 
 
-def _line(text: str, most: int, what: str) -> str:
-    # A number and its percent sign stay on one line.
-    return re.sub(r"(?<=\d) (?=%)", NBSP, typed_line(text, most, what))
+def _join_percent(text: str) -> str:
+    """Keep a number and its percent sign on one line."""
+    return re.sub(r"(?<=\d) (?=%)", NBSP, text)
+
+
+# ---- one file
+
+
+def join(slides: Sequence[bytes], title: str, theme: str = DARK.name, **more: Any) -> bytes:
+    """Return packed views as one file: a zip with `deck.json`, which has `more` too, and a file for each slide."""
+    out = io.BytesIO()
+    # Pictures and maps are packed already.
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for number, data in enumerate(slides, 1):
+            # Without the time: the same deck is the same file.
+            archive.writestr(zipfile.ZipInfo(f"slides/{number:03}.scene"), data)
+        about = {"format": FORMAT, "version": VERSION, "title": title, "slides": len(slides), "theme": theme, **more}
+        archive.writestr(zipfile.ZipInfo(_ABOUT), json.dumps(about, indent=1))
+    return out.getvalue()
+
+
+def split(data: bytes) -> tuple[Json, list[bytes]]:
+    """Return the `deck.json` of a deck's file, whose theme is dark where it names none, and its packed views.
+
+    Strangers' bytes are safe: nothing is written or run, names are looked up and never used as paths, and sizes are
+    checked before anything is unpacked. Raises Problem, one sentence, for any other file and for one that is too large.
+    """
+    if len(data) > MAX_BYTES:
+        raise Problem(f"This deck is larger than {MAX_BYTES >> 20} MB: export it in two.")
+    with _only_decks():
+        if directory_bytes(io.BytesIO(data)) > MAX_DIRECTORY:
+            raise ValueError("too many files")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+            if len(infos) > MAX_VIEWS + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
+                raise ValueError("too much")
+            # As `join` packs them: deflated, a few bytes can be gigabytes.
+            if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+                raise ValueError("packed in an unusual way")
+            about: Any = json.loads(archive.read(_ABOUT)) if archive.getinfo(_ABOUT).file_size < MAX_ABOUT else None
+            if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
+                raise ValueError("another format")
+            slides = sorted(info.filename for info in infos if info.filename != _ABOUT)
+            if not all(map(_SLIDE.fullmatch, slides)) or len(slides) != about["slides"]:
+                raise ValueError("other files")
+            theme = THEMES.get(str(about.get("theme", DARK.name)), DARK).name
+            return about | {"title": _name(str(about["title"])), "theme": theme}, list(map(archive.read, slides))
+
+
+def read_view(data: bytes) -> View:
+    """Return a packed view of a stranger. Raises Problem."""
+    with _only_decks():
+        (view,) = unpack(data)
+        for file, size in {(picture.jpeg, picture.size) for picture in view.pictures}:
+            # Decoded: a header that promises billions of pixels is refused before it is unpacked.
+            image = Image.open(file, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
+            if (image.width, image.height) != size:
+                raise ValueError("another size")
+        return view
+
+
+@contextlib.contextmanager
+def _only_decks() -> Iterator[None]:
+    """Raise one sentence for any error of a damaged archive."""
+    # Of files that are encrypted, or packed in a way that this Python does not know.
+    unknown = NotImplementedError, RuntimeError, EOFError
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError, KeyError, TypeError, *unknown) as error:
+        raise Problem(NO_DECK) from error

@@ -1,4 +1,4 @@
-"""Encode an explanation or a pair as a record and the files of its folder, read these again, and export them."""
+"""Encode an explanation or a pair as a record and the files of its folder; read these again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
@@ -28,13 +28,11 @@ from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, M
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
-from sightglass.history.records import MapInfo, Record, SavedPair, SavedProof, draw_marks, to_text
-from sightglass.history.store import RECORD
+from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, draw_marks, to_text
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
-from sightglass.report import charts, command, embedded_recipe, similarity_files
-from sightglass.report.caption import label_ends
+from sightglass.report import caption, charts, command, embedded_recipe, similarity_files
 from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
@@ -42,21 +40,22 @@ from sightglass.report.view import MAX_CHECKS, Picture
 from sightglass.report.views import answer_title, display_of, list_answers, list_boxes, new_view, place_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.ranking import Context
-    from sightglass.history.store import Store
-    from sightglass.report.view import Map, View
+    from sightglass.report.view import View
 
     Arrays = dict[str, NDArray[Any]]
     Files = dict[str, bytes]
 
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
+OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
 PAIR_FIELDS = ("method", "of", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
 """What a record keeps of a comparison as it is."""
@@ -76,12 +75,10 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
     heatmaps, image = explanation.heatmaps, explanation.image
     if not 0 <= index < max(1, len(heatmaps)):
         raise Problem(f"There is no map {index}: this explanation has {len(heatmaps)}, counted from 0.")
-    view = ViewState(screen=explanation.task.screen, automatic=not explanation.options.layers)
-    view = view_of(explanation, index) if heatmaps else view
-    try:
-        view = ViewState.model_validate(view.model_dump() | {"settings": dict(look)})
-    except ValidationError as error:
-        raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
+    if heatmaps:
+        view = view_of(explanation, index, **look)
+    else:
+        view = ViewState(screen=explanation.task.screen, automatic=not explanation.options.layers, settings=dict(look))
     style, checks = Style.of(view.settings), list_checks(explanation)
     description = describe(explanation, style.hot, index)
     record = Record(
@@ -94,15 +91,10 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
         labels=tuple(heatmap.target.label for heatmap in heatmaps),
         index=index,
         score=explanation.task.saved_score(explanation, index),
-        statistics=explanation.statistics[index] if heatmaps else None,
         findings=tuple(diagnose(explanation, index) if heatmaps else explanation.diagnosis),
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
-        proofs=tuple(
-            SavedProof(sentence=proof.sentence, **embedded_recipe.proof_settings(place, proof).model_dump())
-            for place, proof in sorted(explanation.proofs.items())
-        ),
         seals=tuple(checks) if any(checks) else (),
         maps=tuple(_describe_map(explanation, place) for place in range(len(heatmaps))),
     )
@@ -164,51 +156,6 @@ def _describe_map(explanation: Explanation, place: int) -> MapInfo:
     )
 
 
-def read_picture(store: Store, record: Record) -> Image:
-    """Return a record's picture. Raises Problem."""
-    return _read_picture(store.read(record.id, "picture"), record.picture_name, record.picture_sha256)
-
-
-def _read_picture(data: bytes, name: str, sha256: str) -> Image:
-    named = _unpack(data) if data.startswith(b"PK") else {}
-    image = Image(named["pixels"], name, planes=named["planes"]) if named else Image.open(data, name=name)
-    if image.sha256 != sha256:
-        raise Problem("The picture of this record is damaged: its content has changed.")
-    return image
-
-
-def _unpack(data: bytes) -> Arrays:
-    """Return the arrays of an npz file. Raises Problem."""
-    try:
-        with np.load(io.BytesIO(data)) as named:
-            return dict(named)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise Problem(DAMAGED_MAP) from error
-
-
-def read_heatmaps(store: Store, record: Record) -> tuple[Heatmap, ...]:
-    """Return a record's maps. Raises Problem."""
-    named = _unpack(store.read(record.id, "maps")) if record.maps else {}
-    return tuple(_read_heatmap(record, place, named) for place in range(len(record.maps)))
-
-
-def _read_heatmap(record: Record, place: int, named: Arrays) -> Heatmap:
-    info, label = record.maps[place], record.labels[place]
-    target = record.recipe.targets[place] if record.recipe else -1
-    anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
-    name = f"top{place + 1}_{label_stem(label)}"
-    if name not in named:
-        raise Problem(DAMAGED_MAP)
-    heatmap = Heatmap(
-        target=Target(None if index < 0 else index, label, anchors),
-        raw=tuple(array for key, array in named.items() if key.startswith(f"{name}_raw_")),
-        at_input=named[name],
-        **{field: getattr(info, field) for field in HEATMAP_FIELDS},
-    )
-    uncut = named.get(f"measured {place}")
-    return heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut))
-
-
 def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record, Files]:
     """Return the record and the files of a comparison."""
     query, other = (side.image for side in similarity.sides)
@@ -239,75 +186,140 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
     return record, _pack(named, np.hstack(small), picture=query, other=other)
 
 
-def read_pair(store: Store, record: Record) -> Similarity:
-    """Return the comparison of `encode_pair`. Raises Problem."""
-    if (pair := record.pair) is None:
-        raise Problem("This record is of one picture: there is nothing that it was compared with.")
-    other = _read_picture(store.read(record.id, "other"), pair.name, pair.sha256)
-    images, named, sides, grids = (read_picture(store, record), other), _unpack(store.read(record.id, "maps")), [], []
-    try:
-        for name, image, geometry in zip(_SIDES, images, pair.geometries, strict=True):
-            raw = tuple(named[f"{name}_raw_{layer}"] for layer in record.layers)
-            left, top, right, bottom = geometry.content
-            signed = named[name][top:bottom, left:right]
-            sides.append(ComparedImage(image, geometry, named[f"{name}_vector"], raw, signed))
-            grids.append(CellEdges(named[f"{name}_down"], named[f"{name}_across"]))
-        matches = Matches(grids[0], grids[1], named["cells"], pair.matches)
-    except KeyError as error:
-        raise Problem(DAMAGED_MAP) from error
-    # The model may have left the catalogue since.
-    spec = ModelSpec(record.model, "", "", "", "", record.task, "")
-    how = {name: pair.how[name] for name in PAIR_FIELDS}
-    query, gallery = sides
-    return Similarity(spec, query, gallery, layers=record.layers, matches=matches, notes=record.notes, **how)
+class RecordFiles:
+    """Reads what a history has in the folder of each record, `records/ID`."""
 
+    folder: Path | None
 
-def read_proof(store: Store, record: Record, index: int) -> Proof:
-    """Return the proof of a record's map. Raises Problem."""
-    data = store.read(record.id, f"proof-{index}")
-    try:
-        plain = json.loads(data)
-        # The earliest versions saved no verdict, and earlier ones a map of the next best class.
-        support = TypeAdapter(Support | None).validate_python(plain.get("support"))
-        curves = tuple(_curve(curve) for curve in plain["curves"] if curve["name"] != "runner-up")
-        return Proof(plain["label"], plain["part"], curves, tuple(plain["fillings"]), plain["start"], support)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Problem("The proof of this record is damaged: its content has changed.") from error
+    @property
+    def root(self) -> Path:
+        """The folder; raises Problem where the history is switched off."""
+        if self.folder is None:
+            raise Problem(OFF)
+        return self.folder
 
+    def locate(self, id: str) -> Path:
+        """Return the folder of a record's files."""
+        return self.root / "records" / id
 
-def _curve(plain: Json) -> Curve:
-    ways = ({name: np.array(plain[way][name]) for name in Trace.__slots__} for way in ("deletion", "insertion"))
-    return Curve(plain["name"], plain["number"], plain["filling"], *(Trace(**way) for way in ways))
-
-
-def export(store: Store, records: Iterable[Record]) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of `History.export`."""
-    for number, record in enumerate(records, 1):
-        what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
-        folder = f"{number:03}_{label_stem(record.picture_name.rsplit('.', 1)[0])}_{label_stem(what)}"
+    def read(self, record: Record, name: str) -> bytes:
+        """Return a record's file by its name without an ending; raise Problem if it is gone."""
+        folder = self.locate(record.id)
         try:
-            files = dict(_files(store, record))
-        except Problem as problem:
-            # One damaged record must not stop the others.
-            files = {"damaged.txt": f"{problem}\n".encode()}
-        yield from ((f"{folder}/{name}", data) for name, data in files.items())
+            return next(folder.glob(f"{name}.*")).read_bytes()
+        except StopIteration:
+            raise Problem(f"A file of this record is gone from {folder}: its content cannot be shown.") from None
+        except OSError as error:
+            raise Problem(f"A file of this record cannot be read: {error.strerror or error}.") from error
+
+    def thumbnail(self, record: Record) -> bytes:
+        """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
+        return self.read(record, "thumbnail")
+
+    def picture(self, record: Record, *, other: bool = False) -> Image:
+        """Return the picture, of a pair the query or the `other`, pixel for pixel; raise Problem if its file is damaged
+        or gone."""
+        name, sha256 = record.picture_name, record.picture_sha256
+        if other and record.pair:
+            name, sha256 = record.pair.name, record.pair.sha256
+        data = self.read(record, "other" if other else "picture")
+        named = _unpack(data) if data.startswith(b"PK") else {}
+        image = Image(named["pixels"], name, planes=named["planes"]) if named else Image.open(data, name=name)
+        if image.sha256 != sha256:
+            raise Problem("The picture of this record is damaged: its content has changed.")
+        return image
+
+    def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
+        """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
+        named = _unpack(self.read(record, "maps")) if record.maps else {}
+        return tuple(_read_heatmap(record, place, named) for place in range(len(record.maps)))
+
+    def similarity(self, record: Record) -> Similarity:
+        """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
+        if the record is of one picture."""
+        if (pair := record.pair) is None:
+            raise Problem("This record is of one picture: there is nothing that it was compared with.")
+        named, sides, grids = _unpack(self.read(record, "maps")), [], []
+        try:
+            for other, (name, geometry) in enumerate(zip(_SIDES, pair.geometries, strict=True)):
+                image, raw = (
+                    self.picture(record, other=bool(other)),
+                    [named[f"{name}_raw_{at}"] for at in record.layers],
+                )
+                left, top, right, bottom = geometry.content
+                signed = named[name][top:bottom, left:right]
+                sides.append(ComparedImage(image, geometry, named[f"{name}_vector"], tuple(raw), signed))
+                grids.append(CellEdges(named[f"{name}_down"], named[f"{name}_across"]))
+            matches = Matches(grids[0], grids[1], named["cells"], pair.matches)
+        except KeyError as error:
+            raise Problem(DAMAGED_MAP) from error
+        # The model may have left the catalogue since.
+        spec = ModelSpec(record.model, "", "", "", "", record.task, "")
+        how = {name: pair.how[name] for name in PAIR_FIELDS}
+        return Similarity(spec, sides[0], sides[1], layers=record.layers, matches=matches, notes=record.notes, **how)
+
+    def proof(self, record: Record, index: int) -> Proof | None:
+        """Return the proof of a record's map, or None; raise Problem for a damaged one."""
+        file = self.locate(record.id) / f"proof-{index}.json"
+        try:
+            if not file.exists():
+                return None
+            plain = json.loads(file.read_bytes(), object_hook=_read_curve)
+            # The earliest versions saved no verdict, and earlier ones a map of the next best class.
+            support = TypeAdapter(Support | None).validate_python(plain.get("support"))
+            curves = tuple(curve for curve in plain["curves"] if curve.name != "runner-up")
+            return Proof(plain["label"], plain["part"], curves, tuple(plain["fillings"]), plain["start"], support)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Problem("The proof of this record is damaged: its content has changed.") from error
+
+    def export_record(self, record: Record) -> Iterator[tuple[str, bytes]]:
+        """Yield the saved files, what is drawn of them, and the record as JSON."""
+        if record.damaged:
+            raise Problem(record.damaged)
+        for path in sorted(self.locate(record.id).glob("*.*")):
+            if path.name not in (RECORD, "thumbnail.jpg"):
+                yield path.name.replace("picture", "query") if record.pair else path.name, path.read_bytes()
+        if record.pair:
+            yield from similarity_files.of_similarity(self.similarity(record), record.pair.context)
+        elif record.maps:
+            picture, heatmap = self.picture(record), self.heatmaps(record)[record.index]
+            yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap, record.index)
+            if record.marks:
+                yield "marked.png", overlay(record, picture, heatmap, record.index)
+        yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
 
 
-def _files(store: Store, record: Record) -> Iterator[tuple[str, bytes]]:
-    """Yield the saved files, what is drawn of them, and the record as JSON."""
-    if record.damaged:
-        raise Problem(record.damaged)
-    for path in sorted((store.records / record.id).glob("*.*")):
-        if path.name not in (RECORD, "thumbnail.jpg"):
-            yield path.name.replace("picture", "query") if record.pair else path.name, path.read_bytes()
-    if record.pair:
-        yield from similarity_files.of_similarity(read_pair(store, record), record.pair.context)
-    elif record.maps:
-        picture, heatmap = read_picture(store, record), read_heatmaps(store, record)[record.index]
-        yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap, record.index)
-        if record.marks:
-            yield "marked.png", overlay(record, picture, heatmap, record.index)
-    yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
+def _unpack(data: bytes) -> Arrays:
+    """Return the arrays of an npz file. Raises Problem."""
+    try:
+        with np.load(io.BytesIO(data)) as named:
+            return dict(named)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise Problem(DAMAGED_MAP) from error
+
+
+def _read_heatmap(record: Record, place: int, named: Arrays) -> Heatmap:
+    info, label = record.maps[place], record.labels[place]
+    target = record.recipe.targets[place] if record.recipe else -1
+    anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
+    name = f"top{place + 1}_{label_stem(label)}"
+    if name not in named:
+        raise Problem(DAMAGED_MAP)
+    heatmap = Heatmap(
+        target=Target(None if index < 0 else index, label, anchors),
+        raw=tuple(array for key, array in named.items() if key.startswith(f"{name}_raw_")),
+        at_input=named[name],
+        **{field: getattr(info, field) for field in HEATMAP_FIELDS},
+    )
+    uncut = named.get(f"measured {place}")
+    return heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut))
+
+
+def _read_curve(plain: Json) -> Any:
+    """Return a curve, or a trace, of its fields; any other object as it is."""
+    if plain.keys() == set(Trace.__slots__):
+        return Trace(**{name: np.array(values) for name, values in plain.items()})
+    return Curve(**plain) if plain.keys() == set(Curve.__slots__) else plain
 
 
 def overlay(record: Record, image: Image, heatmap: Heatmap, index: int) -> bytes:
@@ -322,11 +334,23 @@ def overlay(record: Record, image: Image, heatmap: Heatmap, index: int) -> bytes
 def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Proof | None = None) -> View:
     """Return the view of a record of the history as it was saved; `proof`: of its selected map."""
     task, spec = task_of(record.task), catalog().get(record.model)
-    info, item = (record.maps[record.index], maps[record.index]) if record.index < len(maps) else (None, None)
+    info, mapped = record.maps[record.index] if record.index < len(maps) else None, None
+    if info is not None:
+        item, checks = maps[record.index], record.checks_of(record.index)
+        mapped = place_map(
+            info.label,
+            item.content,
+            item.geometry,
+            item.kind,
+            info.score if task.sure else None,
+            cells=item.cells,
+            checks="" if checks is None else checks.line[:MAX_CHECKS],
+            ends=caption.bar(item, info.unit)[0],
+        )
     picture = Picture.of(
         image,
         spec.name if spec else record.model,
-        map=None if info is None or item is None else _map(record, info, item),
+        map=mapped,
         answers=list_answers(task, record.predictions),
         boxes=list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
     )
@@ -343,19 +367,4 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
         commands=(command.line(record.recipe),) if record.recipe else (),
         made=" · ".join(filter(None, (picture.name, method))),
         day=record.created.date().isoformat(),
-    )
-
-
-def _map(record: Record, info: MapInfo, item: Heatmap) -> Map:
-    checks, sure = record.checks_of(record.index), task_of(record.task).sure
-    low, high = label_ends(item.ends, info.unit) if item.signed else ("0", "1")
-    return place_map(
-        info.label,
-        item.content,
-        item.geometry,
-        item.kind,
-        info.score if sure else None,
-        cells=item.cells,
-        checks="" if checks is None else checks.line[:MAX_CHECKS],
-        ends=(low, "0" if item.signed else "0.5", high),
     )

@@ -1,50 +1,80 @@
-"""Save, find, annotate and delete explanations."""
+"""Save, find, annotate and delete explanations; save those whose best answer has a low score.
+
+A history is a folder: `records` has a folder of files for each record, `index.db` an index of them in SQLite, `decks`
+the slides. A record's folder has `record.json`, the last of its files, which says everything but pictures and numbers.
+Where the index is lost or behind, it is made again of what the folders say: so what a killed process leaves is finished
+or removed by the next one.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import logging
+import re
+import shutil
+import sqlite3
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common import users
-from sightglass.common.errors import Problem
+from sightglass.common.errors import DISK_FULL, Problem, typed_text
+from sightglass.common.files import ABANDONED, modified, remove_drafts, write_folder
 from sightglass.common.settings import settings
+from sightglass.explain.phrases import megabytes
 from sightglass.explain.similarity.similarity import Similarity
-from sightglass.history import decks as deck_store
 from sightglass.history import encoding, migration
+from sightglass.history.decks import Decks
 from sightglass.history.records import (
-    FilterChoices,
+    EPOCH,
+    MAX_NOTE,
+    RECORD,
     Record,
     SearchResult,
-    Storage,
     checked_marks,
-    checked_note,
     checked_tags,
     fold,
+    from_text,
+    to_text,
 )
-from sightglass.history.store import UNDO, Store, microseconds
+from sightglass.report.result_folder import label_stem
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.trust.proof import Proof
-    from sightglass.history.records import Mark
+    from sightglass.explain.whatif.edits import EditMark
 
+LOGGER = logging.getLogger(__name__)
+UNSURE = "unsure"
+"""The tag of explanations whose best answer has a low score."""
 GONE = "There is no such record: it was deleted, or never saved here."
-OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 MAX_WORDS = 12
 """Number of words of a search that count."""
+TABLE = """CREATE TABLE IF NOT EXISTS records (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, written INTEGER NOT NULL, deleted REAL, created INTEGER NOT NULL,
+    picture_sha256 TEXT NOT NULL, model TEXT NOT NULL, labels TEXT NOT NULL, tags TEXT NOT NULL, text TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+)"""
+"""`written`: time of `record.json` in nanoseconds; `created`: microseconds since 1970; `deleted`: seconds; `labels`,
+`tags`: lists in JSON; `text`: what is searched."""
+DAMAGED = "This record is damaged, and not all of it can be shown."
+WAIT = 10.0
+"""Seconds that a writer waits for another."""
+UNDO = 60.0
+"""Seconds for which a removed record can be put back."""
+ROOM = 16 * 1024
+"""Approximate bytes of a row."""
+_ID = re.compile(r"[0-9a-f]{16}")
 
 
-class History:
+class History(encoding.RecordFiles):
     """Saved explanations in one folder. Threads may share a History, and processes its folder.
 
     Every method raises Problem, one sentence that says what to do, if the folder cannot be used or the history is
@@ -60,21 +90,15 @@ class History:
         base = Path(folder).expanduser() if folder is not None else settings().history
         if folder is None and base is not None:
             base = users.folder(base)
-        self.folder: Path | None = base.absolute() if base is not None else None
+        self.folder = base.absolute() if base is not None else None
         """None if the history is switched off."""
-        limit = int(settings().history_mb * 1_000_000)
-        self._opened = None if self.folder is None else Store(self.folder, limit, migration.upgrade)
+        self._limit = int(settings().history_mb * 1_000_000)
+        self._is_tidy = False
 
     @property
-    def _store(self) -> Store:
-        if self._opened is None:
-            raise Problem(OFF)
-        return self._opened
-
-    @property
-    def decks(self) -> deck_store.Decks:
+    def decks(self) -> Decks:
         """`Decks` of slides, which share the history's folder and its limit."""
-        return deck_store.Decks(self._store)
+        return Decks(self, self.root / "decks")
 
     def keep(
         self,
@@ -99,13 +123,22 @@ class History:
             record, files = encoding.encode_pair(view, context)
         else:
             record, files = encoding.encode(view, index, look or {})
-        record = replace(record, note=checked_note(note), tags=checked_tags(tags), bytes=sum(map(len, files.values())))
-        self._store.add(record, files)
+        record = replace(
+            record,
+            note=typed_text(note.splitlines(), MAX_NOTE, "The note"),
+            tags=checked_tags(tags),
+            bytes=sum(map(len, files.values())),
+        )
+        with self.writing():
+            self.check_room(record.bytes)
+        try:
+            self._save(record, files)
+            with self.writing() as database:
+                self._index(database, record)
+        except Exception:
+            shutil.rmtree(self.locate(record.id), ignore_errors=True)
+            raise
         return self.get(record.id)
-
-    def proof(self, record: Record, index: int) -> Proof | None:
-        """Return the proof of a record's map, or None; raise Problem for a damaged one."""
-        return None if record.proof_of(index) is None else encoding.read_proof(self._store, record, index)
 
     def search(
         self,
@@ -119,44 +152,45 @@ class History:
         offset: int = 0,
     ) -> SearchResult:
         """Return one page of records, newest first. `text`: words, or parts of words, that must all occur in the
-        headline, classes, note, tags, marks, name, model or method. `label`: a class of the record. `since`: when it
+        headline, classes, note, tags, name, model or method. `label`: a class of the record. `since`: when it
         was saved at the earliest, a time with a zone."""
         criteria: list[tuple[str, Any]] = [("instr(text, ?)", word) for word in fold(text).split()[:MAX_WORDS]]
         inside = "EXISTS (SELECT 1 FROM json_each(records.{}) WHERE value = ?)"
         criteria += [("model = ?", model), (inside.format("labels"), label), (inside.format("tags"), tag)]
-        criteria += [("created >= ?", since and microseconds(since))]
+        criteria += [("created >= ?", since and round(since.timestamp() * 1e6))]
         used = [(sql, value) for sql, value in criteria if value is not None]
         where = " AND ".join(["deleted IS NULL", *(sql for sql, _ in used)])
         values = [encoding.storable(value) if isinstance(value, str) else value for _, value in used]
-        with self._store.reading() as database:
+        with self.reading() as database:
             (total,) = database.execute(f"SELECT count(*) FROM records WHERE {where}", values).fetchone()
             sql = f"SELECT id FROM records WHERE {where} ORDER BY n DESC LIMIT ? OFFSET ?"
-            records = [self._store.record(id) for (id,) in database.execute(sql, (*values, limit, offset))]
+            records = [self._read_record(id) for (id,) in database.execute(sql, (*values, limit, offset))]
         return SearchResult(tuple(records), total)
 
-    def choices(self) -> FilterChoices:
-        """Return every model, class and tag, with its number of records."""
+    def choices(self) -> dict[str, dict[str, int]]:
+        """Return every `model`, `label` and `tag` with its number of records, most first."""
         counts = "SELECT {}, count(*) FROM records{} WHERE deleted IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
-        sources = [("model", ""), *(("value", f", json_each(records.{name})") for name in ("labels", "tags"))]
-        with self._store.reading() as database:
-            return FilterChoices(*(dict(database.execute(counts.format(*source)).fetchall()) for source in sources))
+        listed = {name: counts.format("value", f", json_each(records.{name}s)") for name in ("label", "tag")}
+        with self.reading() as database:
+            queries = {"model": counts.format("model", ""), **listed}
+            return {name: dict(database.execute(sql).fetchall()) for name, sql in queries.items()}
 
     def get(self, id: str) -> Record:
         """Return one record; raise Problem if it is gone."""
-        with self._store.reading() as database:
+        with self.reading() as database:
             return self._find(database, id)
 
     def _find(self, database: sqlite3.Connection, id: str) -> Record:
         if not database.execute("SELECT 1 FROM records WHERE id = ? AND deleted IS NULL", (id,)).fetchone():
             raise Problem(GONE)
-        return self._store.record(id)
+        return self._read_record(id)
 
     def find(self, view: Explanation | Similarity, index: int = 0) -> Record | None:
         """Return the newest record of the same pictures, recipe and selected map; None if there is none."""
         key = (view.query if isinstance(view, Similarity) else view).image.sha256, view.model.id
         sql = "SELECT id FROM records WHERE picture_sha256 = ? AND model = ? AND deleted IS NULL ORDER BY n DESC"
-        with self._store.reading() as database:
-            records = (self._store.record(id) for (id,) in database.execute(sql, key))
+        with self.reading() as database:
+            records = (self._read_record(id) for (id,) in database.execute(sql, key))
             return next((record for record in records if encoding.is_of(record, view, index)), None)
 
     def annotate(
@@ -165,77 +199,213 @@ class History:
         *,
         note: str | None = None,
         tags: Sequence[str] | None = None,
-        marks: Sequence[Mark] | None = None,
+        marks: Sequence[EditMark] | None = None,
     ) -> Record:
         """Replace the note, the tags or the marks of a record; None leaves them as they are. Synced to the disk when
         this returns; raises Problem if the record is gone or damaged, or a text is too long."""
-        with self._store.writing() as database:
+        with self.writing() as database:
             if (record := self._find(database, id)).damaged:
                 raise Problem("This record is damaged: delete it, and save the explanation again.")
             record = replace(
                 record,
-                note=record.note if note is None else checked_note(note),
+                note=record.note if note is None else typed_text(note.splitlines(), MAX_NOTE, "The note"),
                 tags=record.tags if tags is None else checked_tags(tags),
                 marks=record.marks if marks is None else checked_marks(marks),
             )
-            self._store.save(record, {})
-            self._store.put(database, record)
+            self._save(record, {})
+            self._index(database, record)
         return self.get(id)
 
-    def delete(self, ids: Sequence[str]) -> None:
-        """Delete records with their files for good; ignore ids that do not exist."""
-        # Long ago: what a killed process leaves of it goes later.
-        self._mark_deleted(ids, 0)
-        with self._store.writing() as database:
-            self._store.purge(database)
+    def delete(self, ids: Sequence[str], *, undoable: bool = False) -> None:
+        """Delete records with their files; ignore ids that do not exist.
 
-    def remove(self, ids: Sequence[str]) -> None:
-        """Delete records such that `put_back` can undo it for a minute; then they are deleted for good.
-
-        >>> history.remove([record.id])
-        >>> history.put_back([record.id])
+        `undoable`: `put_back` can bring them back for a minute; else they are gone when this returns.
         """
-        self._mark_deleted(ids, time.time())
-
-    def _mark_deleted(self, ids: Sequence[str], at: float) -> None:
-        with self._store.writing() as database:
-            self._store.purge(database)
+        # Long ago: what a killed process leaves of it goes later.
+        at = time.time() if undoable else 0
+        with self.writing() as database:
             sql = "UPDATE records SET deleted = ? WHERE id = ? AND deleted IS NULL"
             database.executemany(sql, [(at, id) for id in ids])
+        with self.writing():
+            pass  # It begins by removing them.
 
     def put_back(self, ids: Sequence[str]) -> None:
-        """Bring removed records back; raise Problem where it is too late for one."""
-        with self._store.writing() as database:
-            self._store.purge(database)
+        """Bring deleted records back; raise Problem where it is too late for one."""
+        with self.writing() as database:
             for id in ids:
                 if not database.execute("UPDATE records SET deleted = NULL WHERE id = ?", (id,)).rowcount:
                     raise Problem(f"It is too late to undo this: what was deleted is gone after {UNDO:.0f} seconds.")
 
-    def picture(self, record: Record) -> Image:
-        """Return the picture, of a pair the query, pixel for pixel; raise Problem if its file is damaged or gone."""
-        return encoding.read_picture(self._store, record)
-
-    def similarity(self, record: Record) -> Similarity:
-        """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
-        if the record is of one picture."""
-        return encoding.read_pair(self._store, record)
-
-    def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
-        """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        return encoding.read_heatmaps(self._store, record)
-
-    def thumbnail(self, record: Record) -> bytes:
-        """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
-        return self._store.read(record.id, "thumbnail")
-
-    def storage(self) -> Storage:
-        """Return the space used, the limit and the number of records."""
-        with self._store.reading() as database:
-            (count,) = database.execute("SELECT count(*) FROM records WHERE deleted IS NULL").fetchone()
-            return Storage(self._store.taken(database), self._store.limit, count)
-
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
+        """Yield the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
         overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
         for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
-        return encoding.export(self._store, map(self.get, dict.fromkeys(ids)))
+        for number, record in enumerate(map(self.get, dict.fromkeys(ids)), 1):
+            what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
+            folder = f"{number:03}_{label_stem(record.picture_name.rsplit('.', 1)[0])}_{label_stem(what)}"
+            try:
+                files = dict(self.export_record(record))
+            except Problem as problem:
+                # One damaged record must not stop the others.
+                files = {"damaged.txt": f"{problem}\n".encode()}
+            yield from ((f"{folder}/{name}", data) for name, data in files.items())
+
+    # ---- on the disk
+
+    @contextlib.contextmanager
+    def reading(self, begin: str = "BEGIN") -> Iterator[sqlite3.Connection]:
+        """Yield the database as a consistent snapshot."""
+        with self._reported():
+            self.locate("").mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = self.root / "index.db"
+            with contextlib.closing(sqlite3.connect(path, timeout=WAIT, isolation_level=None)) as database:
+                # Also the folder is synced where there is no write-ahead log.
+                database.execute("PRAGMA synchronous = EXTRA")
+                database.execute(TABLE)
+                if not self._is_tidy:
+                    self._tidy(database)
+                    self._is_tidy = True
+                database.execute(begin)
+                yield database
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield the database in a transaction; nobody else writes to the folder meanwhile."""
+        with self.reading("BEGIN IMMEDIATE") as database, database:
+            self._purge(database)
+            yield database
+
+    def _tidy(self, database: sqlite3.Connection) -> None:
+        """Rewrite a former history; remove deleted records; finish or remove what a killed process left."""
+        remove_drafts(self.root / "decks")
+        former = self.root / "history.db"
+        if not (former.exists() or self._expired(database) or self._unknown(database)):
+            return
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            # Another process may have done it meanwhile.
+            if former.exists():
+                migration.upgrade(former, self.root)
+            self._purge(database)
+            for record in sorted(map(self._read_record, self._unknown(database)), key=lambda record: record.created):
+                folder = self.locate(record.id)
+                if (folder / RECORD).exists():
+                    self._index(database, record)
+                # Of a clock that was set back, a folder may be of tomorrow.
+                elif abs(time.time() - folder.stat().st_mtime) > ABANDONED:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _unknown(self, database: sqlite3.Connection) -> list[str]:
+        """Return the records of which the index has nothing, or what they said before."""
+        known = dict(database.execute("SELECT id, written FROM records"))
+        ids = [folder.name for folder in self.locate("").iterdir() if _ID.fullmatch(folder.name)]
+        return [id for id in ids if id not in known or modified(self.locate(id) / RECORD) not in (0, known[id])]
+
+    def _expired(self, database: sqlite3.Connection) -> list[str]:
+        # Also where the clock was ahead when it was removed.
+        sql = "SELECT id FROM records WHERE abs(deleted - ?) > ?"
+        return [id for (id,) in database.execute(sql, (time.time(), UNDO))]
+
+    def _purge(self, database: sqlite3.Connection) -> None:
+        """Delete what was removed a while ago."""
+        for id in self._expired(database):
+            shutil.rmtree(self.locate(id), ignore_errors=True)
+            database.execute("DELETE FROM records WHERE id = ?", (id,))
+
+    def _read_record(self, id: str) -> Record:
+        """Return a record; a damaged one says so."""
+        try:
+            return from_text((self.locate(id) / RECORD).read_text("utf-8"))
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
+            about = {"model": "", "task": "classify", "method": "", "headline": DAMAGED, "damaged": DAMAGED}
+            return Record(id=id, created=EPOCH, **about)  # type: ignore[arg-type]
+
+    def _index(self, database: sqlite3.Connection, record: Record) -> None:
+        """Insert a record's row, or update it."""
+        row = {name: getattr(record, name) for name in ("id", "picture_sha256", "model", "bytes")} | {
+            "written": modified(self.locate(record.id) / RECORD),
+            "created": round(record.created.timestamp() * 1e6),
+            "labels": json.dumps(record.classes),
+            "tags": json.dumps(record.tags),
+            "text": fold(record.text),
+        }
+        update = ", ".join(f"{name} = excluded.{name}" for name in row)
+        sql = f"INSERT INTO records ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+        database.execute(f"{sql} ON CONFLICT (id) DO UPDATE SET {update}", tuple(row.values()))
+
+    def _save(self, record: Record, files: Mapping[str, bytes]) -> None:
+        """Write a record's files to the disk, and last what it says."""
+        with self._reported():
+            write_folder(self.locate(record.id), {**files, RECORD: to_text(record).encode()})
+
+    def check_room(self, more: int) -> None:
+        """Raise Problem where so many more bytes go beyond the limit."""
+        if more and (taken := self.taken()) + more + ROOM > self._limit:
+            raise Problem(
+                f"The history is full: {megabytes(taken)} of {megabytes(self._limit)} are taken. Delete some records, "
+                "or allow more in SIGHTGLASS_HISTORY_MB."
+            )
+
+    def taken(self) -> int:
+        """Return the bytes of all records' files, the decks and the index."""
+        with self.reading() as database:
+            (total,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM records WHERE deleted IS NULL").fetchone()
+        for path in (self.root / "index.db", *(self.root / "decks").glob("*")):
+            with contextlib.suppress(OSError):
+                total += path.stat().st_size
+        return int(total)
+
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Raise disk and database errors as a Problem."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            text, folder = str(error), self.folder
+            problem = f"The history cannot use {folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
+            if "is full" in text or getattr(error, "errno", None) in DISK_FULL:
+                problem = f"The disk with {folder} is full, and nothing was saved: make room, or delete some records."
+            elif isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text):
+                waited = f"another process has been writing to {folder} for {WAIT:.0f} seconds"
+                problem = f"The history is busy: {waited}; try again."
+            elif "malformed" in text or "not a database" in text:
+                problem = (
+                    f"A database in {folder} is damaged: move it away, and the records are read from their folders."
+                )
+            raise Problem(problem) from error
+
+
+def best_score(explanation: Explanation) -> float | None:
+    """Return the highest confidence, or None."""
+    scores = (prediction.score for prediction in explanation.predictions) if explanation.task.sure else ()
+    return max(scores, default=None)
+
+
+def save_unsure(explanation: Explanation, below: float, history: History | None = None) -> Record | None:
+    """Save an explanation with a score below `below`, tagged `unsure`.
+
+    Returns None for any other, and the earlier record of the same picture and recipe where there is one. `history`: by
+    default the current person's. Raises Problem if the history is switched off or full.
+    """
+    score = best_score(explanation)
+    if score is None or score >= below or not explanation.finished:
+        return None
+    history = history or History()
+    return history.find(explanation) or history.keep(explanation, tags=[UNSURE])
+
+
+def save_as_set(explanation: Explanation) -> str | None:
+    """Save an explanation below SIGHTGLASS_SAVE_BELOW; return its record's id. A failure is logged."""
+    try:
+        below = settings().save_below
+        record = save_unsure(explanation, below) if below else None
+    except Problem as problem:
+        _warn(str(problem))
+        return None
+    return None if record is None else record.id
+
+
+@cache
+def _warn(problem: str) -> None:
+    """Log a problem once, however many answers have it."""
+    LOGGER.warning("an unsure answer could not be saved: %s", problem)

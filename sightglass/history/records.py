@@ -6,25 +6,24 @@ import json
 import math
 import unicodedata
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
-from sightglass.common.legible import visible
 from sightglass.explain.maps.statistics import Statistics
-from sightglass.explain.recipe import ProofSettings, Recipe
-from sightglass.explain.rendering.marks import add_names
-from sightglass.explain.rendering.render import HALO, WHITE, line_width
+from sightglass.explain.recipe import Recipe
+from sightglass.explain.rendering.marks import Mark, draw_lines
 from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks
+from sightglass.explain.whatif import edits
+from sightglass.explain.whatif.edits import EditMark
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 from sightglass.report.embedded_recipe import ViewState, add_checks
@@ -34,64 +33,56 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Shape = Literal["arrow", "circle", "text", "line"]
-POINTS: dict[str, range] = {"arrow": range(2, 3), "circle": range(2, 3), "text": range(1, 2), "line": range(1, 6001)}
-"""Numbers of points that a mark may have."""
-MARKS = "a line, an arrow of two points, a circle by its centre and a point on it, or words at a point"
-MAX_MARKS = 400
-"""Of a map."""
-MAX_MARK_TEXT, MAX_DISTANCE = 200, 1_000_000
-"""Maximum number of letters of a mark, and of pixels from the corner."""
+    from sightglass.common.files import Json
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+RECORD = "record.json"
+"""What a record says, the last of its files."""
 MAX_NOTE, MAX_TAGS, MAX_TAG = 10_000, 20, 60
 """Maximum number of letters of a note, tags of a record, and letters of a tag."""
-_FAR = 1 << 14
-"""Coordinate beyond which OpenCV draws no smooth line."""
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A mark on a map; raises Problem, one sentence, if it is not valid."""
-
-    kind: Shape
-    points: tuple[tuple[float, float], ...]
-    """(x, y) in original pixels: a line's path, an arrow's tail and head, a circle's centre and a point on it, a text's
-    start."""
-    text: str = ""
-    width: float = 0.0
-    """Of a line in original pixels; 0 as wide as other marks."""
-
-    def __post_init__(self) -> None:
-        text = typed_line(self.text, MAX_MARK_TEXT, "The text of a mark")
-        try:
-            points = tuple((float(x), float(y)) for x, y in self.points)
-            is_whole = len(points) in POINTS.get(self.kind, ()) and (text or self.kind != "text")
-            # Of what is no number, no comparison is true.
-            if not is_whole or not all(abs(at) <= MAX_DISTANCE for at in (self.width, *chain.from_iterable(points))):
-                raise ValueError("no mark")
-        except (TypeError, ValueError) as error:
-            raise Problem(f"A mark is {MARKS}, in pixels of the picture.") from error
-        object.__setattr__(self, "points", points)
-        object.__setattr__(self, "text", text)
+def list_strokes(marks: Sequence[EditMark]) -> list[Json]:
+    """Return marks as the painter has them, for `edits.parse`."""
+    return [{"kind": mark.kind, "points": [*chain(*mark.points)], "size": mark.size} for mark in marks]
 
 
-def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.uint8]:
+def checked_marks(marks: Sequence[EditMark]) -> tuple[EditMark, ...]:
+    """Return marks within their limits. Raises Problem."""
+    valid = edits.parse({"marks": list_strokes(marks)}).marks
+    if len(valid) < len(marks) or any(mark.kind != "brush" for mark in valid):
+        raise Problem(f"Marks are lines of the brush: {edits.MAX_MARKS} at most, of {edits.MAX_POINTS:,} points.")
+    return valid
+
+
+def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[EditMark]) -> NDArray[np.uint8]:
     """Draw marks on a copy of pixels, uint8 (H, W, 3) RGB, white over dark."""
-    out, thin = np.ascontiguousarray(pixels).copy(), line_width(pixels.shape)
-    names = []
+    out = np.ascontiguousarray(pixels).copy()
+    height, width = out.shape[:2]
     for mark in marks:
-        path = np.clip(np.rint(mark.points), -_FAR, _FAR).astype(np.int32)
-        start, end = path[0].tolist(), path[-1].tolist()
-        radius, width = round(math.dist(start, end)), min(255, round(mark.width) or thin)
-        for ink, thick in ((HALO, width + 2), (WHITE, width)):
-            if mark.kind == "arrow":
-                cv2.arrowedLine(out, start, end, ink, thick, cv2.LINE_AA, tipLength=8 * thin / max(radius, 16 * thin))
-            elif mark.kind == "circle":
-                cv2.circle(out, start, radius, ink, thick, cv2.LINE_AA)
-            elif mark.kind == "line":
-                cv2.polylines(out, [path], False, ink, thick, cv2.LINE_AA)
-        if mark.text:
-            names.append(((start[0], start[1] + (radius if mark.kind == "circle" else 0)), mark.text))
-    return add_names(out, names)
+        line = Mark("polyline", mark.points).moved(0, 0, (width, height))
+        draw_lines(out, [line], max(1, round(mark.size * max(width, height))), 2)
+    return out
+
+
+def _upgrade_marks(plain: Json) -> Json:
+    """Return a record's JSON with marks of former versions, in pixels, as lines, and with their words in its note."""
+    marks, width, height = plain.get("marks", ()), plain.get("width"), plain.get("height")
+    lines = [_to_line(mark, width, height) for mark in marks if mark["kind"] != "text"]
+    note = "\n".join(filter(None, (plain.get("note"), *(mark.get("text") for mark in marks))))
+    return plain | {"marks": lines, "note": note}
+
+
+def _to_line(mark: Json, width: Any, height: Any) -> Json:
+    points = mark["points"]
+    if mark["kind"] == "brush":
+        return mark
+    if mark["kind"] == "circle":
+        (x, y), edge = points
+        radius, turns = math.dist((x, y), edge), np.linspace(0, 2 * math.pi, 33)
+        points = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+    size = mark.get("width", 0) / max(width, height) or edits.SIZES[0]
+    return {"kind": "brush", "points": [(x / width, y / height) for x, y in points], "size": size}
 
 
 @dataclass(frozen=True)
@@ -108,15 +99,6 @@ class SavedPair:
     """Cells of the query and of the other picture that match best."""
     context: Context | None
     """The reference scores."""
-
-
-class SavedProof(ProofSettings):
-    """How one of a record's maps was proved, by `Explanation.prove`; `History.proof` has its curves."""
-
-    # Records of former versions name a file, too.
-    model_config = ConfigDict(extra="ignore")
-
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -173,8 +155,6 @@ class Record:
     """The selected map."""
     score: float | None = None
     """Score of that map's target, 0..1; of a pair the cosine, -1..1."""
-    statistics: Statistics | None = None
-    """Of that map; None without a map."""
     findings: tuple[Finding, ...] = ()
     """Limitations of that map."""
     recipe: Recipe | None = None
@@ -184,15 +164,14 @@ class Record:
     """As `Explanation.notes`."""
     pair: SavedPair | None = None
     """Where two pictures are compared."""
-    proofs: tuple[SavedProof, ...] = ()
-    """Of the maps that were proved."""
     seals: tuple[Checks | None, ...] = ()
     """Of each map, None for one that was not checked; empty without any."""
     maps: tuple[MapInfo, ...] = ()
     """The description of each map."""
     note: str = ""
     tags: tuple[str, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[EditMark, ...] = ()
+    """Lines of the painter, drawn on the map."""
     bytes: int = 0
     """Size of its files."""
     damaged: str = ""
@@ -210,12 +189,8 @@ class Record:
     @property
     def text(self) -> str:
         """What it is searched by."""
-        words = [self.headline, *self.labels, self.note, *self.tags, *(mark.text for mark in self.marks)]
-        return "\n".join((*words, self.picture_name, self.model, self.method))
-
-    def proof_of(self, index: int) -> SavedProof | None:
-        """Return the saved proof of the map at `index`, or None."""
-        return next((proof for proof in self.proofs if proof.index == index), None)
+        words = [self.headline, *self.labels, self.note, *self.tags, self.picture_name, self.model, self.method]
+        return "\n".join(words)
 
     def checks_of(self, index: int) -> Checks | None:
         """Return the saved checks of the map at `index`, or None."""
@@ -240,24 +215,6 @@ class SearchResult:
     total: int
 
 
-@dataclass(frozen=True)
-class FilterChoices:
-    """Filters of a search: each value with the number of its records, most first."""
-
-    models: dict[str, int]
-    labels: dict[str, int]
-    tags: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Storage:
-    """Bytes used, the limit in bytes, and the number of records."""
-
-    bytes: int
-    limit: int
-    count: int
-
-
 @cache
 def _adapter() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
@@ -270,23 +227,13 @@ def to_text(record: Record, indent: int | None = None) -> str:
 
 def from_text(text: str) -> Record:
     """Return the record of `to_text`; raise ValueError for any other text."""
-    return _adapter().validate_python(json.loads(text))
+    return _adapter().validate_python(_upgrade_marks(json.loads(text)))
 
 
 def fold(text: str) -> str:
     """Return text as it is searched: without case and accents."""
-    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
-    return "".join(
-        letter for letter in parts if not unicodedata.combining(letter) and not "\ud800" <= letter <= "\udfff"
-    )
-
-
-def checked_note(text: str) -> str:
-    """Return a note without invisible characters. Raises Problem."""
-    text = "\n".join(map(visible, text.replace("\r\n", "\n").split("\n"))).strip()
-    if len(text) > MAX_NOTE:
-        raise Problem(f"The note has {len(text):,} letters: {MAX_NOTE:,} at most, please.")
-    return text
+    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ").encode("utf-8", "ignore").decode()
+    return "".join(letter for letter in parts if not unicodedata.combining(letter))
 
 
 def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
@@ -300,9 +247,3 @@ def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
     if len(unique) > MAX_TAGS:
         raise Problem(f"A record has {len(unique)} tags: {MAX_TAGS} at most, please.")
     return tuple(unique.values())
-
-
-def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
-    if len(marks) > MAX_MARKS:
-        raise Problem(f"There are {len(marks)} marks on this map: {MAX_MARKS} at most, please.")
-    return tuple(marks)

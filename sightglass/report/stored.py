@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,10 +27,10 @@ MAX_VIEWS, MAX_SIDE = 200, 4_096
 UNREADABLE = "These slides cannot be read: they are damaged, or of a newer version."
 JPEG, MP4 = b"\xff\xd8\xff", b"\0\0\0\0ftyp"
 _READ_INDEX = TypeAdapter(Index).validate_python
-_READ_VIEW = TypeAdapter(View).validate_python
-_FIELDS = ("title", "notes", "kind", "commands", "made", "date", "facts", "sides")
-_PICTURE = ("name", "size", "caption", "answers")
-_MAP = ("label", "score", "extent", "seen", "kind", "cells", "checks", "ends")
+_VIEW = TypeAdapter(View)
+_FIELDS = {"title", "notes", "kind", "commands", "made", "date", "facts", "sides"}
+_MAP = {"label", "score", "extent", "seen", "kind", "cells", "checks", "ends"}
+_PICTURE = {"name": True, "size": True, "caption": True, "answers": True, "boxes": True, "map": _MAP}
 
 
 def pack(views: Sequence[View]) -> bytes:
@@ -50,23 +49,14 @@ def _plain(view: View, blobs: dict[bytes, int]) -> Json:
     def index(data: bytes) -> int:
         return blobs.setdefault(data, len(blobs))
 
-    def plain_map(item: Map) -> Json:
-        values = {"blob": index(_deflate(_levels(item))), "shape": list(item.values.shape)}
-        return {name: getattr(item, name) for name in _MAP} | {"values": values}
-
-    pictures = [
-        {name: getattr(picture, name) for name in _PICTURE}
-        | {"source": index(picture.jpeg), "boxes": [asdict(box) for box in picture.boxes]}
-        | {"map": None if picture.map is None else plain_map(picture.map)}
-        for picture in view.pictures
-    ]
-    return {name: getattr(view, name) for name in _FIELDS} | {
-        "statements": view.statements[:1],
-        "pictures": pictures,
-        "charts": [asdict(chart) for chart in view.charts],
-        "display": asdict(view.display),
-        "clip": None if view.clip is None else index(view.clip),
-    }
+    include: Json = dict.fromkeys((*_FIELDS, "charts", "display"), True) | {"pictures": {"__all__": _PICTURE}}
+    plain: Json = _VIEW.dump_python(view, include=include)
+    for picture, item in zip(view.pictures, plain["pictures"], strict=True):
+        item["source"] = index(picture.jpeg)
+        if picture.map is not None:
+            shape = list(picture.map.values.shape)
+            item["map"]["values"] = {"blob": index(_deflate(_levels(picture.map))), "shape": shape}
+    return plain | {"statements": view.statements[:1], "clip": None if view.clip is None else index(view.clip)}
 
 
 def _levels(item: Map) -> NDArray[np.uint8]:
@@ -111,7 +101,7 @@ def _read(plain: Json, blobs: Sequence[bytes]) -> View:
             values = item["values"] and _inflate(item["values"], blobs, signed=item["kind"] != "heat")
             item = item | {"values": np.zeros((1, 1), np.float32) if values is None else values}
         pictures.append(picture | {"source": file, "map": item})
-    view: View = _READ_VIEW(plain | {"pictures": pictures, "clip": clip, "tables": (), "recipe": None})
+    view: View = _VIEW.validate_python(plain | {"pictures": pictures, "clip": clip, "tables": (), "recipe": None})
     if any(chart.picture >= len(view.pictures) for chart in view.charts):
         raise ValueError("no such picture")
     for read in view.pictures:
@@ -134,34 +124,34 @@ def _inflate(plain: Json, blobs: Sequence[bytes], *, signed: bool) -> NDArray[np
 
 # ---- version 1
 
-_KINDS = {"words": "words", "clip": "clip", "text": "text", "columns": "text"}
 _SEVERAL = ("classes", "models", "story", "row")
 """Version 1 named slides by what their pictures were; `picture` had one."""
+_KINDS = {"words": "words", "clip": "clip", "text": "text", "columns": "text"}
+_KINDS |= dict.fromkeys(("picture", *_SEVERAL), "picture")
 
 
 def _upgrade(scene: Json, view: Json) -> Json:
     """Return the JSON of a slide of version 1 in the fields of today; `view`: which panel and map it showed."""
-    kind, panels, proof = scene["kind"], list(scene["panels"][: MAX_PICTURES + 1]), scene["proof"]
-    if kind not in (*_KINDS, *_SEVERAL, "picture"):
-        raise ValueError("no kind of slide")
-    several, first = kind in _SEVERAL and len(panels) > 1, view.get("panel", 0)
-    chosen = _choose_maps(panels, first, view.get("map", 0))
+    kind, panels, proof, charts = scene["kind"], scene["panels"][: MAX_PICTURES + 1], scene["proof"], []
+    several, first, index = kind in _SEVERAL and len(panels) > 1, view.get("panel", 0), view.get("map", 0)
+    # Every panel shows the map of one label, else its first.
+    label = panels[first]["maps"][index]["label"] if panels and index else None
+    labels = [[item["label"] for item in panel["maps"]] for panel in panels]
+    chosen = [names.index(label) if label in names else 0 for names in labels]
+    places = range(len(panels)) if several else [first][: len(panels)]
     if proof is not None:
         chosen[proof["panel"]] = proof["map"]
-    places = range(len(panels)) if several else [first][: len(panels)]
+        lines = ("map", "This map", ""), ("strongest", proof.get("control", "Random places"), "control_")
+        curves = [{"name": n, "title": t, "hidden": proof[f"{c}hide"], "kept": proof[f"{c}keep"]} for n, t, c in lines]
+        about = {name: proof[name] for name in ("label", "sentence")}
+        charts = [about | {"curves": curves, "picture": proof["panel"] if several else 0}]
     pictures = [_upgrade_panel(panels[place], chosen[place], scene, view["mode"], several=several) for place in places]
     if scene["picture"] is not None and (kind == "clip" or not panels):
         pictures = [{"name": "", "source": scene["picture"], "size": scene["size"], "map": None}]
-    charts = []
-    if proof is not None:
-        names = ("map", "This map", "hide", "keep"), ("strongest", proof.get("control", "Random places"), *_CONTROL)
-        curves = [{"name": n, "title": t, "hidden": proof[hide], "kept": proof[keep]} for n, t, hide, keep in names]
-        place = proof["panel"] if several else 0
-        charts = [{"label": proof["label"], "sentence": proof["sentence"], "curves": curves, "picture": place}]
     facts = [panel["name"] for panel in panels[:3] if kind == "clip"]
     facts += [f"{value} {name}" for value, name in scene.get("numbers", ())]
-    return {name: scene.get(name, "" if name in ("made", "date") else ()) for name in _FIELDS} | {
-        "kind": _KINDS.get(kind, "picture"),
+    return {name: scene[name] for name in _FIELDS if name in scene} | {
+        "kind": _KINDS[kind],
         "statements": (scene["sentence"],) if scene["sentence"] else (),
         "pictures": pictures,
         "charts": charts,
@@ -169,20 +159,6 @@ def _upgrade(scene: Json, view: Json) -> Json:
         "clip": scene["clip"],
         "facts": facts or [f"{label} {percent(score)}" for label, score in scene.get("bars", ())],
     }
-
-
-_CONTROL = "control_hide", "control_keep"
-
-
-def _choose_maps(panels: Sequence[Json], first: int, index: int) -> list[int]:
-    """Return the map of each panel: the one of the label that the first panel shows at `index`, else the first."""
-    if first and first >= len(panels):
-        raise ValueError("no such panel")
-    labels = [[item["label"] for item in panel["maps"]] for panel in panels]
-    if index and panels and index >= len(labels[first]):
-        raise ValueError("no such map")
-    label = labels[first][index] if index else None
-    return [names.index(label) if label in names else 0 for names in labels]
 
 
 def _upgrade_panel(panel: Json, chosen: int, scene: Json, mode: str, *, several: bool) -> Json:
@@ -193,16 +169,14 @@ def _upgrade_panel(panel: Json, chosen: int, scene: Json, mode: str, *, several:
     caption = panel["name"] if scene["kind"] == "row" or drawn or not words else words
     if caption is words and scene["kind"] != "classes":
         caption = f"{panel['name']}: {words}"
-    plain_map: Json | None = None
+    plain_map, explained = None, item and item["box"]
     if item is not None:
-        ends = item.get("ends", ("", ""))
-        plain_map = {name: item[name] for name in ("label", "score", "values", "seen")}
-        plain_map |= {"kind": "signed" if item.get("signed") else "heat", "checks": item.get("seal", "")}
-        plain_map |= {"ends": (ends[0], "0", ends[1])}
+        low, high = item.get("ends", ("", ""))
+        about = {name: item[name] for name in ("label", "score", "values", "seen")} | {"ends": (low, "0", high)}
+        plain_map = about | {"kind": "signed" if item.get("signed") else "heat", "checks": item.get("seal", "")}
     elif drawn and panel.get("seen") is not None:
         # A map was drawn into the picture, which fades where the model saw nothing.
         plain_map = {"label": "", "kind": "difference", "seen": panel["seen"], "values": None}
-    explained = item["box"] if item else None
     return {
         "name": panel["name"],
         "source": panel["picture"] if drawn else scene["picture"],
@@ -212,10 +186,10 @@ def _upgrade_panel(panel: Json, chosen: int, scene: Json, mode: str, *, several:
         "answers": panel["answers"],
         "boxes": [
             {
-                "points": [(box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3])],
+                "points": [(left, top), (right, top), (right, bottom), (left, bottom)],
                 "text": f"{label} {percent(score)}",
-                "explained": explained is not None and np.allclose(box, explained, atol=1e-3),
+                "explained": explained is not None and np.allclose((left, top, right, bottom), explained, atol=1e-3),
             }
-            for box, label, score in panel["boxes"]
+            for (left, top, right, bottom), label, score in panel["boxes"]
         ],
     }

@@ -20,10 +20,11 @@ from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
-from sightglass.history import archive as decks
+from sightglass.history import decks
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
 from sightglass.report import embedded_recipe
+from sightglass.report.stored import pack
 from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
@@ -66,7 +67,7 @@ def answered(name: str, work: Callable[..., Any], *given: object) -> bool:
 
 
 def read_deck(data: bytes) -> list[View]:
-    return list(decks.open_deck(data)[1])
+    return list(map(decks.read_view, decks.split(data)[1]))
 
 
 def test_pictures_and_arrays_in_the_library(clean: Path) -> None:
@@ -149,7 +150,7 @@ def test_damaged_pictures(kind: str, data: Any) -> None:
 
 
 @SOME
-@given(damaged(decks.write("A deck", [a_view("One"), a_view("Two", 1)])))
+@given(damaged(decks.join([pack([a_view("One")]), pack([a_view("Two", 1)])], "A deck")))
 def test_damaged_decks(data: bytes) -> None:
     answered("deck", read_deck, data)
 

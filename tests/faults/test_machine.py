@@ -160,7 +160,7 @@ def test_leavings_are_removed_also_where_the_clock_was_ahead(
 ) -> None:
     clock[0] = 400 * DAY
     removed = History(tmp_path).keep(explanation)
-    History(tmp_path).remove([removed.id])
+    History(tmp_path).delete([removed.id], undoable=True)
     half = tmp_path / "records" / ("0" * 16)
     half.mkdir()
     ahead = time.time()

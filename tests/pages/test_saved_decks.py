@@ -7,9 +7,9 @@ import re
 import pytest
 
 from sightglass.history import History
-from sightglass.history.archive import READY
+from sightglass.history.decks import READY
 from sightglass.report import View
-from tests.pages.conftest import labels, press, texts
+from tests.pages.conftest import press, texts
 
 
 @pytest.fixture(autouse=True)
@@ -94,9 +94,6 @@ def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, hi
     assert order() == [first, second]
     press(app, "Undo")
     assert order() == [first, third, second]
-    press(app, "Present")
-    assert stage_of(app)[1] == ["Slide 0", "Changed again", "Slide 1"]
-    press(app, "Edit the slides")
     # What is gone is said.
     history.decks.remove(third)
     app.button(key="deck-do-delete").click().run()
@@ -115,6 +112,8 @@ def test_a_deck_is_presented_from_a_slide_in_its_theme(page, history):
     press(app, "Present")
     text, titles = stage_of(app)
     assert titles == ["Slide 0", "Slide 1", "Slide 2"] and app.query_params["play"] in ("3", ["3"])
+    press(app, "Edit the slides")
+    assert stage_of(app)[1] == ["Slide 2"]
     assert '<html lang="en" class="light">' in text and 'data-start="2"' in text and "<title>For Monday" in text
     assert not app.error
 
@@ -135,13 +134,14 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     assert "switched off" in texts(app)
 
 
-def test_a_packaged_deck_is_added_when_it_is_opened(page, history):
+def test_a_packaged_deck_is_kept_when_it_is_changed_and_comes_back(page, history):
     app = page("pages/saved/page.py", tab="decks")
-    assert all(title in labels(app) for title, _ in READY.values()) and history.decks.all() == ()
+    assert all(f"saved-open-{id}" in [button.key for button in app.button] for id in READY)
     app.button(key="saved-open-sizes").click().run()
-    assert "## Small, medium or large?" in texts(app)
+    assert "## Small, medium or large?" in texts(app) and history.decks.all() == ()
+    press(app, "Delete the slide")
     (deck,) = history.decks.all()
-    assert deck.ready == "sizes" and len(deck.slides) == 8
-    press(app, "All decks")
-    assert "Example] 8 slides" in texts(app)
+    assert (deck.id, len(deck.slides)) == ("sizes", 7)
+    press(app, "Undo all changes")
+    assert history.decks.all() == () and "Example] 8 slides" in texts(app)
     assert not app.error

@@ -59,12 +59,12 @@ def test_history_is_searched_with_its_notes_and_tags(history: History) -> None:
 def test_a_history_of_version_2_keeps_proofs_marks_pairs_and_decks(tmp_path: Path) -> None:
     history = History(shutil.copytree(FORMER / "history-2", tmp_path / "history"))
     pair, record = history.search().records
-    (mark,) = record.marks
-    assert (record.note, record.tags, mark.text) == ("Straßenschild", ("street",), "here")
+    # The words that were marked on the map are in its note.
+    assert (record.note, record.tags, record.marks) == ("Straßenschild\nhere", ("street",), ())
     assert history.search(text="strassen here").records == (record,)
-    assert record.label is not None and history.choices().labels == {record.label: 1}
+    assert record.label is not None and history.choices()["label"] == {record.label: 1}
     proof = history.proof(record, 0)
-    assert proof is not None and proof.sentence == record.proofs[0].sentence
+    assert proof is not None and proof.sentence.startswith("This map matters: hiding this map's top 30")
     again = replay(record.recipe, history.picture(record))
     np.testing.assert_allclose(again.heatmaps[0].values, history.heatmaps(record)[0].values, rtol=0, atol=1e-4)
     found = history.similarity(pair)

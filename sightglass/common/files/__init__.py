@@ -65,6 +65,27 @@ def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:
         draft.write_bytes(data)
 
 
+def modified(path: Path) -> int:
+    """Return a file's time of change in nanoseconds; 0 without one."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, each whole or not at all, and to the disk."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, data in files.items():
+        write_file(folder / name, data, sync=True)
+    for place in (folder, folder.parent) if os.name != "nt" else ():
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def to_json(value: Any) -> str:
     """Return plain values, dataclasses and pydantic models as JSON."""
     return json.dumps(jsonable(value), indent=1)

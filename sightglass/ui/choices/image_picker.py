@@ -262,7 +262,7 @@ def _reopen(contents: Contents, name: str) -> None:
             f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "
             "file again."
         )
-    reopen.open_view(contents)
+    reopen.open_view(contents.recipe, contents.view)
     if image is not None:
         image_source.choose_upload(image)
     elif example is not None:

@@ -97,12 +97,10 @@ def _choose_deck(number: int) -> None:
     decks = {deck.id: deck for deck in history_store.store().decks.all()}
     names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
     names[NEW] = "A new deck"
-    # The one that was changed last; the ready ones are not for that.
-    first = next((id for id, deck in decks.items() if not deck.ready), NEW)
+    # The first one was changed last.
     chosen = st.selectbox(
         "Deck",
         list(names),
-        index=list(names).index(first),
         format_func=names.__getitem__,
         key=f"slide-deck-{number}",
         help="The slide is added at its end. Change titles and sentences on the page Saved.",

@@ -44,7 +44,8 @@ def find(view: Any, index: int) -> Record | None:
     if record is None or record.pair is not None:
         return record
     checked = [i for i, checks in enumerate(list_checks(view)) if checks is not None]
-    return record if all((*map(record.proof_of, view.proofs), *map(record.checks_of, checked))) else None
+    proofs = [store().proof(record, i) for i in view.proofs]
+    return record if all((*proofs, *map(record.checks_of, checked))) else None
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
@@ -60,7 +61,7 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     st.text_area(
         "Note", record.note, key=note, max_chars=records.MAX_NOTE, on_change=save, args=("note", note), help=help
     )
-    known = list(dict.fromkeys([*record.tags, *store().choices().tags]))
+    known = list(dict.fromkeys([*record.tags, *store().choices()["tag"]]))
     st.multiselect(
         "Tags",
         known,

@@ -11,7 +11,6 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.report import embedded_recipe
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.models.spec import ModelSpec
-    from sightglass.report.embedded_recipe import Contents, ViewState
+    from sightglass.report.embedded_recipe import ViewState
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
@@ -33,13 +32,12 @@ MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
 
-def open_view(contents: Contents) -> None:
+def open_view(recipe: Recipe, view: ViewState) -> None:
     """Apply a file's view except its picture, in a widget's callback.
 
     Its widget drops a choice that is not offered here. Raises ModelProblem for a model whose
     weights are not on this machine: a file must not start a download.
     """
-    recipe = contents.recipe
     spec = _local(recipe.model, recipe.picture_name)
     task = task_of(spec)
     choose_model(spec)
@@ -47,7 +45,7 @@ def open_view(contents: Contents) -> None:
         # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
         for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
             url_state.put(f"method-{kind}", recipe.method)
-    url_state.put(f"layers-{spec.id}", [] if contents.view.automatic else list(recipe.layers))
+    url_state.put(f"layers-{spec.id}", [] if view.automatic else list(recipe.layers))
     url_state.put(f"fit-{spec.task}", recipe.preprocessing)
     joint, _, number = (recipe.joint or "none ").rpartition(" ")
     controls: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
@@ -58,24 +56,24 @@ def open_view(contents: Contents) -> None:
         controls |= {"iou": 5 * round(20 * recipe.iou), "within": recipe.within}
         controls[f"only-{spec.id}"] = [name for name in recipe.classes if isinstance(name, str)]
         url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
-        _choose_box(spec, contents)
+        _choose_box(spec, recipe, view.index)
     for key, value in controls.items():
         url_state.put(key, value, drawn_only=True)
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         url_state.put("words", words)
     chosen = state.of(state.ChosenClass)
-    chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
+    chosen.label, chosen.picture = view.label, recipe.picture_sha256
     area = state.of(state.ChosenArea)
     area.picture, area.model = recipe.picture_sha256, spec.id
     area.at = recipe.at
     area.against = None if recipe.against is None else str(recipe.against)
     area.class_index, area.pixel = None, None
     if recipe.per in ("region", "pixel"):
-        targets = recipe.targets[contents.view.index :]
+        targets = recipe.targets[view.index :]
         area.pixel = next((target for target in targets if isinstance(target, tuple)), None)
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
-    _start_viewer(contents.view.settings)
+    _start_viewer(view.settings)
     state.of(state.Reopened).recipe = recipe
     open_explore("map")
     if task.has_boxes and recipe.per == "class":
@@ -110,7 +108,7 @@ def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
 
     Raises ModelProblem as `open_view` does.
     """
-    open_view(embedded_recipe.Contents(recipe=recipe, view=view))
+    open_view(recipe, view)
     _choose_picture(image)
 
 
@@ -180,8 +178,7 @@ def choose_model(spec: ModelSpec) -> None:
         url_state.put(f"size-{spec.family}", spec.id)
 
 
-def _choose_box(spec: ModelSpec, contents: Contents) -> None:
-    recipe, index = contents.recipe, contents.view.index
+def _choose_box(spec: ModelSpec, recipe: Recipe, index: int) -> None:
     target = recipe.targets[index] if index < len(recipe.targets) else None
     chosen = state.of(state.ChosenBox)
     chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None

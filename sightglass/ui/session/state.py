@@ -9,7 +9,6 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sightglass.explain.picture.image import Image
     from sightglass.explain.questions import Question
@@ -42,14 +41,6 @@ def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
     if latest_result is None or latest_result[0] != depends_on:
         latest_result = st.session_state[f"latest-{name}"] = (depends_on, make())
     return cast("T", latest_result[1])
-
-
-def modified(path: Path) -> int:
-    """Return a file's time of change in nanoseconds; 0 without one."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def upload_megabytes(most: float = 64) -> int:

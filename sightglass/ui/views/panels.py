@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -34,28 +33,39 @@ def to_map(explanation: Explanation, index: int, *, title: str | None = None, no
     if note is None:
         score = score_of_map(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
-    view = layer_map(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
-    if len(heatmap.raw) == 1:
-        return view
-    # Several layers have no single raw value at full heat: on the shared scale they are another map.
-    shared = explanation.shared[index].content if len(explanation.heatmaps) > 1 else None
-    return replace(view, raw=heatmap.ends, cells=None, shared=shared)
+    several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
+    return layer_map(
+        heatmap,
+        title=title or heatmap.target.label,
+        note=note,
+        unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
+        shared=explanation.shared[index].content if several else None,
+    )
 
 
-def layer_map(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
-    """Return the map of a single layer or attention head."""
+def layer_map(
+    heatmap: Heatmap,
+    *,
+    title: str,
+    note: str,
+    text: str = "",
+    unit: str = "",
+    shared: NDArray[np.float32] | None = None,
+) -> Map:
+    """Return a heatmap for a panel; `shared`: of several layers, its values on one scale with other maps."""
     return Map(
         title=title,
         note=note,
         values=heatmap.content,
-        extent=explanation.evidence.geometry.extent,
+        extent=heatmap.geometry.extent,
         seen=heatmap.seen,
-        # An empty map is empty on every scale.
-        raw=heatmap.ends or (0.0, 0.0),
+        # Several layers have no single raw value at full heat; an empty map is empty on every scale.
+        raw=heatmap.ends or (None if len(heatmap.raw) > 1 else (0.0, 0.0)),
         cells=heatmap.cells,
         text=text,
         kind=heatmap.kind,
-        unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
+        shared=shared,
+        unit=unit,
     )
 
 

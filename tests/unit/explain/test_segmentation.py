@@ -19,7 +19,7 @@ from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.rendering.marks import hatch_of
 from sightglass.explain.trust.diagnosis import headline
-from sightglass.history.unsure import best_score
+from sightglass.history.history import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
 from sightglass.report import offers

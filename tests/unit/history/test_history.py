@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Image, Problem
-from sightglass.history import History, Mark, store
-from sightglass.history.records import draw_marks
+from sightglass.explain.whatif.edits import EditMark
+from sightglass.history import History
+from sightglass.history.records import draw_marks, from_text
 from sightglass.report import embedded_recipe
 from tests.unit.history.conftest import files, same_maps
 from training.demo.scenes import draw, sample
@@ -29,7 +30,7 @@ def test_a_record_is_the_explanation(history: History, one: Explanation) -> None
     assert before <= record.created <= datetime.now(UTC) + timedelta(seconds=1)
     assert record == history.get(record.id) == history.find(one, 1)
     assert history.find(one) is history.find(one.with_method("layercam"), 1) is None
-    assert (record.recipe, record.predictions, record.statistics) == (one.recipe, one.predictions, one.statistics[1])
+    assert (record.recipe, record.predictions) == (one.recipe, one.predictions)
     assert record.labels == tuple(heatmap.target.label for heatmap in one.heatmaps)
     assert (record.index, record.label, record.score) == (1, record.labels[1], one.predictions[1].score)
     assert record.view == embedded_recipe.view_of(one, 1, colormap="jet", alpha=0.7)
@@ -49,7 +50,7 @@ def test_a_detector_keeps_its_boxes(history: History) -> None:
     assert record.view.screen == "detect"
     same_maps(history, record, found)
     empty = history.keep(found.with_options(confidence=0.999))
-    assert (empty.predictions, empty.labels, empty.statistics, empty.label) == ((), (), None, None)
+    assert (empty.predictions, empty.labels, empty.label) == ((), (), None)
     assert history.heatmaps(empty) == ()
     assert history.thumbnail(empty)
 
@@ -87,9 +88,9 @@ def test_a_deleted_record_frees_its_room(history: History, one: Explanation) -> 
     assert first.bytes == sum(path.stat().st_size for path in files(history) if first.id in path.parts) - len(
         (history.folder / "records" / first.id / "record.json").read_bytes()  # type: ignore[operator]
     )
-    taken = history.storage().bytes
+    taken = history.taken()
     history.delete([first.id, "nobody"])
-    assert history.storage().bytes <= taken - first.bytes
+    assert history.taken() <= taken - first.bytes
     assert {path.parent.name for path in files(history)} == {second.id}
     same_maps(history, second, one.with_method("layercam"))
     with pytest.raises(Problem, match="deleted"):
@@ -98,16 +99,19 @@ def test_a_deleted_record_frees_its_room(history: History, one: Explanation) -> 
 
 def test_notes_tags_and_marks_are_kept_and_found(history: History, one: Explanation) -> None:
     record = history.keep(one, note="first", tags=["old"])
-    marks = (Mark("arrow", ((1, 2), (3.5, 4))), Mark("text", ((5, 6),), "Kotflügel"))
+    marks = (EditMark("brush", ((0.1, 0.2), (0.35, 0.4)), 0.01),)
     changed = history.annotate(record.id, note="line one\nline two\x07", tags=[" New ", "x"], marks=marks)
     assert changed == history.get(record.id)
     assert (changed.note, changed.tags, changed.marks) == ("line one\nline two", ("New", "x"), marks)
     assert history.annotate(record.id, tags=[]).marks == marks
-    assert history.search(text="kotflu").total == 1
+    assert history.search(text="line two").total == 1
     assert history.search(text="first").total == 0
-    assert history.choices().tags == {}
+    assert history.choices()["tag"] == {}
     with pytest.raises(Problem, match="deleted"):
         history.annotate("nobody", note="")
+    for bad in (EditMark("rectangle", ((0, 0), (1, 1))), EditMark("brush", ()), *[EditMark("brush", ((0, 0),) * 7000)]):
+        with pytest.raises(Problem, match="lines of the brush"):
+            history.annotate(record.id, marks=[bad])
 
 
 @pytest.mark.parametrize(
@@ -126,9 +130,9 @@ def test_what_was_removed_is_put_back_whole(
     history: History, one: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = history.keep(one, note="the roof", tags=["odd"])
-    marked = history.annotate(first.id, marks=[Mark("text", ((0.5, 0.5),), text="here")])
-    history.remove([first.id, "nobody"])
-    assert (history.search().total, history.storage().count, history.choices().tags) == (0, 0, {})
+    marked = history.annotate(first.id, marks=[EditMark("brush", ((0.5, 0.5),), 0.02)])
+    history.delete([first.id, "nobody"], undoable=True)
+    assert (history.search().total, history.choices()["tag"]) == (0, {})
     assert history.find(one) is None
     with pytest.raises(Problem, match="deleted"):
         history.get(first.id)
@@ -136,10 +140,10 @@ def test_what_was_removed_is_put_back_whole(
     history.put_back([first.id])
     assert history.get(first.id) == marked
     same_maps(history, marked, one)
-    for found in (*(history.search(text=text) for text in ("roof", "odd", "here")), history.search(tag="odd")):
+    for found in (*(history.search(text=text) for text in ("roof", "odd")), history.search(tag="odd")):
         assert [record.id for record in found.records] == [first.id]
-    history.remove([first.id])
-    monkeypatch.setattr(store, "UNDO", 0)
+    history.delete([first.id], undoable=True)
+    monkeypatch.setattr("sightglass.history.history.UNDO", 0)
     with pytest.raises(Problem, match="too late"):
         history.put_back([first.id])
     assert [record.id for record in History(history.folder).search().records] == [other.id]
@@ -148,7 +152,7 @@ def test_what_was_removed_is_put_back_whole(
 
 def test_exported_files_open_again(history: History, one: Explanation, noise: Explanation) -> None:
     first = history.keep(one, index=1, note="n", tags=["t"])
-    history.annotate(first.id, marks=[Mark("text", ((1, 2),), "here")])
+    history.annotate(first.id, marks=[EditMark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.02)])
     second = history.keep(noise)
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -162,7 +166,7 @@ def test_exported_files_open_again(history: History, one: Explanation, noise: Ex
         with np.load(BytesIO(archive.read(f"{folder}/maps.npz"))) as maps:
             assert np.array_equal(maps[maps.files[0]], one.heatmaps[0].at_input)
         found = embedded_recipe.contents(archive.read(f"{folder}/overlay.png"))
-    assert (said["note"], said["tags"], said["marks"][0]["text"]) == ("n", ["t"], "here")
+    assert (said["note"], said["tags"], said["marks"][0]["size"]) == ("n", ["t"], 0.02)
     assert said["recipe"]["model"] == "efficientnet-lite0"
     assert found is not None
     assert (found.recipe, found.view) == (one.recipe, first.view)
@@ -170,21 +174,16 @@ def test_exported_files_open_again(history: History, one: Explanation, noise: Ex
     assert back is not None and back.sha256 == one.image.sha256
 
 
-def grey(width: int = 1000, height: int = 500) -> np.ndarray:
-    return np.full((height, width, 3), 128, np.uint8)
-
-
-def test_an_arrow_and_a_text_lie_where_they_were_set() -> None:
-    out = draw_marks(grey(), [Mark("arrow", ((100, 100), (400, 300))), Mark("text", ((700, 200),), "wheels")])
-    assert tuple(out[200, 250]) == (255, 255, 255)
-    letters = np.argwhere((out[:, 600:] == 255).all(axis=2))
-    assert abs(letters[:, 0].mean() - 200) < 30 and 600 < letters[:, 1].mean() + 600 < 800
-    line = draw_marks(grey(), [Mark("line", ((100, 100), (100, 300), (400, 300)), width=20)])
-    assert tuple(line[200, 108]) == tuple(line[300, 250]) == (255, 255, 255) and (line[:, 500:] == 128).all()
-    assert draw_marks(grey(), [Mark("arrow", ((-900_000, 0), (900_000, 400)))]).shape == (500, 1000, 3)
-
-
-@pytest.mark.parametrize("given", [("star", ((1, 2),)), ("arrow", ((1, 2),)), ("text", ((1, 2),)), ("arrow", "ab")])
-def test_what_is_no_mark_is_refused(given: tuple) -> None:
-    with pytest.raises(Problem):
-        Mark(*given)
+def test_marks_of_former_versions_are_lines_and_their_words_are_in_the_note(history: History, one: Explanation) -> None:
+    plain = json.loads((files(history)[0].parent / "record.json").read_text()) if history.keep(one, note="a") else {}
+    plain["marks"] = [
+        {"kind": "line", "points": [[81, 108], [81, 324], [405, 324]], "text": "", "width": 20},
+        {"kind": "circle", "points": [[500, 700], [600, 700]], "text": "a wheel", "width": 0},
+        {"kind": "text", "points": [[5, 6]], "text": "words", "width": 0},
+    ]
+    record = from_text(json.dumps(plain))
+    assert record.note == "a\na wheel\nwords" and len(record.marks) == 2
+    drawn = draw_marks(np.full((record.height, record.width, 3), 128, np.uint8), record.marks)
+    for y, x in ((200, 88), (324, 250), (700, 600), (700, 400), (600, 500)):
+        assert tuple(drawn[y, x]) == (255, 255, 255)
+    assert (drawn[:, 650:] == 128).all() and (drawn[700, 450:550] == 128).all()

@@ -64,9 +64,9 @@ def test_choices_narrow_and_are_counted(few: History, noise: Explanation) -> Non
     assert names(few, label=first, text="plate") == "ea"
     assert names(few, model="nothing") == ""
     found = few.choices()
-    assert found.models == {"efficientnet-lite0": 5}
-    assert found.labels == {first: 5, second: 1}
-    assert found.tags == {"street": 2, "Café": 1, "🚗": 1}
+    assert found["model"] == {"efficientnet-lite0": 5}
+    assert found["label"] == {first: 5, second: 1}
+    assert found["tag"] == {"street": 2, "Café": 1, "🚗": 1}
 
 
 def test_pages_and_days(few: History) -> None:

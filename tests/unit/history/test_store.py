@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Image, Problem
-from sightglass.history import History, store
+from sightglass.history import History
 from tests.unit.history.conftest import files, same_maps
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def test_records_are_read_from_their_folders_where_the_database_is_lost(history:
     second = history.annotate(second.id, note="second", tags=["odd"])
     assert history.folder is not None
     # Killed before its row was written, a change is found all the same.
-    history._store.save(first := replace(first, note="another"), {})
+    history._save(first := replace(first, note="another"), {})
     assert History(history.folder).search(text="another").records == (first,)
     (history.folder / "index.db").unlink()
     # A killed process left half of a record, too.
@@ -99,7 +98,7 @@ def test_a_full_history_refuses_and_keeps_what_it_has(
         for _ in range(20):
             history.keep(replace(noise, image=Image(chance.integers(0, 256, (200, 300, 3), np.uint8), "x.png")))
     assert record in history.search().records
-    assert history.storage().bytes <= 900_000
+    assert history.taken() <= 900_000
     assert {path.parent.name for path in files(history)} == {one.id for one in history.search().records}
     history.delete([record.id])
     assert history.keep(noise)
@@ -108,7 +107,7 @@ def test_a_full_history_refuses_and_keeps_what_it_has(
 def test_a_writer_waits_for_another_and_then_says_so(
     history: History, noise: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "WAIT", 0.3)
+    monkeypatch.setattr("sightglass.history.history.WAIT", 0.3)
     history.keep(noise)
     assert history.folder is not None
     with sqlite3.connect(history.folder / "index.db", isolation_level=None, check_same_thread=False) as blocking:
@@ -120,21 +119,7 @@ def test_a_writer_waits_for_another_and_then_says_so(
         threading.Timer(0.1, lambda: blocking.execute("ROLLBACK")).start()
         assert mine.keep(noise)
     blocking.close()
-    assert len({path.parent for path in files(history)}) == history.storage().count
-
-
-def test_threads_create_the_database_at_once(tmp_path: Path) -> None:
-    """Whoever comes while another creates the tables finds an empty database or a whole one, never a foreign one."""
-
-    def create(number: int, start: threading.Barrier) -> None:
-        mine = History(tmp_path / str(number))._store
-        start.wait()
-        with mine.writing(), mine.reading():
-            pass
-
-    with ThreadPoolExecutor(8) as pool:
-        for number in range(20):
-            list(pool.map(create, [number] * 8, [threading.Barrier(8)] * 8))
+    assert len({path.parent for path in files(history)}) == history.search().total
 
 
 def test_everything_is_on_the_disk_before_its_row_is(
@@ -143,7 +128,7 @@ def test_everything_is_on_the_disk_before_its_row_is(
     """Each file is forced onto the disk before it gets its name, and its folder before the row."""
     history.search()
     events: list[Any] = []
-    sync, move, put = os.fsync, os.replace, history._store.put
+    sync, move, put = os.fsync, os.replace, history._index
 
     def noted(act: Callable[..., None], about: Callable[..., object]) -> Callable[..., None]:
         def then(*args: Any) -> None:
@@ -154,7 +139,7 @@ def test_everything_is_on_the_disk_before_its_row_is(
 
     monkeypatch.setattr(os, "fsync", noted(sync, lambda file: os.readlink(f"/proc/self/fd/{file}")))
     monkeypatch.setattr(os, "replace", noted(move, lambda draft, to: (str(draft), to.name)))
-    monkeypatch.setattr(history._store, "put", noted(put, lambda *_: "row"))
+    monkeypatch.setattr(history, "_index", noted(put, lambda *_: "row"))
     record = history.keep(noise)
     folder = history.folder / "records" / record.id  # type: ignore[operator]
     before = events[: events.index("row")]

@@ -9,8 +9,8 @@ import pytest
 from sightglass.common import users
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
-from sightglass.history import History, unsure
-from sightglass.history.unsure import TAG, best_score, save_as_set, save_unsure
+from sightglass.history import History, history
+from sightglass.history.history import UNSURE, best_score, save_as_set, save_unsure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,15 +24,15 @@ def explanation() -> Explanation:
 
 
 def test_only_a_lower_score_is_saved_with_its_map_and_once(explanation: Explanation, tmp_path: Path) -> None:
-    history, score = History(tmp_path), best_score(explanation)
+    mine, score = History(tmp_path), best_score(explanation)
     assert score is not None
-    assert save_unsure(explanation, score, history) is None
-    record = save_unsure(explanation, score + 1e-6, history)
+    assert save_unsure(explanation, score, mine) is None
+    record = save_unsure(explanation, score + 1e-6, mine)
     assert record is not None
-    assert (record.tags, record.recipe) == ((TAG,), explanation.recipe)
-    assert len(history.heatmaps(record)) == 1
-    assert save_unsure(explanation, 1.0, history) == record
-    assert history.storage().count == 1
+    assert (record.tags, record.recipe) == ((UNSURE,), explanation.recipe)
+    assert len(mine.heatmaps(record)) == 1
+    assert save_unsure(explanation, 1.0, mine) == record
+    assert mine.search().total == 1
 
 
 def test_an_answer_is_saved_as_the_setting_says_and_a_failure_is_logged_once(
@@ -42,9 +42,9 @@ def test_an_answer_is_saved_as_the_setting_says_and_a_failure_is_logged_once(
     assert save_as_set(explanation) is None
     monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "1")
     with users.acting("anna@example.org"):
-        assert [save_as_set(explanation)] == [record.id for record in History().search(tag=TAG).records]
+        assert [save_as_set(explanation)] == [record.id for record in History().search(tag=UNSURE).records]
     assert not History().search().records
-    unsure._warn.cache_clear()
+    history._warn.cache_clear()
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.001")
     assert save_as_set(explanation) is save_as_set(explanation) is None
     assert caplog.text.count("The history is full") == 1

@@ -15,7 +15,8 @@ import pytest
 from sightglass.common.errors import Problem
 from sightglass.explain import Image
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.history import History, archive
+from sightglass.history import History
+from sightglass.history.decks import FORMAT, SUFFIX, join
 from sightglass.report import Map, Picture, View, drawing
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.stored import MAX_VIEWS, pack
@@ -53,7 +54,7 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     first, second, third = deck.slides
     again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.")
     again.decks.change(deck.id, title="For Tuesday")
-    moved = again.decks.arrange(deck.id, [third, first])
+    moved = again.decks.change(deck.id, slides=[third, first])
     assert moved.title == "For Tuesday" and moved.changed > deck.changed
     assert [slide.view.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
     drawn = moved.slides[2].view
@@ -63,11 +64,8 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     assert 100 < small.height < small.width
 
 
-def test_slides_that_are_added_at_once_are_all_there_and_a_damaged_deck_can_be_deleted(history: History) -> None:
-    deck = history.decks.create("Many")
-    for i in range(12):
-        history.decks.add(deck.id, View(f"Slide {i}", kind="words"))
-    assert [slide.view.title for slide in history.decks.get(deck.id).slides] == [f"Slide {i}" for i in range(12)]
+def test_a_damaged_deck_can_be_deleted(history: History) -> None:
+    filled(history)
     (file,) = (history.folder / "decks").iterdir()  # type: ignore[operator]
     file.write_bytes(file.read_bytes()[:-30])
     (damaged,) = history.decks.all()
@@ -79,8 +77,8 @@ def test_slides_that_are_added_at_once_are_all_there_and_a_damaged_deck_can_be_d
 def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Path) -> None:
     deck = filled(history)
     history.decks.edit(deck.slides[0].id, title="Changed")
-    data = history.decks.get(deck.id).file(archive.SUFFIX)
-    assert data == history.decks.get(deck.id).file(archive.SUFFIX)
+    data = history.decks.get(deck.id).file(SUFFIX)
+    assert data == history.decks.get(deck.id).file(SUFFIX)
     other = History(tmp_path / "other")
     there = other.decks.open(data)
     assert there.title == "For Monday"
@@ -90,7 +88,7 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     # A file of an earlier version names none; another name is a stranger's.
     assert other.decks.open(zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
     history.decks.change(deck.id, theme="light")
-    assert other.decks.open(history.decks.get(deck.id).file(archive.SUFFIX)).theme == "light"
+    assert other.decks.open(history.decks.get(deck.id).file(SUFFIX)).theme == "light"
 
 
 def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
@@ -99,7 +97,7 @@ def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(his
     (plain,) = a_view("One").pictures
     picture = replace(plain, name="Li\x1b[31mte\uffff", answers=(("cat\0\u202egnp", 0.5),))
     view = replace(a_view("One\uffff"), notes="a\ufffe\x1b", pictures=(picture,), commands=(own, *hostile))
-    there = history.decks.open(archive.write("A deck", [view]))
+    there = history.decks.open(join([pack([view])], "A deck"))
     (first,) = (slide.view for slide in there.slides)
     assert first.commands == ()
     assert first.pictures[0].name == "Li [31mte" and first.pictures[0].answers == (("cat gnp", 0.5),)
@@ -109,7 +107,7 @@ def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(his
 
 def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, **about: object) -> bytes:
     out = io.BytesIO()
-    said = {"format": archive.FORMAT, "version": 1, "title": "T", "slides": len(files)} | about
+    said = {"format": FORMAT, "version": 1, "title": "T", "slides": len(files)} | about
     with zipfile.ZipFile(out, "w", method) as made:
         made.writestr("deck.json", json.dumps(said))
         for file, data in files.items():
@@ -118,7 +116,7 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, **about: o
 
 
 def encrypted() -> bytes:
-    data = bytearray(archive.write("T", [a_view("One")]))
+    data = bytearray(join([ONE], "T"))
     at = data.index(b"PK\x01\x02")
     # The flag of encryption, in the list and in the file's own header.
     data[at + 8] |= 1
@@ -157,7 +155,7 @@ ONE = pack([a_view("One")])
         zipped({f"slides/{i:03}.scene": b"" for i in range(MAX_VIEWS + 1)}),
         zipped({"slides/001.scene": bomb()}),
         zipped({"slides/001.scene": pack([wrong_size()])}),
-        archive.write("T", [a_view("One")])[:-30],
+        join([ONE], "T")[:-30],
         encrypted(),
     ],
 )

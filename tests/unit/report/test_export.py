@@ -176,7 +176,7 @@ def test_every_format_writes_a_file_of_its_kind(made: Explanation, format: Forma
 
 FORMER = {
     "export.figure": "report.figure",
-    "deck.archive": "history.archive",
+    "deck.archive": "history.decks",
     "deck.html_file": "report.deck_html",
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sightglass import examples
-from sightglass.history.archive import READY, SUFFIX, open_deck
+from sightglass.history.decks import READY, SUFFIX, read
 from sightglass.report.page import Text, pages
 from sightglass.report.views import MAX_WORDS
 
@@ -24,7 +24,7 @@ SAID = re.compile(r"(small|medium|large) ([a-z ]+), (\d+)\u00a0% sure", re.IGNOR
 @pytest.fixture(scope="module")
 def decks() -> dict[str, list[View]]:
     folder = examples.find(examples.DECKS)
-    return {name: list(open_deck((folder / f"{name}{SUFFIX}").read_bytes())[1]) for name in READY}
+    return {name: [slide.view for slide in read(folder / f"{name}{SUFFIX}").slides] for name in READY}
 
 
 def overlap(one: Map, other: Map) -> float:

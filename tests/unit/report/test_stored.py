@@ -14,7 +14,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain import Explainer, Image
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.history.archive import open_deck
+from sightglass.history.decks import read_view, split
 from sightglass.report import Chart, ChartLine, Display, Map, Picture, View, views
 from sightglass.report.charts import describe_proof
 from sightglass.report.page import Photo, pages
@@ -116,9 +116,9 @@ def test_a_slide_of_version_1_opens() -> None:
 
 
 def test_a_deck_of_version_1_opens() -> None:
-    title, opened, _ = open_deck((FORMER / "cheat.sightglass").read_bytes())
-    slides = list(opened)
-    assert title == "See a model cheat" and len(slides) == 10
+    about, packed = split((FORMER / "cheat.sightglass").read_bytes())
+    slides = list(map(read_view, packed))
+    assert about["title"] == "See a model cheat" and len(slides) == 10
     assert [view.kind for view in slides] == ["words", *["picture"] * 8, "words"]
     for view in slides[1:-1]:
         cheat, honest = view.pictures
