@@ -55,7 +55,7 @@ class RunFacts:
     """What a run is listed by, and goes on with."""
 
     source: tuple[str, ...]
-    """A folder, a pattern, a list or an archive; or several paths."""
+    """A folder, a pattern or an archive; or several paths."""
     name: str
     """What a person calls the pictures."""
     plans: tuple[RunPlan, ...]
@@ -359,10 +359,7 @@ def open_upload(text: str) -> Taken:
 
 
 def locate(text: str) -> Path:
-    """Return the path of an archive or a folder of uploads or examples; raise Problem for any other.
-
-    Not of a list, whose lines could name any file.
-    """
+    """Return the path of an archive or a folder of uploads or examples; raise Problem for any other."""
     path = Path(os.path.normpath(text))
     for own in (uploads_home(), examples.find(examples.CLASSES)):
         inside = own in path.parents and own.resolve() in path.resolve().parents
