@@ -59,7 +59,8 @@ def draw_list() -> None:
     rows = [_row(specs, here, added=specs[0].id in added) for specs in matching]
     # Above the list, as a long one ends below the window.
     above = st.container()
-    chosen = tables.choose_row(rows, key=KEY)
+    # The kinds of the demos are named by several words.
+    chosen = tables.choose_row(rows, key=KEY, columns={"Sizes": st.column_config.TextColumn(width=220)})
     if chosen is not None:
         with above:
             _draw_actions(matching[chosen], here, added=matching[chosen][0].id in added)
