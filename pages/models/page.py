@@ -40,8 +40,6 @@ class ModelListState:
     download: Job[Any] | None = None
     problem: str = ""
     notice: str = ""
-    to_remove: str = ""
-    """The own model whose removal is to be confirmed."""
 
 
 def draw_list() -> None:
@@ -53,7 +51,7 @@ def draw_list() -> None:
         _follow_download(list_state, list_state.download)
     page.say_problem(list_state)
     if not matching:
-        st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
+        st.info("No model matches: choose All.", icon=":material/search_off:")
         return
     added = {spec.id for spec in store.list_own()}
     rows = [_row(specs, here, added=specs[0].id in added) for specs in matching]
@@ -64,8 +62,6 @@ def draw_list() -> None:
     if chosen is not None:
         with above:
             _draw_actions(matching[chosen], here, added=matching[chosen][0].id in added)
-    if list_state.to_remove:
-        _confirm(list_state.to_remove)
     if list_state.notice:
         st.toast(list_state.notice)
         list_state.notice = ""
@@ -74,13 +70,6 @@ def draw_list() -> None:
 def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
     """Draw the filters and return the families that match, one's own first."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        word = st.text_input(
-            "Search",
-            key="models-search",
-            placeholder="Search a name, a family or a licence",
-            label_visibility="collapsed",
-            help="Part of a name, a family or a licence.",
-        )
         tasks = {spec.task for spec in catalog.catalog().values()}
         task = url_state.widget(
             st.segmented_control,
@@ -95,14 +84,13 @@ def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
         only = st.toggle(
             "Here only", value=True, key="models-here", help="Only models whose weights are on this machine."
         )
-    text = word.strip().casefold()
     families = [
-        [spec for spec in specs if text in f"{spec.id} {spec.family} {spec.licence}".casefold()]
+        specs
         for specs in catalog.families().values()
         if task in ("", specs[0].task) and (not only or any(spec.id in here for spec in specs))
     ]
     added = {spec.id for spec in store.list_own()}
-    return sorted(filter(None, families), key=lambda specs: specs[0].id not in added)
+    return sorted(families, key=lambda specs: specs[0].id not in added)
 
 
 def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, str]:
@@ -144,20 +132,22 @@ def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> Non
             lambda report: weights.locate(spec, progress=report), "Waiting for the first bytes"
         )
 
-    def remove() -> None:
-        list_state.to_remove = spec.id
-
     downloadable = spec.id not in here and weights.downloadable(spec) and not weights.offline()
     actions = (
         (True, "Open", "open_in_new", add.open_model, (spec,), "Load it, and see what it says of the picture."),
         (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
         (added, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
-        (added, "Remove…", "delete", remove, (), "Delete it and its files."),
     )
     with line:
         for offered, label, icon, act, args, help in actions:
             if offered:
                 st.button(label, icon=f":material/{icon}:", on_click=act, args=args, help=help, key=f"models-{label}")
+        if added:
+            with st.popover("Remove…", icon=":material/delete:", help="Delete it and its files."):
+                words = f"Remove {spec.id} and its files from this server? There is no way back."
+                st.warning(words, icon=":material/delete:")
+                help = "Delete its table and its files."
+                st.button("Remove", type="primary", on_click=_remove, args=(spec.id,), help=help)
 
 
 def _follow_download(list_state: ModelListState, download: Job[Any]) -> None:
@@ -173,25 +163,8 @@ def _follow_download(list_state: ModelListState, download: Job[Any]) -> None:
     st.rerun()
 
 
-def _cancel_removal() -> None:
-    state.of(ModelListState).to_remove = ""
-
-
-@st.dialog("Remove it?", on_dismiss=_cancel_removal)
-def _confirm(model_id: str) -> None:
-    st.warning(f"Remove {model_id} and its files from this server? There is no way back.", icon=":material/delete:")
-    with st.container(horizontal=True):
-        if st.button("Remove", type="primary", help="Delete its table and its files."):
-            _remove(model_id)
-            st.rerun()
-        if st.button("Keep", help="Leave it as it is."):
-            _cancel_removal()
-            st.rerun()
-
-
 def _remove(model_id: str) -> None:
     list_state = state.of(ModelListState)
-    list_state.to_remove = ""
     try:
         from sightglass.explain.evidence.resident import MODEL_CACHE
 

@@ -176,8 +176,6 @@ class PicturesPage:
     """The pictures that are ticked."""
     shown: list[str] = field(default_factory=list)
     """Those that the grid showed last."""
-    problem: str = ""
-    """Why the last action on them failed."""
 
     def show(self, job: PicturesJob | None) -> None:
         """Show another run, or none."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import examples, video
-from sightglass.common.errors import ImageProblem, Problem
+from sightglass.common.errors import ImageProblem
 from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
 from sightglass.ui.saving import slides
-from sightglass.ui.session import reopen, state
+from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
@@ -98,8 +98,6 @@ class Video:
     job: ClipJob | None = None
     generation: int = 0
     """Counts uploaders: a new one is empty."""
-    problem: str = ""
-    """What went wrong with a frame that was to be opened."""
 
 
 def describe(plan: ClipPlan) -> str:
@@ -182,14 +180,10 @@ def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[An
     return curves(Path(folder), seconds, start)
 
 
+@page.keeping_problem()
 def _open(plan: ClipPlan, at: float) -> None:
     """Open the drawn clip's frame on Explore."""
-    try:
-        image = frame(plan, at)
-    except Problem as problem:
-        state.of(Video).problem = str(problem)
-        return
-    image_source.choose_upload(image)
+    image_source.choose_upload(frame(plan, at))
     reopen.open_explore("map")
 
 

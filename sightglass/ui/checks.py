@@ -48,30 +48,21 @@ class CheckedMaps:
     """The checks of maps whose tests failed."""
 
 
-@dataclass
-class OpenCards:
-    """The pages whose cards are open."""
-
-    pages: set[str] = field(default_factory=set)
-    read: bool = False
-    """Whether the address was read."""
+def _key() -> str:
+    """Return under what the page remembers whether its cards are open."""
+    return f"prove-{state.of(state.Navigation).page}"
 
 
 def is_open() -> bool:
     """Return whether the page's cards are open, at first by address."""
-    opened, name = state.of(OpenCards), state.of(state.Navigation).page
-    if not opened.read:
-        opened.read = True
-        if st.query_params.get("prove") == "1":
-            opened.pages.add(name)
-    url_state.write("prove", name in opened.pages, False)
-    return name in opened.pages
+    opened: bool = url_state.recall_value(_key(), (True, False), False, name="prove", read="1".__eq__)
+    url_state.keep(_key(), opened, False, name="prove")
+    return opened
 
 
 def _toggle() -> None:
-    opened, name = state.of(OpenCards), state.of(state.Navigation).page
-    opened.pages ^= {name}
-    if name not in opened.pages:
+    url_state.keep(_key(), not url_state.memory(_key()))
+    if not url_state.memory(_key()):
         _stop()
 
 
