@@ -74,7 +74,7 @@ def painter(image: Image, strongest: EditMark | None) -> None:
 
     `strongest`: the area that a button covers.
     """
-    blobs = [picture(image.pixels, image.sha256, image.jpeg)]
+    blobs = [picture(image)]
     blobs.append(jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred"))
     draw(
         state.of(Painting),

@@ -15,7 +15,7 @@ from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
+from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, send_texts, viewer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +140,9 @@ def draw_viewer(
     """Draw the viewer, in `place`, a container without gaps; `options`: of `ViewerOptions`."""
     initial, generation = _initial(), state.of(state.ViewerStart).generation
     return viewer(
-        ViewerScene(image.pixels, image.sha256, panels, marks, image.jpeg),
+        image,
+        panels,
+        marks,
         ViewerOptions(initial, private=image_source.is_own(), **options),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,
