@@ -78,11 +78,6 @@ def write_place(place: tuple[float, ...]) -> str | None:
     return ",".join(f"{number:g}" for number in (place[:2] if place[:2] == place[2:] else place)) or None
 
 
-def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> MissedPlace:
-    x0, y0, x1, y1 = (float(round(edge)) for edge in (*where, *where)[:4])
-    return MissedPlace((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
-
-
 def find_place(explanation: Explanation) -> MissedPlace | None:
     """Return the place in question for this picture and model."""
     place = state.of(Lookup).place
@@ -120,8 +115,9 @@ def _ask_about(view: View, explanation: Explanation) -> None:
     if view.region is not None and st.button("Why no box here?", icon=":material/help_center:", help=help):
         where, new = view.region, True
     if where is not None and new:
-        before = find_place(explanation)
-        lookup.place = _round_place(explanation, where, before.label if before else None)
+        before, (x0, y0, x1, y1) = find_place(explanation), (float(round(edge)) for edge in where)
+        of, label = (explanation.image.sha256, explanation.model.id), before.label if before else None
+        lookup.place = MissedPlace(of, (x0, y0, x1, y1), label)
         st.rerun()
 
 

@@ -201,7 +201,7 @@ def _draw_example() -> DeltaGenerator:
     if not background.has_ended(job, "the example of Pictures could not be read") or job.failure is not None:
         return ribbon
     with ribbon:
-        page.draw_example_badge()
+        st.badge("Example", icon=":material/science:", color="blue")
         if st.button("Run it here", type="tertiary", icon=":material/play_arrow:", key="pictures-run-example"):
             remembered = state.of(PicturesPage)
             plans = tuple(

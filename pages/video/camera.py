@@ -49,10 +49,13 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
         reopen.go()
     choices, explainer = sidebar.draw(place=bar)
     with title:
-        st.markdown(f"## {_headline(choices)}")
+        warning = f"{choices.model.name} knows drawn scenes only: its answers to the camera mean nothing."
+        st.markdown(f"## {warning if choices.model.example else 'The camera, frame by frame'}")
         if note := task_of(explainer.model).frame_note:
             st.caption(note)
-    method = _method(choices, explainer)
+    if (method := live.find_quick_method(explainer.model, choices.method)) != choices.method:
+        slow = METHODS[choices.method].name
+        st.caption(f"{slow} is too slow for a camera: maps here are by {METHODS[method].name}.")
     options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
     if "half" in explainer.resident.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
         # About four times as many frames a second.
@@ -62,21 +65,6 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
     canvas.live(choices.model, method, options)
     if (frozen := visit.frozen) is not None:
         _show_frozen(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
-
-
-def _headline(choices: Choices) -> str:
-    """Return the headline, a warning for a model of drawn scenes."""
-    if choices.model.example:
-        return f"{choices.model.name} knows drawn scenes only: its answers to the camera mean nothing."
-    return "The camera, frame by frame"
-
-
-def _method(choices: Choices, explainer: Explainer) -> str:
-    """Return the chosen method, or the model's own if too slow."""
-    method = live.find_quick_method(explainer.model, choices.method)
-    if method != choices.method:
-        st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
-    return method
 
 
 def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:

@@ -108,7 +108,10 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         upload, about = None, ""
         try:
             if (upload := _upload()) is not None:
-                about = _about(upload)
+                info = clip.Clip(upload.path, upload.name).about
+                long = f", {info.seconds:.0f}{NBSP}s" if info.seconds >= 1 else ""
+                sound = "with" if info.sound else "without"
+                about = f"{pixels(info.width, info.height)} pixels{long}, {sound} sound"
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
             st.error(sentence(problem), icon=":material/error:")
@@ -135,7 +138,7 @@ def _draw_example(head: DeltaGenerator) -> None:
         return
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            page.draw_example_badge()
+            st.badge("Example", icon=":material/science:", color="blue")
             st.markdown(f"### {headline(job.summary)}", width="content", help=_describe(job))
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             jobs.draw_slide_button(job)
@@ -159,13 +162,6 @@ def _upload() -> ClipSource | None:
         return None
 
     return state.latest("video", file.file_id, lambda: kept.add_clip(file.name, file.getbuffer()))
-
-
-def _about(source: ClipSource) -> str:
-    """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem otherwise."""
-    about = clip.Clip(source.path, source.name).about
-    long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
-    return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
