@@ -229,20 +229,6 @@ def stop_all() -> None:
         thread.join(max(0.0, end - time.monotonic()))
 
 
-def fetch(call: Callable[[Callable[[int, int], None]], T], words: str) -> Job[T]:
-    """Start a download; `call` receives the callback (bytes done, total)."""
-
-    def run(*, progress: Callable[[float, str], None], cancel: threading.Event, **_: Any) -> T:
-        def report(done: int, total: int) -> None:
-            if cancel.is_set():
-                raise Cancelled
-            progress(done / total if total else 0.0, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
-        return call(report)
-
-    return Job(run, words=words)
-
-
 def has_ended(job: Job[Any], event: str) -> bool:
     """Return whether a job has ended; draw its progress or failure."""
     if not job.finished():
@@ -253,20 +239,20 @@ def has_ended(job: Job[Any], event: str) -> bool:
     return True
 
 
-def progress(job: Job[Any], *, label: str = "", help: str = "") -> None:
+def progress(job: Job[Any], *, help: str = "") -> None:
     """Draw the progress of the work and, given `help`, a stop button."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        _bar(job, label)
+        _bar(job)
         # Outside of what is redrawn twice a second: one run is then between the click and the end.
         if help:
             st.button("Stop", icon=":material/stop_circle:", on_click=job.cancel.set, help=help)
 
 
 @st.fragment(run_every=0.5)
-def _bar(job: Job[Any], label: str) -> None:
+def _bar(job: Job[Any]) -> None:
     if job.polled():
         st.rerun()
-    words = f"{label}{job.words}{time_left(job.share, time.monotonic() - job.started)}"
+    words = f"{job.words}{time_left(job.share, time.monotonic() - job.started)}"
     st.progress(min(1.0, job.share), "Stopping…" if job.cancel.is_set() else words)
 
 
