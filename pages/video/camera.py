@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -22,20 +22,11 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
-    from sightglass.models.spec import ModelSpec
     from sightglass.ui.live import LiveFrame
     from sightglass.ui.session.state import Choices
 
 TAKEN = ("part", "layers", "preprocessing", "confidence", "vocabulary")
 """The sidebar's options that a live frame has too."""
-
-
-@dataclass
-class WatchedFrames:
-    """What the session's frames were looked at with last."""
-
-    model: ModelSpec | None = None
-    preprocessing: str = "trained"
 
 
 def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
@@ -60,8 +51,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
     if "half" in explainer.resident.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
         # About four times as many frames a second.
         options["preprocessing"] = "half"
-    watched = state.of(WatchedFrames)
-    watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
+    visit.model, visit.preprocessing = choices.model, options.get("preprocessing", "trained")
     canvas.live(choices.model, method, options)
     if (frozen := visit.frozen) is not None:
         _show_frozen(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
@@ -86,14 +76,13 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
 
 def _open(frame: LiveFrame) -> None:
     """Open a frame as an uploaded picture, with its map's target."""
-    watched = state.of(WatchedFrames)
+    visit = state.of(canvas.LiveVisit)
     image_source.choose_upload(frame.image, frame.data)
-    task = task_of(watched.model or "")
-    if watched.model is not None and task.has_boxes:
-        url_state.put("fit-detect", watched.preprocessing)
+    if visit.model is not None and task_of(visit.model).has_boxes:
+        url_state.put("fit-detect", visit.preprocessing)
         chosen_box = state.of(state.ChosenBox)
         chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
-        chosen_box.source = (frame.image.sha256, watched.model.id)
+        chosen_box.source = (frame.image.sha256, visit.model.id)
     else:
         chosen = state.of(state.ChosenClass)
         chosen.label, chosen.picture, chosen.generation = frame.label, frame.image.sha256, chosen.generation + 1

@@ -156,17 +156,6 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, 
     assert not kept.folder.parent.exists()
 
 
-def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
-    app = page("video", model="demo-cls-s")
-    plan.source.path.write_bytes(b"nothing of the kind")
-    job = ClipJob(plan)
-    assert job.finished(60)
-    put(app, job)
-    assert [one.value for one in app.error] == [
-        "my walk.mp4 is not a video of a known kind; give MP4, MOV, WebM, MKV, GIF or AVI."
-    ]
-
-
 def test_the_headline_says_what_is_seen_from_when() -> None:
     def moment(seconds: float, label: str, kind: Kind = "answer") -> Moment:
         return Moment(seconds, int(25 * seconds), kind, "", label=label)
