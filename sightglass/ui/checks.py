@@ -147,16 +147,13 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
     checks, begin = CACHE.get(explanation.checks_key(index)), True
     for (id, name), place in zip(QUESTIONS.items(), columns, strict=True):
         with place, st.container(border=True, key=f"check-{id}"):
-            _draw_title(capital(name), None if checks is None else checks[id])
+            if checks is None:
+                st.markdown(f"#### :material/hourglass_top: {capital(name)}")
+            else:
+                check = checks[id]
+                st.markdown(
+                    f"#### {ICONS[check.state]} {capital(name)}: {check.state.replace('cannot be told', 'unclear')}"
+                )
+                st.caption(escape(capital(check.sentence)))
             # One test after the other: they share the machine with the page.
             begin = check_cards.draw(id, explanation, index, begin) and begin
-
-
-def _draw_title(title: str, check: Check | None) -> None:
-    """Draw a card's title with the check's state, and its sentence."""
-    if check is None:
-        st.markdown(f"#### :material/hourglass_top: {title}")
-        return
-    unclear = check.state == "cannot be told"
-    st.markdown(f"#### {ICONS[check.state]} {title}: {'unclear' if unclear else check.state}")
-    st.caption(escape(capital(check.sentence)))
