@@ -151,9 +151,8 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
                 st.markdown(f"#### :material/hourglass_top: {capital(name)}")
             else:
                 check = checks[id]
-                st.markdown(
-                    f"#### {ICONS[check.state]} {capital(name)}: {check.state.replace('cannot be told', 'unclear')}"
-                )
+                word = "unclear" if check.state == "cannot be told" else check.state
+                st.markdown(f"#### {ICONS[check.state]} {capital(name)}: {word}")
                 st.caption(escape(capital(check.sentence)))
             # One test after the other: they share the machine with the page.
             begin = check_cards.draw(id, explanation, index, begin) and begin
