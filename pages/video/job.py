@@ -37,8 +37,6 @@ MOMENTS = 3
 """On a slide, beside the player."""
 NAMED = 2
 """Answers in a headline."""
-READING = 10.0
-"""Seconds for which a page waits for a finished run; then it shows that it is read."""
 
 
 class ClipJob(Job["Summary"]):
@@ -46,19 +44,19 @@ class ClipJob(Job["Summary"]):
 
     def __init__(self, plan: ClipPlan) -> None:
         self.plan = plan
+        call, words = partial(_run, plan), "Reading the clip"
         if plan.done:
-            super().__init__(lambda **_: read_result(plan.folder), words="Reading the result")
-            # Reading takes a moment; then no progress is drawn.
-            self.finished(READING)
-        else:
-            super().__init__(partial(_run, plan), words="Reading the clip")
-        if plan.name:
-            background.share(plan.name, self)
+            call, words = partial(_read, plan), "Reading the result"
+        super().__init__(call, words=words, name=plan.name, reads=plan.done)
 
     @property
     def summary(self) -> Summary:
         assert self.result is not None
         return self.result
+
+
+def _read(plan: ClipPlan, **_: Any) -> Summary:
+    return read_result(plan.folder)
 
 
 def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
