@@ -15,8 +15,8 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import AvifImagePlugin, ImageFile, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
 from PIL import Image as Pillow
-from PIL import ImageFile, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -35,8 +35,6 @@ def strips(height: int, width: int) -> Iterator[slice]:
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
 
-
-READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, PPM or .npy"
 
 ON_WHITE = "Transparent areas are shown on white."
 _ORIENTATION = 0x0112
@@ -72,7 +70,8 @@ def kind_of(data: bytes, name: str) -> str:
         raise ImageProblem(
             f"{name} is a video: choose a picture here; the page Video, and `explain video`, take clips."
         )
-    raise ImageProblem(f"{name} is not a picture of a known kind; give {READABLE}.")
+    formats = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, PPM or .npy"
+    raise ImageProblem(f"{name} is not a picture of a known kind; give {formats}.")
 
 
 def header(data: bytes, kind: str) -> ImageFile.ImageFile:
@@ -80,37 +79,21 @@ def header(data: bytes, kind: str) -> ImageFile.ImageFile:
     # Not PIL.Image.open: its size limit is a global, and it warns where we must refuse.
     if kind != "HEIC":
         return Pillow.OPEN[kind][0](BytesIO(data), b"")
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError as error:
-        raise ImageProblem("HEIC pictures need the package pillow-heif; install it, or save as JPEG.") from error
+    from pillow_heif import HeifImageFile
+
     return cast("Callable[[BytesIO], ImageFile.ImageFile]", HeifImageFile)(BytesIO(data))
 
 
-def frames(data: bytes, kind: str) -> tuple[str, ...]:
-    """Return a note for a file of several frames, of which the first is used."""
+def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...], bytes]:
+    """Return RGB pixels and notes of an image or a file, and the file if any browser shows it so.
+
+    Whatever a decoder raises becomes an ImageProblem.
+    """
+    kind = kind_of(source, name) if isinstance(source, bytes) else ""
     try:
-        count = getattr(header(data, kind), "n_frames", 1)
-    except Exception:
-        # The first frame is intact, only a later one is not.
-        return ("Only the first of several frames is used.",)
-    return (f"Only the first of {count} frames is used.",) if count > 1 else ()
-
-
-def plain_jpeg(data: bytes, kind: str) -> bool:
-    """Whether a file is a JPEG without metadata, which any browser shows as `decode` does."""
-    if kind != "JPEG" or not data.endswith(b"\xff\xd9"):
-        return False
-    opened = cast("Any", header(data, kind))
-    return opened.mode == "RGB" and [name for name, _ in opened.applist] in ([], ["APP0"])
-
-
-def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
-    """Return RGB pixels and notes of an image; whatever its decoder raises becomes an ImageProblem."""
-    try:
-        image = opened()
+        image: Any = header(source, kind) if isinstance(source, bytes) else source
         check_size(*image.size, name, max_pixels)
-        return _flatten(image)
+        pixels, notes = _flatten(image)
     except (ImageProblem, MemoryError):
         raise
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
@@ -120,6 +103,18 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
     except Exception as error:
         # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, KeyError, struct.error, ...
         raise ImageProblem(f"{name} is damaged, cut off or of an unusual kind; send it again, or as PNG.") from error
+    if not isinstance(source, bytes):
+        return pixels, notes, b""
+    try:
+        count = getattr(image, "n_frames", 1)
+    except Exception:
+        # The first frame is intact, only a later one is not.
+        count = "several"
+    if count != 1:
+        notes += (f"Only the first of {count} frames is used.",)
+    plain = kind == "JPEG" and not notes and source.endswith(b"\xff\xd9") and image.mode == "RGB"
+    # Without metadata.
+    return pixels, notes, source if plain and [name for name, _ in image.applist] in ([], ["APP0"]) else b""
 
 
 def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
@@ -168,27 +163,23 @@ def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
 
 
 def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
-    """Return numbers (H, W) as uint8 greys, with a note on how they were scaled."""
+    """Return numbers (H, W) or (H, W, C) as uint8 tones, with a note on how they were scaled."""
     if not np.isfinite(values).all():
         raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
     low, high = float(values.min()), float(values.max())
     sixteen = values.dtype.kind != "f" and low >= 0 and high <= 65535
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    bits = significant_bits(high)
+    # The number of bits in use: scanners store 12.
+    bits = 16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8
     tones = np.empty(values.shape, np.uint8)
-    for rows in strips(*values.shape):
+    for rows in strips(*values.shape[:2]):
         if sixteen:
             tones[rows] = values[rows] >> (bits - 8)
         else:
             tones[rows] = np.rint((values[rows].astype(np.float64) - low) * 255 / ((high - low) or 1))
     reduced = f"{bits}-bit reduced to 8 bits"
     return tones, reduced if sixteen else f"values from {low:g} to {high:g} scaled to 0 to 255"
-
-
-def significant_bits(highest: float) -> int:
-    """Return the number of bits in use, of 16: scanners store 12."""
-    return 16 if highest >= 1 << 12 else 12 if highest >= 1 << 8 else 8
 
 
 def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any]:
@@ -203,19 +194,28 @@ def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any
     return array.transpose(1, 2, 0)
 
 
-def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
-    """Return an array (H, W), or (H, W, 1, 3 or 4), as RGB pixels with notes."""
+def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
+    """Return an array (H, W) or (H, W, C), or a batch of one, as RGB, numbers (or None), and notes."""
+    array = array[0] if array.ndim == 4 and len(array) == 1 else array
+    many = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[2] <= MAX_CHANNELS
+    # With fewer rows than channels its axes are probably in another order.
+    if many and array.shape[0] > array.shape[2]:
+        return convert_array(array, name, max_pixels)
+    pixels, notes = _as_bytes(array, name, max_pixels)
+    return pixels, None, notes
+
+
+def _as_bytes(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
     check_size(array.shape[1], array.shape[0], name, max_pixels)
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     if array.dtype == np.bool_:
         array = array * np.uint8(255)
     elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
-        bits = significant_bits(float(array.max()))
-        array, notes = array >> (bits - 8), (f"{bits}-bit reduced to 8 bits",)
+        array, *notes = grey(array)
     elif array.dtype.kind == "f":
         low, high = float(array.min()), float(array.max())
         # Resizing overshoots a little; NaN fails both comparisons.
@@ -229,27 +229,22 @@ def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels,
     array = np.ascontiguousarray(array, dtype=np.uint8)
     if array.shape[2] == 4:
         rgb, transparent = _on_white(Pillow.fromarray(array))
-        return np.array(rgb), notes + (ON_WHITE,) * transparent
-    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)), order="C"), notes
+        return np.array(rgb), (*notes, *(ON_WHITE,) * transparent)
+    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)), order="C"), tuple(notes)
 
 
 Planes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 NPY = b"\x93NUMPY"
-NUMBERS = (NPY, b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-"""First bytes of such files: .npy, and the four variants of TIFF."""
+TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+"""First bytes of a .npy, and of the four variants of TIFF."""
 
 
-def many(array: NDArray[Any]) -> bool:
-    """Whether an array is (H, W, C) with 2 or 5 to 16 channels."""
-    few = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[2] <= MAX_CHANNELS
-    # With fewer rows than channels its axes are probably in another order.
-    return few and array.shape[0] > array.shape[2]
-
-
-def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
+def read_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     """Return the array (H, W, C) of a .npy or TIFF; None for pictures."""
     if data.startswith(NPY):
         return _arrange(_npy(data, name, max_pixels), name)
+    if not data.startswith(TIFF):
+        return None
     try:
         return _tiff(data, name, max_pixels)
     except (ImageProblem, MemoryError):
@@ -264,7 +259,7 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     channels = array.shape[2]
     if array.dtype == np.bool_ or (array.dtype == np.uint8 and channels in (1, 3)):
-        pixels, notes = from_array(array, name, max_pixels)
+        pixels, notes = _as_bytes(array, name, max_pixels)
         return pixels, None, notes
     exact = array.dtype.name in ("uint8", "uint16")
     # Numbers beyond 3e38 become infinite here.

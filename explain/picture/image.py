@@ -83,14 +83,10 @@ class Image:
         if channels in (1, 3) and has in (1, 3, 4):
             return self.pixels
         description = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
+        takes = f"{plural(channels, 'channel')}: give a .npy or a .tif with {channels}"
         if channels == 3:
-            raise ImageProblem(
-                f"{self.name} {description}, and {model} takes RGB pictures: choose a model for {has} channels."
-            )
-        raise ImageProblem(
-            f"{self.name} {description}, and {model} takes {plural(channels, 'channel')}: give a .npy or a .tif "
-            f"with {channels}."
-        )
+            takes = f"RGB pictures: choose a model for {has} channels"
+        raise ImageProblem(f"{self.name} {description}, and {model} takes {takes}.")
 
     @property
     def height(self) -> int:
@@ -140,24 +136,15 @@ class Image:
         file, planes = b"", None
         try:
             if isinstance(source, Pillow.Image):
-                pixels, notes = decode.decode(lambda: source, title, max_pixels)
+                pixels, notes, _ = decode.decode(source, title, max_pixels)
             elif torch is not None and isinstance(source, torch.Tensor):
-                pixels, notes = decode.from_array(decode.channels_last(source), title, max_pixels)
+                pixels, planes, notes = decode.from_array(decode.channels_last(source), title, max_pixels)
             elif isinstance(source, np.ndarray):
-                numbers = source[0] if source.ndim == 4 and len(source) == 1 else source
-                if decode.many(numbers):
-                    pixels, planes, notes = convert_array(numbers, title, max_pixels)
-                else:
-                    pixels, notes = decode.from_array(numbers, title, max_pixels)
-            elif (data := _read(source, title, max_bytes)).startswith(decode.NUMBERS) and (
-                array := decode.from_file(data, title, max_pixels)
-            ) is not None:
+                pixels, planes, notes = decode.from_array(source, title, max_pixels)
+            elif (array := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
                 pixels, planes, notes = convert_array(array, title, max_pixels)
             else:
-                kind = decode.kind_of(data, title)
-                pixels, notes = decode.decode(lambda: decode.header(data, kind), title, max_pixels)
-                notes += decode.frames(data, kind)
-                file = data if not notes and decode.plain_jpeg(data, kind) else b""
+                pixels, notes, file = decode.decode(data, title, max_pixels)
         except MemoryError as error:
             raise TooLarge(f"{title} does not fit in memory; give a smaller picture.") from error
         pixels.flags.writeable = False

@@ -1,4 +1,4 @@
-"""Find pictures in folders, patterns, lists, archives and storages (`s3://…`, by fsspec).
+"""Find pictures in folders, patterns, archives and storages (`s3://…`, by fsspec).
 
 A source is not trusted: names in archives and storages become keys and never paths, no more bytes are read than a
 picture may have, and every network error becomes one sentence. A source that cannot be read is a ModelProblem; a
@@ -14,15 +14,17 @@ import re
 import struct
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
+from sightglass.common import removed
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.common.legible import legible
 from sightglass.explain.phrases import printable
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
 
@@ -30,12 +32,11 @@ PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".npy"),
 )
-"""File extensions of pictures; a list or a pattern may name any file."""
-LISTS = (".txt", ".lst", ".tsv")
+"""File extensions of pictures; a pattern may name any file."""
 MAX_PICTURES = 200_000
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_LIST_BYTES = 64 * 2**20
-"""Limit for an archive's directory and for a list of names, which are read into memory as a whole."""
+"""Limit for an archive's directory, which is read into memory as a whole."""
 Read = TypeVar("Read")
 _READING = threading.Lock()
 """zipfile counts its open readers without one."""
@@ -56,7 +57,7 @@ class Item:
     """Changes with the content: size and modification time, or a checksum."""
     read: Callable[[], bytes | Path | Image]
     label: str | None = None
-    """Name of the picture's folder if the source has several, or the label in the list."""
+    """Name of the picture's folder if the source has several."""
 
     @property
     def name(self) -> str:
@@ -85,37 +86,26 @@ def _has_recipe(data: bytes | Path | Image) -> bool:
     return isinstance(data, bytes) and b'{"sightglass":' in data[:_RECIPE_BYTES]
 
 
-def find(
-    source: Any,
-    *,
-    skip: Path | str | None = None,
-    most: int = MAX_PICTURES,
-    base: Path | None = None,
-) -> list[Item]:
+def find(source: Any, *, skip: Path | str | None = None, most: int = MAX_PICTURES) -> list[Item]:
     """Return every picture of a source, always in the same order.
 
-    `source`: a folder (searched recursively), a pattern with `*`, a text file with one path a line (and optionally a
-    tab and a label), a .zip, one picture, a bundled one's name (`bus.jpg`), or a sequence of paths, of (name, bytes),
-    or of Items. A folder, a pattern and a picture may be on any storage that fsspec knows
-    (`s3://bucket/photographs`). `skip`: a folder to leave out, such as the output folder. `base`: where relative paths
-    begin, by default in the current folder. Raises ModelProblem if there are no pictures, or more than `most`.
+    `source`: a folder (searched recursively), a pattern with `*`, a .zip, one picture, a bundled one's name
+    (`bus.jpg`), or a sequence of paths, of (name, bytes), or of Items. A folder, a pattern and a picture may be on any
+    storage that fsspec knows (`s3://bucket/photographs`). `skip`: a folder to leave out, such as the output folder.
+    Raises ModelProblem if there are no pictures, or more than `most`.
     """
     if isinstance(source, str | os.PathLike):
-        pictures = _from_path(str(source), skip, base or Path())
+        pictures = _from_path(str(source), skip)
     elif isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
-        pictures = _from_sequence(source, base or Path.cwd())
+        pictures = _from_sequence(source)
     else:
-        raise ModelProblem(
-            f"Pictures come from a folder, a pattern, a list or a .zip, not from {type(source).__name__}."
-        )
-    items: list[Item] = []
-    for item in pictures:
-        if len(items) == most:
-            raise ModelProblem(f"There are more than {most:,} pictures: give them in several parts.")
-        items.append(item)
+        raise ModelProblem(f"Pictures come from a folder, a pattern or a .zip, not from {type(source).__name__}.")
+    items = list(islice(pictures, most + 1))
+    if len(items) > most:
+        raise ModelProblem(f"There are more than {most:,} pictures: give them in several parts.")
     if not items:
         raise ModelProblem(f"There are no pictures in {short(source)}: check the path and the file extensions.")
-    return _label(_with_unique_keys(items))
+    return _label(items)
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -141,27 +131,24 @@ def short(source: Any) -> str:
     return text if len(text) <= 80 else f"…{text[-79:]}"
 
 
-def _from_path(source: str, skip: Path | str | None, base: Path) -> Iterator[Item]:
+def _from_path(source: str, skip: Path | str | None) -> Iterator[Item]:
     if (local := local_path(source)) is None:
         return _from_storage(source)
-    path = base / local.expanduser()
+    path = local.expanduser()
     if path.is_dir():
         left_out = None if skip is None else local_path(str(skip))
         return _files(_walk(path, left_out), path)
+    if path.is_file() and (reason := removed.LISTS.get(path.suffix.lower())):
+        raise ModelProblem(reason)
     if path.is_file():
-        if path.suffix.lower() == ".zip":
-            entries = read_entries(path, PICTURES)
-            return (Item(printable(name.replace("\\", "/")), stamp, read) for name, stamp, read in entries)
-        if path.suffix.lower() in LISTS:
-            return _from_list(path)
-        return _files([path], path.parent)
+        return _from_archive(path) if path.suffix.lower() == ".zip" else _files([path], path.parent)
     if glob.has_magic(str(path)):
         named = sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
         root = Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0]))
         return _files(map(Path, named), root)
     if example_meant(source) is not None:
         return iter([Item(source, "bundled", partial(Path, source))])
-    raise ModelProblem(f"There is nothing at {short(str(path))}: give a folder, a pattern, a list or a .zip.")
+    raise ModelProblem(f"There is nothing at {short(path)}: give a folder, a pattern or a .zip.")
 
 
 def _walk(root: Path, left_out: Path | None) -> Iterator[Path]:
@@ -177,7 +164,7 @@ def _walk(root: Path, left_out: Path | None) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def _files(paths: Iterable[Path], root: Path, label: str | None = None) -> Iterator[Item]:
+def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:
     for path in paths:
         try:
             status = path.stat()
@@ -189,32 +176,12 @@ def _files(paths: Iterable[Path], root: Path, label: str | None = None) -> Itera
             key = path.relative_to(root)
         except ValueError:
             key = path
-        yield Item(printable(key.as_posix()), stamp, partial(Path, path), label)
+        # Workers of a cluster are in other folders.
+        yield Item(printable(key.as_posix()), stamp, partial(Path, path.absolute()))
 
 
-def _from_list(path: Path) -> Iterator[Item]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_LIST_BYTES + 1)
-        lines = data.decode("utf-8").splitlines() if len(data) <= MAX_LIST_BYTES else None
-    except Exception as error:
-        raise ModelProblem(f"The list {path.name} cannot be read: is it a text file with one path a line?") from error
-    if lines is None:
-        raise ModelProblem(f"The list {path.name} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
-    for line in lines:
-        if line.strip() and not line.startswith("#"):
-            name, _, words = line.strip().partition("\t")
-            yield from _from_name(name, path.parent, legible(words) if words.strip() else None)
-
-
-def _from_name(name: str, base: Path, label: str | None = None) -> Iterator[Item]:
-    if (local := local_path(name)) is not None:
-        yield from _files([base / local], base, label)
-    else:
-        yield _stored(name, label)
-
-
-def _from_sequence(source: Sequence[Any], base: Path) -> Iterator[Item]:
+def _from_sequence(source: Sequence[Any]) -> Iterator[Item]:
+    base = Path.cwd()
     for entry in source:
         if isinstance(entry, Item):
             yield entry
@@ -224,29 +191,26 @@ def _from_sequence(source: Sequence[Any], base: Path) -> Iterator[Item]:
             yield Item(printable(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
         else:
             name = os.path.expanduser(os.fspath(entry))
-            bundled = not _ADDRESS.match(name) and not (base / name).exists() and example_meant(name)
-            yield from [Item(name, "bundled", partial(Path, name))] if bundled else _from_name(name, base)
-
-
-def _with_unique_keys(items: list[Item]) -> list[Item]:
-    """Make keys unique by numbering repeated ones."""
-    seen: dict[str, int] = {}
-    out = []
-    for item in items:
-        count = seen[item.key] = seen.get(item.key, 0) + 1
-        out.append(item if count == 1 else replace(item, key=f"{item.key} ({count})"))
-    return out
+            if (local := local_path(name)) is None:
+                # Whether it exists is known when it is opened.
+                yield Item(printable(name), "listed", partial(fetch, *_storage(name), None))
+            elif not (base / local).exists() and example_meant(name):
+                yield Item(name, "bundled", partial(Path, name))
+            else:
+                yield from _files([base / local], base)
 
 
 def _label(items: list[Item]) -> list[Item]:
-    """Label each picture with its folder, if there are several folders."""
-    parents = [PurePosixPath(item.key).parent.name for item in items]
-    if len({parent for parent in parents if parent}) < 2:
-        return items
-    return [
-        item if item.label is not None or not parent else replace(item, label=parent)
-        for item, parent in zip(items, parents, strict=True)
-    ]
+    """Number repeated keys, and label each picture with its folder if there are several."""
+    folders = [PurePosixPath(item.key).parent.name for item in items]
+    several = len({*folders} - {""}) > 1
+    seen: Counter[str] = Counter()
+    labelled = []
+    for item, folder in zip(items, folders, strict=True):
+        seen[item.key] += 1
+        key = item.key if seen[item.key] == 1 else f"{item.key} ({seen[item.key]})"
+        labelled.append(replace(item, key=key, label=item.label or (several and folder) or None))
+    return labelled
 
 
 def _storage(url: str) -> tuple[Any, str]:
@@ -262,12 +226,6 @@ def _storage(url: str) -> tuple[Any, str]:
         # An unknown protocol, a missing package, an invalid address.
         raise ModelProblem(f"{short(url)} cannot be reached ({_reason(error)}): check the address.") from error
     return system, str(path)
-
-
-def _stored(url: str, label: str | None) -> Item:
-    """Return one picture of a storage, without checking that it exists."""
-    system, path = _storage(url)
-    return Item(printable(url), "listed", partial(fetch, system, path, None), label)
 
 
 def _from_storage(url: str) -> Iterator[Item]:
@@ -307,15 +265,13 @@ def _reason(error: Exception) -> str:
     return short((str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__)
 
 
-def read_entries(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
-    """Yield name, stamp and reader of a .zip's files with these `suffixes`, unpacked into memory.
-
-    Raises ModelProblem if the file is not an archive, is encrypted, or would unpack to too much.
-    """
+def _from_archive(path: Path) -> Iterator[Item]:
+    """Yield the pictures of a .zip, each unpacked into memory when it is read."""
     status = path.stat()
     cached = partial(_open_once, path.absolute(), status.st_size, status.st_mtime_ns)
-    for info in _list_files(path, cached(), suffixes, MAX_UNPACKED_BYTES):
-        yield info.filename, f"{info.file_size}-{info.CRC}", partial(_unpack, cached, info)
+    for info in _list_files(path, cached(), PICTURES, MAX_UNPACKED_BYTES):
+        key = printable(info.filename.replace("\\", "/"))
+        yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, cached, info))
 
 
 def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:

@@ -136,8 +136,8 @@ def rank(
 ) -> Ranking:
     """Rank a gallery by the cosine similarity of each picture to the query.
 
-    `gallery`: a folder, a pattern, a list, a .zip or a sequence, as `picture.source.find` takes it. A file that
-    is no picture, or has other channels than the model takes, is skipped and listed in `failed`. Raises ModelProblem
+    `gallery`: a folder, a pattern, a .zip or a sequence, as `picture.source.find` takes it. A file that is no picture,
+    or has other channels than the model takes, is skipped and listed in `failed`. Raises ModelProblem
     for a model without an embedding and for a gallery without pictures, ImageProblem where the model takes neither the
     query nor any picture of the gallery, Cancelled where `cancel` was set.
 

@@ -65,7 +65,7 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
             help = "Run each model five times, in turns. A busy machine makes that impossible."
             if st.button("Measure times", icon=":material/timer:", help=help):
                 with st.spinner("Measuring…", show_time=False):
-                    comparison = explain_job.measure_times(comparison)
+                    comparison = explain_job.with_times(comparison, measure=True)
             saved: list[tuple[Any, Json]] = [(explanation, {}) for explanation in comparison.explanations]
             slide = partial(_slide, comparison, names)
             saving.save_and_export("compare", partial(_files, comparison), saved=saved, slide=slide)

@@ -50,7 +50,9 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
     choices, explainer, instead = _find_model(*sidebar.draw(bar, methods=offered, colours=False))
     with controls:
         items = gallery_picker.choose(explainer, choices.image)
-        show = _choose_view()
+        with st.popover("More", icon=":material/more_horiz:", help="Best matches, and what the score is made of."):
+            help = "Red makes the two similar, blue makes them differ."
+            show = url_state.widget(st.radio, "Show", SHOWS, "cosine", key="of", name="of", help=help)
     with main:
         ranked = _rank(choices, explainer, items)
         if not ranked.hits:
@@ -71,19 +73,6 @@ def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explai
     explainer = sidebar.load(model_picker.FIRST)
     choices = sidebar.adapt_to_model(choices, explainer, choices.method)
     return choices, explainer, f"{explainer.model.id} compares them, as {choices.model.id} {reason}."
-
-
-def _choose_view() -> str:
-    with st.popover("More", icon=":material/more_horiz:", help="Best matches, and what the score is made of."):
-        return url_state.widget(
-            st.radio,
-            "Show",
-            SHOWS,
-            "cosine",
-            key="of",
-            name="of",
-            help="Red makes the two similar, blue makes them differ.",
-        )
 
 
 def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Ranking:

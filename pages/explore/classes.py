@@ -48,7 +48,9 @@ class Classes:
         """Return the maps, with that of the chosen class; None while running."""
         if explain_job.is_slow(self.choices.method):
             return self._explain_one()
-        explanation = explain_place(self.choices, self.explainer, quiet=quiet)
+        _find_reopened(self.choices, self.explainer)
+        options = _options(self.choices, self.explainer)
+        explanation = explain_job.explain(self.choices, self.explainer, quiet=quiet, **options)
         return None if explanation is None else self.complete(explanation)
 
     def complete(self, explanation: Explanation) -> Explanation:
@@ -186,12 +188,6 @@ STEP = 10
 """Places are rounded down to a tenth of a pixel: an address has room for them."""
 
 
-def explain_place(choices: Choices, explainer: Explainer, **how: Any) -> Explanation | None:
-    """Explain the picture's chosen place or classes; None while running."""
-    _find_reopened(choices, explainer)
-    return explain_job.explain(choices, explainer, **how, **_options(choices, explainer))
-
-
 def _find_reopened(choices: Choices, explainer: Explainer) -> None:
     """Choose the place and class of a reopened pixel's map."""
     area = state.of(ChosenArea)
@@ -216,7 +212,11 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
         url_state.write(AT, None)
         return {}
     if area.picture is None:
-        _take_link(area, choices)
+        area.picture, area.model = choices.image.sha256, choices.model.id
+        at = st.query_params.get(AT, "")
+        area.at = parse_place(at, choices.image)
+        if at and not area.at:
+            url_state.leave_out(AT, at)
     elif (area.picture, area.model) != (choices.image.sha256, choices.model.id):
         area.at, area.against, area.class_index = (), None, None
     if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
@@ -231,15 +231,6 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     against = {} if area.against is None else {"against": area.against}
     choice = {} if area.class_index is None else {"targets": (area.class_index,)}
     return {"at": area.at, "per": per, **against, **choice}
-
-
-def _take_link(area: ChosenArea, choices: Choices) -> None:
-    """Choose the address's place and class, if valid here."""
-    area.picture, area.model = choices.image.sha256, choices.model.id
-    at = st.query_params.get(AT, "")
-    area.at = parse_place(at, choices.image)
-    if at and not area.at:
-        url_state.leave_out(AT, at)
 
 
 def show_pixels(explanation: Explanation) -> None:

@@ -78,11 +78,6 @@ def write_place(place: tuple[float, ...]) -> str | None:
     return ",".join(f"{number:g}" for number in (place[:2] if place[:2] == place[2:] else place)) or None
 
 
-def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> MissedPlace:
-    x0, y0, x1, y1 = (float(round(edge)) for edge in (*where, *where)[:4])
-    return MissedPlace((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
-
-
 def find_place(explanation: Explanation) -> MissedPlace | None:
     """Return the place in question for this picture and model."""
     place = state.of(Lookup).place
@@ -102,16 +97,8 @@ def missing_box(base: Explanation) -> Missing | None:
 
 
 def about_places(view: View, explanation: Explanation, missing: Missing | None) -> None:
-    """Take a new question about a place, or answer the last one."""
-    _ask_about(view, explanation)
-    if (place := find_place(explanation)) is None:
-        return
-    _about_missing(missing, place, explanation)
-
-
-def _ask_about(view: View, explanation: Explanation) -> None:
-    """Ask about the best candidate at a place that was clicked beside the boxes, or in a marked area."""
-    lookup, where = state.of(Lookup), None
+    """Answer the question about a place that was clicked beside the boxes, or in a marked area."""
+    lookup, place, where = state.of(Lookup), find_place(explanation), None
     if view.point is not None and view.box is None:
         where = (*view.point, *view.point)
     # The viewer reports a click once, and this run starts anew right after it.
@@ -120,9 +107,12 @@ def _ask_about(view: View, explanation: Explanation) -> None:
     if view.region is not None and st.button("Why no box here?", icon=":material/help_center:", help=help):
         where, new = view.region, True
     if where is not None and new:
-        before = find_place(explanation)
-        lookup.place = _round_place(explanation, where, before.label if before else None)
+        x0, y0, x1, y1 = (float(round(edge)) for edge in where)
+        of, label = (explanation.image.sha256, explanation.model.id), place.label if place else None
+        lookup.place = MissedPlace(of, (x0, y0, x1, y1), label)
         st.rerun()
+    if place is not None:
+        _about_missing(missing, place, explanation)
 
 
 def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Explanation) -> None:

@@ -82,13 +82,7 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     if explanation is None:
         _draw_waiting(answers, places, stopped=stopped)
         return
-    index = _draw_answers(answers, explanation, places)
-    with places.title:
-        _say(answers, explanation, index)
-    # The picture before the numbers: they take longer to compute and are read second.
-    with places.left:
-        view = _draw_picture(answers, explanation, index)
-    _draw_rest(answers, explanation, index, view, places)
+    _draw_result(answers, explanation, places)
 
 
 def _draw_waiting(answers: Boxes | Classes, places: Places, *, stopped: bool) -> None:
@@ -144,31 +138,29 @@ def draw_first(
         drawn, *_ = draw_controls()
     if drawn != choices:
         st.rerun()
-    index = _draw_answers(answers, explanation, places)
-    with places.title:
-        _say(answers, explanation, index)
-    _draw_rest(answers, explanation, index, view, places)
+    _draw_result(answers, explanation, places, view)
 
 
-def _draw_answers(answers: Boxes | Classes, explanation: Explanation, places: Places) -> int:
-    """Draw the answers, or the open checks of the chosen one; return its map's index."""
+def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Places, view: View | None = None) -> None:
+    """Draw the answers, or the open checks of the chosen one, and what goes with them; `view`: of the drawn map."""
     with places.answers:
         if explanation.heatmaps and checks.is_open():
             index = answers.find_map(explanation) or 0
             checks.draw_cards(explanation, index)
-            return index
-        return answers.draw_list(explanation)
+        else:
+            index = answers.draw_list(explanation)
+    with places.title:
+        _write_headline(sidebar.add_warning(answers.choices, answers.headline(explanation, index)))
+        with st.container(width="content"):
+            checks.draw_chip(explanation, index)
+    # The picture before the numbers: they take longer to compute and are read second.
+    with places.left:
+        view = view or _draw_picture(answers, explanation, index)
+    _draw_rest(answers, explanation, index, view, places)
 
 
 def _write_headline(text: str) -> None:
     st.markdown(f"## {escape(text)}", width="stretch")
-
-
-def _say(answers: Boxes | Classes, explanation: Explanation, index: int) -> None:
-    """Draw the sentence over the map, and the chip of its checks."""
-    _write_headline(sidebar.add_warning(answers.choices, answers.headline(explanation, index)))
-    with st.container(width="content"):
-        checks.draw_chip(explanation, index)
 
 
 def _draw_picture(

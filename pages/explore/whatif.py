@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from sightglass.ui.session.state import Choices
     from sightglass.ui.viewer import ViewSettings
 
+HEIGHT = 410
+"""Of either picture in a window of 900 pixels, as in painter.css: what can be done with it is in sight below it."""
+
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     """Draw the view."""
@@ -161,11 +164,13 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         plain = score is None or original.task.has_boxes
         note = None if plain else describe_score(score or 0.0, original.model, label)
         panel = Pane(maps=(panels.to_map(after, 0, note=note),))
-        view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(after, 0))
+        view = panels.draw_viewer(
+            after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=panels.boxes(after, 0)
+        )
         panels.send_sentences(view, [(after, 0)], key="viewer-whatif-words")
         return
     panes = [panels.plain_pane(after.image)]
-    panels.draw_viewer(after.image, panes, key="viewer-whatif", height=440, marks=panels.boxes(after))
+    panels.draw_viewer(after.image, panes, key="viewer-whatif", height=HEIGHT, marks=panels.boxes(after))
     if original.predictions and (why := original.task.describe_unmapped(original.predictions[0].label)):
         st.caption(escape(why))
     elif not original.evidence.resident.gradients:

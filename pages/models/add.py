@@ -63,17 +63,13 @@ def draw() -> None:
     """Draw the drop zone, or the questions about its files."""
     now = state.of(Adding)
     page.say_problem(now)
-    _forget_answered(now)
+    # A question may have been answered elsewhere.
+    if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
+        now.folder = now.draft = None
     if now.draft is not None:
         _ask(now.draft)
     else:
         _zone(now)
-
-
-def _forget_answered(now: Adding) -> None:
-    """Drop a question that was answered elsewhere."""
-    if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
-        now.folder = now.draft = None
 
 
 def added() -> ModelSpec | None:

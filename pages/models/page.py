@@ -1,13 +1,11 @@
-"""Models: add your own; search, open, download and remove those of the catalogue."""
+"""Models: add your own; open and remove those of the catalogue."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common.errors import Problem
 from sightglass.explain.phrases import download as size_of_download
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import TASKS
@@ -16,70 +14,40 @@ from sightglass.models.checkpoints import weights
 from sightglass.models.own import store
 from sightglass.pages.models import add
 from sightglass.ui.choices import image_picker, model_picker
-from sightglass.ui.session import page, state, url_state
-from sightglass.ui.session.jobs import background
+from sightglass.ui.session import page, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from sightglass.models.spec import ModelSpec
-    from sightglass.ui.session.jobs.background import Job
 
 
 KEY = "models-list"
 
 
-@dataclass
-class ModelListState:
-    """State of the list of models in this session."""
-
-    downloading: str = ""
-    """The model whose weights are downloaded."""
-    download: Job[Any] | None = None
-    problem: str = ""
-    notice: str = ""
-    to_remove: str = ""
-    """The own model whose removal is to be confirmed."""
-
-
 def draw_list() -> None:
-    """Draw the list with its search."""
-    list_state, here = state.of(ModelListState), model_picker.menu()[1]
+    """Draw the list with its filters."""
+    here = model_picker.menu()[1]
     st.markdown("### All models")
     matching = _draw_filters(here)
-    if list_state.download is not None:
-        _follow_download(list_state, list_state.download)
-    page.say_problem(list_state)
+    page.say_problem()
     if not matching:
-        st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
+        st.info("No model matches: choose All.", icon=":material/search_off:")
         return
     added = {spec.id for spec in store.list_own()}
     rows = [_row(specs, here, added=specs[0].id in added) for specs in matching]
     # Above the list, as a long one ends below the window.
     above = st.container()
-    chosen = tables.choose_row(rows, key=KEY)
+    # The kinds of the demos are named by several words.
+    chosen = tables.choose_row(rows, key=KEY, columns={"Sizes": st.column_config.TextColumn(width=220)})
     if chosen is not None:
         with above:
             _draw_actions(matching[chosen], here, added=matching[chosen][0].id in added)
-    if list_state.to_remove:
-        _confirm(list_state.to_remove)
-    if list_state.notice:
-        st.toast(list_state.notice)
-        list_state.notice = ""
 
 
 def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
     """Draw the filters and return the families that match, one's own first."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        word = st.text_input(
-            "Search",
-            key="models-search",
-            placeholder="Search a name, a family or a licence",
-            label_visibility="collapsed",
-            help="Part of a name, a family or a licence.",
-        )
         tasks = {spec.task for spec in catalog.catalog().values()}
         task = url_state.widget(
             st.segmented_control,
@@ -94,14 +62,13 @@ def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
         only = st.toggle(
             "Here only", value=True, key="models-here", help="Only models whose weights are on this machine."
         )
-    text = word.strip().casefold()
     families = [
-        [spec for spec in specs if text in f"{spec.id} {spec.family} {spec.licence}".casefold()]
+        specs
         for specs in catalog.families().values()
         if task in ("", specs[0].task) and (not only or any(spec.id in here for spec in specs))
     ]
     added = {spec.id for spec in store.list_own()}
-    return sorted(filter(None, families), key=lambda specs: specs[0].id not in added)
+    return sorted(families, key=lambda specs: specs[0].id not in added)
 
 
 def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, str]:
@@ -131,75 +98,31 @@ def _describe_sizes(specs: list[ModelSpec], here: set[str]) -> str:
 
 def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> None:
     """Draw the sizes of the chosen family and the actions for one."""
-    list_state = state.of(ModelListState)
     line = st.container(horizontal=True, vertical_alignment="center")
     with line:
         st.markdown(f"**{escape(specs[0].family)}**", width="content")
         spec = model_picker.choose_size(specs, here, key="models-size")
-
-    def fetch() -> None:
-        list_state.downloading = spec.id
-        list_state.download = background.fetch(
-            lambda report: weights.locate(spec, progress=report), "Waiting for the first bytes"
-        )
-
-    def remove() -> None:
-        list_state.to_remove = spec.id
-
-    downloadable = spec.id not in here and weights.downloadable(spec) and not weights.offline()
-    actions = (
-        (True, "Open", "open_in_new", add.open_model, (spec,), "Load it, and see what it says of the picture."),
-        (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
-        (added, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
-        (added, "Remove…", "delete", remove, (), "Delete it and its files."),
-    )
-    with line:
-        for offered, label, icon, act, args, help in actions:
-            if offered:
-                st.button(label, icon=f":material/{icon}:", on_click=act, args=args, help=help, key=f"models-{label}")
+        help = "Load it, and see what it says of the picture. One that is not here is fetched."
+        icon = ":material/open_in_new:"
+        st.button("Open", icon=icon, on_click=add.open_model, args=(spec,), help=help, key="models-Open")
+        if added:
+            help = "Its names and its preparation of a picture."
+            st.button("Edit", icon=":material/edit:", on_click=add.show, args=(spec.id,), help=help)
+            with st.popover("Remove…", icon=":material/delete:", help="Delete it and its files."):
+                words = f"Remove {spec.id} and its files from this server? There is no way back."
+                st.warning(words, icon=":material/delete:")
+                help = "Delete its table and its files."
+                st.button("Remove", type="primary", on_click=_remove, args=(spec.id,), help=help)
 
 
-def _follow_download(list_state: ModelListState, download: Job[Any]) -> None:
-    if not download.finished():
-        background.progress(download, label=f"{list_state.downloading}: ", help="Stop the download.")
-        return
-    list_state.download = None
-    if download.failure is None:
-        list_state.notice = f"{list_state.downloading} is here."
-    elif not download.stopped:
-        list_state.problem = page.describe_failure(download.failure, "weights could not be fetched")
-    model_picker.forget_menu()
-    st.rerun()
-
-
-def _cancel_removal() -> None:
-    state.of(ModelListState).to_remove = ""
-
-
-@st.dialog("Remove it?", on_dismiss=_cancel_removal)
-def _confirm(model_id: str) -> None:
-    st.warning(f"Remove {model_id} and its files from this server? There is no way back.", icon=":material/delete:")
-    with st.container(horizontal=True):
-        if st.button("Remove", type="primary", help="Delete its table and its files."):
-            _remove(model_id)
-            st.rerun()
-        if st.button("Keep", help="Leave it as it is."):
-            _cancel_removal()
-            st.rerun()
-
-
+@page.keeping_problem()
 def _remove(model_id: str) -> None:
-    list_state = state.of(ModelListState)
-    list_state.to_remove = ""
-    try:
-        from sightglass.explain.evidence.resident import MODEL_CACHE
+    from sightglass.explain.evidence.resident import MODEL_CACHE
 
-        MODEL_CACHE.unload(model_id)
-        store.remove(model_id)
-        list_state.notice = f"{model_id} is removed."
-    except Problem as problem:
-        list_state.problem = str(problem)
+    MODEL_CACHE.unload(model_id)
     model_picker.forget_menu()
+    store.remove(model_id)
+    st.toast(f"{model_id} is removed.")
 
 
 @page.guard

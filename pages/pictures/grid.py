@@ -350,7 +350,7 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
             )
             draw_slides_button(job, result, place, selected)
             st.button("Clear", type="tertiary", key="pictures-deselect", on_click=_select, args=((),))
-    page.say_problem(remembered)
+    page.say_problem()
 
 
 def _select(pictures: Sequence[str]) -> None:
@@ -373,16 +373,15 @@ def _draw_tagging(result: Result) -> None:
             )
 
 
+@page.keeping_problem()
 def _change_tag(folders: Sequence[Any], adds: bool) -> None:
-    remembered = state.of(PicturesPage)
+    name = str(st.session_state.get("pictures-tag-name") or "")
     try:
         for folder in folders:
-            name = str(st.session_state.get("pictures-tag-name") or "")
-            labels.change_tag(folder, name, remembered.selected, add=adds)
-    except Problem as problem:
-        remembered.problem = str(problem)
+            labels.change_tag(folder, name, state.of(PicturesPage).selected, add=adds)
     except OSError as error:
-        remembered.problem = f"The tag cannot be saved ({error.strerror or error}): free some room, then try again."
+        why = error.strerror or error
+        raise Problem(f"The tag cannot be saved ({why}): free some room, then try again.") from error
 
 
 def open_panel(picture: str, unit: str = "") -> None:
@@ -415,7 +414,7 @@ def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
     if row is None:
         return
     st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
-    page.say_problem(remembered)
+    page.say_problem()
     wide = PANEL if len(result.plans) == 1 else (PANEL - 16) // 2
     with st.container(horizontal=True):
         for by, frame, name in zip(result.plans, result.frames, result.names, strict=True):
@@ -438,21 +437,19 @@ def _draw_model_map(plan: RunPlan, row: Json, name: str) -> None:
     st.markdown(f":small[{escape(name)}  \n{words}]")
 
 
+@page.keeping_problem()
 def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) -> None:
     """Open the picture on Explore as it was explained in the run, or where the map of an error is."""
-    try:
-        image, recipe = job.find_item(row["picture"]).open(), table.recipe(journal.settings_of(plan.folder), row)
-        label = row.get("label")
-        more: Json = {"automatic": not plan.options.get("layers")}
-        if unit is not None:
-            task, answer = task_of(catalog.spec(plan.model)), unit.answer
-            label, more = unit.predicted, {"screen": task.screen}
-            index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
-            recipe = recipe.model_copy(update=task.recipe_of(index, anchor))
-        view = embedded_recipe.ViewState(label=label[:200] if isinstance(label, str) else None, **more)
-        reopen.open_result(image, recipe, view)
-    except Problem as problem:
-        state.of(PicturesPage).problem = str(problem)
+    image, recipe = job.find_item(row["picture"]).open(), table.recipe(journal.settings_of(plan.folder), row)
+    label = row.get("label")
+    more: Json = {"automatic": not plan.options.get("layers")}
+    if unit is not None:
+        task, answer = task_of(catalog.spec(plan.model)), unit.answer
+        label, more = unit.predicted, {"screen": task.screen}
+        index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
+        recipe = recipe.model_copy(update=task.recipe_of(index, anchor))
+    view = embedded_recipe.ViewState(label=label[:200] if isinstance(label, str) else None, **more)
+    reopen.open_result(image, recipe, view)
 
 
 def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: Sequence[str]) -> None:

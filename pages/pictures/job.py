@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.source import Item
 
 
-READING = 10.0
-"""Seconds for which a page waits for the results of a finished run; then it shows that they are read."""
-
-
 class PicturesJob(Job["list[Summary]"]):
     """Several models' runs over the same pictures, one after the other in a thread; or a finished run of before."""
 
@@ -57,14 +53,10 @@ class PicturesJob(Job["list[Summary]"]):
         the pictures of a finished run, whose results are read and not made. `example`: the packaged one, of which
         nothing beside its tables can be changed."""
         self.source, self.plans, self.labels, self.example = source, plans, labels, example
-        super().__init__(
-            partial(_read_results, plans, read) if read is not None else partial(_run, source, plans, labels, resume)
-        )
         if read is not None:
-            # Reading takes a moment; then no progress is drawn.
-            self.finished(READING)
+            super().__init__(partial(_read_results, plans, read), reads=True)
         else:
-            background.share(plans[0].folder, self)
+            super().__init__(partial(_run, source, plans, labels, resume), name=plans[0].folder)
 
     @property
     def ready(self) -> list[RunPlan]:
@@ -174,8 +166,6 @@ class PicturesPage:
     """The pictures that are ticked."""
     shown: list[str] = field(default_factory=list)
     """Those that the grid showed last."""
-    problem: str = ""
-    """Why the last action on them failed."""
 
     def show(self, job: PicturesJob | None) -> None:
         """Show another run, or none."""

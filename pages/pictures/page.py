@@ -64,10 +64,9 @@ def pictures() -> None:
     if ribbon is not None:
         with ribbon:
             sheet.draw_drop(task_of(choices.model), inline=True)
-            page.say_problem(remembered)
+            page.say_problem()
     if remembered.source is not None and remembered.job is None:
-        with main:
-            _draw_ready(remembered)
+        main.markdown(f"## {plural(len(remembered.source.items), 'picture')}: press Run.")
 
 
 # What the address names
@@ -202,7 +201,7 @@ def _draw_example() -> DeltaGenerator:
     if not background.has_ended(job, "the example of Pictures could not be read") or job.failure is not None:
         return ribbon
     with ribbon:
-        page.draw_example_badge()
+        st.badge("Example", icon=":material/science:", color="blue")
         if st.button("Run it here", type="tertiary", icon=":material/play_arrow:", key="pictures-run-example"):
             remembered = state.of(PicturesPage)
             plans = tuple(
@@ -212,12 +211,6 @@ def _draw_example() -> DeltaGenerator:
             st.rerun()
     _draw_result(job)
     return ribbon
-
-
-def _draw_ready(remembered: PicturesPage) -> None:
-    """Draw what stands before the first run."""
-    assert remembered.source is not None
-    st.markdown(f"## {plural(len(remembered.source.items), 'picture')}: press Run.")
 
 
 def _draw_job(job: PicturesJob) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.batch import finished, kept, labels, table
-from sightglass.common.errors import Problem
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
@@ -43,7 +42,7 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     """Draw the drop field, the labels' classes, unreadable files and earlier runs."""
     if remembered.job is not None or remembered.source is not None:
         draw_drop(task)
-    page.say_problem(remembered)
+    page.say_problem()
     if matches:
         _draw_matches(remembered, matches, explainer)
     if remembered.truth is not None and remembered.truth.problems:
@@ -102,14 +101,11 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
             st.rerun()
 
 
+@page.keeping_problem()
 def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
-    try:
-        pictures, truth = kept.take(files, task, remembered.source)
-    except Problem as problem:
-        remembered.problem = str(problem)
-        return
+    pictures, truth = kept.take(files, task, remembered.source)
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}

@@ -34,7 +34,7 @@ from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
+from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, send_texts, viewer
 from sightglass.ui.viewer.payload import jpeg
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views import pairs as pair_views
@@ -313,8 +313,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain_pane(image)]
         boxes = _list_boxes(record, index)
         marked = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
-        scene = ViewerScene(marked.pixels, marked.sha256, panes, boxes, marked.jpeg)
-        view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
+        view = viewer(marked, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         send_texts(view, [info.looks for info in record.maps], key=f"saved-words-{record.id}")
         if index == record.index:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])

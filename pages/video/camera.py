@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -22,17 +22,8 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
-    from sightglass.models.spec import ModelSpec
     from sightglass.ui.live import LiveFrame
     from sightglass.ui.session.state import Choices
-
-
-@dataclass
-class WatchedFrames:
-    """What the session's frames were looked at with last."""
-
-    model: ModelSpec | None = None
-    preprocessing: str = "trained"
 
 
 def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
@@ -46,34 +37,21 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
         reopen.go()
     choices, explainer = sidebar.draw(place=bar)
     with title:
-        st.markdown(f"## {_headline(choices)}")
+        warning = f"{choices.model.name} knows drawn scenes only: its answers to the camera mean nothing."
+        st.markdown(f"## {warning if choices.model.example else 'The camera, frame by frame'}")
         if note := task_of(explainer.model).frame_note:
             st.caption(note)
-    method = _method(choices, explainer)
+    if (method := live.find_quick_method(explainer.model, choices.method)) != choices.method:
+        slow = METHODS[choices.method].name
+        st.caption(f"{slow} is too slow for a camera: maps here are by {METHODS[method].name}.")
     options: dict[str, Any] = {name: choices.options[name] for name in live.OPTIONS if choices.options.get(name)}
     if "half" in explainer.resident.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
         # About four times as many frames a second.
         options["preprocessing"] = "half"
-    watched = state.of(WatchedFrames)
-    watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
+    visit.model, visit.preprocessing = choices.model, options.get("preprocessing", "trained")
     canvas.live(choices.model, method, options)
     if (frozen := visit.frozen) is not None:
         _show_frozen(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
-
-
-def _headline(choices: Choices) -> str:
-    """Return the headline, a warning for a model of drawn scenes."""
-    if choices.model.example:
-        return f"{choices.model.name} knows drawn scenes only: its answers to the camera mean nothing."
-    return "The camera, frame by frame"
-
-
-def _method(choices: Choices, explainer: Explainer) -> str:
-    """Return the chosen method, or the model's own if too slow."""
-    method = live.find_quick_method(explainer.model, choices.method)
-    if method != choices.method:
-        st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
-    return method
 
 
 def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:
@@ -95,14 +73,13 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
 
 def _open(frame: LiveFrame) -> None:
     """Open a frame as an uploaded picture, with its map's target."""
-    watched = state.of(WatchedFrames)
+    visit = state.of(canvas.LiveVisit)
     image_source.choose_upload(frame.image, frame.data)
-    task = task_of(watched.model or "")
-    if watched.model is not None and task.has_boxes:
-        url_state.put("fit-detect", watched.preprocessing)
+    if visit.model is not None and task_of(visit.model).has_boxes:
+        url_state.put("fit-detect", visit.preprocessing)
         chosen_box = state.of(state.ChosenBox)
         chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
-        chosen_box.source = (frame.image.sha256, watched.model.id)
+        chosen_box.source = (frame.image.sha256, visit.model.id)
     else:
         chosen = state.of(state.ChosenClass)
         chosen.label, chosen.picture, chosen.generation = frame.label, frame.image.sha256, chosen.generation + 1

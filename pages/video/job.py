@@ -18,7 +18,7 @@ from sightglass.models.demo import pictures
 from sightglass.report.view import Picture, View
 from sightglass.report.views import new_view, statement
 from sightglass.ui.saving import slides
-from sightglass.ui.session import reopen, state
+from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
@@ -33,8 +33,6 @@ MOMENTS = 3
 """On a slide, beside the player."""
 NAMED = 2
 """Answers in a headline."""
-READING = 10.0
-"""Seconds for which a page waits for a finished run; then it shows that it is read."""
 
 
 class ClipJob(Job["Summary"]):
@@ -42,14 +40,10 @@ class ClipJob(Job["Summary"]):
 
     def __init__(self, plan: ClipPlan) -> None:
         self.plan = plan
+        call, words = partial(_run, plan), "Reading the clip"
         if plan.done:
-            super().__init__(lambda **_: read_result(plan.folder), words="Reading the result")
-            # Reading takes a moment; then no progress is drawn.
-            self.finished(READING)
-        else:
-            super().__init__(partial(_run, plan), words="Reading the clip")
-        if plan.name:
-            background.share(plan.name, self)
+            call, words = partial(_read, plan), "Reading the result"
+        super().__init__(call, words=words, name=plan.name, reads=plan.done)
 
     @property
     def summary(self) -> Summary:
@@ -64,6 +58,10 @@ class ClipJob(Job["Summary"]):
     @cached_property
     def curves(self) -> tuple[AnswerCurve, ...]:
         return curves(self.summary.folder, self.about.seconds, self.plan.settings.start)
+
+
+def _read(plan: ClipPlan, **_: Any) -> Summary:
+    return read_result(plan.folder)
 
 
 def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
@@ -103,8 +101,6 @@ class Video:
     job: ClipJob | None = None
     generation: int = 0
     """Counts uploaders: a new one is empty."""
-    problem: str = ""
-    """What went wrong with a frame that was to be opened."""
 
 
 def describe(plan: ClipPlan) -> str:
@@ -172,15 +168,12 @@ def draw(job: ClipJob, *, key: str) -> None:
         st.caption(f"{summary.skipped:,} broken frames of the file were left out.")
 
 
+@page.keeping_problem()
 def _open(plan: ClipPlan, seconds: float) -> None:
     """Open the clip's own frame on Explore; `seconds`: of the drawn clip."""
     at = plan.settings.start + seconds
-    try:
-        # Opened anew, since reading changes it and the run may be reading.
-        pixels = Clip(plan.clip.path, plan.clip.name).frame_at(at).pixels
-    except Problem as problem:
-        state.of(Video).problem = str(problem)
-        return
+    # Opened anew, since reading changes it and the run may be reading.
+    pixels = Clip(plan.clip.path, plan.clip.name).frame_at(at).pixels
     name = f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png"
     image_source.choose_upload(Image(pixels, name))
     reopen.open_explore("map")

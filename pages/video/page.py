@@ -61,7 +61,7 @@ def video() -> None:
     job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
     _address(job)
     with main:
-        page.say_problem(video)
+        page.say_problem()
         if job is None:
             _first(top, choices, explainer)
         elif not job.finished():

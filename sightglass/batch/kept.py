@@ -55,7 +55,7 @@ class RunFacts:
     """What a run is listed by, and goes on with."""
 
     source: tuple[str, ...]
-    """A folder, a pattern, a list or an archive; or several paths."""
+    """A folder, a pattern or an archive; or several paths."""
     name: str
     """What a person calls the pictures."""
     plans: tuple[RunPlan, ...]
@@ -300,10 +300,7 @@ def open_upload(text: str) -> Taken:
 
 
 def open_source(path: str, name: str = "") -> Source:
-    """Return the pictures of an archive or a folder of uploads or examples; raise Problem for any other.
-
-    Not of a list, whose lines could name any file.
-    """
+    """Return the pictures of an archive or a folder of uploads or examples; raise Problem for any other."""
     place = Path(os.path.normpath(path))
     homes = uploads_home(), examples.find(examples.CLASSES)
     inside = any(home in place.parents and home.resolve() in place.resolve().parents for home in homes)

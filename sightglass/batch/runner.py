@@ -363,9 +363,7 @@ def run(
         raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
     if (folder := local_path(os.fspath(out))) is None:
         raise ModelProblem(f"Results are written to a folder, not to {out}: give one, and copy it there afterwards.")
-    # Workers of a cluster are in other folders.
-    base = Path.cwd() if engine == "ray" else None
-    items = find(source, skip=folder, most=MAX_PICTURES, base=base)
+    items = find(source, skip=folder, most=MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
     work = Work(explainer, options or {}, maps, folder.absolute(), style=Style.parse(colormap, alpha), side=side)

@@ -71,9 +71,7 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     """,
 )
 def batch(
-    source: Annotated[
-        list[str], typer.Argument(metavar="SOURCE", help="A folder, pattern, list of paths or .zip, or pictures.")
-    ],
+    source: Annotated[list[str], typer.Argument(metavar="SOURCE", help="A folder, pattern or .zip, or pictures.")],
     asked: cli.EngineOptions,
     options: BatchOptions,
 ) -> int:

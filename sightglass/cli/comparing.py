@@ -17,7 +17,6 @@ from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.picture.source import LISTS
 from sightglass.explain.similarity import evaluation, ranking
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
@@ -114,7 +113,7 @@ def _report(console: Console, comparison: Comparison) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarityOptions(cli.ModelOptions):
-    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern, list or .zip.")
+    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern or .zip.")
     top: int = cli.field("--top N", "Most similar pictures with maps [5].", default=5)
     names: str | None = cli.field("--names PATTERN", "Where names say person and camera [as Market-1501's].")
     of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
@@ -151,7 +150,7 @@ def similarity(
     if len(pictures) != (1 if gallery else 2):
         raise Problem("Give two pictures, or with --gallery one picture or one folder, the queries.")
     path = Path(pictures[0])
-    one_picture = not (path.is_dir() or path.suffix.lower() in (*LISTS, ".zip") or glob.has_magic(pictures[0]))
+    one_picture = not (path.is_dir() or path.suffix.lower() == ".zip" or glob.has_magic(pictures[0]))
     many = gallery is not None and (options.names is not None or not one_picture)
     if not gallery and (sheets or options.names is not None):
         raise Problem("--visualize and --names are of queries and their matches: give a --gallery.")

@@ -108,6 +108,12 @@ FORMATS: dict[str, str] = {
 }
 """Endings of files of models, such as `.xml`; the sentence goes on after the file's name."""
 
+LISTS: dict[str, str] = dict.fromkeys(
+    (".txt", ".lst", ".tsv"),
+    "Lists of pictures were removed: name the pictures themselves, or their folder, and give labels as a .csv.",
+)
+"""Endings of files of paths, such as `.txt`, where pictures are expected."""
+
 
 def find_route(path: str) -> str | None:
     """Return the sentence for a removed path of the API, or None."""

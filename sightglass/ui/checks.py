@@ -48,30 +48,21 @@ class CheckedMaps:
     """The checks of maps whose tests failed."""
 
 
-@dataclass
-class OpenCards:
-    """The pages whose cards are open."""
-
-    pages: set[str] = field(default_factory=set)
-    read: bool = False
-    """Whether the address was read."""
+def _key() -> str:
+    """Return under what the page remembers whether its cards are open."""
+    return f"prove-{state.of(state.Navigation).page}"
 
 
 def is_open() -> bool:
     """Return whether the page's cards are open, at first by address."""
-    opened, name = state.of(OpenCards), state.of(state.Navigation).page
-    if not opened.read:
-        opened.read = True
-        if st.query_params.get("prove") == "1":
-            opened.pages.add(name)
-    url_state.write("prove", name in opened.pages, False)
-    return name in opened.pages
+    opened: bool = url_state.recall_value(_key(), (True, False), False, name="prove", read="1".__eq__)
+    url_state.keep(_key(), opened, False, name="prove")
+    return opened
 
 
 def _toggle() -> None:
-    opened, name = state.of(OpenCards), state.of(state.Navigation).page
-    opened.pages ^= {name}
-    if name not in opened.pages:
+    url_state.keep(_key(), not url_state.memory(_key()))
+    if not url_state.memory(_key()):
         _stop()
 
 
@@ -156,16 +147,12 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
     checks, begin = CACHE.get(explanation.checks_key(index)), True
     for (id, name), place in zip(QUESTIONS.items(), columns, strict=True):
         with place, st.container(border=True, key=f"check-{id}"):
-            _draw_title(capital(name), None if checks is None else checks[id])
+            if checks is None:
+                st.markdown(f"#### :material/hourglass_top: {capital(name)}")
+            else:
+                check = checks[id]
+                word = "unclear" if check.state == "cannot be told" else check.state
+                st.markdown(f"#### {ICONS[check.state]} {capital(name)}: {word}")
+                st.caption(escape(capital(check.sentence)))
             # One test after the other: they share the machine with the page.
             begin = check_cards.draw(id, explanation, index, begin) and begin
-
-
-def _draw_title(title: str, check: Check | None) -> None:
-    """Draw a card's title with the check's state, and its sentence."""
-    if check is None:
-        st.markdown(f"#### :material/hourglass_top: {title}")
-        return
-    unclear = check.state == "cannot be told"
-    st.markdown(f"#### {ICONS[check.state]} {title}: {'unclear' if unclear else check.state}")
-    st.caption(escape(capital(check.sentence)))

@@ -49,8 +49,9 @@ APP = (
 import streamlit as st
 from PIL import Image
 from sightglass.ui.widgets import rows
+from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.tasks.task import Answer
-from sightglass.ui.viewer import Map, ViewerOptions, Pane, ViewerScene, viewer
+from sightglass.ui.viewer import Map, ViewerOptions, Pane, viewer
 
 st.set_page_config(layout="wide")
 st.session_state.runs = st.session_state.get("runs", 0) + 1
@@ -71,14 +72,14 @@ if scene == "explore":
         st.text(f"chosen {chosen}")
     with left:
         options = ViewerOptions(link, beside=True, area=True)
-        view = viewer(ViewerScene(pixels, "bus", [Pane(maps)]), options, key="viewer")
+        view = viewer(Picture(pixels), [Pane(maps)], options=options, key="viewer")
 else:
     small, whole = np.asarray(Image.fromarray(pixels).resize((WIDE, HIGH))), (0, 0, WIDE, HIGH)
     crop = (0, 62, WIDE, 434)
     panels = [Pane((Map("fine", "", fine(), whole, whole, (0.0, 2.0)),)),
               Pane((Map("minibus", "", bump(3, 3, 1.5), crop, crop, (0.5, 1.0), (7, 7)),)),
               Pane((Map("gap", "", gap(), whole, whole, kind="difference", sides=("s", "l")),))]
-    view = viewer(ViewerScene(small, "small", panels), key="viewer")
+    view = viewer(Picture(small), panels, key="viewer")
 st.button("Copy link", key="copy-link")
 st.text(f"point {view.point} box {view.box}")
 """

@@ -181,6 +181,8 @@ def test_another_of_the_list_and_another_view(page) -> None:
         app.radio(key="of").set_value(of).run()
         assert not app.error and app.query_params["of"] in (of, [of])
         assert any(words in caption.help for caption in app.caption)
+    next(box for box in app.selectbox if box.label == "Method").set_value("gradcam").run()
+    assert any("GradCAM at bn2" in caption.help for caption in app.caption)
 
 
 def test_the_pair_and_its_ranking_can_be_exported(page) -> None:
@@ -220,16 +222,6 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
         assert not app.error
     assert names(app) == [images[1].name, images[0].name]
     assert [name for name, _ in listed(app)] == [images[0].name]
-
-
-def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
-    app = page("compare", tab="pictures")
-    menu = next(box for box in app.selectbox if box.label == "Method")
-    assert menu.value == "hirescam"
-    menu.set_value("gradcam").run()
-    assert not app.error
-    assert any("GradCAM at bn2" in caption.help for caption in app.caption)
-    assert app.query_params["method"] in ("gradcam", ["gradcam"])
 
 
 def test_the_address_of_the_former_page_opens_the_tab_with_its_choices(page) -> None:

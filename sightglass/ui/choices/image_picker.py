@@ -74,7 +74,10 @@ def take_new_picture() -> Image | None:
 def bar(place: DeltaGenerator) -> None:
     """Draw the bar: upload field, thumbnails, drawing button, picture's name."""
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
-    thumbs = _list_thumbs()
+    uploads = [(image, _thumbnail_url(image)) for image in reversed(image_source.list_own())]
+    # The newest first. Streamlit tells choices by their labels: two pictures may have one name and look alike.
+    own = {token(image): _label(image.name, f"{small}#{token(image)}") for image, small in uploads if small}
+    thumbs = own | _examples()
     chosen = image_source.current_id()
     if st.session_state.get(bar.strip) != chosen:
         bar.number += 1
@@ -117,15 +120,6 @@ def bar(place: DeltaGenerator) -> None:
     if pictures.problem:
         st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
         pictures.problem = None
-
-
-def _list_thumbs() -> dict[str, str]:
-    """Return ids and labels of the session's own pictures, the newest first, and of the examples."""
-    uploads = [(image, _thumbnail_url(image)) for image in reversed(image_source.list_own())]
-    # Streamlit tells choices by their labels: two pictures may have one name and look alike.
-    return {
-        token(image): _label(image.name, f"{small}#{token(image)}") for image, small in uploads if small
-    } | _examples()
 
 
 def _label(name: str, url: str) -> str:

@@ -16,7 +16,7 @@ from sightglass.ui.session import reopen, state, url_state
 from sightglass.ui.session.reopen import OTHER
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from sightglass.models.spec import ModelSpec
 
@@ -84,7 +84,7 @@ def choose(*, sized: bool = True) -> ModelSpec:
     family = url_state.widget(
         st.selectbox,
         "Model",
-        _label_families(names, families, here),
+        {name: _label_family(name, families[name], here) for name in names} | {OTHER: OTHER},
         first,
         key="family",
         label_visibility="collapsed",
@@ -108,11 +108,9 @@ def choose_detector(name: str | None) -> None:
         reopen.choose_model(catalog.spec(catalog.detector(here)))
 
 
-def _label_families(names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]) -> dict[str, str]:
-    """Return the families with their labels; those that are not here say so."""
-    absent = {name for name in names if not any(spec.id in here for spec in families[name])}
-    labels = {name: f"{name}{download_note(families[name][0], here)}" if name in absent else name for name in names}
-    return labels | {OTHER: OTHER}
+def _label_family(name: str, specs: list[ModelSpec], here: set[str]) -> str:
+    """Return a family's name; one that is not here says so."""
+    return name if any(spec.id in here for spec in specs) else f"{name}{download_note(specs[0], here)}"
 
 
 def _read_model() -> ModelSpec | None:

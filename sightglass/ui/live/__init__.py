@@ -48,6 +48,9 @@ class LiveVisit:
     """One that was handed over, until the next run begins."""
     frozen: LiveFrame | None = None
     """The one that is held on the screen."""
+    model: ModelSpec | None = None
+    """The model that looks at the frames, and how they are fitted for it."""
+    preprocessing: str = "trained"
     last: float = 0
     """When the browser handed over the last frame, by its clock: one is followed once."""
 

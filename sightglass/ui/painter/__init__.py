@@ -74,8 +74,7 @@ def painter(image: Image, strongest: EditMark | None) -> None:
 
     `strongest`: the area that a button covers.
     """
-    blobs = [picture(image.pixels, image.sha256, image.jpeg)]
-    blobs.append(jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred"))
+    blobs = [picture(image), jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred")]
     draw(
         state.of(Painting),
         blobs,
@@ -85,7 +84,7 @@ def painter(image: Image, strongest: EditMark | None) -> None:
         size=(image.width, image.height),
         brushes=SIZES,
         mean=edits.mean_colour(image).tolist(),
-        strongest=_flatten(strongest) if strongest else [],
+        strongest=[share for point in strongest.points for share in point] if strongest else [],
     )
 
 
@@ -93,7 +92,3 @@ def draw(current: Painting, blobs: Sequence[bytes] = (), *, key: str, **head: An
     """Draw the painter; `head`: more fields of the browser's payload."""
     head = {"strongest": [], "paper": "", "turn": current.turn, "edit": current.edit} | head
     _component(key=key, data=pack_data(head, blobs), on_edit_change=no_callback)
-
-
-def _flatten(area: EditMark) -> list[float]:
-    return [share for point in area.points for share in point]

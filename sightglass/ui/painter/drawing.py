@@ -18,8 +18,6 @@ from sightglass.ui.session import state, url_state
 from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sightglass.common.files import Json
     from sightglass.explain import Explainer
     from sightglass.models.drawing import Paper
@@ -52,7 +50,15 @@ def take_drawing() -> tuple[Image, str | None] | None:
     if not current.due and not current.take(painter.last_edit(KEY)):
         return None
     current.due = False
-    return _picture(current)
+    marks = current.edit.get("marks")
+    lines = [
+        {"points": mark.get("points"), "width": mark.get("size"), "erases": mark.get("kind") == "erase"}
+        for mark in (marks if isinstance(marks, list) else ())
+        if isinstance(mark, dict)
+    ]
+    image, before = Image(drawing.draw(drawing.strokes(lines), current.paper), NAME), current.picture
+    current.picture = image.sha256
+    return image, before
 
 
 def needs_repaint(explainer: Explainer) -> bool:
@@ -65,18 +71,6 @@ def needs_repaint(explainer: Explainer) -> bool:
 
 def _is_chosen(current: CanvasDrawing) -> bool:
     return current.picture is not None and image_source.is_chosen(current.picture)
-
-
-def _picture(current: CanvasDrawing) -> tuple[Image, str | None]:
-    marks = current.edit.get("marks")
-    lines = [
-        {"points": mark.get("points"), "width": mark.get("size"), "erases": mark.get("kind") == "erase"}
-        for mark in (marks if isinstance(marks, list) else ())
-        if isinstance(mark, dict)
-    ]
-    image, before = Image(drawing.draw(drawing.strokes(lines), current.paper), NAME), current.picture
-    current.picture = image.sha256
-    return image, before
 
 
 def is_offered(explainer: Explainer) -> bool:
@@ -95,10 +89,7 @@ def draw_canvas(explainer: Explainer) -> None:
     why = "as this model was trained" if known else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
     if known and not _is_chosen(current):
-        about += f" It knows drawings of, for example, {_examples(explainer.labels)}."
+        # A few names from all over the list.
+        names = explainer.labels[:: max(1, len(explainer.labels) // 4)][:4]
+        about += f" It knows drawings of, for example, {', '.join(map(str.lower, names))}."
     st.caption(about)
-
-
-def _examples(labels: Sequence[str], most: int = 4) -> str:
-    """Return a few names from all over the list."""
-    return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // most)][:most])

@@ -96,11 +96,6 @@ def status_line() -> Iterator[Callable[[str], None]]:
         line.empty()
 
 
-def draw_example_badge() -> None:
-    """Mark an example supplied with Sightglass."""
-    st.badge("Example", icon=":material/science:", color="blue")
-
-
 def show_failure(failure: BaseException, event: str) -> None:
     """Show a problem's sentence; log a bug as the `event`."""
     st.error(sentence(describe_failure(failure, event)), icon=":material/error:")

@@ -6,6 +6,7 @@ value of a widget that is not on the page, so values are remembered here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -107,12 +108,15 @@ def recall_value(
     key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> Any:
     """Return the value of `recall` for a hidden widget."""
-    values = state.of(Memory).values
-    value = values[key] if key in values else _read_value(name, read)
+    values, linked = state.of(Memory).values, st.query_params.get(name)
+    value = values.get(key)
+    if key not in values and linked is not None:
+        with suppress(ValueError):
+            value = read(linked)
     if _valid(value, options):
         return value
-    if key not in values and (text := st.query_params.get(name)):
-        leave_out(name, text)
+    if key not in values and linked:
+        leave_out(name, linked)
     return default
 
 
@@ -149,13 +153,6 @@ def write(name: str, value: Any, default: Any = None) -> None:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != text:
         st.query_params[name] = text
-
-
-def _read_value(name: str, read: Callable[[str], Any]) -> Any:
-    try:
-        return read(st.query_params[name]) if name in st.query_params else None
-    except ValueError:
-        return None
 
 
 def _valid(value: Any, options: Collection[Any] | None) -> bool:

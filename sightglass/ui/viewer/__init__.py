@@ -16,11 +16,12 @@ import streamlit as st
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.explain.rendering.style import colormaps
 from sightglass.ui.declare import declare, no_callback
-from sightglass.ui.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, ViewerScene, pack
+from sightglass.ui.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sightglass.explain import Image
     from sightglass.ui.viewer.payload import Rect
 
 
@@ -57,7 +58,6 @@ __all__ = [
     "View",
     "ViewSettings",
     "ViewerOptions",
-    "ViewerScene",
     "pack",
     "palette",
     "send_texts",
@@ -94,14 +94,22 @@ class View:
     """The container of the viewer: its channel takes no room there."""
 
 
-def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, place: Any = None) -> View:
-    """Show a scene; `place`: a container without gaps to put it in."""
-    scene_id, data = pack(scene, options)
+def viewer(
+    image: Image,
+    panels: Sequence[Pane],
+    boxes: Sequence[Box] = (),
+    options: ViewerOptions = DEFAULTS,
+    *,
+    key: str,
+    place: Any = None,
+) -> View:
+    """Show a picture with panels of maps over it; `place`: a container without gaps to put it in."""
+    scene_id, data = pack(image, panels, boxes, options)
     place = place or st.container(gap=None)
     with place:
         result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
-    point, box = parse_point(result.point, scene.picture_id)
-    region = parse_region(result.region, scene.picture_id, (scene.pixels.shape[1], scene.pixels.shape[0]))
+    point, box = parse_point(result.point, image.sha256)
+    region = parse_region(result.region, image.sha256, (image.width, image.height))
     return View(point, box, region, scene_id, place)
 
 

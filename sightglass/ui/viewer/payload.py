@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
+    from sightglass.explain import Image
     from sightglass.explain.rendering.marks import Mark
 
 Rect = tuple[float, float, float, float]
@@ -90,23 +91,9 @@ class Pane:
     boxes: tuple[Box, ...] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class ViewerScene:
-    """A picture, uint8 (H, W, 3), with panels of maps over it.
-
-    `picture_id` must change with the pixels. `file`: a JPEG that shows exactly these.
-    """
-
-    pixels: NDArray[np.uint8]
-    picture_id: str
-    panels: Sequence[Pane]
-    boxes: Sequence[Box] = ()
-    file: bytes = b""
-
-
 @dataclass(frozen=True)
 class ViewerOptions:
-    """How the viewer shows a scene.
+    """How the viewer shows a picture.
 
     `initial`: settings of a link or a file, by the names in `SETTINGS`, and an `id`: they win over what this browser
     remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
@@ -130,18 +117,19 @@ DEFAULTS = ViewerOptions()
 Grid = tuple["NDArray[np.float32]", Kind]
 
 
-def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, bytes]:
+def pack(
+    image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS
+) -> tuple[str, bytes]:
     """Return id and payload: [u32 header length][JSON, padded to 4][JPEG][maps].
 
     Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
     """
-    pixels, panels, boxes = scene.pixels, scene.panels, scene.boxes
     grids: list[Grid] = []
     listed = [_list(panel, grids) for panel in panels]
     browser_chooses = any(len(panel.maps) > 1 for panel in panels)
     head = asdict(options) | {
-        "picture": scene.picture_id,
-        "size": [pixels.shape[1], pixels.shape[0]],
+        "picture": image.sha256,
+        "size": [image.width, image.height],
         "panels": listed,
         "grids": [values.shape for values, _ in grids],
         "plain": {"title": "Picture", "note": "", "maps": [], "boxes": None},
@@ -152,7 +140,7 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, by
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
     }
-    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)])
+    return packed_by_content(head, [picture(image), deflate(grids)])
 
 
 def _list(panel: Pane, grids: list[Grid]) -> Json:
@@ -184,9 +172,9 @@ def raw_reach(panels: Sequence[Pane]) -> float | None:
     return max((max(abs(low), abs(high)) for low, high in filter(None, known)), default=None)
 
 
-def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:
-    """Return a JPEG of a picture, its own `file` if small."""
-    return (file if max(pixels.shape) <= MAX_SIDE else b"") or jpeg(pixels, MAX_SIDE, name)
+def picture(image: Image) -> bytes:
+    """Return a JPEG of a picture, its own file if small."""
+    return (image.jpeg if max(image.pixels.shape) <= MAX_SIDE else b"") or jpeg(image.pixels, MAX_SIDE, image.sha256)
 
 
 def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -10,15 +9,14 @@ import streamlit as st
 from sightglass.explain.maps.statistics import describe_place
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.image import Image
 from sightglass.report import similarity_files
 from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.viewer import Pane, ViewerOptions, ViewerScene, viewer
+from sightglass.ui.viewer import Pane, ViewerOptions, viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.explain.rendering.style import Pixels, Unseen
+    from sightglass.explain.rendering.style import Unseen
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 
@@ -36,16 +34,16 @@ def draw_pair(pair: Similarity, *, key: str, matches: bool = False) -> None:
         *(matches, unseen),
     )
 
-    def make() -> Sequence[Pixels]:
-        return similarity_files.number_matches(pair) if matches else similarity_files.draw_pair(pair, unseen)
+    def make() -> list[Image]:
+        drawn = similarity_files.number_matches(pair) if matches else similarity_files.draw_pair(pair, unseen)
+        return list(map(Image, drawn))
 
     pictures = state.latest("compared-pictures", name, make)
     for i, (column, side) in enumerate(zip(st.columns(2), pair.sides, strict=True)):
         line = "Equal numbers match." if matches else _describe(pair, side)
-        sha256 = hashlib.sha256(pictures[i].data).hexdigest()[:16]
-        scene = ViewerScene(pictures[i], sha256, [Pane(title=side.image.name)])
+        options = ViewerOptions(height=HEIGHT, line=plain_text(line))
         with column:
-            viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line)), key=f"{key}-{i}")
+            viewer(pictures[i], [Pane(title=side.image.name)], options=options, key=f"{key}-{i}")
     if pair.state != "ok":
         st.caption(escape(similarity_files.places(pair)[0]))
 

@@ -14,7 +14,7 @@ from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
+from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, send_texts, viewer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,22 +148,19 @@ def draw_viewer(
     **options: Any,
 ) -> View:
     """Draw the viewer, in `place`, a container without gaps; `options`: of `ViewerOptions`."""
-    initial, generation = _initial(), state.of(state.ViewerStart).generation
-    return viewer(
-        ViewerScene(image.pixels, image.sha256, panels, marks, image.jpeg),
-        ViewerOptions(initial, private=image_source.is_own(), **options),
-        # A reopened view gets a new viewer: one that is on the page keeps its settings.
-        key=f"{key}-{generation}" if generation else key,
-        place=place,
-    )
-
-
-def _initial() -> dict[str, str] | None:
-    """Return the viewer's settings of this session's link or reopened file."""
     start = state.of(state.ViewerStart)
     if not start.read:
         linked = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
         start.settings, start.read = linked | {"id": secrets.token_hex(8)} if linked else None, True
     for name in SETTINGS:
         st.query_params.pop(name, None)
-    return start.settings
+    generation = start.generation
+    return viewer(
+        image,
+        panels,
+        marks,
+        ViewerOptions(start.settings, private=image_source.is_own(), **options),
+        # A reopened view gets a new viewer: one that is on the page keeps its settings.
+        key=f"{key}-{generation}" if generation else key,
+        place=place,
+    )

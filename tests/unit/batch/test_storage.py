@@ -10,7 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from sightglass.batch import run, table
+from sightglass.batch import run
+from sightglass.batch.records import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture.image import MAX_BYTES
 from sightglass.explain.picture.source import Unreachable, fetch, find, short
@@ -73,17 +74,11 @@ def test_no_sentence_holds_what_an_address_logs_in_with() -> None:
     assert "secret" not in str(told.value)
 
 
-def test_names_from_a_storage_are_keys_and_never_paths(memory: Any, here: Path, tmp_path: Path) -> None:
-    good = (here / "a" / "0.png").read_bytes()
-    names = ["../../up.png", "..\\..\\up.png", "a\u202eb.png", "x\ny.png", "=cmd().png"]
-    for name in names:
-        memory.pipe_file(f"/in/{name}", good)
-    out = tmp_path / "deep" / "out"
-    summary = run("memory://in", MODEL, out)
-    assert summary.done == summary.pictures > 2
-    assert {p.relative_to(tmp_path).parts[0] for p in tmp_path.rglob("*.jpg")} <= {"deep", "here"}
-    assert all((out / name).resolve().is_relative_to(out.resolve()) for name in table.read(out)["file"])
-    assert all(key.isprintable() for key in table.read(out)["picture"])
+def test_names_from_a_storage_are_keys_and_never_paths(memory: Any) -> None:
+    for name in ("../../up.png", "..\\..\\up.png", "a\u202eb.png", "x\ny.png", "=cmd().png"):
+        memory.pipe_file(f"/in/{name}", b"")
+    items = find("memory://in")
+    assert len(items) > 2 and all(item.key.isprintable() and ".." not in stem(item) for item in items)
 
 
 def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sightglass.browser import join, modules
-from sightglass.explain.picture.image import to_png
+from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
 from sightglass.report import charts as proof_view
 from sightglass.ui import viewer
@@ -20,7 +20,7 @@ from sightglass.ui.choices import image_picker
 from sightglass.ui.session.markdown import escape, sentence, without_keys
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
-from sightglass.ui.viewer import Box, Map, Pane, ViewerScene, pack
+from sightglass.ui.viewer import Box, Map, Pane, pack
 from tests.packages import ROOT, sources
 
 HOSTILE = [
@@ -75,7 +75,7 @@ def test_the_payload_follows_picture_and_maps_alone():
     def packed(scale: float = 1, chosen: int = 0, both: bool = True) -> bytes:
         maps = tuple(Map(name, "", ramp(scale), WHOLE, WHOLE) for name in ("a", "b")[: 1 + both])
         boxes = [Box(WHOLE, name, i, chosen=i == chosen) for i, name in enumerate("ab")]
-        return pack(ViewerScene(black, "black", [Pane(), Pane(maps)], boxes))[1]
+        return pack(Image(black), [Pane(), Pane(maps)], boxes)[1]
 
     assert packed() == packed()
     assert packed(chosen=1) == packed()

@@ -26,6 +26,8 @@ ABANDONED_AFTER = 15.0
 """Seconds after which a job that no page polls any more is stopped."""
 STOP_TIMEOUT = 10.0
 """Seconds that `stop_all` waits for stopped jobs."""
+READING = 10.0
+"""Seconds for which a page waits for a finished result; then it shows that it is read."""
 PROGRESS_AFTER = 0.4
 """Seconds that work may take before a progress bar is worth showing."""
 MAX_RESULTS = 24
@@ -34,7 +36,6 @@ _RUNNING: dict[threading.Thread, threading.Event] = {}
 """The threads that work, and what stops each."""
 
 T = TypeVar("T")
-J = TypeVar("J", bound="Job[Any]")
 
 
 class Job(Generic[T]):
@@ -48,11 +49,14 @@ class Job(Generic[T]):
         cancel: threading.Event | None = None,
         stays: bool = True,
         redraws: bool = False,
+        name: Hashable = "",
+        reads: bool = False,
     ) -> None:
         """Start `call(progress=…, cancel=…, partial=…)`; an exception becomes the `failure`.
 
         `cancel` tells the call to stop, and is checked between its passes. `stays`: it goes on where no page polls it.
-        `redraws`: the page is redrawn for what `partial` is given.
+        `redraws`: the page is redrawn for what `partial` is given. `name`: the person's other sessions join it by this
+        (`find_shared`). `reads`: it reads a finished result, which takes a moment; then no progress is drawn.
         """
         self.share, self.words, self.started = 0.0, words, time.monotonic()
         self.cancel = cancel or threading.Event()
@@ -73,6 +77,10 @@ class Job(Generic[T]):
         self._thread = thread
         _RUNNING[thread] = self.cancel
         thread.start()
+        if name:
+            _SHARED[users.owner(), name] = self
+        if reads:
+            self.finished(READING)
 
     def finished(self, wait: float = 0.0) -> bool:
         """Return whether it has ended, after waiting at most `wait` seconds."""
@@ -123,12 +131,6 @@ def _run(ref: weakref.ref[Job[Any]], call: Callable[..., Any], cancel: threading
 
 _SHARED: weakref.WeakValueDictionary[Hashable, Job[Any]] = weakref.WeakValueDictionary()
 """The jobs of all sessions that a reloaded page joins."""
-
-
-def share(name: Hashable, job: J) -> J:
-    """Let other sessions of the same person join a job under a name."""
-    _SHARED[users.owner(), name] = job
-    return job
 
 
 def find_shared(name: Hashable) -> Any:
@@ -229,20 +231,6 @@ def stop_all() -> None:
         thread.join(max(0.0, end - time.monotonic()))
 
 
-def fetch(call: Callable[[Callable[[int, int], None]], T], words: str) -> Job[T]:
-    """Start a download; `call` receives the callback (bytes done, total)."""
-
-    def run(*, progress: Callable[[float, str], None], cancel: threading.Event, **_: Any) -> T:
-        def report(done: int, total: int) -> None:
-            if cancel.is_set():
-                raise Cancelled
-            progress(done / total if total else 0.0, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
-        return call(report)
-
-    return Job(run, words=words)
-
-
 def has_ended(job: Job[Any], event: str) -> bool:
     """Return whether a job has ended; draw its progress or failure."""
     if not job.finished():
@@ -253,20 +241,20 @@ def has_ended(job: Job[Any], event: str) -> bool:
     return True
 
 
-def progress(job: Job[Any], *, label: str = "", help: str = "") -> None:
+def progress(job: Job[Any], *, help: str = "") -> None:
     """Draw the progress of the work and, given `help`, a stop button."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        _bar(job, label)
+        _bar(job)
         # Outside of what is redrawn twice a second: one run is then between the click and the end.
         if help:
             st.button("Stop", icon=":material/stop_circle:", on_click=job.cancel.set, help=help)
 
 
 @st.fragment(run_every=0.5)
-def _bar(job: Job[Any], label: str) -> None:
+def _bar(job: Job[Any]) -> None:
     if job.polled():
         st.rerun()
-    words = f"{label}{job.words}{time_left(job.share, time.monotonic() - job.started)}"
+    words = f"{job.words}{time_left(job.share, time.monotonic() - job.started)}"
     st.progress(min(1.0, job.share), "Stopping…" if job.cancel.is_set() else words)
 
 

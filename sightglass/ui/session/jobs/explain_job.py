@@ -163,21 +163,13 @@ def select_class(explanation: Explanation, label: str | None) -> tuple[Explanati
         return explanation, 0
 
 
-def measure_times(comparison: Comparison) -> Comparison:
-    """Time the models in turns, and keep the times for this session."""
-    times = models.measure_in_turns([explanation.evidence for explanation in comparison.explanations])
-    state.of(Explained).timings[_models_of(comparison)] = times
-    return replace(comparison, timings=times)
-
-
-def with_times(comparison: Comparison) -> Comparison:
-    """Return a comparison with its models' times, if they were measured."""
-    return replace(comparison, timings=state.of(Explained).timings.get(_models_of(comparison), ()))
-
-
-def _models_of(comparison: Comparison) -> Key:
-    evidences = [explanation.evidence for explanation in comparison.explanations]
-    return tuple((e.resident.adapter.spec.id, str(e.resident.device), e.geometry.input) for e in evidences)
+def with_times(comparison: Comparison, *, measure: bool = False) -> Comparison:
+    """Return a comparison with its models' times, if this session measured them, or with `measure` does so in turns."""
+    evidences, timings = [explanation.evidence for explanation in comparison.explanations], state.of(Explained).timings
+    key = tuple((e.resident.adapter.spec.id, str(e.resident.device), e.geometry.input) for e in evidences)
+    if measure:
+        timings[key] = models.measure_in_turns(evidences)
+    return replace(comparison, timings=timings.get(key, ()))
 
 
 def with_proofs(explanation: Explanation) -> Explanation:

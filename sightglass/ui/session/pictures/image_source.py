@@ -250,7 +250,11 @@ def take_new_picture() -> Image | None:
 def choose_upload(image: Image, data: bytes = b"") -> None:
     """Choose an own picture and keep it; `data`: its file."""
     pictures = state.of(Pictures)
-    _add_own(pictures, image, data)
+    pictures.own.pop(image.sha256, None)
+    pictures.own[image.sha256], pictures.last = OwnPicture(image.sha256, image.name), image
+    UPLOADS.put(image, data)
+    while len(pictures.own) > MAX_OWN:
+        del pictures.own[next(iter(pictures.own))]
     pictures.chosen, pictures.problem = image.sha256, None
 
 
@@ -297,11 +301,3 @@ def replace_drawing(former_sha256: str | None, image: Image) -> None:
     if (former := state.of(Pictures).own.pop(former_sha256 or "", None)) is not None:
         UPLOADS.drop(token(former))
     choose_upload(image)
-
-
-def _add_own(pictures: Pictures, image: Image, data: bytes = b"") -> None:
-    pictures.own.pop(image.sha256, None)
-    pictures.own[image.sha256], pictures.last = OwnPicture(image.sha256, image.name), image
-    UPLOADS.put(image, data)
-    while len(pictures.own) > MAX_OWN:
-        del pictures.own[next(iter(pictures.own))]
