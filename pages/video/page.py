@@ -88,7 +88,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
     with top, st.container(horizontal_alignment="distribute", **row):
         with nullcontext() if choices else st.container(width="content", **row):
             if choices is None:
-                page.draw_example_badge()
+                st.badge("Example", icon=":material/science:", color="blue")
             about = f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
             st.markdown(f"##{'' if choices else '#'} {headline(job.summary)}", width="content", help=about)
         with st.container(width="content", **row):
