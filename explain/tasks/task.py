@@ -236,10 +236,6 @@ class Task:
         }
         return [scores.get(index, 0.0) for index in range(count)]
 
-    def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
-        """Describe a class's rank among all."""
-        return f"{label} is answer {rank} of {count}, {score}."
-
     # Targets
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:

@@ -34,12 +34,11 @@ from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
 from sightglass.report import charts, command, embedded_recipe, similarity_files
-from sightglass.report.caption import label_ends
 from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
 from sightglass.report.view import MAX_CHECKS, Picture
-from sightglass.report.views import answer_title, display_of, list_answers, list_boxes, new_view, place_map
+from sightglass.report.views import answer_title, display_of, label_ends, list_answers, list_boxes, new_view, place_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

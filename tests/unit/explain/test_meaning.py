@@ -473,7 +473,7 @@ def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> No
     assert headline(made, "Red").endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
     assert f"The evidence for and against **{label}**" in describe_map(made)
     assert any(one.kind == "both ways" and "raises the score" in one.text for one in diagnose(made))
-    assert "--evidence both" in command.line(made.recipe)
+    assert "evidence='both'" in command.line(made.recipe)
     assert np.array_equal(replay(made.recipe, scene).heatmaps[0].at_input, made.heatmaps[0].at_input)
     # Files of other maps are as earlier versions read them.
     assert "evidence" not in made.with_options(evidence="for").recipe.model_dump()

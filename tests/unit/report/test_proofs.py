@@ -105,7 +105,7 @@ def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
 def test_a_report_has_a_line_of_marks_with_their_sentences(checked: Explanation) -> None:
     page = html_report.html([checked], index=1)
     (line,) = re.findall(r'<p class="checks[^>]*>.*?</p>', page)
-    assert 'data-maps="1"' in line
+    assert 'data-map="1"' in line
     assert "hidden" not in line
     spans = re.findall(r'<span data-answer="([^"]*)" title="([^"]*)">([^<]*)</span>', line)
     assert [(answer, html.unescape(sentence), words) for answer, sentence, words in spans] == [
