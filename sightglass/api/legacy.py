@@ -104,13 +104,11 @@ def view_heatmap(
 def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
     full, explanation, overlay = request.explain()
-    target = explanation.heatmaps[0].target
     # A requested class need not be among the best ones, which alone are listed.
-    scores = [prediction.score for prediction in explanation.predictions if prediction.label == target.label]
-    score = scores[0] if scores else explanation.task.class_scores(explanation)[target.index or 0]
+    score = explanation.task.score(explanation, 0) or 0.0
     alone = service.style_of(full.model_copy(update={"alpha": 1.0}))
     return LegacyAnswer(
-        prediction=target.label,
+        prediction=explanation.heatmaps[0].target.label,
         confidence=min(max(score, 0.0), 1.0),
         gradcam_heatmap=service.base64_text(service.overlay_png(explanation, 0, alone)),
         gradcam_overlay=service.base64_text(overlay),

@@ -12,16 +12,13 @@ from markupsafe import Markup
 
 from sightglass.report.drawing import draw_layers
 from sightglass.report.html_report import base64_text, data_url, fill, read
-from sightglass.report.layouts import DARK, Rect, Text, Theme, hex_of, numbered
+from sightglass.report.layouts import DARK, Text, Theme, hex_of, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.report.layouts import Item
     from sightglass.report.view import View
-
-_PIXELS = 10.0
-"""Of the page's own 1600 x 900 to a unit."""
 
 
 def deck_html(
@@ -59,7 +56,7 @@ def _colours(theme: Theme) -> str:
 
 def _part(view: View, item: Item, theme: Theme) -> dict[str, object]:
     """Return an item's template values."""
-    part: dict[str, object] = {"item": item, "place": _place(item.place)}
+    part: dict[str, object] = {"item": item}
     if isinstance(item, Text):
         return part | {"kind": "text"}
     layers = draw_layers(view, item, theme, "svg")
@@ -70,8 +67,3 @@ def _part(view: View, item: Item, theme: Theme) -> dict[str, object]:
     if view.clip is not None:
         part["source"] = f"data:video/mp4;base64,{base64_text(view.clip)}"
     return part | {"layers": [(data_url(layer.file, "jpeg"), layer.about) for layer in layers]}
-
-
-def _place(place: Rect) -> str:
-    edges = {"left": place.left, "top": place.top, "width": place.width, "height": place.height}
-    return "; ".join(f"{name}: {round(edge * _PIXELS, 1)}px" for name, edge in edges.items())

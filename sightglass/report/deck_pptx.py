@@ -63,10 +63,6 @@ def _length(units: float) -> Any:
     return Inches(units * INCH)
 
 
-def _letters(units: float) -> Any:
-    return Pt(round(units * INCH * 72, 1))
-
-
 def _rect(place: Rect) -> tuple[Any, Any, Any, Any]:
     return _length(place.left), _length(place.top), _length(place.width), _length(place.height)
 
@@ -110,5 +106,5 @@ def _write(frame: Any, item: Text, theme: Theme) -> None:
     for paragraph in frame.paragraphs:
         paragraph.alignment = PP_ALIGN.LEFT
         for run in paragraph.runs:
-            run.font.size, run.font.bold, run.font.name = _letters(item.size), item.bold, FONT
+            run.font.size, run.font.bold, run.font.name = Pt(round(item.size * INCH * 72, 1)), item.bold, FONT
             run.font.color.rgb = RGBColor(*getattr(theme, item.tone))

@@ -24,7 +24,7 @@ from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, map_lut, paint, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.report import charts
-from sightglass.report.view import reduce, reduced_size
+from sightglass.report.view import reduce, reduced_size, require_map
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
@@ -58,14 +58,17 @@ def html(
 
     Each shows the picture under the selected map with opacity and threshold to choose, the predictions, the limitations
     and numbers of the map, the recipe and the command that reproduces it. A map that was proved (`Explanation.prove`)
-    has its proof too: sentence, curves and numbers. Raises a Problem for no explanation and for an unknown colormap.
+    has its proof too: sentence, curves and numbers. Raises a Problem for no explanation, for one without a map, and for
+    an unknown colormap.
 
         result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
         Path("bus.html").write_text(html([result]), "utf-8")
     """
     if not explanations:
         raise Problem("There is nothing to report: give at least one explanation.")
-    groups = [[map_view(result, i) for i in range(max(1, len(result.heatmaps)))] for result in explanations]
+    for result in explanations:
+        require_map(result, 0)
+    groups = [[map_view(result, i) for i in range(len(result.heatmaps))] for result in explanations]
     title, about = (
         title or f"{explanations[0].model.id}: {explanations[0].image.name}",
         f"{plural(len(groups), 'explanation')}.",
@@ -104,22 +107,19 @@ def _group(views: Sequence[View], index: int, colormap: str) -> Json:
         files = [picture.jpeg for picture in views[0].pictures]
         urls = [data_url(file, "png" if file.startswith(b"\x89PNG") else "jpeg") if file else "" for file in files]
         return {"view": views[0], "tiles": list(zip(views[0].pictures, urls, strict=True))}
-    first = views[0].pictures[0]
+    first, item = views[0].pictures[0], views[0].pictures[0].map
+    assert item is not None
     size = width, height = reduced_size(first.image.width, first.image.height, MAX_SIDE)
-    pixels, mapped = reduce(first.image.pixels, MAX_SIDE), [view for view in views if view.pictures[0].map]
-    if first.map is not None:
-        # Dimmed where the model saw nothing.
-        pixels = paint(pixels, first.map.field(width, height), Style(alpha=0.0))
+    # Dimmed where the model saw nothing.
+    pixels = paint(reduce(first.image.pixels, MAX_SIDE), item.field(width, height), Style(alpha=0.0))
     return {
         "name": first.image.name,
         "width": width,
         "height": height,
         "picture": data_url(to_jpeg(pixels), "jpeg"),
-        "headline": views[0].headline,
-        "maps": [_map(view, item, size, colormap) for view in mapped if (item := view.pictures[0].map) is not None],
-        "first": index if 0 <= index < len(mapped) else 0,
+        "maps": [_map(view, item, size, colormap) for view in views if (item := view.pictures[0].map) is not None],
+        "first": index if 0 <= index < len(views) else 0,
         "others": first.others,
-        "notes": views[0].tables[0].lines,
     }
 
 

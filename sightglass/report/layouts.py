@@ -6,12 +6,15 @@ A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of
 
 from __future__ import annotations
 
-import textwrap
+import functools
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
+from PIL import ImageFont
+
 from sightglass.common.errors import Problem
+from sightglass.common.files import packing
 from sightglass.explain.phrases import NBSP, percent
 
 if TYPE_CHECKING:
@@ -169,6 +172,8 @@ LARGE = 0.6
 TRIMS = (1.0, 1.03, 0.97, 1.06, 0.94, 1.09, 0.9)
 """By how much pictures may be wider than they are, least first, so that they fill as much: what is too much of them is
 cut off at two edges."""
+NARROW = 0.9
+"""Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
 PAD = 0.7
 """Around the letters of a name on a picture."""
 
@@ -220,21 +225,36 @@ class Page:
 # ---- letters
 
 
-def letter_width(words: str, *, bold: bool = False) -> float:
-    """Return the mean width of a text's letters by their size, a little more than in Arial."""
-    # Capitals are wider, and Chinese letters twice as wide.
-    wider = sum(0.4 * letter.isupper() + (letter > "\u2e80") for letter in words) / max(1, len(words))
-    return (0.53 if bold else 0.47) * (1 + wider)
+@functools.lru_cache(8192)
+def width_of(words: str, *, bold: bool = False) -> float:
+    """Return the width of a line by its letters' size."""
+    return NARROW * float(_font(bold).getlength(words)) / 100
+
+
+@functools.cache
+def _font(bold: bool) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), 100)
 
 
 def break_lines(words: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    """Break words into lines of a width."""
-    letters = max(1, int(width / size / letter_width(words, bold=bold) + 1e-6))
-    return [line for paragraph in words.splitlines() or [""] for line in textwrap.wrap(paragraph, letters) or [""]]
+    """Break words into lines of a width; long words stay whole."""
+    lines: list[str] = []
+    for paragraph in words.splitlines() or [""]:
+        lines.append("")
+        # A number and its percent sign stay together.
+        for word in paragraph.split(" "):
+            longer = f"{lines[-1]} {word}" if lines[-1] else word
+            if lines[-1] and width_of(longer, bold=bold) * size > width:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+    return lines
 
 
 def _fits(words: str, place: Rect, size: float, bold: bool) -> bool:
-    return len(break_lines(words, place.width, size, bold=bold)) * size * LINE <= place.height + 1e-6
+    lines = break_lines(words, place.width, size, bold=bold)
+    widest = max(width_of(line, bold=bold) for line in lines) * size
+    return len(lines) * size * LINE <= place.height + 1e-6 and widest <= place.width + 1e-6
 
 
 def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
@@ -245,15 +265,11 @@ def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = 
     for size in sizes:
         if _fits(words, place, size, bold):
             return words, size
-    smallest = sizes[-1]
-    count = max(1, int(place.height / (smallest * LINE) + 1e-6))
-    lines = break_lines(words, place.width, smallest, bold=bold)[:count]
-    whole, stop, _ = " ".join(lines).rpartition(". ")
-    if stop:
-        return fit(f"{whole}.", place, sizes, bold=bold)
-    last = lines[-1][:-1]
-    lines[-1] = f"{(last.rpartition(' ')[0] or last).rstrip(' ,;:·')}…"
-    return ("\n" if "\n" in words else " ").join(lines), smallest
+    kept, smallest = words, sizes[-1]
+    while len(kept) > 1 and not _fits(f"{kept}…", place, smallest, bold):
+        kept = (kept.rpartition(" ")[0] or kept[:-1]).rstrip(" ,;:·")
+    whole, stop, _ = kept.rpartition(". ")
+    return fit(f"{whole}.", place, sizes, bold=bold) if stop else (f"{kept}…", smallest)
 
 
 # ---- pages
@@ -342,7 +358,7 @@ def _tag(caption: str, picture: Rect) -> Text:
     room = Rect(0, 0, picture.width - 2 * PAD, 2 * SMALLEST * LINE)
     words, size = fit(caption, room, (3.2, SMALLEST), bold=True)
     lines = break_lines(words, room.width, size, bold=True)
-    wide = min(room.width, max(map(len, lines)) * size * letter_width(words, bold=True)) + 2 * PAD
+    wide = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2) + 2 * PAD
     high = len(lines) * size * LINE + PAD
     place = Rect(picture.left, picture.bottom - high, wide, high)
     return Text("Caption", words, place, size, bold=True, tone="tag", anchor="middle")
@@ -392,7 +408,7 @@ def _foot(view: View, layout: Layout, number: int) -> Text:
     rest, place = f"{NBSP}· ".join(filter(None, (_day(view.date), str(number)))), layout.footer
     beside = place.width > 100
     room = (
-        replace(place, width=place.width - len(f" · {rest}") * SMALLEST * letter_width(rest))
+        replace(place, width=place.width - width_of(f" · {rest}") * SMALLEST)
         if beside
         else replace(place, height=place.height - SMALLEST * LINE)
     )

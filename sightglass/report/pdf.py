@@ -11,7 +11,7 @@ from sightglass.common.files import packing
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.report import charts, figure
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import HEIGHT, LIGHT, LINE, PAD, WIDTH, Rect, Text, Theme, break_lines, numbered
+from sightglass.report.layouts import HEIGHT, LIGHT, LINE, NARROW, PAD, WIDTH, Rect, Text, Theme, break_lines, numbered
 from sightglass.report.view import require_map
 from sightglass.report.views import map_view
 
@@ -135,8 +135,7 @@ def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
     Path("deck.pdf").write_bytes(deck_pdf(views, "When does a heat map lie?"))
     """
     document = _open(title, (HEIGHT * _MM, WIDTH * _MM))
-    # As narrow as Arial.
-    document.set_stretching(90)
+    document.set_stretching(100 * NARROW)
     for view, page in numbered(views):
         document.add_page()
         _fill(document, Rect(0, 0, WIDTH, HEIGHT), theme.ground)

@@ -13,7 +13,7 @@ import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -308,12 +308,8 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
     """Return the first map's label and score, else the answer."""
     if not explanation.heatmaps:
         return explanation.task.answer(explanation), ""
-    target = explanation.heatmaps[0].target
-    if target.index is None:
-        return target.label, ""
-    sure = max((p.score for p in explanation.own(0)), default=None)
-    score = explanation.task.class_scores(explanation)[target.index] if sure is None else sure
-    return target.label, describe_score(score, explanation.model, target.label)
+    label, score = explanation.heatmaps[0].target.label, explanation.task.score(explanation, 0)
+    return label, "" if score is None else describe_score(score, explanation.model, label)
 
 
 def comparison(compared: Comparison) -> Json:
@@ -323,18 +319,9 @@ def comparison(compared: Comparison) -> Json:
     return results.ComparisonResult.build(compared, models).to_dict()
 
 
-def curves(explanation: Result, index: int, proof: Proof, format: Literal["png", "svg", "pdf"] = "png") -> bytes:
-    """Return a proof's curves as a figure, in SVG and PDF as vectors; a PNG has the recipe."""
-    drawn = charts.figure(charts.describe_proof(proof), format)
-    if format != "png":
-        return drawn
-    return embedded_recipe.write(
-        drawn, proved_recipe(explanation, index, proof), embedded_recipe.view_of(explanation, index)
-    )
-
-
 def of_proof(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:
     """Yield proof.png, the curves' figure with the recipe, then proof.json; `begin`: of their names."""
-    yield f"{begin}proof.png", curves(explanation, index, proof)
+    curves, view = charts.figure(charts.describe_proof(proof)), embedded_recipe.view_of(explanation, index)
+    yield f"{begin}proof.png", embedded_recipe.write(curves, proved_recipe(explanation, index, proof), view)
     values = results.ProofResult.build(explanation, index, proof).to_dict()
     yield f"{begin}proof.json", to_json(values).encode()

@@ -336,7 +336,7 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         sentence=limited or (proof.sentence if proof else description.slide()),
         notes=notes(result, index),
         charts=(charts.describe_proof(proof),) if proof else (),
-        tables=_tables(result, index, recipe, proof) if mapped else (Table("", result.notes),),
+        tables=_tables(result, index, recipe, proof) if mapped else (),
         recipe=recipe,
         display=display_of(look),
         commands=(command.line(result.recipe),),
