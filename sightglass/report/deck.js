@@ -1,42 +1,27 @@
 // The deck on its page: reveal.js shows the slides; here are the bar, the switch of the heat maps, and the notes.
 {
   const Reveal = /** @type {any} */ (globalThis)["Reveal"];
-  const AWAKE_MS = 2_500;
   const root = document.documentElement;
   const slides = /** @type {HTMLElement} */ (document.querySelector(".slides"));
-  let awake = 0;
   /** @type {Window|null} */
   let notes = null;
   let started = Date.now();
 
-  const toggleMap = () => {
-    root.classList.toggle("bare");
-  };
-
-  const wake = () => {
-    root.classList.add("awake");
-    clearTimeout(awake);
-    awake = setTimeout(() => root.classList.remove("awake"), AWAKE_MS);
-  };
+  const toggleMap = () => void root.classList.toggle("bare");
 
   const full = () => {
     if (document.fullscreenElement) void document.exitFullscreen();
     else root.requestFullscreen().catch(() => {});
   };
 
-  const NOTES_CSS = `body { margin: 24px; background: #141414; color: #f2f2f2; font: 24px/1.45 Arial, sans-serif; }
-    header { display: flex; gap: 24px; align-items: center; } .said { white-space: pre-wrap; } button { font: inherit; }`;
-
   const openNotes = () => {
     notes = window.open("", "sightglass-notes", "width=1100,height=760");
     if (!notes) return;
     const page = notes.document;
     page.title = "Notes";
-    const style = page.createElement("style");
-    style.textContent = NOTES_CSS;
-    page.head.replaceChildren(style);
-    page.body.innerHTML = "<header><b class='where'></b><span class='clock'></span><button>Restart</button></header>"
-      + "<p class='said'></p><p class='next'></p>";
+    page.body.style.cssText = "margin: 24px; background: #141414; color: #f2f2f2; font: 24px/1.45 Arial, sans-serif";
+    page.body.innerHTML = "<b class='where'></b> <span class='clock'></span> <button>Restart</button>"
+      + "<p class='said' style='white-space: pre-wrap'></p><p class='next'></p>";
     page.querySelector("button")?.addEventListener("click", () => {
       started = Date.now();
       tick();
@@ -77,8 +62,6 @@
       button.blur();
     });
   }
-  for (const type of ["pointermove", "pointerdown"]) document.addEventListener(type, wake);
-  document.addEventListener("focusin", wake);
   setInterval(tick, 1000);
   Reveal.on("slidechanged", showNotes);
   void Reveal.initialize({

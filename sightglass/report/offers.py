@@ -60,11 +60,6 @@ class Format:
     fits: Callable[[Explanation, int], bool] = lambda explanation, index: True
     """Whether the map at an index can be written so."""
 
-    @property
-    def suffix(self) -> str:
-        """`svg`."""
-        return self.file.rpartition(".")[2]
-
 
 def _colours(look: ViewSettings) -> dict[str, str]:
     return {"colormap": Style.of(look).colormap}
@@ -142,7 +137,10 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
     offers: dict[str, list[Offer]] = {title: [] for title in ROWS}
     for format in FORMATS:
         if format.fits(explanation, index):
-            label, make = format.label or format.suffix.upper(), partial(format.make, explanation, index, look)
+            label, make = (
+                format.label or format.file.rpartition(".")[2].upper(),
+                partial(format.make, explanation, index, look),
+            )
             offers[format.row].append((label, f"{stem(explanation, index)}-{format.file}", make))
     return [Files(title, ROWS[title], files) for title, files in offers.items() if files]
 

@@ -62,9 +62,7 @@ def pdf(explanation: Result, index: int = 0, *, colormap: str = VIEWER_STYLE.col
     page.add_font("mono", "", str(packing.font("DejaVuSansMono")))
     page.add_page()
     _text(page, view.headline, 15, bold=True)
-    _text(page, view.about, 9, colour=_SOFT, after=1 if view.checks else 3)
-    if view.checks:
-        _text(page, " · ".join(words for _, words, _ in view.checks), 9, colour=_SOFT, after=3)
+    _text(page, view.about, 9, colour=_SOFT, after=3)
     page.image(BytesIO(figure.draw(view, "jpg", style)), w=_WIDTH)
     page.ln(3)
     for table in view.tables:

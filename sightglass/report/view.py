@@ -281,8 +281,6 @@ class View:
     """The title of a report, in whole sentences."""
     about: str = ""
     """Picture, model and method in a line."""
-    checks: tuple[tuple[str, str, str], ...] = ()
-    """Of each check its answer, its words and its sentence."""
     caption: str = ""
     """All about its map in a paragraph, below a figure."""
 

@@ -309,8 +309,7 @@ def write_caption(explanation: Result, index: int) -> str:
 
 def caveats(explanation: Result, index: int) -> list[str]:
     """Return a map's limitations, each with its level."""
-    words = {"serious": "Serious", "caution": "Caution", "note": "Note"}
-    texts = [f"{words[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
+    texts = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(explanation, index)]
     return texts or ["No limitations found."]
 
 
@@ -324,8 +323,7 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
 
         map_view(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
-    proof, known = result.proofs.get(index), result.known_checks(index) if result.heatmaps else None
-    description, mapped = describe(result, index=index), index < len(result.heatmaps)
+    proof, description, mapped = result.proofs.get(index), describe(result, index=index), index < len(result.heatmaps)
     # What is known of the map limits all that is said of it.
     limited = describe_independent(result, index) if mapped else ""
     method = f", {METHODS[result.heatmaps[index].method].name_for(result.model.task)}" if mapped else ""
@@ -343,7 +341,6 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         made=made_by([result], index),
         headline=describe(result, "The hottest colour", index).headline if mapped else description.headline,
         about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
-        checks=() if known is None else tuple((check.state, check.words, check.sentence) for check in known.checks),
         caption=write_caption(result, index) if mapped else "",
     )
 

@@ -33,10 +33,8 @@ ANY_BOX: dict[str, Any] = {"confidence": 0.0, "top_k": 1, "layers": ("neck P5",)
 ONE: dict[str, Any] = {"per": "detection", "targets": (1,)}
 CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("method", LITE, {"method": "layercam"}),
-    ("method", BOXES, {"method": "gradcam++"}),
     ("at", "demo-seg", {"at": (20.5, 30.0, 90.0, 80.0)}),
     ("against", "demo-seg", {"against": "star", "per": "region", "top_k": 1}),
-    ("method", VIT, {"method": "attention"}),
     ("layers", LITE, {"layers": ("blocks.4", "bn2")}),
     ("targets", LITE, {"targets": ("goldfish", 281)}),
     ("targets", BOXES, {"targets": ("gear",)}),
@@ -51,7 +49,6 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("per", BOXES, {"per": "picture"}),
     ("part", BOXES, {"part": "left", **ONE}),
     ("evidence", LITE, {"evidence": "both", "top_k": 1}),
-    ("part", CLIP, {"part": "class", "vocabulary": WORDS}),
     ("ratio", BOXES, {"ratio": 0.1, "per": "picture"}),
     ("classes", BOXES, {"classes": (0, "rod-cross"), "per": "detection"}),
     ("within", BOXES, {"within": "each", **ONE}),
@@ -129,8 +126,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
 def test_the_call_of_a_recipe_and_a_command_make_the_same_map_and_recipe(
     option: str, model: str, given: dict[str, Any], here: Path, loaded: Loaded
 ) -> None:
-    if (option, model) != ("part", CLIP):  # whose own is the contrast
-        assert given[option] != getattr(Options(), option)
+    assert given[option] != getattr(Options(), option)
     options = ANY_BOX | given if model in (YOLOE, POSE) else given
     result = loaded(model)("scene.png", **options)
     # As a command names boxes.

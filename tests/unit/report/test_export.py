@@ -53,8 +53,9 @@ def boxes(scene) -> Explanation:
 @pytest.mark.parametrize("kind", ["png", "jpg", "svg", "pdf"])
 def test_a_figure_carries_its_recipe_and_is_the_same_each_time(made: Explanation, kind) -> None:
     first, second = (figure.figure(made, 1, format=kind, colormap="viridis", alpha=0.4) for _ in range(2))
-    assert first == second
+    assert first == second != figure.figure(made, 1, format=kind, colormap="viridis", alpha=0.9)
     if kind in ("png", "jpg"):
+        assert first == figure.figure(made, 1, format=kind, look={"colormap": "viridis", "alpha": 0.4})
         found = embedded_recipe.contents(first)
         assert found is not None and found.recipe == made.recipe
         assert (found.view.index, found.view.label) == (1, made.heatmaps[1].target.label)
@@ -79,19 +80,6 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
     white = [node for node in root.iter(f"{space}path") if "stroke: #ffffff" in node.get("style", "")]
     assert len(white) == len(boxes.every) + 1
-
-
-def test_a_figure_takes_the_settings_of_the_viewer_and_brings_them_back(boxes: Explanation) -> None:
-    look = {"mode": "contour", "colormap": "jet", "alpha": 0.9, "threshold": 0.2}
-    made = figure.figure(boxes, 1, look=look)
-    found = embedded_recipe.contents(made)
-    assert found is not None and found.view.settings == look
-    first, other = (
-        np.array(Pillow.open(io.BytesIO(data)).convert("RGB"))
-        for data in (made, figure.figure(boxes, 1, look=look | {"alpha": 0.3}))
-    )
-    changed = np.flatnonzero((first != other).any((0, 2)))
-    assert changed.size and changed[0] > 0.6 * first.shape[1]
 
 
 def test_a_page_asks_nothing_of_a_network_and_runs_its_own_script_alone(made: Explanation) -> None:
@@ -168,7 +156,9 @@ def test_every_row_has_the_same_columns_and_what_is_in_them(made: Explanation, b
 def test_every_format_writes_a_file_of_its_kind(made: Explanation, format: Format) -> None:
     starts = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "svg": b"<?xml", "pdf": b"%PDF-", "npz": b"PK"}
     starts |= {"html": b"<!doctype", "gif": b"GIF8", "csv": b"picture,", "json": b"{"}
-    assert format.fits(made, 0) and format.make(made, 0, {"colormap": "viridis"}).startswith(starts[format.suffix])
+    assert format.fits(made, 0) and format.make(made, 0, {"colormap": "viridis"}).startswith(
+        starts[format.file.rpartition(".")[2]]
+    )
 
 
 FORMER = {

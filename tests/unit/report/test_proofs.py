@@ -97,16 +97,10 @@ def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
     assert embedded_recipe.proved_recipe(checked, 0) == found
 
 
-def test_a_report_has_a_line_of_marks_with_their_sentences(checked: Explanation) -> None:
+def test_a_report_has_the_checks_with_their_sentences(checked: Explanation) -> None:
     page = html_report.html([checked], index=1)
-    (line,) = re.findall(r'<p class="checks[^>]*>.*?</p>', page)
-    assert 'data-map="1"' in line
-    assert "hidden" not in line
-    spans = re.findall(r'<span data-answer="([^"]*)" title="([^"]*)">([^<]*)</span>', line)
-    assert [(answer, html.unescape(sentence), words) for answer, sentence, words in spans] == [
-        (check.state, check.sentence, check.words) for check in MARKS
-    ]
+    assert all(f"{check.words}. {check.sentence}" in html.unescape(page) for check in MARKS)
     assert "<b>unrelated" not in page
     assert "✗ matters to the answer: no" in html_report.frame([checked])
     CACHE.clear()
-    assert 'class="checks' not in html_report.html([checked], index=1)
+    assert "matters to the answer" not in html_report.html([checked], index=1)
