@@ -137,11 +137,11 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
     offers: dict[str, list[Offer]] = {title: [] for title in ROWS}
     for format in FORMATS:
         if format.fits(explanation, index):
-            label, make = (
+            label, file = (
                 format.label or format.file.rpartition(".")[2].upper(),
-                partial(format.make, explanation, index, look),
+                f"{stem(explanation, index)}-{format.file}",
             )
-            offers[format.row].append((label, f"{stem(explanation, index)}-{format.file}", make))
+            offers[format.row].append((label, file, partial(format.make, explanation, index, look)))
     return [Files(title, ROWS[title], files) for title, files in offers.items() if files]
 
 
@@ -151,8 +151,7 @@ def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[Of
 
 def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]:
     """Return the files of the best map and of all classes."""
-    proofs = ", the proofs" if explanation.proofs else ""
-    about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
+    about = "The map of each class, all of them on a sheet, their raw values, statistics and proofs, and the recipe."
     files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _download_prefix(explanation))
     return [Files("All classes", about, files), *map_downloads(explanation, 0, look)]
 

@@ -307,12 +307,6 @@ def write_caption(explanation: Result, index: int) -> str:
     return " ".join([*sentences, f"{used}; {hashes}."])
 
 
-def caveats(explanation: Result, index: int) -> list[str]:
-    """Return a map's limitations, each with its level."""
-    texts = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(explanation, index)]
-    return texts or ["No limitations found."]
-
-
 # ---- views
 
 
@@ -356,11 +350,12 @@ def _tables(result: Result, index: int, recipe: Recipe, proof: Proof | None) -> 
     boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
     meaning = filter(None, (statement.slide(), without_emphasis(boxes)))
     checks = () if known is None else [f"{check.words}. {check.sentence}" for check in known.checks]
+    limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
     proved = () if proof is None else (proof.sentence, *lines(proof), _describe_settings(proof))
     return (
         Table("What the map shows", (*meaning, *checks)),
         *([] if proof is None else [Table("Is this map true?", proved, 0, COLUMNS, tuple(rows(proof)))]),
-        Table("Limitations", (*caveats(result, index), *result.notes)),
+        Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
         Table("Make it again", (write_caption(result, index),), code=(command.line(recipe),), folded=True),
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
         Table("Recipe", (REPLAY,), code=(recipe.model_dump_json(indent=1),), folded=True),
