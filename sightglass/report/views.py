@@ -69,7 +69,6 @@ MOST_CLASSES = 3
 """Side by side, so that each is large."""
 NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
 """Packages whose versions a caption names."""
-REPLAY = "Saved as recipe.json, `sightglass replay recipe.json` makes the map again, and checks picture and weights."
 SPOTLIGHT = 0.6
 """The most that a spotlight darkens the picture on a slide."""
 
@@ -358,7 +357,7 @@ def _tables(result: Result, index: int, recipe: Recipe, proof: Proof | None) -> 
         Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
         Table("Make it again", (write_caption(result, index),), code=(command.line(recipe),), folded=True),
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
-        Table("Recipe", (REPLAY,), code=(recipe.model_dump_json(indent=1),), folded=True),
+        Table("Recipe", code=(recipe.model_dump_json(indent=1),), folded=True),
     )
 
 
