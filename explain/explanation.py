@@ -160,9 +160,9 @@ class Explanation(Result):
             above("result_folder").save(self, path)
         return path
 
-    def _repr_html_(self) -> str:
-        """Return the interactive report for notebooks."""
-        html: str = above("html_report").frame([self])
+    def _repr_html_(self) -> str | None:
+        """Return the interactive report for notebooks; None without a map."""
+        html: str | None = above("html_report").frame([self]) if self.heatmaps else None
         return html
 
     def to_dict(self) -> Json:

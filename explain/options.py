@@ -35,7 +35,7 @@ class Option:
     """An option's presentation: CLI flag, API schema, recipes and docs."""
 
     flag: str
-    """Its names, the first for printed commands, and its value's placeholder: `--top-k -k N`."""
+    """Its names, and its value's placeholder: `--top-k -k N`."""
     verbs: str
     """Those of the command line that have it."""
     help: str
@@ -94,7 +94,7 @@ EXPLAINING = frozenset(("image", "class", "detect", "segment"))
 class Options:
     """Everything a caller can choose; picture, model and options together make the recipe.
 
-    The flags of the command line, the API's schema, the command that a recipe is printed as, and the table in
+    The flags of the command line, the API's schema, the call that a recipe is printed as, and the table in
     docs/api.md follow from what is declared here.
     """
 

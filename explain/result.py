@@ -78,12 +78,6 @@ class Result:
         return tuple(describe(heatmap.measured.coarse, heatmap.seen) for heatmap in self.heatmaps)
 
     @cached_property
-    def class_scores(self) -> list[float]:
-        """The score of each class or number, in the labels' order."""
-        scores: list[float] = self.evidence.resident.adapter.class_scores(self.evidence.outputs)[0].detach().tolist()
-        return scores
-
-    @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
         """The maps on one shared scale, from the raw maps."""
         return self.heatmaps if len(self.heatmaps) < 2 else rescale(self.heatmaps, "shared")

@@ -63,11 +63,6 @@ class Detect(Task):
     def opened_on(self, options: Options) -> Literal["explore", "detect"]:
         return "explore" if options.per == "class" else "detect"
 
-    def class_scores(self, result: Result) -> list[float]:
-        """Return the score of each class's strongest candidate."""
-        scores: list[float] = result.evidence.outputs.scores[0].amax(1).tolist()
-        return scores
-
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
         self.check_place(options, adapter)

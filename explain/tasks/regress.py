@@ -63,9 +63,6 @@ class Regress(Task):
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
 
-    def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
-        return f"{label} is {score}."
-
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
 

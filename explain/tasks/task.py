@@ -226,18 +226,6 @@ class Task:
         """Return a map's task-specific columns in a table."""
         return {}
 
-    def class_scores(self, result: Result) -> list[float]:
-        """Return how sure the model is of each class it knows, 0..1."""
-        count = len(result.evidence.resident.adapter.labels)
-        scores = {
-            p.index: p.score for p in self.decode(result.evidence, replace(result.options, top_k=count, classes=()))
-        }
-        return [scores.get(index, 0.0) for index in range(count)]
-
-    def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
-        """Describe a class's rank among all."""
-        return f"{label} is answer {rank} of {count}, {score}."
-
     # Targets
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:

@@ -20,8 +20,7 @@ from sightglass.common import users
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
-from sightglass.report.offline_page import base64_text
-from sightglass.report.results import ClassResult, PlainResult
+from sightglass.report.results import PlainResult
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
@@ -105,16 +104,14 @@ def view_heatmap(
 def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
     full, explanation, overlay = request.explain()
-    label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
-    scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
-    score = scores[0] if scores else ClassResult.build(explanation, 0).score
+    score = explanation.task.score(explanation, 0) or 0.0
     alone = service.style_of(full.model_copy(update={"alpha": 1.0}))
     return LegacyAnswer(
-        prediction=label,
+        prediction=explanation.heatmaps[0].target.label,
         confidence=min(max(score, 0.0), 1.0),
-        gradcam_heatmap=base64_text(service.overlay_png(explanation, 0, alone)),
-        gradcam_overlay=base64_text(overlay),
+        gradcam_heatmap=service.base64_text(service.overlay_png(explanation, 0, alone)),
+        gradcam_overlay=service.base64_text(overlay),
     )
 
 

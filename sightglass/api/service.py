@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -178,7 +177,7 @@ def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tupl
     files = (
         result_folder.of_boxes(explanation, style, everything=True)
         if isinstance(request, DetectRequest)
-        else chain(result_folder.of_segmentation(explanation), result_folder.of_picture(explanation, style, npy=True))
+        else result_folder.of_picture(explanation, style, npy=True)
     )
     yield from result_folder.with_summary(files, results.Explained.build(explanation, style).to_dict())
 

@@ -63,7 +63,7 @@ VERBS = {
 
     Each picture's folder gets the maps, and recipe.json, from which `replay` makes exactly the same maps.""",
     "image": "Explain the best predictions for a picture.",
-    "class": "Explain a class of your choice: its rank, its score and its map.",
+    "class": "Explain a class of your choice: its score and its map.",
     "detect": "Explain boxes, by default of the first detector on this machine.",
     "segment": "Explain the class of pixels, by default of demo-seg.",
 }
@@ -104,8 +104,6 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
     task.check_verb(verb, name)
     _check_flags(verb, f"{explainer.model.id} {task.gives}", asked, options)
     series = Series(console, explainer, pictures, options, formats, options.style())
-    if verb == "class":
-        return series.run(cli.with_classes(asked, explainer), series.write_classes)
     if verb == "detect":
         return _detect(series, asked)
     return _explain_picture(series, asked, verb)
@@ -138,7 +136,6 @@ def _explain_picture(series: Series, asked: cli.EngineOptions, verb: str) -> int
         common.report(series.console, explanation, style)
         series.console.say(*explanation.task.list_answers(explanation))
         files = chain(
-            result_folder.of_segmentation(explanation) if verb == "segment" else (),
             result_folder.of_picture(explanation, style, npy=options.npy),
             result_folder.of_methods(explanation, style) if by_all and explanation.heatmaps else (),
         )
@@ -234,14 +231,3 @@ class Series:
         summary = results.Explained.build(explanation, self.style).to_dict() | (more or {})
         extra = common.extra_files(explanation, self.formats, self.style)
         return summary, result_folder.with_summary(chain(files, extra), summary)
-
-    def write_classes(self, explanation: Explanation) -> tuple[Json, Iterator[File]]:
-        """Print each class's analysis; return all of them, and their files."""
-        analyses = [results.ClassResult.build(explanation, i).to_dict() for i in range(len(explanation.heatmaps))]
-        for i, analysis in enumerate(analyses):
-            self.console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
-            self.console.say(*common.describe_checks(explanation.known_checks(i)))
-        files = chain.from_iterable(
-            result_folder.of_class(explanation, i, analysis, self.style) for i, analysis in enumerate(analyses)
-        )
-        return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, files

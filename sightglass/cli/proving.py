@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -161,14 +160,8 @@ def replay(
 def read(path: Path) -> Recipe:
     """Read the recipe of a file; raise ModelProblem without one."""
     recipe = None
-    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
-        if path.suffix.lower() == ".json":
-            document = json.loads(data)
-            # A summary contains its recipe.
-            recipe = explain_recipe.Recipe.model_validate_json(json.dumps(document.get("recipe", document)))
-        else:
-            recipe = embedded_recipe.read(data)
+    with contextlib.suppress(OSError):
+        recipe = embedded_recipe.read(path.read_bytes() if path.stat().st_size <= MAX_BYTES else b"")
     if recipe is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
     return recipe
@@ -176,7 +169,7 @@ def read(path: Path) -> Recipe:
 
 def _find_picture(path: Path, recipe: Recipe) -> Any:
     """Return a recipe's picture: in its file, here, near it, or an example. Raises ModelProblem."""
-    embedded = None if path.suffix.lower() == ".json" else embedded_recipe.contents(path.read_bytes())
+    embedded = embedded_recipe.contents(path.read_bytes())
     if embedded is not None and (original := embedded_recipe.original(embedded)):
         return original
     name = recipe.picture_name

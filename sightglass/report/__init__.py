@@ -21,4 +21,8 @@ if TYPE_CHECKING:
     from sightglass.report.view import View as View
 
 _NAMES = ["Chart", "ChartLine", "Display", "Map", "Picture", "Table", "View"]
-defer_imports(__name__, {"view": _NAMES}, {"pdf_report": "pdf", "proof_files": "result_folder"})
+defer_imports(
+    __name__,
+    {"view": _NAMES},
+    {"pdf_report": "pdf", "proof_files": "result_folder", "detection_images": "result_folder"},
+)

@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import packing
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.explanation import explain
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import shorten
+from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.report import caption
+from sightglass.report.view import STATES, require_map
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
@@ -35,7 +33,6 @@ MIN_LAYERS, MAX_LAYERS = 6, 24
 """Layers of a sweep; of more than `MAX_LAYERS` as many are taken, evenly spaced."""
 MILLISECONDS = 700
 """Duration of a layer; the last one is shown three times as long."""
-_STRIP = 44
 
 
 def sweep(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYLE.colormap) -> bytes:
@@ -47,7 +44,7 @@ def sweep(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_ST
         Path("bus.gif").write_bytes(sweep(result))
     """
     maps = by_layer(explanation, index)
-    frames = [_frame(explanation, index, heatmap, i, len(maps), colormap) for i, heatmap in enumerate(maps)]
+    frames = [_frame(explanation, heatmap, colormap) for heatmap in maps]
     pages = [frame.quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
     lasts, out = [MILLISECONDS] * (len(pages) - 1) + [3 * MILLISECONDS], BytesIO()
     pages[0].save(out, "GIF", save_all=True, append_images=pages[1:], duration=lasts, loop=0, disposal=1)
@@ -56,7 +53,7 @@ def sweep(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_ST
 
 def by_layer(explanation: Explanation, index: int = 0) -> tuple[Heatmap, ...]:
     """Return one map per layer, in order, from a single pass."""
-    heatmap = caption.check(explanation, index)
+    heatmap = require_map(explanation, index)
     evidence, method = explanation.evidence, METHODS[heatmap.method]
     resident, adapter = evidence.resident, evidence.resident.adapter
     if method.family not in ("gradient", "eigen"):
@@ -85,25 +82,17 @@ def _choose_layers(explanation: Explanation) -> tuple[str, ...]:
     return tuple(paths[place] for place in places)
 
 
-def _frame(
-    explanation: Explanation, index: int, heatmap: Heatmap, place: int, many: int, colormap: str
-) -> Pillow.Image:
-    """Draw the overlay above a strip with the layer's name."""
+def _frame(explanation: Explanation, heatmap: Heatmap, colormap: str) -> Pillow.Image:
+    """Draw the overlay with the layer's name."""
     source = explanation.image.pixels
-    scale = MAX_SIDE / max(source.shape[:2])
-    wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
-    small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    high, wide = (max(1, round(side * MAX_SIDE / max(source.shape[:2]))) for side in source.shape[:2])
+    small = cv2.resize(
+        source, (wide, high), interpolation=cv2.INTER_AREA if wide < source.shape[1] else cv2.INTER_LINEAR
+    )
     field = heatmap.field.scaled((source.shape[1], source.shape[0]), (wide, high))
-    over = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
-    page = Pillow.new("RGB", (max(wide, 320), high + _STRIP), (23, 23, 23))
-    page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))
-    pen = ImageDraw.Draw(page)
     rows, columns = heatmap.raw[0].shape
     words = f"{heatmap.target.label}: {heatmap.layers[0]}, {columns}×{rows} cells"
     if heatmap.state != "ok":
-        words += f": {caption.STATES[heatmap.state]}"
-    font = ImageFont.truetype(str(packing.font()), 15)
-    words = shorten(words, page.width - 16, lambda text: pen.textlength(text, font))
-    pen.text((8, high + 9), words, fill=(234, 234, 234), font=font)
-    pen.rectangle((0, high + _STRIP - 5, round(page.width * (place + 1) / many), high + _STRIP), fill=(34, 160, 172))
-    return page
+        words += f": {STATES[heatmap.state]}"
+    drawn = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
+    return Pillow.fromarray(contact_sheet.add_heading(drawn, words))

@@ -1,53 +1,27 @@
-// The deck on its page: reveal.js shows the slides; here are the bar, the opacity of the heat maps, and the notes.
+// The deck on its page: reveal.js shows the slides; here are the bar, the switch of the heat maps, and the notes.
 {
   const Reveal = /** @type {any} */ (globalThis)["Reveal"];
-  const AWAKE_MS = 2_500;
   const root = document.documentElement;
   const slides = /** @type {HTMLElement} */ (document.querySelector(".slides"));
-  const opacity = /** @type {HTMLInputElement} */ (document.querySelector(".strength input"));
-  const pictures = document.getElementById("pictures")?.textContent?.split("\n") ?? [];
-  let awake = 0;
-  let before = "1";
   /** @type {Window|null} */
   let notes = null;
   let started = Date.now();
 
-  /** @param {string} value  0..1 */
-  const setOpacity = (value) => {
-    opacity.value = value;
-    root.style.setProperty("--heat", value);
-  };
-
-  const toggleMap = () => {
-    const now = opacity.value;
-    setOpacity(Number(now) ? "0" : before);
-    before = Number(now) ? now : "1";
-  };
-
-  const wake = () => {
-    root.classList.add("awake");
-    clearTimeout(awake);
-    awake = setTimeout(() => root.classList.remove("awake"), AWAKE_MS);
-  };
+  const toggleMap = () => void root.classList.toggle("bare");
 
   const full = () => {
     if (document.fullscreenElement) void document.exitFullscreen();
     else root.requestFullscreen().catch(() => {});
   };
 
-  const NOTES_CSS = `body { margin: 24px; background: #141414; color: #f2f2f2; font: 24px/1.45 Arial, sans-serif; }
-    header { display: flex; gap: 24px; align-items: center; } .said { white-space: pre-wrap; } button { font: inherit; }`;
-
   const openNotes = () => {
     notes = window.open("", "sightglass-notes", "width=1100,height=760");
     if (!notes) return;
     const page = notes.document;
     page.title = "Notes";
-    const style = page.createElement("style");
-    style.textContent = NOTES_CSS;
-    page.head.replaceChildren(style);
-    page.body.innerHTML = "<header><b class='where'></b><span class='clock'></span><button>Restart</button></header>"
-      + "<p class='said'></p><p class='next'></p>";
+    page.body.style.cssText = "margin: 24px; background: #141414; color: #f2f2f2; font: 24px/1.45 Arial, sans-serif";
+    page.body.innerHTML = "<b class='where'></b> <span class='clock'></span> <button>Restart</button>"
+      + "<p class='said' style='white-space: pre-wrap'></p><p class='next'></p>";
     page.querySelector("button")?.addEventListener("click", () => {
       started = Date.now();
       tick();
@@ -80,7 +54,7 @@
     if (shown) shown.textContent = `${Math.floor(gone / 60)}:${String(gone % 60).padStart(2, "0")}`;
   };
 
-  const ACTIONS = { prev: () => Reveal.prev(), next: () => Reveal.next(), notes: openNotes, help: () => Reveal.toggleHelp(), full };
+  const ACTIONS = { prev: () => Reveal.prev(), next: () => Reveal.next(), heat: toggleMap, notes: openNotes, help: () => Reveal.toggleHelp(), full };
   for (const button of document.querySelectorAll("button")) {
     button.addEventListener("click", () => {
       ACTIONS[/** @type {keyof typeof ACTIONS} */ (button.dataset.do)]();
@@ -88,18 +62,8 @@
       button.blur();
     });
   }
-  opacity.addEventListener("input", () => setOpacity(opacity.value));
-  opacity.addEventListener("change", () => opacity.blur());
-  for (const type of ["pointermove", "pointerdown"]) document.addEventListener(type, wake);
-  document.addEventListener("focusin", wake);
   setInterval(tick, 1000);
   Reveal.on("slidechanged", showNotes);
-  /** @param {Element|undefined} within */
-  const load = (within) => {
-    for (const image of within?.querySelectorAll("img") ?? []) image.src = pictures[Number(image.dataset.at)];
-  };
-
-  load(slides.children[Number(slides.dataset.start)]);
   void Reveal.initialize({
     width: 1600, height: 900, margin: 0, maxScale: 5, minScale: 0.05, center: false, controls: false, progress: true,
     hash: false, history: false, transition: "none", backgroundTransition: "none", scrollActivationWidth: null, slideNumber: false,
@@ -111,6 +75,5 @@
     Reveal.slide(Number(slides.dataset.start));
     if (slides.dataset.start) window.focus();
     root.dataset.ready = "yes";
-    setTimeout(() => load(slides));
   });
 }

@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import DARK, Rect, Theme, hex_of
-from sightglass.report.offline_page import base64_text, data_url, fill, read
-from sightglass.report.page import Curves, Film, Sign, Text, numbered
+from sightglass.report.html_report import base64_text, data_url, fill, read
+from sightglass.report.layouts import DARK, Text, Theme, hex_of, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.report.page import Item
+    from sightglass.report.layouts import Item
     from sightglass.report.view import View
-
-_PIXELS = 10.0
-"""Of the page's own 1600 x 900 to a unit."""
 
 
 def deck_html(
@@ -34,9 +30,8 @@ def deck_html(
 
         Path("deck.html").write_bytes(deck_html(views, "When does a heat map lie?"))
     """
-    pictures: dict[str, int] = {}
     sections = [
-        {"parts": [_part(view, item, theme, pictures) for item in page.items], "notes": page.notes}
+        {"parts": [_part(view, item, theme) for item in page.items], "notes": page.notes}
         for view, page in numbered(views, number)
     ]
     page = fill(
@@ -49,7 +44,6 @@ def deck_html(
         theme=theme.name,
         start="" if start is None else start,
         sections=sections,
-        pictures=Markup("\n".join(pictures)),
     )
     return page.encode()
 
@@ -60,28 +54,16 @@ def _colours(theme: Theme) -> str:
     return f":root {{ {'; '.join(values)} }}"
 
 
-def _part(view: View, item: Item, theme: Theme, pictures: dict[str, int]) -> dict[str, object]:
-    """Return an item's template values. `pictures`: their numbered addresses."""
-
-    part: dict[str, object] = {"item": item, "kind": type(item).__name__, "place": _place(item.place)}
+def _part(view: View, item: Item, theme: Theme) -> dict[str, object]:
+    """Return an item's template values."""
+    part: dict[str, object] = {"item": item}
     if isinstance(item, Text):
-        return part
+        return part | {"kind": "text"}
     layers = draw_layers(view, item, theme, "svg")
-    if isinstance(item, Film):
-        assert view.clip is not None
-        part["source"] = f"data:video/mp4;base64,{base64_text(view.clip)}"
-        part["poster"] = data_url(layers[0].file, "jpeg")
-    elif isinstance(item, Curves):
+    part |= {"kind": item.kind, "about": layers[0].about}
+    if item.kind == "chart":
         chart = layers[0].file.decode()
-        part["drawing"], part["about"] = Markup(chart[chart.index("<svg") :]), layers[0].about
-    else:
-        urls = [data_url(layer.file, "png" if isinstance(item, Sign) else "jpeg") for layer in layers]
-        part["layers"] = [
-            (pictures.setdefault(url, len(pictures)), layer.about) for url, layer in zip(urls, layers, strict=True)
-        ]
-    return part
-
-
-def _place(place: Rect) -> str:
-    edges = {"left": place.left, "top": place.top, "width": place.width, "height": place.height}
-    return "; ".join(f"{name}: {round(edge * _PIXELS, 1)}px" for name, edge in edges.items())
+        return part | {"drawing": Markup(chart[chart.index("<svg") :])}
+    if view.clip is not None:
+        part["source"] = f"data:video/mp4;base64,{base64_text(view.clip)}"
+    return part | {"layers": [(data_url(layer.file, "jpeg"), layer.about) for layer in layers]}

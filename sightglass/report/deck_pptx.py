@@ -17,13 +17,12 @@ from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import DARK, INCH, LAYOUTS, Layout, Rect, Theme
-from sightglass.report.page import PAD, Film, Text, numbered
+from sightglass.report.layouts import DARK, INCH, LAYOUTS, PAD, Layout, Rect, Text, Theme, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.report.page import Page
+    from sightglass.report.layouts import Page
     from sightglass.report.view import View
 
 FONT = "Arial"
@@ -64,10 +63,6 @@ def _length(units: float) -> Any:
     return Inches(units * INCH)
 
 
-def _letters(units: float) -> Any:
-    return Pt(round(units * INCH * 72, 1))
-
-
 def _rect(place: Rect) -> tuple[Any, Any, Any, Any]:
     return _length(place.left), _length(place.top), _length(place.width), _length(place.height)
 
@@ -76,25 +71,26 @@ def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> 
     shapes = slide.shapes
     placeholders = {shape.placeholder_format.idx: shape for shape in slide.placeholders}
     for item in page.items:
-        match item:
-            case Text():
-                number = 9 + _PLACEHOLDERS.index(item.name) if item.name in _PLACEHOLDERS else -1
-                shape = placeholders.pop(0 if item.name == "title" else number, None)
-                shape = shape or shapes.add_textbox(*_rect(item.place))
-                if item.place != getattr(layout, item.name, item.place):
-                    shape.left, shape.top, shape.width, shape.height = _rect(item.place)
-                shape.name = item.name.capitalize()
-                if item.tone == "tag":
-                    shape.fill.solid()
-                    shape.fill.fore_color.rgb = RGBColor(*theme.shade)
-                _write(shape.text_frame, item, theme)
-            case Film():
-                _film(shapes, view, item)
-            case _:
-                for layer in draw_layers(view, item, theme):
-                    shape = shapes.add_picture(BytesIO(layer.file), *_rect(item.place))
-                    shape.name = layer.name
-                    shape._element._nvXxPr.cNvPr.set("descr", layer.about)
+        if isinstance(item, Text):
+            number = 9 + _PLACEHOLDERS.index(item.name) if item.name in _PLACEHOLDERS else -1
+            shape = placeholders.pop(0 if item.name == "title" else number, None)
+            shape = shape or shapes.add_textbox(*_rect(item.place))
+            if item.place != getattr(layout, item.name, item.place):
+                shape.left, shape.top, shape.width, shape.height = _rect(item.place)
+            shape.name = item.name.capitalize()
+            if item.tone == "tag":
+                shape.fill.solid()
+                shape.fill.fore_color.rgb = RGBColor(*theme.shade)
+            _write(shape.text_frame, item, theme)
+            continue
+        for layer in draw_layers(view, item, theme):
+            if item.kind == "clip":
+                film, poster = BytesIO(view.clip or b""), BytesIO(layer.file)
+                shape = shapes.add_movie(film, *_rect(item.place), poster_frame_image=poster, mime_type="video/mp4")
+            else:
+                shape = shapes.add_picture(BytesIO(layer.file), *_rect(item.place))
+            shape.name = layer.name
+            shape._element._nvXxPr.cNvPr.set("descr", layer.about)
     for shape in placeholders.values():
         shape._element.getparent().remove(shape._element)
     if page.notes:
@@ -108,14 +104,7 @@ def _write(frame: Any, item: Text, theme: Theme) -> None:
     frame.margin_top = frame.margin_bottom = 0
     frame.text = item.words
     for paragraph in frame.paragraphs:
-        paragraph.alignment = PP_ALIGN.RIGHT if item.align == "right" else PP_ALIGN.LEFT
+        paragraph.alignment = PP_ALIGN.LEFT
         for run in paragraph.runs:
-            run.font.size, run.font.bold, run.font.name = _letters(item.size), item.bold, FONT
+            run.font.size, run.font.bold, run.font.name = Pt(round(item.size * INCH * 72, 1)), item.bold, FONT
             run.font.color.rgb = RGBColor(*getattr(theme, item.tone))
-
-
-def _film(shapes: Any, view: View, item: Film) -> None:
-    assert view.clip is not None
-    poster = BytesIO(view.pictures[0].jpeg)
-    movie = shapes.add_movie(BytesIO(view.clip), *_rect(item.place), poster_frame_image=poster, mime_type="video/mp4")
-    movie.name = "Clip"

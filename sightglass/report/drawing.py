@@ -16,8 +16,7 @@ from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
 from sightglass.report import charts
-from sightglass.report.layouts import DARK, SMALLEST
-from sightglass.report.page import Curves, Photo, Sign, pages
+from sightglass.report.layouts import DARK, SMALLEST, Visual, pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.report.layouts import Theme
-    from sightglass.report.page import Item
     from sightglass.report.view import Box, View
 
 SHARP = 12.0
@@ -42,31 +40,28 @@ class Layer:
     about: str
     """What it shows, for screen readers."""
     file: bytes
-    """JPEG, PNG, or SVG of a chart where that was asked for."""
+    """JPEG; of a chart PNG or SVG."""
 
 
-def draw_layers(view: View, item: Item, theme: Theme, chart: Literal["png", "svg"] = "png") -> list[Layer]:
-    """Return the pictures of an item that is no text; of a picture under its map that picture is the first."""
-    match item:
-        case Photo():
-            plain, mapped = draw(view, item, theme)
-            picture = view.pictures[item.index]
-            layers = [Layer("Picture", f"The picture. {view.title}", to_jpeg(plain, QUALITY))]
-            if mapped is not None and picture.map is not None:
-                name = f"Heat map: {picture.map.label or picture.name}"
-                about = f"Heat map of {picture.map.label}, {picture.name}" if picture.map.label else name
-                layers.append(Layer(name, about, to_jpeg(mapped, QUALITY)))
-            return layers
-        case Curves():
-            curves = view.charts[item.index]
-            return [Layer("Proof", curves.sentence, charts.slide(curves, item.place, theme, chart))]
-        case Sign():
-            return [Layer(item.name, item.name, item.file)]
-    return [Layer("Clip", view.title, view.pictures[0].jpeg)]
+def draw_layers(view: View, item: Visual, theme: Theme, chart: Literal["png", "svg"] = "png") -> list[Layer]:
+    """Return the files of an item; of a picture under its map that picture is the first."""
+    if item.kind == "clip":
+        return [Layer("Clip", view.title, view.pictures[0].jpeg)]
+    if item.kind == "chart":
+        curves = view.charts[item.index]
+        return [Layer("Proof", curves.sentence, charts.slide(curves, item.place, theme, chart))]
+    plain, mapped = draw(view, item, theme)
+    picture = view.pictures[item.index]
+    layers = [Layer("Picture", f"The picture. {view.title}", to_jpeg(plain, QUALITY))]
+    if mapped is not None and picture.map is not None:
+        name = f"Heat map: {picture.map.label or picture.name}"
+        about = f"Heat map of {picture.map.label}, {picture.name}" if picture.map.label else name
+        layers.append(Layer(name, about, to_jpeg(mapped, QUALITY)))
+    return layers
 
 
 def draw(
-    view: View, item: Photo, theme: Theme = DARK, scale: float = SHARP
+    view: View, item: Visual, theme: Theme = DARK, scale: float = SHARP
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Return a picture at the size of its place, uint8 (H, W, 3), and the same under its map, if it is drawn.
 
@@ -74,7 +69,9 @@ def draw(
     """
     picture, mapped = view.pictures[item.index], None
     across, down = (max(1, round(side * scale)) for side in (item.place.width, item.place.height))
-    size = _cover(picture.size, across, down)
+    # It covers its place.
+    zoom = max(across / max(picture.size[0], 1), down / max(picture.size[1], 1))
+    size = max(across, round(zoom * picture.size[0])), max(down, round(zoom * picture.size[1]))
     left, top = (size[0] - across) // 2, (size[1] - down) // 2
     pixels = _open(picture.jpeg, size)
     map_ = picture.map if item.mapped else None
@@ -93,13 +90,6 @@ def draw(
         pixels = mark(pixels, boxes, scale)
         mapped = None if mapped is None else mark(mapped, boxes, scale)
     return pixels, mapped
-
-
-def _cover(picture: tuple[int, int], across: int, down: int) -> tuple[int, int]:
-    """Return the size at which a picture covers its place; within 1 % it is stretched."""
-    zoom = max(across / max(picture[0], 1), down / max(picture[1], 1))
-    sides = zip((across, down), picture, strict=True)
-    return tuple(side if zoom * own < 1.01 * side else round(zoom * own) for side, own in sides)  # type: ignore[return-value]
 
 
 @functools.lru_cache(8)
@@ -123,10 +113,10 @@ _SCALE = 3
 
 def thumbnail(view: View) -> bytes:
     """Return a slide's largest picture as a small JPEG; empty for a slide of words."""
-    items = [item for item in pages(view)[0].items if isinstance(item, Photo)]
-    if items:
-        # Of a picture beside itself under its map, the map.
-        largest = max(items, key=lambda item: (item.place.area, item.mapped))
-        plain, mapped = draw(view, largest, scale=_SCALE)
-        return to_jpeg(plain if mapped is None else mapped)
-    return to_jpeg(_open(view.pictures[0].jpeg, (480, 270))) if view.pictures else b""
+    items = [item for item in pages(view)[0].items if isinstance(item, Visual)]
+    if not items:
+        return b""
+    # Of a picture beside itself under its map, the map.
+    largest = max(items, key=lambda item: (item.place.area, item.mapped))
+    plain, mapped = draw(view, largest, scale=_SCALE)
+    return to_jpeg(plain if mapped is None else mapped)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MAX_TEXT = 2**18
 """Maximum number of bytes of JSON that are read."""
 MAX_PICTURE = 8 * 2**20
-"""Maximum number of bytes of an embedded picture; a larger one is left out."""
+"""Maximum number of bytes of an embedded picture, where a larger one is left out, and of a JSON file."""
 MAX_LOSSLESS = 4_000_000
 """Maximum number of pixels of a picture that is encoded without loss for that."""
 _SEGMENT = 65_533  # bytes after a JPEG segment's own length
@@ -168,7 +168,7 @@ def contents(data: bytes) -> Contents | None:
 
 def _of_json(data: bytes) -> Contents | None:
     """Return the contents of a recipe.json or summary."""
-    if len(data) > MAX_TEXT:
+    if len(data) > MAX_PICTURE:
         return None
     document = json.loads(data)
     recipe = Recipe.model_validate(document.get("recipe", document))

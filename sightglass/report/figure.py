@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.report import caption, charts
+from sightglass.report import charts
 from sightglass.report.embedded_recipe import embed
+from sightglass.report.view import reduce, require_map
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ Format = Literal["png", "jpg", "svg", "pdf"]
 
 MAX_SIDE = 1200
 """Pixels of a panel's longer side: more cannot be seen in print."""
-WIDE = 2.4
-"""Ratio of width to height above which the panels are stacked."""
 MAX_NAMED = 30
 """Maximum number of boxes with names; of more only the outlines are drawn."""
 _MARGIN, _GAP, _HEAD, _BAR, _LINE = 0.12, 0.14, 0.26, 0.62, 0.135  # inches
@@ -57,13 +56,12 @@ def figure(
 
     `alpha`, 0..1: opacity of the map's strong places in the overlay. `look`: settings of the viewer instead, by
     name, of which it takes colormap and opacity; the file opens again with all of them. PNG and JPG carry the picture
-    too (`embedded_recipe.encode`). Raises a Problem where there is no such map, format or colormap.
+    too (`embedded_recipe.encode`). Raises a Problem where there is no such map or colormap.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
     """
-    caption.check_format(format, get_args(Format))
-    caption.check(explanation, index)
+    require_map(explanation, index)
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, **(look or {})}
     data = draw(map_view(explanation, index), format, Style.of(settings))
     return data if format in ("svg", "pdf") else embed(data, explanation, index, settings)
@@ -78,7 +76,7 @@ def draw(view: View, format: Format, style: Style) -> bytes:
     size = picture.image.width, picture.image.height
     field = item.field(*size)
     alone = render.heatmap_only(item.upsampled(*size), style.colormap, seen=field.seen, kind=item.kind)
-    panels = [caption.reduce(panel, MAX_SIDE) for panel in (pixels, alone, render.paint(pixels, field, style))]
+    panels = [reduce(panel, MAX_SIDE) for panel in (pixels, alone, render.paint(pixels, field, style))]
     draw_page = partial(_draw_page, view, panels, style.colormap)
     return charts.save(draw_page, view.caption, format, _ENCODING.get(format))
 
@@ -91,14 +89,11 @@ def _draw_page(view: View, pictures: list[Pixels], colormap: str) -> Figure:
     assert item is not None
     size = picture.image.width, picture.image.height
     ratio = size[0] / size[1]
-    stacked = ratio > WIDE
-    wide = 7.6 if stacked else min((10 - 2 * _MARGIN - 2 * _GAP) / 3, 5.2 * ratio)
-    high = wide / ratio
-    across, down = (1, 3) if stacked else (3, 1)
-    room = across * wide + (across - 1) * _GAP
+    wide = min((10 - 2 * _MARGIN - 2 * _GAP) / 3, 5.2 * ratio)
+    high, room = wide / ratio, 3 * wide + 2 * _GAP
     page = max(room, 6.6) + 2 * _MARGIN
     lines = textwrap.wrap(view.caption, int((page - 2 * _MARGIN) * 19.5))
-    tall = _MARGIN + down * (_HEAD + high) + _BAR + len(lines) * _LINE + _MARGIN
+    tall = _MARGIN + _HEAD + high + _BAR + len(lines) * _LINE + _MARGIN
     sheet = Figure(figsize=(page, tall))
 
     def axes(left: float, top: float, width: float, height: float) -> Axes:
@@ -109,19 +104,16 @@ def _draw_page(view: View, pictures: list[Pixels], colormap: str) -> Figure:
     empty = f" (empty: {item.empty})" if item.empty else ""
     heads = [picture.image.name, f"{item.method}: {item.target}{empty}", "Overlay"]
     for i, (pixels, head, listed) in enumerate(zip(pictures, heads, boxes, strict=True)):
-        left = first + (0 if stacked else i * (wide + _GAP))
-        panel = axes(left, _MARGIN + _HEAD + (i * (_HEAD + high) if stacked else 0), wide, high)
+        panel = axes(first + i * (wide + _GAP), _MARGIN + _HEAD, wide, high)
         # In the original's pixels, whatever the panel was reduced to.
         panel.imshow(pixels, extent=(0, size[0], size[1], 0), aspect="auto", interpolation="nearest")
         panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
         panel.spines[:].set(linewidth=0.5, color="#8a8a8a")
         panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
         _boxes(panel, listed, size, size[0] / wide, chosen=bool(explained) and i == 2)
-    top = _MARGIN + down * (_HEAD + high) + 0.12
-    start = first + (0 if stacked else wide + _GAP)
-    _colour_bar(axes(start, top, room - (start - first), 0.12), item, colormap)
-    if not stacked:
-        _answers(sheet, picture, first / page, 1 - top / tall, wide)
+    top = _MARGIN + _HEAD + high + 0.12
+    _colour_bar(axes(first + wide + _GAP, top, room - wide - _GAP, 0.12), item, colormap)
+    _answers(sheet, picture, first / page, 1 - top / tall, wide)
     words, foot = "\n".join(lines), 1 - (top + _BAR - 0.1) / tall
     sheet.text(_MARGIN / page, foot, words, fontsize=_SMALL, va="top", linespacing=1.25)
     return sheet

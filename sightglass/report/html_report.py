@@ -6,11 +6,15 @@ makes no request. Names of files and classes are escaped, whatever they contain.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from io import BytesIO
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import escape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
@@ -19,9 +23,8 @@ from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, map_lut, paint, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.report import caption, charts, offline_page
-from sightglass.report.offline_page import data_url
-from sightglass.report.view import reduced_size
+from sightglass.report import charts
+from sightglass.report.view import reduce, reduced_size, require_map
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
@@ -29,8 +32,15 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.result import Result
-    from sightglass.report.view import Map, View
+    from sightglass.report.view import Box, Map, View
 
+PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""
 FRAME_HEIGHT = 760
@@ -48,15 +58,21 @@ def html(
 
     Each shows the picture under the selected map with opacity and threshold to choose, the predictions, the limitations
     and numbers of the map, the recipe and the command that reproduces it. A map that was proved (`Explanation.prove`)
-    has its proof too: sentence, curves and numbers. Raises a Problem for no explanation and for an unknown colormap.
+    has its proof too: sentence, curves and numbers. Raises a Problem for no explanation, for one without a map, and for
+    an unknown colormap.
 
         result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
         Path("bus.html").write_text(html([result]), "utf-8")
     """
     if not explanations:
         raise Problem("There is nothing to report: give at least one explanation.")
-    groups = [[map_view(result, i) for i in range(max(1, len(result.heatmaps)))] for result in explanations]
-    title, about = title or _title(explanations[0], index), f"{plural(len(groups), 'explanation')}."
+    for result in explanations:
+        require_map(result, 0)
+    groups = [[map_view(result, i) for i in range(len(result.heatmaps))] for result in explanations]
+    title, about = (
+        title or f"{explanations[0].model.id}: {explanations[0].image.name}",
+        f"{plural(len(groups), 'explanation')}.",
+    )
     return report_html(groups, title=title, about=about, index=index, colormap=colormap)
 
 
@@ -64,25 +80,16 @@ def report_html(
     groups: Sequence[Sequence[View]], *, title: str, about: str, index: int = 0, colormap: str = VIEWER_STYLE.colormap
 ) -> str:
     """Return a page with one section a group of views of one picture, or a view without a recipe, as tiles."""
-    return offline_page.fill(
+    return fill(
         "report.html",
-        offline_page.read("report.css"),
-        offline_page.read("report.js") if any(views[0].recipe for views in groups) else "",
+        read("report.css"),
+        read("report.js") if any(views[0].recipe for views in groups) else "",
         title=title,
         about=about,
         alpha=VIEWER_STYLE.alpha,
         curves=_curves(),
         groups=[_group(views, index, colormap) for views in groups],
     )
-
-
-def _title(explanation: Result, index: int) -> str:
-    """Return the page's title; "looked" only for a trusted map."""
-    model, name = explanation.model.id, explanation.image.name
-    sealed = explanation.known_checks(index) if 0 <= index < len(explanation.heatmaps) else None
-    if sealed is not None and sealed.shows:
-        return f"A map of {model}: {name}"
-    return f"Where {model} looked: {name}"
 
 
 def frame(explanations: Sequence[Result]) -> str:
@@ -100,23 +107,19 @@ def _group(views: Sequence[View], index: int, colormap: str) -> Json:
         files = [picture.jpeg for picture in views[0].pictures]
         urls = [data_url(file, "png" if file.startswith(b"\x89PNG") else "jpeg") if file else "" for file in files]
         return {"view": views[0], "tiles": list(zip(views[0].pictures, urls, strict=True))}
-    first = views[0].pictures[0]
+    first, item = views[0].pictures[0], views[0].pictures[0].map
+    assert item is not None
     size = width, height = reduced_size(first.image.width, first.image.height, MAX_SIDE)
-    pixels, mapped = caption.reduce(first.image.pixels, MAX_SIDE), [view for view in views if view.pictures[0].map]
-    if first.map is not None:
-        # Dimmed where the model saw nothing.
-        pixels = paint(pixels, first.map.field(width, height), Style(alpha=0.0))
+    # Dimmed where the model saw nothing.
+    pixels = paint(reduce(first.image.pixels, MAX_SIDE), item.field(width, height), Style(alpha=0.0))
     return {
         "name": first.image.name,
         "width": width,
         "height": height,
         "picture": data_url(to_jpeg(pixels), "jpeg"),
-        "headline": views[0].headline,
-        "maps": [_map(view, item, size, colormap) for view in mapped if (item := view.pictures[0].map) is not None],
-        "first": index if 0 <= index < len(mapped) else 0,
-        "boxes": _boxes(views, size),
+        "maps": [_map(view, item, size, colormap) for view in views if (item := view.pictures[0].map) is not None],
+        "first": index if 0 <= index < len(views) else 0,
         "others": first.others,
-        "notes": views[0].tables[0].lines,
     }
 
 
@@ -129,6 +132,7 @@ def _map(view: View, item: Map, size: tuple[int, int], colormap: str) -> Json:
         "layer": data_url(_draw_layer(item, size, colormap), "png"),
         "bar": data_url(to_png(map_lut(item.kind, colormap, over=True)[None]), "png"),
         "meaning": capital(item.meaning),
+        "boxes": [_place_box(box, size) for box in view.pictures[0].boxes if box.explained],
     }
 
 
@@ -163,23 +167,38 @@ def _curves() -> dict[str, str]:
     return {kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in tables.items()}
 
 
-def _boxes(views: Sequence[View], size: tuple[int, int]) -> list[Json]:
-    """Return the boxes over a picture, each with the indices of its maps."""
-    owners: dict[tuple[object, str], list[int]] = {}
-    for i, view in enumerate(views):
-        for box in view.pictures[0].boxes:
-            owners.setdefault((box.points, box.text), []).extend([i] if box.explained else [])
-    outlines = {
-        (points, text): [(x * size[0], y * size[1]) for x, y in points]  # type: ignore[attr-defined]
-        for points, text in owners
-    }
-    return [
-        {
-            "maps": owners[key],
-            "points": " ".join(f"{x:.1f},{y:.1f}" for x, y in outline),
-            "x": f"{max(0.0, min(x for x, _ in outline)) + 4:.1f}",
-            "y": f"{max(0.0, min(y for _, y in outline)) + 15:.1f}",
-            "text": key[1],
-        }
-        for key, outline in outlines.items()
-    ]
+def _place_box(box: Box, size: tuple[int, int]) -> Json:
+    """Return the template values of a box over a picture of this size."""
+    outline = [(x * size[0], y * size[1]) for x, y in box.points]
+    left, top = (max(0.0, min(edges)) for edges in zip(*outline, strict=True))
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in outline)
+    return {"points": points, "x": f"{left + 4:.1f}", "y": f"{top + 15:.1f}", "text": box.text}
+
+
+def fill(template: str, css: str, js: str = "", *, inline: bool = False, **values: Any) -> str:
+    """Return a template's page with its `policy`, `style`, `script` and values; `inline`: elements have styles."""
+    style = "'unsafe-inline'" if inline else f"'{source_hash(css)}'"
+    policy = (
+        f"default-src 'none'; img-src data:; media-src data:; style-src {style}; base-uri 'none'; form-action 'none'"
+    )
+    policy += f"; script-src '{source_hash(js)}'" if js else ""
+    return PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
+
+
+def read(name: str) -> str:
+    """Return a file of this folder."""
+    return (Path(__file__).parent / name).read_text("utf-8")
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """Return a picture's bytes as an address; `kind`: `jpeg`, `png` or `svg+xml`."""
+    return f"data:image/{kind};base64,{base64_text(data)}"
+
+
+def base64_text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def source_hash(text: str) -> str:
+    """Return what a Content-Security-Policy calls a style or script by."""
+    return f"sha256-{base64_text(hashlib.sha256(text.encode()).digest())}"

@@ -1,16 +1,26 @@
-"""Layouts of slides: a table of placeholders that every writer reads.
+"""Lay out views on slides: texts, pictures and charts in the placeholders of a layout, which every writer reads.
 
 A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of 13.3 x 7.5 inches. A layout is a row of
-`LAYOUTS`, and `sightglass/report/page.py` says which view takes it.
+`LAYOUTS`; `pages` says which view takes it.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Literal
 
+from PIL import ImageFont
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import packing
+from sightglass.explain.phrases import NBSP, percent
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from sightglass.report.view import View
 
 WIDTH, HEIGHT = 160.0, 90.0
 LINE = 1.2
@@ -58,10 +68,12 @@ class Layout:
     answers: Rect | None = None
     """Of bars where it is high, else of a line of words."""
     key: Rect | None = None
-    """What the colours of a map mean."""
+    """What red and blue mean in a map."""
     chart: Rect | None = None
     letters: tuple[float, ...] = (4.4, 4.0, 3.6, 3.2, 2.9, SMALLEST)
     """Sizes of the title, of which the largest that fits is taken."""
+    anchor: Literal["top", "middle", "bottom"] = "middle"
+    """Of the title."""
 
 
 _FOOT = Rect(3, 85.2, 154, 3.4)
@@ -71,7 +83,11 @@ _STRIP = Layout(
 )
 LAYOUTS = {
     "title": Layout(
-        Rect(12, 16, 136, 34), Rect(12, 53, 136, 26), _FOOT, letters=(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.2, SMALLEST)
+        Rect(12, 16, 136, 34),
+        Rect(12, 53, 136, 26),
+        _FOOT,
+        letters=(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.2, SMALLEST),
+        anchor="bottom",
     ),
     "one": Layout(
         Rect(127, 3, 31, 16.5),
@@ -79,7 +95,8 @@ LAYOUTS = {
         Rect(127, 77, 31, 11),
         Rect(0, 0, 124.6, HEIGHT),
         Rect(127, 49, 31, 19.5),
-        Rect(127, 70, 31, 5.6),
+        Rect(127, 69.5, 31, 6.8),
+        anchor="top",
     ),
     "two": _STRIP,
     "grid": replace(_STRIP, answers=Rect(84, 77.4, 73, 6.8), key=None),
@@ -146,3 +163,289 @@ def hex_of(colour: Colour) -> str:
 DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219), (58, 58, 58))
 LIGHT = Theme("light", (255, 255, 255), (28, 28, 28), (74, 74, 74), (11, 111, 120), (224, 224, 224))
 THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
+
+Tone = Literal["ink", "soft", "tag"]
+BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
+"""Sizes of a sentence, of which the largest that fits is taken."""
+LARGE = 0.6
+"""Of the page, what pictures fill at least, where their shape allows it."""
+TRIMS = (1.0, 1.03, 0.97, 1.06, 0.94, 1.09, 0.9)
+"""By how much pictures may be wider than they are, least first, so that they fill as much: what is too much of them is
+cut off at two edges."""
+NARROW = 0.9
+"""Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
+PAD = 0.7
+"""Around the letters of a name on a picture."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words on a page, of one size."""
+
+    name: str
+    """Of the placeholder: `title`, `text`, `answers`, `footer`; else of a box of its own."""
+    words: str
+    place: Rect
+    size: float
+    bold: bool = False
+    tone: Tone = "ink"
+    anchor: Literal["top", "middle", "bottom"] = "top"
+
+
+@dataclass(frozen=True)
+class Visual:
+    """A picture, a chart or the clip of a view."""
+
+    kind: Literal["picture", "chart", "clip"]
+    place: Rect
+    index: int = 0
+    """Of the picture or of the chart."""
+    mapped: bool = False
+    """Whether a picture is under its map."""
+
+
+Item = Text | Visual
+Content = tuple[str, list[Item]]
+"""A layout's name, and what stands on its page."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands on one page, in the order in which it is drawn, and what its speaker reads."""
+
+    layout: str
+    items: tuple[Item, ...]
+    notes: str = ""
+
+    def share(self) -> float:
+        """Return the share of the page, 0..1, covered by content."""
+        return share([item.place for item in self.items if isinstance(item, Visual)])
+
+
+# ---- letters
+
+
+@functools.lru_cache(8192)
+def width_of(words: str, *, bold: bool = False) -> float:
+    """Return the width of a line by its letters' size."""
+    return NARROW * float(_font(bold).getlength(words)) / 100
+
+
+@functools.cache
+def _font(bold: bool) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), 100)
+
+
+def break_lines(words: str, width: float, size: float, *, bold: bool = False) -> list[str]:
+    """Break words into lines of a width; long words stay whole."""
+    lines: list[str] = []
+    for paragraph in words.splitlines() or [""]:
+        lines.append("")
+        # A number and its percent sign stay together.
+        for word in paragraph.split(" "):
+            longer = f"{lines[-1]} {word}" if lines[-1] else word
+            if lines[-1] and width_of(longer, bold=bold) * size > width:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+    return lines
+
+
+def _fits(words: str, place: Rect, size: float, bold: bool) -> bool:
+    lines = break_lines(words, place.width, size, bold=bold)
+    widest = max(width_of(line, bold=bold) for line in lines) * size
+    return len(lines) * size * LINE <= place.height + 1e-6 and widest <= place.width + 1e-6
+
+
+def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
+    """Return words and the largest fitting size.
+
+    Where none is small enough, the sentences that fit are kept, else as many words as do.
+    """
+    for size in sizes:
+        if _fits(words, place, size, bold):
+            return words, size
+    kept, smallest = words, sizes[-1]
+    while len(kept) > 1 and not _fits(f"{kept}…", place, smallest, bold):
+        kept = (kept.rpartition(" ")[0] or kept[:-1]).rstrip(" ,;:·")
+    whole, stop, _ = kept.rpartition(". ")
+    return fit(f"{whole}.", place, sizes, bold=bold) if stop else (f"{kept}…", smallest)
+
+
+# ---- pages
+
+
+def numbered(views: Sequence[View], first: int = 1) -> Iterator[tuple[View, Page]]:
+    """Yield each page with its view; a chart shares its slide's number. Raises Problem for a deck without slides."""
+    if not views:
+        raise Problem("There is nothing to present: the deck has no slides.")
+    for number, view in enumerate(views, first):
+        for page in pages(view, number):
+            yield view, page
+
+
+def pages(view: View, number: int = 1) -> list[Page]:
+    """Return a view's page, and one for each of its charts."""
+    if view.clip is not None:
+        drawn = [_clip(view)]
+    elif not view.pictures:
+        drawn = [_words(view)]
+    else:
+        drawn = [_pictures(view), *(_chart(view, i) for i in range(len(view.charts)))]
+    notes = describe_making(view)
+    return [Page(name, (*items, _foot(view, LAYOUTS[name], number)), notes) for name, items in drawn]
+
+
+def is_mapped(view: View, index: int) -> bool:
+    """Return whether the map of a picture is drawn; a difference always is."""
+    item = view.pictures[index].map
+    return item is not None and (view.display.mode != "picture" or item.kind == "difference")
+
+
+def describe_making(view: View) -> str:
+    """Return a view's notes, with its sentence, models and commands."""
+    pictures = [picture for picture in view.pictures if picture.is_explained]
+    if not pictures:
+        return view.notes
+    lines = [view.notes, "", view.sentence] if view.sentence else [view.notes]
+    maps = [picture.map for picture in pictures if picture.map is not None]
+    lines += [f"Checks of {item.label}: {item.checks}." for item in maps if item.checks]
+    if view.commands:
+        lines += ["Made again by:", *dict.fromkeys(view.commands)]
+    return "\n".join(lines).strip()
+
+
+def _pictures(view: View) -> Content:
+    tiles = [Visual("picture", Rect(0, 0, 0, 0), i, is_mapped(view, i)) for i in range(len(view.pictures))]
+    name, tiles = _choose(view, tiles)
+    layout, several = LAYOUTS[name], len(view.pictures) > 1
+    answers = list(_answers(view, layout))
+    if not answers and layout.answers is not None and layout.answers.top == layout.text.top:
+        # Their place goes to the sentence.
+        layout = replace(layout, text=replace(layout.text, width=layout.answers.right - layout.text.left))
+    tags = [_tag(caption, tile.place) for tile in tiles if several and (caption := view.pictures[tile.index].caption)]
+    return name, [*tiles, *tags, *_texts(view.title, view.sentence, layout), *answers, *_key(view, layout)]
+
+
+def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
+    """Return the first layout with large pictures, else the largest, and the pictures at their places.
+
+    Of one picture with a map, the picture without it may stand beside it.
+    """
+    several = "grid" if len(tiles) > 3 else "two"
+    ways = [("one", tiles), (several, tiles)] if len(tiles) == 1 else [(several, tiles), ("one", tiles)]
+    if len(tiles) == 1 and tiles[0].mapped:
+        pair = [replace(tiles[0], mapped=False), *tiles]
+        ways = [("one", tiles), ("one", pair), ("two", pair)]
+    arranged = [(name, _arrange(view, subset, LAYOUTS[name], trim)) for trim in TRIMS for name, subset in ways]
+
+    def covered(candidate: tuple[str, list[Visual]]) -> float:
+        return share([tile.place for tile in candidate[1]])
+
+    large = (candidate for candidate in arranged if covered(candidate) >= LARGE)
+    return next(large, None) or max(arranged[: len(ways)], key=covered)
+
+
+def _arrange(view: View, tiles: Sequence[Visual], layout: Layout, trim: float = 1.0) -> list[Visual]:
+    """Return pictures at their places in a layout; `trim`: by how much they may be wider than they are."""
+    sizes = [view.pictures[tile.index].size for tile in tiles]
+    places = arrange([max(width, 1) / max(height, 1) * trim for width, height in sizes], layout.pictures)
+    return [replace(tile, place=place) for tile, place in zip(tiles, places, strict=True)]
+
+
+def _tag(caption: str, picture: Rect) -> Text:
+    """Return a name at a picture's foot, in at most two lines."""
+    room = Rect(0, 0, picture.width - 2 * PAD, 2 * SMALLEST * LINE)
+    words, size = fit(caption, room, (3.2, SMALLEST), bold=True)
+    lines = break_lines(words, room.width, size, bold=True)
+    wide = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2) + 2 * PAD
+    high = len(lines) * size * LINE + PAD
+    place = Rect(picture.left, picture.bottom - high, wide, high)
+    return Text("Caption", words, place, size, bold=True, tone="tag", anchor="middle")
+
+
+def _texts(title: str, sentence: str, layout: Layout) -> Iterator[Text]:
+    words, size = fit(title, layout.title, layout.letters, bold=True)
+    yield Text("title", words, layout.title, size, bold=True, anchor=layout.anchor)
+    if sentence:
+        words, size = fit(sentence, layout.text)
+        yield Text("text", words, layout.text, size, tone="soft")
+
+
+def _answers(view: View, layout: Layout) -> Iterator[Text]:
+    """Yield figures or answers, stacked if they fit, else in a line."""
+    place = layout.answers
+    answers = view.pictures[0].answers if len(view.pictures) == 1 else ()
+    facts = list(view.facts) or [f"{label} {percent(score)}" for label, score in answers]
+    if place is None or not facts:
+        return
+    between = "\n" if place.height > place.width / 3 else " · "
+    facts = facts[:5]
+    while len(facts) > 1 and not _fits(between.join(facts), place, SMALLEST, bold=True):
+        facts.pop()
+    words, size = fit(between.join(facts), place, BODY[1:], bold=True)
+    yield Text("answers", words, place, size, bold=True)
+
+
+def _key(view: View, layout: Layout) -> Iterator[Text]:
+    """Yield what red and blue mean in signed maps and in a difference."""
+    maps = [picture.map for i, picture in enumerate(view.pictures) if picture.map is not None and is_mapped(view, i)]
+    sides = view.sides
+    if not sides and maps and all(item.kind == "signed" for item in maps):
+        sides = maps[0].ends[::-2]
+    if layout.key is None or len(sides) != 2:
+        return
+    row = replace(layout.key, height=SMALLEST * LINE)
+    words = [fit(f"{colour}: {side}", row, (SMALLEST,))[0] for colour, side in zip(("Red", "Blue"), sides, strict=True)]
+    yield Text("Key", "\n".join(words), layout.key, SMALLEST, tone="soft")
+
+
+def _foot(view: View, layout: Layout, number: int) -> Text:
+    """Return the footer: model, date and number, of which the model is cut first."""
+    models = view.made.partition(" · ")[0] or ", ".join(
+        dict.fromkeys(picture.name for picture in view.pictures if picture.is_explained)
+    )
+    rest, place = f"{NBSP}· ".join(filter(None, (_day(view.date), str(number)))), layout.footer
+    beside = place.width > 100
+    room = (
+        replace(place, width=place.width - width_of(f" · {rest}") * SMALLEST)
+        if beside
+        else replace(place, height=place.height - SMALLEST * LINE)
+    )
+    parts = filter(None, (fit(models, room, (SMALLEST,))[0], rest))
+    words = (" · " if beside else "\n").join(parts)
+    return Text("footer", words, place, SMALLEST, tone="soft", anchor="bottom")
+
+
+def _day(text: str) -> str:
+    """Return an ISO date as words, `5 Nov 2026`; empty for none."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return ""
+    return f"{day.day} {day:%b %Y}".replace(" ", NBSP)
+
+
+def _words(view: View) -> Content:
+    """Lay out a slide without pictures."""
+    if view.kind == "words":
+        return "title", [*_texts(view.title, view.sentence, LAYOUTS["title"])]
+    place = Rect(12, 17, 136, 64)
+    words, size = fit(view.sentence.strip(), place, (5.6, 5.0, 4.4, *BODY))
+    body = [Text("text", words, place, size, tone="soft")] if words else []
+    return "two", [*_texts(view.title, "", LAYOUTS["two"]), *body]
+
+
+def _clip(view: View) -> Content:
+    """Lay out the player, with its moments."""
+    layout = LAYOUTS["one"]
+    film = _arrange(view, [Visual("clip", layout.pictures)], layout)
+    return "one", [*film, *_texts(view.title, view.sentence, layout), *_answers(view, layout)]
+
+
+def _chart(view: View, index: int) -> Content:
+    layout, chart = LAYOUTS["chart"], view.charts[index]
+    picture = Visual("picture", layout.pictures, chart.picture, is_mapped(view, chart.picture))
+    assert layout.chart is not None
+    curves = Visual("chart", layout.chart, index)
+    return "chart", [*_arrange(view, [picture], layout), curves, *_texts(view.title, chart.sentence, layout)]

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import file_stem, npy_bytes, npz_bytes, to_json
+from sightglass.common.files import file_stem, npz_bytes, to_json
 from sightglass.explain.comparison.models import measure_in_turns
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
-from sightglass.report import animation, detection_images, figure, html_report, pdf, result_folder, similarity_files
+from sightglass.report import animation, figure, html_report, pdf, result_folder, similarity_files
 from sightglass.report.embedded_recipe import embed, proved_recipe
 from sightglass.report.table import csv, rows
 
@@ -59,13 +59,6 @@ class Format:
     """Its name in `--also`; empty where that does not offer it."""
     fits: Callable[[Explanation, int], bool] = lambda explanation, index: True
     """Whether the map at an index can be written so."""
-    of_picture: bool = False
-    """Whether it is the same for all maps of a picture."""
-
-    @property
-    def suffix(self) -> str:
-        """`svg`."""
-        return self.file.rpartition(".")[2]
 
 
 def _colours(look: ViewSettings) -> dict[str, str]:
@@ -80,30 +73,17 @@ def _picture(encode: Callable[[NDArray[np.uint8]], bytes]) -> Maker:
     """Return what writes the map over the picture, in the picture's size, with its recipe."""
 
     def make(explanation: Explanation, index: int, look: ViewSettings) -> bytes:
-        drawn = encode(detection_images.one_map(explanation, index, Style.of(look)))
+        drawn = encode(result_folder.one_map(explanation, index, Style.of(look)))
         # A map alone does not show the picture.
         return embed(drawn, explanation, index, {"mode": "overlay", **look}, picture=look.get("mode") != "map")
 
     return make
 
 
-def _classes(name: str, label: str) -> Format:
-    """Return the file of a segmentation's classes."""
-
-    def make(explanation: Explanation, index: int, look: ViewSettings) -> bytes:
-        return dict(result_folder.of_segmentation(explanation))[name]
-
-    return Format("Classes", name, make, label, fits=lambda item, _: item.segmentation is not None, of_picture=True)
-
-
 def _raw(explanation: Explanation, index: int, look: ViewSettings) -> bytes:
     """Return the map as it was computed, one array for each layer."""
     heatmap = explanation.heatmaps[index]
     return npz_bytes(dict(zip(heatmap.layers, heatmap.raw, strict=True)))
-
-
-def _is_single(explanation: Explanation, index: int) -> bool:
-    return len(explanation.heatmaps[index].raw) == 1
 
 
 def _by_layer(explanation: Explanation, index: int) -> bool:
@@ -115,8 +95,6 @@ ROWS = {
     "Figure": "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors.",
     "Report": "HTML: one file that needs no server, with opacity, threshold and class to choose. PDF: for printing.",
     "Layer by layer": "This map at every layer of the model, from the first to the last.",
-    "Classes": "The class of each pixel: in colours with names, or a grey picture of the classes' numbers, "
-    "255 for none.",
     "Data": "The raw values, every number of every map, and the recipe to reproduce them.",
 }
 """Help of each row of a map's files, by its title."""
@@ -141,10 +119,7 @@ FORMATS = (
         also="gif",
         fits=_by_layer,
     ),
-    _classes("segmentation.png", "Over the picture, .png"),
-    _classes("classes.png", "Numbers, .png"),
-    Format("Data", "raw.npy", lambda item, i, _: npy_bytes(item.heatmaps[i].raw[0]), "Raw map, .npy", fits=_is_single),
-    Format("Data", "raw.npz", _raw, "Raw map, .npz", fits=lambda item, i: not _is_single(item, i)),
+    Format("Data", "raw.npz", _raw, "Raw map, .npz"),
     Format("Data", "statistics.csv", lambda item, i, _: csv(rows(item)).encode(), "Statistics, .csv"),
     Format("Data", "numbers.json", lambda item, i, _: to_json(item.to_dict()).encode(), "All numbers, .json"),
     Format(
@@ -162,9 +137,11 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
     offers: dict[str, list[Offer]] = {title: [] for title in ROWS}
     for format in FORMATS:
         if format.fits(explanation, index):
-            prefix = _download_prefix(explanation) if format.of_picture else stem(explanation, index)
-            label, make = format.label or format.suffix.upper(), partial(format.make, explanation, index, look)
-            offers[format.row].append((label, f"{prefix}-{format.file}", make))
+            label, file = (
+                format.label or format.file.rpartition(".")[2].upper(),
+                f"{stem(explanation, index)}-{format.file}",
+            )
+            offers[format.row].append((label, file, partial(format.make, explanation, index, look)))
     return [Files(title, ROWS[title], files) for title, files in offers.items() if files]
 
 
@@ -174,8 +151,7 @@ def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[Of
 
 def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]:
     """Return the files of the best map and of all classes."""
-    proofs = ", the proofs" if explanation.proofs else ""
-    about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
+    about = "The map of each class, all of them on a sheet, their raw values, statistics and proofs, and the recipe."
     files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _download_prefix(explanation))
     return [Files("All classes", about, files), *map_downloads(explanation, 0, look)]
 

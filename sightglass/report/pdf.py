@@ -6,23 +6,20 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from fpdf import FPDF
-from fpdf.enums import WrapMode
 
 from sightglass.common.files import packing
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.report import caption, charts, figure
+from sightglass.report import charts, figure
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import HEIGHT, LIGHT, WIDTH, Rect, Theme
-from sightglass.report.page import NARROW, Text, lines, numbered
+from sightglass.report.layouts import HEIGHT, LIGHT, LINE, NARROW, PAD, WIDTH, Rect, Text, Theme, break_lines, numbered
+from sightglass.report.view import require_map
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.common.files import Json
     from sightglass.explain.result import Result
-    from sightglass.report.layouts import Colour
-    from sightglass.report.page import Page
+    from sightglass.report.layouts import Colour, Page
     from sightglass.report.view import Table, View
 
 _EDGE = 15.0  # millimetres
@@ -59,19 +56,13 @@ def pdf(explanation: Result, index: int = 0, *, colormap: str = VIEWER_STYLE.col
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.pdf").write_bytes(pdf(result))
     """
-    caption.check(explanation, index)
-    return report_pdf(map_view(explanation, index), Style(colormap=colormap))
-
-
-def report_pdf(view: View, style: Style = VIEWER_STYLE) -> bytes:
-    """Return the report of a view."""
+    require_map(explanation, index)
+    view, style = map_view(explanation, index), Style(colormap=colormap)
     page = _open(f"{view.pictures[0].image.name}: {view.title}", "A4", _EDGE)
     page.add_font("mono", "", str(packing.font("DejaVuSansMono")))
     page.add_page()
     _text(page, view.headline, 15, bold=True)
-    _text(page, view.about, 9, colour=_SOFT, after=1 if view.checks else 3)
-    if view.checks:
-        _text(page, " · ".join(words for _, words, _ in view.checks), 9, colour=_SOFT, after=3)
+    _text(page, view.about, 9, colour=_SOFT, after=3)
     page.image(BytesIO(figure.draw(view, "jpg", style)), w=_WIDTH)
     page.ln(3)
     for table in view.tables:
@@ -92,51 +83,44 @@ def _section(page: FPDF, view: View, table: Table) -> None:
     if table.rows:
         _rows(page, table)
     for code in table.code:
-        _code(page, code)
+        page.set_fill_color(245)
+        _text(page, code, 8, family="mono", height=3.84, after=1.5, fill=True, padding=2)
 
 
 def _text(
-    page: FPDF, text: str, size: float, *, bold: bool = False, colour: tuple[int, int, int] = _INK, after: float = 1
+    page: FPDF,
+    text: str,
+    size: float,
+    *,
+    family: str = "sans",
+    bold: bool = False,
+    colour: tuple[int, int, int] = _INK,
+    height: float = 0,
+    after: float = 1,
+    **more: Any,
 ) -> None:
-    page.set_font("sans", "B" if bold else "", size)
+    page.set_font(family, "B" if bold else "", size)
     page.set_text_color(*colour)
-    # Break between letters where a single word would not fit on a line.
-    wrap = WrapMode.CHAR if max(map(len, text.split()), default=0) > 60 else WrapMode.WORD
-    page.multi_cell(0, size * 0.46, text, align="L", new_x="LMARGIN", new_y="NEXT", wrapmode=wrap)
+    page.multi_cell(0, height or size * 0.46, text, align="L", new_x="LMARGIN", new_y="NEXT", **more)
     page.ln(after)
 
 
-def _code(page: FPDF, text: str) -> None:
-    page.set_font("mono", "", 8)
-    page.set_text_color(*_INK)
-    page.set_fill_color(245, 245, 245)
-    # multi_cell also breaks a word that is longer than a line.
-    about: Json = {"align": "L", "fill": True, "padding": 2, "new_x": "LMARGIN", "new_y": "NEXT"}
-    tall: Any = page.multi_cell(0, 3.84, text, **about, dry_run=True, output="HEIGHT")
-    if text.count("\n") == 0 and page.will_page_break(tall):
-        page.add_page()
-    page.multi_cell(0, 3.84, text, **about)
-    page.ln(1.5)
-
-
-def _rows(page: FPDF, section: Table) -> None:
+def _rows(page: FPDF, table: Table) -> None:
     page.set_font("sans", "", 8)
     page.set_text_color(*_INK)
     page.set_draw_color(220)
     page.set_fill_color(255)
     page.set_line_width(0.2)
     with page.table(
-        col_widths=(54, *[21] * (len(section.head) - 1)) if section.head else (32, 32, 116),
+        (table.head, *table.rows) if table.head else table.rows,
+        col_widths=(54, *[21] * (len(table.head) - 1)) if table.head else (32, 32, 116),
         borders_layout="HORIZONTAL_LINES",
         line_height=3.8,
         padding=(0.4, 2, 0.4, 0),
         text_align="LEFT",
         first_row_as_headings=False,
-    ) as table:
-        for values in (section.head, *section.rows) if section.head else section.rows:
-            row = table.row()
-            for value in values:
-                row.cell(value)
+    ):
+        pass
     page.ln(1.5)
 
 
@@ -166,8 +150,12 @@ def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
             _fill(document, item.place, theme.shade)
         document.set_font("sans", "B" if item.bold else "", item.size * _MM * _POINTS)
         document.set_text_color(*getattr(theme, item.tone))
-        for line, left, top in lines(item):
-            document.text(left * _MM, (top + 0.93 * item.size) * _MM, line)
+        pad = PAD if item.tone == "tag" else 0.0
+        lines = break_lines(item.words, item.place.width - 2 * pad, item.size, bold=item.bold)
+        free = item.place.height - len(lines) * item.size * LINE
+        top = item.place.top + {"top": 0.0, "middle": free / 2, "bottom": free}[item.anchor] + 0.93 * item.size
+        for row, line in enumerate(lines):
+            document.text((item.place.left + pad) * _MM, (top + row * item.size * LINE) * _MM, line)
 
 
 def _rect(place: Rect) -> tuple[float, float, float, float]:

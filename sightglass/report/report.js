@@ -17,8 +17,8 @@ function adjust() {
 
 for (const view of document.querySelectorAll("section.view")) {
   view.addEventListener("change", (event) => {
-    for (const part of view.querySelectorAll("[data-maps]")) {
-      part.toggleAttribute("hidden", !part.dataset.maps.split(" ").includes(event.target.value));
+    for (const part of view.querySelectorAll("[data-map]")) {
+      part.toggleAttribute("hidden", part.dataset.map !== event.target.value);
     }
   });
 }

@@ -11,8 +11,9 @@ import json
 import os
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,12 +23,11 @@ from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
-from sightglass.explain.rendering.marks import draw_segments
+from sightglass.explain.rendering.marks import draw_marks, draw_segments
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
-from sightglass.report import charts, detection_images, embedded_recipe, figure, results, table
-from sightglass.report.caption import check_format
+from sightglass.report import charts, embedded_recipe, figure, results, table
 from sightglass.report.embedded_recipe import checked_recipe, embed, embed_overlay, proved_recipe
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.result import Result
     from sightglass.explain.trust.proof import Proof
+    from sightglass.models.adapter import Prediction
 
     File = tuple[str, bytes]
 
@@ -148,11 +149,17 @@ def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
 
 
 def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bool = False) -> Iterator[File]:
-    """Yield one picture's files: the figure, overlays, and a sheet.
+    """Yield one picture's files: of a segmentation the class of each pixel, the figure, overlays, and a sheet.
 
     `npy`: also each map at the picture's size, float32 (H, W) in 0..1, a signed one in -1..1. `bare`: also each map
     without the picture.
     """
+    if (classes := explanation.segmentation) is not None:
+        labels = explanation.evidence.resident.adapter.labels
+        plain = [p.index for p in explanation.predictions if is_background(explanation, p.index)]
+        yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
+        # 255 for none.
+        yield "classes.png", to_png(np.where(classes < 0, 255, classes).clip(0, 255).astype(np.uint8))
     if explanation.heatmaps:
         yield "gradcam_prediction.png", figure.figure(explanation, colormap=style.colormap, alpha=style.alpha)
     for i in range(len(explanation.heatmaps)):
@@ -170,33 +177,53 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     yield from _numbers(explanation)
 
 
-def of_segmentation(explanation: Result) -> Iterator[File]:
-    """Yield the segmentation as an overlay and as class indices."""
-    classes, labels = explanation.segmentation, explanation.evidence.resident.adapter.labels
-    if classes is None:
-        return
-    plain = [prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)]
-    yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
-    yield "classes.png", classes_png(classes)
+def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
+    """Draw all maps and boxes over the picture, the hottest map foremost."""
+    pixels = explanation.image.pixels
+    if explanation.heatmaps:
+        hottest = np.maximum.reduce([heatmap.strength for heatmap in explanation.heatmaps])
+        pixels = render.paint(pixels, replace(explanation.heatmaps[0].field, values=hottest, kind="heat"), style)
+    return _draw_boxes(explanation, pixels, explanation.predictions if boxes else ())
 
 
-def classes_png(classes: NDArray[np.int64]) -> bytes:
-    """Encode classes (H, W) as a grey PNG; 255 for none."""
-    return to_png(np.where(classes < 0, 255, classes).clip(0, 255).astype(np.uint8))
+def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
+    """Draw one map over the picture, with its `boxes`."""
+    pixels = render.paint(explanation.image.pixels, explanation.heatmaps[index].field, style)
+    predictions = explanation.own(index) if boxes else ()
+    return _draw_boxes(explanation, pixels, predictions, chosen=0 if len(predictions) == 1 else None)
 
 
-def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool = True) -> Iterator[File]:
+def _draw_boxes(
+    explanation: Result, pixels: NDArray[np.uint8], predictions: Sequence[Prediction], chosen: int | None = None
+) -> NDArray[np.uint8]:
+    answers = explanation.task.answers(explanation, predictions)
+    return draw_marks(pixels, [(answer.marks, plain_text(answer.line)) for answer in answers], chosen=chosen)
+
+
+def of_boxes(
+    explanation: Result, style: Style = VIEWER_STYLE, *, everything: bool, boxes: bool = True
+) -> Iterator[File]:
     """Yield `*_original.jpg`, `*_detection.jpg`, `*_gradcam.jpg`; with `everything` also each box's picture and map.
 
-    `boxes` False: maps are drawn without their boxes; `*_detection.jpg` is about the boxes and has them.
+    All pictures but the first carry the recipe; the two with all boxes carry that of the first map. `boxes` False: maps
+    are drawn without their boxes; `*_detection.jpg` is about the boxes and has them.
+
+        for name, data in of_boxes(Explainer("yolo11n")("bus.jpg"), everything=True):
+            Path(name).write_bytes(data)
     """
-    drawn = list(detection_images.files(explanation, style, boxes=boxes))
-    yield drawn[0]
-    yield from drawn[1:] if everything else drawn[1:3]
+    pixels, begin = explanation.image.pixels, file_stem(explanation.image.name.rsplit(".", 1)[0])
+
+    def overlay(drawn: NDArray[np.uint8], index: int = 0) -> bytes:
+        return embed_overlay(to_jpeg(drawn), explanation, index, style)
+
+    yield f"{begin}_original.jpg", to_jpeg(pixels)
+    yield f"{begin}_detection.jpg", overlay(_draw_boxes(explanation, pixels, explanation.predictions))
+    yield f"{begin}_gradcam.jpg", overlay(every_map(explanation, style, boxes=boxes))
     if everything:
         for i, heatmap in enumerate(explanation.heatmaps):
-            name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{label_stem(heatmap.target.label)}"
-            yield f"{name}.npy", npy_bytes(heatmap.values)
+            label, drawn = heatmap.target.label, one_map(explanation, i, style, boxes=boxes)
+            yield f"{begin}_{i + 1:02}_{file_stem(label)}.jpg", overlay(drawn, i)
+            yield f"{begin}_{i + 1:02}_{label_stem(label)}.npy", npy_bytes(heatmap.values)
         if len(explanation.heatmaps) > 1:
             yield "topk_comparison.jpg", _sheet(explanation, style)
     yield from _numbers(explanation)
@@ -217,21 +244,14 @@ def _numbers(explanation: Result) -> Iterator[File]:
 
 
 def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
-    """Return the maps of an explanation as `named_arrays`."""
-    return named_arrays((h.target.label, h.at_input, h.layers, h.raw) for h in explanation.heatmaps)
-
-
-def named_arrays(
-    maps: Iterable[tuple[str, NDArray[np.float32], Sequence[str], Sequence[NDArray[np.float32]]]],
-) -> dict[str, NDArray[np.float32]]:
-    """Return each map (label, map at the model's input, layers, raw maps) as `top1_cat`, float32 (h, w) in 0..1, and as
+    """Return each map at the model's input as `top1_cat`, float32 (h, w) in 0..1, and its raw maps as
     `top1_cat_raw_<layer>`, signed, on the layer's grid."""
     by_name = {}
-    for i, (label, at_input, layers, raws) in enumerate(maps, 1):
-        name = f"top{i}_{label_stem(label)}"
-        by_name[name] = at_input
-        names = layers if len(layers) == len(raws) else map(str, range(len(raws)))
-        by_name |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, raws, strict=True)}
+    for i, heatmap in enumerate(explanation.heatmaps):
+        name, layers = stem(explanation, i), heatmap.layers
+        by_name[name] = heatmap.at_input
+        names = layers if len(layers) == len(heatmap.raw) else map(str, range(len(heatmap.raw)))
+        by_name |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, heatmap.raw, strict=True)}
     return by_name
 
 
@@ -263,14 +283,6 @@ def _name_map(explanation: Result, index: int) -> str:
     return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
 
-def of_class(explanation: Explanation, index: int, analysis: Json, style: Style) -> Iterator[File]:
-    """Yield the files of one class: its map, and its `class_analysis`."""
-    label = label_stem(explanation.heatmaps[index].target.label)
-    yield f"gradcam_class_{label}.png", figure.figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
-    yield f"gradcam_class_{label}.npy", npy_bytes(explanation.heatmaps[index].values)
-    yield f"class_analysis_{label}.json", to_json(analysis).encode()
-
-
 def of_comparison(compared: Comparison, style: Style, more: Json | None = None) -> Iterator[File]:
     """Yield the models' maps, sheet, proofs and comparison.json with `more`."""
     panels, captions = [], []
@@ -296,12 +308,8 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
     """Return the first map's label and score, else the answer."""
     if not explanation.heatmaps:
         return explanation.task.answer(explanation), ""
-    target = explanation.heatmaps[0].target
-    if target.index is None:
-        return target.label, ""
-    sure = max((p.score for p in explanation.own(0)), default=None)
-    score = explanation.task.class_scores(explanation)[target.index] if sure is None else sure
-    return target.label, describe_score(score, explanation.model, target.label)
+    label, score = explanation.heatmaps[0].target.label, explanation.task.score(explanation, 0)
+    return label, "" if score is None else describe_score(score, explanation.model, label)
 
 
 def comparison(compared: Comparison) -> Json:
@@ -311,19 +319,9 @@ def comparison(compared: Comparison) -> Json:
     return results.ComparisonResult.build(compared, models).to_dict()
 
 
-def curves(explanation: Result, index: int, proof: Proof, format: Literal["png", "svg", "pdf"] = "png") -> bytes:
-    """Return a proof's curves as a figure, in SVG and PDF as vectors; a PNG has the recipe. Raises a Problem."""
-    check_format(format, ("png", "svg", "pdf"))
-    drawn = charts.figure(charts.describe_proof(proof), format)
-    if format != "png":
-        return drawn
-    return embedded_recipe.write(
-        drawn, proved_recipe(explanation, index, proof), embedded_recipe.view_of(explanation, index)
-    )
-
-
 def of_proof(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:
     """Yield proof.png, the curves' figure with the recipe, then proof.json; `begin`: of their names."""
-    yield f"{begin}proof.png", curves(explanation, index, proof)
+    curves, view = charts.figure(charts.describe_proof(proof)), embedded_recipe.view_of(explanation, index)
+    yield f"{begin}proof.png", embedded_recipe.write(curves, proved_recipe(explanation, index, proof), view)
     values = results.ProofResult.build(explanation, index, proof).to_dict()
     yield f"{begin}proof.json", to_json(values).encode()

@@ -17,12 +17,10 @@ from sightglass.explain.comparison.models import Timing
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
-from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.similarity.similarity import Pair, describe_places
-from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.models.adapter import Joint
@@ -32,7 +30,6 @@ from sightglass.report.embedded_recipe import checked_recipe, list_checks, prove
 
 if TYPE_CHECKING:
     from sightglass.explain.comparison.models import Comparison
-    from sightglass.explain.explanation import Explanation
     from sightglass.explain.result import Result
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import Similarity
@@ -154,7 +151,7 @@ class Explained(ModelResult):
     """Of the picture, in pixels."""
     height: int
     command: str
-    """The command line that reproduces it."""
+    """The call in Python that reproduces it."""
 
     @classmethod
     def build(cls, explanation: Result, style: Style = VIEWER_STYLE, **more: Any) -> Self:
@@ -166,75 +163,6 @@ class Explained(ModelResult):
             height=explanation.image.height,
             command=command.line(explanation.recipe),
             **more,
-        )
-
-
-class BestClass(PlainResult):
-    index: int
-    label: str
-    score: Number
-
-
-class ClassResult(PlainResult):
-    """One class among all of a model."""
-
-    version: int = VERSION
-    picture: str
-    model: str
-    headline: str
-    label: str
-    index: int
-    score: Number
-    rank: int
-    """Its rank among all classes; 1 is the model's prediction."""
-    classes: int
-    best: BestClass
-    same_place_as_best: Agreement | None
-    method: str
-    layers: tuple[str, ...]
-    state: State
-    raw: tuple[Number, Number]
-    statistics: Statistics
-    seal: Checks | None = None
-    """Of its map; null for one that was not tested."""
-    diagnosis: list[str]
-    recipe: Recipe
-    command: str
-
-    @classmethod
-    def build(cls, explanation: Explanation, index: int) -> Self:
-        """Return it of the class whose map is at `index`."""
-        heatmap = explanation.heatmaps[index]
-        target, scores = heatmap.target, explanation.task.class_scores(explanation)
-        assert target.index is not None  # the target is a class
-        best = max(range(len(scores)), key=scores.__getitem__)
-        rank = 1 + sum(score > scores[target.index] for score in scores)
-        agreement = None
-        if best != target.index and METHODS[heatmap.method].quick:
-            agreement = explanation.with_targets(target.index, best).agreement(0, 1)
-        score = describe_score(scores[target.index], explanation.model, target.label)
-        place = explanation.task.describe_rank(target.label, score, rank, len(scores))
-        recipe, labels = checked_recipe(explanation), explanation.evidence.resident.adapter.labels
-        return cls(
-            picture=explanation.image.name,
-            model=explanation.model.id,
-            headline=plain_text(f"{place} {describe(explanation, index=index).slide()}"),
-            label=target.label,
-            index=target.index,
-            score=scores[target.index],
-            rank=rank,
-            classes=len(scores),
-            best=BestClass(index=best, label=labels[best], score=scores[best]),
-            same_place_as_best=agreement,
-            method=heatmap.method,
-            layers=heatmap.layers,
-            state=heatmap.state,
-            raw=heatmap.raw_range,
-            statistics=explanation.statistics[index],
-            seal=explanation.known_checks(index),
-            diagnosis=[plain_text(finding.text) for finding in diagnose(explanation, index)],
-            recipe=recipe,
-            command=command.line(recipe),
         )
 
 

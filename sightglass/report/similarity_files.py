@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.evaluation import Evaluation, QueryResult
+    from sightglass.explain.similarity.evaluation import Evaluation
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity
     from sightglass.report.view import View
@@ -79,7 +79,6 @@ def pair_view(similarity: Similarity, verdict: str) -> View:
         sentence="Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences),
         notes=" ".join((*sentences, f"Compared by {setup}.")),
         made=setup[:MAX_MADE],
-        sides=("similar", "different"),
     )
 
 
@@ -166,18 +165,17 @@ def of_ranking(ranked: Ranking) -> File:
 def of_evaluation(evaluation: Evaluation) -> Iterator[File]:
     """Yield report.json and queries.csv of a re-identification evaluation."""
     yield "report.json", to_json(evaluation.summary()).encode()
-    yield "queries.csv", table.csv([_query_row(query) for query in evaluation.queries]).encode()
-
-
-def _query_row(query: QueryResult) -> Json:
-    first, score, _ = query.top[0]
-    return {
-        "query": query.item.key,
-        "average_precision": query.average_precision,
-        "rank_of_first_right": query.first_right,
-        "first": first.key,
-        "first_score": score,
-    }
+    rows = [
+        {
+            "query": query.item.key,
+            "average_precision": query.average_precision,
+            "rank_of_first_right": query.first_right,
+            "first": query.top[0][0].key,
+            "first_score": query.top[0][1],
+        }
+        for query in evaluation.queries
+    ]
+    yield "queries.csv", table.csv(rows).encode()
 
 
 def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:

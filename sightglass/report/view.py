@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakKeyDictionary
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, GetPydanticSchema
 from pydantic_core import core_schema
 
+from sightglass.common.errors import Problem
 from sightglass.common.legible import legible
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.recipe import Label, Legible, Recipe, Share
@@ -26,6 +28,9 @@ from sightglass.explain.rendering.style import Field as MapField
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.result import Result
+
 PICTURE_SIDE = 1920
 """Maximum pixels of a slide's picture."""
 QUALITY = 88
@@ -34,6 +39,12 @@ MAX_PICTURES, MAX_BOXES, MAX_FACTS = 8, 100, 6
 """Maximum number of pictures and facts of a view, and of boxes of a picture."""
 MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_CHECKS, MAX_MADE = 120, 400, 4_000, 160, 240
 """Maximum number of letters."""
+STATES = {
+    "flat": "it is the same everywhere",
+    "no evidence": "there is no evidence for it",
+    "not a number": "its values are not numbers",
+}
+"""Why a map shows nothing, as the second half of a sentence."""
 
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
@@ -270,8 +281,6 @@ class View:
     """The title of a report, in whole sentences."""
     about: str = ""
     """Picture, model and method in a line."""
-    checks: tuple[tuple[str, str, str], ...] = ()
-    """Of each check its answer, its words and its sentence."""
     caption: str = ""
     """All about its map in a paragraph, below a figure."""
 
@@ -293,3 +302,19 @@ def fraction(box: Sequence[float], size: tuple[int, int]) -> Fraction:
     """Return an xyxy box in pixels as shares of the picture."""
     left, top, right, bottom = (float(np.clip(at / of, 0, 1)) for at, of in zip(box, (*size, *size), strict=True))
     return left, top, right, bottom
+
+
+def require_map(explanation: Result, index: int) -> Heatmap:
+    """Return the heatmap at `index`. Raises Problem."""
+    many = len(explanation.heatmaps)
+    if not many:
+        raise Problem(f"There is no map of {explanation.image.name} to export: the model found nothing in it.")
+    if not 0 <= index < many:
+        raise Problem(f"There is no map {index}: there are {many}, from 0.")
+    return explanation.heatmaps[index]
+
+
+def reduce(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    """Return the picture, uint8 (H, W, 3), with no side above `longest`."""
+    size = reduced_size(pixels.shape[1], pixels.shape[0], longest)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -8,16 +8,19 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
+from sightglass.explain.comparison.detections import box_sentence
 from sightglass.explain.methods import METHODS, describe_setup
-from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, without_emphasis
+from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, quantity, without_emphasis
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.task import describe_signs
 from sightglass.explain.trust import FILLINGS
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, diagnose
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.explain.trust.reliability import describe_independent
-from sightglass.report import caption, charts, command, table
+from sightglass.models.preprocess import WAYS
+from sightglass.report import charts, command, table
 from sightglass.report.embedded_recipe import proved_recipe
 from sightglass.report.view import (
     MAX_BOXES,
@@ -27,6 +30,7 @@ from sightglass.report.view import (
     MAX_PICTURES,
     MAX_SENTENCE,
     MAX_TITLE,
+    STATES,
     Box,
     Display,
     Map,
@@ -63,6 +67,8 @@ GALLERY = 8
 """Most pictures of a gallery."""
 MOST_CLASSES = 3
 """Side by side, so that each is large."""
+NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
+"""Packages whose versions a caption names."""
 SPOTLIGHT = 0.6
 """The most that a spotlight darkens the picture on a slide."""
 
@@ -153,8 +159,8 @@ def place_map(
 def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
     (label, score), checks = result.task.describe_saved(result, index), result.known_checks(index)
     target, share = heatmap.target.label, result.task.shown_score(result, index)
-    ends, meaning = caption.bar(heatmap, result.model.unit_of(target))
-    low, high = (caption.number(end) for end in heatmap.raw_range)
+    ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
+    low, high = (number(end) for end in heatmap.raw_range)
     return place_map(
         label,
         heatmap.content,
@@ -170,7 +176,7 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         target=target,
         text="" if share is None else describe_score(share, result.model, target),
         bar=share,
-        empty="" if heatmap.state == "ok" else caption.STATES[heatmap.state],
+        empty="" if heatmap.state == "ok" else STATES[heatmap.state],
     )
 
 
@@ -239,6 +245,67 @@ def display_of(look: Mapping[str, Any] | None) -> Display:
     return Display(style.colormap, style.mode, opacity, style.threshold)
 
 
+# ---- captions
+
+
+def number(value: float) -> str:
+    """Format three significant digits, with a true minus."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:
+    """Return the colour bar's three labels and their meaning."""
+    many = len(heatmap.layers)
+    scaling = "scaled to its own maximum"
+    if heatmap.signed:
+        lowers, raises = label_ends(heatmap.ends, unit)
+        about = "raw value" if heatmap.ends else f"mean of {many} layers, each {scaling}" if many > 1 else scaling
+        return (lowers, "0", raises), about
+    if heatmap.ends is not None:
+        low, high = heatmap.ends
+        return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
+    return ("0", "0.5", "1"), f"mean of {many} layers, each {scaling}" if many > 1 else scaling
+
+
+def label_ends(ends: tuple[float, float] | None, unit: str) -> tuple[str, str]:
+    """Return the ends of a signed map's colour bar: `lowers −3.1°`."""
+    low, high = ("", "") if ends is None else (f" {quantity(end, unit)}" for end in ends)
+    return f"lowers{low}", f"raises{high}"
+
+
+def write_caption(explanation: Result, index: int) -> str:
+    """Return the whole caption in one paragraph."""
+    heatmap, recipe, task = explanation.heatmaps[index], explanation.recipe, explanation.task
+    method, layers = METHODS[heatmap.method], list(heatmap.layers)
+    name = method.name_for(explanation.model.task)
+    fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
+    adapter = explanation.evidence.resident.adapter
+    if recipe.preprocessing == "trained" and adapter.resizing:
+        fit = f"{fit} ({adapter.resizing})"
+    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"
+    maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
+    sentences = [
+        f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for "
+        f"{task.name_map(explanation, index)}{task.describe_part(explanation)}; {where}; "
+        f"fit: {fit[0].lower()}{fit[1:]}.",
+        f"1 on the scale is the maximum {maximum}.",
+    ]
+    if heatmap.signed:
+        sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
+            heatmap, f"the {task.amount(explanation)}"
+        )
+    if heatmap.state != "ok":
+        sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
+    left, top, right, bottom = heatmap.seen
+    if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
+        sentences.append("The model did not see the faded part.")
+    if (seal := explanation.known_checks(index)) is not None:
+        sentences.append(f"Checks: {seal.line}.")
+    used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in NAMED)
+    hashes = f"weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)"
+    return " ".join([*sentences, f"{used}; {hashes}."])
+
+
 # ---- views
 
 
@@ -249,8 +316,7 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
 
         map_view(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
-    proof, known = result.proofs.get(index), result.known_checks(index) if result.heatmaps else None
-    description, mapped = describe(result, index=index), index < len(result.heatmaps)
+    proof, description, mapped = result.proofs.get(index), describe(result, index=index), index < len(result.heatmaps)
     # What is known of the map limits all that is said of it.
     limited = describe_independent(result, index) if mapped else ""
     method = f", {METHODS[result.heatmaps[index].method].name_for(result.model.task)}" if mapped else ""
@@ -261,15 +327,14 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         sentence=limited or (proof.sentence if proof else description.slide()),
         notes=notes(result, index),
         charts=(charts.describe_proof(proof),) if proof else (),
-        tables=_tables(result, index, recipe, proof) if mapped else (Table("", result.notes),),
+        tables=_tables(result, index, recipe, proof) if mapped else (),
         recipe=recipe,
         display=display_of(look),
         commands=(command.line(result.recipe),),
         made=made_by([result], index),
         headline=describe(result, "The hottest colour", index).headline if mapped else description.headline,
         about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
-        checks=() if known is None else tuple((check.state, check.words, check.sentence) for check in known.checks),
-        caption=caption.caption(result, index) if mapped else "",
+        caption=write_caption(result, index) if mapped else "",
     )
 
 
@@ -279,24 +344,20 @@ of_map = map_view
 
 def _tables(result: Result, index: int, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
     """Return what a report says below a map."""
-    known, replay = result.known_checks(index), command.replay(recipe)
+    known = result.known_checks(index)
     statement = describe(result, "The hottest colour", index)
-    meaning = filter(None, (statement.slide(), caption.inside_boxes(result, index)))
+    boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
+    meaning = filter(None, (statement.slide(), without_emphasis(boxes)))
     checks = () if known is None else [f"{check.words}. {check.sentence}" for check in known.checks]
-    again = "Or save the recipe below as recipe.json and replay it, which checks the picture and the weights:"
+    limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
     proved = () if proof is None else (proof.sentence, *lines(proof), _describe_settings(proof))
     return (
         Table("What the map shows", (*meaning, *checks)),
         *([] if proof is None else [Table("Is this map true?", proved, 0, COLUMNS, tuple(rows(proof)))]),
-        Table("Limitations", (*caption.caveats(result, index), *result.notes)),
-        Table(
-            f"Make it again {'on the command line' if replay else 'in Python'}",
-            (caption.caption(result, index), *([again] if replay else [])),
-            code=(command.line(recipe), *([replay] if replay else [])),
-            folded=True,
-        ),
+        Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
+        Table("Make it again", (write_caption(result, index),), code=(command.line(recipe),), folded=True),
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
-        Table("Recipe", code=(caption.listing(recipe),), folded=True),
+        Table("Recipe", code=(recipe.model_dump_json(indent=1),), folded=True),
     )
 
 

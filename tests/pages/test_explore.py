@@ -165,7 +165,7 @@ def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
         app.file_uploader[0].upload(name, pictures[1].read_bytes(), "image/jpeg").run()
     app.button(key="save-explore").click().run()
     offered = {one.proto.label: one.proto.help for one in app.get("download_button")}
-    assert {"PNG", "Raw map, .npy", "Recipe, .json"} <= offered.keys()
+    assert {"PNG", "Raw map, .npz", "Recipe, .json"} <= offered.keys()
     assert all("mine" in help and "secret" not in help for help in offered.values())
 
 

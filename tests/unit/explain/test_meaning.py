@@ -32,7 +32,7 @@ from sightglass.models.geometry import Geometry
 from sightglass.models.inspect import inspect_model
 from sightglass.models.own.adding import line_of, read_lines
 from sightglass.models.spec import OutputTable
-from sightglass.report import caption, command, figure, result_folder
+from sightglass.report import command, figure, result_folder, views
 from sightglass.report.html_report import html
 from sightglass.report.views import explained_picture
 from tests.unit import own_nets
@@ -62,7 +62,7 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
     )
     assert describe_map(made).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
     assert made.task.name_map(made, 2) == "roll, −2.5°"
-    assert "(what raises or lowers it)" in caption.caption(made, 0) and "%" not in caption.caption(made, 0)
+    assert "(what raises or lowers it)" in views.write_caption(made, 0) and "%" not in views.write_caption(made, 0)
     assert not [one for one in made.diagnosis if "sure" in one.text or "class" in one.text.replace("class=", "")]
 
 
@@ -402,8 +402,8 @@ def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_old_ones_theirs(pose:
 
 
 def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanation, tmp_path: Path) -> None:
-    assert caption.bar(yaw.heatmaps[0], "°") == (("lowers −0.0879°", "0", "raises 0.0879°"), "raw value")
-    assert "1 and −1 on the scale are the largest absolute value of this map. Red raises" in caption.caption(yaw, 0)
+    assert views.describe_bar(yaw.heatmaps[0], "°") == (("lowers −0.0879°", "0", "raises 0.0879°"), "raw value")
+    assert "1 and −1 on the scale are the largest absolute value of this map. Red raises" in views.write_caption(yaw, 0)
     for kind in ("png", "svg", "pdf"):
         assert figure.figure(yaw, format=kind)
     page = html([yaw])
@@ -473,7 +473,7 @@ def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> No
     assert headline(made, "Red").endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
     assert f"The evidence for and against **{label}**" in describe_map(made)
     assert any(one.kind == "both ways" and "raises the score" in one.text for one in diagnose(made))
-    assert "--evidence both" in command.line(made.recipe)
+    assert "evidence='both'" in command.line(made.recipe)
     assert np.array_equal(replay(made.recipe, scene).heatmaps[0].at_input, made.heatmaps[0].at_input)
     # Files of other maps are as earlier versions read them.
     assert "evidence" not in made.with_options(evidence="for").recipe.model_dump()

@@ -18,11 +18,12 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.rendering.marks import hatch_of
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.history.history import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
-from sightglass.report import offers
+from sightglass.report import result_folder
 from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
 
@@ -262,9 +263,8 @@ def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> 
 
 def test_export_has_the_class_of_each_pixel() -> None:
     made = explained()
-    (files,) = [one for one in offers.map_downloads(made, 0, {}) if one.title == "Classes"]
-    drawn, numbers = (np.asarray(Pillow.open(io.BytesIO(make()))) for _, _, make in files.files)
+    files = dict(result_folder.of_picture(made, VIEWER_STYLE))
+    drawn, numbers = (np.asarray(Pillow.open(io.BytesIO(files[f"{name}.png"]))) for name in ("segmentation", "classes"))
     assert drawn.shape == made.image.pixels.shape
     assert made.segmentation is not None
     assert np.array_equal(numbers, made.segmentation)
-    assert [name for _, name, _ in files.files] == ["picture-demo-seg-segmentation.png", "picture-demo-seg-classes.png"]

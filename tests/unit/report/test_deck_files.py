@@ -11,11 +11,27 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.report import View, drawing, page
+from sightglass.report import View, drawing, layouts
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import FONT, deck_pptx
-from sightglass.report.layouts import DARK, HEIGHT, INCH, LAYOUTS, LINE, SMALLEST, THEMES, WIDTH, Rect, Theme, hex_of
-from sightglass.report.page import Photo, Text, fit, numbered, pages
+from sightglass.report.layouts import (
+    DARK,
+    HEIGHT,
+    INCH,
+    LAYOUTS,
+    LINE,
+    SMALLEST,
+    THEMES,
+    WIDTH,
+    Rect,
+    Text,
+    Theme,
+    Visual,
+    fit,
+    hex_of,
+    numbered,
+    pages,
+)
 from sightglass.report.pdf import deck_pdf
 from tests.unit.report.slides import SEAL, SIZE, TITLE, deck, picture
 
@@ -121,7 +137,7 @@ def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_point
             assert fit(text.words, place, (text.size,), bold=text.bold)[0] == text.words, text
             others = [one.place for one in found[i + 1 :]]
             if text.tone != "tag":
-                others += [item.place for item in laid.items if isinstance(item, Photo)]
+                others += [item.place for item in laid.items if isinstance(item, Visual)]
             assert not [one for one in others if overlaps(place, one)], text
 
 
@@ -138,19 +154,19 @@ def test_pictures_fill_at_least_60_percent_of_a_slide(count: int, size: tuple[in
 
 
 def test_what_a_place_has_no_room_for_is_cut_off_at_two_edges_of_picture_and_map_alike():
-    whole, cut = (drawing.draw(VIEWS[1], Photo(0, Rect(0, 0, 30, height), True)) for height in (20, 18))
+    whole, cut = (drawing.draw(VIEWS[1], Visual("picture", Rect(0, 0, 30, height), mapped=True)) for height in (20, 18))
     for large, small in zip(whole, cut, strict=True):
         assert small is not None and small.shape == (216, 360, 3)
         assert large is not None and (small == large[12:-12]).all()
 
 
 def test_a_new_layout_is_a_row_and_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As CONTRIBUTING.md says: `layouts.py`, and `pages` in `page.py`."""
+    """As CONTRIBUTING.md says: `LAYOUTS` and `pages` in `layouts.py`."""
     title, text = Rect(3, 76, 100, 12), Rect(105, 76, 50, 8)
     wide = replace(LAYOUTS["two"], title=title, text=text, pictures=Rect(0, 0, WIDTH, 75))
     monkeypatch.setitem(LAYOUTS, "wide", wide)
-    choose = page._choose
-    monkeypatch.setattr(page, "_choose", lambda view, tiles: ("wide", *choose(view, tiles)[1:]))
+    choose = layouts._choose
+    monkeypatch.setattr(layouts, "_choose", lambda view, tiles: ("wide", *choose(view, tiles)[1:]))
     (slide,) = pages(VIEWS[4])
     assert slide.layout == "wide"
     pptx = pytest.importorskip("pptx")

@@ -24,7 +24,6 @@ from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.picture.image import Image
 from sightglass.report import (
     animation,
-    caption,
     command,
     embedded_recipe,
     figure,
@@ -33,6 +32,7 @@ from sightglass.report import (
     result_folder,
     results,
     table,
+    views,
 )
 from sightglass.report.offers import FORMATS, Format
 
@@ -53,8 +53,9 @@ def boxes(scene) -> Explanation:
 @pytest.mark.parametrize("kind", ["png", "jpg", "svg", "pdf"])
 def test_a_figure_carries_its_recipe_and_is_the_same_each_time(made: Explanation, kind) -> None:
     first, second = (figure.figure(made, 1, format=kind, colormap="viridis", alpha=0.4) for _ in range(2))
-    assert first == second
+    assert first == second != figure.figure(made, 1, format=kind, colormap="viridis", alpha=0.9)
     if kind in ("png", "jpg"):
+        assert first == figure.figure(made, 1, format=kind, look={"colormap": "viridis", "alpha": 0.4})
         found = embedded_recipe.contents(first)
         assert found is not None and found.recipe == made.recipe
         assert (found.view.index, found.view.label) == (1, made.heatmaps[1].target.label)
@@ -81,19 +82,6 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     assert len(white) == len(boxes.every) + 1
 
 
-def test_a_figure_takes_the_settings_of_the_viewer_and_brings_them_back(boxes: Explanation) -> None:
-    look = {"mode": "contour", "colormap": "jet", "alpha": 0.9, "threshold": 0.2}
-    made = figure.figure(boxes, 1, look=look)
-    found = embedded_recipe.contents(made)
-    assert found is not None and found.view.settings == look
-    first, other = (
-        np.array(Pillow.open(io.BytesIO(data)).convert("RGB"))
-        for data in (made, figure.figure(boxes, 1, look=look | {"alpha": 0.3}))
-    )
-    changed = np.flatnonzero((first != other).any((0, 2)))
-    assert changed.size and changed[0] > 0.6 * first.shape[1]
-
-
 def test_a_page_asks_nothing_of_a_network_and_runs_its_own_script_alone(made: Explanation) -> None:
     page = html_report.html([made], title=NAME)
     asked: list[tuple[str, str]] = []
@@ -117,14 +105,13 @@ def test_of_a_model_in_memory_files_give_the_call_in_python_and_no_command_that_
     )
     first = Explainer(model, preprocess={"size": 64})(str(bus), layers=["2"], top_k=1, scale="shared")
     call = command.line(first.recipe)
-    assert command.replay(first.recipe) == ""
     picture = first.recipe.picture_name
     given = {"Explainer": lambda model: Explainer(model, preprocess={"size": 64}), "model": model}
     again = eval(call.replace(repr(picture), repr(str(bus))), given)
     np.testing.assert_array_equal(again.heatmaps[0].content, first.heatmaps[0].content)
     assert again.recipe == first.recipe
     page = html.unescape(re.sub(r"<[^>]+>", "", html_report.html([first])))
-    assert call in page and "Make it again in Python" in page and "sightglass image" not in page
+    assert call in page
     assert pdf_report.pdf(first).startswith(b"%PDF")
 
 
@@ -137,7 +124,7 @@ def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
     for _, value, meaning in table.list_numbers(made.statistics[2]):
         assert value in page and meaning in page
     low, high = made.heatmaps[0].ends
-    assert caption.number(low) in page and caption.number(high) in page
+    assert views.number(low) in page and views.number(high) in page
 
 
 def test_a_sweep_shows_each_layer_once_and_in_order(made: Explanation) -> None:
@@ -167,11 +154,11 @@ def test_every_row_has_the_same_columns_and_what_is_in_them(made: Explanation, b
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.file)
 def test_every_format_writes_a_file_of_its_kind(made: Explanation, format: Format) -> None:
-    starts = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "svg": b"<?xml", "pdf": b"%PDF-", "npy": b"\x93NUMPY"}
+    starts = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "svg": b"<?xml", "pdf": b"%PDF-", "npz": b"PK"}
     starts |= {"html": b"<!doctype", "gif": b"GIF8", "csv": b"picture,", "json": b"{"}
-    assert format.fits(made, 0) != (format.row == "Classes" or format.suffix == "npz")
-    if format.fits(made, 0):
-        assert format.make(made, 0, {"colormap": "viridis"}).startswith(starts[format.suffix])
+    assert format.fits(made, 0) and format.make(made, 0, {"colormap": "viridis"}).startswith(
+        starts[format.file.rpartition(".")[2]]
+    )
 
 
 FORMER = {

@@ -12,7 +12,7 @@ from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust.checks import CACHE, Check, Checks
 from sightglass.explain.trust.proof import rows
-from sightglass.report import embedded_recipe, figure, html_report, proof_files
+from sightglass.report import charts, embedded_recipe, figure, html_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,19 +54,14 @@ def test_a_page_has_the_proof_in_words_curves_and_numbers(made: Explanation, pro
     assert page.count("data:image/svg+xml") == 1
 
 
-@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanation, proof: Proof, kind) -> None:
-    data = proof_files.curves(made, 1, proof, kind)
-    assert proof_files.curves(made, 1, proof, kind) == data
-    if kind == "png":
-        recipe = embedded_recipe.read(data)
-        assert recipe is not None and recipe.prove == embedded_recipe.proof_settings(1, proof)
-    if kind == "svg":
-        words = " ".join(re.findall(r">([^<>]+)</text>", data.decode("utf-8")))
-        assert " ".join(proof.sentence.split()) in " ".join(html.unescape(words).split())
-        assert data.count(b"stroke-dasharray") >= len(proof.controls) and b"<image" not in data
-    if kind == "pdf":
-        assert b"/Type3" not in data
+def test_curves_as_a_figure_are_vectors(proof: Proof) -> None:
+    chart = charts.describe_proof(proof)
+    data = charts.figure(chart, "svg")
+    assert charts.figure(chart, "svg") == data
+    words = " ".join(re.findall(r">([^<>]+)</text>", data.decode("utf-8")))
+    assert " ".join(proof.sentence.split()) in " ".join(html.unescape(words).split())
+    assert data.count(b"stroke-dasharray") >= len(proof.controls) and b"<image" not in data
+    assert b"/Type3" not in charts.figure(chart, "pdf")
 
 
 SENTENCE = "With random weights the map is another one (0.03, <b>unrelated</b> maps: 0.20)."
@@ -102,16 +97,10 @@ def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
     assert embedded_recipe.proved_recipe(checked, 0) == found
 
 
-def test_a_report_has_a_line_of_marks_with_their_sentences(checked: Explanation) -> None:
+def test_a_report_has_the_checks_with_their_sentences(checked: Explanation) -> None:
     page = html_report.html([checked], index=1)
-    (line,) = re.findall(r'<p class="checks[^>]*>.*?</p>', page)
-    assert 'data-maps="1"' in line
-    assert "hidden" not in line
-    spans = re.findall(r'<span data-answer="([^"]*)" title="([^"]*)">([^<]*)</span>', line)
-    assert [(answer, html.unescape(sentence), words) for answer, sentence, words in spans] == [
-        (check.state, check.sentence, check.words) for check in MARKS
-    ]
+    assert all(f"{check.words}. {check.sentence}" in html.unescape(page) for check in MARKS)
     assert "<b>unrelated" not in page
     assert "✗ matters to the answer: no" in html_report.frame([checked])
     CACHE.clear()
-    assert 'class="checks' not in html_report.html([checked], index=1)
+    assert "matters to the answer" not in html_report.html([checked], index=1)

@@ -11,7 +11,7 @@ import pytest
 
 from sightglass import examples
 from sightglass.history.decks import READY, SUFFIX, read
-from sightglass.report.page import Text, pages
+from sightglass.report.layouts import Text, pages
 from sightglass.report.views import MAX_WORDS
 
 if TYPE_CHECKING:

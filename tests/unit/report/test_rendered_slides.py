@@ -20,8 +20,7 @@ from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.history import History, encoding
 from sightglass.report import Picture, View, views
 from sightglass.report.deck_pptx import deck_pptx
-from sightglass.report.layouts import DARK, HEIGHT, WIDTH, Rect
-from sightglass.report.page import Curves, Film, Photo, Text, numbered, pages
+from sightglass.report.layouts import DARK, HEIGHT, WIDTH, Rect, Text, Visual, numbered, pages
 from sightglass.report.pdf import deck_pdf
 from sightglass.report.similarity_files import pair_view
 from sightglass.report.views import MAX_WORDS
@@ -31,7 +30,7 @@ from tests.waits import patience
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.report.page import Page
+    from sightglass.report.layouts import Page, Visual
 
 OFFICE, TO_PNG, TO_TEXT = (shutil.which(name) for name in ("soffice", "pdftoppm", "pdftotext"))
 KINDS = ("office", "print")
@@ -150,7 +149,7 @@ def check_page(file: Path, page: Page) -> None:
 
     for item in page.items:
         expected[part(item.place, 0.8)] = True
-        if isinstance(item, (Photo, Film, Curves)):
+        if isinstance(item, Visual):
             assert np.ptp(pixels[part(item.place)]) > 60, item
         if isinstance(item, Text):
             assert inked[part(item.place)].any(), item

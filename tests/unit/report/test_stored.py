@@ -17,7 +17,7 @@ from sightglass.explain.picture.image import to_jpeg
 from sightglass.history.decks import read_view, split
 from sightglass.report import Chart, ChartLine, Display, Map, Picture, View, views
 from sightglass.report.charts import describe_proof
-from sightglass.report.page import Photo, pages
+from sightglass.report.layouts import Visual, pages
 from sightglass.report.stored import pack, unpack
 from sightglass.report.view import Box
 
@@ -125,7 +125,7 @@ def test_a_deck_of_version_1_opens() -> None:
         assert cheat.map is not None and honest.map is not None and np.ptp(cheat.map.values) > 0.5
         assert cheat.caption.endswith("%") and cheat.jpeg == honest.jpeg
         assert pages(view)[0].share() >= 0.6
-    answer, look = ([item for item in pages(view)[0].items if isinstance(item, Photo)] for view in slides[1:3])
+    answer, look = ([item for item in pages(view)[0].items if isinstance(item, Visual)] for view in slides[1:3])
     assert not any(item.mapped for item in answer) and all(item.mapped for item in look)
 
 

@@ -21,7 +21,7 @@ from sightglass.explain.comparison.models import Comparison, Timing, measure_in_
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.adapter import Prediction
-from sightglass.report.detection_images import every_map, files
+from sightglass.report.result_folder import every_map, of_boxes
 from sightglass.ui.session.pictures.image_source import load_bundled
 
 if TYPE_CHECKING:
@@ -175,11 +175,12 @@ def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
 
 
 def test_the_files_are_pictures_of_the_pictures_own_size(result):
-    made = dict(files(result))
+    made = dict(of_boxes(result, everything=True))
     assert list(made)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
-    assert len(made) == 3 + len(result.heatmaps)
     assert "scene-3_04_rod-cross.jpg" in made
-    assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(576, 576)}
+    pictures = [data for name, data in made.items() if name.startswith("scene-3_") and name.endswith(".jpg")]
+    assert len(pictures) == 3 + len(result.heatmaps)
+    assert {Image.open(io.BytesIO(data)).size for data in pictures} == {(576, 576)}
     nothing = result.with_options(confidence=0.99)
     assert np.array_equal(every_map(nothing), nothing.image.pixels)
 
