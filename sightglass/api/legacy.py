@@ -20,6 +20,7 @@ from sightglass.common import users
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
+from sightglass.report.html_report import base64_text
 from sightglass.report.results import PlainResult
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     return LegacyAnswer(
         prediction=explanation.heatmaps[0].target.label,
         confidence=min(max(score, 0.0), 1.0),
-        gradcam_heatmap=service.base64_text(service.overlay_png(explanation, 0, alone)),
-        gradcam_overlay=service.base64_text(overlay),
+        gradcam_heatmap=base64_text(service.overlay_png(explanation, 0, alone)),
+        gradcam_overlay=base64_text(overlay),
     )
 
 

@@ -32,12 +32,20 @@ from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, draw_
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
-from sightglass.report import caption, charts, command, embedded_recipe, similarity_files
+from sightglass.report import charts, command, embedded_recipe, similarity_files
 from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
 from sightglass.report.view import MAX_CHECKS, Picture
-from sightglass.report.views import answer_title, display_of, list_answers, list_boxes, new_view, place_map
+from sightglass.report.views import (
+    answer_title,
+    describe_bar,
+    display_of,
+    list_answers,
+    list_boxes,
+    new_view,
+    place_map,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -345,7 +353,7 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
             info.score if task.sure else None,
             cells=item.cells,
             checks="" if checks is None else checks.line[:MAX_CHECKS],
-            ends=caption.bar(item, info.unit)[0],
+            ends=describe_bar(item, info.unit)[0],
         )
     picture = Picture.of(
         image,
