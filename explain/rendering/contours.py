@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -184,12 +185,11 @@ def planes(
             continue
         for sign in (1, -1) if both_ways else (1,):
             traced_side = drop_small(sign * traced, level) if over else sign * traced
-            lines, dashed = segments(traced_side, level), sign < 0 and field.kind == "signed"
-            lines[:, ::2] = x0 + (lines[:, ::2] / columns) * (x1 - x0)
-            lines[:, 1::2] = y0 + (lines[:, 1::2] / rows) * (y1 - y0)
-            if dashed:
-                lines = dash(lines, DASH * unit)
-            cover(drawn, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
+            dashed, pieces = sign < 0 and field.kind == "signed", [np.empty((0, 4))]
+            for line in trace(traced_side, level):
+                points = line / (columns, rows) * (x1 - x0, y1 - y0) + (x0, y0)
+                pieces.append(dash(points, DASH * unit) if dashed else np.hstack([points[:-1], points[1:]]))
+            cover(drawn, np.concatenate(pieces), ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
     return drawn
 
 
@@ -227,8 +227,8 @@ def stroke(out: Plane, halo: Plane, line: Plane) -> None:
     out[y, x] = np.rint((out[y, x] * (1 - dark) + DARK * dark) * (1 - white) + WHITE * white)
 
 
-def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
-    """Trace a field's level lines, in cells, each of them from its start to its end.
+def trace(field: npt.NDArray[np.float32], level: float) -> list[Floats]:
+    """Trace a field's level lines: the points (n, 2) of each, in cells.
 
     The field is extended unchanged over its edge, so lines reach the edge and none runs along it. A line begins, as in
     `contour.js`, at its end, or a closed one at its point, that is first from the left and from above.
@@ -238,8 +238,8 @@ def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
     across, down = (np.clip(np.arange(-1, side + 1) + 0.5, 0, side) for side in field.shape[::-1])
     # Turned over, as what is at the level counts as above it.
     turned = -np.pad(field.astype(np.float64), 1, mode="edge")
-    lines = contour_generator(across, down, turned, name="serial").lines(-level)
-    return np.concatenate([np.empty((0, 4)), *(np.hstack([line[:-1], line[1:]]) for line in map(_from_first, lines))])
+    lines: Any = contour_generator(across, down, turned, name="serial").lines(-level)
+    return [_from_first(line) for line in lines]
 
 
 def _from_first(line: Floats) -> Floats:
@@ -253,27 +253,15 @@ def _from_first(line: Floats) -> Floats:
     return line[::-1] if tuple(points[-1]) < tuple(points[0]) else line
 
 
-def dash(segments: Segments, length: float) -> Segments:
-    """Cut chained segments (n, 4) into dashes and equal gaps."""
-    if not len(segments):
-        return segments
-    sizes = np.hypot(segments[:, 2] - segments[:, 0], segments[:, 3] - segments[:, 1])
-    stops = np.cumsum(sizes)
-    starts = stops - sizes
-    begins = np.ones(len(segments), bool)
-    begins[1:] = (segments[1:, :2] != segments[:-1, 2:]).any(axis=1)
-    before = starts[begins][np.cumsum(begins) - 1]
-    starts, stops = starts - before, stops - before
-    first = np.floor(starts / (2 * length)).astype(np.intp)
-    counts = np.floor(stops / (2 * length)).astype(np.intp) - first + 1
-    of = np.repeat(np.arange(len(counts)), counts)
-    number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts) + first[of]
-    low = np.maximum(starts[of], 2 * length * number)
-    high = np.minimum(stops[of], 2 * length * number + length)
-    of, low, high = of[high > low], low[high > low], high[high > low]
-    start, step = segments[of, :2], (segments[of, 2:] - segments[of, :2]) / sizes[of, None]
-    ends = (start + step * (at - starts[of])[:, None] for at in (low, high))
-    return np.concatenate(list(ends), axis=1)
+def dash(line: Floats, length: float) -> Segments:
+    """Cut a line's points (n, 2) into the segments of its dashes, with gaps as long."""
+    at = np.r_[0, np.cumsum(np.hypot(*np.diff(line, axis=0).T))]
+    cuts = np.union1d(at, np.arange(0, at[-1], length))
+    points = np.stack([np.interp(cuts, at, coordinates) for coordinates in line.T], axis=1)
+    # By the middle of each piece: rounding must not move one into a gap.
+    drawn = (cuts[1:] + cuts[:-1]) // (2 * length) % 2 == 0
+    segments: Segments = np.hstack([points[:-1], points[1:]])[drawn]
+    return segments
 
 
 def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) -> None:

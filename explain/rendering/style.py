@@ -55,7 +55,7 @@ def lut(name: str | int) -> Pixels:
 @functools.cache
 def tables() -> list[Json]:
     """Return every colormap for the browser, with its colours in base64."""
-    return [{"name": known.name, "lut": base64.b64encode(_table(known.name)).decode()} for known in colormaps()]
+    return [{"name": each.name, "lut": base64.b64encode(_table(each.name).tobytes()).decode()} for each in colormaps()]
 
 
 @functools.cache

@@ -57,10 +57,6 @@ class Depth(Regress):
         adapter = _adapter(evidence)
         return adapter.numbers_at(evidence.outputs, evidence.geometry)
 
-    def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
-        adapter = _adapter(evidence)
-        return adapter.pixels_at(evidence.outputs, evidence.geometry, target)
-
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         words = f"{result.model.name} gives {self.list_numbers(result)} on average"
         if result.heatmaps and (place := self.describe_place(result, index)):

@@ -119,5 +119,5 @@ def cosine(before: Evidence, after: Evidence) -> float:
     """Return the cosine of two pictures' embeddings, -1..1."""
     from torch.nn import functional as F
 
-    vectors = (side.resident.adapter.embedding(side.outputs)[:1].detach().double() for side in (before, after))
-    return float(F.cosine_similarity(*vectors)[0])
+    first, second = (side.resident.adapter.embedding(side.outputs)[:1].detach().double() for side in (before, after))
+    return float(F.cosine_similarity(first, second)[0])

@@ -126,9 +126,6 @@ class Segment(Task):
     def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
         return _segmenter(evidence).classes_at(evidence.outputs, evidence.geometry)
 
-    def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
-        return _segmenter(evidence).pixels_at(evidence.outputs, evidence.geometry, target)
-
     def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
         return result.area(index)
 

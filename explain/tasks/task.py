@@ -394,7 +394,11 @@ class Task:
 
     def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
         """Return a target's pixels in the picture, bool (H, W), or None."""
-        return None
+        if not self.gives_pixels:
+            return None
+        adapter: Any = evidence.resident.adapter
+        pixels: NDArray[np.bool_] = adapter.pixels_at(evidence.outputs, evidence.geometry, target)
+        return pixels
 
     def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
         """Return the pixels of a map's class, bool (H, W), or None."""

@@ -265,7 +265,8 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
         stage = drawn[heatmap.layers[0]]
         title = f"{capital(stage.part)} {stage.path.removeprefix('model.')}"
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
-        words, note = str(heatmap.state), "–"
+        words: str = heatmap.state
+        note = "–"
         if heatmap.state == "ok" and (item_boxes := explanation.own()):
             shares.append(measure(heatmap, item_boxes, (), 0.0).inside)
             note = percent(shares[-1])

@@ -141,7 +141,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     explanations, timings = [], []
     for name in ids:
         explanations.append(run(name, image, request, request.engine_options()))
-        timings += measure_in_turns([explanations[-1].evidence])
+        timings.append(measure_in_turns([explanations[-1].evidence])[0])
     same = tuple(explanations) if request.targets or request.each_own else same_target(explanations)
     comparison = Comparison(same, names, tuple(timings))
     seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]

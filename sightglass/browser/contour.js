@@ -61,7 +61,7 @@ function cross(segments, field, w, h, level, column, line) {
 }
 
 /**
- * Return segments x0, y0, x1, y1, ... in the order and the direction in which they follow each other, as `segments` in
+ * Return segments x0, y0, x1, y1, ... in the order and the direction in which they follow each other, as `trace` in
  * contours.py does; those of no length are left out. Open lines come first, and each line begins at its end, or its point, that
  * is first from the left and from above.
  * @param {number[]} segments @returns {number[]}

@@ -79,7 +79,7 @@ def _compare(image: Image, asked: cli.EngineOptions, options: CompareOptions, pr
         progress(i / len(ids), name)
         explainer = load_explainer(name, options.device, progress, asked)
         explanations.append(explainer(image, **cli.with_classes(asked, explainer)))
-        timings += models.measure_in_turns([explanations[-1].evidence])
+        timings.append(models.measure_in_turns([explanations[-1].evidence])[0])
     if not ("targets" in asked or options.each_own):
         explanations = list(detections.same_target(explanations))
     for explanation in explanations if options.seal else ():

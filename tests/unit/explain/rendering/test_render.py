@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 from typing import get_args
 
 import cv2
@@ -199,20 +198,20 @@ def test_what_a_person_asks_for_is_checked():
 def test_a_line_begins_at_its_first_point_from_the_left_and_from_above_and_runs_to_the_edge():
     field = np.zeros((5, 6), np.float32)
     field[2, 2:4] = 1
-    ring = [[2, 2.5], [2.5, 2], [3.5, 2], [4, 2.5], [3.5, 3], [2.5, 3], [2, 2.5]]
-    assert contours.segments(field, 0.5).tolist() == [[*a, *b] for a, b in pairwise(ring)]
+    (ring,) = contours.trace(field, 0.5)
+    assert ring.tolist() == [[2, 2.5], [2.5, 2], [3.5, 2], [4, 2.5], [3.5, 3], [2.5, 3], [2, 2.5]]
     # Samples are at the centres of cells, of which the lower ones are at the level and count as above it.
-    line = [[0, 1.5], [0.5, 1.5], [1.5, 1.5], [2, 1.5]]
-    found = contours.segments(np.array([[0, 0], [1, 1]], np.float32), 1.0)
-    assert found.tolist() == [[*a, *b] for a, b in pairwise(line)]
+    (line,) = contours.trace(np.array([[0, 0], [1, 1]], np.float32), 1.0)
+    assert line.tolist() == [[0, 1.5], [0.5, 1.5], [1.5, 1.5], [2, 1.5]]
+    assert contours.dash(line, 0.8).tolist() == [[0, 1.5, 0.5, 1.5], [0.5, 1.5, 0.8, 1.5], [1.6, 1.5, 2, 1.5]]
 
 
 def test_a_level_is_not_rounded_to_the_precision_of_the_field():
     field = np.array([[0.1, 0.9]], np.float32)
     # 0.9 lies a little below as a float32; as a float64 it is above all of the field.
     assert float(np.float32(0.9)) < 0.9
-    assert len(contours.segments(field, 0.9)) == 0
-    assert len(contours.segments(field, float(np.float32(0.9)))) == 2
+    assert not contours.trace(field, 0.9)
+    assert len(contours.trace(field, float(np.float32(0.9)))) == 1
 
 
 def pixel_by_pixel(segments, shape, half):
