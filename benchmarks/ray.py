@@ -24,8 +24,7 @@ from benchmarks.processes import ROOT
 from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import in_rounds
 from sightglass.batch import run as run_batch
-from sightglass.batch.cluster import RayEngine, library, send_code
-from sightglass.batch.runner import Work
+from sightglass.batch.engines import RayEngine, Work, library, send_code
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.source import find

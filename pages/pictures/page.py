@@ -336,10 +336,7 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     scores = table.read_scores(plan.folder)
     tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
-    view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
-    if result.scores is not None and (verdict := result.scores.verdict) is not None:
-        view = replace(view, title=verdict.title, statements=(f"{verdict.scores} {verdict.loss}".strip(),))
-    return view
+    return views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
 
 
 def _draw_export(job: PicturesJob, result: Result) -> None:

@@ -151,7 +151,9 @@ def name_of(model: str) -> str:
 def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, int]:
     """Return the result of finished runs over the same pictures, and about how many bytes it takes."""
     reports = tuple(_report(plan) for plan in plans)
-    frames = tuple(load(plan.folder, report and report.evaluation) for plan, report in zip(plans, reports, strict=True))
+    frames = tuple(
+        load(plan.folder, report.evaluation if report else None) for plan, report in zip(plans, reports, strict=True)
+    )
     fits = tuple(map(_fit, plans, reports))
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
@@ -186,7 +188,9 @@ def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) ->
 
 
 def describe(result: Result) -> tuple[str, str]:
-    """Return the headline, of the first model where they have labels, and a sentence; plain text without Markdown."""
+    """Return the decision, or the headline of the first model, and a sentence; plain text without Markdown."""
+    if result.scores is not None and (verdict := result.scores.verdict) is not None:
+        return f"{verdict.title}.", f"{verdict.scores} {verdict.loss}".strip()
     frame, report, fit = result.frames[0], result.reports[0], result.fits[0]
     if len(result.plans) > 1 and not any(result.reports):
         same = plural(int((~result.answers(0)["differs"]).sum()), "picture")

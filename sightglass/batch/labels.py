@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from sightglass.batch.engines import Work
     from sightglass.batch.journal import Journal
-    from sightglass.batch.runner import Work
     from sightglass.common.files import Json
     from sightglass.explain.picture.source import Item
 

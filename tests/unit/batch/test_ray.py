@@ -18,8 +18,7 @@ import pandas as pd
 import pytest
 
 from sightglass.batch import journal, run, table
-from sightglass.batch.cluster import Worker
-from sightglass.batch.runner import Work
+from sightglass.batch.engines import Work, Worker, library, send_code
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.source import Item, find
@@ -36,13 +35,11 @@ ROOT = Path(__file__).parents[3]
 def cluster() -> Iterator[str]:
     """One of two workers for all tests, which this process has joined; its address."""
     pytest.importorskip("ray")
-    from sightglass.batch import cluster as ray_cluster
-
     with pytest.MonkeyPatch.context() as patch:
         # Ray would store a token of its own at home.
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        ray = ray_cluster.library()
-        ray.init("local", num_cpus=2, include_dashboard=False, runtime_env=ray_cluster.send_code(), log_to_driver=False)
+        ray = library()
+        ray.init("local", num_cpus=2, include_dashboard=False, runtime_env=send_code(), log_to_driver=False)
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()
 

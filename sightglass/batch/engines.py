@@ -1,0 +1,500 @@
+"""Engines of a run: threads of this process, or workers of a Ray cluster.
+
+Both process the same batches in the same way (`Work`), so that results are the same. Workers write the files and return
+rows; the process of the run hands out the batches, and writes the journal and the table. Ray is imported on demand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+import torch
+
+from sightglass.batch import journal, table
+from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.common.style import CHECKOUT, PACKAGE
+from sightglass.common.work.threads import processor_cores, torch_pool
+from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.stored import EvaluationFacts
+from sightglass.explain.evidence.determinism import PassLock
+from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.explain.explanation import Explanation, explain_together, takes_several
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.options import RECIPE_OPTIONS
+from sightglass.explain.picture.source import Unreachable
+from sightglass.explain.recipe import Recipe, versions
+from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.explain.tasks import task_of
+from sightglass.models.labels import class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from sightglass.batch.journal import Outcome
+    from sightglass.common.files import Json
+    from sightglass.evaluation.ground_truth import RunLabels
+    from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.picture.source import Item
+    from sightglass.explain.rendering.style import Style
+    from sightglass.models.layers import Layer
+
+NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
+MAX_DECODED_BYTES = 64 * 2**20
+"""Maximum bytes of decoded pictures per worker; a batch of larger ones goes through the model in parts."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds after which an address counts as unreachable."""
+DEATHS = 2
+"""Number of workers that one batch may end before its pictures are processed one by one."""
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # A late call from another thread must not start a new cluster.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+}
+
+
+class Work:
+    """Processes batches; `for_worker` returns each worker's own instance."""
+
+    def __init__(
+        self,
+        explainer: Explainer,
+        call_options: dict[str, Any],
+        maps: int,
+        folder: Path,
+        *,
+        style: Style = VIEWER_STYLE,
+        side: int | None = table.SIDE,
+    ) -> None:
+        """`call_options`: as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
+        of the longer side of the written pictures at most; None: the picture's own.
+
+        Raises ModelProblem if the model or an option is not valid.
+        """
+        self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
+        self.call_options, by_name = dict(call_options), dict(call_options)
+        self.options = options = explainer.options(by_name, by_name.pop("question", None))
+        self.explainer, self.maps, self.folder = explainer, maps, folder
+        self.style, self.side = style, side
+        # Words apply to all pictures; examples are boxes of one.
+        words = replace(options, examples=())
+        resident: LoadedModel = explainer.with_vocabulary(explainer.resident, words, None)
+        self.batched = takes_several(resident, options)
+        self.parallel = self.batched and resident.device.type == "cpu"
+        """Whether workers run the model at the same time."""
+        self.stop = threading.Event()
+        """Set to stop the run."""
+        self.on_explained: Callable[[Explanation], object] | None = None
+        """Receives every explanation, in any worker's thread."""
+        self.labels: RunLabels | None = None
+        """What is in the pictures, under the names of the model's classes."""
+        self.device = str(resident.device)
+        self._resident = resident
+        self._model_lock: AbstractContextManager[Any] = contextlib.nullcontext() if self.parallel else threading.Lock()
+        self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
+        # Made once for all workers.
+        resident.fastest_adapter(self._layers)
+        if options.preprocessing not in resident.adapter.preprocessings:
+            raise ModelProblem(f"{explainer.model.id} cannot take a picture as {options.preprocessing!r}.")
+        # Checked once, not for every picture.
+        for label in (*options.targets, *options.classes):
+            if isinstance(label, str):
+                class_index(label, resident.adapter.labels)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What another machine needs to make the same, beside the model and the folder."""
+        return {name: getattr(self, name) for name in ("call_options", "maps", "style", "side")}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes that the model knows, with the words it was given."""
+        return self._resident.adapter.labels
+
+    @property
+    def scores(self) -> table.Scores:
+        """What the scores of its answers are."""
+        spec = self.explainer.model
+        units = {label: spec.unit_of(label) for label in self.classes} if self.task.measures else {}
+        return table.Scores(spec.task, units, self.classes)
+
+    @property
+    def facts(self) -> EvaluationFacts:
+        """What holds for all pictures of an evaluation."""
+        spec = self.explainer.model
+        threshold = self.options.confidence if self.task.has_boxes else 0.0
+        return EvaluationFacts(spec.id, spec.name, self.kind.task, self.classes, threshold)
+
+    @property
+    def settings(self) -> Json:
+        """Everything that results depend on; an earlier run with other settings cannot be resumed.
+
+        Labels are none of them: a run with them adds what an earlier one lacks.
+        """
+        resident, options = self._resident, self.options
+        spec = resident.adapter.spec
+        recipe = Recipe(
+            picture_sha256="",
+            picture_name="",
+            model=spec.id,
+            weights_sha256=resident.origin.adapter.weights_sha256,
+            method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
+            layers=tuple(layer.path for layer in self._layers),
+            targets=(),
+            masks=options.masks,
+            prepared=resident.adapter.preprocessing,
+            **{name: getattr(options, name) for name in RECIPE_OPTIONS},
+            device=str(resident.device),
+            versions=versions(),
+        )
+        return {
+            "recipe": recipe.model_dump(mode="json"),
+            "targets": options.targets,
+            "maps": self.maps,
+            "side": self.side,
+            # Only what is unusual, so that runs from before these could be chosen still resume.
+            **table.changed_colours(self.style),
+        }
+
+    def for_worker(self) -> Work:
+        """Return a copy for another worker, with its own lock."""
+        if not self.parallel:
+            return self
+        # Recordings of a pass are kept by thread (explain/evidence/evidence.py), so that all can share one module.
+        worker_copy = copy.copy(self)
+        worker_copy._resident = self._resident.copy()
+        worker_copy._resident.lock = PassLock(worker_copy._resident.device)
+        return worker_copy
+
+    def process(self, batch: Sequence[Item]) -> list[Outcome]:
+        """Explain a batch, write its files, return outcomes. Raises Cancelled."""
+        if self.stop.is_set():
+            raise Cancelled
+        outcomes: dict[str, Outcome] = {}
+        for part in self._open(batch, outcomes):
+            for item, explanation in zip(part, self._explain(list(part.values())), strict=True):
+                if isinstance(explanation, Problem):
+                    # What there was no memory for is tried again by the next run: no picture has an empty stamp.
+                    stamp = "" if isinstance(explanation, MachineProblem) else item.stamp
+                    outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(explanation)}
+                    continue
+                stem = table.stem(item)
+                if self.on_explained is not None:
+                    self.on_explained(explanation)
+                table.write_files(self.folder / stem, explanation, self.style, self.side)
+                evaluated: Outcome = {}
+                if self.labels is not None:
+                    evaluated = self.kind.judge(self.labels, item.key, explanation, self._model_lock)
+                rows = [row | self.kind.columns(evaluated) for row in table.rows(item, explanation, stem)]
+                outcomes[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | evaluated
+        return [outcomes[item.key] for item in batch]
+
+    def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
+        """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
+        part: dict[Item, Image] = {}
+        for item in batch:
+            try:
+                part[item] = item.open()
+            except ImageProblem as problem:
+                # What could not be fetched is tried again by the next run: no picture has an empty stamp.
+                stamp = "" if isinstance(problem, Unreachable) else item.stamp
+                outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(problem)}
+            if sum(image.pixels.nbytes for image in part.values()) > MAX_DECODED_BYTES:
+                yield part
+                part = {}
+        if part:
+            yield part
+
+    def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
+        if self.batched:
+            adapter = self._resident.adapter
+            channels, way = adapter.channels, self.options.preprocessing
+            # Else one by one, so that each unsuitable picture gets its own message, and all others an explanation.
+            with contextlib.suppress(Problem, *NO_MEMORY):
+                inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
+                with self._model_lock:
+                    return [*explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)]
+        return [self._explain_one(image) for image in images]
+
+    def _explain_one(self, image: Image) -> Explanation | Problem:
+        """Explain one picture by itself."""
+        options = self.call_options
+        if self.stop.is_set():
+            raise Cancelled
+        with self._model_lock:
+            try:
+                if self.task.ranked and not self.options.targets:
+                    answer = self.explainer(image, maps=False, **options)
+                    options = options | {"targets": tuple(p.index for p in answer.predictions[: self.maps])}
+                explanation = self.explainer(image, cancel=self.stop, **options)
+            except Problem as problem:
+                return problem
+            except NO_MEMORY as error:
+                return from_machine(error) or MachineProblem(str(error))
+        # Thousands of pictures that are not viewed again would evict those that are.
+        EVIDENCE.discard(lambda evidence: evidence is explanation.evidence)
+        return explanation
+
+
+class ThreadEngine:
+    """Workers in threads of this process, one per core by default.
+
+    Each processes whole batches, from files to lines in the journal. On a CPU every worker runs the model with a single
+    thread, which was measured to be faster than all threads in one pass; if the model is on a GPU, or explains one
+    picture at a time, one worker runs it while the others decode ahead and write.
+    """
+
+    def __init__(self, work: Work, workers: int | None) -> None:
+        self._work, self._workers = work, workers or processor_cores()
+        self.device = work.device
+
+    def run(self, batches: Iterable[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
+        """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
+        work, remaining, local = self._work, iter(batches), threading.local()
+
+        def process(batch: Sequence[Item]) -> list[Outcome]:
+            if not hasattr(local, "work"):
+                local.work = work.for_worker()
+            outcomes: list[Outcome] = local.work.process(batch)
+            return outcomes
+
+        running: set[Future[list[Outcome]]] = set()
+        with torch_pool(self._workers, "folder", 1 if work.parallel else torch.get_num_threads()) as pool:
+            try:
+                while True:
+                    # One batch waits, so that no worker does.
+                    free = 0 if work.stop.is_set() else self._workers + 1 - len(running)
+                    running.update(pool.submit(process, batch) for batch in islice(remaining, free))
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        if not isinstance(future.exception(), Cancelled):
+                            yield future.result()
+            except BaseException:
+                work.stop.set()
+                raise
+
+
+def library() -> Any:
+    """Return Ray, configured to be quiet; raise ModelProblem without it."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError as error:
+        raise ModelProblem("The engine ray is not installed: pip install ray.") from error
+    return ray
+
+
+def send_code() -> Json:
+    """Return the runtime environment that sends this code to every machine."""
+    if CHECKOUT is None:
+        return {"py_modules": [str(PACKAGE)]}
+    excludes = [f"/{path.name}" for path in CHECKOUT.iterdir() if path.name not in ("sightglass", "explain", "models")]
+    return {"working_dir": str(CHECKOUT), "excludes": [*excludes, "__pycache__"]}
+
+
+@contextlib.contextmanager
+def join_cluster(address: str | None) -> Iterator[None]:
+    """Join the cluster at `address`, by default that of this machine.
+
+    If this process is in a cluster already, that one is used and not left. Raises ModelProblem where none answers.
+    """
+    ray, address = library(), address or "auto"
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        if address != "auto":
+            # Ray would wait for minutes.
+            url = urlsplit("//" + address.removeprefix("ray://"))
+            port = url.port or (10001 if address.startswith("ray://") else 6379)
+            socket.create_connection((url.hostname or "", port), CONNECT_TIMEOUT).close()
+        ray.init(address=address, runtime_env=send_code(), log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
+        where, hint = f"at {address}", "check the address, and whether it wants RAY_AUTH_MODE=token"
+        if address == "auto":
+            where, hint = "on this machine", "start one with `ray start --head`, or give its address"
+        raise ModelProblem(f"No cluster answers {where} ({reason}): {hint}.") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@dataclass
+class Worker:
+    """A worker of the cluster, which loads its model once."""
+
+    model: str
+    arguments: dict[str, Any]
+    """Of its `Work`."""
+    device: str
+    folder: Path
+    """Of the results."""
+    settings: Json
+    """Settings of the machine that started the run, on which results depend."""
+    seen: tuple[Path, ...]
+    """Files of that machine that workers must see."""
+    labels: RunLabels | None
+
+    @cached_property
+    def work(self) -> Work:
+        """The work; made on first use, so that its problem is not the cluster's. Raises ModelProblem."""
+        host = f"The worker on {socket.gethostname()}"
+        for path in self.seen:
+            if not path.exists():
+                raise ModelProblem(
+                    f"{host} does not see {path}: give folders of pictures and results that all machines share."
+                )
+        torch.set_num_threads(1)
+        try:
+            work = Work(Explainer(self.model, device=self.device), folder=self.folder, **self.arguments)
+        except Problem:
+            raise
+        except Exception as error:
+            raise ModelProblem(f"{host} could not start ({type(error).__name__}: {error}).") from error
+        work.labels = self.labels
+        settings = json.loads(json.dumps(work.settings))
+        if settings != self.settings:
+            names = journal.differing_settings({"settings": self.settings}, settings)
+            raise ModelProblem(
+                f"{host} would make other maps ({names}): install the same version and weights on every machine."
+            )
+        return work
+
+    def process(self, items: Sequence[Item]) -> list[Outcome]:
+        """Explain a batch, write its files, and return the outcomes."""
+        return self.work.process(items)
+
+
+class RayEngine:
+    """The workers of a cluster, which is left when `stack` closes."""
+
+    worker: ClassVar[type] = Worker
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        work: Work,
+        sample: Item,
+        device: str,
+        workers: int | None,
+        gpus: float,
+        address: str | None,
+    ) -> None:
+        """`sample`: any of the pictures, to check that other machines see it. `device`: auto, cpu or cuda."""
+        kind = device.partition(":")[0]
+        if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
+            raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
+        if kind not in ("auto", "cpu", "cuda"):
+            raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
+        stack.enter_context(join_cluster(address))
+        resources = library().cluster_resources()
+        available, cores = resources.get("GPU", 0), resources.get("CPU", 1)
+        if kind == "cuda" and available < gpus:
+            raise ModelProblem(f"The cluster has {available:g} GPUs: use --device cpu, or check the cluster.")
+        on_gpu = kind != "cpu" and available >= gpus
+        self.device = "cuda:0" if on_gpu else "cpu"
+        self._stack, self._work, self._sample = stack, work, sample
+        self._workers = workers or int(available / gpus if on_gpu else cores) or 1
+        self._needs = {"num_cpus": 1, "num_gpus": gpus if on_gpu else None}
+
+    def _plan(self) -> Json:
+        """Return the fields of the workers."""
+        work, mark = self._work, self._work.folder / f".{uuid.uuid4().hex}.seen"
+        mark.touch()
+        self._stack.callback(mark.unlink, missing_ok=True)
+        read = self._sample.read
+        picture = getattr(read.args[0], "path", read.args[0]) if isinstance(read, partial) and read.args else None
+        local = isinstance(picture, Path) and picture.exists()
+        settings = json.loads(json.dumps(work.settings))
+        settings["recipe"]["device"] = self.device
+        return {
+            "model": work.explainer.model.id,
+            "arguments": work.arguments,
+            "device": self.device.partition(":")[0],
+            "folder": work.folder,
+            "settings": settings,
+            "seen": (picture, mark) if local else (mark,),
+            "labels": work.labels,
+        }
+
+    def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
+        """See `ThreadEngine.run`."""
+        ray, plan = library(), self._plan()
+        actor = ray.remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
+        # Each with how many workers ended over it.
+        waiting: deque[tuple[Sequence[Item], int]] = deque((batch, 0) for batch in batches)
+        running: dict[Any, tuple[Any, Sequence[Item], int]] = {}
+        idle = list[Any]()
+
+        def start(deaths: int = 0) -> None:
+            """Start a worker, which gets no batch before the cluster has a place for it."""
+            worker = actor.remote(**plan)
+            running[worker.process.remote([])] = worker, (), deaths
+
+        for _ in range(min(self._workers, len(batches))):
+            start()
+        try:
+            while True:
+                stopped = self._work.stop.is_set()
+                while idle and waiting and not stopped:
+                    worker, (batch, deaths) = idle.pop(), waiting.popleft()
+                    running[worker.process.remote(list(batch))] = worker, batch, deaths
+                if not any(batch for _, batch, _ in running.values()) and (stopped or not waiting):
+                    return
+                for answer in ray.wait(list(running), timeout=0.25)[0]:
+                    worker, batch, deaths = running.pop(answer)
+                    try:
+                        outcomes = ray.get(answer)
+                    except ray.exceptions.RayTaskError as error:
+                        raise error.cause from None
+                    except ray.exceptions.RayActorError:
+                        if not batch and deaths:
+                            # Its successor would not start either.
+                            raise
+                        start(0 if batch else 1)
+                        if deaths + 1 < DEATHS:
+                            waiting.extendleft([(batch, deaths + 1)] if batch else [])
+                        elif len(batch) > 1:
+                            # One by one, to find the picture that ends them.
+                            waiting.extendleft(([item], DEATHS - 1) for item in reversed(batch))
+                        else:
+                            item, sentence = batch[0], "ended the worker that looked at it, each time: leave it out."
+                            yield [{"key": item.key, "stamp": item.stamp, "problem": f"{item.name} {sentence}"}]
+                        continue
+                    idle.append(worker)
+                    if batch:
+                        yield outcomes
+        except ray.exceptions.RayError as error:
+            reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+            raise ModelProblem(
+                f"The cluster failed ({reason}): finished work is kept, and the same call resumes it."
+            ) from error
+        finally:
+            # Leave nothing behind in a cluster that stays.
+            with contextlib.suppress(Exception):
+                for worker in (*idle, *(worker for worker, *_ in running.values())):
+                    ray.kill(worker)
