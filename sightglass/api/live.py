@@ -87,15 +87,18 @@ class _Session:
         self.choosing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        tasks = {asyncio.create_task(work()) for work in (self._read, self._explain)}
+        tasks = [asyncio.create_task(work()) for work in (self._read, self._explain)]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            done.pop().result()
+            for task in done:
+                task.result()
         finally:
-            tasks.update(filter(None, [self.choosing]))
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # Not together: what stands for several loses the reason of a cancellation, which anyio looks for.
+            for left in (*tasks, self.choosing):
+                if left is not None:
+                    left.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, Exception):
+                        await left
 
     async def _explain(self) -> None:
         events = asyncio.get_running_loop()
