@@ -112,12 +112,10 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     with grid():
         for deck in sorted(decks, key=lambda deck: deck.id in READY):
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
-            about, alt = plural(len(deck.slides), "slide"), f"A slide of {deck.title}"
-            made = f"{about}, changed {history_store.day(deck.changed)}"
-            about, help = (
-                f":gray-badge[Example] {about}" if deck.id in READY else made,
-                "See, present, edit or export it.",
-            )
+            about = f"{plural(len(deck.slides), 'slide')}, changed {history_store.day(deck.changed)}"
+            if deck.id in READY and deck.slides:
+                about = f":gray-badge[Example] {escape(deck.slides[0].view.sentence)}"
+            alt, help = f"A slide of {deck.title}", "See, present, edit or export it."
             draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=help)
 
 

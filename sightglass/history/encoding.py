@@ -239,8 +239,22 @@ class RecordFiles:
 
     def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        named = _unpack(self.read(record, "maps")) if record.maps else {}
-        return tuple(_read_heatmap(record, place, named) for place in range(len(record.maps)))
+        named, maps = _unpack(self.read(record, "maps")) if record.maps else {}, []
+        for place, (info, label) in enumerate(zip(record.maps, record.labels, strict=False)):
+            target = record.recipe.targets[place] if record.recipe else -1
+            anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
+            name = f"top{place + 1}_{label_stem(label)}"
+            if name not in named:
+                raise Problem(DAMAGED_MAP)
+            heatmap = Heatmap(
+                target=Target(None if index < 0 else index, label, anchors),
+                raw=tuple(array for key, array in named.items() if key.startswith(f"{name}_raw_")),
+                at_input=named[name],
+                **{field: getattr(info, field) for field in HEATMAP_FIELDS},
+            )
+            uncut = named.get(f"measured {place}")
+            maps.append(heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut)))
+        return tuple(maps)
 
     def similarity(self, record: Record) -> Similarity:
         """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
@@ -304,23 +318,6 @@ def _unpack(data: bytes) -> Arrays:
             return dict(named)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise Problem(DAMAGED_MAP) from error
-
-
-def _read_heatmap(record: Record, place: int, named: Arrays) -> Heatmap:
-    info, label = record.maps[place], record.labels[place]
-    target = record.recipe.targets[place] if record.recipe else -1
-    anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
-    name = f"top{place + 1}_{label_stem(label)}"
-    if name not in named:
-        raise Problem(DAMAGED_MAP)
-    heatmap = Heatmap(
-        target=Target(None if index < 0 else index, label, anchors),
-        raw=tuple(array for key, array in named.items() if key.startswith(f"{name}_raw_")),
-        at_input=named[name],
-        **{field: getattr(info, field) for field in HEATMAP_FIELDS},
-    )
-    uncut = named.get(f"measured {place}")
-    return heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut))
 
 
 def _read_curve(plain: Json) -> Any:
