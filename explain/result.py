@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,9 @@ from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.geometry import Box
 from sightglass.models.labels import class_index
 from sightglass.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from sightglass.models.adapters.detector import Detector
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,7 +179,7 @@ class Result:
 
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
         """Return the target's own candidate if it is not shown."""
-        adapter = self.evidence.resident.adapter
+        adapter = cast("Detector", self.evidence.resident.adapter)
         if self.options.per != "detection" or target.index is None or not self.task.has_boxes:
             return ()
         classes = [target.index] * len(target.anchors)
@@ -201,7 +205,7 @@ class Result:
 
         `where`: xyxy in original pixels, a point (x, y), or None: the whole picture. None without a candidate.
         """
-        adapter, evidence = self.evidence.resident.adapter, self.evidence
+        adapter, evidence = cast("Detector", self.evidence.resident.adapter), self.evidence
         if not self.task.has_boxes:
             return None
         index = None if target is None else class_index(target, adapter.labels)
@@ -212,7 +216,7 @@ class Result:
 
     def candidate(self, anchor: int, target: int | str) -> Missing:
         """Return a raw candidate for a class, and the reason it is hidden."""
-        adapter, evidence, options = self.evidence.resident.adapter, self.evidence, self.options
+        adapter, evidence, options = cast("Detector", self.evidence.resident.adapter), self.evidence, self.options
         if not self.task.has_boxes:
             raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
         if not 0 <= anchor < evidence.outputs.count:

@@ -210,8 +210,7 @@ class Adapter:
     """Memory that the model holds outside of its module's tensors."""
 
     detects: bool = False
-    """Whether it answers with boxes; `run` then returns `Detections`. `strongest`, `candidate`, `predictions` and
-    `why` are for such models only."""
+    """Whether it answers with boxes: it is a `Detector` then, and `run` returns `Detections`."""
     has_row: bool = True
     """Whether a picture has one row of numbers, or boxes; False where each pixel has an answer."""
     measures_pixels: bool = False
@@ -397,28 +396,6 @@ class Adapter:
 
         Only where `takes_examples`.
         """
-        raise NotImplementedError
-
-    def strongest(self, outputs: Any, ratio: float) -> tuple[int, ...]:
-        """Return the best `ratio` of all candidates, at least one, in order."""
-        raise NotImplementedError
-
-    def candidate(
-        self, outputs: Any, geometry: Geometry, where: Box | None, index: int | None = None
-    ) -> tuple[int, int] | None:
-        """Return the strongest candidate at a place and its class, or None."""
-        raise NotImplementedError
-
-    def predictions(
-        self, outputs: Any, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
-    ) -> list[Prediction]:
-        """Return candidates of the first picture as predictions, shown or not."""
-        raise NotImplementedError
-
-    def why(
-        self, outputs: Any, predictions: Sequence[Prediction], candidate: Prediction, confidence: float, iou: float
-    ) -> CandidateReason:
-        """Return why a candidate is shown or not."""
         raise NotImplementedError
 
 

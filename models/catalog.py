@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Required, get_type_hints
 
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
@@ -25,7 +25,7 @@ from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
 from sightglass.models.inspect import Toml, inspect_model
 from sightglass.models.load import current_name, loader_exists
-from sightglass.models.spec import CHECKED, ModelSpec, Task, WeightsTable, read_table
+from sightglass.models.spec import CHECKED, ModelSpec, Number, Task, WeightsTable, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -42,7 +42,8 @@ def _loader(name: str) -> str:
 
 def _table(keys: str, **more: Any) -> Any:
     """Return the type of a table with these keys of `ModelSpec`, and others."""
-    kind: Any = TypedDict("kind", {key: _ROW[key] for key in keys.split()} | more, total=False)  # type: ignore[operator]
+    make: Any = TypedDict
+    kind = make("kind", {key: _ROW[key] for key in keys.split()} | more, total=False)
     kind.__pydantic_config__ = CHECKED
     return kind
 
@@ -52,17 +53,18 @@ SHARED = "task licence source method channels_last target_layers why example"
 _LOADED = {"task": Task, "loader": Annotated[str, AfterValidator(_loader)], "weights": WeightsTable}
 TOP = _table("", family=list[Any], model=dict[str, Any])
 MODEL = _table(f"{SHARED} family size arch megabytes", **_LOADED)
-SIZE = _table("size id arch megabytes", file=str)
+SIZE = _table("arch megabytes", file=str, **dict.fromkeys(("size", "id"), Required[str]))
 """Keys of a row of a family's `models`."""
 FAMILY = _table(
     SHARED,
-    **_LOADED,
+    **_LOADED | {"loader": Required[_LOADED["loader"]]},
     arch=str | dict[str, str],
-    name=str,
+    name=Required[str],
     like=str,
     models=list[Any],
-    **dict.fromkeys(("sizes", "files"), dict[str, str]),
-    megabytes=dict[str, float],
+    sizes=Required[dict[str, str]],
+    files=dict[str, str],
+    megabytes=dict[str, Number],
 )
 
 
@@ -182,11 +184,6 @@ def of_file(path: str | Path, arch: str = "") -> ModelSpec:
     return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)
 
 
-def of_table(id_: str, table: Toml, path: Path) -> ModelSpec:
-    """Return the row of a table in or beside the file `path`."""
-    return _model(id_, table, path, None)
-
-
 def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
     """Return each family's models in order; `packaged`: without additions."""
     grouped: dict[str, list[ModelSpec]] = {}
@@ -295,7 +292,6 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     for number, table in enumerate(tables.get("family", ()), 1):
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
-            read_table(FAMILY, table, f"[[family]] {name}", path.name)
             table = _complete(table, tables["family"][: number - 1], path)
             family = {model.id: model for model in _family(table, path, f"[[family]] {name}")}
             if twice := sorted(family.keys() & models.keys()):
@@ -307,13 +303,14 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
             wrong |= dict.fromkeys(ids, str(error)) or {"": " ".join(filter(None, (wrong.get(""), str(error))))}
     for model_id, table in tables.get("model", {}).items():
         try:
-            models[model_id] = _model(model_id, table, path, models.get(model_id) or known.get(model_id))
+            models[model_id] = of_table(model_id, table, path, models.get(model_id) or known.get(model_id))
         except ModelProblem as error:
             wrong[model_id] = str(error)
     return models, wrong
 
 
-def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> ModelSpec:
+def of_table(model_id: str, table: Toml, path: Path, before: ModelSpec | None = None) -> ModelSpec:
+    """Return the row of a table in or beside the file `path`; `before`: the row that it changes."""
     if isinstance(table, dict) and (words := removed.LOADERS.get(str(table.get("loader")))):
         raise ModelProblem(f'{path.name}: [model."{model_id}"] {words}')
     row = read_table(MODEL, table, f'[model."{model_id}"]', path.name)
@@ -340,8 +337,10 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
 
 def _complete(table: Toml, earlier: Sequence[Toml], path: Path) -> Toml:
     """Return a family's table with inherited keys, its `models` by column."""
+    if not isinstance(table, dict) or not isinstance(table.get("models", []), list):
+        return table
     if like := table.get("like"):
-        base = next((family for family in earlier if family.get("name") == like), None)
+        base = next((base for base in earlier if isinstance(base, dict) and base.get("name") == like), None)
         if base is None:
             raise ModelProblem(
                 f"{path.name}: [[family]] {table.get('name')} is like {like}, which is no family above it: correct it."
@@ -349,23 +348,16 @@ def _complete(table: Toml, earlier: Sequence[Toml], path: Path) -> Toml:
         table = {key: base[key] for key in (*_LOADED, "arch", *SHARED.split()) if key in base} | table
     columns = {"sizes": "id", "arch": "arch", "files": "file", "megabytes": "megabytes"}
     for number, row in enumerate(table.get("models", ()), 1):
-        where = f"models {number} of [[family]] {table.get('name')}"
-        _need(read_table(SIZE, row, where, path.name), ("size", "id"), where, path)
+        read_table(SIZE, row, f"models {number} of [[family]] {table.get('name')}", path.name)
     for key, column in columns.items():
         if by_size := {row["size"]: row[column] for row in table.get("models", ()) if column in row}:
             table = {**table, key: by_size}
     return table
 
 
-def _need(table: Toml, keys: tuple[str, ...], where: str, path: Path) -> None:
-    if missing := [key for key in keys if key not in table]:
-        raise ModelProblem(f"{path.name}: {where} needs the key {missing[0]}.")
-
-
 def _family(table: Toml, path: Path, where: str) -> Iterator[ModelSpec]:
     """Yield one ModelSpec per size, with filled-in `{...}`."""
     row = read_table(FAMILY, table, where, path.name)
-    _need(row, ("name", "loader", "sizes"), where, path)
     shared = {key: row[key] for key in SHARED.split() if key in row}
     for size, model_id in table["sizes"].items():
         names = {"id": model_id, "name": model_id.rpartition("/")[2]}

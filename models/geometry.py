@@ -72,14 +72,9 @@ class Geometry:
 
     def box_to_original(self, box: Box) -> Box:
         """An xyxy box of the input in original pixels, clipped to the picture."""
-        (height, width), (sy, sx), (oy, ox) = self.original, self.scale, self.offset
-        x0, y0, x1, y1 = box
-        return (
-            float(np.clip((x0 - ox) / sx, 0, width)),
-            float(np.clip((y0 - oy) / sy, 0, height)),
-            float(np.clip((x1 - ox) / sx, 0, width)),
-            float(np.clip((y1 - oy) / sy, 0, height)),
-        )
+        corners = np.clip(self.points_to_original((box[:2], box[2:])), 0, self.original[::-1])
+        x0, y0, x1, y1 = corners.ravel().tolist()
+        return x0, y0, x1, y1
 
     def points_to_original(self, points: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
         """Points (x, y) of the input in original pixels, wherever they lie."""

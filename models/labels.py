@@ -20,15 +20,8 @@ from sightglass.common.legible import legible
 from sightglass.models.spec import ModelSpec
 
 NAMED = (
-    "class_to_idx",
-    "idx_to_class",
-    "id2label",
-    "label2id",
-    "class_names",
-    "classes",
-    "labels",
-    "names",
-    "categories",
+    *("class_to_idx", "idx_to_class", "id2label", "label2id"),
+    *("class_names", "classes", "labels", "names", "categories"),
 )
 """Keys of class names in checkpoints and files of labels."""
 

@@ -21,17 +21,11 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 FAMILIES = Path(__file__).with_name("families")
 FORMER_NAMES = {
-    "clip_models": "clip",
-    "demo_models": "demo",
-    "keras_models": "keras",
+    **{f"{name}_models": name for name in ("clip", "demo", "keras", "promptsg", "timm", "transformers", "ultralytics")},
     "own_models": "custom",
-    "promptsg_models": "promptsg",
-    "timm_models": "timm",
-    "torchvision_detectors": "torchvision.detectors",
     "torchvision_models": "torchvision.classifiers",
-    "transformers_models": "transformers",
-    "ultralytics_models": "ultralytics",
     "yolox_models": "yolox",
+    "torchvision_detectors": "torchvision.detectors",
 }
 """Names in tables that users wrote for earlier versions."""
 

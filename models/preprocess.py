@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -29,16 +29,6 @@ WAYS = {
     READY: "As it is: a ready tensor",
 }
 """How a picture is fitted to a model; longer names would be cut off in the sidebar."""
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
-"""Names of Pillow's filters, lower case; without antialias the first three."""
-CROPS = {
-    "centre": "short side resized, then the middle cut out (torchvision, timm)",
-    "square": "resized to a square whatever its shape, then the middle cut out (DeiT)",
-    "aspect": "the largest window of the input's shape cut out, then resized (Keras's smart_resize)",
-    "squash": "whole picture, squeezed into the input",
-    "letterbox": "whole picture, with bars",
-}
-ORDERS, RANGES = ("rgb", "bgr"), (1, 255)
 GREY = 114
 MAX_RESIZED = 16
 """Area of a resized picture, in windows of its crop, up to which it is resized as a whole."""
@@ -59,11 +49,10 @@ class Preprocessing:
     """One number for each channel: three of red, green and blue, one of grey, others of an array's channels."""
     std: tuple[float, ...]
     interpolation: str = "bilinear"
-    """One of `INTERPOLATIONS`; torchvision's `Resize` and most training scripts use the default."""
+    """Torchvision's `Resize` and most training scripts use the default."""
     antialias: bool = True
     """Whether shrinking averages all pixels, as Pillow and torchvision do; Keras and TensorFlow do not."""
     crop: str = "centre"
-    """One of `CROPS`."""
     divide_by: float | None = None
     """Divisor of an array's numbers; None: 255 for uint8, 65535 for uint16, 1 for floats."""
     channels_order: str = "rgb"
@@ -72,15 +61,7 @@ class Preprocessing:
     """Value of white in the input before mean and std: 1, or 255."""
 
     def __post_init__(self) -> None:
-        for value, allowed, key in (
-            (self.interpolation, INTERPOLATIONS, "interpolation"),
-            (self.crop, CROPS, "crop"),
-            (self.channels_order, ORDERS, "channels"),
-            (self.highest, RANGES, "range"),
-        ):
-            if value not in allowed:
-                raise ModelProblem(f"{key} of a preprocessing is {value!r}: use one of {', '.join(map(str, allowed))}.")
-        if not self.antialias and self.interpolation not in INTERPOLATIONS[:3]:
+        if not self.antialias and self.interpolation not in ("nearest", *_KERNELS):
             raise ModelProblem(f"{self.interpolation} exists only with antialias: leave antialias = false out.")
 
     @property
@@ -115,6 +96,12 @@ class Preprocessing:
             std=stated.std or (self.std if same else (1.0,) * count),
             **({"short_side": min(size)} if stated.sides else {}) | plain,
         )
+
+    def table(self) -> PreprocessingTable:
+        """Return it as the keys of `weights.preprocessing`."""
+        keys = {name: key for key, name in _NAMED.items()}
+        values = {keys.get(field.name, field.name): getattr(self, field.name) for field in fields(self)}
+        return PreprocessingTable(**values | {"size": self.size[0] if self.size[0] == self.size[1] else self.size})
 
     def __str__(self) -> str:
         """Say how a picture is resized: `256 → 224, bilinear`."""

@@ -20,6 +20,8 @@ METHOD, AREA_METHOD = "gradcam", "hirescam"
 HiResCAM finds the cause most often (benchmarks/results/2026-11-24-truth-segmentation.md)."""
 MAX_INPUT_SIDE = 4096
 """Maximum side of a model's input in pixels."""
+Number = int | float
+"""As a file has it: whole numbers stay whole."""
 T = TypeVar("T")
 CHECKED = ConfigDict(extra="forbid", strict=True)
 """How tables are checked: neither other keys nor other kinds of values."""
@@ -47,8 +49,8 @@ def read_table(kind: type[T], table: Any, where: str, file: str) -> T:
     """
     try:
         # As JSON, in which a list is a tuple and a whole number may be a float.
-        read: T = _checker(kind).validate_json(json.dumps(table, default=_listed))
-        return read
+        checker: TypeAdapter[T] = _checker(kind)  # type: ignore[arg-type]
+        return checker.validate_json(json.dumps(table, default=_listed))
     except ValidationError as problem:
         raise ModelProblem(f"{file}: {_sentence(kind, problem, where)}") from None
 
@@ -59,7 +61,8 @@ def _listed(value: Any) -> Any:
 
 def _sentence(kind: Any, problem: ValidationError, where: str) -> str:
     """Return what is wrong with the first wrong key, and what to do."""
-    error = problem.errors()[0]
+    # A wrong key says more than the one that it should be and that is missing then.
+    error = min(problem.errors(), key=lambda error: error["type"] == "missing")
     path = [part if isinstance(part, str) else f"number {part + 1}" for part in error["loc"]]
     # What follows are the kinds that the value is none of.
     end = next((place for place, part in enumerate(path, 1) if part in WORDS), len(path))
@@ -87,7 +90,7 @@ class Table:
     __pydantic_config__ = CHECKED
 
 
-def _rises(ends: tuple[float, float]) -> tuple[float, float]:
+def _rises(ends: tuple[Number, Number]) -> tuple[Number, Number]:
     if not float("-inf") < ends[0] < ends[1] < float("inf"):
         raise ValueError
     return ends
@@ -115,9 +118,12 @@ class PreprocessingTable(Table):
     range: Literal[1, 255] | None = None
     """Value of white."""
     place: Literal["centre", "corner", "squash"] | None = None
-    interpolation: str | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] | None = None
+    """A filter of Pillow; without antialias one of the first three."""
     antialias: bool | None = None
-    crop: str | None = None
+    crop: Literal["centre", "square", "aspect", "squash", "letterbox"] | None = None
+    """The middle of the resized short side (torchvision, timm), or of the whole picture squeezed to a square (DeiT);
+    the largest window of the input's shape (Keras's smart_resize); the whole picture, squeezed or with bars."""
     transforms: str | None = None
     """Name of a transform that states the rest: `train.py:transform`."""
 
@@ -155,7 +161,7 @@ class OutputTable(Table):
     name: str
     unit: str | None = None
     """`°`, `years`; None: `weights.unit`."""
-    range: Annotated[tuple[float, float], AfterValidator(_rises)] | None = None
+    range: Annotated[tuple[Number, Number], AfterValidator(_rises)] | None = None
     """The least and the largest value that it is trained to take: the scale on which it is shown."""
 
 
@@ -250,7 +256,7 @@ class ModelSpec:
     """Of a model that knows no photographs: the bundled example to show it."""
     source: str = ""
     """Where the architecture comes from: its paper or its repository."""
-    megabytes: float | None = None
+    megabytes: Number | None = None
     """About how large the file of its weights is to download, in MB of 1,000,000 bytes; None: not known, or no such."""
 
     @property

@@ -8,7 +8,6 @@ from typing import Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import PreprocessingTable
 
 _TO_TENSOR = (
     *("ToTensor", "MaybeToTensor", "PILToTensor", "MaybePILToTensor"),
@@ -89,22 +88,6 @@ def preprocessing_of(transform: Any) -> Preprocessing:
     short_side = sides[0] if len(sides) == 1 or crop == "square" else min(size)
     interpolation = steps.interpolation.removesuffix("-exact")
     return Preprocessing(size, short_side, mean, std, interpolation, steps.antialias, crop)
-
-
-def keys(preprocessing: Preprocessing) -> PreprocessingTable:
-    """Return a preprocessing as the keys of `weights.preprocessing`."""
-    return PreprocessingTable(
-        size=preprocessing.size[0] if preprocessing.size[0] == preprocessing.size[1] else preprocessing.size,
-        short_side=preprocessing.short_side,
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-        channels=preprocessing.channels_order,
-        range=preprocessing.highest,
-        interpolation=preprocessing.interpolation,
-        antialias=preprocessing.antialias,
-        crop=preprocessing.crop,
-        divide_by=preprocessing.divide_by,
-    )
 
 
 def _flat(transform: Any) -> Iterable[Any]:

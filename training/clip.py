@@ -225,7 +225,7 @@ def train(recipe: Recipe, *, seed: int, out: Path, words: int) -> dict[str, Any]
     # On the way there is the vision tower alone, which is no model yet.
     watch = Watch(out / f"{CLIP}.safetensors", recipe.images, partial=False)
     watch.save(fit(pool, recipe, seed, words, watch))
-    net = nets.fill(DemoClip(), watch.path, "clip")
+    net = nets.fill(DemoClip(), watch.path)
     return watch.card(
         net,
         task="classify",

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from sightglass.models.adapters.attention import record_attention
 from sightglass.models.families.demo.nets import WEIGHTS, fill
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from training.demo import person_scenes
@@ -52,7 +53,7 @@ CONFIG = Config(
 
 def trained(folder: Path = WEIGHTS) -> PromptSG:
     """Return the packaged network; raise WeightsProblem if the file misfits."""
-    return fill(PromptSG(CONFIG), folder / f"{NAME}.safetensors", "reid")
+    return fill(PromptSG(CONFIG), folder / f"{NAME}.safetensors")
 
 
 def pictures(
@@ -202,13 +203,10 @@ def _maps(net: PromptSG, figure: person_scenes.Figure, person: int) -> tuple[dic
 
 def _attention(net: PromptSG, figure: person_scenes.Figure) -> Tensor:
     """Return the weights (h*w,) of the cross-attention, mean over heads."""
-    with torch.no_grad():
-        tokens = net.image_encoder(as_input(figure.pixels[None]))
-        text = net.mim.ln_text(net.text_encoder(net.inversion(tokens[:, 0])))
-        patches = net.mim.ln_patches(tokens[:, 1:])
-        q, k, _ = net.mim.cross_attention.split(text[:, None], patches, patches)
-        weights: Tensor = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)[0].mean(0)[0]
-    return weights
+    weights: dict[str, Tensor] = {}
+    with torch.no_grad(), record_attention(net, weights.setdefault):
+        net(as_input(figure.pixels[None]))
+    return weights["mim.cross_attention"][0].mean(0)[0]
 
 
 def _enlarged(cells: Tensor) -> NDArray[np.float32]:

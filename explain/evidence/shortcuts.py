@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.models.adapters.detector import Detector
     from sightglass.models.geometry import ModelInput
     from sightglass.models.layers import Layer
 
@@ -117,7 +118,7 @@ def _answer(adapter: Adapter, outputs: Any) -> Tensor:
 
 def _target(adapter: Adapter, outputs: Any) -> Target:
     if adapter.detects:
-        return Target(None, "", tuple(adapter.strongest(outputs, 0.0)[:1]))
+        return Target(None, "", cast("Detector", adapter).strongest(outputs, 0.0)[:1])
     index = int(_answer(adapter, outputs).argmax()) if adapter.labels else None
     return Target(index, "")
 

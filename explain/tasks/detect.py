@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sightglass.explain.result import Result
     from sightglass.explain.trust.stability import Changed
     from sightglass.models.adapter import CandidateReason
-    from sightglass.models.adapters.detector import Detections
+    from sightglass.models.adapters.detector import Detections, Detector
     from sightglass.models.spec import ModelSpec
 
 SAME = 0.5
@@ -67,7 +67,7 @@ class Detect(Task):
         adapter = evidence.resident.adapter
         self.check_place(options, adapter)
         if options.per == "picture":
-            anchors = adapter.strongest(evidence.outputs, options.ratio)
+            anchors = cast("Detector", adapter).strongest(evidence.outputs, options.ratio)
             return [Target(None, "the whole picture", anchors, options.part)]
         if options.per == "detection":
             return [

@@ -44,17 +44,18 @@ class PreparedAdapter(Adapter):
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         return record_attention(self.module, record)
 
+    def _check_labels(self, count: int) -> None:
+        """Raise ModelProblem where not all of `count` classes have a label."""
+        if count > len(self.labels):
+            raise ModelProblem(
+                f"{self.spec.id} has {count} classes but {len(self.labels)} labels: give it a file with one label for "
+                "each class."
+            )
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """Output of a model without classes."""
-
-    vector: Tensor
-    """(B, D), not normalised."""
-
-    def part(self, place: int) -> Embedded:
-        """Return the output of the picture at `place` alone."""
-        return Embedded(self.vector[place : place + 1])
+    def _answer(self, tensor: Tensor) -> Tensor:
+        """Return the module's one output; override it for modules with further ones."""
+        answer: Tensor = self.module(tensor)
+        return answer
 
 
 class Embedder(PreparedAdapter):
@@ -65,12 +66,13 @@ class Embedder(PreparedAdapter):
 
     splits_batches = True
 
-    def run(self, tensor: Tensor) -> Embedded:
-        return Embedded(self.module(tensor))
+    def run(self, tensor: Tensor) -> Logits:
+        vectors = self._answer(tensor)
+        return Logits(vectors[:, :0], vectors)
 
     def embedding(self, outputs: Any) -> Tensor:
-        vector: Tensor = outputs.vector
-        return vector
+        vectors: Tensor = outputs.features
+        return vectors
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
@@ -87,13 +89,8 @@ class Embedder(PreparedAdapter):
         """Return the length of the picture's own vector, shape ()."""
         if target.index is not None or target.part not in self.parts:
             raise ModelProblem(f"{self.spec.id} names no classes: compare pictures with it (similarity).")
-        return vector_length(self.embedding(outputs))
-
-
-def vector_length(vectors: Tensor) -> Tensor:
-    """Return the length of the first of (B, D), shape ()."""
-    norm: Tensor = torch.linalg.vector_norm(vectors[0])
-    return norm
+        length: Tensor = torch.linalg.vector_norm(self.embedding(outputs)[0])
+        return length
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,8 @@ class Logits:
     logits: Tensor
     """(B, classes)"""
     features: Tensor | None
-    """(B, F), the last layer's input, where the logits are that layer's output as it is; else None."""
+    """(B, F), the last layer's input, where the logits are that layer's output as it is; else None. Of a model without
+    classes its vectors, not normalised."""
 
     def part(self, place: int) -> Self:
         """Return one picture's outputs, (1, ...) of each tensor."""
@@ -149,8 +147,7 @@ class Classifier(PreparedAdapter):
         return Logits(logits, features)
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the logits; override it for modules with further outputs."""
-        logits: Tensor = self.module(tensor)
+        logits = super()._answer(tensor)
         return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 and not self.spec.measures else logits
 
     def decode(
@@ -160,11 +157,7 @@ class Classifier(PreparedAdapter):
 
     def _best(self, scores: Tensor, count: int) -> list[Prediction]:
         """Return the predictions of the highest of (classes,), best first."""
-        if len(scores) > len(self.labels):
-            raise ModelProblem(
-                f"{self.spec.id} has {len(scores)} classes but {len(self.labels)} labels: give it a file with one "
-                "label for each class."
-            )
+        self._check_labels(len(scores))
         if self.spec.measures:
             # The largest number is not the best: they stay in the model's order.
             return [Prediction(self.labels[i], i, score) for i, score in enumerate(scores[:count].tolist())]
@@ -192,14 +185,13 @@ class Classifier(PreparedAdapter):
             raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use one of {', '.join(self.parts)}.")
         if target.part == "lowers":
             return -self.scalar(outputs, replace(target, part="class"))
-        if target.part == "contrast" and outputs.logits.shape[1] > 1:
-            logits: Tensor = outputs.logits[0]
+        logits = self.class_logits(outputs)[0]
+        if target.part == "contrast" and len(logits) > 1:
             others = torch.arange(len(logits), device=logits.device) != target.index
             return logits[target.index] - logits[others].logsumexp(0)
         weight = self.module.get_parameter(f"{self._last}.weight") if self.starts_at_row else None
         if outputs.features is None or weight is None or outputs.features.dtype != weight.dtype:
-            logit: Tensor = outputs.logits[0, target.index]
-            return logit
+            return logits[target.index]
         # The same gradient from one row of the weights: through the logits it would read all of them, 5 MB a class.
         row: Tensor = outputs.features[0] @ weight[target.index]
         return row

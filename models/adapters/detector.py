@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -150,6 +149,16 @@ class Detections:
         return torch.stack([rows[i] for i in range(len(anchors))])
 
 
+def cell_grid(shapes: Sequence[tuple[int, int]], strides: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the centres (N, 2) and sides (N,) in pixels of the cells of maps (h, w)."""
+    centres, sides = [], []
+    for (height, width), stride in zip(shapes, strides, strict=True):
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        centres.append((torch.stack((x, y), -1).reshape(-1, 2) + 0.5) * stride)
+        sides.append(torch.full((height * width,), float(stride)))
+    return torch.cat(centres), torch.cat(sides)
+
+
 def _rows(maps: Sequence[Tensor]) -> Tensor:
     """Join maps (B, C, h, w) into (B, C, N)."""
     return torch.cat([level.flatten(2) for level in maps], 2)
@@ -187,6 +196,11 @@ class Detector(Adapter):
         from torchvision.ops import batched_nms
 
         scores = outputs.scores[0]  # (K, N)
+        if not self.nms:
+            rows = scores.t().flatten() if self.multi_label else scores.amax(0)
+            best = rows.topk(min(MAX_BOXES, len(rows)))
+            sure = best.indices[best.values > confidence]
+            return (sure // len(scores), sure % len(scores)) if self.multi_label else (sure, outputs.best[0, sure])
         if self.multi_label:
             classes, anchors = (scores > confidence).nonzero(as_tuple=True)
         else:
@@ -200,6 +214,7 @@ class Detector(Adapter):
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
     ) -> list[Prediction]:
+        """Return candidates of the first picture as predictions, shown or not."""
         rows, columns = list(anchors), list(classes)
         boxes = outputs.boxes[0, rows].detach().float().tolist()
         scores = outputs.scores[0, columns, rows].tolist()
@@ -217,6 +232,7 @@ class Detector(Adapter):
         ]
 
     def strongest(self, outputs: Detections, ratio: float) -> tuple[int, ...]:
+        """Return the best `ratio` of all candidates, at least one, in order."""
         count = max(1, round(ratio * outputs.count))
         return tuple(outputs.scores[0].amax(0).topk(count).indices.tolist())
 
@@ -255,6 +271,7 @@ class Detector(Adapter):
         confidence: float,
         iou: float,
     ) -> CandidateReason:
+        """Return why a candidate is shown or not."""
         for place, prediction in enumerate(predictions):
             if (prediction.anchor, prediction.index) == (candidate.anchor, candidate.index):
                 return CandidateReason("shown", place, 1.0)
@@ -296,10 +313,7 @@ class Detector(Adapter):
         """
         part = target.part
         if part not in self.parts:
-            offered = ", ".join(self.parts)
-            known = part in get_args(Part)
-            raise ModelProblem(f"{self.spec.id} has no {part} to explain: choose one of {offered}." if known else
-                               f"There is no part called {part}: choose one of {offered}.")  # fmt: skip
+            raise ModelProblem(f"{self.spec.id} has no {part} to explain: choose one of {', '.join(self.parts)}.")
         anchors = target.anchors
         if not anchors:
             if target.index is None:

@@ -107,11 +107,7 @@ class Segmenter(PreparedAdapter):
     ) -> list[Prediction]:
         """Return the picture's classes by share; a background comes last."""
         counts = np.bincount(outputs.classes[self._content(outputs, geometry)].ravel(), minlength=1)
-        if len(counts) > len(self.labels):
-            raise ModelProblem(
-                f"{self.spec.id} has {outputs.logits.shape[1]} classes but {len(self.labels)} labels: give it a file "
-                "with one label for each class."
-            )
+        self._check_labels(len(counts))
         shares = (counts / counts.sum()).tolist()
         predictions = [Prediction(self.labels[i], i, share) for i, share in enumerate(shares) if share]
         return sorted(predictions, key=lambda p: (self.is_background(p.index), -p.score))[:top_k]

@@ -26,21 +26,8 @@ from sightglass.models.spec import ModelSpec
 
 M = TypeVar("M", bound="nn.Module")
 WRAPPERS = (
-    "state_dict",
-    "state_dict_ema",
-    "model_state_dict",
-    "model",
-    "ema",
-    "ema_state_dict",
-    "model_ema",
-    "params_ema",
-    "teacher",
-    "net",
-    "network",
-    "weights",
-    "params",
-    "module",
-    "student",
+    *("state_dict", "state_dict_ema", "model_state_dict", "model", "ema", "ema_state_dict", "model_ema", "params_ema"),
+    *("teacher", "net", "network", "weights", "params", "module", "student"),
 )
 """Keys under which training programs save a model's tensors, the likeliest first."""
 _OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")

@@ -58,13 +58,7 @@ def sha256_of(path: Path) -> str:
     return known
 
 
-def download(
-    url: str,
-    to: Path,
-    *,
-    sha256: str | None = None,
-    progress: Progress | None = None,
-) -> Path:
+def download(url: str, to: Path, *, sha256: str | None = None, progress: Progress | None = None) -> Path:
     """Download `url` to the file `to`: whole and checked, or not at all.
 
     `sha256`: the full hash or its beginning. Threads share one download of a file. Raises WeightsProblem, or the
@@ -86,12 +80,7 @@ _LOCKS: dict[Path, threading.Lock] = {}
 """By the file: which thread downloads it, and others wait for."""
 
 
-def _stream(
-    url: str,
-    to: Path,
-    sha256: str | None,
-    progress: Progress | None,
-) -> None:
+def _stream(url: str, to: Path, sha256: str | None, progress: Progress | None) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
     digest = hashlib.sha256()

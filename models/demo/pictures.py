@@ -13,16 +13,8 @@ from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packing
 
 CLASSES = (
-    "rod-ring",
-    "rod-cross",
-    "plate-square",
-    "plate-triangle",
-    "ball-stripes",
-    "ball-dots",
-    "moon-inside",
-    "moon-outside",
-    "star",
-    "gear",
+    *("rod-ring", "rod-cross", "plate-square", "plate-triangle", "ball-stripes", "ball-dots"),
+    *("moon-inside", "moon-outside", "star", "gear"),
 )
 TASKS = MappingProxyType({"detect": 192, "classify": 128, "segment": 192, "regress": 128})
 """And the side of their pictures, pixels."""

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Part, Progress
-from sightglass.models.adapters.detector import SIDES, Detections, Detector
+from sightglass.models.adapters.detector import SIDES, Detections, Detector, cell_grid
 from sightglass.models.adapters.folding import conv_act
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
@@ -121,7 +121,9 @@ def adapt(spec: ModelSpec, module: Yolox, sha256: str, *, of_mmdetection: bool =
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
     count = module.shape.classes
     names = labels.own(spec) or (tuple(labels.coco().values()) if count == 80 else ())
-    return YoloxDetector(spec, module, labels.complete(names, count), sha256, of_mmdetection=of_mmdetection)
+    adapter = YoloxDetector(spec, module, labels.complete(names, count), sha256)
+    adapter._round = 0.5 if of_mmdetection else 0.0
+    return adapter
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
@@ -179,44 +181,23 @@ class Yolox(nn.Module):
     def forward(self, tensor: Tensor) -> Detections:
         head: Any = self.head
         logits, regressions, objectness = [], [], []
-        for stem, cls_convs, cls_pred, reg_convs, reg_pred, obj_pred, feature in zip(
-            head.stems,
-            head.cls_convs,
-            head.cls_preds,
-            head.reg_convs,
-            head.reg_preds,
-            head.obj_preds,
-            self.backbone(tensor),
-            strict=True,
-        ):
-            shared = stem(feature)
-            logits.append(cls_pred(cls_convs(shared)))
-            towards_box = reg_convs(shared)
-            regressions.append(reg_pred(towards_box))
-            objectness.append(obj_pred(towards_box))
-        corners, strides = _grid(regressions)
+        for i, feature in enumerate(self.backbone(tensor)):
+            shared = head.stems[i](feature)
+            logits.append(head.cls_preds[i](head.cls_convs[i](shared)))
+            towards_box = head.reg_convs[i](shared)
+            regressions.append(head.reg_preds[i](towards_box))
+            objectness.append(head.obj_preds[i](towards_box))
+        shapes = [(level.shape[2], level.shape[3]) for level in regressions]
+        centres, sides = (part.to(regressions[0]) for part in cell_grid(shapes, STRIDES))
+        strides = sides[:, None]
 
         def boxes(levels: tuple[Tensor, ...]) -> Tensor:
             rows = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)  # (B, N, 4)
             # Counted from the cell's own corner, not from its middle.
-            middle, half = rows[..., :2] * strides + corners, rows[..., 2:].exp() * strides / 2
+            middle, half = rows[..., :2] * strides + (centres - strides / 2), rows[..., 2:].exp() * strides / 2
             return torch.cat((middle - half, middle + half), 2)
 
-        return Detections(
-            tuple(logits), tuple(regressions), boxes, corners + strides / 2, strides[:, 0], tuple(objectness)
-        )
-
-
-def _grid(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return each cell's upper left corner (N, 2) and side (N, 1) in pixels."""
-    corners, strides = [], []
-    for level, stride in zip(maps, STRIDES, strict=True):
-        height, width = level.shape[2:]
-        rows, columns = (torch.arange(n, device=level.device, dtype=level.dtype) * stride for n in (height, width))
-        y, x = torch.meshgrid(rows, columns, indexing="ij")
-        corners.append(torch.stack((x, y), 2).flatten(0, 1))
-        strides.append(level.new_full((height * width, 1), stride))
-    return torch.cat(corners), torch.cat(strides)
+        return Detections(tuple(logits), tuple(regressions), boxes, centres, sides, tuple(objectness))
 
 
 class _Block(nn.Module):
@@ -245,22 +226,16 @@ class YoloxDetector(Detector):
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        module: Yolox,
-        labels: Sequence[str],
-        weights_sha256: str,
-        *,
-        of_mmdetection: bool = False,
-    ) -> None:
+    _round = 0.0
+    """Added to a side before it is cut to whole pixels."""
+
+    def __init__(self, spec: ModelSpec, module: Yolox, labels: Sequence[str], weights_sha256: str) -> None:
         """The module is fused and from then on the adapter's own."""
         super().__init__(spec, module, labels, weights_sha256)
         _fuse(self.module)
         trained = 416 if module.shape.channels < 32 else 640
         size = max(spec.preprocessing.sides or (trained,))
         self._size = -(-size // STRIDES[-1]) * STRIDES[-1]
-        self._round = 0.5 if of_mmdetection else 0.0
 
     @property
     def resizing(self) -> str:

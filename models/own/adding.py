@@ -100,7 +100,12 @@ def write(to: Path, id_: str, table: Toml, *, force: bool = False) -> None:
 def remove(to: Path, id_: str) -> None:
     """Remove a model's table from a models.toml; everything else in it stays."""
     with file_lock(to):
-        write_file(to, without_table(to, id_).encode("utf-8"))
+        try:
+            document = tomlkit.parse(to.read_text("utf-8"))
+            del document["model"][id_]
+        except (OSError, ValueError, KeyError, TOMLKitError) as problem:
+            raise ModelProblem(f"{to.name} has no model {id_} that can be removed: reload the page.") from problem
+        write_file(to, document.as_string().encode("utf-8"))
 
 
 LONGEST = 80
@@ -167,28 +172,25 @@ def text_of(id_: str, table: Toml) -> str:
 
 def _table(values: Toml) -> Table:
     table = tomlkit.table()
-    for key, value in values.items():
-        if not isinstance(value, dict):
-            table.append(key, _item(value))
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
+    # Tables come last: what follows one would be in it.
+    for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
+        if isinstance(value, dict):
             inner = tomlkit.table()
             for name, inline in value.items():
-                inner.append(name, _item(inline))
-            table.append(key, inner)
+                inner.append(name, _inline(inline))
+        if value != {}:
+            table.append(key, inner if isinstance(value, dict) else _inline(value))
     return table
 
 
-def _item(value: Any) -> Item:
+def _inline(value: Any) -> Item:
     if isinstance(value, dict):
         inline = tomlkit.inline_table()
-        for key, inner in value.items():
-            inline.append(key, _item(inner))
+        inline.update(value)
         return inline
     if isinstance(value, (list, tuple)):
         array = tomlkit.array()
-        for inner in value:
-            array.append(_item(inner))
+        array.extend(value)
         return array
     return tomlkit.item(value if isinstance(value, (bool, int, float)) else str(value))
 
@@ -251,16 +253,6 @@ def tables(path: Path) -> dict[str, Toml]:
     except (OSError, ValueError):
         return {}
     return by_id
-
-
-def without_table(to: Path, id_: str) -> str:
-    """Return the file's text without a model's table."""
-    try:
-        document = tomlkit.parse(to.read_text("utf-8"))
-        del document["model"][id_]
-    except (OSError, ValueError, KeyError, TOMLKitError) as problem:
-        raise ModelProblem(f"{to.name} has no model {id_} that can be removed: reload the page.") from problem
-    return document.as_string()
 
 
 def _last(table: Table) -> Table:

@@ -18,7 +18,6 @@ from sightglass.models.families.custom.own_code import is_own
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
-from sightglass.models.transforms import keys
 from sightglass.ui.choices import model_picker, sidebar
 from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
@@ -342,7 +341,7 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
                     if index and st.button(
                         "Use this", key=f"models-fit-{index}", help=f"Prepare all pictures so: {reading.preprocessing}."
                     ):
-                        table = replace(keys(reading.preprocessing), channels=None, range=None)
+                        table = replace(reading.preprocessing.table(), channels=None, range=None)
                         _change(spec, {"weights.preprocessing": table.stated()})
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapter import Part, Prediction, Progress, Target
+from sightglass.models.adapter import Part, Prediction, Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
 from sightglass.models.geometry import Geometry
 from sightglass.models.labels import vocabulary
@@ -182,13 +182,6 @@ class ClipClassifier(Classifier):
         logits = self.class_logits(outputs).float()
         return logits.softmax(1) if self.towers.bias is None else logits.sigmoid()
 
-    def scalar(self, outputs: Any, target: Target) -> Tensor:
-        """Return the prompt's logit, shape (), for `contrast` minus the logsumexp of the others' or of `NEUTRAL`'s."""
-        if target.part not in self.parts or target.index is None:
-            raise ModelProblem(f"{self.spec.id} is asked in words: explain a prompt, or its contrast to the others.")
-        logits = self.class_logits(outputs)[0]
-        logit: Tensor = logits[target.index]
-        if target.part == "class":
-            return logit
-        others = torch.arange(len(logits), device=logits.device) != target.index
-        return logit - logits[others].logsumexp(0)
+    def _ends_linearly(self) -> bool:
+        """Return False: its last layer has no row for each phrase."""
+        return False

@@ -46,7 +46,7 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
         from sightglass.models.families.demo.loader import ONLY_DRAWN
 
         path = locate(spec, progress=progress)
-        net = nets.fill(nets.DemoClip(), path, "clip")
+        net = nets.fill(nets.DemoClip(), path)
         return Towers(
             net.visual,
             lambda phrases: net.text(nets.tokenize(phrases)),

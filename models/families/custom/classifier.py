@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sightglass.models import labels
-from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
+from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.adapters.tasks import Kind, logits_of
 from sightglass.models.families.custom.probe import ProbeResult, answer_in, map_in, probe
@@ -73,9 +73,6 @@ class CustomDepth(CustomInput, PixelNumbers):
 
 class CustomEmbedder(CustomInput, Embedder):
     """A module whose answer is a vector to compare."""
-
-    def run(self, tensor: Tensor) -> Embedded:
-        return Embedded(self._answer(tensor))
 
 
 CustomAdapter = CustomClassifier | CustomEmbedder | CustomSegmenter | CustomDepth

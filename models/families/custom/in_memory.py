@@ -113,7 +113,7 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
     module = private_copy(model)
     known, why = spec.preprocessing, ""
     if known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
-        known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
+        known, why = preprocessing_of(module).table(), "as timm's weights of that name"
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
         if built_for and built_for != known.sides:
             known = replace(known, size=tuple(built_for), short_side=min(built_for), crop=None)
@@ -149,10 +149,10 @@ def read_preprocess(preprocess: Any) -> PreprocessingTable:
     if preprocess is None or isinstance(preprocess, dict):
         return read_table(PreprocessingTable, preprocess or {}, "it", "preprocess")
     if isinstance(preprocess, Preprocessing):
-        return transforms.keys(preprocess)
+        return preprocess.table()
     if hasattr(preprocess, "image_mean"):
-        return transforms.keys(transformers.of_processor(preprocess.to_dict()))
-    return transforms.keys(transforms.preprocessing_of(preprocess))
+        return transformers.of_processor(preprocess.to_dict()).table()
+    return transforms.preprocessing_of(preprocess).table()
 
 
 def network_of(model: Any) -> Any:

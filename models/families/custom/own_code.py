@@ -111,6 +111,6 @@ def read_transform(name: str) -> PreprocessingTable:
         raise ModelProblem(f"{name} is no transform in a Python file: name one of yours as train.py:transform.")
     file, _, member = name.rpartition(":")
     transform = load_name(Path(file), member)
-    return transforms.keys(
-        transforms.preprocessing_of(_call(transform, name, {}, None) if inspect.isroutine(transform) else transform)
-    )
+    if inspect.isroutine(transform):
+        transform = _call(transform, name, {}, None)
+    return transforms.preprocessing_of(transform).table()

@@ -125,13 +125,17 @@ def probe(
     crop = "centre" if size[0] == size[1] else "squash"
     preprocessing = Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(stated)
     runs = trial.run_all(size)
-    answers, last = [run.answer for run in runs], runs[0].last
-    if runs[0].maps:
-        return _probe_pixels(trial, answers, preprocessing, why, task)
-    if task == "segment":
+    answers, last, maps = [run.answer for run in runs], runs[0].last, runs[0].maps
+    count, step, notes = answers[0].shape[1], 1, tuple[str, ...]()
+    if maps:
+        step = math.gcd(*size, STEP)
+        if isinstance(trial.run((size[0], size[1] + step)), Exception):
+            # It takes one size only.
+            preprocessing = replace(preprocessing, crop="squash")
+        task, notes = _task_of_maps(spec, task, count)
+    elif task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
-    notes: tuple[str, ...] = ()
-    if task is None:
+    elif task is None:
         task, notes = _infer_task(spec, answers, last, named=named)
     elif task == "classify" and not spec.in_memory and _is_multilabel(answers, last):
         # Without a task in the table it is classify.
@@ -146,31 +150,21 @@ def probe(
     if kind == "sigmoids" and task == "classify":
         kind = "logits"
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
-    count = answers[0].shape[1]
-    return ProbeResult(task, 2 if count == 1 and kind != "numbers" else count, kind, preprocessing, why, notes)
+    count = 2 if count == 1 and kind != "numbers" else count
+    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels=maps and task == "regress")
 
 
-def _probe_pixels(
-    trial: _Trial, answers: Sequence[Tensor], preprocessing: Preprocessing, why: str, task: Task | None
-) -> ProbeResult:
-    """Return a segmentation network's facts; raise ModelProblem for other stated tasks."""
-    spec, (height, width) = trial.spec, preprocessing.size
-    count, step = answers[0].shape[1], math.gcd(height, width, STEP)
-    if isinstance(trial.run((height, width + step)), Exception):
-        # It takes one size only.
-        preprocessing = replace(preprocessing, crop="squash")
+def _task_of_maps(spec: ModelSpec, task: Task | None, count: int) -> tuple[Task, tuple[str, ...]]:
+    """Return the task of `count` maps, and a note where it is inferred; raise ModelProblem for other stated tasks."""
     if task == "regress":
         if count > 1:
             raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
-        return ProbeResult(task, count, "numbers", preprocessing, why, (), step, pixels=True)
+        return task, ()
     # Without a task in the table it is classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
     note = f"It was taken for {ANSWERS['segment']}: it returns a map of each class."
-    notes: tuple[str, ...] = () if task == "segment" else (note,)
-    kind = kind_of(answers)
-    notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
-    return ProbeResult("segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)
+    return "segment", () if task == "segment" else (note,)
 
 
 def _infer_task(

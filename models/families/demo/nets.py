@@ -44,35 +44,24 @@ CLASSIFIERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 def build(name: str) -> nn.Module:
     """Build the untrained network of a demo model (`demo-s`, `demo-cls-cheat`, `demo-vit`)."""
     kind = name.removeprefix("demo-")
-    if kind == "vit":
-        return vit()
-    if kind == "seg":
-        return segmenter()
-    if kind == "regress":
-        return regressor()
-    if kind == "detr":
-        queries: nn.Module = query_detector()
-        return queries
     if kind.startswith("cls-"):
         return classifier(kind.removeprefix("cls-"))
-    net: nn.Module = detector(kind)
+    builders = {"vit": vit, "seg": segmenter, "regress": regressor, "detr": query_detector}
+    net: nn.Module = builders[kind]() if kind in builders else detector(kind)
     return net
 
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """Return a trained demo model in eval mode; raise WeightsProblem on misfit."""
-    script = {"demo-seg": "segmentation", "demo-regress": "regression", "demo-detr": "detr"}.get(name, f"train {name}")
-    return fill(build(name), folder / f"{name}.safetensors", script)
+    return fill(build(name), folder / f"{name}.safetensors")
 
 
-def fill(net: N, path: Path, script: str) -> N:
-    """Load weights in eval mode; raise WeightsProblem naming the training script."""
-    if not path.is_file():
-        raise WeightsProblem(f"{path} is not there: run python -m training.{script}.")
+def fill(net: N, path: Path) -> N:
+    """Load weights in eval mode; raise WeightsProblem for a missing or unfitting file."""
     try:
         net.load_state_dict(checkpoint.read(path))
     except RuntimeError as problem:
-        raise WeightsProblem(f"{path} is of another network: run python -m training.{script}.") from problem
+        raise WeightsProblem(f"{path} is of another network: train it by its script in training/.") from problem
     return net.eval()
 
 
@@ -331,24 +320,25 @@ class TextTower(nn.Module):
         return vectors
 
 
+BODY = ("stem", "layer1", "layer2", "layer3", "layer4")
+"""Steps of a `ResidualNet` before its classes."""
+
+
 class VisionTower(nn.Module):
     """A residual image tower: normalised (B, 3, h, w) to (B, JOINT)."""
 
     def __init__(self) -> None:
         super().__init__()
         body: Any = classifier("honest")
-        self.stem, self.layer1, self.layer2, self.layer3, self.layer4 = (
-            body.stem,
-            body.layer1,
-            body.layer2,
-            body.layer3,
-            body.layer4,
-        )
+        for name in BODY:
+            self.add_module(name, getattr(body, name))
         self.norm = nn.LayerNorm(body.fc.in_features)
         self.projection = nn.Linear(body.fc.in_features, JOINT)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(pictures)))))
+        x = pictures
+        for name in BODY:
+            x = self.get_submodule(name)(x)
         vectors: Tensor = self.projection(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
         return vectors
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Part
-from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
+from sightglass.models.adapters.detector import Detections, Detector, cell_grid
 from sightglass.models.families.exported.runtimes import Runtime, read_labels
 from sightglass.models.geometry import ModelInput
-from sightglass.models.preprocess import letterbox
+from sightglass.models.preprocess import Preprocessing, letterbox, prepare
 from sightglass.models.spec import ModelSpec
 
 STRIDES = (8, 16, 32, 64)
@@ -24,12 +26,11 @@ SURE = 1e-6
 """Distance of scores from 0 and 1, where a logit would be infinite."""
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
+class Candidates(NamedTuple):
     """Boxes and scores of B pictures, N candidates each, K classes."""
 
     boxes: Tensor
-    """(B, N, 4) xyxy in pixels of the input."""
+    """(B, 4, N) xyxy in pixels of the input."""
     classes: Tensor
     """(B, K, N) in 0..1."""
     objectness: Tensor | None = None
@@ -60,17 +61,17 @@ class Layout:
 
 def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     rows = outputs[0]  # (B, 4 + K + more, N)
-    return Candidates(_corners(rows[:, :4].transpose(1, 2)), rows[:, 4 : 4 + count])
+    return Candidates(_corners(rows[:, :4]), rows[:, 4 : 4 + count])
 
 
 def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
-    rows = outputs[0]  # (B, N, 6 + more): xyxy, score, class
-    return _choose(rows[..., :4], rows[..., 4], rows[..., 5].round().long(), count)
+    rows = outputs[0].transpose(1, 2)  # (B, 6 + more, N): xyxy, score, class
+    return _choose(rows[:, :4], rows[:, 4], rows[:, 5].round().long(), count)
 
 
 def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
-    rows = outputs[0]  # (B, N, 5 + K): cxcywh, objectness, classes
-    return Candidates(_corners(rows[..., :4]), rows[..., 5 : 5 + count].transpose(1, 2), rows[..., 4][:, None])
+    rows = outputs[0].transpose(1, 2)  # (B, 5 + K, N): cxcywh, objectness, classes
+    return Candidates(_corners(rows[:, :4]), rows[:, 5 : 5 + count], rows[:, 4:5])
 
 
 def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
@@ -86,13 +87,13 @@ def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Cand
 
 def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     boxes, labels, scores = triple(outputs) or outputs
-    return _choose(boxes.reshape(1, -1, 4), scores.reshape(1, -1), labels.reshape(1, -1).long(), count)
+    return _choose(boxes.reshape(1, -1, 4).transpose(1, 2), scores.reshape(1, -1), labels.reshape(1, -1).long(), count)
 
 
 def _choose(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
     """Return one-class candidates, or a single one with score 0."""
     if scores.shape[1] == 0:
-        boxes, scores = boxes.new_zeros(len(boxes), 1, 4), scores.new_zeros(len(scores), 1)
+        boxes, scores = boxes.new_zeros(len(boxes), 4, 1), scores.new_zeros(len(scores), 1)
         classes = classes.new_zeros(len(classes), 1)
     # Unused rows hold arbitrary numbers.
     if (highest := int(classes.masked_fill(scores <= 0, 0).max())) >= count:
@@ -103,9 +104,9 @@ def _choose(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candi
 
 
 def _corners(boxes: Tensor) -> Tensor:
-    """Convert (..., 4) centre and size to xyxy."""
-    middle, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat((middle - half, middle + half), -1)
+    """Convert (B, 4, N) centre and size to xyxy."""
+    middle, half = boxes[:, :2], boxes[:, 2:] / 2
+    return torch.cat((middle - half, middle + half), 1)
 
 
 LAYOUTS = {
@@ -141,13 +142,7 @@ def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
         for each in (1, 3):
             if cells * each != count:
                 continue
-            centres, strides = [], []
-            for stride, (h, w) in zip(used, shapes, strict=True):
-                y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-                places = ((torch.stack((x, y), -1).reshape(-1, 2) + 0.5) * stride).repeat(each, 1)
-                centres.append(places)
-                strides.append(torch.full((len(places),), float(stride)))
-            return torch.cat(centres), torch.cat(strides)
+            return cell_grid([shape for shape in shapes for _ in range(each)], sorted(used * each))
     return None
 
 
@@ -254,27 +249,16 @@ class ExportedDetector(Detector):
         self.nms = not layout.final
         self._size = size
         self._at_once = 1 if layout.alone else runtime.batch
-        table = spec.preprocessing
-        self._place = table.place or layout.place
-        self._bgr = layout.bgr if table.channels is None else table.channels == "bgr"
-        self._highest = layout.highest if table.range is None else table.range
+        self._place = spec.preprocessing.place or layout.place
+        plain = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3, highest=layout.highest)
+        coloured = replace(plain, channels_order="bgr" if layout.bgr else "rgb")
+        self._colours = coloured.changed(replace(spec.preprocessing, size=None, short_side=None))
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
         place = "squash" if preprocessing == "squash" else self._place
         placed, geometry = letterbox(pixels, self._size, place, round if place == "centre" else int)
-        return ModelInput(self._normalise(placed), geometry)
-
-    def _normalise(self, placed: NDArray[np.uint8]) -> Tensor:
-        """Turn uint8 (h, w, 3) RGB into float32 (1, 3, h, w), by the layout's colours or the table's."""
-        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
-        mean, std = self.spec.preprocessing.mean, self.spec.preprocessing.std
-        if mean is not None:
-            tensor -= torch.tensor(mean).view(3, 1, 1)
-        if std is not None:
-            tensor /= torch.tensor(std).view(3, 1, 1)
-        coloured: Tensor = (tensor.flip(0) if self._bgr else tensor) * self._highest
-        return coloured.unsqueeze(0)
+        return ModelInput(prepare(placed, self._colours, "squash").tensor, geometry)
 
     def run(self, tensor: Tensor) -> Detections:
         cells = None if self.layout.final else self._size
@@ -291,24 +275,18 @@ class ExportedDetector(Detector):
                 f"The outputs of {self.spec.id}, {shapes}, are not {self.layout.about}: say another layout."
             ) from reason
 
-    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        if self.nms:
-            return super().select_boxes(outputs, confidence, iou)
-        # The model did its own suppression.
-        best, classes = outputs.scores[0].max(0)
-        order = best.argsort(descending=True)
-        anchors = order[best[order] > confidence][:MAX_BOXES]
-        return anchors, classes[anchors]
-
 
 def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
     """Join several passes' candidates into one padded batch.
 
     `size`: (h, w) of the input where candidates may be cells of a grid; None where they are not.
     """
-    count = max(part.boxes.shape[1] for part in candidates)
-    boxes = torch.cat([_fill(part.boxes.transpose(1, 2), count) for part in candidates])  # (B, 4, N)
-    classes = torch.cat([_fill(part.classes, count) for part in candidates])
+    count = max(part.boxes.shape[-1] for part in candidates)
+    joined = (
+        None if parts[0] is None else torch.cat([F.pad(rows, (0, count - rows.shape[-1])) for rows in parts])
+        for parts in zip(*candidates, strict=True)
+    )
+    boxes, classes, objectness, choice = Candidates(*joined)  # type: ignore[arg-type]
     cells = None if size is None else grid(count, size)
     if cells is None:
         # Boxes without cells have their own centres; any point within a box selects it.
@@ -317,18 +295,12 @@ def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -
         units = torch.maximum(first[2] - first[0], first[3] - first[1]).clamp_min(1) / 3
     else:
         centres, units = (part.to(boxes) for part in cells)
-    objectness = [_fill(part.objectness, count) for part in candidates if part.objectness is not None]
-    chosen = [_fill(part.choice[:, None], count)[:, 0] for part in candidates if part.choice is not None]
     return Detections(
         levels=(torch.logit(classes.float(), SURE)[..., None],),
         regressions=(boxes[..., None],),
         boxes_of=lambda tensors: tensors[0][..., 0].transpose(1, 2),
         centres=centres,
         units=units,
-        objectness=(torch.logit(torch.cat(objectness).float(), SURE)[..., None],) if objectness else (),
-        choice=torch.cat(chosen) if chosen else None,
+        objectness=() if objectness is None else (torch.logit(objectness.float(), SURE)[..., None],),
+        choice=choice,
     )
-
-
-def _fill(rows: Tensor, count: int) -> Tensor:
-    return torch.nn.functional.pad(rows, (0, count - rows.shape[-1]))

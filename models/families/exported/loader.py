@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models import transforms
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.tasks import FEW, assumed, check_task
 from sightglass.models.checkpoints.checkpoint import archive_names
@@ -160,27 +159,30 @@ def _adapt_rows(
         "not read here): its maps come from hiding parts of the picture."
     )
     named = read_labels(runtime)
+    shapes = ", ".join("x".join(map(str, out.shape)) for out in outputs)
+    no_row = ModelProblem(
+        f"{spec.id} answers with {shapes}, not a row of numbers: for boxes state task detect; for segmentation export "
+        "a class's mean."
+    )
     if all(out.ndim != 2 and not is_row(out) for out in outputs):
-        shapes = ", ".join("x".join(map(str, out.shape)) for out in outputs)
-        raise ModelProblem(
-            f"{spec.id} answers with {shapes}, not a row of numbers: for boxes state task detect; for segmentation "
-            "export a class's mean."
-        )
+        raise no_row
     adapter = adapt(
         spec,
         runtime,
         sha256,
         check_task(spec.task),
-        transforms.keys(preprocessing),
+        preprocessing.table(),
         names_in_file=lambda _: named,
         notes=tuple(notes),
         change=lambda result: replace(result, why=""),
     )
+    if not adapter.has_row:
+        raise no_row
     adapter.gradients, adapter.batch, adapter.extra_bytes = False, runtime.batch, runtime.nbytes
     # A softmax score is already a contrast to the other classes.
     adapter.parts = tuple(part for part in adapter.parts if part != "contrast")
     count = 1 if adapter.kind in ("logit", "probability") else len(adapter.labels)
-    if spec.task == "classify" and count <= FEW and not (spec.weights.labels or named):
+    if adapter.spec.task == "classify" and count <= FEW and not (spec.weights.labels or named):
         adapter.notes += (assumed(count),)
     return adapter
 

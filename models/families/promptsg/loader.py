@@ -22,7 +22,7 @@ from sightglass.common.files import Json
 from sightglass.models import labels
 from sightglass.models.adapter import Progress, Record
 from sightglass.models.adapters.attention import record_attention
-from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
+from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
 from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import pictures
@@ -43,6 +43,11 @@ class _PromptSG(PreparedAdapter):
     module: Any
     preprocessings: tuple[str, ...] = ("trained", "crop", "letterbox")
     subject = "persons"
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        outputs = self.module(tensor)
+        answer: Tensor = outputs.logits if self.module.config.classes else outputs.embedding
+        return answer
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         """Hand the weights over patches to `record`: the image encoder's and the interaction's."""
@@ -98,16 +103,9 @@ class _PromptSG(PreparedAdapter):
 class PromptClassifier(_PromptSG, Classifier):
     """A PromptSG with its classifier of the training identities."""
 
-    def _answer(self, tensor: Tensor) -> Tensor:
-        logits: Tensor = self.module(tensor).logits
-        return logits
-
 
 class PromptEmbedder(_PromptSG, Embedder):
     """A PromptSG without its classifier of training identities."""
-
-    def run(self, tensor: Tensor) -> Embedded:
-        return Embedded(self.module(tensor).embedding)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier | PromptEmbedder:
@@ -126,13 +124,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     mean, std = spec.preprocessing.mean or half, spec.preprocessing.std or half
     preprocessing = Preprocessing(config.size, min(config.size), mean, std, "bicubic", crop="squash")
     notes, sha256 = tuple(settings.get("notes", ())), sha256_of(path)
-    adapter: PromptClassifier | PromptEmbedder
-    if config.classes:
-        persons = [f"person {number}" for number in range(config.classes)]
-        names, _ = labels.for_classes(spec, config.classes, otherwise=persons)
-        adapter = PromptClassifier(spec, module, names, preprocessing, sha256, notes=notes)
-    else:
-        adapter = PromptEmbedder(spec, module, (), preprocessing, sha256, notes=notes)
+    kind: type[PromptClassifier | PromptEmbedder] = PromptClassifier if config.classes else PromptEmbedder
+    persons = [f"person {number}" for number in range(config.classes)]
+    names = labels.for_classes(spec, config.classes, otherwise=persons)[0] if persons else ()
+    adapter = kind(spec, module, names, preprocessing, sha256, notes=notes)
     if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
         adapter.controls = lambda: pictures("compared")[3:]

@@ -94,7 +94,9 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows, n = self.ln_1(x), x.shape[1]
         hidden = torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1) if self.causal else None
-        x = x + self.attn(rows, rows, rows, need_weights=False, attn_mask=hidden)[0]
+        # As views, so that each is projected alone: with gradients and without them to the same bits.
+        queries, keys, values = (rows.view_as(rows) for _ in range(3))
+        x = x + self.attn(queries, keys, values, need_weights=False, attn_mask=hidden)[0]
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
@@ -177,10 +179,10 @@ class CrossAttention(nn.MultiheadAttention):
 
     def forward(self, text: Tensor, patches: Tensor) -> Tensor:  # type: ignore[override]
         """`text` (B, embed), `patches` (B, h*w, embed); (B, 1, embed)."""
-        rows = (text.unsqueeze(1), patches, patches)
-        projections = zip(rows, self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
-        # (B, heads, N, C / heads) each
-        q, k, v = (functional.linear(*p).unflatten(2, (self.num_heads, -1)).transpose(1, 2) for p in projections)
+        inputs = (text.unsqueeze(1), patches, patches)
+        projections = zip(inputs, self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        rows = (functional.linear(x, w, b) for x, w, b in projections)
+        q, k, v = (x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2) for x in rows)
         weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, 1, h*w)
         shares = (weights.transpose(2, 3) * v).transpose(1, 2).flatten(2)
         read: Tensor = self.out_proj(self.weighed(shares).sum(1, keepdim=True))

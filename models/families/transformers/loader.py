@@ -18,10 +18,9 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
-from sightglass.common.files import Json
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
-from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
+from sightglass.models.adapters.classifier import Classifier, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
 from sightglass.models.families.transformers.detector import TransformersDetector
@@ -65,11 +64,11 @@ class TransformersEmbedder(TransformersModel, Embedder):
 
     pooled = True
 
-    def run(self, tensor: Tensor) -> Embedded:
+    def _answer(self, tensor: Tensor) -> Tensor:
         outputs = self.module(pixel_values=tensor, **self.more)
         pooled = getattr(outputs, "pooler_output", None) if self.pooled else None
         vector: Tensor = outputs.last_hidden_state[:, 0] if pooled is None else pooled
-        return Embedded(vector.flatten(1))
+        return vector.flatten(1)
 
 
 Adapted = (
@@ -83,7 +82,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
     `{random = seed}`: untrained, from the configuration alone.
     """
     folder = folder_of(spec)
-    config = _config(folder)
+    config = read(folder / "config.json")
+    if config.get("model_type") in TEXT_KINDS:
+        raise ModelProblem(f'{folder.name} reads words too: give it loader = "clip".')
     arch = _architecture(folder, config)
     task = task_of(arch)
     if task == "detect" and "input_ids" in signature(_class(arch).forward).parameters:
@@ -168,7 +169,9 @@ def make_adapter(
         names, _ = labels.for_classes(row, 1, ("depth",))
         adapter = TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
     elif task == "classify":
-        row = replace(spec, task=_task(spec, net.config))
+        trained = {"multi_label_classification": "multilabel", "regression": "regress"}
+        usual_task = trained.get(str(getattr(net.config, "problem_type", None)), "classify")
+        row = spec if spec.task in ("multilabel", "regress") else replace(spec, task=usual_task)
         names, _ = labels.for_classes(row, net.config.num_labels, _names(net.config))
         adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
     else:
@@ -179,14 +182,6 @@ def make_adapter(
     if option in signature(net.forward).parameters and sides(net.config.image_size) != tuple(preprocessing.size):
         adapter.more = {option: True}
     return adapter
-
-
-def _task(spec: ModelSpec, config: Any) -> str:
-    """Return a classifier's task, as stated or by its configuration."""
-    if spec.task in ("multilabel", "regress"):
-        return spec.task
-    trained = {"multi_label_classification": "multilabel", "regression": "regress"}
-    return trained.get(str(getattr(config, "problem_type", None)), "classify")
 
 
 def folder_of(spec: ModelSpec, *texts: str) -> Path:
@@ -284,13 +279,6 @@ def inspect(path: Path) -> TableDraft | None:
     if task != "detect" and not picture_settings(folder):
         notes.append("No file says how pictures are prepared: ImageNet's mean and spread were taken.")
     return TableDraft("transformers", arch, table, notes=tuple(notes), unnamed=unnamed)
-
-
-def _config(folder: Path) -> Json:
-    config = read(folder / "config.json")
-    if config.get("model_type") in TEXT_KINDS:
-        raise ModelProblem(f'{folder.name} reads words too: give it loader = "clip".')
-    return config
 
 
 def _architecture(folder: Path, config: Mapping[str, Any]) -> str:

@@ -49,6 +49,13 @@ def fit_letterbox(
     return ModelInput(tensor.unsqueeze(0), geometry)
 
 
+def trained_size(module: Any) -> tuple[int, int]:
+    """Return the side in pixels that a model was trained with, and the stride that it is a multiple of."""
+    stride = max(int(module.stride.max()), 32)
+    size = int(np.max((getattr(module, "args", None) or {}).get("imgsz", 640)))
+    return -(-size // stride) * stride, stride
+
+
 class NumberedLayers:
     """Mixin for a model made of one `Sequential` of numbered steps."""
 
@@ -100,18 +107,16 @@ class YoloDetector(NumberedLayers, Detector):
         self._head = module.model[-1]
         super().__init__(spec, module, labels, weights_sha256)
         self._head.forward = reader(self._head)
-        self._stride = max(int(module.stride.max()), 32)
-        size = int(np.max((getattr(module, "args", None) or {}).get("imgsz", 640)))
-        self._size = -(-size // self._stride) * self._stride
+        self._size, self._stride = trained_size(module)
         if self._size < MIN_HALVED:
             self.preprocessings = tuple(way for way in self.preprocessings if way != "half")
         if getattr(self._head, "proto", None) is not None:
             self.parts = ("class", "contrast", "box", *SIDES, "mask", "all")
         self.nms = not getattr(self._head, "end2end", False)
-        # Without suppression the strongest pairs of candidate and class are shown.
-        self.multi_label = not self.nms
         # As `predict` of a YOLOE does: words of an open vocabulary often mean the same thing.
         self.multi_class_nms = not isinstance(self._head, YOLOEDetect)
+        # Without suppression the strongest pairs of candidate and class are shown.
+        self.multi_label = not self.nms and self.multi_class_nms
 
     @property
     def resizing(self) -> str:
@@ -137,8 +142,12 @@ class YoloDetector(NumberedLayers, Detector):
         from ultralytics.utils.nms import non_max_suppression
 
         scores = outputs.scores[:1]  # (1, K, N)
+        if self.multi_label and getattr(self._head, "end2end", False):
+            best, classes, pairs = self._head.get_topk_index(scores.transpose(1, 2), MAX_BOXES)
+            sure = best[0, :, 0] > confidence
+            return pairs[0, sure].flatten(), classes[0, sure].flatten().long()
         if not self.nms:
-            return _strongest_pairs(scores[0], self._head if self.multi_class_nms else None, confidence)
+            return super().select_boxes(outputs, confidence, iou)
         # On a CPU: the library's suppression reads many single numbers, each a GPU synchronisation.
         candidates = torch.cat(self._rows(outputs, scores), 1).cpu()
         (rows,), (anchors,) = non_max_suppression(
@@ -239,25 +248,6 @@ class RtDetr(QueryDetector, YoloDetector):
     def read_queries(self, tensor: Tensor) -> QueryDetections:
         logits, boxes, proposals = self.module(tensor)
         return make_detections(logits, boxes, (tensor.shape[2], tensor.shape[3]), proposals=proposals)
-
-    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        pairs = outputs.scores[0].t().flatten()  # (N * K,)
-        best = pairs.topk(min(MAX_BOXES, len(pairs)))
-        sure = best.indices[best.values > confidence]
-        count = outputs.scores.shape[1]
-        return sure // count, sure % count
-
-
-def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tensor, Tensor]:
-    """Return an end-to-end head's candidates and classes, long (n,), from (K, N)."""
-    if head is None:
-        values, classes = scores.max(0)
-        best = values.topk(min(MAX_BOXES, len(values)))
-        sure = best.indices[best.values > confidence]
-        return sure, classes[sure]
-    best, classes, anchors = head.get_topk_index(scores.t()[None], MAX_BOXES)
-    sure = best[0, :, 0] > confidence
-    return anchors[0, sure].flatten(), classes[0, sure].flatten().long()
 
 
 def _xywhr(corners: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from types import MethodType
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -33,6 +32,7 @@ from sightglass.models.families.ultralytics.detectors import (
     RtDetr,
     YoloDetector,
     fit_letterbox,
+    trained_size,
 )
 from sightglass.models.families.ultralytics.heads import reader
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
@@ -48,9 +48,7 @@ class YoloSegmenter(NumberedLayers, Segmenter):
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
 
     def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
-        self._stride = max(int(module.stride.max()), 32)
-        size = int(np.max((getattr(module, "args", None) or {}).get("imgsz", 640)))
-        self._size = -(-size // self._stride) * self._stride
+        self._size, self._stride = trained_size(module)
         # Bars that fill a square are a way of their own: the trained one has as few as the stride allows.
         how = Preprocessing(
             (self._size, self._size), self._size, (0.0,) * 3, (1.0,) * 3, antialias=False, crop="aspect"

@@ -106,7 +106,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(name: str, fol
         (("Leaf net.pth", *CALL[3:], "--image", "none.jpg"), 1, "none.jpg"),
         (("Leaf net.pth", *CALL[3:], "--labels", "none.txt"), 2, "labels of leaf-net cannot be read"),
         (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.size=-4"), 2, "models.toml: size in "),
-        (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.channels_in=17"), 2, "from 1 to 16"),
+        (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.channels_in=17"), 2, "less than or equal to 16"),
         (("Leaf net.pth", "--arch", "nets.py:Needs"), 2, "--set weights.args.depth=3"),
     ],
 )

@@ -208,7 +208,7 @@ def test_a_typed_line_is_an_output() -> None:
         {"name": "doubt"},
         {"name": "share", "range": [0, 1]},
     ]
-    assert read_lines([line_of(OutputTable.read(one)) for one in found]) == found
+    assert read_lines([line_of(OutputTable(**one)) for one in found]) == found
     for wrong in ("yaw, °, 90, -90", "yaw, °, 1", ", °", "yaw, °, a, b", "yaw, °, 0, nan"):
         with pytest.raises(ModelProblem, match="is not understood: write name, unit, least, largest value"):
             read_lines([wrong])

@@ -285,8 +285,9 @@ def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, t
         with zipfile.ZipFile(path, "w") as archive:
             for entry, data in (*entries.items(), ("model.weights.h5", memory.getvalue())):
                 archive.writestr(entry, data)
-    with pytest.raises(Problem, match=r"Keras cannot rebuild m.* \(Not allowed: H5 file with "):
+    with pytest.raises(Problem, match="Keras cannot rebuild m") as refused:
         inspect_model(path)
+    assert "Not allowed: H5 file with " in str(refused.value.__cause__)
 
 
 # Folders of Transformers.
@@ -476,7 +477,7 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
     "compressed": ("m.pth", lambda: saved({"a.weight": torch.zeros(8, 8)}, True), "compressed entries"),
     "shared tables": ("m.pth", lambda: saved(shared_tables()), "in too many ways"),
     "stride 0": ("m.pth", lambda: saved({"fc.weight": torch.zeros(1).expand(10**6, 512)}), "far more than it holds"),
-    "deep Keras": ("m.keras", lambda: zipped(config__json=b'{"a":' * 99_999 + b"1"), "is damaged"),
+    "deep Keras": ("m.keras", lambda: zipped(config__json=b'{"a":' * 99_999 + b"1"), "cannot rebuild"),
     "architectures": ("m.zip", lambda: folder_of({"architectures": 5}), "should name one of its classes"),
     "id2label": ("m.zip", lambda: folder_of({"id2label": "x"}), "could not be loaded"),
     "hidden_size": ("m.zip", lambda: folder_of({"hidden_size": 199_992}), "does not fit|lacks|more memory"),

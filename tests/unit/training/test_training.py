@@ -250,10 +250,10 @@ def test_a_training_writes_weights_and_a_card(tmp_path: Path, monkeypatch: pytes
 
 
 def test_weights_that_are_missing_or_of_another_net_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(WeightsProblem, match=r"python -m training\.train demo-cls-s\.$"):
+    with pytest.raises(WeightsProblem, match=r"demo-cls-s\.safetensors cannot be read"):
         nets.trained("demo-cls-s", tmp_path)
     train.save(nets.build("demo-cls-m"), tmp_path / "demo-cls-s.safetensors")
-    with pytest.raises(WeightsProblem, match=r"python -m training\.train demo-cls-s\.$"):
+    with pytest.raises(WeightsProblem, match="is of another network"):
         nets.trained("demo-cls-s", tmp_path)
 
 

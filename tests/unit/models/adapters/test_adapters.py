@@ -119,7 +119,7 @@ def test_osnet_reads_torchreids_file_as_it_is(tmp_path: Path) -> None:
     adapter = load(spec)
     probe = torch.rand(1, 3, 256, 128)
     with torch.no_grad():
-        assert torch.equal(adapter.run(probe).vector, module.eval()(probe))
+        assert torch.equal(adapter.run(probe).features, module.eval()(probe))
     with pytest.raises(WeightsProblem, match=r"does not fit osnet_x0_5: conv1.conv.weight is "):
         load(replace(spec, arch="osnet_x0_5"))
     with pytest.raises(ModelProblem, match="There is no OSNet called osnet"):

@@ -203,20 +203,6 @@ def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(arch: str) -> No
     assert ("objectness" in adapter.parts) == (arch == FCOS)
 
 
-@pytest.mark.parametrize("arch", KINDS)
-def test_a_prediction_names_its_candidate(arch: str) -> None:
-    adapter, _ = built(arch)
-    outputs, given = answer(arch), adapter.prepare(bus(), "trained")
-    found = adapter.decode(outputs, given.geometry, top_k=1, confidence=0.05, iou=0.5)
-    for p in found[:5]:
-        assert p.anchor is not None
-        assert outputs.scores[0, p.index, p.anchor] == pytest.approx(p.score)
-        box = tuple(outputs.boxes[0, p.anchor].tolist())
-        assert given.geometry.box_to_original(box) == pytest.approx(p.box, abs=1e-2)
-        assert adapter.why(outputs, found, p, 0.05, 0.5).kind == "shown"
-    assert adapter.candidate(outputs, given.geometry, found[0].box, found[0].index) is not None
-
-
 @pytest.mark.parametrize("arch", [FASTER, LITE])
 def test_a_batch_answers_for_each_of_its_pictures(arch: str) -> None:
     adapter, _ = built(arch)
