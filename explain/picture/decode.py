@@ -91,7 +91,7 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
     """
     kind = kind_of(source, name) if isinstance(source, bytes) else ""
     try:
-        image: Any = header(source, kind) if isinstance(source, bytes) else source
+        image = cast("Any", header(source, kind) if isinstance(source, bytes) else source)
         check_size(*image.size, name, max_pixels)
         pixels, notes = _flatten(image)
     except (ImageProblem, MemoryError):
@@ -106,7 +106,7 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
     if not isinstance(source, bytes):
         return pixels, notes, b""
     try:
-        count = getattr(image, "n_frames", 1)
+        count: Any = getattr(image, "n_frames", 1)
     except Exception:
         # The first frame is intact, only a later one is not.
         count = "several"
