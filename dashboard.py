@@ -113,7 +113,7 @@ else:
         """Return the hidden page at an address that opens another page with what to use instead."""
 
         def leave() -> None:
-            url_state.miss_removed_page(name)
+            url_state.note(removed.PAGES[name])
             to, parameters = removed.INSTEAD.get(name, ("explore", {}))
             st.switch_page(pages[to], query_params=parameters)
 

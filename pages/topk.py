@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -21,7 +20,6 @@ from sightglass.ui.views import charts, panels
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
-    from sightglass.ui.viewer import ViewSettings
 
 
 @page.guard
@@ -76,13 +74,13 @@ def topk() -> None:
             title.markdown(f"## {escape(panels.difference_title(explanation, pair))}")
             st.caption(escape(agreement))
         with st.container(horizontal=True, vertical_alignment="center"):
-            files, slide = partial(_files, explanation), slides.pair_slide(explanation, pair)
-            saving.save_and_export("topk", files, saved=[(explanation, {})], slide=slide)
+            saving.save_and_export(
+                "topk",
+                lambda look: offers.class_downloads(explain_job.with_proofs(explanation), look),
+                saved=[(explanation, {})],
+                slide=slides.pair_slide(explanation, pair),
+            )
         checks.draw_cards(explanation, 0, beside=True)
-
-
-def _files(explanation: Explanation, look: ViewSettings) -> list[offers.Files]:
-    return offers.class_downloads(explain_job.with_proofs(explanation), look)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:

@@ -91,7 +91,7 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
     """
     kind = kind_of(source, name) if isinstance(source, bytes) else ""
     try:
-        image: Any = header(source, kind) if isinstance(source, bytes) else source
+        image = header(source, kind) if isinstance(source, bytes) else source
         check_size(*image.size, name, max_pixels)
         pixels, notes = _flatten(image)
     except (ImageProblem, MemoryError):
@@ -106,15 +106,16 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
     if not isinstance(source, bytes):
         return pixels, notes, b""
     try:
-        count = getattr(image, "n_frames", 1)
+        frames: Any = getattr(image, "n_frames", 1)
     except Exception:
         # The first frame is intact, only a later one is not.
-        count = "several"
-    if count != 1:
-        notes += (f"Only the first of {count} frames is used.",)
+        frames = "several"
+    if frames != 1:
+        notes += (f"Only the first of {frames} frames is used.",)
     plain = kind == "JPEG" and not notes and source.endswith(b"\xff\xd9") and image.mode == "RGB"
     # Without metadata.
-    return pixels, notes, source if plain and [name for name, _ in image.applist] in ([], ["APP0"]) else b""
+    plain = plain and [name for name, _ in cast("Any", image).applist] in ([], ["APP0"])
+    return pixels, notes, source if plain else b""
 
 
 def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:

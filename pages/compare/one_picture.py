@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
-    from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import ViewSettings
 
 MAX_MODELS = 4
 FIRST = 3
@@ -67,21 +64,17 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
                 with st.spinner("Measuring…", show_time=False):
                     comparison = explain_job.with_times(comparison, measure=True)
             saved: list[tuple[Any, Json]] = [(explanation, {}) for explanation in comparison.explanations]
-            slide = partial(_slide, comparison, names)
-            saving.save_and_export("compare", partial(_files, comparison), saved=saved, slide=slide)
+
+            def carry_proofs() -> Comparison:
+                return replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
+
+            saving.save_and_export(
+                "compare",
+                lambda look: offers.model_downloads(carry_proofs(), look),
+                saved=saved,
+                slide=lambda look: report_views.models_view(carry_proofs(), names, look),
+            )
         _draw_table(comparison, names)
-
-
-def _carrying(comparison: Comparison) -> Comparison:
-    return replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
-
-
-def _files(comparison: Comparison, look: ViewSettings) -> list[offers.Files]:
-    return offers.model_downloads(_carrying(comparison), look)
-
-
-def _slide(comparison: Comparison, names: list[str], look: ViewSettings) -> View:
-    return report_views.models_view(_carrying(comparison), names, look)
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:

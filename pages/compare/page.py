@@ -6,8 +6,6 @@ import streamlit as st
 
 from sightglass.ui.session import page, reopen, url_state
 
-LABELLED = "pictures"
-"""The page that compares models on labelled pictures."""
 TABS = {"models": "One picture", "pictures": "Two pictures"}
 
 
@@ -25,7 +23,7 @@ def compare() -> None:
             label_visibility="collapsed",
         )
         help = "Drop a folder of labelled pictures there: which of two to six models is right more often."
-        st.page_link(page.script(LABELLED), label="Labelled pictures", icon=":material/arrow_outward:", help=help)
+        st.page_link(page.script("pictures"), label="Labelled pictures", icon=":material/arrow_outward:", help=help)
         controls = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
     places = bar, controls, st.container(key="top"), st.container(key="maps")
     # Imported when they are opened: each loads what the other does not need.

@@ -78,19 +78,14 @@ class Boxes:
             explanation = explain_job.explain(self.choices, explainer, top_k=MAX_MAPS)
             assert explanation is not None  # only slow methods run in a thread
             self.base = explanation
-        self._arrive()
+        chosen, of = state.of(state.ChosenBox), (self.base.image.sha256, self.base.model.id)
+        if chosen.source != of:
+            # The best box of a new picture, or the address's.
+            text = st.query_params.get("box", "") if chosen.source is None else ""
+            number, predictions = int(text[:9]) if text.isdecimal() else 0, self.base.predictions
+            chosen.pair = pair_of(predictions[number - 1]) if 0 < number <= len(predictions) else None
+            chosen.source = of
         self.missing = missing.missing_box(self.base)
-
-    def _arrive(self) -> None:
-        """Choose the best box of a new picture, or the address's."""
-        chosen = state.of(state.ChosenBox)
-        of = (self.base.image.sha256, self.base.model.id)
-        if chosen.source == of:
-            return
-        text = st.query_params.get("box", "") if chosen.source is None else ""
-        number, predictions = int(text[:9]) if text.isdecimal() else 0, self.base.predictions
-        chosen.pair = pair_of(predictions[number - 1]) if 0 < number <= len(predictions) else None
-        chosen.source = of
 
     def explain(self) -> Explanation | None:
         """Return the maps of the best, chosen and missing boxes; None while running."""
@@ -154,11 +149,13 @@ class Boxes:
         return " ".join(filter(None, (describe_boxes(self.base), filtered, known)))
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
-        """Return the maps, in the order of the list."""
-        return tuple(
-            panels.to_map(explanation, i, title=item.title, note=_note(explanation, i, item))
-            for i, item in zip(range(len(explanation.heatmaps)), self.listed, strict=False)
-        )
+        """Return the maps, in the order of the list, each with its joint's number or its box's score."""
+        maps = []
+        for i, (heatmap, item) in enumerate(zip(explanation.heatmaps, self.listed, strict=False)):
+            number = explanation.task.number(explanation, i)
+            note = f"{heatmap.target.label} {number}" if number else percent(item.score)
+            maps.append(panels.to_map(explanation, i, title=item.title, note=note))
+        return tuple(maps)
 
     def marks(self, explanation: Explanation, index: int) -> tuple[Box, ...]:
         """Return the viewer's rectangles in list order; the chosen one is marked only without maps."""
@@ -184,8 +181,18 @@ class Boxes:
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
         """Draw the main number of the map and its boxes."""
         st.markdown("### What the map says", help=TERMS["evidence"])
+        measured, several = explanation.box_numbers(index), len(explanation.own(index)) > 1
         with st.container(horizontal=True):
-            _draw_metrics(explanation, index)
+            if measured is not None:
+                draw_metric(
+                    f"Evidence inside {'the boxes' if several else 'its box'}",
+                    measured.printed_inside,
+                    f"on {percent(measured.area)} of the picture",
+                    "The share of the evidence inside, also where other boxes overlap. Below it, the box's share of "
+                    "the visible area.",
+                )
+            elif explanation.heatmaps[index].state != "ok":
+                st.caption(NOTHING)
         charts.numbers_button(explanation, index)
 
 
@@ -204,28 +211,6 @@ def list_boxes(explanation: Explanation, candidate: Prediction | None = None) ->
         ListedBox(pair, once[pair].label, once[pair].score, numbers.get(pair, "?"), once[pair])
         for pair in dict.fromkeys(map(pair_of, boxes))
     ]
-
-
-def _note(explanation: Explanation, index: int, item: ListedBox) -> str:
-    """Return a map's note: its joint's number or box's score."""
-    number = explanation.task.number(explanation, index)
-    return f"{explanation.heatmaps[index].target.label} {number}" if number else percent(item.score)
-
-
-def _draw_metrics(explanation: Explanation, index: int) -> None:
-    measured = explanation.box_numbers(index)
-    if measured is None:
-        if explanation.heatmaps[index].state != "ok":
-            st.caption(NOTHING)
-        return
-    several = len(explanation.own(index)) > 1
-    draw_metric(
-        f"Evidence inside {'the boxes' if several else 'its box'}",
-        measured.printed_inside,
-        f"on {percent(measured.area)} of the picture",
-        "The share of the evidence inside, also where other boxes overlap. Below it, the box's share of the "
-        "visible area.",
-    )
 
 
 # Joints

@@ -26,7 +26,7 @@ from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.viewer import Pane
+from sightglass.ui.viewer import Box, Pane
 from sightglass.ui.views import charts, panels
 
 if TYPE_CHECKING:
@@ -259,7 +259,8 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
     explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
     assert explanation is not None
-    outlines = panels.map_boxes(explanation, 0)
+    marks = explanation.task.marks
+    outlines = tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(0) if p.box is not None)
     panes, shares = [], []
     for heatmap in explanation.by_layer():
         stage = drawn[heatmap.layers[0]]

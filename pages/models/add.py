@@ -78,13 +78,8 @@ def added() -> ModelSpec | None:
 
 
 def show(model_id: str) -> None:
-    """Show the card of an added model."""
+    """Show the card of an added model, or none."""
     state.of(Adding).id = model_id
-
-
-def close() -> None:
-    """Put the card of the added model away."""
-    state.of(Adding).id = ""
 
 
 def _zone(now: Adding) -> None:
@@ -241,7 +236,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
                 args=(spec,),
                 help="The same picture there, with everything that can be asked of the map.",
             )
-            st.button("Done", on_click=close, help="Put this card away; the model stays in the list.")
+            st.button("Done", on_click=show, args=("",), help="Put this card away; the model stays in the list.")
         with left:
             _explain(spec, explainer, image)
         with right:

@@ -147,10 +147,9 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
     checks, begin = CACHE.get(explanation.checks_key(index)), True
     for (id, name), place in zip(QUESTIONS.items(), columns, strict=True):
         with place, st.container(border=True, key=f"check-{id}"):
-            if checks is None:
+            if checks is None or (check := checks[id]) is None:
                 st.markdown(f"#### :material/hourglass_top: {capital(name)}")
             else:
-                check = checks[id]
                 word = "unclear" if check.state == "cannot be told" else check.state
                 st.markdown(f"#### {ICONS[check.state]} {capital(name)}: {word}")
                 st.caption(escape(capital(check.sentence)))

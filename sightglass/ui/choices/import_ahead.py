@@ -95,25 +95,21 @@ def finish() -> None:
 
 def _import() -> None:
     try:
-        _import_start_page()
+        for name in ("widgets", "choices.sidebar"):
+            import_module(f"sightglass.ui.{name}")
+        # Streamlit asks this once, and with this many modules it takes 150 ms; a second time it is fast.
+        inspect.stack()
+        for name in BESIDE_THE_MAP:
+            import_module(f"sightglass.{name}")
+        model_picker.menu()
+        spec = find_spec("torch") if sys.platform == "linux" else None
+        if spec is not None and spec.origin:
+            # A fifth of what `import torch` takes. Python's own loader would keep the interpreter to itself meanwhile,
+            # so that a browser waits for Streamlit's files; a foreign function lets others run.
+            library = Path(spec.origin).parent / "lib" / "libtorch.so"
+            ctypes.CDLL(None).dlopen(os.fsencode(library), os.RTLD_NOW)
     finally:
         gc.enable()
-
-
-def _import_start_page() -> None:
-    for name in ("widgets", "choices.sidebar"):
-        import_module(f"sightglass.ui.{name}")
-    # Streamlit asks this once, and with this many modules it takes 150 ms; a second time it is fast.
-    inspect.stack()
-    for name in BESIDE_THE_MAP:
-        import_module(f"sightglass.{name}")
-    model_picker.menu()
-    spec = find_spec("torch") if sys.platform == "linux" else None
-    if spec is not None and spec.origin:
-        # A fifth of what `import torch` takes. Python's own loader would keep the interpreter to itself meanwhile, so
-        # that a browser waits for Streamlit's files; a foreign function lets others run.
-        library = Path(spec.origin).parent / "lib" / "libtorch.so"
-        ctypes.CDLL(None).dlopen(os.fsencode(library), os.RTLD_NOW)
 
 
 _THREAD = Thread(target=_import, name="import ahead", daemon=True)

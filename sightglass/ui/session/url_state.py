@@ -40,7 +40,7 @@ def arrive(page: str) -> None:
     navigation.arrived, navigation.page = navigation.page != page, page
     for name in [name for name in removed.PARAMETERS if name in st.query_params]:
         del st.query_params[name]
-        _note(removed.PARAMETERS[name])
+        note(removed.PARAMETERS[name])
 
 
 def memory(key: str) -> Any:
@@ -172,12 +172,7 @@ class Unused:
 def leave_out(name: str, value: str) -> None:
     """Report an unknown value of an address parameter."""
     shortened = shorten(" ".join(value.split()), MAX_VALUE)
-    _note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
-
-
-def miss_removed_page(name: str) -> None:
-    """Report the replacement of a removed page."""
-    _note(removed.PAGES[name])
+    note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
 
 
 def say_unused() -> None:
@@ -189,7 +184,8 @@ def say_unused() -> None:
     unused.waiting.clear()
 
 
-def _note(words: str) -> None:
+def note(words: str) -> None:
+    """Say something of the address once, at the end of the run."""
     unused = state.of(Unused)
     if words not in unused.said and words not in unused.waiting:
         unused.waiting.append(words)

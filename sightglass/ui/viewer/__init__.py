@@ -16,7 +16,12 @@ import streamlit as st
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.explain.rendering.style import colormaps
 from sightglass.ui.declare import declare, no_callback
-from sightglass.ui.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, pack
+from sightglass.ui.viewer.payload import DEFAULTS
+from sightglass.ui.viewer.payload import Box as Box
+from sightglass.ui.viewer.payload import Map as Map
+from sightglass.ui.viewer.payload import Pane as Pane
+from sightglass.ui.viewer.payload import ViewerOptions as ViewerOptions
+from sightglass.ui.viewer.payload import pack as pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,20 +54,6 @@ def parse_point(message: object, picture_id: str = "") -> tuple[tuple[float, flo
         return None, None
     return at, box if isinstance(box, int) else None
 
-
-__all__ = [
-    "SETTINGS",
-    "Box",
-    "Map",
-    "Pane",
-    "View",
-    "ViewSettings",
-    "ViewerOptions",
-    "pack",
-    "palette",
-    "send_texts",
-    "viewer",
-]
 
 ViewSettings = Mapping[str, bool | float | str]
 """Settings of the view, by the names of SETTINGS."""

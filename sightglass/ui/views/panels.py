@@ -127,12 +127,6 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
     )
 
 
-def map_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
-    """Return a map's boxes, without labels."""
-    marks = explanation.task.marks
-    return tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(index) if p.box is not None)
-
-
 def class_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
     """Return the boxes of a map's class, for its own panel."""
     return tuple(box for box in boxes(explanation, index) if box.chosen)
