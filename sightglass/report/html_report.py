@@ -57,7 +57,7 @@ def html(
     """Return a page with one section per explanation, opened at `index`.
 
     Each shows the picture under the selected map with opacity and threshold to choose, the predictions, the limitations
-    and numbers of the map, the recipe and the command that reproduces it. A map that was proved (`Explanation.prove`)
+    and numbers of the map, the recipe and the call that reproduces it. A map that was proved (`Explanation.prove`)
     has its proof too: sentence, curves and numbers. Raises a Problem for no explanation, for one without a map, and for
     an unknown colormap.
 
