@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.result import Result
     from sightglass.explain.tasks.detect import Missing
     from sightglass.models.adapter import Prediction
 
@@ -45,7 +46,7 @@ def find_missed(explanation: Explanation, names: Sequence[int | str]) -> list[Mi
     return [candidate for candidate in candidates if candidate is not None]
 
 
-def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
+def box_sentence(explanation: Result, index: int, name: str) -> str | None:
     """Describe one map's evidence by boxes; None without any."""
     numbers = explanation.box_numbers(index)
     if numbers is None:

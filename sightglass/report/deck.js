@@ -64,6 +64,9 @@
   }
   setInterval(tick, 1000);
   Reveal.on("slidechanged", showNotes);
+  // A picture of several slides is in the page once.
+  const pictures = document.getElementById("pictures")?.textContent?.split("\n") ?? [];
+  for (const image of slides.querySelectorAll("img")) image.src = pictures[Number(image.dataset.at)];
   void Reveal.initialize({
     width: 1600, height: 900, margin: 0, maxScale: 5, minScale: 0.05, center: false, controls: false, progress: true,
     hash: false, history: false, transition: "none", backgroundTransition: "none", scrollActivationWidth: null, slideNumber: false,

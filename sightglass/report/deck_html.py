@@ -30,8 +30,9 @@ def deck_html(
 
         Path("deck.html").write_bytes(deck_html(views, "When does a heat map lie?"))
     """
+    pictures: dict[str, int] = {}
     sections = [
-        {"parts": [_part(view, item, theme) for item in page.items], "notes": page.notes}
+        {"parts": [_part(view, item, theme, pictures) for item in page.items], "notes": page.notes}
         for view, page in numbered(views, number)
     ]
     page = fill(
@@ -44,6 +45,7 @@ def deck_html(
         theme=theme.name,
         start="" if start is None else start,
         sections=sections,
+        pictures=Markup("\n".join(pictures)),
     )
     return page.encode()
 
@@ -54,8 +56,8 @@ def _colours(theme: Theme) -> str:
     return f":root {{ {'; '.join(values)} }}"
 
 
-def _part(view: View, item: Item, theme: Theme) -> dict[str, object]:
-    """Return an item's template values."""
+def _part(view: View, item: Item, theme: Theme, pictures: dict[str, int]) -> dict[str, object]:
+    """Return an item's template values. `pictures`: their numbered addresses."""
     part: dict[str, object] = {"item": item}
     if isinstance(item, Text):
         return part | {"kind": "text"}
@@ -64,6 +66,8 @@ def _part(view: View, item: Item, theme: Theme) -> dict[str, object]:
     if item.kind == "chart":
         chart = layers[0].file.decode()
         return part | {"drawing": Markup(chart[chart.index("<svg") :])}
-    if view.clip is not None:
-        part["source"] = f"data:video/mp4;base64,{base64_text(view.clip)}"
-    return part | {"layers": [(data_url(layer.file, "jpeg"), layer.about) for layer in layers]}
+    urls = [data_url(layer.file, "jpeg") for layer in layers]
+    if item.kind == "clip" and view.clip is not None:
+        return part | {"source": f"data:video/mp4;base64,{base64_text(view.clip)}", "poster": urls[0]}
+    numbers = [pictures.setdefault(url, len(pictures)) for url in urls]
+    return part | {"layers": [(at, layer.about) for at, layer in zip(numbers, layers, strict=True)]}

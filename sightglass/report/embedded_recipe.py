@@ -151,7 +151,7 @@ def contents(data: bytes) -> Contents | None:
     line, picture = b"", b""
     try:
         if data.startswith(b"{"):
-            return _of_json(data)
+            return _of_json(data) if len(data) <= MAX_PICTURE else None
         if data.startswith((_PNG, b"\xff\xd8\xff")):
             line, picture = _read_parts(data)
         elif data.startswith(b"%PDF-"):
@@ -168,8 +168,6 @@ def contents(data: bytes) -> Contents | None:
 
 def _of_json(data: bytes) -> Contents | None:
     """Return the contents of a recipe.json or summary."""
-    if len(data) > MAX_PICTURE:
-        return None
     document = json.loads(data)
     recipe = Recipe.model_validate(document.get("recipe", document))
     return Contents(recipe=recipe, view=ViewState(screen="explore" if recipe.per == "class" else "detect"))

@@ -57,7 +57,7 @@ def html(
     """Return a page with one section per explanation, opened at `index`.
 
     Each shows the picture under the selected map with opacity and threshold to choose, the predictions, the limitations
-    and numbers of the map, the recipe and the command that reproduces it. A map that was proved (`Explanation.prove`)
+    and numbers of the map, the recipe and the call that reproduces it. A map that was proved (`Explanation.prove`)
     has its proof too: sentence, curves and numbers. Raises a Problem for no explanation, for one without a map, and for
     an unknown colormap.
 
@@ -80,6 +80,8 @@ def report_html(
     groups: Sequence[Sequence[View]], *, title: str, about: str, index: int = 0, colormap: str = VIEWER_STYLE.colormap
 ) -> str:
     """Return a page with one section a group of views of one picture, or a view without a recipe, as tiles."""
+    # Of each of 256 strengths.
+    opacities = {"heat": color_tables.opacity(1.0).tolist(), "signed": [level / 255 for level in range(256)]}
     return fill(
         "report.html",
         read("report.css"),
@@ -87,7 +89,7 @@ def report_html(
         title=title,
         about=about,
         alpha=VIEWER_STYLE.alpha,
-        curves=_curves(),
+        curves={kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in opacities.items()},
         groups=[_group(views, index, colormap) for views in groups],
     )
 
@@ -158,13 +160,6 @@ def _draw_layer(item: Map, size: tuple[int, int], colormap: str) -> bytes:
     drawn.putpalette(np.rint(colours).clip(0, 255).astype(np.uint8).tobytes())
     drawn.save(out, "PNG", transparency=np.rint(255 * strength).astype(np.uint8).tobytes())
     return out.getvalue()
-
-
-def _curves() -> dict[str, str]:
-    """Return the opacity of each of 256 strengths, by kind of map."""
-    heat = color_tables.opacity(1.0).tolist()
-    tables: dict[str, list[float]] = {"heat": heat, "signed": [level / 255 for level in range(256)]}
-    return {kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in tables.items()}
 
 
 def _place_box(box: Box, size: tuple[int, int]) -> Json:

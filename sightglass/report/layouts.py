@@ -303,7 +303,7 @@ def is_mapped(view: View, index: int) -> bool:
 
 
 def describe_making(view: View) -> str:
-    """Return a view's notes, with its sentence, models and commands."""
+    """Return a view's notes, with its sentence, checks and calls."""
     pictures = [picture for picture in view.pictures if picture.is_explained]
     if not pictures:
         return view.notes

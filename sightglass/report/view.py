@@ -306,11 +306,8 @@ def fraction(box: Sequence[float], size: tuple[int, int]) -> Fraction:
 
 def require_map(explanation: Result, index: int) -> Heatmap:
     """Return the heatmap at `index`. Raises Problem."""
-    many = len(explanation.heatmaps)
-    if not many:
-        raise Problem(f"There is no map of {explanation.image.name} to export: the model found nothing in it.")
-    if not 0 <= index < many:
-        raise Problem(f"There is no map {index}: there are {many}, from 0.")
+    if not 0 <= index < (count := len(explanation.heatmaps)):
+        raise Problem(f"There is no map {index} of {explanation.image.name} to export: there are {count}, from 0.")
     return explanation.heatmaps[index]
 
 

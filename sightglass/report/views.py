@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -357,7 +358,7 @@ def _tables(result: Result, index: int, recipe: Recipe, proof: Proof | None) -> 
         Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
         Table("Make it again", (write_caption(result, index),), code=(command.line(recipe),), folded=True),
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
-        Table("Recipe", code=(recipe.model_dump_json(indent=1),), folded=True),
+        Table("Recipe", code=(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False),), folded=True),
     )
 
 
