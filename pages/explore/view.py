@@ -204,7 +204,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
                     page.script("saved"),
                     label="See a model cheat",
                     icon=":material/slideshow:",
-                    query_params={"tab": "decks"},
+                    query_params={"deck": "cheat"},
                     help="A story in ten slides: right answers for wrong reasons.",
                 )
     with places.left:

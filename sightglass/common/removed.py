@@ -72,7 +72,7 @@ SETTINGS: dict[str, str] = _gone(
 """Environment variables, such as `SIGHTGLASS_MONITOR`. A server that finds one logs the sentence and starts."""
 PAGES: dict[str, str] = {
     "watch": "Watch was removed: answers below SIGHTGLASS_SAVE_BELOW are in Saved under the tag unsure.",
-    "cheat": "Catch the cheat is the ready deck See a model cheat, below.",
+    "cheat": "Catch the cheat is the ready deck See a model cheat.",
     "account": "There are no accounts any more: docs/security.md says how to sign in.",
 }
 """Addresses of the dashboard, such as `watch`. The visit opens a page of `INSTEAD`, else Explore, with the sentence."""
@@ -94,7 +94,7 @@ PARAMETERS: dict[str, str] = {
 """Parameters of the dashboard's links, such as `per`. The visit goes on without them, with the sentence."""
 INSTEAD: dict[str, tuple[str, dict[str, str]]] = {
     "watch": ("saved", {"tagged": "unsure"}),
-    "cheat": ("saved", {"tab": "decks"}),
+    "cheat": ("saved", {"deck": "cheat"}),
 }
 """The page that a visit to the address of a removed one opens, and its parameters."""
 KEYS: dict[str, str] = {"inputs": "Networks of two pictures were removed: wrap yours in a class that takes one."}

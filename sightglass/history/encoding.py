@@ -239,7 +239,7 @@ class RecordFiles:
 
     def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        named, maps = _unpack(self.read(record, "maps")) if record.maps else {}, []
+        named, maps = _unpack(self.read(record, "maps")) if record.maps else {}, list[Heatmap]()
         for place, (info, label) in enumerate(zip(record.maps, record.labels, strict=False)):
             target = record.recipe.targets[place] if record.recipe else -1
             anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)

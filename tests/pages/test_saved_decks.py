@@ -139,6 +139,7 @@ def test_a_packaged_deck_is_kept_when_it_is_changed_and_comes_back(page, history
     assert all(f"saved-open-{id}" in [button.key for button in app.button] for id in READY)
     app.button(key="saved-open-sizes").click().run()
     assert "## Small, medium or large?" in texts(app) and history.decks.all() == ()
+    assert "## See a model cheat" in texts(page("pages/saved/page.py", deck="cheat"))
     press(app, "Delete the slide")
     (deck,) = history.decks.all()
     assert (deck.id, len(deck.slides)) == ("sizes", 7)

@@ -206,16 +206,12 @@ def test_marks_are_shown(page, store, full):
 
 def test_runs_over_many_pictures_are_listed(page, store, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
-    assert app_title(page(SCREEN, tab="runs")) == "## No runs yet"
+    assert page(SCREEN, tab="runs").markdown[0].value == "## No runs yet"
     folder = examples.find(examples.CLASSES)
     for run in ("run", *(plan.folder.name for plan in read_facts(folder / "run").plans[1:])):
         shutil.copytree(folder / run, tmp_path / "batches" / run)
     app = page(SCREEN, tab="runs")
-    assert app_title(app) == "## 1 run over many pictures" and links(app) == ["Open"]
-
-
-def app_title(app) -> str:
-    return app.markdown[0].value
+    assert app.markdown[0].value == "## 1 run over many pictures" and links(app) == ["Open"]
 
 
 def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):

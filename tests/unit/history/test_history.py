@@ -58,7 +58,6 @@ def test_a_detector_keeps_its_boxes(history: History) -> None:
 @pytest.mark.parametrize(
     ("model", "options"),
     [
-        ("demo-cls-s", {"method": "eigencam"}),
         ("demo-cls-s", {"method": "occlusion", "masks": 16}),
         ("demo-vit", {"method": "attention"}),
         ("efficientnet-lite0", {"layers": ("blocks.4", "bn2")}),
