@@ -200,15 +200,12 @@ def is_packaged(model: ModelSpec) -> bool:
 
 
 def log_faults() -> None:
-    """Log `faults`, once for each state of the files."""
-    _log(tuple(dict.fromkeys(faults().values())))
+    """Log each of `faults` once, however often a menu is built."""
+    for sentence in faults().values():
+        _log("%s", sentence)
 
 
-@lru_cache(maxsize=4)
-def _log(sentences: tuple[str, ...]) -> None:
-    """Log them once for each state of the file, however often a menu is built."""
-    for sentence in sentences:
-        LOGGER.warning("%s", sentence)
+_log = lru_cache(maxsize=256)(LOGGER.warning)
 
 
 def available(model: ModelSpec) -> bool:

@@ -19,7 +19,7 @@ LOADERS = ("exported", "keras", "promptsg", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
 
 Toml = dict[str, Any]
-"""A table as TOML has it: strings, numbers, lists and tables; `catalog_tables.check` says of which keys."""
+"""A table as TOML has it: strings, numbers, lists and tables; `catalog.MODEL` says of which keys."""
 
 
 @dataclass(frozen=True, slots=True)

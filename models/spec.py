@@ -31,6 +31,7 @@ WORDS = {
     "size": f"one number or [height, width], from 1 to {MAX_INPUT_SIDE} pixels",
     "range": "two numbers, the least and the largest, or of a preprocessing 1 or 255",
     "output": "a name, or a place from 0",
+    "megabytes": "a number",
     "mean": "three numbers such as 0.5, or one a channel",
     "std": "three numbers such as 0.5, or one a channel, each more than 0",
 } | dict.fromkeys(("labels", "template"), "text, or a list of texts")

@@ -1,30 +1,197 @@
-"""Load CLIP and SigLIP from folders of Transformers, and the packaged demo."""
+"""Load CLIP and SigLIP, whose classes are words, from folders of Transformers, and the packaged demo.
+
+The picture's vector is computed once; a phrase is one more vector to compare it with. What a map shows by default is a
+prompt against the others: alone, a prompt highlights much that any words would.
+"""
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
-from sightglass.models.adapter import Progress, freeze
+from sightglass.models.adapter import Part, Prediction, Progress, freeze
+from sightglass.models.adapters.classifier import Classifier, Logits
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import CAPTIONED_SIDE
-from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers
-from sightglass.models.families.transformers.folders import (
-    from_folder,
-    picture_settings,
-    read,
-    weights_in,
-)
+from sightglass.models.families.transformers.folders import from_folder, picture_settings, read, weights_in
 from sightglass.models.families.transformers.loader import CLIP_KINDS, folder_of, load_network, of_processor
+from sightglass.models.geometry import Geometry
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
+
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's own training pictures, 0..1."""
+
+
+@dataclass(frozen=True)
+class Towers:
+    """Both towers of a model, with what belongs to them."""
+
+    image: nn.Module
+    """float32 (B, 3, h, w) to (B, D), not normalised."""
+    encode_text: Callable[[Sequence[str]], Tensor]
+    """K phrases to (K, D), not normalised. Runs on the CPU; raises ModelProblem for what it cannot read."""
+    scale: float
+    """Trained factor of a cosine, above 0."""
+    bias: float | None
+    """Added before the sigmoid, where the model was trained to judge each phrase on its own (SigLIP). None: the phrases
+    share one softmax (CLIP)."""
+    preprocessing: Preprocessing
+    sha256: str
+    notes: tuple[str, ...] = ()
+    text_bytes: int = 0
+    """Memory that the text tower takes besides `image`."""
+    unreadable: Callable[[str], str] = lambda _phrase: ""
+    """Return why a phrase cannot be read; empty if it can."""
+    _vectors: dict[str, Tensor] = field(default_factory=dict)
+
+    def vectors(self, phrases: Sequence[str]) -> Tensor:
+        """Return cached unit vectors of phrases, (K, D) float32 on the CPU."""
+        missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._vectors]
+        if missing:
+            # A normal tensor even under inference mode, as gradients need one.
+            with torch.inference_mode(False), torch.no_grad():
+                rows = F.normalize(self.encode_text(missing).float().cpu(), dim=1)
+            if not bool(rows.isfinite().all()):
+                raise ModelProblem("The text side answers with values that are not numbers: its weights do not fit.")
+            self._vectors.update(zip(missing, rows, strict=True))
+        return torch.stack([self._vectors[phrase] for phrase in phrases])
+
+
+class ImageTower(nn.Module):
+    """The tower for pictures, its parts by their library's names."""
+
+    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        output: Any = pictures
+        for name, part in self.named_children():
+            output = part(pixel_values=output).pooler_output if name == "vision_model" else part(output)
+        features: Tensor = output
+        return features
+
+
+NEUTRAL = ("a photo", "a picture", "something")
+"""True of every picture: a single prompt is contrasted with the mean of these three."""
+TEMPLATE = "a photo of a {}"
+"""Default phrase for the name of a class, from CLIP's paper."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseLogits(Logits):
+    """Comparison of a picture with each phrase.
+
+    `logits` (B, K) are cosines times the model's scale, plus its bias where it has one; `features` (B, D) are the
+    picture's own vector, not normalised.
+    """
+
+    rival: Tensor | None = None
+    """(B, 1), the logit of `NEUTRAL` where there is one prompt only."""
+
+
+class ClipClassifier(Classifier):
+    """An adapter of a model asked in words, its `labels`."""
+
+    takes_words = True
+    parts: tuple[Part, ...] = ("contrast", "class")
+
+    def __init__(self, spec: ModelSpec, towers: Towers, words: Sequence[str] = ()) -> None:
+        super().__init__(spec, towers.image, (), towers.preprocessing, towers.sha256)
+        self.towers = towers
+        self.extra_bytes = towers.text_bytes
+        self.notes = towers.notes
+        self.rows: Tensor | None = None
+        """(K, D): a vector for each phrase, then that of `NEUTRAL` where there is one phrase only."""
+        if words:
+            template = TEMPLATE if spec.weights.template is None else spec.weights.template
+            templates = (template,) if isinstance(template, str) else template
+            if not templates or any(not isinstance(text, str) or text.count("{}") != 1 for text in templates):
+                printed = template if isinstance(template, str) else list(template)
+                raise ModelProblem(
+                    f"template of {spec.id} is {printed!r}: write {{}} where the name goes, as in {TEMPLATE!r}."
+                )
+            self._set_words(words, templates)
+
+    def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> ClipClassifier:
+        """Return the same model comparing with these phrases, taken as they are.
+
+        A phrase that the model cannot read is left out, and a note says so. Raises ModelProblem where there are none,
+        one is given twice, or the model can read none of them.
+        """
+        adapter, words = copy.copy(self), labels.vocabulary(names)
+        reasons = {word: reason for word in words if (reason := self.towers.unreadable(word))}
+        if len(reasons) == len(words):
+            raise ModelProblem(next(iter(reasons.values())))
+        adapter._set_words(tuple(word for word in words if word not in reasons), ("{}",))
+        adapter.notes += tuple(f"{word!r} is left out. {reason}" for word, reason in reasons.items())
+        return adapter
+
+    def _set_words(self, words: Sequence[str], templates: Sequence[str]) -> None:
+        """Set the classes; the vector of a class is the mean over its templates."""
+        self.labels = tuple(words)
+        phrases = [template.replace("{}", word) for word in words for template in templates]
+        rows = self.towers.vectors(phrases).reshape(len(words), len(templates), -1)
+        self.rows = F.normalize(rows.mean(1), dim=1)
+        self.notes = self.towers.notes
+        if len(words) == 1:
+            neutral = F.normalize(self.towers.vectors(NEUTRAL).mean(0, keepdim=True), dim=1)
+            self.rows = torch.cat([self.rows, neutral])
+            self.notes += (
+                f"One prompt alone lights up much that any words would: it is set against {', '.join(NEUTRAL)}. "
+                "Name what else there is for a sharper answer.",
+            )
+        elif self.towers.bias is None:
+            self.notes += (f"Scores are shares among these {len(words)} prompts: nothing else was on offer.",)
+        sha256 = hashlib.sha256("\0".join((self.towers.sha256, *words)).encode())
+        sha256.update(self.rows.numpy().tobytes())
+        self.weights_sha256 = sha256.hexdigest()
+
+    def run(self, tensor: Tensor) -> PhraseLogits:
+        """Compare pictures (B, 3, h, w) with any words."""
+        features: Tensor = self.module(tensor)
+        if self.rows is None:
+            return PhraseLogits(features.new_zeros(len(features), 0), features)
+        logits = self.towers.scale * F.normalize(features, dim=1) @ self.rows.to(features).T
+        logits = logits + (self.towers.bias or 0.0)
+        count = len(self.labels)
+        return PhraseLogits(logits[:, :count], features, logits[:, count:] if count == 1 else None)
+
+    def decode(
+        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
+    ) -> list[Prediction]:
+        if not self.labels:
+            raise ModelProblem(
+                f"{self.spec.id} has no classes of its own: say in words what to look for (--words 'a dog, a cat')."
+            )
+        return self._best(self.class_scores(outputs)[0, : len(self.labels)].detach(), top_k)
+
+    def class_logits(self, outputs: Any) -> Tensor:
+        """Return (B, K), or (B, 2) for a single prompt and `NEUTRAL`."""
+        logits: Tensor = outputs.logits
+        return logits if outputs.rival is None else torch.cat([logits, outputs.rival], 1)
+
+    def class_scores(self, outputs: Any) -> Tensor:
+        logits = self.class_logits(outputs).float()
+        return logits.softmax(1) if self.towers.bias is None else logits.sigmoid()
+
+    def _ends_linearly(self) -> bool:
+        """Return False: its last layer has no row for each phrase."""
+        return False
+
 
 DEMO = "demo-clip"
 DEMO_WORDS = tuple(f"{c} {s}" for c in ("red", "yellow", "green", "blue") for s in ("star", "ball", "square"))

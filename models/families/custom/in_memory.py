@@ -20,9 +20,8 @@ from sightglass.models import labels, transforms
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families.custom.classifier import CustomAdapter, note_preprocessing
+from sightglass.models.families.custom.classifier import CustomAdapter, ProbeResult, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
-from sightglass.models.families.custom.probe import ProbeResult
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.preprocess import READY, Preprocessing

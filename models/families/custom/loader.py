@@ -7,25 +7,28 @@ inferred, as each explanation then says.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.tasks import check_task
+from sightglass.models.adapters.tasks import ANSWERS, FEW, check_task, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import own_code
-from sightglass.models.families.custom.classifier import CustomAdapter, adapt, note_preprocessing
-from sightglass.models.families.custom.inspect import inspect as inspect
-from sightglass.models.families.custom.probe import channels_of
+from sightglass.models.families.custom.classifier import CustomAdapter, adapt, channels_of, note_preprocessing
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
+from sightglass.models.families.torchvision import segmenters
+from sightglass.models.inspect import MAX_BYTES, TRUST, TableDraft, Toml, Unknown, find_labels
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 
@@ -109,3 +112,106 @@ def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter
         names_in_file=lambda count: labels.find_names(saved.tables(), count),
         notes=notes,
     )
+
+
+SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
+
+
+def inspect(path: Path, arch: str = "") -> TableDraft | None:
+    """Draft a checkpoint's table; None for other files.
+
+    `arch` names its architecture. Raises WeightsProblem if it is damaged, ModelProblem for an unknown architecture.
+    """
+    if path.is_dir() or path.suffix.lower() not in SUFFIXES:
+        return None
+    saved = checkpoint.open_(path)
+    if (draft := _draft_other(path, saved)) is not None:
+        return draft
+    unknown, notes, unnamed = list[Unknown](), list[str](), False
+    if not arch:
+        arch, unknown, notes = _arch(path, saved)
+    elif not own_code.is_own(arch):
+        architectures.library_of(arch)
+    weights: Toml = {"path": str(path)}
+    if saved.key:
+        notes.append(f"Its tensors are under {saved.key}.")
+    if saved.others:
+        notes.append(f"It has those of other models too, under {' and '.join(saved.others)} (weights.key).")
+    row = state_dicts.classes(saved.tensors)
+    named = labels.find_names(saved.tables(), row) if row is not None else ()
+    task = task_of_names([path.stem, arch.rpartition(":")[2]], row, named)
+    table: Toml = {"weights": weights} if task is None else {"task": task, "weights": weights}
+    if task is not None:
+        notes.append(f"It was taken for {ANSWERS[task]} by its name: task states another.")
+    # One number says no or yes, unless it measures something.
+    count = 2 if row == 1 and task != "regress" else row
+    if count is not None and labels.find_names(saved.tables(), count):
+        notes.append(f"The names of its {count} classes are in the checkpoint.")
+    else:
+        unnamed = find_labels(path, count, weights, notes)
+    if task is None and row is not None and row <= FEW and not (named or "labels" in weights):
+        table["task"] = "classify"
+    return TableDraft("custom", arch, table, tuple(unknown), tuple(notes), unnamed)
+
+
+def _draft_other(path: Path, saved: Checkpoint) -> TableDraft | None:
+    """Draft the table of a detector's or embedder's checkpoint, else None."""
+    if saved.whole.startswith("ultralytics."):
+        kind = saved.whole.rpartition(".")[2]
+        task = {"ClassificationModel": "classify", "SemanticSegmentationModel": "segment"}.get(kind, "detect")
+        question = "It is a checkpoint of Ultralytics, and opening one runs the code in it: do you trust its source?"
+        method = "gradcam" if task == "classify" else "hirescam"
+        table = {"task": task, "method": method, "weights": {"path": str(path)}}
+        return TableDraft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
+    from sightglass.models.families import osnet, yolox
+
+    families: tuple[Any, ...] = (yolox, segmenters, osnet)
+    return next((draft for family in families if (draft := family.draft(path, saved)) is not None), None)
+
+
+def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
+    """Return the architecture or a question about it, and notes on what was inferred."""
+    if fitting := next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.exact(tensors))), ()):
+        # Programs of training note the architecture under many names.
+        keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
+        values = [table.get(key) for table in saved.tables() for key in keys]
+        hints = [re.sub("[-_]", "", hint.lower()) for hint in (*values, path.stem) if isinstance(hint, str)]
+        names = [state_dicts.short(name) for name in fitting]
+        # The same network in both libraries is one.
+        names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
+        plain = {name: name.removeprefix("timm/").replace("_", "") for name in names}
+        first, *others = sorted(names, key=lambda name: not any(plain[name] in hint for hint in hints))
+        rest = f", and of {' and '.join(others[:2])} too (--arch)" if others else ""
+        return first, [], [f"Its tensors are those of {first}{rest}."]
+    if saved.whole and saved.whole.startswith("models.yolo."):
+        raise WeightsProblem(
+            f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "
+            f"export.py --weights {path.name} --include onnx), and give the .onnx."
+        )
+    first = f"It holds a whole {saved.whole.rpartition('.')[2]}. " if saved.whole else ""
+    question = f"{first}Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
+    return "", [Unknown("arch", question, tuple(_classes_beside(path, saved))[:8])], []
+
+
+def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
+    """Yield the tensors, also without each common prefix."""
+    yield saved.tensors
+    for prefix in state_dicts.common(saved.tensors):
+        yield {key[len(prefix) :]: value for key, value in saved.tensors.items() if key.startswith(prefix)}
+
+
+def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:
+    """Yield `file.py:Class` for matching classes in files beside the checkpoint.
+
+    The files are read as text. Classes with the name of a module that was saved whole come first.
+    """
+    whole = saved.whole.rpartition(".")[2]
+    matches: dict[str, bool] = {}
+    for tensors in _strip_prefixes(saved):
+        parts = {key.partition(".")[0] for key in tensors}
+        for file in sorted({*path.parent.glob("*.py"), *Path.cwd().glob("*.py")}):
+            text = file.read_text("utf-8", errors="replace") if file.stat().st_size <= MAX_BYTES else ""
+            for name, body in re.findall(r"^class (\w+)(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
+                if name == whole or parts <= {*re.findall(r"\.(\w+)", body)}:
+                    matches[f"{file}:{name}"] = name == whole
+    yield from sorted(matches, key=lambda place: not matches[place])

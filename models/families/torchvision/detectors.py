@@ -6,26 +6,389 @@ is repeated here, so that each box keeps its candidate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD
+from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from sightglass.models import labels
-from sightglass.models.adapter import Progress
+from sightglass.models.adapter import Part, Progress
+from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.checkpoints import checkpoint, state_dicts
-from sightglass.models.families.torchvision.detector import (
-    FcosDetector,
-    RetinaNetDetector,
-    SsdDetector,
-    TorchvisionDetector,
-    TwoStage,
-)
 from sightglass.models.families.torchvision.networks import build_dense, default_weights, load_published
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.layers import Layer, Section, name_presets
 from sightglass.models.spec import ModelSpec
+
+
+@dataclass(frozen=True, eq=False)
+class TorchvisionDetections(Detections):
+    """Candidates, and what torchvision's suppression needs besides."""
+
+    inner: tuple[int, int] = (0, 0)
+    """(h, w) of the picture in the input, its padding left out: where boxes are cut off."""
+    groups: Tensor | None = None
+    """(N,) long: the scale of each candidate, where the suppression takes a limited number of each."""
+    proposed: bool = True
+    """Whether any candidate may be shown at all."""
+
+
+def root_of_sigmoids(logits: Tensor, objectness: Tensor | None) -> Tensor:
+    assert objectness is not None
+    return (logits.sigmoid() * objectness.sigmoid()).sqrt()
+
+
+def softmax_beside(rest: Tensor) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """Return a softmax with further classes, above all the background: `rest`, (B, 1, N), is their logsumexp."""
+    return lambda logits, _objectness: (logits - torch.logaddexp(logits.logsumexp(1, keepdim=True), rest)).exp()
+
+
+class TorchvisionDetector(Detector):
+    """A module from float32 (B, 3, h, w), normalised and padded with zeros, to `TorchvisionDetections`."""
+
+    multi_label = True
+    has_neck = True
+    small = 0.0
+    """Minimum side of a box that is shown, in pixels of the input."""
+
+    def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
+        super().__init__(spec, module, tuple(named.values()), weights_sha256)
+        self._columns = tuple(named)
+        transform = module.transform
+        self._fixed: tuple[int, int] | None = transform.fixed_size
+        if self._fixed:
+            self.preprocessings = ("trained", "letterbox")
+        self._divisor = int(transform.size_divisible)
+        # The input size for finding layers.
+        self._size = -(-min(transform.min_size[-1], transform.max_size) // self._divisor) * self._divisor
+
+    @property
+    def resizing(self) -> str:
+        way = f"squeezed to {self._fixed[0]}" if self._fixed else f"short side → {self.module.transform.min_size[-1]}"  # type: ignore[union-attr, index]
+        return f"{way}, bilinear, no antialias"
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        """Prepare by torchvision's own transform; `letterbox` and `squash` fill a square of its short side.
+
+        Bars are the mean colour, which is zero after normalising; those of `trained` are at the bottom and the right.
+        """
+        self.check_preprocessing(preprocessing)
+        transform: Any = self.module.transform
+        (height, width), short = pixels.shape[:2], transform.min_size[-1]
+        side = self._fixed[0] if self._fixed else short
+        trained = preprocessing == "trained"
+        if preprocessing == "letterbox":
+            ratio = min(side / height, side / width)
+            h, w = max(round(height * ratio), 1), max(round(width * ratio), 1)
+        elif self._fixed or not trained:
+            h, w = side, side
+        else:
+            ratio = min(short / min(height, width), transform.max_size / max(height, width))
+            # As torch's interpolate does with a factor.
+            h, w = max(int(height * ratio), 1), max(int(width * ratio), 1)
+        outer = [-(-n // self._divisor) * self._divisor for n in (h, w)] if trained else [side, side]
+        top, left = (0, 0) if trained else ((outer[0] - h) // 2, (outer[1] - w) // 2)
+        tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (transform.image_mean, transform.image_std))
+        # Normalised before it is resized, and not after: the same numbers as torchvision's to the last bit.
+        resized = nn.functional.interpolate(tensor.sub_(mean).div_(std)[None], size=(h, w), mode="bilinear")
+        canvas = resized.new_zeros(1, 3, *outer)
+        canvas[:, :, top : top + h, left : left + w] = resized
+        geometry = Geometry((height, width), (outer[0], outer[1]), (h / height, w / width), (float(top), float(left)))
+        return ModelInput(canvas, geometry)
+
+    def _images(self, tensor: Tensor) -> Any:
+        """Return torchvision's list of images, with the size of each without its padding."""
+        used = tensor.detach().abs().amax((0, 1))  # (h, w)
+        sizes = []
+        for axis, full in enumerate(tensor.shape[2:]):
+            filled = (used.amax(1 - axis) > 0).nonzero()
+            # Padding is less than a whole step: a larger area of zeros is part of the picture.
+            sizes.append(max(int(filled[-1]) + 1 if len(filled) else full, full - self._divisor + 1))
+        return ImageList(tensor, [(sizes[0], sizes[1])] * len(tensor))
+
+    def _features(self, tensor: Tensor) -> dict[str, Tensor]:
+        features: dict[str, Tensor] = self.module.backbone(tensor)  # type: ignore[operator]
+        return features
+
+    def _limits(self) -> tuple[int, int | None]:
+        """Return the maximum number of boxes, and of candidates of a group in the suppression."""
+        return self.module.detections_per_img, self.module.topk_candidates  # type: ignore[return-value]
+
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        assert isinstance(outputs, TorchvisionDetections)
+        most, most_before = self._limits()
+        scores = outputs.scores[0]  # (K, N)
+        classes, anchors = (scores > (confidence if outputs.proposed else 1)).nonzero(as_tuple=True)
+        sure = scores[classes, anchors]
+        if most_before is not None:
+            group = classes if outputs.groups is None else outputs.groups[anchors]
+            through = _best_of_each(group, sure, most_before)
+            classes, anchors, sure = classes[through], anchors[through], sure[through]
+        boxes = clip_boxes_to_image(outputs.boxes[0, anchors].detach().float(), outputs.inner)
+        large = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= self.small
+        classes, anchors, sure, boxes = classes[large], anchors[large], sure[large], boxes[large]
+        chosen = batched_nms(boxes, sure, classes, iou)[:most]
+        return anchors[chosen], classes[chosen]
+
+    def _neck(self) -> list[str]:
+        """Return the paths of the maps that the head reads, finest first."""
+        paths = [path for path, _ in self.module.named_modules()]
+        levels = [path for path in paths if path.startswith("backbone.fpn.layer_blocks.") and path.count(".") == 3]
+        return levels + [path for path in paths if path.startswith("backbone.fpn.extra_blocks.p")]
+
+    def _body(self, known: Mapping[str, Layer]) -> list[str]:
+        """Return the paths of the backbone's steps in order."""
+        return [path for path in known if path.startswith("backbone.body.") and path.count(".") == 2]
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        known = {layer.path: layer for layer in layers}
+        neck: dict[tuple[int, ...], str] = {}
+        for path in self._neck():
+            if path in known:
+                # Of MobileNet's two maps of one size no proposal is ever read from the second.
+                neck.setdefault(known[path].shape[1:], path)
+        presets = name_presets(layers, neck.values(), self._body(known), self._size, scales=self.has_neck)
+        return presets or super().presets(layers)
+
+    def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
+        """Return the backbone's steps, the levels of the neck, coarsest first, and the maps after them."""
+        known = {layer.path: layer for layer in layers}
+        neck = [path for path in self._neck() if path in known]
+        levels = [path for path in neck if ".layer_blocks." in path]
+        steps = (*self._body(known), *reversed(levels), *neck[max(len(levels), 1) :])
+        return {path: "neck" if ".fpn." in path else "backbone" for path in steps}
+
+
+def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
+    """Return the rows (n,) among the `most` surest of their group, best first."""
+    order = sure.argsort(descending=True, stable=True)
+    size = torch.bincount(group)
+    if not len(size) or int(size.max()) <= most:
+        return order
+    rows = [order[group[order] == group_index][:most] for group_index in size.nonzero()]
+    through = torch.cat(rows)
+    return through[sure[through].argsort(descending=True, stable=True)]
+
+
+class _Dense(TorchvisionDetector):
+    """A dense head; each anchor shape of each map is a scale here."""
+
+    def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
+        super().__init__(spec, module, named, weights_sha256)
+        # Columns of the class head for each anchor, with those that are no classes.
+        head = module.head.classification_head
+        self._width = int(head.num_columns if hasattr(head, "num_columns") else head.num_classes)
+        self._others = [column for column in range(self._width) if column not in self._columns]
+
+    def _split(self, out: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Split (B, A * columns, h, w) by anchor into classes (B, K, h, w) and others."""
+        ours, others = (torch.tensor(columns, device=out.device) for columns in (self._columns, self._others))
+        for anchor in torch.split(out, self._width, 1):
+            yield anchor.index_select(1, ours), anchor.index_select(1, others) if len(others) else None
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Yield the head's classes, boxes and centredness for each map, as the convolutions return them."""
+        raise NotImplementedError
+
+    def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        """Decode (N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
+        out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
+        return out
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor] | None:
+        """Return the scoring function; `rest`: non-class columns (B, c, h, w) per scale."""
+        return None
+
+    def run(self, tensor: Tensor) -> TorchvisionDetections:
+        module: Any = self.module
+        images = self._images(tensor)
+        features = list(self._features(tensor).values())
+        levels: list[Tensor] = []
+        regressions: list[Tensor] = []
+        objectness: list[Tensor] = []
+        rest: list[Tensor | None] = []
+        per_cell = []
+        for logits, deltas, centredness in self._towers(features):
+            shapes = list(self._split(logits))
+            levels += [mine for mine, _ in shapes]
+            rest += [others for _, others in shapes]
+            regressions += torch.split(deltas, 4, 1)
+            objectness += [] if centredness is None else [centredness]
+            per_cell.append(len(shapes))
+        grids = module.anchor_generator(images, features)[0]  # (N, 4), all anchors of a cell after one another
+        sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, per_cell, strict=True)]
+        anchors = torch.cat(
+            [
+                level_anchors.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
+                for level_anchors, count in zip(grids.split(sizes), per_cell, strict=True)
+            ]
+        )
+        groups = torch.cat([anchors.new_full((n,), i, dtype=torch.long) for i, n in enumerate(sizes)])
+        height = tensor.shape[2]
+        strides = torch.cat([anchors.new_full((n,), height / x.shape[2]) for x, n in zip(features, sizes, strict=True)])
+
+        def boxes(deltas_of_levels: tuple[Tensor, ...]) -> Tensor:
+            rows = torch.cat([level.flatten(2) for level in deltas_of_levels], 2).transpose(1, 2)  # (B, N, 4)
+            return torch.stack([self._decode(row, anchors) for row in rows])
+
+        detections = TorchvisionDetections(
+            tuple(levels),
+            tuple(regressions),
+            boxes,
+            (anchors[:, :2] + anchors[:, 2:]) / 2,
+            strides,
+            tuple(objectness),
+            inner=images.image_sizes[0],
+            groups=groups,
+        )
+        scoring = self._scoring(rest)
+        return dataclasses.replace(detections, scoring=scoring) if scoring else detections
+
+
+class RetinaNetDetector(_Dense):
+    """RetinaNet: sigmoids per anchor. A candidate is measured in cells of its own map."""
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x in features:
+            yield classes.cls_logits(classes.conv(x)), boxes.bbox_reg(boxes.conv(x)), None
+
+
+class FcosDetector(_Dense):
+    """FCOS, with centredness as objectness."""
+
+    parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x in features:
+            towards_box = boxes.conv(x)
+            sides = boxes.bbox_reg(towards_box).relu()
+            yield classes.cls_logits(classes.conv(x)), sides, boxes.bbox_ctrness(towards_box)
+
+    def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        out: Tensor = self.module.box_coder.decode(deltas, anchors)  # type: ignore[union-attr, operator]
+        return out
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
+        return root_of_sigmoids
+
+
+class SsdDetector(_Dense):
+    """SSD300 and SSDLite: a softmax per anchor, in which the background takes part."""
+
+    has_neck = False
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x, towards_class, towards_box in zip(features, classes.module_list, boxes.module_list, strict=True):
+            yield towards_class(x), towards_box(x), None
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
+        rows = [others.detach().float().flatten(2) for others in rest if others is not None]
+        return softmax_beside(torch.cat(rows, 2).logsumexp(1, keepdim=True))
+
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        # The suppression takes a limited number of each class, and not of each map.
+        assert isinstance(outputs, TorchvisionDetections)
+        return super().select_boxes(dataclasses.replace(outputs, groups=None), confidence, iou)
+
+    def _neck(self) -> list[str]:
+        """Return the backbone's own maps, which the head reads without a neck."""
+        paths = [path for path, _ in self.module.named_modules() if path.count(".") == 2]
+        extra = [path for path in paths if path.startswith("backbone.extra.")]
+        # MobileNet's two steps are read by the head, VGG's layers are not.
+        if hasattr(self.module.backbone, "scale_weight"):
+            return ["backbone.features", *extra]
+        return [*(path for path in paths if path.startswith("backbone.features.")), *extra]
+
+    def _body(self, known: Mapping[str, Layer]) -> list[str]:
+        """Leave out the extra maps for large objects, except VGG's first."""
+        return [path for path in self._neck()[:2] if path in known]
+
+
+CELLS = 7
+"""Cells to a side of the grid that a proposal's features are pooled to."""
+
+
+class TwoStage(TorchvisionDetector):
+    """Faster R-CNN: a candidate is a proposal with one class and its box.
+
+    Classes are the best one and those above torchvision's threshold (0.05). A candidate's centre is its proposal's, and
+    its unit a pooled cell: the root of the area over seven. Proposals are detached, as in torchvision.
+    """
+
+    small = 1e-2
+
+    def _limits(self) -> tuple[int, int | None]:
+        return self.module.roi_heads.detections_per_img, None  # type: ignore[union-attr, return-value]
+
+    def run(self, tensor: Tensor) -> TorchvisionDetections:
+        module: Any = self.module
+        images = self._images(tensor)
+        features = self._features(tensor)
+        proposals, _ = module.rpn(images, features)
+        proposed = [len(part) > 0 for part in proposals]
+        height, width = images.image_sizes[0]
+        # Without proposals the whole picture is an explainable, but hidden, candidate.
+        whole = tensor.new_tensor([[0, 0, width, height]])
+        proposals = [part.detach() if real else whole for part, real in zip(proposals, proposed, strict=True)]
+        heads = module.roi_heads
+        pooled = heads.box_roi_pool(features, proposals, images.image_sizes)
+        logits, deltas = heads.box_predictor(heads.box_head(pooled))
+        columns = torch.tensor(self._columns, device=tensor.device)
+        beside = torch.ones(logits.shape[1], dtype=torch.bool, device=tensor.device)
+        beside[columns] = False
+        counts = [len(part) for part in proposals]
+        picked = []
+        for rows, numbers, rois in zip(logits.split(counts), deltas.split(counts), proposals, strict=True):
+            scores = rows.detach().softmax(1)[:, columns]  # (P, K)
+            above = scores > heads.score_thresh
+            above[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
+            picked.append((rows, numbers.unflatten(1, (-1, 4)), rois, *above.nonzero(as_tuple=True)))
+        most = max(len(classes) for *_, classes in picked)
+        levels, regressions, choice, rest, regions = [], [], [], [], []
+        for rows, numbers, rois, at, classes in picked:
+            # A shorter list of another picture of the batch is padded with its first candidate.
+            index = torch.arange(most, device=tensor.device)
+            index = index.where(index < len(at), 0)
+            at, classes = at[index], classes[index]
+            levels.append(rows[at][:, columns].T[..., None])
+            rest.append(rows.detach().float()[at][:, beside].logsumexp(1)[None])
+            regressions.append(numbers[at, columns[classes]].T[..., None])
+            choice.append(classes)
+            regions.append(rois[at])
+
+        def boxes(tensors: tuple[Tensor, ...]) -> Tensor:
+            rows = tensors[0][..., 0].transpose(1, 2)  # (B, N, 4)
+            return torch.stack([heads.box_coder.decode_single(*pair) for pair in zip(rows, regions, strict=True)])
+
+        sides = (regions[0][:, 2:] - regions[0][:, :2]).clamp(min=1)
+        return TorchvisionDetections(
+            (torch.stack(levels),),
+            (torch.stack(regressions),),
+            boxes,
+            (regions[0][:, :2] + regions[0][:, 2:]) / 2,
+            sides.prod(1).sqrt() / CELLS,
+            scoring=softmax_beside(torch.stack(rest)),
+            choice=torch.stack(choice),
+            inner=(height, width),
+            proposed=proposed[0],
+        )
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetector:

@@ -1,4 +1,4 @@
-"""Adapt Ultralytics' semantic segmentation (`-sem`): a class for each pixel."""
+"""Load models of Ultralytics; adapt its classifiers (`-cls`) and semantic segmentation (`-sem`)."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from sightglass.models.families.ultralytics.detectors import (
     RtDetr,
     YoloDetector,
     fit_letterbox,
+    reader,
     trained_size,
 )
-from sightglass.models.families.ultralytics.heads import reader
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
 from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer

@@ -13,7 +13,6 @@ from torch import nn
 from torchvision import transforms as v1
 
 from sightglass.common.files.packing import photographs
-from sightglass.models import geometry
 from sightglass.models.families.custom import own_code
 from sightglass.models.load import load
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture, prepare
@@ -122,17 +121,6 @@ def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(
     x0, y0, x1, y1 = geometry.content
     assert geometry.box_to_original((x0, y0, x1, y1)) == pytest.approx((left, top, right, bottom), abs=1)
     assert geometry.box_to_original((-1e6, -1e6, 1e6, 1e6)) == (0, 0, shape[1], shape[0])
-
-
-def test_overlaps_of_many_boxes_are_those_of_each_pair() -> None:
-    rng = np.random.default_rng(0)
-    corners = rng.integers(0, 20, (12, 2, 2)).astype(float)
-    boxes = [(*one.min(0).tolist(), *one.max(0).tolist()) for one in corners]
-    each = [[geometry.intersection_over_union(one, other) if one != other else 1.0 for other in boxes] for one in boxes]
-    area = np.array([(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes])
-    found = geometry.measure_pairs(np.array(boxes)[:, None], np.array(boxes)[None])
-    assert np.array_equal(found[area > 0], np.array(each)[area > 0])
-    assert not found[area == 0].any()
 
 
 # Ten photographs are prepared as each library's own pipeline prepares them, and answered with the same scores.

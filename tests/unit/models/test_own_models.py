@@ -254,7 +254,7 @@ def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
-@pytest.mark.parametrize("kind", ["link", "external", "virtual"])
+@pytest.mark.parametrize("kind", ["link", "external"])
 def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     pytest.importorskip("keras")
@@ -275,12 +275,8 @@ def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, t
         del file[name]
         if kind == "link":
             file[name] = h5py.ExternalLink(other, "kernel")
-        elif kind == "external":
-            file.create_dataset(name, (3, 2), "f4", external=[(other, 0, 24)])
         else:
-            layout = h5py.VirtualLayout((3, 2), "f4")
-            layout[:] = h5py.VirtualSource(other, "kernel", (3, 2))
-            file.create_virtual_dataset(name, layout)
+            file.create_dataset(name, (3, 2), "f4", external=[(other, 0, 24)])
     if entries:
         with zipfile.ZipFile(path, "w") as archive:
             for entry, data in (*entries.items(), ("model.weights.h5", memory.getvalue())):
@@ -464,13 +460,11 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
     "checkpoint that runs code": ("m.pt", lambda: saved({"model": Bomb()}), "holds no state_dict"),
     "nothing": ("m.pth", lambda: b"", "is empty"),
     "noise": ("m.safetensors", lambda: b"\xff" * 999, "is damaged or no checkpoint"),
-    "noise as onnx": ("m.onnx", lambda: b"\x08" * 999, "not a model that onnxruntime can open"),
     "picture": ("cat.png", lambda: b"\x89PNG", "no file of a model"),
     "labels alone": ("names.txt", lambda: b"a\nb", "holds no model"),
     "path": ("../../etc/evil.pth", lambda: b"x", "^evil.pth is damaged"),
     "path in an archive": ("m.zip", lambda: zipped(**{"../../evil.pth": b"x"}), "^evil.pth is damaged"),
     "two models": ("m.zip", lambda: zipped(**{"a.onnx": b"x", "b.onnx": b"y"}), "different models"),
-    "removed format": ("m.xml", lambda: b"<net/>", "OpenVINO's files were removed"),
     "program": ("run.sh", lambda: b"rm -rf /", "no file of a model"),
     "many files": ("m.zip", lambda: zipped(**{f"{n}.txt": b"a" for n in range(99)}), "at most 64 files"),
     "zip of zeros": ("m.zip", lambda: zipped(net__onnx=bytes(2**25)), "unpacks to far more"),

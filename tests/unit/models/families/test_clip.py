@@ -19,7 +19,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models import catalog
-from sightglass.models.families.clip import classifier, loader
+from sightglass.models.families.clip import loader
 from sightglass.models.inspect import inspect_model
 from sightglass.models.spec import WeightsTable
 
@@ -94,7 +94,7 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(folders: dict[str, Path]) -> 
     (only,) = made.predictions
     assert 0 < only.score < 1
     adapter = made.evidence.resident.adapter
-    neutral = F.normalize(adapter.towers.vectors(classifier.NEUTRAL).mean(0), dim=0)
+    neutral = F.normalize(adapter.towers.vectors(loader.NEUTRAL).mean(0), dim=0)
     cosine = F.normalize(made.evidence.outputs.features, dim=1) @ neutral
     expected = adapter.towers.scale * cosine
     torch.testing.assert_close(made.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
@@ -129,7 +129,7 @@ def test_words_are_each_sessions_own_and_without_any_it_asks_for_them(folders: d
 
 def test_what_the_preprocessing_is(folders: dict[str, Path]) -> None:
     adapter = explainer(folders["clip"]).resident.adapter
-    assert adapter.preprocessing.mean == classifier.MEAN
+    assert adapter.preprocessing.mean == loader.MEAN
     assert adapter.prepare(PIXELS, "trained").geometry.seen == (20, 0, 100, 80)
     # SigLIP squeezes, it does not crop.
     assert explainer(folders["siglip"]).resident.adapter.prepare(PIXELS, "trained").geometry.seen == (0, 0, 120, 80)
