@@ -63,7 +63,7 @@ export function wireHand(canvas, on, signal) {
   canvas.addEventListener("pointerdown", (event) => {
     if (hand || (event.pointerType === "mouse" && event.button !== 0)) return;
     event.preventDefault();
-    canvas.focus({ preventScroll: true });
+    canvas.focus({ preventScroll: true, focusVisible: false });
     canvas.setPointerCapture(event.pointerId);
     hand = { id: event.pointerId, box: canvas.getBoundingClientRect() };
     on.begin(fractionOf(hand.box, event));
