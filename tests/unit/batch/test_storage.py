@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from sightglass.batch import run
-from sightglass.batch.records import stem
+from sightglass.batch.table import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture.image import MAX_BYTES
 from sightglass.explain.picture.source import Unreachable, fetch, find, short

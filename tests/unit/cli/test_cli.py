@@ -389,7 +389,7 @@ def test_what_is_broken_is_named_with_what_to_do(
     assert code == 1
     broken = {name for name, check in checks.items() if check["state"] == "broken"}
     assert broken == {"SIGHTGLASS_API_QUEUE", "Device", "cv2"}
-    assert "a whole number" in checks["SIGHTGLASS_API_QUEUE"]["advice"]
+    assert "a valid integer" in checks["SIGHTGLASS_API_QUEUE"]["advice"]
     assert "opencv-python-headless" in checks["cv2"]["advice"]
     assert checks["Weights"]["state"] == "limited"
     assert main(["doctor"]) == 1 and "Broken: cv2, Device" in capsys.readouterr().out
