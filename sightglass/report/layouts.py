@@ -323,7 +323,11 @@ def _pictures(view: View) -> Content:
     if not answers and layout.answers is not None and layout.answers.top == layout.text.top:
         # Their place goes to the sentence.
         layout = replace(layout, text=replace(layout.text, width=layout.answers.right - layout.text.left))
-    tags = [_tag(caption, tile.place) for tile in tiles if several and (caption := view.pictures[tile.index].caption)]
+    captions = [view.pictures[tile.index].caption for tile in tiles]
+    if layout.key is None and len(view.sides) == 2:
+        # The picture of a difference is the last one.
+        captions[-1] = f"Red: {view.sides[0]}\nBlue: {view.sides[1]}"
+    tags = [_tag(caption, tile.place) for caption, tile in zip(captions, tiles, strict=True) if several and caption]
     return name, [*tiles, *tags, *_texts(view.title, view.sentence, layout), *answers, *_key(view, layout)]
 
 

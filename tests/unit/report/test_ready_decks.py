@@ -51,6 +51,8 @@ def test_slides_are_short_and_ask_for_no_key_that_is_gone(decks: dict[str, list[
             for page in pages(view):
                 texts = {item.name: item.words for item in page.items if isinstance(item, Text)}
                 assert texts["title"] == view.title and not texts.get("text", "").endswith("…"), (name, view.title)
+                if view.sides and page.layout != "chart":
+                    assert any(item.words.startswith("Red: ") for item in page.items if isinstance(item, Text))
 
 
 def test_answers_of_models_are_those_of_their_panels(decks: dict[str, list[View]]) -> None:
