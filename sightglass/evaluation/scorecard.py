@@ -134,7 +134,7 @@ class Verdict:
         """What the first model loses, and how many more pictures would decide."""
         more = self.more_pictures
         decide = f" About {plural(round(more, 2 - len(str(more))), 'more picture')} would decide." if more else ""
-        return self._worst_class + decide
+        return f"{self._worst_class}{decide}".strip()
 
     @property
     def _worst_class(self) -> str:
