@@ -80,7 +80,8 @@ def counting(monkeypatch: pytest.MonkeyPatch, own_models: Callable[[str], None])
     monkeypatch.setitem(sys.modules, family.__name__, family)
     monkeypatch.setattr(load, "loader_exists", lambda _: True)
     monkeypatch.setattr(catalog, "loader_exists", lambda _: True)
-    monkeypatch.setattr(catalog, "TASKS", (*catalog.TASKS, "count"))
+    keys = f"{catalog.SHARED} family size arch megabytes"
+    monkeypatch.setattr(catalog, "MODEL", catalog._table(keys, **catalog._LOADED | {"task": str}))
     monkeypatch.setitem(TASKS, "count", Count())
     own_models('[model.counter]\nloader = "counting"\narch = "net"\ntask = "count"\nweights = { random = 1 }\n')
     return "counter"

@@ -141,10 +141,10 @@ def thumbnail_file(name: str) -> Path:
 def _thumbnail_url(image: OwnPicture) -> str:
     """Return a picture's thumbnail; empty once it is off the server."""
     if (url := _thumbnails.get(image.sha256)) is None:
-        last = state.of(image_source.Pictures).last
+        last, key = state.of(image_source.Pictures).last, token(image)
         # A new picture was decoded just now.
-        whole = last if last is not None and last.sha256 == image.sha256 else UPLOADS.get(token(image))
-        if whole is None:
+        is_last = last is not None and last.sha256 == image.sha256 and UPLOADS.find(key) is not None
+        if (whole := last if is_last else UPLOADS.get(key)) is None:
             return ""
         url = _data_url(thumbnail(whole))
         _thumbnails.put(image.sha256, url)
