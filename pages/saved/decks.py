@@ -17,8 +17,8 @@ from sightglass.report import drawing
 from sightglass.report.deck_html import deck_html
 from sightglass.report.layouts import THEMES
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
-from sightglass.ui.saving.slides import stage
-from sightglass.ui.session import history_store, page, state
+from sightglass.ui import saving
+from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 
@@ -74,7 +74,7 @@ def _button(label: str, icon: str, key: str, act: Callable[[], Any], help: str, 
 
 
 def _decks() -> Decks:
-    return history_store.store().decks
+    return saving.store().decks
 
 
 def _go(id: str) -> None:
@@ -112,7 +112,7 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     with grid():
         for deck in sorted(decks, key=lambda deck: deck.id in READY):
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
-            about = f"{plural(len(deck.slides), 'slide')}, changed {history_store.day(deck.changed)}"
+            about = f"{plural(len(deck.slides), 'slide')}, changed {saving.day(deck.changed)}"
             if deck.id in READY and deck.slides:
                 about = f":gray-badge[Example] {escape(deck.slides[0].view.sentence)}"
             alt, help = f"A slide of {deck.title}", "See, present, edit or export it."
@@ -192,7 +192,7 @@ def _draw_stage(deck: Deck, slides: Sequence[Slide], key: str, **more: int) -> N
         return deck_html([slide.view for slide in slides], deck.title, THEMES[deck.theme], **more)
 
     ids = [slide.id for slide in slides]
-    stage(state.latest(f"deck-{key}", (deck.id, deck.changed, ids, more), make), key=key)
+    saving.stage(state.latest(f"deck-{key}", (deck.id, deck.changed, ids, more), make), key=key)
 
 
 def _draw_actions(deck: Deck) -> None:

@@ -31,8 +31,7 @@ from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
 from sightglass.ui import painter, saving
 from sightglass.ui.choices import gallery_picker
-from sightglass.ui.saving import slides
-from sightglass.ui.session import history_store, page, reopen, state, url_state
+from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, send_texts, viewer
 from sightglass.ui.viewer.payload import jpeg
@@ -81,7 +80,7 @@ def draw() -> None:
     _offer_undo()
     if id := st.query_params.get("kept"):
         _draw_record(id)
-    elif count := history_store.store().search(limit=0).total:
+    elif count := saving.store().search(limit=0).total:
         _draw_all(count)
     else:
         st.markdown("## Nothing saved yet")
@@ -99,7 +98,7 @@ def _offer_undo() -> None:
     @page.keeping_problem()
     def undo() -> None:
         ids, browsing.removed = browsing.removed, ()
-        history_store.store().put_back(ids)
+        saving.store().put_back(ids)
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f":material/delete: {plural(len(browsing.removed), 'view')} deleted.", width="content")
@@ -108,7 +107,7 @@ def _offer_undo() -> None:
 
 
 def _draw_place() -> None:
-    folder, used = history_store.store().folder, f"{megabytes(history_store.store().taken())} used."
+    folder, used = saving.store().folder, f"{megabytes(saving.store().taken())} used."
     seen = "Everyone who opens this dashboard can see it."
     if users.owner():
         seen = "On this dashboard only you see it; whoever runs that machine can read the folder."
@@ -123,7 +122,7 @@ def _draw_all(count: int) -> None:
     page.say_problem()
     chosen = _draw_filters()
     tiles, below = grid(), st.container()
-    store, number = history_store.store(), 1
+    store, number = saving.store(), 1
     result = store.search(**chosen, limit=PAGE)
     if result.total > PAGE:
         with below:
@@ -140,7 +139,7 @@ def _draw_all(count: int) -> None:
 
 def _draw_filters() -> dict[str, Any]:
     """Draw search and filters; return the arguments of the search."""
-    choices = history_store.store().choices()
+    choices = saving.store().choices()
     chosen: dict[str, Any] = {}
     look: dict[str, Any] = {"label_visibility": "collapsed"}
     with st.container(horizontal=True):
@@ -172,7 +171,7 @@ def _draw_actions(result: SearchResult) -> None:
             help = "One picture by two models, or two pictures."
             compare = partial(_compare, *ticked)
             st.button("Compare", icon=":material/compare:", on_click=compare, help=help)
-        slides.button("saved", *(partial(_make_slide, record) for record in ticked))
+        saving.add_to_deck("saved", *(partial(_make_slide, record) for record in ticked))
         _draw_delete([record.id for record in ticked], key="saved-delete")
         clear = browsing.ticked.clear
         st.button("Deselect", icon=":material/close:", type="tertiary", on_click=clear, help="Clear the selection.")
@@ -182,7 +181,7 @@ def _draw_actions(result: SearchResult) -> None:
 
 def _compare(first: Record, second: Record) -> None:
     """Open two records on Compare, in a callback: the models on one picture, or the two pictures."""
-    store = history_store.store()
+    store = saving.store()
     with page.keeping_problem():
         if first.picture_sha256 == second.picture_sha256:
             assert first.recipe is not None
@@ -207,12 +206,12 @@ def _draw_tile(record: Record) -> None:
         st.checkbox(about, key=key, on_change=tick, label_visibility="collapsed", width="content")
 
     try:
-        picture = history_store.store().thumbnail(record)
+        picture = saving.store().thumbnail(record)
     except Problem:
         picture = b""
     tags = " ".join(f":gray-badge[{escape(tag)}]" for tag in record.tags)
     drawn = ":material/draw:" if record.marks else ""
-    about = " ".join(filter(None, (record.model, history_store.day(record.created), drawn, tags)))
+    about = " ".join(filter(None, (record.model, saving.day(record.created), drawn, tags)))
     note = escape(" ".join((record.damaged or record.note).split())[:80])
     draw_tile(
         record.id,
@@ -259,7 +258,7 @@ def _read(record: Record) -> tuple[Image, Maps]:
     """Return a record's picture and maps; the latest ones are cached. Raises Problem."""
     if record.damaged:
         raise Problem(record.damaged)
-    store = history_store.store()
+    store = saving.store()
     return state.latest("saved-files", record.id, lambda: (store.picture(record), store.heatmaps(record)))
 
 
@@ -277,12 +276,12 @@ def _draw_record(id: str) -> None:
     page.say_problem()
     record = None
     try:
-        record = history_store.store().get(id)
+        record = saving.store().get(id)
         left, right = st.columns([3, 1], gap="medium")
         (_draw_map if record.pair is None else _draw_pair)(record, left, right)
         heading.markdown(f"## {record.headline if record.pair is None else escape(record.headline)}")
         with right:
-            history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
+            saving.edit_note(record, [record.id], key=f"saved-{record.id}")
     except Problem as problem:
         heading.markdown("## This view cannot be shown")
         st.error(sentence(problem), icon=":material/error:")
@@ -304,7 +303,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
                 charts.draw_metric(charts.HALF, half, "of the visible area")
             else:
                 st.caption(charts.NOTHING)
-            if (proof := history_store.store().proof(record, index)) is not None:
+            if (proof := saving.store().proof(record, index)) is not None:
                 st.caption(f"Proof: {escape(proof.sentence)}")
             if (checks := record.checks_of(index)) is not None:
                 help = "  \n".join(escape(check.sentence) for check in checks.checks)
@@ -335,9 +334,9 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
 def _draw_rest(record: Record, index: int) -> None:
     """Draw the actions that all records have, and how the record was made."""
     _draw_export([record], "Everything")
-    slides.button("saved", partial(_make_slide, record, index=index))
+    saving.add_to_deck("saved", partial(_make_slide, record, index=index))
     _draw_delete([record.id], key=f"saved-delete-{record.id}")
-    st.caption(f"{_describe(record)}; saved {history_store.exact(record.created)}.", width="content")
+    st.caption(f"{_describe(record)}; saved {saving.exact(record.created)}.", width="content")
 
 
 def _tell_score(record: Record, score: float | None) -> str:
@@ -366,7 +365,7 @@ def _list_boxes(record: Record, index: int) -> tuple[Box, ...]:
 
 def _make_slide(record: Record, look: ViewSettings, index: int | None = None) -> View:
     """Return the slide of a saved record, of its map at `index`."""
-    store = history_store.store()
+    store = saving.store()
     if record.pair is not None:
         return similarity_files.pair_view(store.similarity(record), record.headline)
     image, maps = _read(record)
@@ -394,7 +393,7 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     id, longer = f"marks of {record.id}", max(image.width, image.height)
     current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks)})
     if (sent := painter.last_edit(PAINTER)).get("id") == id and current.take(sent):
-        marks, store = edits.parse(current.edit).marks, history_store.store()
+        marks, store = edits.parse(current.edit).marks, saving.store()
         with page.saying_problems():
             if marks != store.get(record.id).marks:
                 store.annotate(record.id, marks=marks)
@@ -420,7 +419,7 @@ def _draw_export(records: Sequence[Record], label: str) -> None:
         return
 
     def make() -> bytes:
-        return zip_files(history_store.store().export([record.id for record in records]))
+        return zip_files(saving.store().export([record.id for record in records]))
 
     help = f"A zip with a folder for each of {plural(len(records), 'view')}: pictures, raw maps, numbers and notes."
     file, key = f"saved-{records[0].id if len(records) == 1 else len(records)}.zip", f"saved-export-{label}"
@@ -433,7 +432,7 @@ def _draw_delete(ids: Sequence[str], *, key: str) -> None:
 
     @page.keeping_problem()
     def delete() -> None:
-        history_store.store().delete(ids, undoable=True)
+        saving.store().delete(ids, undoable=True)
         browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
         browsing.ticked.clear()
         # Not to the next record, whose Delete would be in the same place.
@@ -445,7 +444,7 @@ def _draw_delete(ids: Sequence[str], *, key: str) -> None:
 
 def _draw_pair(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> None:
     """Draw the record of two compared pictures."""
-    similarity = history_store.store().similarity(record)
+    similarity = saving.store().similarity(record)
     assert record.pair is not None
 
     @page.keeping_problem()
