@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 FILTERS = {"by-model": ("model", "Any model"), "said": ("label", "Any class"), "tagged": ("tag", "Any tag")}
 """What a search is narrowed by, by its parameter in the address; its widget is keyed `saved-` and that."""
 SPANS = {"": "Any date", "day": "24 hours", "week": "7 days", "month": "30 days", "year": "A year"}
-DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 PAGE = 24
 BLANK = np.zeros((3, 4, 4), np.uint8)
 """The transparent picture of a tile without one."""
@@ -121,7 +120,7 @@ def _draw_all(count: int) -> None:
         actions = st.container(horizontal=True, width="content", vertical_alignment="center")
     page.say_problem()
     chosen = _draw_filters()
-    tiles, below = grid(), st.container()
+    tiles, below = st.container(horizontal=True, key="saved-tiles"), st.container()
     store, number = saving.store(), 1
     result = store.search(**chosen, limit=PAGE)
     if result.total > PAGE:
@@ -141,15 +140,14 @@ def _draw_filters() -> dict[str, Any]:
     """Draw search and filters; return the arguments of the search."""
     choices = saving.store().choices()
     chosen: dict[str, Any] = {}
-    look: dict[str, Any] = {"label_visibility": "collapsed"}
+    look: dict[str, Any] = {"icon": ":material/search:", "placeholder": "Find a class, a note, a name", "width": 280}
+    look["label_visibility"] = "collapsed"
     with st.container(horizontal=True):
-        help = "Find a class, a note, a name"
-        look |= {"icon": ":material/search:", "placeholder": help, "width": 280}
         chosen["text"] = url_state.widget(st.text_input, "Find", None, "", key="saved-find", name="find", **look)
         for name, (field, any_) in FILTERS.items():
             options = {"": any_, **{word: f"{word} ({count})" for word, count in choices[field].items()}}
             chosen[field] = _choose(name, options) or None
-        days = DAYS.get(_choose("saved", SPANS))
+        days = {"day": 1, "week": 7, "month": 30, "year": 365}.get(_choose("saved", SPANS))
     # To the hour, so that the pages of a search stay.
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     return chosen | {"since": now - timedelta(days=days) if days else None}
@@ -225,11 +223,6 @@ def _draw_tile(record: Record) -> None:
     )
 
 
-def grid() -> DeltaGenerator:
-    """Return a place for tiles."""
-    return st.container(horizontal=True, key="saved-tiles")
-
-
 def draw_tile(
     key: str,
     picture: bytes,
@@ -262,16 +255,11 @@ def _read(record: Record) -> tuple[Image, Maps]:
     return state.latest("saved-files", record.id, lambda: (store.picture(record), store.heatmaps(record)))
 
 
-def _close() -> None:
-    """Go back to all records."""
-    st.query_params.pop("kept", None)
-
-
 def _draw_record(id: str) -> None:
     """Draw one record; offer to delete a damaged one."""
     with st.container(gap=None):
-        icon, help = ":material/arrow_back:", "Back to all views."
-        st.button("All views", icon=icon, type="tertiary", on_click=_close, help=help)
+        icon, help, close = ":material/arrow_back:", "Back to all views.", partial(st.query_params.pop, "kept", None)
+        st.button("All views", icon=icon, type="tertiary", on_click=close, help=help)
         heading = st.container()
     page.say_problem()
     record = None
@@ -325,9 +313,8 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             if maps:
                 help = "Draw on the map by hand; each stroke is saved."
                 window = partial(_draw_on, record, image, maps[index], index)
-                page.button_for_window(
-                    "Draw on it", window, icon=":material/draw:", help=help, key="saved-draw", width="large"
-                )
+                look: dict[str, Any] = {"icon": ":material/draw:", "key": "saved-draw", "width": "large"}
+                page.button_for_window("Draw on it", window, help=help, **look)
             _draw_rest(record, index)
 
 
@@ -436,7 +423,7 @@ def _draw_delete(ids: Sequence[str], *, key: str) -> None:
         browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
         browsing.ticked.clear()
         # Not to the next record, whose Delete would be in the same place.
-        _close()
+        st.query_params.pop("kept", None)
 
     help = "Delete it, with its note, tags and marks; you can undo this for a minute."
     st.button("Delete", icon=":material/delete:", key=key, on_click=delete, help=help)

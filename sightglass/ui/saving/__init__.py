@@ -127,13 +127,8 @@ def _draw_saved(screen: str, saved: Sequence[tuple[Any, Json]], look: ViewSettin
         icon, help = ":material/bookmark_add:", "Save the picture, its maps, its checks and all numbers here."
         st.button("Keep it in Saved", icon=icon, key=f"keep-{screen}", type="primary", on_click=save, help=help)
         return
-    st.page_link(
-        page.script("saved"),
-        label="See it in Saved",
-        icon=":material/bookmark_added:",
-        query_params={"kept": kept[0].id} if len(kept) == 1 else None,
-        width="content",
-    )
+    icon, query = ":material/bookmark_added:", {"kept": kept[0].id} if len(kept) == 1 else None
+    st.page_link(page.script("saved"), label="See it in Saved", icon=icon, query_params=query, width="content")
     edit_note(kept[0], [record.id for record in kept], key=f"keep-{screen}-{kept[0].id}")
 
 
@@ -246,7 +241,7 @@ def off() -> bool:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _store(folder: Path | None, limit: float, whose: str) -> history.History:
+def _store(folder: Path | None, limit: float, whose: str) -> History:
     # It reads the environment, and for whom it works, itself: the arguments are only the cache's key.
     del folder, limit, whose
     return history.History()
@@ -274,19 +269,9 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     help = "Your own words, which are searched. Saved when you leave the field."
     st.text_area("Note", record.note, key=note, max_chars=MAX_NOTE, on_change=save, args=("note", note), help=help)
     known = list(dict.fromkeys([*record.tags, *store().choices()["tag"]]))
-    st.multiselect(
-        "Tags",
-        known,
-        list(record.tags),
-        select_all=False,
-        key=tags,
-        accept_new_options=True,
-        max_selections=MAX_TAGS,
-        on_change=save,
-        args=("tags", tags),
-        placeholder="Choose or type one",
-        help=f"Your own keywords, at most {MAX_TAG} characters each.",
-    )
+    look: Json = {"select_all": False, "accept_new_options": True, "max_selections": MAX_TAGS}
+    look |= {"placeholder": "Choose or type one", "help": f"Your own keywords, at most {MAX_TAG} characters each."}
+    st.multiselect("Tags", known, list(record.tags), key=tags, on_change=save, args=("tags", tags), **look)
     page.say_problem()
 
 

@@ -72,7 +72,11 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     area.against = None if recipe.against is None else str(recipe.against)
     places = recipe.targets[view.index :] if recipe.per in ("region", "pixel") else ()
     area.pixel = next((target for target in places if isinstance(target, tuple)), None)
-    _start_viewer(view.settings)
+    known = {name: value for name, value in view.settings.items() if name in SETTINGS}
+    if settings := {name: str(int(value) if isinstance(value, bool) else value) for name, value in known.items()}:
+        start = state.of(state.ViewerStart)
+        start.settings, start.read = settings | {"id": secrets.token_hex(8)}, True
+        start.generation += 1
     state.of(state.Reopened).recipe = recipe
     open_explore("map")
     if task.has_boxes and recipe.per == "class":
@@ -170,13 +174,3 @@ def choose_model(spec: ModelSpec) -> None:
         _put({"family": OTHER, "timm": spec.id.removeprefix("timm/")})
     else:
         _put({"family": spec.family, f"size-{spec.family}": spec.id})
-
-
-def _start_viewer(settings: dict[str, bool | float | str]) -> None:
-    """Give the viewer a file's settings."""
-    known = {name: value for name, value in settings.items() if name in SETTINGS}
-    known_settings = {name: str(int(value) if isinstance(value, bool) else value) for name, value in known.items()}
-    if known:
-        start = state.of(state.ViewerStart)
-        start.settings, start.read = known_settings | {"id": secrets.token_hex(8)}, True
-        start.generation += 1
