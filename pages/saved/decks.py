@@ -105,9 +105,8 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
             about = f"{plural(len(deck.slides), 'slide')}, changed {saving.day(deck.changed)}"
             if deck.id in READY and deck.slides:
                 about = f":gray-badge[Example] {escape(deck.slides[0].view.sentence)}"
-            alt, go = f"A slide of {deck.title}", partial(st.query_params.update, deck=deck.id)
-            help = "See, present, edit or export it."
-            draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=go, help=help)
+            alt, help = f"A slide of {deck.title}", "See, present, edit or export it."
+            draw_tile({"deck": deck.id}, picture, deck.title, about, alt=alt, help=help)
 
 
 def _upload() -> None:

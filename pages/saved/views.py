@@ -40,7 +40,7 @@ from sightglass.ui.views import pairs as pair_views
 from sightglass.ui.widgets import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -211,36 +211,23 @@ def _draw_tile(record: Record) -> None:
     drawn = ":material/draw:" if record.marks else ""
     about = " ".join(filter(None, (record.model, saving.day(record.created), drawn, tags)))
     note = escape(" ".join((record.damaged or record.note).split())[:80])
-    draw_tile(
-        record.id,
-        picture,
-        title,
-        f"{about}  \n*{note}*" if note else about,
-        alt="The saved picture under its map",
-        on_open=lambda: st.query_params.update(kept=record.id),
-        help=f"{escape(record.picture_name)}, {escape(_describe(record))}",
-        beside=draw_tick,
-    )
+    about = f"{about}  \n*{note}*" if note else about
+    alt, help = "The saved picture under its map", f"{escape(record.picture_name)}, {escape(_describe(record))}"
+    draw_tile({"kept": record.id}, picture, title, about, alt=alt, help=help, beside=draw_tick)
 
 
 def draw_tile(
-    key: str,
-    picture: bytes,
-    title: str,
-    about: str,
-    *,
-    alt: str,
-    on_open: Callable[[], None],
-    help: str,
-    beside: Callable[[], None] | None = None,
+    opens: dict[str, str], picture: bytes, title: str, about: str, *, alt: str, help: str, beside: Any = None
 ) -> None:
-    """Draw a tile; `beside`: draws what stands before its title; `about`: in Markdown."""
+    """Draw a tile; `opens`: the parameter of what it opens; `about`: in Markdown; `beside`: draws before its title."""
+    (key,) = opens.values()
     with st.container(width=240, gap="xsmall", key=f"saved-tile-{key}"):
         st.image(picture or BLANK, width="stretch", alt=alt)
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             if beside is not None:
                 beside()
-            st.button(escape(title), key=f"saved-open-{key}", type="tertiary", on_click=on_open, help=help)
+            go = partial(st.query_params.update, opens)
+            st.button(escape(title), key=f"saved-open-{key}", type="tertiary", on_click=go, help=help)
         st.caption(about)
 
 
@@ -258,7 +245,8 @@ def _read(record: Record) -> tuple[Image, Maps]:
 def _draw_record(id: str) -> None:
     """Draw one record; offer to delete a damaged one."""
     with st.container(gap=None):
-        icon, help, close = ":material/arrow_back:", "Back to all views.", partial(st.query_params.pop, "kept", None)
+        icon, help = ":material/arrow_back:", "Back to all views."
+        close: Any = partial(st.query_params.pop, "kept", None)
         st.button("All views", icon=icon, type="tertiary", on_click=close, help=help)
         heading = st.container()
     page.say_problem()

@@ -296,9 +296,9 @@ class RecordFiles:
             yield from similarity_files.of_similarity(self.similarity(record), record.pair.context)
         elif record.maps:
             picture, heatmap = self.picture(record), self.heatmaps(record)[record.index]
-            yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap, record.index)
+            yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap)
             if record.marks:
-                yield "marked.png", overlay(record, picture, heatmap, record.index)
+                yield "marked.png", overlay(record, picture, heatmap)
         yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
 
 
@@ -318,11 +318,11 @@ def _read_curve(plain: Json) -> Any:
     return Curve(**plain) if plain.keys() == set(Curve.__slots__) else plain
 
 
-def overlay(record: Record, image: Image, heatmap: Heatmap, index: int) -> bytes:
-    """Return the picture under the map at `index` with the record's marks, as a PNG with the recipe."""
+def overlay(record: Record, image: Image, heatmap: Heatmap) -> bytes:
+    """Return the picture under the selected map with the record's marks, as a PNG with the recipe."""
     pixels = render.paint(image.pixels, heatmap.field, Style.of(record.view.settings))
     pixels = draw_marks(pixels, record.marks) if record.marks else pixels
-    view = record.view.model_copy(update={"index": index, "label": record.labels[index][:200]})
+    view = record.view.model_copy(update={"index": record.index, "label": record.labels[record.index][:200]})
     assert record.checked_recipe is not None
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, view, picture=embedded_recipe.encode(image))
 

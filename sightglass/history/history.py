@@ -395,7 +395,7 @@ def save_as_set(explanation: Explanation) -> str | None:
     except Problem as problem:
         _warn(str(problem))
         return None
-    return record and record.id
+    return record.id if record else None
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -158,11 +159,7 @@ def add_to_deck(screen: str, *drafts: Draft) -> None:
     adding = state.of(Adding)
     adding.number, adding.deck = adding.number + 1, ""
     heading = f"Add {len(drafts)} slides" if several else "Present this, or add it to a deck"
-
-    def show() -> None:
-        with page.saying_problems():
-            _draw_dialog(drafts)
-
+    show = page.saying_problems()(partial(_draw_dialog, drafts))
     page.open_window(heading, show, width="large", icon=icon)
 
 
