@@ -182,8 +182,8 @@ def _draw_stage(deck: Deck, slides: Sequence[Slide], key: str, **more: int) -> N
     def make() -> bytes:
         return deck_html([slide.view for slide in slides], deck.title, THEMES[deck.theme], **more)
 
-    ids = [slide.id for slide in slides]
-    saving.stage(state.latest(f"deck-{key}", (deck.id, deck.changed, ids, more), make), key=key)
+    depends_on = (deck.id, deck.changed, [slide.id for slide in slides], more)
+    saving.stage(state.latest(f"deck-{key}", depends_on, make), key=key)
 
 
 def _draw_actions(deck: Deck) -> None:

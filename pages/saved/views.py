@@ -392,13 +392,11 @@ def _draw_export(records: Sequence[Record], label: str) -> None:
     if (total := sum(record.bytes for record in records)) > MAX_EXPORT:
         st.caption(f"To export, tick at most {megabytes(MAX_EXPORT)}: these are {megabytes(total)}.", width="content")
         return
-
-    def make() -> bytes:
-        return zip_files(saving.store().export([record.id for record in records]))
-
+    ids, icon = [record.id for record in records], ":material/download:"
     help = f"A zip with a folder for each of {plural(len(records), 'view')}: pictures, raw maps, numbers and notes."
-    file, key = f"saved-{records[0].id if len(records) == 1 else len(records)}.zip", f"saved-export-{label}"
-    charts.download(f"{label}, .zip", make, file, key=key, help=help, icon=":material/download:")
+    file, key = f"saved-{ids[0] if len(ids) == 1 else len(ids)}.zip", f"saved-export-{label}"
+    label = f"{label}, .zip"
+    charts.download(label, lambda: zip_files(saving.store().export(ids)), file, key=key, help=help, icon=icon)
 
 
 def _draw_delete(ids: Sequence[str], *, key: str) -> None:

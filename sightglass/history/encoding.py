@@ -32,20 +32,11 @@ from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, draw_
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
-from sightglass.report import charts, command, embedded_recipe, similarity_files
+from sightglass.report import charts, command, embedded_recipe, similarity_files, views
 from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
 from sightglass.report.view import MAX_CHECKS, Picture
-from sightglass.report.views import (
-    answer_title,
-    describe_bar,
-    display_of,
-    list_answers,
-    list_boxes,
-    new_view,
-    place_map,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -334,25 +325,25 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
     if info is not None:
         item, checks, score = maps[record.index], record.checks_of(record.index), info.score if task.sure else None
         about: Json = {"checks": "" if checks is None else checks.line[:MAX_CHECKS], "cells": item.cells}
-        about["ends"] = describe_bar(item, info.unit)[0]
-        mapped = place_map(info.label, item.content, item.geometry, item.kind, score, **about)
+        about["ends"] = views.describe_bar(item, info.unit)[0]
+        mapped = views.place_map(info.label, item.content, item.geometry, item.kind, score, **about)
     picture = Picture.of(
         image,
         spec.name if spec else record.model,
         map=mapped,
-        answers=list_answers(task, record.predictions),
-        boxes=list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
+        answers=views.list_answers(task, record.predictions),
+        boxes=views.list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
     )
     title = record.title or record.headline.partition(". ")[0]
     rest = record.headline.removeprefix(title).removeprefix(".").strip()
     method = METHODS[record.method].name if record.method in METHODS else record.method
-    return new_view(
+    return views.new_view(
         [picture],
-        title=answer_title(task, record.predictions, title),
+        title=views.answer_title(task, record.predictions, title),
         sentence=proof.sentence if proof else without_emphasis((info.looks if info else "") or rest),
         notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
         charts=(charts.describe_proof(proof),) if proof else (),
-        display=display_of(record.view.settings),
+        display=views.display_of(record.view.settings),
         commands=(command.line(record.recipe),) if record.recipe else (),
         made=" · ".join(filter(None, (picture.name, method))),
         day=record.created.date().isoformat(),

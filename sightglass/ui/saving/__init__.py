@@ -14,7 +14,7 @@ from sightglass import history
 from sightglass.common import users
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
-from sightglass.history.records import MAX_NOTE, MAX_TAG, MAX_TAGS
+from sightglass.history import records as limits
 from sightglass.report import deck_html, offers, views
 from sightglass.report.embedded_recipe import list_checks
 from sightglass.ui.declare import declare, no_callback
@@ -263,11 +263,12 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
         for id in ids:
             store().annotate(id, **{name: st.session_state[field]})
 
-    help = "Your own words, which are searched. Saved when you leave the field."
-    st.text_area("Note", record.note, key=note, max_chars=MAX_NOTE, on_change=save, args=("note", note), help=help)
+    most, help = limits.MAX_NOTE, "Your own words, which are searched. Saved when you leave the field."
+    st.text_area("Note", record.note, key=note, max_chars=most, on_change=save, args=("note", note), help=help)
     known = list(dict.fromkeys([*record.tags, *store().choices()["tag"]]))
-    look: Json = {"select_all": False, "accept_new_options": True, "max_selections": MAX_TAGS}
-    look |= {"placeholder": "Choose or type one", "help": f"Your own keywords, at most {MAX_TAG} characters each."}
+    look: Json = {"select_all": False, "accept_new_options": True, "max_selections": limits.MAX_TAGS}
+    help = f"Your own keywords, at most {limits.MAX_TAG} characters each."
+    look |= {"placeholder": "Choose or type one", "help": help}
     st.multiselect("Tags", known, list(record.tags), key=tags, on_change=save, args=("tags", tags), **look)
     page.say_problem()
 
