@@ -40,6 +40,7 @@ def test_a_record_is_the_explanation(history: History, one: Explanation) -> None
     picture = history.picture(record)
     assert picture.sha256 == record.picture_sha256 == one.image.sha256
     assert (picture.jpeg, picture.name) == (one.image.jpeg, "bus.jpg")
+    assert record.bytes == sum(path.stat().st_size for path in files(history) if path.name != "record.json")
 
 
 def test_a_detector_keeps_its_boxes(history: History) -> None:
