@@ -8,10 +8,9 @@ import streamlit as st
 
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust.diagnosis import agreement_sentence
-from sightglass.report import offers
+from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import sidebar
-from sightglass.ui.saving import slides
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -78,7 +77,7 @@ def topk() -> None:
                 "topk",
                 lambda look: offers.class_downloads(explain_job.with_proofs(explanation), look),
                 saved=[(explanation, {})],
-                slide=slides.pair_slide(explanation, pair),
+                slide=lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look),
             )
         checks.draw_cards(explanation, 0, beside=True)
 

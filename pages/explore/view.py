@@ -21,7 +21,6 @@ from sightglass.pages.explore.boxes import Boxes
 from sightglass.pages.explore.classes import Classes
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import sidebar
-from sightglass.ui.saving import slides
 from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -212,9 +211,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
         panels.send_sentences(view, maps, key=f"{answers.viewer}-words", beside=True)
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
-                files, slide = saving.of_map(explanation, index), slides.map_slide(explanation, index)
-                slide = slides.pair_slide(explanation, answers.pair) if answers.pair else slide
-                saving.save_and_export("explore", files, saved=[(explanation, {"index": index})], slide=slide)
+                saving.save_map("explore", explanation, index, pair=answers.pair)
             charts.fit_button(explanation)
         answers.draw_below(explanation, index, view)
         if has_map:

@@ -27,7 +27,7 @@ from sightglass.models import catalog
 from sightglass.pages.pictures.job import PicturesPage, stamp
 from sightglass.report import embedded_recipe
 from sightglass.report import views as report_views
-from sightglass.ui.saving import slides
+from sightglass.ui import saving
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, shorten
 from sightglass.ui.views import charts, tables
@@ -461,4 +461,4 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
         recipe = table.recipe(journal.settings_of(plan.folder), row)
         return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 
-    slides.button("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))
+    saving.add_to_deck("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))

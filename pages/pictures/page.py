@@ -22,8 +22,8 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import views
 from sightglass.report.table import csv as write_csv
+from sightglass.ui import saving
 from sightglass.ui.choices import model_picker, sidebar
-from sightglass.ui.saving import slides
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape
@@ -255,7 +255,7 @@ def _draw_result(job: PicturesJob) -> None:
         if words := labels.describe_left_out(sheet.match_run(job)):
             st.caption(escape(words))
     with right:
-        slides.button("pictures-run", partial(make_slide, job, result))
+        saving.add_to_deck("pictures-run", partial(make_slide, job, result))
         _draw_export(job, result)
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         rows = finished.list_models(result, against)

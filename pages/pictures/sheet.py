@@ -13,8 +13,8 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
+from sightglass.ui.saving import exact
 from sightglass.ui.session import page, state
-from sightglass.ui.session.history_store import exact
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import upload_megabytes
 from sightglass.ui.views import tables

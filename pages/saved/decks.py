@@ -12,20 +12,20 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.explain.phrases import plural
 from sightglass.history.decks import MAX_BYTES, MAX_NAME, READY, SUFFIX
-from sightglass.pages.saved.views import draw_tile, grid
+from sightglass.pages.saved.views import draw_tile
 from sightglass.report import drawing
 from sightglass.report.deck_html import deck_html
 from sightglass.report.layouts import THEMES
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
-from sightglass.ui.saving.slides import stage
-from sightglass.ui.session import history_store, page, state
+from sightglass.ui import saving
+from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.history.decks import Deck, Decks, Slide
+    from sightglass.history.decks import Deck, Slide
 
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
@@ -50,10 +50,7 @@ FILES = {
     ".html": ("Web page, .html", "One page that plays in any browser, from a disk, without a network."),
     ".pptx": ("PowerPoint, .pptx", "Text in placeholders, the picture and its map as two layers, your notes."),
     ".pdf": ("PDF", "For printing and sending: a page a slide."),
-    SUFFIX: (
-        f"Deck, {SUFFIX}",
-        "One file that this page opens on another machine, with everything that is drawn.",
-    ),
+    SUFFIX: (f"Deck, {SUFFIX}", "One file that this page opens on another machine, with everything that is drawn."),
 }
 """Labels and helps of a deck's files, by their endings."""
 
@@ -73,17 +70,9 @@ def _button(label: str, icon: str, key: str, act: Callable[[], Any], help: str, 
     )
 
 
-def _decks() -> Decks:
-    return history_store.store().decks
-
-
-def _go(id: str) -> None:
-    st.query_params["deck"] = id
-
-
 def draw() -> None:
     """Draw all decks, or the one that the address names."""
-    decks = (*_decks().all(), *_decks().ready())
+    decks = (*saving.store().decks.all(), *saving.store().decks.ready())
     chosen = st.query_params.get("deck")
     if (deck := next((deck for deck in decks if deck.id == chosen), None)) is not None:
         _draw_deck(deck)
@@ -105,18 +94,19 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     page.say_problem()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         help = "Make an empty deck; slides come from Add to deck on the other pages."
-        _button("New deck", "add", "new", lambda: _go(_decks().create("My deck").id), help)
+        create = lambda: st.query_params.update(deck=saving.store().decks.create("My deck").id)  # noqa: E731
+        _button("New deck", "add", "new", create, help)
         help = f"Open a deck that somebody exported: one file that ends in {SUFFIX}."
         icon, key = ":material/folder_open:", "deck-file"
         page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
-    with grid():
+    with st.container(horizontal=True, key="saved-tiles"):
         for deck in sorted(decks, key=lambda deck: deck.id in READY):
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
-            about = f"{plural(len(deck.slides), 'slide')}, changed {history_store.day(deck.changed)}"
+            about = f"{plural(len(deck.slides), 'slide')}, changed {saving.day(deck.changed)}"
             if deck.id in READY and deck.slides:
                 about = f":gray-badge[Example] {escape(deck.slides[0].view.sentence)}"
             alt, help = f"A slide of {deck.title}", "See, present, edit or export it."
-            draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=help)
+            draw_tile({"deck": deck.id}, picture, deck.title, about, alt=alt, help=help)
 
 
 def _upload() -> None:
@@ -129,7 +119,7 @@ def _upload() -> None:
     )
     with page.saying_problems():
         if deck_file is not None:
-            _go(_decks().open(deck_file.getvalue()).id)
+            st.query_params["deck"] = saving.store().decks.open(deck_file.getvalue()).id
             st.rerun()
 
 
@@ -156,7 +146,9 @@ def _draw_deck(deck: Deck) -> None:
             _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
     page.say_problem()
     if playing:
-        _play(deck)
+        first = st.query_params.get(PLAY, "")
+        start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
+        _draw_stage(deck, deck.slides, "play", start=start)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         _draw_actions(deck)
@@ -167,7 +159,13 @@ def _draw_deck(deck: Deck) -> None:
     chosen = next((slide for slide in deck.slides if slide.id == state.of(Editing).slide), deck.slides[0])
     strip, large = st.columns([1, 4], gap="medium")
     with strip, st.container(height=640, border=False, gap="xsmall", key="saved-strip"):
-        _draw_strip(deck, chosen)
+        for number, slide in enumerate(deck.slides, 1):
+            if picture := _small(slide):
+                st.image(picture, width="stretch", alt=f"Slide {number}")
+            label = f"{number} · {slide.view.title or 'Without a title'}"
+            look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
+            choose = partial(setattr, state.of(Editing), "slide", slide.id)
+            _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
     with large:
         _draw_slide(deck, chosen)
 
@@ -178,21 +176,14 @@ def _leave() -> None:
     state.forget(Editing)
 
 
-def _play(deck: Deck) -> None:
-    """Draw the whole deck, from the address's slide."""
-    first = st.query_params.get(PLAY, "")
-    start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
-    _draw_stage(deck, deck.slides, "play", start=start)
-
-
 def _draw_stage(deck: Deck, slides: Sequence[Slide], key: str, **more: int) -> None:
     """Draw slides of a deck as they are presented; `more`: of `deck_html`."""
 
     def make() -> bytes:
         return deck_html([slide.view for slide in slides], deck.title, THEMES[deck.theme], **more)
 
-    ids = [slide.id for slide in slides]
-    stage(state.latest(f"deck-{key}", (deck.id, deck.changed, ids, more), make), key=key)
+    depends_on = (deck.id, deck.changed, [slide.id for slide in slides], more)
+    saving.stage(state.latest(f"deck-{key}", depends_on, make), key=key)
 
 
 def _draw_actions(deck: Deck) -> None:
@@ -203,15 +194,18 @@ def _draw_actions(deck: Deck) -> None:
         start = str(ids.index(chosen) + 1 if chosen in ids else 1)
         help = "Show the deck from this slide: F for the whole screen, S for your notes, ? for all keys."
         _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help, type="primary")
-        _draw_export(deck)
+        with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
+            for suffix, (label, help) in FILES.items():
+                name = f"{file_stem(deck.title)}{suffix}"
+                charts.download(label, partial(deck.file, suffix), name, key=f"deck{suffix}-{deck.id}", help=help)
     for label, (view, help) in WORDS.items():
-        _button(label, "add", f"add-{view.kind}", partial(_decks().add, deck.id, view), help)
+        _button(label, "add", f"add-{view.kind}", partial(saving.store().decks.add, deck.id, view), help)
     light, title = f"deck-light-{deck.id}", f"deck-title-{deck.id}"
 
     @page.keeping_problem()
     def change() -> None:
         theme = "light" if st.session_state[light] else "dark"
-        _decks().change(deck.id, title=st.session_state[title], theme=theme)
+        saving.store().decks.change(deck.id, title=st.session_state[title], theme=theme)
 
     with st.popover("Deck", icon=":material/edit:", key="deck-change", help="Its title and theme, or delete it."):
         st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=change)
@@ -225,39 +219,20 @@ def _draw_actions(deck: Deck) -> None:
     if (before := editing.before) is not None and before.id == deck.id:
 
         def undo() -> None:
-            _decks().change(deck.id, slides=before.slides)
+            saving.store().decks.change(deck.id, slides=before.slides)
             editing.before = None
 
         _button("Undo", "undo", "undo", undo, "Put the deleted slide back at its place.")
 
 
 def _delete(id: str) -> None:
-    _decks().delete(id)
+    saving.store().decks.delete(id)
     _leave()
-
-
-def _draw_export(deck: Deck) -> None:
-    """Draw the deck's files, each made on request."""
-    with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
-        for suffix, (label, help) in FILES.items():
-            name = f"{file_stem(deck.title)}{suffix}"
-            charts.download(label, partial(deck.file, suffix), name, key=f"deck{suffix}-{deck.id}", help=help)
-
-
-def _draw_strip(deck: Deck, chosen: Slide) -> None:
-    """Draw the slides' thumbnails, each with its open button."""
-    for number, slide in enumerate(deck.slides, 1):
-        if picture := _small(slide):
-            st.image(picture, width="stretch", alt=f"Slide {number}")
-        label = f"{number} · {slide.view.title or 'Without a title'}"
-        look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
-        choose = partial(setattr, state.of(Editing), "slide", slide.id)
-        _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
 
 
 def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and actions."""
-    decks, place = _decks(), deck.slides.index(slide)
+    decks, place = saving.store().decks, deck.slides.index(slide)
     _draw_stage(deck, [slide], "edit", number=place + 1)
 
     @page.keeping_problem()

@@ -9,7 +9,8 @@ from sightglass.common import users
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
 from sightglass.pages.saved import decks, views
-from sightglass.ui.session import history_store, page, reopen, url_state
+from sightglass.ui import saving
+from sightglass.ui.session import page, reopen, url_state
 from sightglass.ui.session.markdown import escape
 
 TABS = {"views": "Views", "runs": "Runs", "decks": "Decks"}
@@ -30,7 +31,7 @@ def saved() -> None:
     )
     if tab == "runs":
         draw_runs()
-    elif history_store.off():
+    elif saving.off():
         st.markdown("## Saving is switched off")
         st.markdown("This dashboard was started with SIGHTGLASS_HISTORY set to `off`: set it to a folder.")
     else:
@@ -47,7 +48,7 @@ def draw_runs() -> None:
         return
     st.markdown(f"## {plural(len(runs), 'run')} over many pictures")
     for facts in runs:
-        names, day = ", ".join(finished.name_of(plan.model) for plan in facts.plans), history_store.day(facts.started)
+        names, day = ", ".join(finished.name_of(plan.model) for plan in facts.plans), saving.day(facts.started)
         about = f"{names}, {plural(facts.pictures, 'picture')}, {day}"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]", width=420)

@@ -31,8 +31,7 @@ from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
 from sightglass.ui import painter, saving
 from sightglass.ui.choices import gallery_picker
-from sightglass.ui.saving import slides
-from sightglass.ui.session import history_store, page, reopen, state, url_state
+from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, send_texts, viewer
 from sightglass.ui.viewer.payload import jpeg
@@ -41,7 +40,7 @@ from sightglass.ui.views import pairs as pair_views
 from sightglass.ui.widgets import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
 FILTERS = {"by-model": ("model", "Any model"), "said": ("label", "Any class"), "tagged": ("tag", "Any tag")}
 """What a search is narrowed by, by its parameter in the address; its widget is keyed `saved-` and that."""
 SPANS = {"": "Any date", "day": "24 hours", "week": "7 days", "month": "30 days", "year": "A year"}
-DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 PAGE = 24
 BLANK = np.zeros((3, 4, 4), np.uint8)
 """The transparent picture of a tile without one."""
@@ -81,7 +79,7 @@ def draw() -> None:
     _offer_undo()
     if id := st.query_params.get("kept"):
         _draw_record(id)
-    elif count := history_store.store().search(limit=0).total:
+    elif count := saving.store().search(limit=0).total:
         _draw_all(count)
     else:
         st.markdown("## Nothing saved yet")
@@ -99,7 +97,7 @@ def _offer_undo() -> None:
     @page.keeping_problem()
     def undo() -> None:
         ids, browsing.removed = browsing.removed, ()
-        history_store.store().put_back(ids)
+        saving.store().put_back(ids)
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f":material/delete: {plural(len(browsing.removed), 'view')} deleted.", width="content")
@@ -108,7 +106,7 @@ def _offer_undo() -> None:
 
 
 def _draw_place() -> None:
-    folder, used = history_store.store().folder, f"{megabytes(history_store.store().taken())} used."
+    folder, used = saving.store().folder, f"{megabytes(saving.store().taken())} used."
     seen = "Everyone who opens this dashboard can see it."
     if users.owner():
         seen = "On this dashboard only you see it; whoever runs that machine can read the folder."
@@ -122,8 +120,8 @@ def _draw_all(count: int) -> None:
         actions = st.container(horizontal=True, width="content", vertical_alignment="center")
     page.say_problem()
     chosen = _draw_filters()
-    tiles, below = grid(), st.container()
-    store, number = history_store.store(), 1
+    tiles, below = st.container(horizontal=True, key="saved-tiles"), st.container()
+    store, number = saving.store(), 1
     result = store.search(**chosen, limit=PAGE)
     if result.total > PAGE:
         with below:
@@ -140,17 +138,16 @@ def _draw_all(count: int) -> None:
 
 def _draw_filters() -> dict[str, Any]:
     """Draw search and filters; return the arguments of the search."""
-    choices = history_store.store().choices()
+    choices = saving.store().choices()
     chosen: dict[str, Any] = {}
-    look: dict[str, Any] = {"label_visibility": "collapsed"}
+    look: dict[str, Any] = {"icon": ":material/search:", "placeholder": "Find a class, a note, a name", "width": 280}
+    look["label_visibility"] = "collapsed"
     with st.container(horizontal=True):
-        help = "Find a class, a note, a name"
-        look |= {"icon": ":material/search:", "placeholder": help, "width": 280}
         chosen["text"] = url_state.widget(st.text_input, "Find", None, "", key="saved-find", name="find", **look)
         for name, (field, any_) in FILTERS.items():
             options = {"": any_, **{word: f"{word} ({count})" for word, count in choices[field].items()}}
             chosen[field] = _choose(name, options) or None
-        days = DAYS.get(_choose("saved", SPANS))
+        days = {"day": 1, "week": 7, "month": 30, "year": 365}.get(_choose("saved", SPANS))
     # To the hour, so that the pages of a search stay.
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     return chosen | {"since": now - timedelta(days=days) if days else None}
@@ -172,7 +169,7 @@ def _draw_actions(result: SearchResult) -> None:
             help = "One picture by two models, or two pictures."
             compare = partial(_compare, *ticked)
             st.button("Compare", icon=":material/compare:", on_click=compare, help=help)
-        slides.button("saved", *(partial(_make_slide, record) for record in ticked))
+        saving.add_to_deck("saved", *(partial(_make_slide, record) for record in ticked))
         _draw_delete([record.id for record in ticked], key="saved-delete")
         clear = browsing.ticked.clear
         st.button("Deselect", icon=":material/close:", type="tertiary", on_click=clear, help="Clear the selection.")
@@ -182,7 +179,7 @@ def _draw_actions(result: SearchResult) -> None:
 
 def _compare(first: Record, second: Record) -> None:
     """Open two records on Compare, in a callback: the models on one picture, or the two pictures."""
-    store = history_store.store()
+    store = saving.store()
     with page.keeping_problem():
         if first.picture_sha256 == second.picture_sha256:
             assert first.recipe is not None
@@ -207,48 +204,30 @@ def _draw_tile(record: Record) -> None:
         st.checkbox(about, key=key, on_change=tick, label_visibility="collapsed", width="content")
 
     try:
-        picture = history_store.store().thumbnail(record)
+        picture = saving.store().thumbnail(record)
     except Problem:
         picture = b""
     tags = " ".join(f":gray-badge[{escape(tag)}]" for tag in record.tags)
     drawn = ":material/draw:" if record.marks else ""
-    about = " ".join(filter(None, (record.model, history_store.day(record.created), drawn, tags)))
+    about = " ".join(filter(None, (record.model, saving.day(record.created), drawn, tags)))
     note = escape(" ".join((record.damaged or record.note).split())[:80])
-    draw_tile(
-        record.id,
-        picture,
-        title,
-        f"{about}  \n*{note}*" if note else about,
-        alt="The saved picture under its map",
-        on_open=lambda: st.query_params.update(kept=record.id),
-        help=f"{escape(record.picture_name)}, {escape(_describe(record))}",
-        beside=draw_tick,
-    )
-
-
-def grid() -> DeltaGenerator:
-    """Return a place for tiles."""
-    return st.container(horizontal=True, key="saved-tiles")
+    about = f"{about}  \n*{note}*" if note else about
+    alt, help = "The saved picture under its map", f"{escape(record.picture_name)}, {escape(_describe(record))}"
+    draw_tile({"kept": record.id}, picture, title, about, alt=alt, help=help, beside=draw_tick)
 
 
 def draw_tile(
-    key: str,
-    picture: bytes,
-    title: str,
-    about: str,
-    *,
-    alt: str,
-    on_open: Callable[[], None],
-    help: str,
-    beside: Callable[[], None] | None = None,
+    opens: dict[str, str], picture: bytes, title: str, about: str, *, alt: str, help: str, beside: Any = None
 ) -> None:
-    """Draw a tile; `beside`: draws what stands before its title; `about`: in Markdown."""
+    """Draw a tile; `opens`: the parameter of what it opens; `about`: in Markdown; `beside`: draws before its title."""
+    (key,) = opens.values()
     with st.container(width=240, gap="xsmall", key=f"saved-tile-{key}"):
         st.image(picture or BLANK, width="stretch", alt=alt)
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             if beside is not None:
                 beside()
-            st.button(escape(title), key=f"saved-open-{key}", type="tertiary", on_click=on_open, help=help)
+            go = partial(st.query_params.update, opens)
+            st.button(escape(title), key=f"saved-open-{key}", type="tertiary", on_click=go, help=help)
         st.caption(about)
 
 
@@ -259,30 +238,26 @@ def _read(record: Record) -> tuple[Image, Maps]:
     """Return a record's picture and maps; the latest ones are cached. Raises Problem."""
     if record.damaged:
         raise Problem(record.damaged)
-    store = history_store.store()
+    store = saving.store()
     return state.latest("saved-files", record.id, lambda: (store.picture(record), store.heatmaps(record)))
-
-
-def _close() -> None:
-    """Go back to all records."""
-    st.query_params.pop("kept", None)
 
 
 def _draw_record(id: str) -> None:
     """Draw one record; offer to delete a damaged one."""
     with st.container(gap=None):
         icon, help = ":material/arrow_back:", "Back to all views."
-        st.button("All views", icon=icon, type="tertiary", on_click=_close, help=help)
+        close: Any = partial(st.query_params.pop, "kept", None)
+        st.button("All views", icon=icon, type="tertiary", on_click=close, help=help)
         heading = st.container()
     page.say_problem()
     record = None
     try:
-        record = history_store.store().get(id)
+        record = saving.store().get(id)
         left, right = st.columns([3, 1], gap="medium")
         (_draw_map if record.pair is None else _draw_pair)(record, left, right)
         heading.markdown(f"## {record.headline if record.pair is None else escape(record.headline)}")
         with right:
-            history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
+            saving.edit_note(record, [record.id], key=f"saved-{record.id}")
     except Problem as problem:
         heading.markdown("## This view cannot be shown")
         st.error(sentence(problem), icon=":material/error:")
@@ -304,7 +279,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
                 charts.draw_metric(charts.HALF, half, "of the visible area")
             else:
                 st.caption(charts.NOTHING)
-            if (proof := history_store.store().proof(record, index)) is not None:
+            if (proof := saving.store().proof(record, index)) is not None:
                 st.caption(f"Proof: {escape(proof.sentence)}")
             if (checks := record.checks_of(index)) is not None:
                 help = "  \n".join(escape(check.sentence) for check in checks.checks)
@@ -326,18 +301,17 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             if maps:
                 help = "Draw on the map by hand; each stroke is saved."
                 window = partial(_draw_on, record, image, maps[index], index)
-                page.button_for_window(
-                    "Draw on it", window, icon=":material/draw:", help=help, key="saved-draw", width="large"
-                )
+                look: dict[str, Any] = {"icon": ":material/draw:", "key": "saved-draw", "width": "large"}
+                page.button_for_window("Draw on it", window, help=help, **look)
             _draw_rest(record, index)
 
 
 def _draw_rest(record: Record, index: int) -> None:
     """Draw the actions that all records have, and how the record was made."""
     _draw_export([record], "Everything")
-    slides.button("saved", partial(_make_slide, record, index=index))
+    saving.add_to_deck("saved", partial(_make_slide, record, index=index))
     _draw_delete([record.id], key=f"saved-delete-{record.id}")
-    st.caption(f"{_describe(record)}; saved {history_store.exact(record.created)}.", width="content")
+    st.caption(f"{_describe(record)}; saved {saving.exact(record.created)}.", width="content")
 
 
 def _tell_score(record: Record, score: float | None) -> str:
@@ -366,7 +340,7 @@ def _list_boxes(record: Record, index: int) -> tuple[Box, ...]:
 
 def _make_slide(record: Record, look: ViewSettings, index: int | None = None) -> View:
     """Return the slide of a saved record, of its map at `index`."""
-    store = history_store.store()
+    store = saving.store()
     if record.pair is not None:
         return similarity_files.pair_view(store.similarity(record), record.headline)
     image, maps = _read(record)
@@ -394,7 +368,7 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     id, longer = f"marks of {record.id}", max(image.width, image.height)
     current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks)})
     if (sent := painter.last_edit(PAINTER)).get("id") == id and current.take(sent):
-        marks, store = edits.parse(current.edit).marks, history_store.store()
+        marks, store = edits.parse(current.edit).marks, saving.store()
         with page.saying_problems():
             if marks != store.get(record.id).marks:
                 store.annotate(record.id, marks=marks)
@@ -418,13 +392,11 @@ def _draw_export(records: Sequence[Record], label: str) -> None:
     if (total := sum(record.bytes for record in records)) > MAX_EXPORT:
         st.caption(f"To export, tick at most {megabytes(MAX_EXPORT)}: these are {megabytes(total)}.", width="content")
         return
-
-    def make() -> bytes:
-        return zip_files(history_store.store().export([record.id for record in records]))
-
+    ids, icon = [record.id for record in records], ":material/download:"
     help = f"A zip with a folder for each of {plural(len(records), 'view')}: pictures, raw maps, numbers and notes."
-    file, key = f"saved-{records[0].id if len(records) == 1 else len(records)}.zip", f"saved-export-{label}"
-    charts.download(f"{label}, .zip", make, file, key=key, help=help, icon=":material/download:")
+    file, key = f"saved-{ids[0] if len(ids) == 1 else len(ids)}.zip", f"saved-export-{label}"
+    label = f"{label}, .zip"
+    charts.download(label, lambda: zip_files(saving.store().export(ids)), file, key=key, help=help, icon=icon)
 
 
 def _draw_delete(ids: Sequence[str], *, key: str) -> None:
@@ -433,11 +405,11 @@ def _draw_delete(ids: Sequence[str], *, key: str) -> None:
 
     @page.keeping_problem()
     def delete() -> None:
-        history_store.store().delete(ids, undoable=True)
+        saving.store().delete(ids, undoable=True)
         browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
         browsing.ticked.clear()
         # Not to the next record, whose Delete would be in the same place.
-        _close()
+        st.query_params.pop("kept", None)
 
     help = "Delete it, with its note, tags and marks; you can undo this for a minute."
     st.button("Delete", icon=":material/delete:", key=key, on_click=delete, help=help)
@@ -445,7 +417,7 @@ def _draw_delete(ids: Sequence[str], *, key: str) -> None:
 
 def _draw_pair(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> None:
     """Draw the record of two compared pictures."""
-    similarity = history_store.store().similarity(record)
+    similarity = saving.store().similarity(record)
     assert record.pair is not None
 
     @page.keeping_problem()

@@ -12,7 +12,6 @@ from sightglass.explain.tasks import task_of
 from sightglass.ui import checks, saving
 from sightglass.ui import live as canvas
 from sightglass.ui.choices import sidebar
-from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.pictures import image_source
@@ -62,13 +61,7 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
         checks.draw_chip(explanation, index)
         checks.draw_cards(explanation, index, beside=True)
         if explanation.heatmaps:
-            saving.save_and_export(
-                "live",
-                saving.of_map(explanation, index),
-                saved=[(explanation, {"index": index})],
-                view=False,
-                slide=slides.map_slide(explanation, index),
-            )
+            saving.save_map("live", explanation, index, view=False)
 
 
 def _open(frame: LiveFrame) -> None:

@@ -17,7 +17,7 @@ from sightglass.models import catalog
 from sightglass.models.demo import pictures
 from sightglass.report.view import Picture, View
 from sightglass.report.views import new_view, statement
-from sightglass.ui.saving import slides
+from sightglass.ui import saving
 from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
@@ -204,7 +204,7 @@ def draw_slide_button(job: ClipJob) -> None:
             clip=summary.clip.read_bytes(),
         )
 
-    slides.button("video", slide)
+    saving.add_to_deck("video", slide)
 
 
 def downloads(job: ClipJob) -> None:

@@ -20,8 +20,4 @@ if TYPE_CHECKING:
     from sightglass.history.records import Record as Record
     from sightglass.history.records import SearchResult as SearchResult
 
-_NAMES = {
-    "history": ["History", "save_as_set", "save_unsure"],
-    "records": ["Record", "SearchResult"],
-}
-defer_imports(__name__, _NAMES)
+defer_imports(__name__, {"history": ["History", "save_as_set", "save_unsure"], "records": ["Record", "SearchResult"]})

@@ -231,15 +231,11 @@ def _new_slide(deck: str) -> Callable[[View], Slide]:
 def _pack(view: View) -> bytes:
     """Pack a view with legible texts; raise Problem for long ones."""
     sentences = view.sentence.splitlines() if view.kind == "text" else [view.sentence]
-    text = _join_percent(typed_text(sentences, MAX_SENTENCE, "A slide's text"))
-    title = _join_percent(typed_line(view.title, MAX_TITLE, "A slide's title"))
+    texts = typed_text(sentences, MAX_SENTENCE, "A slide's text"), typed_line(view.title, MAX_TITLE, "A slide's title")
+    # A number and its percent sign stay on one line.
+    text, title = (re.sub(r"(?<=\d) (?=%)", NBSP, words) for words in texts)
     notes = typed_text(view.notes.splitlines(), MAX_NOTES, "A speaker's note")
     return pack([replace(view, title=title, statements=(text,) if text else (), notes=notes)])
-
-
-def _join_percent(text: str) -> str:
-    """Keep a number and its percent sign on one line."""
-    return re.sub(r"(?<=\d) (?=%)", NBSP, text)
 
 
 # ---- one file

@@ -32,20 +32,11 @@ from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, draw_
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
-from sightglass.report import charts, command, embedded_recipe, similarity_files
+from sightglass.report import charts, command, embedded_recipe, similarity_files, views
 from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
 from sightglass.report.view import MAX_CHECKS, Picture
-from sightglass.report.views import (
-    answer_title,
-    describe_bar,
-    display_of,
-    list_answers,
-    list_boxes,
-    new_view,
-    place_map,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +64,7 @@ PAIR_KEY = ("method", "of", "preprocessing", "weights_sha256")
 """What two comparisons of the same pictures by the same model at the same layers differ in."""
 PAIR_HEIGHT = 160
 """Of the two pictures of a thumbnail, in pixels, before it is shrunk."""
-_SIDES = ("query", "gallery")
+SIDES = ("query", "gallery")
 
 
 def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tuple[Record, Files]:
@@ -104,7 +95,18 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
         view=view,
         notes=explanation.notes,
         seals=tuple(checks) if any(checks) else (),
-        maps=tuple(_describe_map(explanation, place) for place in range(len(heatmaps))),
+        maps=tuple(
+            # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
+            MapInfo(
+                *explanation.task.describe_saved(explanation, place),
+                **{name: getattr(heatmap, name) for name in HEATMAP_FIELDS},
+                statistics=explanation.statistics[place],
+                boxes=explanation.own(place),
+                looks=describe(explanation, index=place).markdown(),
+                unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
+            )
+            for place, heatmap in enumerate(heatmaps)
+        ),
     )
     named = arrays(explanation)
     named |= {f"measured {place}": item.uncut.at_input for place, item in enumerate(heatmaps) if item.uncut is not None}
@@ -120,9 +122,9 @@ def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
     """Return whether a record is of a map, or of a pair, whose picture, model and method it has."""
     if not isinstance(view, Similarity):
         return (record.recipe, record.index) == (view.recipe, index)
-    pair, how = record.pair, {name: getattr(view, name) for name in PAIR_KEY}
-    ids = view.gallery.image.sha256, view.layers
-    return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
+    key, ids = {name: getattr(view, name) for name in PAIR_KEY}, (view.gallery.image.sha256, view.layers)
+    pair = record.pair
+    return pair is not None and (pair.sha256, record.layers) == ids and key.items() <= pair.how.items()
 
 
 def storable(text: str) -> str:
@@ -149,21 +151,6 @@ def _pack(named: Arrays, drawn: NDArray[np.uint8], **pictures: Image) -> Files:
     return files
 
 
-def _describe_map(explanation: Explanation, place: int) -> MapInfo:
-    heatmap = explanation.heatmaps[place]
-    # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
-    label, score = explanation.task.describe_saved(explanation, place)
-    return MapInfo(
-        label=label,
-        score=score,
-        **{name: getattr(heatmap, name) for name in HEATMAP_FIELDS},
-        statistics=explanation.statistics[place],
-        boxes=explanation.own(place),
-        looks=describe(explanation, index=place).markdown(),
-        unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
-    )
-
-
 def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record, Files]:
     """Return the record and the files of a comparison."""
     query, other = (side.image for side in similarity.sides)
@@ -186,7 +173,7 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
         pair=pair,
     )
     named = similarity_files.arrays(similarity)
-    for name, edges in zip(_SIDES, (similarity.matches.query, similarity.matches.gallery), strict=True):
+    for name, edges in zip(SIDES, (similarity.matches.query, similarity.matches.gallery), strict=True):
         named |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
     panels = similarity_files.draw_pair(similarity)
     sizes = [(max(1, round(PAIR_HEIGHT * panel.shape[1] / panel.shape[0])), PAIR_HEIGHT) for panel in panels]
@@ -227,9 +214,8 @@ class RecordFiles:
     def picture(self, record: Record, *, other: bool = False) -> Image:
         """Return the picture, of a pair the query or the `other`, pixel for pixel; raise Problem if its file is damaged
         or gone."""
-        name, sha256 = record.picture_name, record.picture_sha256
-        if other and record.pair:
-            name, sha256 = record.pair.name, record.pair.sha256
+        pair = record.pair if other else None
+        name, sha256 = (pair.name, pair.sha256) if pair else (record.picture_name, record.picture_sha256)
         data = self.read(record, "other" if other else "picture")
         named = _unpack(data) if data.startswith(b"PK") else {}
         image = Image(named["pixels"], name, planes=named["planes"]) if named else Image.open(data, name=name)
@@ -263,13 +249,9 @@ class RecordFiles:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
         named, sides, grids = _unpack(self.read(record, "maps")), [], []
         try:
-            for other, (name, geometry) in enumerate(zip(_SIDES, pair.geometries, strict=True)):
-                image, raw = (
-                    self.picture(record, other=bool(other)),
-                    [named[f"{name}_raw_{at}"] for at in record.layers],
-                )
-                left, top, right, bottom = geometry.content
-                signed = named[name][top:bottom, left:right]
+            for other, (name, geometry) in enumerate(zip(SIDES, pair.geometries, strict=True)):
+                image, (left, top, right, bottom) = self.picture(record, other=bool(other)), geometry.content
+                raw, signed = (named[f"{name}_raw_{at}"] for at in record.layers), named[name][top:bottom, left:right]
                 sides.append(ComparedImage(image, geometry, named[f"{name}_vector"], tuple(raw), signed))
                 grids.append(CellEdges(named[f"{name}_down"], named[f"{name}_across"]))
             matches = Matches(grids[0], grids[1], named["cells"], pair.matches)
@@ -305,9 +287,9 @@ class RecordFiles:
             yield from similarity_files.of_similarity(self.similarity(record), record.pair.context)
         elif record.maps:
             picture, heatmap = self.picture(record), self.heatmaps(record)[record.index]
-            yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap, record.index)
+            yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap)
             if record.marks:
-                yield "marked.png", overlay(record, picture, heatmap, record.index)
+                yield "marked.png", overlay(record, picture, heatmap)
         yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
 
 
@@ -327,11 +309,11 @@ def _read_curve(plain: Json) -> Any:
     return Curve(**plain) if plain.keys() == set(Curve.__slots__) else plain
 
 
-def overlay(record: Record, image: Image, heatmap: Heatmap, index: int) -> bytes:
-    """Return the picture under the map at `index` with the record's marks, as a PNG with the recipe."""
+def overlay(record: Record, image: Image, heatmap: Heatmap) -> bytes:
+    """Return the picture under the selected map with the record's marks, as a PNG with the recipe."""
     pixels = render.paint(image.pixels, heatmap.field, Style.of(record.view.settings))
     pixels = draw_marks(pixels, record.marks) if record.marks else pixels
-    view = record.view.model_copy(update={"index": index, "label": record.labels[index][:200]})
+    view = record.view.model_copy(update={"index": record.index, "label": record.labels[record.index][:200]})
     assert record.checked_recipe is not None
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, view, picture=embedded_recipe.encode(image))
 
@@ -341,34 +323,27 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
     task, spec = task_of(record.task), catalog().get(record.model)
     info, mapped = record.maps[record.index] if record.index < len(maps) else None, None
     if info is not None:
-        item, checks = maps[record.index], record.checks_of(record.index)
-        mapped = place_map(
-            info.label,
-            item.content,
-            item.geometry,
-            item.kind,
-            info.score if task.sure else None,
-            cells=item.cells,
-            checks="" if checks is None else checks.line[:MAX_CHECKS],
-            ends=describe_bar(item, info.unit)[0],
-        )
+        item, checks, score = maps[record.index], record.checks_of(record.index), info.score if task.sure else None
+        about: Json = {"checks": "" if checks is None else checks.line[:MAX_CHECKS], "cells": item.cells}
+        about["ends"] = views.describe_bar(item, info.unit)[0]
+        mapped = views.place_map(info.label, item.content, item.geometry, item.kind, score, **about)
     picture = Picture.of(
         image,
         spec.name if spec else record.model,
         map=mapped,
-        answers=list_answers(task, record.predictions),
-        boxes=list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
+        answers=views.list_answers(task, record.predictions),
+        boxes=views.list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
     )
     title = record.title or record.headline.partition(". ")[0]
     rest = record.headline.removeprefix(title).removeprefix(".").strip()
     method = METHODS[record.method].name if record.method in METHODS else record.method
-    return new_view(
+    return views.new_view(
         [picture],
-        title=answer_title(task, record.predictions, title),
+        title=views.answer_title(task, record.predictions, title),
         sentence=proof.sentence if proof else without_emphasis((info.looks if info else "") or rest),
         notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
         charts=(charts.describe_proof(proof),) if proof else (),
-        display=display_of(record.view.settings),
+        display=views.display_of(record.view.settings),
         commands=(command.line(record.recipe),) if record.recipe else (),
         made=" · ".join(filter(None, (picture.name, method))),
         day=record.created.date().isoformat(),

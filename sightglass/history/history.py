@@ -87,10 +87,9 @@ class History(encoding.RecordFiles):
     def __init__(self, folder: Path | str | None = None) -> None:
         """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's; in it, who signed in has one of their
         own."""
-        base = Path(folder).expanduser() if folder is not None else settings().history
-        if folder is None and base is not None:
-            base = users.folder(base)
-        self.folder = base.absolute() if base is not None else None
+        common = settings().history
+        base = Path(folder).expanduser() if folder is not None else common and users.folder(common)
+        self.folder = base and base.absolute()
         """None if the history is switched off."""
         self._limit = int(settings().history_mb * 1_000_000)
         self._is_tidy = False
@@ -170,9 +169,9 @@ class History(encoding.RecordFiles):
     def choices(self) -> dict[str, dict[str, int]]:
         """Return every `model`, `label` and `tag` with its number of records, most first."""
         counts = "SELECT {}, count(*) FROM records{} WHERE deleted IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
-        listed = {name: counts.format("value", f", json_each(records.{name}s)") for name in ("label", "tag")}
+        queries = {name: counts.format("value", f", json_each(records.{name}s)") for name in ("label", "tag")}
+        queries["model"] = counts.format("model", "")
         with self.reading() as database:
-            queries = {"model": counts.format("model", ""), **listed}
             return {name: dict(database.execute(sql).fetchall()) for name, sql in queries.items()}
 
     def get(self, id: str) -> Record:
@@ -375,20 +374,14 @@ class History(encoding.RecordFiles):
             raise Problem(problem) from error
 
 
-def best_score(explanation: Explanation) -> float | None:
-    """Return the highest confidence, or None."""
-    scores = (prediction.score for prediction in explanation.predictions) if explanation.task.sure else ()
-    return max(scores, default=None)
-
-
 def save_unsure(explanation: Explanation, below: float, history: History | None = None) -> Record | None:
     """Save an explanation with a score below `below`, tagged `unsure`.
 
     Returns None for any other, and the earlier record of the same picture and recipe where there is one. `history`: by
     default the current person's. Raises Problem if the history is switched off or full.
     """
-    score = best_score(explanation)
-    if score is None or score >= below or not explanation.finished:
+    scores = [prediction.score for prediction in explanation.predictions] if explanation.task.sure else []
+    if not scores or max(scores) >= below or not explanation.finished:
         return None
     history = history or History()
     return history.find(explanation) or history.keep(explanation, tags=[UNSURE])
@@ -402,7 +395,7 @@ def save_as_set(explanation: Explanation) -> str | None:
     except Problem as problem:
         _warn(str(problem))
         return None
-    return None if record is None else record.id
+    return record.id if record else None
 
 
 @cache

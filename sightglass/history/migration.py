@@ -112,11 +112,8 @@ def _arrays(fields: Json, maps: list[Json]) -> Json:
     arrays: Json = {}
     for place, (about, former) in enumerate(zip(fields["maps"], maps, strict=True)):
         to_input = TypeAdapter(Geometry).validate_python(about["geometry"]).to_input
-        name = (
-            ("query", "gallery")[place]
-            if fields.get("pair")
-            else f"top{place + 1}_{label_stem(fields['labels'][place])}"
-        )
+        pair, label = fields.get("pair"), label_stem(fields["labels"][place])
+        name = encoding.SIDES[place] if pair else f"top{place + 1}_{label}"
         raw = [former[key] for key in former if key.startswith("raw ")]
         layers = about["layers"] if len(about["layers"]) == len(raw) else range(len(raw))
         arrays[name] = to_input(former["values"])

@@ -55,16 +55,13 @@ def _plain(view: View, blobs: dict[bytes, int]) -> Json:
         item["source"] = index(picture.jpeg)
         if picture.map is not None:
             shape = list(picture.map.values.shape)
-            item["map"]["values"] = {"blob": index(_deflate(_levels(picture.map))), "shape": shape}
+            item["map"]["values"] = {"blob": index(_deflate(picture.map)), "shape": shape}
     return plain | {"statements": view.statements[:1], "clip": None if view.clip is None else index(view.clip)}
 
 
-def _levels(item: Map) -> NDArray[np.uint8]:
-    low, steps = (0, 255) if item.kind == "heat" else (128, 127)
-    return np.rint(low + steps * np.clip(item.values, -1 if low else 0, 1)).astype(np.uint8)
-
-
-def _deflate(levels: NDArray[np.uint8]) -> bytes:
+def _deflate(item: Map) -> bytes:
+    low, count = (0, 255) if item.kind == "heat" else (128, 127)
+    levels = np.rint(low + count * np.clip(item.values, -1 if low else 0, 1)).astype(np.uint8)
     steps = np.diff(levels, axis=1, prepend=np.zeros((len(levels), 1), np.uint8))
     return zlib.compress(np.ascontiguousarray(steps, np.uint8).tobytes(), 6)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif.edits import EditMark
 from sightglass.history import History
 from sightglass.pages.saved.views import Browsing
+from tests.packages import menu
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explanation
     from sightglass.history import Record
-from tests.packages import menu
 
 SCREEN = "pages/saved/page.py"
 LINE = EditMark("brush", ((0.25, 0.5), (0.75, 1.0)), 0.02)

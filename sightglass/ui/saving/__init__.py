@@ -1,26 +1,50 @@
-"""The menu Save: keep a view in Saved, or download its files; beside it Copy link and Add to deck."""
+"""Keep a view in Saved, download its files, or add it to a deck; the history of who looks at the page."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.report import offers
-from sightglass.ui.saving import slides
-from sightglass.ui.session import history_store, page
+from sightglass import history
+from sightglass.common import users
+from sightglass.common.settings import settings
+from sightglass.explain.phrases import plural
+from sightglass.history import records as limits
+from sightglass.report import deck_html, offers, views
+from sightglass.report.embedded_recipe import list_checks
+from sightglass.ui.declare import declare, no_callback
+from sightglass.ui.session import page, state
 from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.viewer import SETTINGS, ViewSettings
 from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
 
     from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.history import History, Record
     from sightglass.report.offers import Files
-    from sightglass.ui.saving.slides import Draft
-    from sightglass.ui.viewer import ViewSettings
+    from sightglass.report.view import View
+
+Draft = Callable[[ViewSettings], "View"]
+"""Makes a view, given the viewer's settings."""
+MOST = 24
+"""Slides at once: each may be explained again."""
+NEW = "new"
+NEW_TITLE = "My deck"
+_view_settings = declare("view_settings", __file__)
+
+
+# ---- the menu Save
 
 
 def save_and_export(
@@ -45,13 +69,17 @@ def save_and_export(
 
     def show() -> None:
         top = st.container()
-        look = slides.view_settings(f"view-files-{screen}") if view else {}
-        if saved and not history_store.off():
+        look = view_settings(f"view-files-{screen}") if view else {}
+        if saved and not off():
             with top, page.saying_problems():
                 _draw_saved(screen, saved, look)
         with page.saying_problems():
             for row in rows(look):
-                _draw_files(row, screen)
+                with st.container(gap="xsmall"):
+                    st.markdown(f"**{row.title}**", help=row.about)
+                    with st.container(horizontal=True, gap="xsmall"):
+                        for label, file, make in row.files:
+                            charts.download(label, make, file, key=f"export-{screen}-{file}", help=file)
 
     # A popover that is filled after it was opened is placed as if it were empty, and cut off at the window's end.
     help = "Keep it in Saved, or download files: the picture as you see it, figures, reports, clips and data."
@@ -59,7 +87,7 @@ def save_and_export(
     if view:
         link_button()
     if slide is not None:
-        slides.button(screen, slide)
+        add_to_deck(screen, slide)
 
 
 def link_button() -> None:
@@ -68,29 +96,31 @@ def link_button() -> None:
     st.button("Copy link", icon=":material/link:", key="copy-link", help=help)
 
 
-def of_map(explanation: Explanation, index: int) -> Callable[[ViewSettings], list[Files]]:
-    """Return the maker of a map's files, with the proof of this session."""
-    return lambda look: offers.map_downloads(explain_job.with_proofs(explanation), index, look)
+def save_map(
+    screen: str, explanation: Explanation, index: int, *, pair: tuple[int, int] | None = None, view: bool = True
+) -> None:
+    """Draw `save_and_export` for a map, with its proof of this session; `pair`: two answers that its slide compares."""
 
+    def make_files(look: ViewSettings) -> Sequence[Files]:
+        return offers.map_downloads(explain_job.with_proofs(explanation), index, look)
 
-def _draw_files(row: Files, screen: str) -> None:
-    with st.container(gap="xsmall"):
-        st.markdown(f"**{row.title}**", help=row.about)
-        with st.container(horizontal=True, gap="xsmall"):
-            for label, file, make in row.files:
-                charts.download(label, make, file, key=f"export-{screen}-{file}", help=file)
+    def make_slide(look: ViewSettings) -> View:
+        proved = explain_job.with_proofs(explanation)
+        return views.classes_view(proved, pair, look) if pair else views.map_view(proved, index, look)
+
+    save_and_export(screen, make_files, saved=[(explanation, {"index": index})], view=view, slide=make_slide)
 
 
 def _draw_saved(screen: str, saved: Sequence[tuple[Any, Json]], look: ViewSettings) -> None:
     """Draw the button that keeps the view in Saved, or a link to its record with note and tags."""
     items = [(item if "context" in more else explain_job.with_proofs(item), more) for item, more in saved]
-    records = [history_store.find(item, more.get("index", 0)) for item, more in items]
+    records = [_find(item, more.get("index", 0)) for item, more in items]
 
     @page.keeping_problem()
     def save() -> None:
         for record, (item, more) in zip(records, items, strict=True):
             if record is None:
-                history_store.store().keep(item, look=dict(look), **more)
+                store().keep(item, look=dict(look), **more)
 
     page.say_problem()
     kept = [record for record in records if record is not None]
@@ -98,11 +128,156 @@ def _draw_saved(screen: str, saved: Sequence[tuple[Any, Json]], look: ViewSettin
         icon, help = ":material/bookmark_add:", "Save the picture, its maps, its checks and all numbers here."
         st.button("Keep it in Saved", icon=icon, key=f"keep-{screen}", type="primary", on_click=save, help=help)
         return
-    st.page_link(
-        page.script("saved"),
-        label="See it in Saved",
-        icon=":material/bookmark_added:",
-        query_params={"kept": kept[0].id} if len(kept) == 1 else None,
-        width="content",
-    )
-    history_store.edit_note(kept[0], [record.id for record in kept], key=f"keep-{screen}-{kept[0].id}")
+    icon, query = ":material/bookmark_added:", {"kept": kept[0].id} if len(kept) == 1 else None
+    st.page_link(page.script("saved"), label="See it in Saved", icon=icon, query_params=query, width="content")
+    edit_note(kept[0], [record.id for record in kept], key=f"keep-{screen}-{kept[0].id}")
+
+
+# ---- Add to deck
+
+
+@dataclass
+class Adding:
+    """The dialog that is open."""
+
+    number: int = 0
+    """Counts the dialogs: each has its own fields."""
+    deck: str = ""
+    """Id of the deck that its slides were added to."""
+
+
+def add_to_deck(screen: str, *drafts: Draft) -> None:
+    """Draw the button for the dialog, which shows the slide, or of several drafts says how many they are."""
+    several = len(drafts) > 1
+    if not drafts or off():
+        return
+    help = f"A slide of each, at most {MOST}, at the end of a deck." if several else "Make a slide of this view."
+    label = "Add each to deck" if several else "Add to deck"
+    icon, much = ":material/slideshow:", len(drafts) > MOST
+    if not st.button(label, icon=icon, key=f"deck-{screen}", help=help, shortcut="d", disabled=much):
+        return
+    adding = state.of(Adding)
+    adding.number, adding.deck = adding.number + 1, ""
+    heading = f"Add {len(drafts)} slides" if several else "Present this, or add it to a deck"
+    show = page.saying_problems()(partial(_draw_dialog, drafts))
+    page.open_window(heading, show, width="large", icon=icon)
+
+
+def _draw_dialog(drafts: Sequence[Draft]) -> None:
+    adding = state.of(Adding)
+    number = adding.number
+    if len(drafts) == 1:
+        look = view_settings(f"slide-look-{number}")
+        view = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: drafts[0](look))
+        stage(deck_html.deck_html([view], view.title), key=str(number))
+        drafts = [lambda _: view]
+    if adding.deck:
+        deck = store().decks.get(adding.deck)
+        label, query = f"Slide {len(deck.slides)} of {escape(deck.title)}", {"deck": deck.id}
+        st.page_link(page.script("saved"), label=label, icon=":material/slideshow:", query_params=query)
+    else:
+        decks = {deck.id: deck for deck in store().decks.all()}
+        names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
+        names[NEW] = "A new deck"
+        key, help = (
+            f"slide-deck-{number}",
+            "The slide is added at its end. Change titles and sentences on the page Saved.",
+        )
+        # The first one was changed last.
+        if st.selectbox("Deck", list(names), format_func=names.__getitem__, key=key, help=help) == NEW:
+            key, help = f"slide-new-{number}", "What the new deck is called."
+            st.text_input("Name of the new deck", NEW_TITLE, key=key, max_chars=120, help=help)
+        label = "Add the slide" if len(drafts) == 1 else f"Add {len(drafts)} slides"
+        icon, place = ":material/add:", f"slide-add-{number}"
+        st.button(label, icon=icon, key=place, type="primary", on_click=_add, args=(number, drafts))
+        page.say_problem()
+
+
+def _add(number: int, drafts: Sequence[Draft]) -> None:
+    """Add the slides to the chosen deck, in a callback."""
+    decks, widgets = store().decks, st.session_state
+    with page.keeping_problem():
+        # All are made first: what cannot be made leaves no half of a deck.
+        new_views = [draft({}) for draft in drafts]
+        deck = str(widgets.get(f"slide-deck-{number}", NEW))
+        if deck == NEW:
+            deck = decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
+        for view in new_views:
+            decks.add(deck, view)
+        state.of(Adding).deck = deck
+
+
+def view_settings(key: str) -> ViewSettings:
+    """Return the settings of the page's viewer.
+
+    The first run returns none: once the browser has sent them, the page runs again.
+    """
+    result = _view_settings(key=key, data={}, on_settings_change=no_callback)
+    reported = json.loads(result.settings or "{}").items()
+    return {name: value for name, value in reported if name in SETTINGS and isinstance(value, bool | int | float | str)}
+
+
+def stage(html: bytes, *, key: str) -> None:
+    """Draw a page of `deck_html`, 16:9 and as wide as its place."""
+    with st.container(key=f"slide-stage-{key}"):
+        # The height counts before the width is known.
+        st.iframe(html.decode(), height=480, alt="Slides")
+
+
+# ---- the history
+
+
+def store() -> History:
+    """Return the session's history, for the current environment variables."""
+    return _store(settings().history, settings().history_mb, users.owner())
+
+
+def off() -> bool:
+    """Return whether the history is switched off."""
+    return settings().history is None
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _store(folder: Path | None, limit: float, whose: str) -> History:
+    # It reads the environment, and for whom it works, itself: the arguments are only the cache's key.
+    del folder, limit, whose
+    return history.History()
+
+
+def _find(view: Any, index: int) -> Record | None:
+    """Return the record of a pair, or of a map if it has all proofs and checks, else None."""
+    record = store().find(view, index)
+    if record is None or record.pair is not None:
+        return record
+    checked = [i for i, checks in enumerate(list_checks(view)) if checks is not None]
+    proofs = [store().proof(record, i) for i in view.proofs]
+    return record if all((*proofs, *map(record.checks_of, checked))) else None
+
+
+def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
+    """Edit the note and tags of the records `ids`, saving each change."""
+    note, tags = f"{key}-note", f"{key}-tags"
+
+    @page.keeping_problem()
+    def save(name: str, field: str) -> None:
+        for id in ids:
+            store().annotate(id, **{name: st.session_state[field]})
+
+    most, help = limits.MAX_NOTE, "Your own words, which are searched. Saved when you leave the field."
+    st.text_area("Note", record.note, key=note, max_chars=most, on_change=save, args=("note", note), help=help)
+    known = list(dict.fromkeys([*record.tags, *store().choices()["tag"]]))
+    look: Json = {"select_all": False, "accept_new_options": True, "max_selections": limits.MAX_TAGS}
+    help = f"Your own keywords, at most {limits.MAX_TAG} characters each."
+    look |= {"placeholder": "Choose or type one", "help": help}
+    st.multiselect("Tags", known, list(record.tags), key=tags, on_change=save, args=("tags", tags), **look)
+    page.say_problem()
+
+
+def day(then: datetime) -> str:
+    """Return a date as `20 Nov 2026`."""
+    return f"{then.day} {then:%b %Y}"
+
+
+def exact(then: datetime) -> str:
+    """Return a time as `20 Nov 2026, 23:51 UTC`."""
+    return f"{day(then)}, {then:%H:%M} UTC"

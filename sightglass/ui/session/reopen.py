@@ -41,44 +41,52 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     spec = _local(recipe.model, recipe.picture_name)
     task = task_of(spec)
     choose_model(spec)
+    layers = [] if view.automatic else list(recipe.layers)
+    controls: Json = {f"layers-{spec.id}": layers, f"fit-{spec.task}": recipe.preprocessing}
     if recipe.method in METHODS:
         # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
-        for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
-            url_state.put(f"method-{kind}", recipe.method)
-    url_state.put(f"layers-{spec.id}", [] if view.automatic else list(recipe.layers))
-    url_state.put(f"fit-{spec.task}", recipe.preprocessing)
-    joint, _, number = (recipe.joint or "none ").rpartition(" ")
-    controls: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
-    controls |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
-    if recipe.per in ("region", "pixel"):
-        controls[state.SPAN] = recipe.per
-    if task.has_boxes:
-        controls |= {"iou": 5 * round(20 * recipe.iou), "within": recipe.within}
-        controls[f"only-{spec.id}"] = [name for name in recipe.classes if isinstance(name, str)]
-        url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
-        _choose_box(spec, recipe, view.index)
-    for key, value in controls.items():
-        url_state.put(key, value, drawn_only=True)
+        kinds = ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,)
+        controls |= {f"method-{kind}": recipe.method for kind in kinds}
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
-        url_state.put("words", words)
-    chosen = state.of(state.ChosenClass)
-    chosen.label, chosen.picture = view.label, recipe.picture_sha256
-    area = state.of(state.ChosenArea)
-    area.picture, area.model = recipe.picture_sha256, spec.id
-    area.at = recipe.at
-    area.against = None if recipe.against is None else str(recipe.against)
-    area.class_index, area.pixel = None, None
+        controls["words"] = words
+    joint, _, number = (recipe.joint or "none ").rpartition(" ")
+    drawn: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
+    drawn |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
     if recipe.per in ("region", "pixel"):
-        targets = recipe.targets[view.index :]
-        area.pixel = next((target for target in targets if isinstance(target, tuple)), None)
+        drawn[state.SPAN] = recipe.per
+    if task.has_boxes:
+        controls["confidence"] = min(95, max(1, round(100 * recipe.confidence)))
+        drawn |= {"iou": 5 * round(20 * recipe.iou), "within": recipe.within}
+        drawn[f"only-{spec.id}"] = [name for name in recipe.classes if isinstance(name, str)]
+        target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
+        box = state.of(state.ChosenBox)
+        box.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
+        box.source, box.generation = (recipe.picture_sha256, spec.id), box.generation + 1
+    _put(controls)
+    _put(drawn, drawn_only=True)
+    chosen = state.of(state.ChosenClass)
     # Lists and viewers on the page keep what they show: new ones take their places.
-    chosen.generation += 1
-    _start_viewer(view.settings)
+    chosen.label, chosen.picture, chosen.generation = view.label, recipe.picture_sha256, chosen.generation + 1
+    area = state.of(state.ChosenArea)
+    area.picture, area.model, area.at, area.class_index = recipe.picture_sha256, spec.id, recipe.at, None
+    area.against = None if recipe.against is None else str(recipe.against)
+    places = recipe.targets[view.index :] if recipe.per in ("region", "pixel") else ()
+    area.pixel = next((target for target in places if isinstance(target, tuple)), None)
+    known = {name: value for name, value in view.settings.items() if name in SETTINGS}
+    if settings := {name: str(int(value) if isinstance(value, bool) else value) for name, value in known.items()}:
+        start = state.of(state.ViewerStart)
+        start.settings, start.read = settings | {"id": secrets.token_hex(8)}, True
+        start.generation += 1
     state.of(state.Reopened).recipe = recipe
     open_explore("map")
     if task.has_boxes and recipe.per == "class":
         # Explore has one map for each box.
         _go_to("topk")
+
+
+def _put(controls: Json, *, drawn_only: bool = False) -> None:
+    for key, value in controls.items():
+        url_state.put(key, value, drawn_only=drawn_only)
 
 
 def open_explore(view: str) -> None:
@@ -104,10 +112,7 @@ def _local(model: str, picture: str) -> ModelSpec:
 
 
 def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
-    """Apply a result's view and picture, in a callback before `go`.
-
-    Raises ModelProblem as `open_view` does.
-    """
+    """Apply a result's view and picture, in a callback before `go`; raises ModelProblem as `open_view` does."""
     open_view(recipe, view)
     _choose_picture(image)
 
@@ -116,22 +121,17 @@ def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -
     """Compare these models on a picture; raises ModelProblem as `open_view` does."""
     open_result(image, recipe, view)
     url_state.keep("models-of", catalog.spec(recipe.model).family)
-    url_state.put("models", ids, drawn_only=True)
-    url_state.put(COMPARE_TAB, "models", drawn_only=True)
+    _put({"models": ids, COMPARE_TAB: "models"}, drawn_only=True)
     _go_to("compare")
 
 
 def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> None:
-    """Compare a picture with the second one as in `pair`, in a callback before `go`.
-
-    Raises ModelProblem as `open_view` does.
-    """
+    """Compare a picture with the second one as in `pair`, in a callback before `go`; raises as `open_view` does."""
     spec = _local(model, query.name)
     choose_model(spec)
     if pair is not None:
-        url_state.put("method-page", pair.method)
-        url_state.put(f"layers-{spec.id}", [] if pair.automatic else list(pair.layers))
-        url_state.put(f"fit-{spec.task}", pair.preprocessing)
+        layers = [] if pair.automatic else list(pair.layers)
+        _put({"method-page": pair.method, f"layers-{spec.id}": layers, f"fit-{spec.task}": pair.preprocessing})
         url_state.put("of", pair.of)
     url_state.put(COMPARE_TAB, "pictures")
     _choose_picture(query)
@@ -171,29 +171,6 @@ def warn_of_other_weights(explanation: Explanation) -> None:
 def choose_model(spec: ModelSpec) -> None:
     """Choose the model, in a widget's callback."""
     if spec.id.startswith("timm/"):
-        url_state.put("family", OTHER)
-        url_state.put("timm", spec.id.removeprefix("timm/"))
+        _put({"family": OTHER, "timm": spec.id.removeprefix("timm/")})
     else:
-        url_state.put("family", spec.family)
-        url_state.put(f"size-{spec.family}", spec.id)
-
-
-def _choose_box(spec: ModelSpec, recipe: Recipe, index: int) -> None:
-    target = recipe.targets[index] if index < len(recipe.targets) else None
-    chosen = state.of(state.ChosenBox)
-    chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
-    chosen.source = (recipe.picture_sha256, spec.id)
-    chosen.generation += 1
-
-
-def _start_viewer(settings: dict[str, bool | float | str]) -> None:
-    """Give the viewer a file's settings."""
-    known_settings = {
-        name: str(int(value) if isinstance(value, bool) else value)
-        for name, value in settings.items()
-        if name in SETTINGS
-    }
-    if known_settings:
-        start = state.of(state.ViewerStart)
-        start.settings, start.read = known_settings | {"id": secrets.token_hex(8)}, True
-        start.generation += 1
+        _put({"family": spec.family, f"size-{spec.family}": spec.id})

@@ -20,7 +20,7 @@ from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.rendering.marks import hatch_of
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.trust.diagnosis import headline
-from sightglass.history.history import best_score
+from sightglass.history import save_unsure
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
 from sightglass.report import result_folder
@@ -249,7 +249,7 @@ def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
 
 def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> None:
     made = explained()
-    assert best_score(made) is None
+    assert save_unsure(made, 1.0) is None
     classifier = Explainer("demo-cls-s")(made.image, top_k=1)
 
     def tell(score: float, first: str) -> str:

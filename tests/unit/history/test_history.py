@@ -40,6 +40,7 @@ def test_a_record_is_the_explanation(history: History, one: Explanation) -> None
     picture = history.picture(record)
     assert picture.sha256 == record.picture_sha256 == one.image.sha256
     assert (picture.jpeg, picture.name) == (one.image.jpeg, "bus.jpg")
+    assert record.bytes == sum(path.stat().st_size for path in files(history) if path.name != "record.json")
 
 
 def test_a_detector_keeps_its_boxes(history: History) -> None:
@@ -80,20 +81,6 @@ def test_any_picture_comes_back_pixel_for_pixel(history: History, noise: Explana
     found = history.picture(history.keep(replace(noise, image=image, heatmaps=())))
     assert found.sha256 == image.sha256
     assert np.array_equal(found.pixels, image.pixels)
-
-
-def test_a_deleted_record_frees_its_room(history: History, one: Explanation) -> None:
-    first, second = history.keep(one), history.keep(one.with_method("layercam"))
-    assert first.bytes == sum(path.stat().st_size for path in files(history) if first.id in path.parts) - len(
-        (history.folder / "records" / first.id / "record.json").read_bytes()  # type: ignore[operator]
-    )
-    taken = history.taken()
-    history.delete([first.id, "nobody"])
-    assert history.taken() <= taken - first.bytes
-    assert {path.parent.name for path in files(history)} == {second.id}
-    same_maps(history, second, one.with_method("layercam"))
-    with pytest.raises(Problem, match="deleted"):
-        history.get(first.id)
 
 
 def test_notes_tags_and_marks_are_kept_and_found(history: History, one: Explanation) -> None:

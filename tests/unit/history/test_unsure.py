@@ -10,7 +10,7 @@ from sightglass.common import users
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History, history
-from sightglass.history.history import UNSURE, best_score, save_as_set, save_unsure
+from sightglass.history.history import UNSURE, save_as_set, save_unsure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,7 @@ def explanation() -> Explanation:
 
 
 def test_only_a_lower_score_is_saved_with_its_map_and_once(explanation: Explanation, tmp_path: Path) -> None:
-    mine, score = History(tmp_path), best_score(explanation)
-    assert score is not None
+    mine, score = History(tmp_path), explanation.predictions[0].score
     assert save_unsure(explanation, score, mine) is None
     record = save_unsure(explanation, score + 1e-6, mine)
     assert record is not None
