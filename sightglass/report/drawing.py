@@ -76,7 +76,7 @@ def draw(
     pixels = _open(picture.jpeg, size)
     map_ = picture.map if item.mapped else None
     if map_ is not None:
-        style = Style() if map_.kind == "difference" else view.display.style
+        style = Style() if map_.kind == "difference" else view.display
         unit = max(1.0, max(size) / 600)
         mapped = paint(pixels, map_.field(*size), style, unseen=theme.name, unit=unit)
         mapped = mapped[top : top + down, left : left + across]
