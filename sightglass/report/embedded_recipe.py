@@ -61,7 +61,6 @@ class ViewState(BaseModel):
     """Index among the recipe's targets."""
     label: Label | None = None
     """That target's class."""
-    screen: Literal["explore", "detect"] = "explore"
     automatic: bool = False
     """Whether the layers are the model's own."""
     settings: dict[Text, bool | float | Text] = Field(default_factory=dict, max_length=40)
@@ -81,14 +80,9 @@ class Contents(BaseModel):
 
 
 def view_of(explanation: Result, index: int, **settings: bool | float | str) -> ViewState:
-    """Return the view of one map of an explanation with these settings."""
-    return ViewState(
-        index=index,
-        label=explanation.heatmaps[index].target.label[:200],
-        screen=explanation.task.opened_on(explanation.options),
-        automatic=not explanation.options.layers,
-        settings=settings,
-    )
+    """Return the view of one map of an explanation, or of its picture without one, with these settings."""
+    label = explanation.heatmaps[index].target.label[:200] if explanation.heatmaps else None
+    return ViewState(index=index, label=label, automatic=not explanation.options.layers, settings=settings)
 
 
 def line(recipe: Recipe, view: ViewState | None = None) -> str:
@@ -129,10 +123,8 @@ def embed(
     picture: bool = True,
 ) -> bytes:
     """Return a file with an explanation's recipe, the view of a map in the viewer's `settings`, and the `picture`."""
-    view = ViewState(screen=explanation.task.screen)
-    if explanation.heatmaps:
-        view = view_of(explanation, index, **settings or {})
-    return write(data, checked_recipe(explanation), view, picture=encode(explanation.image) if picture else b"")
+    view, original = view_of(explanation, index, **settings or {}), encode(explanation.image) if picture else b""
+    return write(data, checked_recipe(explanation), view, picture=original)
 
 
 def embed_overlay(data: bytes, explanation: Result, index: int, style: Style) -> bytes:
@@ -155,8 +147,7 @@ def contents(data: bytes) -> Contents | None:
     try:
         if data.startswith(b"{"):
             document = json.loads(data) if len(data) <= MAX_PICTURE else {}
-            recipe = Recipe.model_validate(document.get("recipe", document))
-            return Contents(recipe=recipe, view=ViewState(screen="explore" if recipe.per == "class" else "detect"))
+            return Contents(recipe=Recipe.model_validate(document.get("recipe", document)))
         if data.startswith((_PNG, b"\xff\xd8\xff")):
             line, picture = _read_parts(data)
         elif data.startswith(b"%PDF-"):

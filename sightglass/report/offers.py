@@ -144,7 +144,7 @@ def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]
     """Return the files of the best map and of all classes."""
     about = "The map of each class, all of them on a sheet, their raw values, statistics and proofs, and the recipe."
     name = f"{_picture_stem(explanation.image.name)}-{explanation.model.id}"
-    files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), name)
+    files = _zip(lambda: result_folder.of_picture(explanation, Style.of(look)), name)
     return [Files("All classes", about, files), *map_downloads(explanation, 0, look)]
 
 
@@ -153,7 +153,7 @@ def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
 
     def files() -> Iterable[tuple[str, bytes]]:
         times = comparison.timings or measure_in_turns([each.evidence for each in comparison.explanations])
-        return result_folder.of_comparison(replace(comparison, timings=times), _style(look))
+        return result_folder.of_comparison(replace(comparison, timings=times), Style.of(look))
 
     name = f"{_picture_stem(comparison.explanations[0].image.name)}-comparison"
     about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
@@ -185,9 +185,3 @@ def stem(explanation: Explanation, index: int) -> str:
 
 def _picture_stem(name: str) -> str:
     return file_stem(name.rsplit(".", 1)[0])
-
-
-def _style(look: ViewSettings) -> Style:
-    """Return the style of a folder's overlays: the viewer's colours and opacity."""
-    chosen = Style.of(look)
-    return Style(colormap=chosen.colormap, alpha=chosen.alpha)
