@@ -107,10 +107,6 @@ def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float) -> NDArr
     return draw_marks(pixels, items, chosen=chosen, letters=round(SMALLEST * scale))
 
 
-_SCALE = 3
-"""Pixels of a unit in a thumbnail."""
-
-
 def thumbnail(view: View) -> bytes:
     """Return a slide's largest picture as a small JPEG; empty for a slide of words."""
     items = [item for item in pages(view)[0].items if isinstance(item, Visual)]
@@ -118,5 +114,5 @@ def thumbnail(view: View) -> bytes:
         return b""
     # Of a picture beside itself under its map, the map.
     largest = max(items, key=lambda item: (item.place.area, item.mapped))
-    plain, mapped = draw(view, largest, scale=_SCALE)
+    plain, mapped = draw(view, largest, scale=3)
     return to_jpeg(plain if mapped is None else mapped)

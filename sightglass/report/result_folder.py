@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
 OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
 """Names that a summary may list."""
-MAX_LABEL = 60
-"""Maximum number of letters of a label in a file name."""
 
 
 def save(explanation: Result, folder: Path) -> None:
@@ -112,8 +110,8 @@ def places(names: Sequence[str], out: Path | None) -> list[Path]:
 
 
 def label_stem(label: str) -> str:
-    """Return a label as a file name: `Egyptian cat` is `Egyptian_cat`."""
-    return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
+    """Return a label as a file name of at most 60 letters: `Egyptian cat` is `Egyptian_cat`."""
+    return file_stem(label, separator="_", keep="-", max_length=60)
 
 
 def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:

@@ -59,16 +59,10 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry
 
-ANSWERS = 5
-"""Of a classifier."""
 MAX_WORDS = 9
 """Of a title."""
-MOST_CLASSES = 3
-"""Side by side, so that each is large."""
 NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
 """Packages whose versions a caption names."""
-SPOTLIGHT = 0.6
-"""The most that a spotlight darkens the picture on a slide."""
 
 
 # ---- parts of views
@@ -116,8 +110,8 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
 
 
 def list_answers(task: Task, predictions: Sequence[Prediction]) -> tuple[tuple[str, float], ...]:
-    """Return what a slide lists: any score on it reads as how sure the model is."""
-    count = max(ANSWERS, sum(prediction.box is not None for prediction in predictions[:MAX_BOXES]))
+    """Return what a slide lists, of a classifier five: any score on it reads as how sure the model is."""
+    count = max(5, sum(prediction.box is not None for prediction in predictions[:MAX_BOXES]))
     return tuple((p.label[:200], as_share(p.score)) for p in predictions[:count]) if task.sure else ()
 
 
@@ -239,7 +233,7 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
     """Return how a view is drawn first from the viewer's settings."""
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
-    alpha = min(style.alpha, SPOTLIGHT) if style.mode == "spotlight" else style.alpha
+    alpha = min(style.alpha, 0.6) if style.mode == "spotlight" else style.alpha
     return Style(style.mode, style.colormap, alpha, style.threshold)
 
 
@@ -388,7 +382,8 @@ def classes_view(
 ) -> View:
     """Return the view of several classes' maps, a picture each; `pair`: the indices of two that are compared, with
     their difference."""
-    indices = list(pair or range(len(explanation.heatmaps)))[:MOST_CLASSES]
+    # Each is large.
+    indices = list(pair or range(len(explanation.heatmaps)))[:3]
     if len(indices) < 2:
         return map_view(explanation, 0, look)
     maps = [explanation.heatmaps[index] for index in indices]
