@@ -156,7 +156,6 @@ class Explanation(Result):
         elif kind in FIGURES and not path.is_dir():
             path.write_bytes(above("figure").figure(self, format=FIGURES[kind]))
         else:
-            above("result_folder").check(path)
             above("result_folder").save(self, path)
         return path
 

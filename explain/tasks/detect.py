@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural
@@ -47,7 +47,6 @@ class Detect(Task):
     title = "Detect"
     noun = "box"
     verb = "detect"
-    screen = "detect"
     has_boxes = True
     ranked = False
     gives = "draws boxes"
@@ -59,9 +58,6 @@ class Detect(Task):
     tools = frozenset({"against", "threshold"})
     blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}
     answers_heading = "Boxes"
-
-    def opened_on(self, options: Options) -> Literal["explore", "detect"]:
-        return "explore" if options.per == "class" else "detect"
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter

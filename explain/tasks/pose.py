@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 
 from sightglass.common.errors import ModelProblem, did_you_mean
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.models.spec import ModelSpec
 
 HIDDEN_JOINT = 0.5
 """Visibility below which a joint is drawn hollow, and no line to it."""
@@ -56,9 +54,6 @@ class Pose(Detect):
             ),
             *super().marks(result, prediction),
         )
-
-    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
-        return {"joints": [asdict(joint) for joint in prediction.joints]} if prediction.joints else {}
 
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         joint = read_joint(result, index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import capital, kinds, percent
@@ -104,8 +104,6 @@ class Task:
     """What the number beside an answer is."""
     verb: ClassVar[str] = "image"
     """The command line's verb for its pictures."""
-    screen: ClassVar[Literal["explore", "detect"]] = "explore"
-    """The page that shows its pictures."""
     competes: ClassVar[bool] = False
     """Whether its classes exclude each other, so that one class speaks against the others."""
     has_boxes: ClassVar[bool] = False
@@ -213,10 +211,6 @@ class Task:
         of_class = [p for p in result.predictions if p.index == target.index]
         scores = [p.score for p in of_class if p.anchor in target.anchors]
         return max(scores or (p.score for p in of_class), default=None)
-
-    def opened_on(self, options: Options) -> Literal["explore", "detect"]:
-        """Return the page for a file or a record of these options."""
-        return "explore"
 
     def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
         """Return an answer's fields in files besides label, score and box."""

@@ -442,13 +442,13 @@ def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) ->
     """Open the picture on Explore as it was explained in the run, or where the map of an error is."""
     image, recipe = job.find_item(row["picture"]).open(), table.recipe(journal.settings_of(plan.folder), row)
     label = row.get("label")
-    more: Json = {"automatic": not plan.options.get("layers")}
+    automatic = not plan.options.get("layers")
     if unit is not None:
         task, answer = task_of(catalog.spec(plan.model)), unit.answer
-        label, more = unit.predicted, {"screen": task.screen}
+        label, automatic = unit.predicted, False
         index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
         recipe = recipe.model_copy(update=task.recipe_of(index, anchor))
-    view = embedded_recipe.ViewState(label=label[:200] if isinstance(label, str) else None, **more)
+    view = embedded_recipe.ViewState(label=label[:200] if isinstance(label, str) else None, automatic=automatic)
     reopen.open_result(image, recipe, view)
 
 

@@ -22,6 +22,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import views
 from sightglass.report.table import csv as write_csv
+from sightglass.report.view import MAX_PICTURES
 from sightglass.ui import saving
 from sightglass.ui.choices import model_picker, sidebar
 from sightglass.ui.session import page, reopen, state, url_state
@@ -332,11 +333,11 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
     rows = frame.set_index("picture", drop=False)
     chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
-    records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
+    records = rows.loc[chosen[:MAX_PICTURES]].to_dict("records")
     scores = table.read_scores(plan.folder)
     tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
-    return views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
+    return views.gallery_view(title.removesuffix("."), words, tiles, result.names[0])
 
 
 def _draw_export(job: PicturesJob, result: Result) -> None:

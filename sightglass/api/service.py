@@ -147,7 +147,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
     saved = [history.save_as_set(explanation) for explanation in comparison.explanations]
     if kind == "zip":
-        return zip_files(result_folder.of_comparison(comparison, style, {"mixed": comparison.mixed}))
+        return zip_files(result_folder.of_comparison(comparison, style))
     parts = zip(comparison.explanations, names, timings, seals, saved, strict=True)
     models = [
         results.ComparedAnswer.build(item, name=name, timing=timing, seals=sealed, saved=record)

@@ -62,13 +62,12 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
     console, style = Console(options.json), options.style()
     with console.progress("Loading") as progress:
         comparison = _compare(open_picture(picture, console), asked, options, progress)
-        more: Json = {"mixed": comparison.mixed}
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
-        folder = result_folder.place(f"{name}_compared", options.out)
-        written = result_folder.write(folder, result_folder.of_comparison(comparison, style, more))
+        (folder,) = result_folder.places([f"{name}_compared"], options.out)
+        written = result_folder.write(folder, result_folder.of_comparison(comparison, style))
     _report(console, comparison)
-    return console.finish(folder, written, result_folder.comparison(comparison) | more)
+    return console.finish(folder, written, result_folder.comparison(comparison))
 
 
 def _compare(image: Image, asked: cli.EngineOptions, options: CompareOptions, progress: Progress) -> Comparison:
@@ -180,7 +179,7 @@ class _Run:
 
     def compare(self, query: Image, other: Image) -> int:
         """Compare two pictures."""
-        folder = result_folder.place(f"{query.name.rsplit('.', 1)[0]}_and_{other.name}", self.options.out)
+        (folder,) = result_folder.places([f"{query.name.rsplit('.', 1)[0]}_and_{other.name}"], self.options.out)
         pair = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
         self.console.say(results.describe_similarity(pair, baseline), baseline.words, *similarity_files.places(pair))
@@ -194,7 +193,7 @@ class _Run:
 
     def rank(self, query: Image, gallery: str) -> int:
         """Rank a gallery."""
-        folder = result_folder.place(f"{query.name.rsplit('.', 1)[0]}_gallery", self.options.out)
+        (folder,) = result_folder.places([f"{query.name.rsplit('.', 1)[0]}_gallery"], self.options.out)
         fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
         baseline = ranking.context(self.explainer, query, **fitting)
@@ -231,7 +230,7 @@ class _Run:
 
     def evaluate(self, queries: str, gallery: str) -> int:
         """Evaluate queries against a gallery."""
-        folder = result_folder.place(f"{Path(queries).resolve().stem or 'queries'}_evaluation", self.options.out)
+        (folder,) = result_folder.places([f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out)
         report = evaluation.evaluate(
             self.explainer,
             queries,

@@ -201,7 +201,6 @@ class Series:
         # A picture's folder is called as it, without its own folders.
         names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in self.pictures]
         folders = result_folder.places(names, self.options.out)
-        result_folder.check(folders[0])
         with self.console.progress("Explaining") as bar:
             for number, (picture, folder) in enumerate(zip(self.pictures, folders, strict=True)):
 

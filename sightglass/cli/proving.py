@@ -60,7 +60,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
-        folder = result_folder.place(image.name, options.out)
+        (folder,) = result_folder.places([image.name], options.out)
         explanation = _explain(image, asked, options, progress)
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, steps=options.steps)
         files = result_folder.of_proof(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)

@@ -33,7 +33,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
 from sightglass.report import charts, command, embedded_recipe, similarity_files, views
-from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
+from sightglass.report.embedded_recipe import list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
 from sightglass.report.view import MAX_CHECKS, Picture
@@ -74,11 +74,8 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
     heatmaps, image = explanation.heatmaps, explanation.image
     if not 0 <= index < max(1, len(heatmaps)):
         raise Problem(f"There is no map {index}: this explanation has {len(heatmaps)}, counted from 0.")
-    if heatmaps:
-        view = view_of(explanation, index, **look)
-    else:
-        view = ViewState(screen=explanation.task.screen, automatic=not explanation.options.layers, settings=dict(look))
-    style, checks = Style.of(view.settings), list_checks(explanation)
+    view, checks = view_of(explanation, index, **look), list_checks(explanation)
+    style = Style.of(view.settings)
     description = describe(explanation, style.hot, index)
     record = Record(
         **_about(image, explanation.model),

@@ -22,12 +22,13 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes, write_folder
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.history import decks, encoding
 from sightglass.history.records import RECORD
 from sightglass.models.geometry import Geometry
 from sightglass.report import stored
 from sightglass.report.result_folder import MAPS, label_stem
-from sightglass.report.view import Display, View
+from sightglass.report.view import View
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 APPLICATION = 0x53474849  # "SGHI"
 MAGIC = b"SGMAPS1\n"
-DISPLAY = ("mode", "colormap", "opacity", "threshold")
 _WIDTHS = {"uint8": "<u1", "uint16": "<u2", "float32": "<u4"}
 
 
@@ -92,12 +92,12 @@ def _move_record(row: Json, maps: list[tuple[str, str]], folder: Path) -> None:
 def _move_deck(row: Json, slides: list[Json], folder: Path) -> None:
     packed = []
     for slide in slides:
-        view, display = View("", kind="text"), Display()
+        view, display = View("", kind="text"), VIEWER_STYLE
         # Of a damaged slide the texts are left.
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, TypeError):
             look: Json = json.loads(slide["view"])
             (view,) = stored.unpack(slide["scene"] if "scene" in slide else _read(folder, slide["file"]), look)
-            display = Display(**{name: look[name] for name in DISPLAY if name in look})
+            display = Style(**stored.style_fields(look))
         statements = (slide["sentence"],) if slide["sentence"] else ()
         texts: Json = {"title": slide["title"], "statements": statements, "notes": slide["notes"]}
         view = replace(view, display=display, **texts)

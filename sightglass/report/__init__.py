@@ -14,13 +14,12 @@ from sightglass.common.lazy import defer_imports
 if TYPE_CHECKING:
     from sightglass.report.view import Chart as Chart
     from sightglass.report.view import ChartLine as ChartLine
-    from sightglass.report.view import Display as Display
     from sightglass.report.view import Map as Map
     from sightglass.report.view import Picture as Picture
     from sightglass.report.view import Table as Table
     from sightglass.report.view import View as View
 
-_NAMES = ["Chart", "ChartLine", "Display", "Map", "Picture", "Table", "View"]
+_NAMES = ["Chart", "ChartLine", "Map", "Picture", "Table", "View"]
 defer_imports(
     __name__,
     {"view": _NAMES},

@@ -58,28 +58,20 @@ def by_layer(explanation: Explanation, index: int = 0) -> tuple[Heatmap, ...]:
     resident, adapter = evidence.resident, evidence.resident.adapter
     if method.family not in ("gradient", "eigen"):
         raise Problem(f"{method.name} does not work layer by layer: choose GradCAM, LayerCAM or another quick method.")
-    paths = _choose_layers(explanation)
+    # The outermost modules if there are enough of them: blocks rather than each of their steps.
+    paths = [layer.path for layer in resident.layers]
+    levels = [[path for path in paths if path.count(".") <= depth] for depth in {path.count(".") for path in paths}]
+    paths = next((level for level in sorted(levels, key=len) if len(level) >= MIN_LAYERS), paths)
+    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_LAYERS)).round().astype(int))
+    swept = tuple(paths[place] for place in places)
     prepared = adapter.prepare(
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
-    through = Evidence(resident, prepared, layers_at(resident, paths))
+    through = Evidence(resident, prepared, layers_at(resident, swept))
     # One of the targets as the recipe names it; none for the whole picture.
     targets = () if explanation.options.per == "picture" else (explanation.recipe.targets[index],)
-    options = replace(explanation.options, layers=paths, targets=targets, scale="own")
+    options = replace(explanation.options, layers=swept, targets=targets, scale="own")
     return explain(explanation.image, through, options, milliseconds={}).by_layer(0)
-
-
-def _choose_layers(explanation: Explanation) -> tuple[str, ...]:
-    resident = explanation.evidence.resident
-    if not resident.gradients:
-        raise Problem(f"{explanation.model.id} exposes no internals: it has no layers to show.")
-    paths = [layer.path for layer in resident.layers]
-    # The outermost modules if there are enough of them: blocks rather than each of their steps.
-    depths = range(max(path.count(".") for path in paths) + 1)
-    levels = ([path for path in paths if path.count(".") <= depth] for depth in depths)
-    paths = next((some for some in levels if len(some) >= MIN_LAYERS), paths)
-    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_LAYERS)).round().astype(int))
-    return tuple(paths[place] for place in places)
 
 
 def _frame(explanation: Explanation, heatmap: Heatmap, colormap: str) -> Pillow.Image:

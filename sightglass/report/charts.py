@@ -41,8 +41,6 @@ LINES: dict[LineName, tuple[str, str, tuple[float, ...]]] = {
 more with the paper; lengths are in pixels of a line of LINE pixels."""
 LINE = 1.5
 PANELS: dict[Way, str] = {"hidden": "strongest part hidden", "kept": "only the strongest part kept"}
-WIDTH = 112
-"""Letters of a line of the sentence."""
 DPI = 200
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -137,7 +135,7 @@ def figure(chart: Chart, format: str = "png") -> bytes:
         left.set_ylabel(f"score of {textwrap.shorten(chart.label, 40, placeholder='…')}", fontsize=7.5)
         handles, labels = left.get_legend_handles_labels()
         drawn.legend(handles, labels, loc="lower center", ncols=3, fontsize=7, frameon=False, handlelength=4)
-        drawn.text(0.01, 0.985, textwrap.fill(chart.sentence, WIDTH), va="top", fontsize=8.5)
+        drawn.text(0.01, 0.985, textwrap.fill(chart.sentence, 112), va="top", fontsize=8.5)
         return drawn
 
     return save(draw, chart.sentence, format)

@@ -76,7 +76,7 @@ def draw(
     pixels = _open(picture.jpeg, size)
     map_ = picture.map if item.mapped else None
     if map_ is not None:
-        style = Style() if map_.kind == "difference" else view.display.style
+        style = Style() if map_.kind == "difference" else view.display
         unit = max(1.0, max(size) / 600)
         mapped = paint(pixels, map_.field(*size), style, unseen=theme.name, unit=unit)
         mapped = mapped[top : top + down, left : left + across]
@@ -107,10 +107,6 @@ def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float) -> NDArr
     return draw_marks(pixels, items, chosen=chosen, letters=round(SMALLEST * scale))
 
 
-_SCALE = 3
-"""Pixels of a unit in a thumbnail."""
-
-
 def thumbnail(view: View) -> bytes:
     """Return a slide's largest picture as a small JPEG; empty for a slide of words."""
     items = [item for item in pages(view)[0].items if isinstance(item, Visual)]
@@ -118,5 +114,5 @@ def thumbnail(view: View) -> bytes:
         return b""
     # Of a picture beside itself under its map, the map.
     largest = max(items, key=lambda item: (item.place.area, item.mapped))
-    plain, mapped = draw(view, largest, scale=_SCALE)
+    plain, mapped = draw(view, largest, scale=3)
     return to_jpeg(plain if mapped is None else mapped)

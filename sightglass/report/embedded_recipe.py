@@ -61,7 +61,6 @@ class ViewState(BaseModel):
     """Index among the recipe's targets."""
     label: Label | None = None
     """That target's class."""
-    screen: Literal["explore", "detect"] = "explore"
     automatic: bool = False
     """Whether the layers are the model's own."""
     settings: dict[Text, bool | float | Text] = Field(default_factory=dict, max_length=40)
@@ -81,14 +80,9 @@ class Contents(BaseModel):
 
 
 def view_of(explanation: Result, index: int, **settings: bool | float | str) -> ViewState:
-    """Return the view of one map of an explanation with these settings."""
-    return ViewState(
-        index=index,
-        label=explanation.heatmaps[index].target.label[:200],
-        screen=explanation.task.opened_on(explanation.options),
-        automatic=not explanation.options.layers,
-        settings=settings,
-    )
+    """Return the view of one map of an explanation, or of its picture without one, with these settings."""
+    label = explanation.heatmaps[index].target.label[:200] if explanation.heatmaps else None
+    return ViewState(index=index, label=label, automatic=not explanation.options.layers, settings=settings)
 
 
 def line(recipe: Recipe, view: ViewState | None = None) -> str:
@@ -107,8 +101,11 @@ def write(data: bytes, recipe: Recipe, view: ViewState | None = None, *, picture
     """
     encoded = line(recipe, view).encode("ascii")
     if data.startswith(_PNG):
-        parts = _chunk(b"iTXt", _KEY + b"\0\0\0\0\0" + encoded) + (_chunk(_OWN, picture) if picture else b"")
-        return data[:33] + parts + data[33:]
+        chunks = BytesIO()
+        putchunk(chunks, b"iTXt", _KEY + b"\0\0\0\0\0" + encoded)
+        if picture:
+            putchunk(chunks, _OWN, picture)
+        return data[:33] + chunks.getvalue() + data[33:]
     if data.startswith(b"\xff\xd8\xff"):
         at = 2
         if data[2:4] == b"\xff\xe0":
@@ -126,10 +123,8 @@ def embed(
     picture: bool = True,
 ) -> bytes:
     """Return a file with an explanation's recipe, the view of a map in the viewer's `settings`, and the `picture`."""
-    view = ViewState(screen=explanation.task.screen)
-    if explanation.heatmaps:
-        view = view_of(explanation, index, **settings or {})
-    return write(data, checked_recipe(explanation), view, picture=encode(explanation.image) if picture else b"")
+    view, original = view_of(explanation, index, **settings or {}), encode(explanation.image) if picture else b""
+    return write(data, checked_recipe(explanation), view, picture=original)
 
 
 def embed_overlay(data: bytes, explanation: Result, index: int, style: Style) -> bytes:
@@ -151,7 +146,8 @@ def contents(data: bytes) -> Contents | None:
     line, picture = b"", b""
     try:
         if data.startswith(b"{"):
-            return _of_json(data) if len(data) <= MAX_PICTURE else None
+            document = json.loads(data) if len(data) <= MAX_PICTURE else {}
+            return Contents(recipe=Recipe.model_validate(document.get("recipe", document)))
         if data.startswith((_PNG, b"\xff\xd8\xff")):
             line, picture = _read_parts(data)
         elif data.startswith(b"%PDF-"):
@@ -164,13 +160,6 @@ def contents(data: bytes) -> Contents | None:
         return Contents.model_validate_json(line).model_copy(update={"picture": picture})
     except Exception:  # damaged data can raise anything
         return None
-
-
-def _of_json(data: bytes) -> Contents | None:
-    """Return the contents of a recipe.json or summary."""
-    document = json.loads(data)
-    recipe = Recipe.model_validate(document.get("recipe", document))
-    return Contents(recipe=recipe, view=ViewState(screen="explore" if recipe.per == "class" else "detect"))
 
 
 def encode(image: Image) -> bytes:
@@ -196,12 +185,6 @@ def original(embedded: Contents) -> Image | None:
     return image if image.sha256 == embedded.recipe.picture_sha256 else None
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    out = BytesIO()
-    putchunk(out, kind, body)
-    return out.getvalue()
-
-
 def _read_parts(data: bytes) -> tuple[bytes, bytes]:
     """Return the line and the embedded picture of a PNG or JPG."""
     with Pillow.open(BytesIO(data), formats=("PNG", "JPEG")) as file:
@@ -210,7 +193,7 @@ def _read_parts(data: bytes) -> tuple[bytes, bytes]:
             pictures = [chunk[1] for chunk in file.private_chunks if chunk[0] == _OWN]
         else:
             comment = file.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-            line = comment.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ") if isinstance(comment, bytes) else b""
+            line = comment.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ")
             segments = (body for name, body in getattr(file, "applist", ()) if name == "APP15")
             pictures = [body[len(_KEY) + 1 :] for body in segments if body.startswith(_KEY + b"\0")]
     picture = b"".join(pictures)
@@ -253,15 +236,13 @@ def checked_recipe(explanation: Result) -> Recipe:
     return add_checks(explanation.recipe, list_checks(explanation))
 
 
-def proof_settings(index: int, proof: Proof) -> ProofSettings:
-    """Return the proof settings of the map at `index`."""
-    return ProofSettings(index=index, steps=proof.map.steps, fillings=proof.fillings)
-
-
 def proved_recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recipe:
     """Return an explanation's recipe with checks and one map's proof.
 
     `proof`: by default the explanation's own.
     """
     proof, checked = proof or explanation.proofs.get(index), checked_recipe(explanation)
-    return checked if proof is None else checked.model_copy(update={"prove": proof_settings(index, proof)})
+    if proof is None:
+        return checked
+    settings = ProofSettings(index=index, steps=proof.map.steps, fillings=proof.fillings)
+    return checked.model_copy(update={"prove": settings})

@@ -7,7 +7,6 @@ same bytes.
 from __future__ import annotations
 
 import textwrap
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.rendering.style import Pixels
     from sightglass.explain.result import Result
-    from sightglass.report.view import Box, Map, Picture, View
+    from sightglass.report.view import Box, Map, View
 
 Format = Literal["png", "jpg", "svg", "pdf"]
 
@@ -77,8 +76,7 @@ def draw(view: View, format: Format, style: Style) -> bytes:
     field = item.field(*size)
     alone = render.heatmap_only(item.upsampled(*size), style.colormap, seen=field.seen, kind=item.kind)
     panels = [reduce(panel, MAX_SIDE) for panel in (pixels, alone, render.paint(pixels, field, style))]
-    draw_page = partial(_draw_page, view, panels, style.colormap)
-    return charts.save(draw_page, view.caption, format, _ENCODING.get(format))
+    return charts.save(lambda: _draw_page(view, panels, style.colormap), view.caption, format, _ENCODING.get(format))
 
 
 def _draw_page(view: View, pictures: list[Pixels], colormap: str) -> Figure:
@@ -113,9 +111,11 @@ def _draw_page(view: View, pictures: list[Pixels], colormap: str) -> Figure:
         _boxes(panel, listed, size, size[0] / wide, chosen=bool(explained) and i == 2)
     top = _MARGIN + _HEAD + high + 0.12
     _colour_bar(axes(first + wide + _GAP, top, room - wide - _GAP, 0.12), item, colormap)
-    _answers(sheet, picture, first / page, 1 - top / tall, wide)
-    words, foot = "\n".join(lines), 1 - (top + _BAR - 0.1) / tall
-    sheet.text(_MARGIN / page, foot, words, fontsize=_SMALL, va="top", linespacing=1.25)
+    answers = [_cut(line, wide, picture.rest if line is picture.best[-1] else "") for line in picture.best]
+    words = "\n".join(answers) or "nothing found"
+    sheet.text(first / page, 1 - top / tall, words, fontsize=_SMALL, va="top", linespacing=1.25)
+    foot = 1 - (top + _BAR - 0.1) / tall
+    sheet.text(_MARGIN / page, foot, "\n".join(lines), fontsize=_SMALL, va="top", linespacing=1.25)
     return sheet
 
 
@@ -149,12 +149,6 @@ def _colour_bar(bar: Axes, item: Map, colormap: str) -> None:
     bar.tick_params(length=2, width=0.5, pad=2)
     bar.set_xlabel(item.meaning, fontsize=_SMALL, labelpad=1)
     bar.spines[:].set(linewidth=0.5, color="#8a8a8a")
-
-
-def _answers(sheet: Figure, picture: Picture, left: float, top: float, wide: float) -> None:
-    lines = [_cut(line, wide, picture.rest if line is picture.best[-1] else "") for line in picture.best]
-    text = "\n".join(lines) or "nothing found"
-    sheet.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
 
 
 def _cut(text: str, inches: float, after: str = "") -> str:

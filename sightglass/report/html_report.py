@@ -43,17 +43,9 @@ PAGES = Environment(
 )
 MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""
-FRAME_HEIGHT = 760
-"""Pixels of the page in a notebook; what is longer scrolls in it."""
 
 
-def html(
-    explanations: Sequence[Result],
-    *,
-    title: str | None = None,
-    index: int = 0,
-    colormap: str = VIEWER_STYLE.colormap,
-) -> str:
+def html(explanations: Sequence[Result], *, index: int = 0, colormap: str = VIEWER_STYLE.colormap) -> str:
     """Return a page with one section per explanation, opened at `index`.
 
     Each shows the picture under the selected map with opacity and threshold to choose, the predictions, the limitations
@@ -69,10 +61,8 @@ def html(
     for result in explanations:
         require_map(result, 0)
     groups = [[map_view(result, i) for i in range(len(result.heatmaps))] for result in explanations]
-    title, about = (
-        title or f"{explanations[0].model.id}: {explanations[0].image.name}",
-        f"{plural(len(groups), 'explanation')}.",
-    )
+    title = f"{explanations[0].model.id}: {explanations[0].image.name}"
+    about = f"{plural(len(groups), 'explanation')}."
     return report_html(groups, title=title, about=about, index=index, colormap=colormap)
 
 
@@ -95,11 +85,11 @@ def report_html(
 
 
 def frame(explanations: Sequence[Result]) -> str:
-    """Return a notebook's isolated frame of the page of `html`."""
+    """Return a notebook's isolated frame of the page of `html`; what is longer than 760 pixels scrolls in it."""
     document = escape(html(explanations))
     return (
         f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Explanation" '
-        f'style="width:100%;height:{FRAME_HEIGHT}px;border:0"></iframe>'
+        'style="width:100%;height:760px;border:0"></iframe>'
     )
 
 

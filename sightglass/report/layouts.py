@@ -132,14 +132,13 @@ def share(places: Sequence[Rect]) -> float:
 
 
 Colour = tuple[int, int, int]
-ThemeName = Literal["dark", "light"]
 
 
 @dataclass(frozen=True)
 class Theme:
     """Colours of a slide, RGB. All letters have a contrast of 4.5 or more with the ground."""
 
-    name: ThemeName
+    name: Literal["dark", "light"]
     ground: Colour
     ink: Colour
     """Of titles and answers."""
@@ -164,7 +163,6 @@ DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 2
 LIGHT = Theme("light", (255, 255, 255), (28, 28, 28), (74, 74, 74), (11, 111, 120), (224, 224, 224))
 THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
 
-Tone = Literal["ink", "soft", "tag"]
 BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
 """Sizes of a sentence, of which the largest that fits is taken."""
 LARGE = 0.6
@@ -188,7 +186,7 @@ class Text:
     place: Rect
     size: float
     bold: bool = False
-    tone: Tone = "ink"
+    tone: Literal["ink", "soft", "tag"] = "ink"
     anchor: Literal["top", "middle", "bottom"] = "top"
 
 

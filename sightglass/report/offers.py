@@ -61,10 +61,6 @@ class Format:
     """Whether the map at an index can be written so."""
 
 
-def _colours(look: ViewSettings) -> dict[str, str]:
-    return {"colormap": Style.of(look).colormap}
-
-
 def _figure(kind: figure.Format) -> Maker:
     return lambda item, index, look: figure.figure(item, index, format=kind, look=look)
 
@@ -78,16 +74,6 @@ def _picture(encode: Callable[[NDArray[np.uint8]], bytes]) -> Maker:
         return embed(drawn, explanation, index, {"mode": "overlay", **look}, picture=look.get("mode") != "map")
 
     return make
-
-
-def _raw(explanation: Explanation, index: int, look: ViewSettings) -> bytes:
-    """Return the map as it was computed, one array for each layer."""
-    heatmap = explanation.heatmaps[index]
-    return npz_bytes(dict(zip(heatmap.layers, heatmap.raw, strict=True)))
-
-
-def _by_layer(explanation: Explanation, index: int) -> bool:
-    return METHODS[explanation.heatmaps[index].method].quick
 
 
 ROWS = {
@@ -108,18 +94,25 @@ FORMATS = (
     Format(
         "Report",
         "report.html",
-        lambda item, i, look: html_report.html([item], index=i, **_colours(look)).encode(),
+        lambda item, i, look: html_report.html([item], index=i, colormap=Style.of(look).colormap).encode(),
         also="html",
     ),
-    Format("Report", "report.pdf", lambda item, i, look: pdf.pdf(item, i, **_colours(look)), also="report"),
+    Format(
+        "Report", "report.pdf", lambda item, i, look: pdf.pdf(item, i, colormap=Style.of(look).colormap), also="report"
+    ),
     Format(
         "Layer by layer",
         "layers.gif",
-        lambda item, i, look: animation.sweep(item, i, **_colours(look)),
+        lambda item, i, look: animation.sweep(item, i, colormap=Style.of(look).colormap),
         also="gif",
-        fits=_by_layer,
+        fits=lambda item, i: METHODS[item.heatmaps[i].method].quick,
     ),
-    Format("Data", "raw.npz", _raw, "Raw map, .npz"),
+    Format(
+        "Data",
+        "raw.npz",
+        lambda item, i, _: npz_bytes(dict(zip(item.heatmaps[i].layers, item.heatmaps[i].raw, strict=True))),
+        "Raw map, .npz",
+    ),
     Format("Data", "statistics.csv", lambda item, i, _: csv(rows(item)).encode(), "Statistics, .csv"),
     Format("Data", "numbers.json", lambda item, i, _: to_json(item.to_dict()).encode(), "All numbers, .json"),
     Format(
@@ -134,15 +127,13 @@ ALSO = {format.also: format for format in FORMATS if format.also}
 
 def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> list[Files]:
     """Return a map's files, with figures coloured by the settings `look`."""
-    offers: dict[str, list[Offer]] = {title: [] for title in ROWS}
+    offers: dict[str, list[Offer]] = {}
     for format in FORMATS:
         if format.fits(explanation, index):
-            label, file = (
-                format.label or format.file.rpartition(".")[2].upper(),
-                f"{stem(explanation, index)}-{format.file}",
-            )
-            offers[format.row].append((label, file, partial(format.make, explanation, index, look)))
-    return [Files(title, ROWS[title], files) for title, files in offers.items() if files]
+            label = format.label or format.file.rpartition(".")[2].upper()
+            make = partial(format.make, explanation, index, look)
+            offers.setdefault(format.row, []).append((label, f"{stem(explanation, index)}-{format.file}", make))
+    return [Files(title, ROWS[title], files) for title, files in offers.items()]
 
 
 def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[Offer]:
@@ -152,7 +143,8 @@ def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[Of
 def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]:
     """Return the files of the best map and of all classes."""
     about = "The map of each class, all of them on a sheet, their raw values, statistics and proofs, and the recipe."
-    files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _download_prefix(explanation))
+    name = f"{_picture_stem(explanation.image.name)}-{explanation.model.id}"
+    files = _zip(lambda: result_folder.of_picture(explanation, Style.of(look)), name)
     return [Files("All classes", about, files), *map_downloads(explanation, 0, look)]
 
 
@@ -161,7 +153,7 @@ def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
 
     def files() -> Iterable[tuple[str, bytes]]:
         times = comparison.timings or measure_in_turns([each.evidence for each in comparison.explanations])
-        return result_folder.of_comparison(replace(comparison, timings=times), _style(look))
+        return result_folder.of_comparison(replace(comparison, timings=times), Style.of(look))
 
     name = f"{_picture_stem(comparison.explanations[0].image.name)}-comparison"
     about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
@@ -175,10 +167,6 @@ def similarity_downloads(similarity: Similarity, context: Context, ranking: Rank
     about = "Both pictures with their maps, the best matches, maps and embeddings as they are, and every number."
     scores = [("Ranking, .csv", f"{name}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1])]
     return [Files("Both pictures", about, files), Files("Gallery", "The scores of all pictures.", scores)]
-
-
-def _download_prefix(explanation: Explanation) -> str:
-    return f"{_picture_stem(explanation.image.name)}-{explanation.model.id}"
 
 
 def stem(explanation: Explanation, index: int) -> str:
@@ -197,9 +185,3 @@ def stem(explanation: Explanation, index: int) -> str:
 
 def _picture_stem(name: str) -> str:
     return file_stem(name.rsplit(".", 1)[0])
-
-
-def _style(look: ViewSettings) -> Style:
-    """Return the style of a folder's overlays: the viewer's colours and opacity."""
-    chosen = Style.of(look)
-    return Style(colormap=chosen.colormap, alpha=chosen.alpha)

@@ -81,7 +81,22 @@ def _section(page: FPDF, view: View, table: Table) -> None:
         page.image(BytesIO(charts.figure(view.charts[table.chart])), w=_WIDTH)
         page.ln(2)
     if table.rows:
-        _rows(page, table)
+        page.set_font("sans", "", 8)
+        page.set_text_color(*_INK)
+        page.set_draw_color(220)
+        page.set_fill_color(255)
+        page.set_line_width(0.2)
+        with page.table(
+            (table.head, *table.rows) if table.head else table.rows,
+            col_widths=(54, *[21] * (len(table.head) - 1)) if table.head else (32, 32, 116),
+            borders_layout="HORIZONTAL_LINES",
+            line_height=3.8,
+            padding=(0.4, 2, 0.4, 0),
+            text_align="LEFT",
+            first_row_as_headings=False,
+        ):
+            pass
+        page.ln(1.5)
     for code in table.code:
         page.set_fill_color(245)
         _text(page, code, 8, family="mono", height=3.84, after=1.5, fill=True, padding=2)
@@ -103,25 +118,6 @@ def _text(
     page.set_text_color(*colour)
     page.multi_cell(0, height or size * 0.46, text, align="L", new_x="LMARGIN", new_y="NEXT", **more)
     page.ln(after)
-
-
-def _rows(page: FPDF, table: Table) -> None:
-    page.set_font("sans", "", 8)
-    page.set_text_color(*_INK)
-    page.set_draw_color(220)
-    page.set_fill_color(255)
-    page.set_line_width(0.2)
-    with page.table(
-        (table.head, *table.rows) if table.head else table.rows,
-        col_widths=(54, *[21] * (len(table.head) - 1)) if table.head else (32, 32, 116),
-        borders_layout="HORIZONTAL_LINES",
-        line_height=3.8,
-        padding=(0.4, 2, 0.4, 0),
-        text_align="LEFT",
-        first_row_as_headings=False,
-    ):
-        pass
-    page.ln(1.5)
 
 
 # ---- slides

@@ -7,6 +7,7 @@ LayerCAM. The method is in `analysis_summary.json`.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -47,12 +48,14 @@ if TYPE_CHECKING:
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
 OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
 """Names that a summary may list."""
-MAX_LABEL = 60
-"""Maximum number of letters of a label in a file name."""
 
 
 def save(explanation: Result, folder: Path) -> None:
-    """Write one picture's folder with its summary; all files are made before the first is written."""
+    """Write one picture's folder with its summary; all files are made before the first is written.
+
+    Raises ModelProblem where it cannot be written to.
+    """
+    (folder,) = places([explanation.image.name], folder)
     values = results.Explained.build(explanation).to_dict()
     write(folder, list(with_summary(of_picture(explanation, VIEWER_STYLE, bare=True), values)))
 
@@ -90,39 +93,25 @@ def _list(folder: Path) -> list[str]:
 def places(names: Sequence[str], out: Path | None) -> list[Path]:
     """Return a folder per picture: `out` itself for a single one, else one inside it named after each picture.
 
-    `out` defaults to `explained`, which gets a folder even for a single picture.
+    `out` defaults to `explained`, which gets a folder even for a single picture. Raises ModelProblem where they cannot
+    be written to.
     """
-    if out is not None and len(names) == 1:
-        return [out]
-    taken: set[str] = set()
-    folders = []
-    for name in names:
-        base = label_stem(name.rsplit(".", 1)[0])
-        free = next(name for name in (base, *(f"{base}_{i}" for i in range(2, len(names) + 2))) if name not in taken)
-        taken.add(free)
-        folders.append((out or Path("explained")) / free)
-    return folders
-
-
-def check(folder: Path) -> None:
-    """Raise ModelProblem if a folder cannot be written to."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    folders = [out] if out is not None and len(names) == 1 else []
+    for name in names if not folders else ():
+        base = (out or Path("explained")) / label_stem(name.rsplit(".", 1)[0])
+        numbered = (base.with_name(f"{base.name}_{i}") for i in itertools.count(2))
+        folders.append(next(free for free in itertools.chain((base,), numbered) if free not in folders))
+    existing = next(path for path in (folders[0], *folders[0].absolute().parents) if path.exists())
     if not existing.is_dir():
         raise ModelProblem(f"{existing} is a file: name a folder to write to.")
     if not os.access(existing, os.W_OK):
         raise ModelProblem(f"{existing} is not writable: name another folder.")
-
-
-def place(name: str, out: Path | None) -> Path:
-    """Return the folder of one result; raise ModelProblem where it cannot be written to."""
-    (folder,) = places([name], out)
-    check(folder)
-    return folder
+    return folders
 
 
 def label_stem(label: str) -> str:
-    """Return a label as a file name: `Egyptian cat` is `Egyptian_cat`."""
-    return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
+    """Return a label as a file name of at most 60 letters: `Egyptian cat` is `Egyptian_cat`."""
+    return file_stem(label, separator="_", keep="-", max_length=60)
 
 
 def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
@@ -283,8 +272,8 @@ def _name_map(explanation: Result, index: int) -> str:
     return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
 
-def of_comparison(compared: Comparison, style: Style, more: Json | None = None) -> Iterator[File]:
-    """Yield the models' maps, sheet, proofs and comparison.json with `more`."""
+def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
+    """Yield the models' maps, sheet, proofs and comparison.json."""
     panels, captions = [], []
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
@@ -301,7 +290,7 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
     yield "comparison.jpg", embed_overlay(sheet, compared.explanations[0], 0, style)
     maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
     yield MAPS, npz_bytes(maps)
-    yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
+    yield "comparison.json", to_json(comparison(compared)).encode()
 
 
 def of_first(explanation: Explanation) -> tuple[str, str]:
@@ -313,10 +302,10 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
 
 
 def comparison(compared: Comparison) -> Json:
-    """Return several models' answers and agreement, as the values of `results.ComparisonResult`."""
+    """Return several models' answers and agreement, as `results.ComparisonResult`, and what is mixed in it."""
     parts = zip(compared.explanations, compared.names, compared.timings, strict=True)
     models = [results.ComparedModel.build(item, name=name, timing=timing) for item, name, timing in parts]
-    return results.ComparisonResult.build(compared, models).to_dict()
+    return results.ComparisonResult.build(compared, models).to_dict() | {"mixed": compared.mixed}
 
 
 def of_proof(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:

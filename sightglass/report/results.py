@@ -125,9 +125,7 @@ class ModelResult(PlainResult):
             "picture": explanation.image.name,
             "model": explanation.model.id,
             "predictions": [
-                PredictionResult(
-                    label=p.label, index=p.index, score=p.score, box=p.box, **task.facts(p, explanation.model)
-                )
+                PredictionResult.model_validate(p).model_copy(update=task.facts(p, explanation.model))
                 for p in explanation.predictions
             ],
             "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 PAIRS = 6
 """Number of matching places that are drawn."""
 COLOURS = "Red: similar, blue: different"
-COLUMNS = 6
-"""Pictures in a row of a query's sheet."""
 
 
 def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
@@ -95,14 +93,12 @@ def of_similarity(similarity: Similarity, context: Context | None) -> Iterator[F
 def number_matches(similarity: Similarity) -> Panels:
     """Draw the best matching places with equal numbers in both pictures, uint8 (H, W, 3)."""
     grids = (similarity.matches.query, similarity.matches.gallery)
-    places = [[getattr(pair, name) for pair in similarity.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
-    return [
-        draw_marks(
-            side.image.pixels,
-            [((box_mark(rectangle(grid, at, side.image)),), str(i + 1)) for i, at in enumerate(cells)],
-        )
-        for side, grid, cells in zip(similarity.sides, grids, places, strict=True)
-    ]
+    panels = []
+    for side, grid, name in zip(similarity.sides, grids, ("query", "gallery"), strict=True):
+        cells = [getattr(pair, name) for pair in similarity.matches.pairs[:PAIRS]]
+        marks = [((box_mark(rectangle(grid, at, side.image)),), str(i)) for i, at in enumerate(cells, 1)]
+        panels.append(draw_marks(side.image.pixels, marks))
+    return panels
 
 
 def of_pair(similarity: Similarity, rank: int) -> File:
@@ -125,7 +121,7 @@ def of_query(number: int, name: str, pairs: Sequence[Similarity], right: Sequenc
     bare = [str(i) for i, pair in enumerate(pairs, 1) if pair.state != "ok"]
     title = f"{name}. {COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
     panels = [drawn[0][0], *(panel for _, panel in drawn)]
-    sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), COLUMNS))
+    sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), 6))
     return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 

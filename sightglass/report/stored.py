@@ -30,6 +30,8 @@ _READ_INDEX = TypeAdapter(Index).validate_python
 _VIEW = TypeAdapter(View)
 _FIELDS = {"title", "notes", "kind", "commands", "made", "date", "facts", "sides"}
 _MAP = {"label", "score", "extent", "seen", "kind", "cells", "checks", "ends"}
+_STYLE = {"colormap": "colormap", "mode": "mode", "opacity": "alpha", "threshold": "threshold"}
+"""Fields of a style by their names in a file."""
 _PICTURE = {"name": True, "size": True, "caption": True, "answers": True, "boxes": True, "map": _MAP}
 
 
@@ -56,7 +58,14 @@ def _plain(view: View, blobs: dict[bytes, int]) -> Json:
         if picture.map is not None:
             shape = list(picture.map.values.shape)
             item["map"]["values"] = {"blob": index(_deflate(picture.map)), "shape": shape}
-    return plain | {"statements": view.statements[:1], "clip": None if view.clip is None else index(view.clip)}
+    style = {name: getattr(view.display, field) for name, field in _STYLE.items()}
+    clip = None if view.clip is None else index(view.clip)
+    return plain | {"display": style, "statements": view.statements[:1], "clip": clip}
+
+
+def style_fields(display: Json) -> Json:
+    """Return the fields of a style from those of a file."""
+    return {field: display[name] for name, field in _STYLE.items() if name in display}
 
 
 def _deflate(item: Map) -> bytes:
@@ -98,7 +107,8 @@ def _read(plain: Json, blobs: Sequence[bytes]) -> View:
             values = item["values"] and _inflate(item["values"], blobs, signed=item["kind"] != "heat")
             item = item | {"values": np.zeros((1, 1), np.float32) if values is None else values}
         pictures.append(picture | {"source": file, "map": item})
-    view: View = _VIEW.validate_python(plain | {"pictures": pictures, "clip": clip, "tables": (), "recipe": None})
+    more: Json = {"pictures": pictures, "clip": clip, "display": style_fields(plain["display"])}
+    view: View = _VIEW.validate_python(plain | more | {"tables": (), "recipe": None})
     if any(chart.picture >= len(view.pictures) for chart in view.charts):
         raise ValueError("no such picture")
     for read in view.pictures:

@@ -22,7 +22,7 @@ from sightglass.common.legible import legible
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.recipe import Label, Legible, Recipe, Share
 from sightglass.explain.rendering import contours
-from sightglass.explain.rendering.style import VIEWER_STYLE, Kind, Mode, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Kind, Style
 from sightglass.explain.rendering.style import Field as MapField
 
 if TYPE_CHECKING:
@@ -49,12 +49,6 @@ STATES = {
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
 Opaque = GetPydanticSchema(lambda *_: core_schema.any_schema())
-Sentence = Annotated[
-    str, Field(max_length=2 * MAX_SENTENCE), AfterValidator(lambda text: legible(text, 2 * MAX_SENTENCE))
-]
-ChecksLine = Annotated[
-    str, Field(max_length=MAX_CHECKS), AfterValidator(lambda text: text and legible(text, MAX_CHECKS))
-]
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Edge = Annotated[float, Field(ge=-100, le=100)]
 Score = Annotated[float, Field(allow_inf_nan=False)]
@@ -77,7 +71,9 @@ class Map:
     kind: Kind = "heat"
     cells: tuple[Index, Index] | None = None
     """Rows and columns of the grid on which it was computed."""
-    checks: ChecksLine = ""
+    checks: Annotated[
+        str, Field(max_length=MAX_CHECKS), AfterValidator(lambda text: text and legible(text, MAX_CHECKS))
+    ] = ""
     """`Checks.line` of a map whose checks ran: `✓ changes with the model: yes · …`."""
     ends: tuple[Legible, Legible, Legible] = ("0", "0.5", "1")
     """What stands at the ends and in the middle of its colour bar: `lowers −3.1°`."""
@@ -201,7 +197,9 @@ class Chart:
 
     label: Label
     """Of the answer whose score it is."""
-    sentence: Sentence
+    sentence: Annotated[
+        str, Field(max_length=2 * MAX_SENTENCE), AfterValidator(lambda text: legible(text, 2 * MAX_SENTENCE))
+    ]
     curves: Annotated[tuple[ChartLine, ...], Field(min_length=1, max_length=10)]
     picture: Index = 0
     """Index of the picture whose map was proved."""
@@ -223,26 +221,6 @@ class Table:
     """Whether a page shows it once it is opened."""
 
 
-@dataclass(frozen=True)
-class Display:
-    """How a view's maps are drawn first."""
-
-    colormap: Annotated[str, Field(max_length=40)] = VIEWER_STYLE.colormap
-    mode: Mode = VIEWER_STYLE.mode
-    opacity: Share = VIEWER_STYLE.alpha
-    """0..1, as the viewer's."""
-    threshold: Share = VIEWER_STYLE.threshold
-    """0..1: values below it are not drawn."""
-
-    @property
-    def style(self) -> Style:
-        return Style(mode=self.mode, colormap=self.colormap, alpha=self.opacity, threshold=self.threshold)
-
-
-ViewKind = Literal["picture", "clip", "words", "text"]
-"""The last two have no pictures: a large title, and a headline above a text."""
-
-
 @dataclass(frozen=True, eq=False)
 class View:
     """Everything that is said and shown of one thing, self-contained.
@@ -261,10 +239,12 @@ class View:
     """What a report says below the picture."""
     recipe: Recipe | None = None
     """What makes its map again."""
-    kind: ViewKind = "picture"
+    kind: Literal["picture", "clip", "words", "text"] = "picture"
+    """The last two have no pictures: a large title, and a headline above a text."""
     notes: Annotated[str, Field(max_length=MAX_NOTES)] = ""
     """For the speaker."""
-    display: Display = Display()
+    display: Style = VIEWER_STYLE
+    """How its maps are drawn first."""
     clip: Annotated[bytes | None, Opaque] = None
     """MP4; its first frame is the picture."""
     commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PICTURES)] = ()

@@ -33,7 +33,6 @@ from sightglass.report.view import (
     MAX_TITLE,
     STATES,
     Box,
-    Display,
     Map,
     Picture,
     Table,
@@ -60,18 +59,10 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry
 
-ANSWERS = 5
-"""Of a classifier."""
 MAX_WORDS = 9
 """Of a title."""
-GALLERY = 8
-"""Most pictures of a gallery."""
-MOST_CLASSES = 3
-"""Side by side, so that each is large."""
 NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
 """Packages whose versions a caption names."""
-SPOTLIGHT = 0.6
-"""The most that a spotlight darkens the picture on a slide."""
 
 
 # ---- parts of views
@@ -119,8 +110,8 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
 
 
 def list_answers(task: Task, predictions: Sequence[Prediction]) -> tuple[tuple[str, float], ...]:
-    """Return what a slide lists: any score on it reads as how sure the model is."""
-    count = max(ANSWERS, sum(prediction.box is not None for prediction in predictions[:MAX_BOXES]))
+    """Return what a slide lists, of a classifier five: any score on it reads as how sure the model is."""
+    count = max(5, sum(prediction.box is not None for prediction in predictions[:MAX_BOXES]))
     return tuple((p.label[:200], as_share(p.score)) for p in predictions[:count]) if task.sure else ()
 
 
@@ -238,12 +229,12 @@ def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) 
     return statement(f"Unsure: {answer}" if not task.is_sure(best.score) else answer)
 
 
-def display_of(look: Mapping[str, Any] | None) -> Display:
+def display_of(look: Mapping[str, Any] | None) -> Style:
     """Return how a view is drawn first from the viewer's settings."""
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
-    opacity = min(style.alpha, SPOTLIGHT) if style.mode == "spotlight" else style.alpha
-    return Display(style.colormap, style.mode, opacity, style.threshold)
+    alpha = min(style.alpha, 0.6) if style.mode == "spotlight" else style.alpha
+    return Style(style.mode, style.colormap, alpha, style.threshold)
 
 
 # ---- captions
@@ -256,22 +247,16 @@ def number(value: float) -> str:
 
 def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:
     """Return the colour bar's three labels and their meaning."""
-    many = len(heatmap.layers)
-    scaling = "scaled to its own maximum"
+    scaling, many = "scaled to its own maximum", len(heatmap.layers)
+    if many > 1:
+        scaling = f"mean of {many} layers, each {scaling}"
     if heatmap.signed:
-        lowers, raises = label_ends(heatmap.ends, unit)
-        about = "raw value" if heatmap.ends else f"mean of {many} layers, each {scaling}" if many > 1 else scaling
-        return (lowers, "0", raises), about
+        first, last = ("", "") if heatmap.ends is None else (f" {quantity(end, unit)}" for end in heatmap.ends)
+        return (f"lowers{first}", "0", f"raises{last}"), "raw value" if heatmap.ends else scaling
     if heatmap.ends is not None:
         low, high = heatmap.ends
         return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
-    return ("0", "0.5", "1"), f"mean of {many} layers, each {scaling}" if many > 1 else scaling
-
-
-def label_ends(ends: tuple[float, float] | None, unit: str) -> tuple[str, str]:
-    """Return the ends of a signed map's colour bar: `lowers −3.1°`."""
-    low, high = ("", "") if ends is None else (f" {quantity(end, unit)}" for end in ends)
-    return f"lowers{low}", f"raises{high}"
+    return ("0", "0.5", "1"), scaling
 
 
 def write_caption(explanation: Result, index: int) -> str:
@@ -318,6 +303,7 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         map_view(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
     proof, description, mapped = result.proofs.get(index), describe(result, index=index), index < len(result.heatmaps)
+    said = describe(result, "The hottest colour", index) if mapped else description
     # What is known of the map limits all that is said of it.
     limited = describe_independent(result, index) if mapped else ""
     method = f", {METHODS[result.heatmaps[index].method].name_for(result.model.task)}" if mapped else ""
@@ -326,14 +312,15 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         [explained_picture(result, index)],
         title=answer_title(result.task, result.predictions, description.title),
         sentence=limited or (proof.sentence if proof else description.slide()),
-        notes=notes(result, index),
+        # A proof that it has is heard in these.
+        notes="\n".join((_describe_map(result, index), *(without_emphasis(f.text) for f in diagnose(result, index)))),
         charts=(charts.describe_proof(proof),) if proof else (),
-        tables=_tables(result, index, recipe, proof) if mapped else (),
+        tables=_tables(result, index, said.slide(), recipe, proof) if mapped else (),
         recipe=recipe,
         display=display_of(look),
         commands=(command.line(result.recipe),),
         made=made_by([result], index),
-        headline=describe(result, "The hottest colour", index).headline if mapped else description.headline,
+        headline=said.headline,
         about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
         caption=write_caption(result, index) if mapped else "",
     )
@@ -343,36 +330,29 @@ of_map = map_view
 """As version 0.1 called and documented it."""
 
 
-def _tables(result: Result, index: int, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
-    """Return what a report says below a map."""
+def _tables(result: Result, index: int, said: str, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
+    """Return what a report says below a map; `said`: what is said of it."""
     known = result.known_checks(index)
-    statement = describe(result, "The hottest colour", index)
     boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
-    meaning = filter(None, (statement.slide(), without_emphasis(boxes)))
+    meaning = filter(None, (said, without_emphasis(boxes)))
     checks = () if known is None else [f"{check.words}. {check.sentence}" for check in known.checks]
     limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
-    proved = () if proof is None else (proof.sentence, *lines(proof), _describe_settings(proof))
+    proved = []
+    if proof is not None:
+        first, *rest = (FILLINGS[filling] for filling in proof.fillings)
+        also = f"; computed again with {listing(rest)}" if rest else ""
+        steps = plural(proof.map.steps, "step")
+        made = f"Hidden pixels become {first}{also}. {steps}, drawn for the first filling."
+        about = (proof.sentence, *lines(proof), made)
+        proved.append(Table("Is this map true?", about, 0, COLUMNS, tuple(rows(proof))))
     return (
         Table("What the map shows", (*meaning, *checks)),
-        *([] if proof is None else [Table("Is this map true?", proved, 0, COLUMNS, tuple(rows(proof)))]),
+        *proved,
         Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
         Table("Make it again", (write_caption(result, index),), code=(command.line(recipe),), folded=True),
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
         Table("Recipe", code=(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False),), folded=True),
     )
-
-
-def _describe_settings(proof: Proof) -> str:
-    """Describe a proof's fillings and steps."""
-    first, *rest = (FILLINGS[filling] for filling in proof.fillings)
-    also = f"; computed again with {listing(rest)}" if rest else ""
-    return f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling."
-
-
-def notes(result: Result, index: int) -> str:
-    """Return speaker's notes: how the map was made, and its limits."""
-    # A proof that it has is heard in these.
-    return "\n".join((_describe_map(result, index), *(without_emphasis(item.text) for item in diagnose(result, index))))
 
 
 def _describe_map(result: Result, index: int) -> str:
@@ -402,7 +382,8 @@ def classes_view(
 ) -> View:
     """Return the view of several classes' maps, a picture each; `pair`: the indices of two that are compared, with
     their difference."""
-    indices = list(pair or range(len(explanation.heatmaps)))[:MOST_CLASSES]
+    # Each is large.
+    indices = list(pair or range(len(explanation.heatmaps)))[:3]
     if len(indices) < 2:
         return map_view(explanation, 0, look)
     maps = [explanation.heatmaps[index] for index in indices]
@@ -426,7 +407,7 @@ def classes_view(
 
 
 def _side_by_side(
-    maps: Sequence[tuple[Result, int, str]], difference: Picture | None, display: Display, *, model: bool, **more: Any
+    maps: Sequence[tuple[Result, int, str]], difference: Picture | None, display: Style, *, model: bool, **more: Any
 ) -> View:
     """Return the view of several maps, a picture each: (result, index, name of the picture).
 
@@ -504,20 +485,9 @@ def _describe_fall(before: Explanation, change: Change | None) -> str:
     return f"{change.label} {'falls' if change.after < change.before else 'rises'} from {first} to {last}"
 
 
-def gallery_view(
-    title: str,
-    sentence: str,
-    numbers: Sequence[tuple[str, str]],
-    pictures: Sequence[Picture],
-    made: str = "",
-) -> View:
-    """Return the view of a run over many pictures: its numbers, (value, what it is), and some of the pictures."""
+def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: str) -> View:
+    """Return the view of a run over many pictures, with some of them."""
     if not pictures:
         raise Problem("There is no picture to show: choose some.")
-    return new_view(
-        pictures[:GALLERY],
-        title=statement(title, title.partition(";")[0]),
-        sentence=sentence,
-        made=made[:MAX_MADE],
-        facts=tuple(f"{value} {name}" for value, name in numbers[:4]),
-    )
+    title = statement(title, title.partition(";")[0])
+    return new_view(pictures[:MAX_PICTURES], title=title, sentence=sentence, made=made[:MAX_MADE])

@@ -185,7 +185,6 @@ def test_a_map_of_a_region_opens_again_as_that_region(page, segmented):
     )
     index = len(region.heatmaps) - 1
     view = embedded_recipe.view_of(region, index)
-    assert view.screen == "explore"
     data = embedded_recipe.write(to_png(region.overlay(index)), region.recipe, view)
     app = page()
     app.file_uploader[0].upload("a region.png", data, "image/png").run()

@@ -61,7 +61,7 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: P
     assert {quantity(score, "°") for score in frame["predicted_score"]} == set(re.findall(r"−?[\d.]+°", page))
     rows = frame.to_dict("records")
     tiles = [finished.tile(row, Picture.open(pictures.parent / row["picture"]), scores) for row in rows]
-    words = repr(views.gallery_view("Angles", "", (), tiles))
+    words = repr(views.gallery_view("Angles", "", tiles, ""))
     assert quantity(rows[0]["predicted_score"], "°") in words and "unsure" not in words
 
 

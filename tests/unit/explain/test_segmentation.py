@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -18,12 +17,10 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.rendering.marks import hatch_of
-from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.history import save_unsure
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
-from sightglass.report import result_folder
 from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
 
@@ -259,12 +256,3 @@ def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> 
 
     assert tell(0.9, "gear") == "a says gear; b says gear and star."
     assert tell(0.1, "gear") == "a says gear; b says gear and star."
-
-
-def test_export_has_the_class_of_each_pixel() -> None:
-    made = explained()
-    files = dict(result_folder.of_picture(made, VIEWER_STYLE))
-    drawn, numbers = (np.asarray(Pillow.open(io.BytesIO(files[f"{name}.png"]))) for name in ("segmentation", "classes"))
-    assert drawn.shape == made.image.pixels.shape
-    assert made.segmentation is not None
-    assert np.array_equal(numbers, made.segmentation)

@@ -48,7 +48,6 @@ def test_a_detector_keeps_its_boxes(history: History) -> None:
     found = Explainer("demo-s")(Image(pixels, "scene.png"), per="detection", within="inside", confidence=0.1)
     record = history.keep(found)
     assert found.predictions and record.predictions == found.predictions
-    assert record.view.screen == "detect"
     same_maps(history, record, found)
     empty = history.keep(found.with_options(confidence=0.999))
     assert (empty.predictions, empty.labels, empty.label) == ((), (), None)

@@ -8,7 +8,8 @@ import av
 import numpy as np
 
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.report import Chart, ChartLine, Display, Map, Picture, View
+from sightglass.explain.rendering.style import Style
+from sightglass.report import Chart, ChartLine, Map, Picture, View
 from sightglass.report.view import Box
 
 SIZE = (240, 160)
@@ -102,7 +103,7 @@ def deck() -> list[View]:
         ),
         View("Three things, one box at a time", ("One bus, two persons.",), (detector(),)),
         View("Small, medium or large?", ("All three say minibus.",), models, (chart(),)),
-        View("The cheat reads the stamp", ("Right for the wrong reason.",), story, display=Display(mode="map")),
+        View("The cheat reads the stamp", ("Right for the wrong reason.",), story, display=Style(mode="map")),
         View(
             "In motion",
             ("The map follows the bus.",),

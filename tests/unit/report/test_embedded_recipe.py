@@ -44,9 +44,7 @@ def recipe(**changed) -> Recipe:
 
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
-VIEW = embedded_recipe.ViewState(
-    index=1, label="cat", screen="explore", settings={"alpha": 0.5, "even": True, "colormap": "viridis"}
-)
+VIEW = embedded_recipe.ViewState(index=1, label="cat", settings={"alpha": 0.5, "even": True, "colormap": "viridis"})
 SVG = b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4">\n<g/>\n</svg>\n'
 
 

@@ -18,13 +18,13 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.history import History, encoding
-from sightglass.report import Picture, View, views
+from sightglass.report import View, views
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.layouts import DARK, HEIGHT, WIDTH, Rect, Text, Visual, numbered, pages
 from sightglass.report.pdf import deck_pdf
 from sightglass.report.similarity_files import pair_view
 from sightglass.report.views import MAX_WORDS
-from tests.unit.report.slides import chart, clip, first_frame
+from tests.unit.report.slides import chart, deck
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -71,19 +71,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
         "gallery": views.gallery_view(
             "Minibus: 3 of 24 taken for a tram",
             "The surest wrong answer: minibus, 75 %, in the folder tram.",
-            [("75 %", "right"), ("24", "pictures"), ("3", "unsure")],
             tiles * 4,
             "EfficientNet-Lite0 · GradCAM",
         ),
-        "clip": of_clip(),
+        "clip": replace(deck()[-1], facts=("0:02 sports car", "0:05 dog", "0:09 person")),
         "record": encoding.record_view(record, history.picture(record), history.heatmaps(record)),
     }
-
-
-def of_clip() -> View:
-    title, frame = "Sports car from 0:02, dog from 0:05", Picture("bus.mp4", first_frame(), (1280, 720))
-    moments = ("0:02 sports car", "0:05 dog", "0:09 person")
-    return View(title, ("Frame by frame.",), (frame,), kind="clip", clip=clip(), facts=moments)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,9 +99,9 @@ def drawn(scenes: dict[str, View], tmp_path_factory: pytest.TempPathFactory) -> 
     if OFFICE is None or TO_PNG is None or TO_TEXT is None:
         pytest.skip("needs LibreOffice (soffice) and Poppler (pdftoppm, pdftotext)")
     folder = tmp_path_factory.mktemp("slides")
-    deck = list(scenes.values())
-    (folder / "office.pptx").write_bytes(deck_pptx(deck, "Eleven views"))
-    (folder / "print.pdf").write_bytes(deck_pdf(deck, "Eleven views", DARK))
+    slides = list(scenes.values())
+    (folder / "office.pptx").write_bytes(deck_pptx(slides, "Eleven views"))
+    (folder / "print.pdf").write_bytes(deck_pdf(slides, "Eleven views", DARK))
     office = [OFFICE, f"-env:UserInstallation=file://{folder}/profile", "--headless", "--convert-to", "pdf"]
     commands = [[*office, "--outdir", folder, folder / "office.pptx"]]
     commands += [[TO_PNG, "-r", "60", "-png", folder / f"{kind}.pdf", folder / kind] for kind in KINDS]

@@ -14,8 +14,9 @@ from sightglass.common.errors import Problem
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain import Explainer, Image
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.rendering.style import Style
 from sightglass.history.decks import read_view, split
-from sightglass.report import Chart, ChartLine, Display, Map, Picture, View, views
+from sightglass.report import Chart, ChartLine, Map, Picture, View, views
 from sightglass.report.charts import describe_proof
 from sightglass.report.layouts import Visual, pages
 from sightglass.report.stored import pack, unpack
@@ -48,7 +49,7 @@ def whole() -> View:
         Picture("Lite", JPEG, (6, 4), "cat 50 %", cat, (("cat", 0.5), ("dog", 0.25)), (box,)),
         Picture("Large", JPEG, (6, 4), "dog", dog),
     )
-    display = Display("viridis", "contour", 0.5, 0.25)
+    display = Style("contour", "viridis", 0.5, 0.25)
     return View("A title", ("A sentence.",), pictures, (CHART,), notes="Notes.", display=display)
 
 

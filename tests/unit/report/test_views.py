@@ -11,9 +11,10 @@ import pytest
 from sightglass.explain import Explainer, Image
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.phrases import percent
+from sightglass.explain.rendering.style import Style
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence
 from sightglass.history import History, encoding
-from sightglass.report import Display, drawing, views
+from sightglass.report import drawing, views
 from sightglass.report.layouts import pages
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def test_a_map_s_words_are_measured(bus_explained: Explanation) -> None:
     half = percent(bus_explained.statistics[1].half_heat_area)
     assert bus_explained.heatmaps[1].target.label in plain.sentence and half in plain.sentence
     assert "*" not in plain.sentence
-    assert plain.display == Display("viridis", "contour", 0.5, 0.0)
+    assert plain.display == Style("contour", "viridis", 0.5, 0.0)
     assert plain.charts == () and plain.commands[0].startswith("Explainer('efficientnet-lite0')('bus.jpg'")
     assert "EfficientNet-Lite0, GradCAM" in plain.notes and "cropped away" in plain.notes
 
