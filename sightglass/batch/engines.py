@@ -427,7 +427,7 @@ class RayEngine:
         mark.touch()
         self._stack.callback(mark.unlink, missing_ok=True)
         read = self._sample.read
-        picture = getattr(read.args[0], "path", read.args[0]) if isinstance(read, partial) and read.args else None
+        picture = read.args[0] if isinstance(read, partial) and read.args else None
         local = isinstance(picture, Path) and picture.exists()
         settings = json.loads(json.dumps(work.settings))
         settings["recipe"]["device"] = self.device
