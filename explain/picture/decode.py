@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, cast
 
@@ -26,16 +27,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 STRIP = 4_000_000
-"""Pixels converted at a time, as numbers of eight bytes."""
-
-
-def strips(height: int, width: int) -> Iterator[slice]:
-    """Yield slices of rows with about STRIP pixels each, to bound memory."""
-    rows = max(1, STRIP // max(1, width))
-    for top in range(0, height, rows):
-        yield slice(top, min(top + rows, height))
-
-
+"""About how many pixels are converted at a time, as numbers of eight bytes."""
 ON_WHITE = "Transparent areas are shown on white."
 # By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
 _UPRIGHT = dict(enumerate(map(Pillow.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
@@ -166,11 +158,9 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
     # The number of bits in use: scanners store 12.
     bits = 16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8
     tones = np.empty(values.shape, np.uint8)
-    for rows in strips(*values.shape[:2]):
-        if sixteen:
-            tones[rows] = values[rows] >> (bits - 8)
-        else:
-            tones[rows] = np.rint((values[rows].astype(np.float64) - low) * 255 / ((high - low) or 1))
+    parts = 1 + values.size // STRIP
+    for rows, out in zip(np.array_split(values, parts), np.array_split(tones, parts), strict=True):
+        out[:] = rows >> (bits - 8) if sixteen else np.rint((rows.astype(np.float64) - low) * 255 / ((high - low) or 1))
     reduced = f"{bits}-bit reduced to 8 bits"
     return tones, reduced if sixteen else f"values from {low:g} to {high:g} scaled to 0 to 255"
 
@@ -278,9 +268,9 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
         numbers = seen.astype(kind, order="C")
         low, high = (float(part) for part in np.percentile(numbers, (1, 99), overwrite_input=True))
         del numbers
-    for rows in strips(*array.shape[:2]):
-        part = (seen[rows].astype(kind) - low) * (255 / ((high - low) or 1))
-        pixels[rows] = np.rint(part).clip(0, 255).astype(np.uint8)
+    parts = 1 + seen.size // STRIP
+    for rows, out in zip(np.array_split(seen, parts), np.array_split(pixels, parts), strict=True):
+        out[:] = np.rint((rows.astype(kind) - low) * (255 / ((high - low) or 1))).clip(0, 255)
     return pixels, planes, (f"{note}, {low:g} as black and {high:g} as white",)
 
 
@@ -331,15 +321,17 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         page: Any = file.pages[0]
         if int(page.photometric) not in (1, 2, 3) or page.dtype is None:
             return None
-        single, samples = not _has(file, 1), page.samplesperpixel
+        single, samples = not file.pages.is_multipage, page.samplesperpixel
         see_through = any(int(extra) in (1, 2) for extra in page.extrasamples)
         grey_numbers = page.dtype.kind in "fu" and page.dtype.itemsize > 1 and int(page.photometric) == 1
         ordinary = samples == 3 or (samples in (2, 4) and see_through) or (samples == 1 and not grey_numbers)
         if ordinary if single else samples != 1:
             return None
-        # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape.
-        if not single and _has(file, MAX_CHANNELS) and not page.is_shaped:
-            return None
+        # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape. A
+        # crafted file may claim millions of pages, which are not counted.
+        with suppress(IndexError):
+            if not page.is_shaped and file.pages[MAX_CHANNELS] is not None:
+                return None
         source: Any = page if single else file.series[0]
         if not single and (source.axes not in ("QYX", "CYX", "SYX") or min(source.shape[::2]) > MAX_CHANNELS):
             return None
@@ -352,12 +344,3 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
             if channels == 1:
                 return None
             raise _damaged(name) from reason
-
-
-def _has(file: Any, page: int) -> bool:
-    """Return whether a TIFF has a page: a crafted file may claim millions, which are not counted."""
-    try:
-        file.pages[page]
-    except IndexError:
-        return False
-    return True

@@ -80,11 +80,8 @@ class Image:
             return self.planes
         if channels in (1, 3) and has in (1, 3, 4):
             return self.pixels
-        description = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
-        takes = f"{plural(channels, 'channel')}: give a .npy or a .tif with {channels}"
-        if channels == 3:
-            takes = f"RGB pictures: choose a model for {has} channels"
-        raise ImageProblem(f"{self.name} {description}, and {model} takes {takes}.")
+        takes = f"{plural(channels, 'channel')}: choose another model, or give a picture of {channels} (.npy or .tif)"
+        raise ImageProblem(f"{self.name} has {plural(has, 'channel')}, and {model} takes {takes}.")
 
     @property
     def height(self) -> int:

@@ -301,8 +301,7 @@ def _list_files(
     """Return an archive's files by suffix; raise ModelProblem for too large ones."""
     infos = [info for info in archive.infolist() if not info.is_dir() and is_wanted(info.filename, suffixes)]
     if sum(info.file_size for info in infos) > most_bytes:
-        size = f"{most_bytes >> 30} GB" if most_bytes >= 2**30 else f"{most_bytes >> 20} MB"
-        raise ModelProblem(f"{path.name} unpacks to more than {size}: give several archives.")
+        raise ModelProblem(f"{path.name} unpacks to more than {most_bytes >> 20:,} MB: give several archives.")
     return sorted(infos, key=lambda info: info.filename)
 
 
