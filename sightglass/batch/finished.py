@@ -403,22 +403,21 @@ def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator
         elif by in ("iou", "error"):
             column = ORDERS[by][1]
             rows = rows[rows[column].notna()] if column in rows else rows.iloc[:0]
-        pictures = [_show(folder, row, by, scores) for row in rows.iloc[:LISTED].to_dict("records")]
+        pictures = []
+        for row in rows.iloc[:LISTED].to_dict("records"):
+            label, file, rest = row["predicted"], b"", ""
+            answer = (
+                f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
+            )
+            with contextlib.suppress(OSError):
+                file = (folder / row["file"]).read_bytes() if row["file"] else b""
+            if by == "sure":
+                rest = f"labelled {row['labelled']}"
+            elif by == "iou":
+                rest = f"mean IoU {100 * row['mean_iou']:.1f}"
+            elif by == "error":
+                rest = plain_text(f"true: {scores.describe(row['true_number'], label)}")
+            pictures.append(Picture(row["picture"], file, (0, 0), best=(answer,), rest=rest))
         listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
         if pictures:
             yield View(title, tuple(filter(None, (about.strip(), listed))), tuple(pictures))
-
-
-def _show(folder: Path, row: Json, by: str, scores: table.Scores) -> Picture:
-    """Return a picture of the report, with its answer and what its section is about."""
-    label, file, rest = row["predicted"], b"", ""
-    answer = f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
-    with contextlib.suppress(OSError):
-        file = (folder / row["file"]).read_bytes() if row["file"] else b""
-    if by == "sure":
-        rest = f"labelled {row['labelled']}"
-    elif by == "iou":
-        rest = f"mean IoU {100 * row['mean_iou']:.1f}"
-    elif by == "error":
-        rest = plain_text(f"true: {scores.describe(row['true_number'], label)}")
-    return Picture(row["picture"], file, (0, 0), best=(answer,), rest=rest)

@@ -58,11 +58,10 @@ class Summary:
     @property
     def words(self) -> str:
         """`4,998 of 5,000 pictures explained; 2 could not be used`."""
-        total = f"{self.pictures:,} picture" if self.pictures == 1 else f"{self.pictures:,} pictures"
         if self.nothing_new:
             text = f"Nothing new: {self.done:,} explained earlier"
             return f"{text}, {len(self.failed):,} unreadable" if self.failed else text
-        text = f"{self.done:,} of {total} explained"
+        text = f"{self.done:,} of {plural(self.pictures, 'picture')} explained"
         details = [f"{self.resumed:,} were done before"] if self.resumed else []
         details += [f"{len(self.failed):,} could not be used"] if self.failed else []
         return "; ".join([text, *details, *(["stopped"] if self.cancelled else [])])
