@@ -214,10 +214,9 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             data, size = source, memoryview(source).nbytes
         elif isinstance(source, (str, os.PathLike)):
             path = Path(os.fsdecode(source))
-            if not path.exists():
-                raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
+            # A device may never end.
             if not path.is_file():
-                raise ImageProblem(f"{name} is a folder or a device, not a file; give the path of one picture.")
+                raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             size = path.stat().st_size
             data = path.read_bytes() if size <= max_bytes else b""
         elif hasattr(source, "read"):
@@ -238,6 +237,4 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
         raise ImageProblem(f"{name} could not be read: check that it exists and may be opened.") from error
     if size > max_bytes:
         raise TooLarge(f"{name} holds {size:,} bytes{more}; give at most {max_bytes:,}.")
-    if not size:
-        raise ImageProblem(f"{name} is empty (0 bytes); choose or send the picture again.")
     return bytes(data)

@@ -406,9 +406,7 @@ def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator
         pictures = []
         for row in rows.iloc[:LISTED].to_dict("records"):
             label, file, rest = row["predicted"], b"", ""
-            answer = (
-                f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
-            )
+            score = plain_text(scores.describe(row["predicted_score"], label)) if label else ""
             with contextlib.suppress(OSError):
                 file = (folder / row["file"]).read_bytes() if row["file"] else b""
             if by == "sure":
@@ -417,7 +415,8 @@ def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator
                 rest = f"mean IoU {100 * row['mean_iou']:.1f}"
             elif by == "error":
                 rest = plain_text(f"true: {scores.describe(row['true_number'], label)}")
-            pictures.append(Picture(row["picture"], file, (0, 0), best=(answer,), rest=rest))
+            best = f"{label} {score}" if label else "nothing found"
+            pictures.append(Picture(row["picture"], file, (0, 0), best=(best,), rest=rest))
         listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
         if pictures:
             yield View(title, tuple(filter(None, (about.strip(), listed))), tuple(pictures))

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
+    from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.picture.source import Item
 
 MAX_PICTURES = 5_000_000
 """Maximum number of pictures in a run, whose names are held in this process."""
@@ -121,7 +120,16 @@ def run(
     if facts := facts or kept.describe_run(source, model, work.call_options, folder):
         facts = replace(facts, pictures=len(items))
     with writing(folder), contextlib.ExitStack() as stack:
-        work.labels = _take_labels(labels, work, items, resume=resume)
+        truth = work.kind.read(labels) if isinstance(labels, str | Path) else labels
+        if truth is not None:
+            work.kind.check(truth, [item.key for item in items])
+            run_labels.write_labels(work.folder, truth)
+        elif resume:
+            truth = run_labels.read_labels(work.folder)
+        if truth is not None:
+            # Of a model that gives numbers labels are true numbers, and no names.
+            known = () if work.scores.numbers else work.classes
+            work.labels = run_labels.match_names(truth, known, run_labels.corrections(work.folder))
         chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
         if engine == "ray":
             chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)
@@ -161,18 +169,3 @@ def run(
             kept.write_facts(folder, replace(facts, done=sum(map(bool, stamps))))
         done, seconds = len(stamps) - len(failed), time.monotonic() - start
         return Summary(folder, len(items), done, resumed, failed, seconds, len(stamps) < len(items))
-
-
-def _take_labels(
-    labels: GroundTruth | Path | str | None, work: Work, items: list[Item], *, resume: bool
-) -> RunLabels | None:
-    """Return the run's labels, and write them beside its table."""
-    truth = work.kind.read(labels) if isinstance(labels, str | Path) else labels
-    if truth is not None:
-        work.kind.check(truth, [item.key for item in items])
-        run_labels.write_labels(work.folder, truth)
-    elif not resume or (truth := run_labels.read_labels(work.folder)) is None:
-        return None
-    # Of a model that gives numbers labels are true numbers, and no names.
-    known = () if work.scores.numbers else work.classes
-    return run_labels.match_names(truth, known, run_labels.corrections(work.folder))

@@ -84,11 +84,9 @@ class EvaluationSummary:
 
     def to_json(self) -> Json:
         """Return plain values and the headline; nan becomes None."""
-        plain = {
-            "errors": {error.id: error.count for error in self.errors},
-            "problems": [list(problem) for problem in self.problems],
-        }
-        return {"headline": self.headline, **jsonable(asdict(self) | plain)}
+        errors = {error.id: error.count for error in self.errors}
+        plain = asdict(self) | {"errors": errors, "problems": [list(problem) for problem in self.problems]}
+        return {"headline": self.headline, **jsonable(plain)}
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:

@@ -385,11 +385,11 @@ def bomb() -> bytes:
         (torch.zeros((4, 4)), "."),
         (torch.tensor([0.0, 255.0]).reshape(1, 1, 2), "0 to 255"),
         *((source, ".") for source in (None, 3, [1, 2], object(), StringIO("x"))),
-        (b"", "empty"),
+        (b"", "known kind"),
         (b"%PDF-1.7\n", "known kind"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(40), "video"),
         (bytes(200), "known kind"),
-        (".", "folder"),
+        (".", "no file"),
         ("missing.png", "no file missing.png"),
         *((path, ".") for path in ("a\x00b", "x" * 5000, "")),
         ("https://example.org/bus.jpg", "is not fetched by its address"),
@@ -409,7 +409,7 @@ def bomb() -> bytes:
             tif(np.zeros((40, 50, 20), np.uint8), photometric="minisblack", planarconfig="contig"),
             "is an array of 40 x 50 x 20",
         ),
-        pytest.param("/dev/zero", "device", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
+        pytest.param("/dev/zero", "no file", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
     ],
 )
 def test_what_is_no_picture_is_called_by_its_name(
