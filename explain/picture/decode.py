@@ -78,7 +78,7 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         else:
             # Not PIL.Image.open: its size limit is a global, and it warns where we must refuse.
             image = Pillow.OPEN[kind][0](BytesIO(source), b"")
-        check_size(*image.size, name, max_pixels)
+        check_size(image.width, image.height, name, max_pixels)
         pixels, notes = _flatten(image)
     except (ImageProblem, MemoryError):
         raise

@@ -133,8 +133,8 @@ class Image:
             if isinstance(source, Pillow.Image):
                 pixels, notes, _ = decode.decode(source, title, max_pixels)
             elif isinstance(source, np.ndarray) or (torch is not None and isinstance(source, torch.Tensor)):
-                array = source if isinstance(source, np.ndarray) else decode.channels_last(source)
-                pixels, planes, notes = decode.from_array(array, title, max_pixels)
+                values = source if isinstance(source, np.ndarray) else decode.channels_last(source)
+                pixels, planes, notes = decode.from_array(values, title, max_pixels)
             elif (array := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
                 pixels, planes, notes = convert_array(array, title, max_pixels)
             else:
