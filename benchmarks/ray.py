@@ -108,7 +108,7 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
 
 
 class Idle:
-    def __init__(self, **_: Any) -> None:
+    def __init__(self, *_: Any) -> None:
         pass
 
     def process(self, items: Sequence[Item]) -> list[Any]:

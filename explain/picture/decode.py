@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, ImageFile, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
+from PIL import AvifImagePlugin, ExifTags, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
@@ -26,22 +27,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 STRIP = 4_000_000
-"""Pixels converted at a time, as numbers of eight bytes."""
-
-
-def strips(height: int, width: int) -> Iterator[slice]:
-    """Yield slices of rows with about STRIP pixels each, to bound memory."""
-    rows = max(1, STRIP // max(1, width))
-    for top in range(0, height, rows):
-        yield slice(top, min(top + rows, height))
-
-
+"""About how many pixels are converted at a time, as numbers of eight bytes."""
 ON_WHITE = "Transparent areas are shown on white."
-_ORIENTATION = 0x0112
-_TURN = Pillow.Transpose
-_FIRST_HALF = (_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM)
-_UPRIGHT = dict(enumerate((*_FIRST_HALF, _TURN.TRANSPOSE, _TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90), 2))
-_VIDEO = re.compile(rb"\x1a\x45\xdf\xa3|.{4}ftyp|RIFF.{4}AVI", re.DOTALL)
+# By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
+_UPRIGHT = dict(enumerate(map(Pillow.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
 
 Pixels = NDArray[np.uint8]
 
@@ -54,8 +43,11 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
         raise TooLarge(f"{name} has {width:,} x {height:,} = {width * height:,} pixels; give at most {max_pixels:,}.")
 
 
-def kind_of(data: bytes, name: str) -> str:
-    """Return a file's format by content; raise ImageProblem if unreadable."""
+def _damaged(name: str) -> ImageProblem:
+    return ImageProblem(f"{name} is damaged, cut off or of an unusual kind; send it again, or as PNG or .npy.")
+
+
+def _kind_of(data: bytes, name: str) -> str:
     head = data[:1024]
     if head[4:8] == b"ftyp" and not head[8:12].startswith((b"iso", b"mp4", b"qt", b"M4", b"3gp", b"jp2", b"jxl")):
         # The brand mif1 alone may be either, so the compatible brands decide.
@@ -66,22 +58,8 @@ def kind_of(data: bytes, name: str) -> str:
         accepts = Pillow.OPEN[kind][1]
         if accepts is not None and accepts(head[:16]) is True:
             return kind
-    if _VIDEO.match(head):
-        raise ImageProblem(
-            f"{name} is a video: choose a picture here; the page Video, and `explain video`, take clips."
-        )
     formats = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, PPM or .npy"
-    raise ImageProblem(f"{name} is not a picture of a known kind; give {formats}.")
-
-
-def header(data: bytes, kind: str) -> ImageFile.ImageFile:
-    """Open a file without decoding its pixels."""
-    # Not PIL.Image.open: its size limit is a global, and it warns where we must refuse.
-    if kind != "HEIC":
-        return Pillow.OPEN[kind][0](BytesIO(data), b"")
-    from pillow_heif import HeifImageFile
-
-    return cast("Callable[[BytesIO], ImageFile.ImageFile]", HeifImageFile)(BytesIO(data))
+    raise ImageProblem(f"{name} is not a picture of a known kind; give {formats}; `explain video` takes clips.")
 
 
 def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...], bytes]:
@@ -89,20 +67,26 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
 
     Whatever a decoder raises becomes an ImageProblem.
     """
-    kind = kind_of(source, name) if isinstance(source, bytes) else ""
+    kind = _kind_of(source, name) if isinstance(source, bytes) else ""
     try:
-        image = header(source, kind) if isinstance(source, bytes) else source
-        check_size(*image.size, name, max_pixels)
+        if isinstance(source, Pillow.Image):
+            image: Any = source
+        elif kind == "HEIC":
+            from pillow_heif import HeifImageFile
+
+            image = cast("Any", HeifImageFile)(BytesIO(source))
+        else:
+            # Not PIL.Image.open: its size limit is a global, and it warns where we must refuse.
+            image = Pillow.OPEN[kind][0](BytesIO(source), b"")
+        check_size(image.width, image.height, name, max_pixels)
         pixels, notes = _flatten(image)
     except (ImageProblem, MemoryError):
         raise
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        size = re.search(r"\d+", str(error))
-        count = f"{int(size[0]):,}" if size else "too many"
-        raise TooLarge(f"{name} has {count} pixels; give at most {max_pixels:,}.") from error
+        raise TooLarge(f"{name} has too many pixels; give at most {max_pixels:,}.") from error
     except Exception as error:
         # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, KeyError, struct.error, ...
-        raise ImageProblem(f"{name} is damaged, cut off or of an unusual kind; send it again, or as PNG.") from error
+        raise _damaged(name) from error
     if not isinstance(source, bytes):
         return pixels, notes, b""
     try:
@@ -114,7 +98,7 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         notes += (f"Only the first of {frames} frames is used.",)
     plain = kind == "JPEG" and not notes and source.endswith(b"\xff\xd9") and image.mode == "RGB"
     # Without metadata.
-    plain = plain and [name for name, _ in cast("Any", image).applist] in ([], ["APP0"])
+    plain = plain and [name for name, _ in image.applist] in ([], ["APP0"])
     return pixels, notes, source if plain else b""
 
 
@@ -144,7 +128,7 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
 
 def _orientation(image: Pillow.Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         # Damaged EXIF is no reason to refuse intact pixels.
         return 1
@@ -174,11 +158,9 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
     # The number of bits in use: scanners store 12.
     bits = 16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8
     tones = np.empty(values.shape, np.uint8)
-    for rows in strips(*values.shape[:2]):
-        if sixteen:
-            tones[rows] = values[rows] >> (bits - 8)
-        else:
-            tones[rows] = np.rint((values[rows].astype(np.float64) - low) * 255 / ((high - low) or 1))
+    parts = 1 + values.size // STRIP
+    for rows, out in zip(np.array_split(values, parts), np.array_split(tones, parts), strict=True):
+        out[:] = rows >> (bits - 8) if sixteen else np.rint((rows.astype(np.float64) - low) * 255 / ((high - low) or 1))
     reduced = f"{bits}-bit reduced to 8 bits"
     return tones, reduced if sixteen else f"values from {low:g} to {high:g} scaled to 0 to 255"
 
@@ -186,12 +168,10 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
 def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any]:
     """Return a tensor (C, H, W), or a batch of one, channels last."""
     # numpy has no bfloat16.
-    tensor = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu()
-    array: NDArray[Any] = tensor.numpy()
+    array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
     if array.ndim != 3 or array.shape[0] not in channels:
-        many = "C" if isinstance(channels, range) else 3
-        raise ImageProblem(f"A tensor must be ({many}, height, width), alone or as a batch of one, not {array.shape}.")
+        raise ImageProblem(f"A tensor must be (C, height, width), alone or as a batch of one, not {array.shape}.")
     return array.transpose(1, 2, 0)
 
 
@@ -242,15 +222,16 @@ TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 def read_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     """Return the array (H, W, C) of a .npy or TIFF; None for pictures."""
-    if data.startswith(NPY):
-        return _arrange(_npy(data, name, max_pixels), name)
-    if not data.startswith(TIFF):
+    is_npy = data.startswith(NPY)
+    if not is_npy and not data.startswith(TIFF):
         return None
     try:
-        return _tiff(data, name, max_pixels)
+        return (_npy if is_npy else _tiff)(data, name, max_pixels)
     except (ImageProblem, MemoryError):
         raise
-    except Exception:
+    except Exception as error:
+        if is_npy:
+            raise _damaged(name) from error
         # The ordinary decoder reads it, or reports the error.
         return None
 
@@ -287,37 +268,29 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
         numbers = seen.astype(kind, order="C")
         low, high = (float(part) for part in np.percentile(numbers, (1, 99), overwrite_input=True))
         del numbers
-    for rows in strips(*array.shape[:2]):
-        part = (seen[rows].astype(kind) - low) * (255 / ((high - low) or 1))
-        pixels[rows] = np.rint(part).clip(0, 255).astype(np.uint8)
+    parts = 1 + seen.size // STRIP
+    for rows, out in zip(np.array_split(seen, parts), np.array_split(pixels, parts), strict=True):
+        out[:] = np.rint((rows.astype(kind) - low) * (255 / ((high - low) or 1))).clip(0, 255)
     return pixels, planes, (f"{note}, {low:g} as black and {high:g} as white",)
 
 
-def _most(dtype: Any, max_pixels: int) -> int:
-    """Return the maximum count of numbers in a file, at 4 bytes each."""
+def _check_count(shape: tuple[int, ...], dtype: Any, name: str, max_pixels: int) -> None:
+    """Raise ImageProblem for a file of no numbers, or of too many at 4 bytes each."""
     kept: int = dtype.itemsize if dtype.name in ("uint8", "uint16", "bool") else max(4, dtype.itemsize)
-    return min(3 * max_pixels, 4 * max_pixels // kept)
+    count, most = math.prod(shape), min(3 * max_pixels, 4 * max_pixels // kept)
+    if count > most or not all(side > 0 for side in shape):
+        problem = TooLarge if count > most else ImageProblem
+        raise problem(f"{name} has {count:,} numbers; give at least one and at most {most:,} of {dtype}.")
 
 
 def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
-    stream = BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = read(stream)
-    except Exception as reason:
-        # A malformed header can raise anything.
-        raise ImageProblem(f"{name} is not a readable .npy file; save the array again with numpy.save.") from reason
+    stream, file = BytesIO(data), np.lib.format
+    versions = {(1, 0): file.read_array_header_1_0, (2, 0): file.read_array_header_2_0}
+    shape, _, dtype = versions[file.read_magic(stream)](stream)
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise ImageProblem(f"{name} holds {dtype}, not numbers; save an array of uint8, uint16 or float32.")
-    count = math.prod(shape)
-    most = _most(dtype, max_pixels)
-    if not 0 < count <= most or not all(side > 0 for side in shape):
-        raise ImageProblem(f"{name} has {count:,} numbers; give at least one and at most {most:,} of {dtype}.")
-    if len(data) - stream.tell() < count * dtype.itemsize:
-        raise ImageProblem(f"{name} is cut off: part of the file is missing, so send it again.")
-    array: NDArray[Any] = np.lib.format.read_array(BytesIO(data), allow_pickle=False)
-    return array.astype(dtype.newbyteorder("="))
+    _check_count(shape, dtype, name, max_pixels)
+    return _arrange(file.read_array(BytesIO(data), allow_pickle=False).astype(dtype.newbyteorder("=")), name)
 
 
 def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
@@ -348,20 +321,21 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         page: Any = file.pages[0]
         if int(page.photometric) not in (1, 2, 3) or page.dtype is None:
             return None
-        single, samples = not _has(file, 1), page.samplesperpixel
+        single, samples = not file.pages.is_multipage, page.samplesperpixel
         see_through = any(int(extra) in (1, 2) for extra in page.extrasamples)
         grey_numbers = page.dtype.kind in "fu" and page.dtype.itemsize > 1 and int(page.photometric) == 1
         ordinary = samples == 3 or (samples in (2, 4) and see_through) or (samples == 1 and not grey_numbers)
         if ordinary if single else samples != 1:
             return None
-        # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape.
-        if not single and _has(file, MAX_CHANNELS) and not page.is_shaped:
-            return None
+        # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape. A
+        # crafted file may claim millions of pages, which are not counted.
+        with suppress(IndexError):
+            if not page.is_shaped and file.pages[MAX_CHANNELS] is not None:
+                return None
         source: Any = page if single else file.series[0]
         if not single and (source.axes not in ("QYX", "CYX", "SYX") or min(source.shape[::2]) > MAX_CHANNELS):
             return None
-        if (count := math.prod(source.shape)) > (most := _most(source.dtype, max_pixels)):
-            raise TooLarge(f"{name} has {count:,} numbers; give at most {most:,} of {source.dtype}.")
+        _check_count(source.shape, source.dtype, name, max_pixels)
         height, width, channels = _arrange(np.broadcast_to(np.zeros((), source.dtype), source.shape), name).shape
         check_size(width, height, name, max_pixels)
         try:
@@ -369,15 +343,4 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         except Exception as reason:
             if channels == 1:
                 return None
-            raise ImageProblem(
-                f"{name} is damaged, cut off or compressed in an unsupported way; save it as .npy."
-            ) from reason
-
-
-def _has(file: Any, page: int) -> bool:
-    """Return whether a TIFF has a page: a crafted file may claim millions, which are not counted."""
-    try:
-        file.pages[page]
-    except IndexError:
-        return False
-    return True
+            raise _damaged(name) from reason

@@ -32,8 +32,6 @@ MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
 PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
-MAX_WEBP = 16_383
-"""Maximum side of a WebP, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +80,8 @@ class Image:
             return self.planes
         if channels in (1, 3) and has in (1, 3, 4):
             return self.pixels
-        description = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
-        takes = f"{plural(channels, 'channel')}: give a .npy or a .tif with {channels}"
-        if channels == 3:
-            takes = f"RGB pictures: choose a model for {has} channels"
-        raise ImageProblem(f"{self.name} {description}, and {model} takes {takes}.")
+        takes = f"{plural(channels, 'channel')}: choose another model, or give a picture of {channels} (.npy or .tif)"
+        raise ImageProblem(f"{self.name} has {plural(has, 'channel')}, and {model} takes {takes}.")
 
     @property
     def height(self) -> int:
@@ -137,10 +132,9 @@ class Image:
         try:
             if isinstance(source, Pillow.Image):
                 pixels, notes, _ = decode.decode(source, title, max_pixels)
-            elif torch is not None and isinstance(source, torch.Tensor):
-                pixels, planes, notes = decode.from_array(decode.channels_last(source), title, max_pixels)
-            elif isinstance(source, np.ndarray):
-                pixels, planes, notes = decode.from_array(source, title, max_pixels)
+            elif isinstance(source, np.ndarray) or (torch is not None and isinstance(source, torch.Tensor)):
+                values = source if isinstance(source, np.ndarray) else decode.channels_last(source)
+                pixels, planes, notes = decode.from_array(values, title, max_pixels)
             elif (array := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
                 pixels, planes, notes = convert_array(array, title, max_pixels)
             else:
@@ -185,7 +179,8 @@ def to_png(pixels: Pixels) -> bytes:
 
 def to_lossless(pixels: Pixels) -> tuple[bytes, str]:
     """Encode uint8 (H, W, 3) losslessly; return the bytes and format."""
-    if max(pixels.shape[:2]) > MAX_WEBP:
+    # The longest side of a WebP.
+    if max(pixels.shape[:2]) > 16_383:
         return to_png(pixels), "png"
     return _encode(pixels, "WEBP", lossless=True, quality=20, method=1), "webp"
 
@@ -213,20 +208,27 @@ def _base_name(value: object) -> str:
 
 
 def _read(source: object, name: str, max_bytes: int) -> bytes:
+    more = ""
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
             data, size = source, memoryview(source).nbytes
         elif isinstance(source, (str, os.PathLike)):
             path = Path(os.fsdecode(source))
-            if not path.exists():
-                raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
+            # A device may never end.
             if not path.is_file():
-                raise ImageProblem(f"{name} is a folder or a device, not a file; give the path of one picture.")
+                raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             size = path.stat().st_size
             data = path.read_bytes() if size <= max_bytes else b""
         elif hasattr(source, "read"):
-            data = _read_stream(source, max_bytes)
-            size = len(data)
+            stream: Any = source
+            # A stream read before is at its end.
+            if hasattr(stream, "seekable") and stream.seekable():
+                stream.seek(0)
+            data = bytearray()
+            # A raw stream may return fewer bytes than requested.
+            while len(data) <= max_bytes and (part := stream.read(max_bytes + 1 - len(data))):
+                data += part
+            size, more = len(data), " or more"
         else:
             raise ImageProblem(f"Give a path, bytes, a file, an array or a Pillow image, not {type(source).__name__}.")
     except ImageProblem:
@@ -234,21 +236,5 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
     except (OSError, ValueError, TypeError) as error:
         raise ImageProblem(f"{name} could not be read: check that it exists and may be opened.") from error
     if size > max_bytes:
-        more = " or more" if hasattr(source, "read") else ""
         raise TooLarge(f"{name} holds {size:,} bytes{more}; give at most {max_bytes:,}.")
-    if not size:
-        raise ImageProblem(f"{name} is empty (0 bytes); choose or send the picture again.")
-    return bytes(data)
-
-
-def _read_stream(stream: Any, max_bytes: int) -> bytes:
-    # A stream read before is at its end.
-    if hasattr(stream, "seekable") and stream.seekable():
-        stream.seek(0)
-    data = bytearray()
-    # A raw stream may return fewer bytes than requested.
-    while len(data) <= max_bytes and (part := stream.read(max_bytes + 1 - len(data))):
-        if isinstance(part, str):
-            raise ImageProblem('The file was opened as text; open it with mode "rb".')
-        data += part
     return bytes(data)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from sightglass.common import removed
 from sightglass.common.errors import ImageProblem, ModelProblem
@@ -37,7 +37,6 @@ MAX_PICTURES = 200_000
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_LIST_BYTES = 64 * 2**20
 """Limit for an archive's directory, which is read into memory as a whole."""
-Read = TypeVar("Read")
 _READING = threading.Lock()
 """zipfile counts its open readers without one."""
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -65,25 +64,20 @@ class Item:
 
     def open(self) -> Image:
         """Decode the picture; raise ImageProblem for failures and own renderings."""
-        data = self.read()
-        if _has_recipe(data):
+        data = start = self.read()
+        # Opening a pipe would wait for it. Decoding reports what cannot be read.
+        with suppress(OSError):
+            if isinstance(data, Path) and data.is_file():
+                with data.open("rb") as file:
+                    start = file.read(_RECIPE_BYTES)
+        # Results are often beside the pictures (`sightglass.report.embedded_recipe`).
+        if isinstance(start, bytes) and b'{"sightglass":' in start[:_RECIPE_BYTES]:
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
         return Image.open(data, name=self.name)
 
 
 class Unreachable(ImageProblem):
     """A picture that could not be fetched over the network; the next run tries again."""
-
-
-def _has_recipe(data: bytes | Path | Image) -> bool:
-    """Return whether a file begins with a recipe (`sightglass.report.embedded_recipe`): results are often beside the
-    pictures."""
-    # Opening a pipe would wait for it. Decoding reports what cannot be read.
-    with suppress(OSError):
-        if isinstance(data, Path) and data.is_file():
-            with data.open("rb") as file:
-                data = file.read(_RECIPE_BYTES)
-    return isinstance(data, bytes) and b'{"sightglass":' in data[:_RECIPE_BYTES]
 
 
 def find(source: Any, *, skip: Path | str | None = None, most: int = MAX_PICTURES) -> list[Item]:
@@ -172,10 +166,7 @@ def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:
         except (OSError, ValueError):
             # Reported when the picture is opened: one missing file must not stop the others.
             stamp = "missing"
-        try:
-            key = path.relative_to(root)
-        except ValueError:
-            key = path
+        key = path.relative_to(root) if path.is_relative_to(root) else path
         # Workers of a cluster are in other folders.
         yield Item(printable(key.as_posix()), stamp, partial(Path, path.absolute()))
 
@@ -268,10 +259,10 @@ def _reason(error: Exception) -> str:
 def _from_archive(path: Path) -> Iterator[Item]:
     """Yield the pictures of a .zip, each unpacked into memory when it is read."""
     status = path.stat()
-    cached = partial(_open_once, path.absolute(), status.st_size, status.st_mtime_ns)
-    for info in _list_files(path, cached(), PICTURES, MAX_UNPACKED_BYTES):
+    version = path.absolute(), status.st_size, status.st_mtime_ns
+    for info in _list_files(path, _open_once(*version), PICTURES, MAX_UNPACKED_BYTES):
         key = printable(info.filename.replace("\\", "/"))
-        yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, cached, info))
+        yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, *version, info))
 
 
 def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:
@@ -310,24 +301,21 @@ def _list_files(
     """Return an archive's files by suffix; raise ModelProblem for too large ones."""
     infos = [info for info in archive.infolist() if not info.is_dir() and is_wanted(info.filename, suffixes)]
     if sum(info.file_size for info in infos) > most_bytes:
-        size = f"{most_bytes >> 30} GB" if most_bytes >= 2**30 else f"{most_bytes >> 20} MB"
-        raise ModelProblem(f"{path.name} unpacks to more than {size}: give several archives.")
+        raise ModelProblem(f"{path.name} unpacks to more than {most_bytes >> 20:,} MB: give several archives.")
     return sorted(infos, key=lambda info: info.filename)
 
 
-def _unpack(archive: Callable[[], zipfile.ZipFile], info: zipfile.ZipInfo) -> bytes:
+def _unpack(path: Path, size: int, changed: int, info: zipfile.ZipInfo) -> bytes:
     with _READING:
-        return _read(info, MAX_BYTES, lambda: archive().read(info))
+        return bytes(_read(info, MAX_BYTES, lambda: _open_once(path, size, changed).read(info)))
 
 
-def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Read]) -> Read:
+def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Any]) -> Any:
     """Return what `read` makes of a file; raise ImageProblem for a hostile or damaged one."""
     name = printable(PurePosixPath(info.filename).name)
-    if info.flag_bits & 1:
-        raise ImageProblem(f"{name} is encrypted: pack it without a password.")
     # Other methods may need gigabytes of memory to unpack a few bytes.
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ImageProblem(f"{name} is packed in an unusual way: pack it as an ordinary .zip.")
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ImageProblem(f"{name} is encrypted, or packed in an unusual way: pack it as an ordinary .zip.")
     if info.file_size > most_bytes:
         raise ImageProblem(f"{name} holds {info.file_size:,} bytes; give at most {most_bytes:,}.")
     try:

@@ -17,7 +17,7 @@ import uuid
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -314,15 +314,9 @@ def send_code() -> Json:
     return {"working_dir": str(CHECKOUT), "excludes": [*excludes, "__pycache__"]}
 
 
-@contextlib.contextmanager
-def join_cluster(address: str | None) -> Iterator[None]:
-    """Join the cluster at `address`, by default that of this machine.
-
-    If this process is in a cluster already, that one is used and not left. Raises ModelProblem where none answers.
-    """
-    ray, address = library(), address or "auto"
-    if ray.is_initialized():
-        yield
+def join_cluster(stack: contextlib.ExitStack, address: str) -> None:
+    """Join the cluster at `address` until `stack` closes, unless this process is in one already; raise ModelProblem."""
+    if (ray := library()).is_initialized():
         return
     try:
         if address != "auto":
@@ -337,10 +331,7 @@ def join_cluster(address: str | None) -> Iterator[None]:
         if address == "auto":
             where, hint = "on this machine", "start one with `ray start --head`, or give its address"
         raise ModelProblem(f"No cluster answers {where} ({reason}): {hint}.") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    stack.callback(ray.shutdown)
 
 
 @dataclass
@@ -410,7 +401,7 @@ class RayEngine:
             raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
         if kind not in ("auto", "cpu", "cuda"):
             raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
-        stack.enter_context(join_cluster(address))
+        join_cluster(stack, address or "auto")
         resources = library().cluster_resources()
         available, cores = resources.get("GPU", 0), resources.get("CPU", 1)
         if kind == "cuda" and available < gpus:
@@ -421,29 +412,18 @@ class RayEngine:
         self._workers = workers or int(available / gpus if on_gpu else cores) or 1
         self._needs = {"num_cpus": 1, "num_gpus": gpus if on_gpu else None}
 
-    def _plan(self) -> Json:
-        """Return the fields of the workers."""
-        work, mark = self._work, self._work.folder / f".{uuid.uuid4().hex}.seen"
-        mark.touch()
-        self._stack.callback(mark.unlink, missing_ok=True)
-        read = self._sample.read
-        picture = getattr(read.args[0], "path", read.args[0]) if isinstance(read, partial) and read.args else None
-        local = isinstance(picture, Path) and picture.exists()
-        settings = json.loads(json.dumps(work.settings))
-        settings["recipe"]["device"] = self.device
-        return {
-            "model": work.explainer.model.id,
-            "arguments": work.arguments,
-            "device": self.device.partition(":")[0],
-            "folder": work.folder,
-            "settings": settings,
-            "seen": (picture, mark) if local else (mark,),
-            "labels": work.labels,
-        }
-
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
         """See `ThreadEngine.run`."""
-        ray, plan = library(), self._plan()
+        ray, work = library(), self._work
+        mark = work.folder / f".{uuid.uuid4().hex}.seen"
+        mark.touch()
+        self._stack.callback(mark.unlink, missing_ok=True)
+        picture = (*getattr(self._sample.read, "args", ()), None)[0]
+        seen = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
+        settings = json.loads(json.dumps(work.settings))
+        settings["recipe"]["device"] = self.device
+        kind, model = self.device.partition(":")[0], work.explainer.model.id
+        plan = (model, work.arguments, kind, work.folder, settings, seen, work.labels)
         actor = ray.remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
         # Each with how many workers ended over it.
         waiting: deque[tuple[Sequence[Item], int]] = deque((batch, 0) for batch in batches)
@@ -452,14 +432,14 @@ class RayEngine:
 
         def start(deaths: int = 0) -> None:
             """Start a worker, which gets no batch before the cluster has a place for it."""
-            worker = actor.remote(**plan)
+            worker = actor.remote(*plan)
             running[worker.process.remote([])] = worker, (), deaths
 
         for _ in range(min(self._workers, len(batches))):
             start()
         try:
             while True:
-                stopped = self._work.stop.is_set()
+                stopped = work.stop.is_set()
                 while idle and waiting and not stopped:
                     worker, (batch, deaths) = idle.pop(), waiting.popleft()
                     running[worker.process.remote(list(batch))] = worker, batch, deaths

@@ -160,7 +160,13 @@ def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, in
         # An answer or a labelled object takes about 600 bytes.
         size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
-    return Result(tuple(plans), frames, reports, fits, _compare(plans, reports), stopped), size
+    by_folder = {plan.folder: report.evaluation for plan, report in zip(plans, reports, strict=True) if report}
+    scores = None
+    # There may be nothing to compare.
+    with contextlib.suppress(Problem):
+        if len(by_folder) > 1:
+            scores = compare(score_runs(list(by_folder), by_folder.__getitem__)[0])
+    return Result(tuple(plans), frames, reports, fits, scores, stopped), size
 
 
 def _report(plan: RunPlan) -> ErrorReport | None:
@@ -175,15 +181,6 @@ def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
         return summary.summarise(report) if report.evaluation.pictures else None
     with contextlib.suppress(Problem):
         return summary.load(plan.folder)
-    return None
-
-
-def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) -> Scorecard | None:
-    """Return the scorecard of all models with labels; None where there is nothing to compare."""
-    by_folder = {plan.folder: report.evaluation for plan, report in zip(plans, reports, strict=True) if report}
-    with contextlib.suppress(Problem):
-        if len(by_folder) > 1:
-            return compare(score_runs(list(by_folder), by_folder.__getitem__)[0])
     return None
 
 
@@ -263,31 +260,26 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
     """Return a row of texts for each model, without columns that are empty."""
     rows = []
     for place, plan in enumerate(result.plans):
-        row: dict[str, Any] = {"Model": result.names[place], **_scores(result, place)}
+        row: dict[str, Any] = {"Model": result.names[place]}
+        if (fit := result.fits[place]) is not None:
+            name, score = next(iter(fit.scores.items()))
+            whole = name == "accuracy"
+            row[capital(NAMES[name])] = score.percent if whole else score.points
+            # Of a part of the pictures, in the order of their names, an interval says nothing.
+            row["95 %"] = "" if result.stopped else score.percent_range if whole else score.range
+            if task_of(fit.task).has_boxes:
+                row["Found"] = f"{fit.right:,} of {fit.objects:,}"
         if len(result.plans) > 1:
-            row["Same answers"] = "" if place == against else _agreement(result.frames[place], result.frames[against])
+            pair = [result.frames[i][["picture", "predicted"]].fillna("") for i in (place, against)]
+            both = pair[0].merge(pair[1], on="picture")
+            same = percent(float((both["predicted_x"] == both["predicted_y"]).mean())) if len(both) else ""
+            row["Same answers"] = "" if place == against else same
         spec = catalog.catalog().get(plan.model)
         file = weights.find(spec) if spec is not None else None
         row["Size"] = quantity(file.stat().st_size / 1e6, "MB") if file is not None and file.is_file() else ""
         row["Time"] = describe_time(plan.folder)
         rows.append(row)
     return [{name: row[name] for name in rows[0] if any(each[name] for each in rows)} for row in rows]
-
-
-def _scores(result: Result, place: int) -> dict[str, Any]:
-    """Return a model's main number with its interval."""
-    if (fit := result.fits[place]) is None:
-        return {}
-    name, score = next(iter(fit.scores.items()))
-    number, interval = (score.percent, score.percent_range) if name == "accuracy" else (score.points, score.range)
-    # Of a part of the pictures, in the order of their names, an interval says nothing.
-    row = {capital(NAMES[name]): number, "95 %": "" if result.stopped else interval}
-    return row | ({"Found": f"{fit.right:,} of {fit.objects:,}"} if task_of(fit.task).has_boxes else {})
-
-
-def _agreement(frame: Frame, other: Frame) -> str:
-    both = frame[["picture", "predicted"]].fillna("").merge(other[["picture", "predicted"]].fillna(""), on="picture")
-    return percent(float((both["predicted_x"] == both["predicted_y"]).mean())) if len(both) else ""
 
 
 @dataclass(frozen=True)
@@ -387,22 +379,18 @@ def make_report(folder: Path) -> str:
         numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
     views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
     if evaluation is not None:
-        views.append(_list_classes(evaluation))
+        lines = [f"{line}." for line in (evaluation.headline, evaluation.right_sentence) if line]
+        about = "In hundredths, the worst class first."
+        if evaluation.problems:
+            about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."
+        by_class = Table("", (*lines, about), head=evaluation.class_columns, rows=tuple(evaluation.list_classes()))
+        views.append(View("How right is each class?", tables=(by_class,)))
     return report_html(
         [[view] for view in views],
         title=f"{plural(len(frame), 'picture')} explained by {' and '.join(sorted(set(frame['model'])))}",
         about="Colour shows the evidence for each picture's prediction, on a scale of its own: how much there is "
         "cannot be compared from picture to picture.",
     )
-
-
-def _list_classes(evaluation: EvaluationSummary) -> View:
-    lines = [f"{line}." for line in (evaluation.headline, evaluation.right_sentence) if line]
-    about = "In hundredths, the worst class first."
-    if evaluation.problems:
-        about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."
-    table = Table("", (*lines, about), head=evaluation.class_columns, rows=tuple(evaluation.list_classes()))
-    return View("How right is each class?", tables=(table,))
 
 
 def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator[View]:
@@ -415,22 +403,20 @@ def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator
         elif by in ("iou", "error"):
             column = ORDERS[by][1]
             rows = rows[rows[column].notna()] if column in rows else rows.iloc[:0]
-        pictures = [_show(folder, row, by, scores) for row in rows.iloc[:LISTED].to_dict("records")]
+        pictures = []
+        for row in rows.iloc[:LISTED].to_dict("records"):
+            label, file, rest = row["predicted"], b"", ""
+            score = plain_text(scores.describe(row["predicted_score"], label)) if label else ""
+            with contextlib.suppress(OSError):
+                file = (folder / row["file"]).read_bytes() if row["file"] else b""
+            if by == "sure":
+                rest = f"labelled {row['labelled']}"
+            elif by == "iou":
+                rest = f"mean IoU {100 * row['mean_iou']:.1f}"
+            elif by == "error":
+                rest = plain_text(f"true: {scores.describe(row['true_number'], label)}")
+            best = f"{label} {score}" if label else "nothing found"
+            pictures.append(Picture(row["picture"], file, (0, 0), best=(best,), rest=rest))
         listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
         if pictures:
             yield View(title, tuple(filter(None, (about.strip(), listed))), tuple(pictures))
-
-
-def _show(folder: Path, row: Json, by: str, scores: table.Scores) -> Picture:
-    """Return a picture of the report, with its answer and what its section is about."""
-    label, file, rest = row["predicted"], b"", ""
-    answer = f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
-    with contextlib.suppress(OSError):
-        file = (folder / row["file"]).read_bytes() if row["file"] else b""
-    if by == "sure":
-        rest = f"labelled {row['labelled']}"
-    elif by == "iou":
-        rest = f"mean IoU {100 * row['mean_iou']:.1f}"
-    elif by == "error":
-        rest = plain_text(f"true: {scores.describe(row['true_number'], label)}")
-    return Picture(row["picture"], file, (0, 0), best=(answer,), rest=rest)

@@ -25,10 +25,15 @@ Outcome = dict[str, Any]
 NAME = "journal.jsonl"
 
 
-def unwritable_problem(folder: Path, error: OSError) -> ModelProblem:
-    """Return the problem of an unwritable folder."""
-    reason = error.strerror or type(error).__name__
-    return ModelProblem(f"Results cannot be written to {folder} ({reason}): make room or choose another folder.")
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raise ModelProblem where results cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        hint = "make room or choose another folder"
+        raise ModelProblem(f"Results cannot be written to {folder} ({reason}): {hint}.") from error
 
 
 class Journal:
@@ -41,10 +46,17 @@ class Journal:
         """By key: the stamp, the start of the line, and the position in it."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            _lock_file(self._file, folder)
+            # Windows has no such lock.
+            with contextlib.suppress(ImportError):
+                import fcntl
+
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not resume:
                 os.ftruncate(self._file, 0)
             self._read(settings, folder)
+        except (BlockingIOError, PermissionError) as error:
+            self.close()
+            raise ModelProblem(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
         except BaseException:
             self.close()
             raise
@@ -121,8 +133,6 @@ def settings_of(folder: Path) -> Json:
 def _fill_in(recorded: Any, settings: Json) -> Any:
     """Return the settings of an earlier version, which made the same maps, as this one writes them."""
     with contextlib.suppress(AttributeError, KeyError, TypeError):
-        # It compared methods on some pictures, and proved maps.
-        recorded = {name: value for name, value in recorded.items() if name not in ("matrix", "prove")}
         recipe, now = recorded["recipe"], settings["recipe"]
         versions = now["versions"] | recipe["versions"]
         if versions["sightglass"] == "0.1.0":
@@ -142,24 +152,10 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             start += len(line)
 
 
-def _lock_file(file: int, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        # Windows has no such lock.
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ModelProblem(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
-
-
 def differing_settings(recorded: Any, settings: Json) -> str:
     """Return the names of differing settings."""
     before = recorded.get("settings", {}) if isinstance(recorded, dict) else {}
 
-    def flat(value: Json) -> Json:
-        return {**value, **value.get("recipe", {})}
-
-    names = [name for name, value in flat(settings).items() if name != "recipe" and flat(before).get(name) != value]
+    flat, flat_before = ({**value, **value.get("recipe", {})} for value in (settings, before))
+    names = [name for name, value in flat.items() if name != "recipe" and flat_before.get(name) != value]
     return ", ".join(names[:3]) or "of another version"

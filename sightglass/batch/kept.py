@@ -229,7 +229,10 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
         # Labels are kept with their run.
         shutil.rmtree(home, ignore_errors=True)
     else:
-        _drop_oldest(home)
+        # All uploads but the newest go.
+        os.utime(home)
+        for upload in sorted(home.parent.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)[KEPT:]:
+            shutil.rmtree(upload, ignore_errors=True)
     return source, truth
 
 
@@ -271,14 +274,6 @@ def _name(pictures: Sequence[tuple[str, bytes]]) -> str:
     """Return the folder that dropped pictures are in, else their number."""
     tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
     return tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
-
-
-def _drop_oldest(newest: Path) -> None:
-    """Delete all uploads but the newest `KEPT`."""
-    os.utime(newest)
-    folders = sorted(newest.parent.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)
-    for folder in folders[KEPT:]:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _find_upload(path: str) -> Path | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sightglass.batch import table
-from sightglass.batch.journal import unwritable_problem
+from sightglass.batch.journal import writing
 from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
 from sightglass.evaluation import masks, stored
@@ -62,11 +62,9 @@ def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
 
 def correct(folder: Path, changes: Matches) -> None:
     """Save corrections beside a run's table; the next run counts by them. Raises ModelProblem."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         table.write_lists(folder / CORRECTIONS, {**corrections(folder), **changes})
-    except OSError as error:
-        raise unwritable_problem(folder, error) from error
 
 
 def find_class(name: str, known: Sequence[str]) -> str:

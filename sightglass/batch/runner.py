@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.batch import kept, table
 from sightglass.batch import labels as run_labels
 from sightglass.batch.engines import RayEngine, ThreadEngine, Work
-from sightglass.batch.journal import Journal, unwritable_problem
+from sightglass.batch.journal import Journal, writing
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
 from sightglass.explain.explainer import Explainer
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
+    from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.picture.source import Item
 
 MAX_PICTURES = 5_000_000
 """Maximum number of pictures in a run, whose names are held in this process."""
@@ -58,11 +57,10 @@ class Summary:
     @property
     def words(self) -> str:
         """`4,998 of 5,000 pictures explained; 2 could not be used`."""
-        total = f"{self.pictures:,} picture" if self.pictures == 1 else f"{self.pictures:,} pictures"
         if self.nothing_new:
             text = f"Nothing new: {self.done:,} explained earlier"
             return f"{text}, {len(self.failed):,} unreadable" if self.failed else text
-        text = f"{self.done:,} of {total} explained"
+        text = f"{self.done:,} of {plural(self.pictures, 'picture')} explained"
         details = [f"{self.resumed:,} were done before"] if self.resumed else []
         details += [f"{len(self.failed):,} could not be used"] if self.failed else []
         return "; ".join([text, *details, *(["stopped"] if self.cancelled else [])])
@@ -121,49 +119,26 @@ def run(
     work.stop = cancel or work.stop
     if facts := facts or kept.describe_run(source, model, work.call_options, folder):
         facts = replace(facts, pictures=len(items))
-    with contextlib.ExitStack() as stack:
-        try:
-            work.labels = _take_labels(labels, work, items, resume=resume)
-            chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
-            if engine == "ray":
-                chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)
-            return _run(items, chosen, work, folder, batch_size, progress, facts, resume=resume)
-        except OSError as error:
-            raise unwritable_problem(folder, error) from error
-
-
-def _take_labels(
-    labels: GroundTruth | Path | str | None, work: Work, items: list[Item], *, resume: bool
-) -> RunLabels | None:
-    """Return the run's labels, and write them beside its table."""
-    truth = work.kind.read(labels) if isinstance(labels, str | Path) else labels
-    if truth is not None:
-        work.kind.check(truth, [item.key for item in items])
-        run_labels.write_labels(work.folder, truth)
-    elif not resume or (truth := run_labels.read_labels(work.folder)) is None:
-        return None
-    # Of a model that gives numbers labels are true numbers, and no names.
-    known = () if work.scores.numbers else work.classes
-    return run_labels.match_names(truth, known, run_labels.corrections(work.folder))
-
-
-def _run(
-    items: list[Item],
-    engine: ThreadEngine | RayEngine,
-    work: Work,
-    folder: Path,
-    batch_size: int | None,
-    progress: Progress | None,
-    facts: kept.RunFacts | None,
-    *,
-    resume: bool,
-) -> Summary:
-    # A batch gains nothing where pictures are explained one by one, and a stop loses less.
-    size = batch_size or (1 if not work.batched else 4 if engine.device == "cpu" else 32)
-    settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
-    settings["recipe"]["device"] = engine.device
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(Journal(folder, settings, resume=resume)) as journal:
+    with writing(folder), contextlib.ExitStack() as stack:
+        truth = work.kind.read(labels) if isinstance(labels, str | Path) else labels
+        if truth is not None:
+            work.kind.check(truth, [item.key for item in items])
+            run_labels.write_labels(work.folder, truth)
+        elif resume:
+            truth = run_labels.read_labels(work.folder)
+        if truth is not None:
+            # Of a model that gives numbers labels are true numbers, and no names.
+            known = () if work.scores.numbers else work.classes
+            work.labels = run_labels.match_names(truth, known, run_labels.corrections(work.folder))
+        chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
+        if engine == "ray":
+            chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)
+        # A batch gains nothing where pictures are explained one by one, and a stop loses less.
+        size = batch_size or (1 if not work.batched else 4 if chosen.device == "cpu" else 32)
+        settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
+        settings["recipe"]["device"] = chosen.device
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = stack.enter_context(contextlib.closing(Journal(folder, settings, resume=resume)))
         # Nobody else writes here: the journal is locked.
         if facts is not None:
             kept.write_facts(folder, facts)
@@ -180,7 +155,7 @@ def _run(
         batches = [batch for chunk in chunks if (batch := [item for item in chunk if item.key in pending])]
         report = progress or (lambda share, words: None)
         report(finished / len(items), "Starting")
-        with contextlib.closing(engine.run(batches)) as results:
+        with contextlib.closing(chosen.run(batches)) as results:
             for outcomes in results:
                 journal.add(outcomes)
                 finished += len(outcomes)

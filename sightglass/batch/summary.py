@@ -32,8 +32,6 @@ FILE = "evaluation.json"
 CSV = "evaluation.csv"
 """Beside the table: one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`); of a
 segmentation one a class."""
-VERSION = 5
-"""Of the file."""
 LISTED = 8
 """Classes that are printed."""
 
@@ -86,11 +84,9 @@ class EvaluationSummary:
 
     def to_json(self) -> Json:
         """Return plain values and the headline; nan becomes None."""
-        plain = {
-            "errors": {error.id: error.count for error in self.errors},
-            "problems": [list(problem) for problem in self.problems],
-        }
-        return {"headline": self.headline, **jsonable(asdict(self) | plain)}
+        errors = {error.id: error.count for error in self.errors}
+        plain = asdict(self) | {"errors": errors, "problems": [list(problem) for problem in self.problems]}
+        return {"headline": self.headline, **jsonable(plain)}
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:
@@ -145,7 +141,7 @@ def load(folder: Path) -> EvaluationSummary:
 
 
 @lru_cache(maxsize=16)
-def _load(file: Path, changed: int) -> EvaluationSummary:
+def _load(file: Path, _changed: int) -> EvaluationSummary:
     """Summarise an evaluation: of thousands of pictures that takes seconds."""
     if file.name == masks.FILE:
         evaluation = _sum_up_pixels(file.parent)
@@ -159,8 +155,8 @@ def _load(file: Path, changed: int) -> EvaluationSummary:
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
         write_file(file.with_name(CSV), write_csv(units).encode())
-        data = {"of": [VERSION, changed], "summary": jsonable(asdict(evaluation))}
-        write_file(file.with_name(FILE), json.dumps(data, ensure_ascii=False).encode())
+        data = json.dumps({"summary": jsonable(asdict(evaluation))}, ensure_ascii=False)
+        write_file(file.with_name(FILE), data.encode())
     return evaluation
 
 

@@ -25,11 +25,10 @@ from sightglass.report import embedded_recipe
 from sightglass.report import table as report_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
 
     from sightglass.batch.journal import Journal
     from sightglass.explain.explanation import Explanation
@@ -129,10 +128,20 @@ def stem(item: Item) -> str:
 
 
 def write_files(stem: Path, explanation: Explanation, style: Style, side: int | None) -> None:
-    """Write a picture's overlay JPEG with recipe, and its raw maps."""
+    """Write the first map's overlay as JPEG with recipe, and all raw maps."""
     stem.parent.mkdir(parents=True, exist_ok=True)
+    pixels = small = explanation.image.pixels
+    scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        # INTER_AREA takes five times as long, and differs only where pixels would be skipped.
+        way = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
+        small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+    if explanation.heatmaps:
+        before, size = ((shape[1], shape[0]) for shape in (pixels.shape, small.shape))
+        small = render.paint(small, explanation.heatmaps[0].field.scaled(before, size), style)
     view = embedded_recipe.view_of(explanation, 0, **changed_colours(style)) if explanation.heatmaps else None
-    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), explanation.recipe, view)
+    drawn = embedded_recipe.write(to_jpeg(small, QUALITY), explanation.recipe, view)
     write_file(stem.with_name(f"{stem.name}.jpg"), drawn)
     if explanation.heatmaps:
         maps = enumerate(explanation.heatmaps)
@@ -145,22 +154,6 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
 def changed_colours(style: Style) -> dict[str, Any]:
     """Return the non-default colours by name."""
     return {name: new for name in ("colormap", "alpha") if (new := getattr(style, name)) != getattr(VIEWER_STYLE, name)}
-
-
-def overlay(explanation: Explanation, style: Style, side: int | None = SIDE) -> NDArray[np.uint8]:
-    """Return the first map's overlay, uint8 (h, w, 3) RGB."""
-    pixels = explanation.image.pixels
-    scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
-    small = pixels
-    if scale < 1:
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        # INTER_AREA takes five times as long, and differs only where pixels would be skipped.
-        way = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
-        small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
-    if not explanation.heatmaps:
-        return small
-    before, size = ((shape[1], shape[0]) for shape in (pixels.shape, small.shape))
-    return render.paint(small, explanation.heatmaps[0].field.scaled(before, size), style)
 
 
 def recipe(settings: Json, row: Row) -> Recipe:
@@ -191,7 +184,14 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
         return (row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ()))
 
     about = {_CLASSES: json.dumps(list(scores.classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
-    columns = _find_columns(list_rows(keys))
+    # Each column has the narrowest type for its values.
+    order = ("null", "bool_", "int64", "float64", "string")
+    kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
+    columns: dict[str, str] = {}
+    for row in list_rows(keys):
+        for name, value in row.items():
+            columns[name] = max(columns.get(name, "null"), kinds[type(value)], key=order.index)
+    columns |= {"cells": "binary"} if "cells" in columns else {}
     chunks = (list_rows(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))
     decoded = ([row | {"cells": base64.b64decode(row.get("cells") or "") or None} for row in chunk] for chunk in chunks)
     write_chunks(folder / PARQUET, decoded, columns, about)
@@ -243,14 +243,3 @@ def read_lists(path: Path) -> dict[str, tuple[str, ...]]:
 def write_lists(path: Path, lists: Mapping[str, Collection[str]]) -> None:
     """Write the file of `read_lists`."""
     write_file(path, json.dumps(lists, indent=1, default=list, ensure_ascii=False).encode())
-
-
-def _find_columns(rows: Iterable[Row]) -> dict[str, str]:
-    """Return the columns, each with the narrowest type for its values."""
-    order = ("null", "bool_", "int64", "float64", "string")
-    kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
-    columns: dict[str, str] = {}
-    for row in rows:
-        for name, value in row.items():
-            columns[name] = max(columns.get(name, "null"), kinds[type(value)], key=order.index)
-    return columns | ({"cells": "binary"} if "cells" in columns else {})

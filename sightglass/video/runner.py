@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sightglass.batch.journal import NAME, Journal, unwritable_problem
+from sightglass.batch.journal import NAME, Journal, writing
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
 from sightglass.common.work.progress import Progress
@@ -76,11 +76,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     facts = _facts(clip, clip_explainer)
     fresh = not resume or not (folder / NAME).is_file()
-    try:
-        with contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
-            return _Run(clip, clip_explainer, folder, progress, cancel).finish(facts, fresh=fresh)
-    except OSError as error:
-        raise unwritable_problem(folder, error) from error
+    with writing(folder), contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
+        return _Run(clip, clip_explainer, folder, progress, cancel).finish(facts, fresh=fresh)
 
 
 def _facts(clip: Clip, explainer: ClipExplainer) -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 
@@ -148,14 +147,3 @@ def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) 
     assert mine["box_inside"].iloc[0] == pytest.approx(single.box_numbers(0).inside, rel=1e-6)
     again = replay(table.recipe(journal.settings_of(tmp_path), mine.iloc[1].to_dict()), scene)
     np.testing.assert_array_equal(again.heatmaps[0].at_input, single.heatmaps[1].at_input)
-
-
-def test_a_run_of_a_former_version_goes_on(many: Path, tmp_path: Path) -> None:
-    picture = min(many.rglob("[0-9]*.jpg"))
-    run([picture], MODEL, tmp_path)
-    # It compared methods on some pictures, or proved maps, and wrote so.
-    settings, *outcomes = (tmp_path / journal.NAME).read_text().splitlines()
-    former = json.loads(settings)
-    former["settings"] |= {"matrix": 16, "prove": True}
-    (tmp_path / journal.NAME).write_text("\n".join([json.dumps(former), *outcomes, ""]))
-    assert run([picture], MODEL, tmp_path).nothing_new

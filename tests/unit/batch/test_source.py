@@ -53,7 +53,7 @@ def test_a_folder_is_read_in_one_order_with_its_folders_as_labels(tmp_path: Path
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (pipe,) = find([tmp_path / "pipe.jpg"])
-    with pytest.raises(ImageProblem, match="device"):
+    with pytest.raises(ImageProblem, match="no file"):
         pipe.open()
 
 
@@ -132,7 +132,7 @@ def test_encrypted_unusual_and_damaged_are_said_of_the_picture(tmp_path: Path) -
     data[data.index(JPEG, data.index(JPEG) + 1) + 100] ^= 0xFF
     data[third + 10] = zipfile.ZIP_LZMA
     path.write_bytes(data)
-    for item, words in zip(find(path), ("without a password", "damaged", "ordinary"), strict=True):
+    for item, words in zip(find(path), ("encrypted", "damaged", "ordinary"), strict=True):
         with pytest.raises(ImageProblem, match=words):
             item.open()
 

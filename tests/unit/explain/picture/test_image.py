@@ -385,15 +385,15 @@ def bomb() -> bytes:
         (torch.zeros((4, 4)), "."),
         (torch.tensor([0.0, 255.0]).reshape(1, 1, 2), "0 to 255"),
         *((source, ".") for source in (None, 3, [1, 2], object(), StringIO("x"))),
-        (b"", "empty"),
+        (b"", "known kind"),
         (b"%PDF-1.7\n", "known kind"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(40), "video"),
         (bytes(200), "known kind"),
-        (".", "folder"),
+        (".", "no file"),
         ("missing.png", "no file missing.png"),
         *((path, ".") for path in ("a\x00b", "x" * 5000, "")),
         ("https://example.org/bus.jpg", "is not fetched by its address"),
-        (npy(WIDE)[:500], "is cut off"),
+        (npy(WIDE)[:500], "cut off"),
         (tif(WIDE, photometric="minisblack", planarconfig="contig")[:4000], "cut off"),
         (npy(np.array([{}, {}], object)), "holds object, not numbers"),
         (npy(np.zeros((40, 50), "S3")), "not numbers"),
@@ -402,14 +402,14 @@ def bomb() -> bytes:
         (npy(np.zeros(7)), "is an array of 7; give"),
         (npy(np.zeros((0, 7))), "has 0 numbers"),
         (npy(np.full((40, 50, 5), np.nan)), "not finite"),
-        (b"\x93NUMPY\x01\x00\x05\x00junk\n", r"is not a readable .npy file"),
-        (b"\x93NUMPY\x09\x00", r"is not a readable .npy file"),
+        (b"\x93NUMPY\x01\x00\x05\x00junk\n", "is damaged"),
+        (b"\x93NUMPY\x09\x00", "is damaged"),
         (bomb(), r"has 4,000,000,000,000 numbers; give at least one and at most"),
         (
             tif(np.zeros((40, 50, 20), np.uint8), photometric="minisblack", planarconfig="contig"),
             "is an array of 40 x 50 x 20",
         ),
-        pytest.param("/dev/zero", "device", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
+        pytest.param("/dev/zero", "no file", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
     ],
 )
 def test_what_is_no_picture_is_called_by_its_name(
@@ -570,9 +570,8 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
 @pytest.mark.parametrize(
     ("source", "channels", "words"),
     [
-        (WIDE, 3, "bands takes RGB pictures: choose a model for 8 channels"),
-        (WIDE, 4, "field has 8 channels, and bands takes 4 channels: give a .npy or a .tif with 4"),
-        (np.zeros((9, 9, 3), np.uint8), 5, "field is an RGB picture, and bands takes 5 channels"),
+        (WIDE, 3, "field has 8 channels, and bands takes 3 channels: choose another model, or give a picture of 3"),
+        (np.zeros((9, 9, 3), np.uint8), 5, "field has 3 channels, and bands takes 5 channels"),
     ],
 )
 def test_a_picture_that_does_not_fit_is_said(source: Any, channels: int, words: str) -> None:
