@@ -267,6 +267,7 @@ def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(browser: B
         page.get_by_role("button", name="Upload", exact=True).click()
     chooser.value.set_files(bus)
     expect(picture_name(page)).to_have_text("bus.jpg")
+    settled(page)
     page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Raw map, .npz").click()
