@@ -218,6 +218,7 @@ def test_a_view_of_the_dashboard_is_added_and_presented_on_the_whole_screen(visi
     assert serious(page) == []
     page.get_by_role("button", name="Present", exact=True).click()
     page.get_by_role("button", name="Edit the slides").wait_for()
+    still(page)
     stage = page.frame_locator("iframe").last
     stage.locator("section.present h2").wait_for()
     stage.locator("section.present h2").click()
