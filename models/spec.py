@@ -275,11 +275,6 @@ class ModelSpec:
         return hash(repr(self))
 
     @property
-    def first_part(self) -> Literal["class", "contrast"]:
-        """The default part: for words their contrast, as all light up alike."""
-        return "contrast" if self.loader == "clip" else "class"
-
-    @property
     def in_memory(self) -> bool:
         """Whether it is the caller's object, without file or shared id."""
         return self.loader == "custom.in_memory"

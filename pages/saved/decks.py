@@ -87,9 +87,9 @@ def draw() -> None:
 
 
 def _draw_all(decks: tuple[Deck, ...]) -> None:
-    own = sum(deck.id not in READY for deck in decks)
-    st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Slides to present")
-    if not own:
+    count = sum(deck.id not in READY for deck in decks)
+    st.markdown(f"## {plural(count, 'deck')} of yours" if count else "## Slides to present")
+    if not count:
         st.markdown("Press **Add to deck** below a map on any page, or begin with a ready one.")
     page.say_problem()
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -130,8 +130,8 @@ def _fields(row: Json, maps: list[Json]) -> Json:
     created = datetime.fromtimestamp(row["created"] / 1e6, UTC).isoformat()
     fields: Json = json.loads(row["body"]) | row | lists | {"created": created, "maps": maps}
     if pair := fields.get("pair"):
-        own = {"automatic": fields["view"]["automatic"], "method": row["method"], "score": row["score"]}
-        pair["how"] = {name: pair[name] for name in (*encoding.PAIR_FIELDS, "versions") if name in pair} | own
+        choice = {"automatic": fields["view"]["automatic"], "method": row["method"], "score": row["score"]}
+        pair["how"] = {name: pair[name] for name in (*encoding.PAIR_FIELDS, "versions") if name in pair} | choice
         pair["geometries"] = [info["geometry"] for info in maps]
         names = "query", "gallery", "score"
         pair["matches"] = [dict(zip(names, match, strict=True)) for match in pair["matches"]]

@@ -342,8 +342,8 @@ def _tables(result: Result, index: int, said: str, recipe: Recipe, proof: Proof 
         first, *rest = (FILLINGS[filling] for filling in proof.fillings)
         also = f"; computed again with {listing(rest)}" if rest else ""
         steps = plural(proof.map.steps, "step")
-        made = f"Hidden pixels become {first}{also}. {steps}, drawn for the first filling."
-        about = (proof.sentence, *lines(proof), made)
+        setup = f"Hidden pixels become {first}{also}. {steps}, drawn for the first filling."
+        about = (proof.sentence, *lines(proof), setup)
         proved.append(Table("Is this map true?", about, 0, COLUMNS, tuple(rows(proof))))
     return (
         Table("What the map shows", (*meaning, *checks)),

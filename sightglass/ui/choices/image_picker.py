@@ -76,8 +76,8 @@ def bar(place: DeltaGenerator) -> None:
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
     uploads = [(image, _thumbnail_url(image)) for image in reversed(image_source.list_own())]
     # The newest first. Streamlit tells choices by their labels: two pictures may have one name and look alike.
-    own = {token(image): _label(image.name, f"{small}#{token(image)}") for image, small in uploads if small}
-    thumbs = own | _examples()
+    uploaded = {token(image): _label(image.name, f"{small}#{token(image)}") for image, small in uploads if small}
+    thumbs = uploaded | _examples()
     chosen = image_source.current_id()
     if st.session_state.get(bar.strip) != chosen:
         bar.number += 1
