@@ -22,6 +22,7 @@ from sightglass.common.errors import ModelProblem, SettingProblem
 from sightglass.common.legible import one_line
 from sightglass.common.settings import settings
 from sightglass.common.work import progress
+from sightglass.common.work.threads import share_heap
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
@@ -79,6 +80,7 @@ def prepare(
     catalog.log_faults()
     for folder in weights.missing_folders():
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))
+    share_heap()
     stop_gracefully()
     access.install(access.choose(host, token=token, oidc=oidc, open_to_all=open_to_all))
     if (warning := access.announcement(access.in_use())) is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -12,11 +14,23 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+M_ARENA_MAX = -8
+"""Of malloc.h."""
 
 
 def processor_cores() -> int:
     """Return the number of usable processor cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_heap() -> None:
+    """Let later threads allocate from the heaps that exist, under glibc.
+
+    By default each thread gets a heap of its own, and the others can't use what is freed there: with 20 sessions a
+    server holds 300 MB more.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def read_ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
