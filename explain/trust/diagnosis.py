@@ -14,14 +14,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.statement import Statement
 from sightglass.explain.tasks.task import describe_direction
 from sightglass.explain.trust import LEVELS, Finding
-from sightglass.explain.trust.reliability import (
-    describe_doubt,
-    describe_independent,
-    find_independent,
-    question_of,
-    reliability,
-)
-from sightglass.models.catalog import is_packaged
+from sightglass.explain.trust.reliability import describe_independent, find_independent, question_of, reliabilities
 
 if TYPE_CHECKING:
     from sightglass.explain.result import Result
@@ -44,13 +37,8 @@ PAPER = 0.7
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
-def headline(explanation: Result, hot: str, index: int = 0) -> str:
-    """Return the sentences above the picture and its map at `index`; `hot` names the colormap's hottest colour."""
-    return describe(explanation, hot, index).headline
-
-
 def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
-    """Describe the picture and its map at `index`, without limitations."""
+    """Describe the picture and its map at `index`, without limitations; `hot`: the colormap's hottest colour."""
     title, named = explanation.task.says(explanation, index)
     meaning, caution = "", ""
     if named is not None and explanation.heatmaps:
@@ -178,7 +166,10 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     if words := describe_outside(explanation, index):
         off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
         findings.append(Finding("outside", "caution" if off else "note", words))
-    findings += filter(None, [describe_doubt(explanation.proofs.get(index))])
+    proof = explanation.proofs.get(index)
+    if proof is not None and proof.support is not None and proof.support.verdict == "not supported":
+        words = proof.sentence
+        findings.append(Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}"))
     return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
 
@@ -280,20 +271,17 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
             "there."
         )
         findings.append(Finding("outside box", "caution", text))
-    question, queries = question_of(explanation.options.part), explanation.evidence.resident.queries is not None
-    measured, usual = (
-        reliability(explanation.model.task, question, id, queries=queries)
-        for id in (method.id, explanation.model.method)
-    )
-    if measured is None or not is_packaged(explanation.model):
-        pass
-    elif measured.fails:
+    model, queries = explanation.model, explanation.evidence.resident.queries is not None
+    tests = reliabilities(model, question_of(explanation.options.part), queries=queries)
+    measured, usual = tests.get(method.id), tests.get(model.method)
+    if measured is not None and measured.fails:
         findings.append(Finding("measured", "caution", f"{method.name}. {measured.sentence}"))
-    elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
-        better = METHODS[explanation.model.method].name
+    elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
+        better = METHODS[model.method].name
         text = f"{method.name}. {measured.sentence} {better} has {percent(usual.hit[0])}."
         findings.append(Finding("measured", "caution", text))
-    findings += filter(None, [find_independent(explanation, index)])
+    if (independent := find_independent(explanation, index)) is not None:
+        findings.append(independent[1])
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.checks import Check
-    from sightglass.explain.trust.proof import Proof
-
+    from sightglass.models.spec import ModelSpec
 
 FILE = Path(__file__).with_name("reliability.json")
 
@@ -55,20 +53,13 @@ class Reliability:
         return f"{start} our test networks: {percent(self.hit[0])} right, {rival} {percent(self.baseline_hit)}."
 
 
-BASELINES = {
-    "edges": "edges alone",
-    "edges, smoothed": "edges alone",
-    "edges in its box": "edges in the box alone",
-    "centre blob": "the centre alone",
-    "random map": "chance",
-    "box fill": "the box alone",
-    "empty map": "an empty map",
-}
+BASELINES = {"edges, smoothed": "edges alone", "edges in its box": "edges in the box alone"}
 
 
-def reliability(task: str, question: str, method: str, *, queries: bool = False) -> Reliability | None:
-    """Return a method's measured reliability, or None; `queries`: of a model whose boxes are queries."""
-    return _load_published().get(("query" if queries else task, question, method))
+def reliabilities(model: ModelSpec, question: str, *, queries: bool) -> dict[str, Reliability]:
+    """Return methods' measured reliability, none for an own model; `queries`: whether its boxes are queries."""
+    of = ("query" if queries else model.task, question)
+    return {method: row for (*key, method), row in _load_published().items() if tuple(key) == of and is_packaged(model)}
 
 
 @cache
@@ -111,15 +102,6 @@ class Randomisation:
         return f"In {self.yes} of {self.maps} tests its map depended on the model."
 
 
-def randomisation(family: Family, question: str, method: str) -> Randomisation | None:
-    """Return how many of a method's maps depend on the model, or None.
-
-    >>> randomisation("detector", "where", "gradcam").sentence
-    'In 22 of 26 tests its map depended on the model.'
-    """
-    return _load_randomisation().get((family, question, method))
-
-
 def question_of(part: str) -> str:
     """Return the question of a map by its part."""
     return "why" if part == "contrast" else "where"
@@ -132,64 +114,51 @@ def family_of(task: str, resident: LoadedModel) -> Family:
     return "transformer" if resident.attentions else "classifier"
 
 
-def asks_at(resident: LoadedModel, question: str, layers: Sequence[str]) -> bool:
-    """Return whether the question's figures are of these layers; none: the default."""
-    if question == "why" and not answers_why(resident):
-        return False
-    asked_layers = settings(resident, question)["layers"]
-    return tuple(layers or resident.default_layers) == (asked_layers or resident.default_layers)
+def randomisations(
+    resident: LoadedModel, model: ModelSpec, question: str, layers: Sequence[str]
+) -> dict[str, Randomisation]:
+    """Return how many maps of each method depend on the model; none for an own model or layers without figures.
+
+    `layers`: none for the default ones.
+    """
+    if not (task_of(model).randomised and is_packaged(model)) or (question == "why" and not answers_why(resident)):
+        return {}
+    if tuple(layers or resident.default_layers) != (settings(resident, question)["layers"] or resident.default_layers):
+        return {}
+    of = (family_of(model.task, resident), question)
+    return {method: row for (*key, method), row in _load_randomisation().items() if tuple(key) == of}
 
 
 def describe_independent(explanation: Result, index: int) -> str:
-    """Describe a model-independent map, by its own check or its method's figures.
-
-    Empty for a map that depends on it, as far as is known.
-    """
-    known = _find_known(explanation, index)
-    if isinstance(known, Randomisation):
-        return f"This map shows {explanation.task.independent[0]}."
-    if known is not None and known.shows == SHOWS["survives"]:
-        return "The map hardly depends on what the model has learned."
-    return "" if known is None else f"This map shows {known.shows}, not what the model learnt."
+    """Describe a model-independent map; empty for one that depends on the model, as far as is known."""
+    known = find_independent(explanation, index)
+    return "" if known is None else known[0]
 
 
-def find_independent(explanation: Result, index: int) -> Finding | None:
-    """Find a model-independent map, by its own check or its method's figures."""
-    known = _find_known(explanation, index)
-    if isinstance(known, Randomisation):
-        text = (
-            f"With random weights the method draws nearly the same map ({known.no} of {known.maps} measured): it "
-            f"{explanation.task.independent[1]}."
-        )
-        return Finding("independent", "caution", text)
-    return None if known is None else Finding("independent", "serious", known.sentence)
-
-
-def _find_known(explanation: Result, index: int) -> Check | Randomisation | None:
-    """Return what shows that a map does not depend on the model, if anything."""
-    checks = explanation.known_checks(index) if explanation.heatmaps[index].state == "ok" else None
+def find_independent(explanation: Result, index: int) -> tuple[str, Finding] | None:
+    """Find a model-independent map, by its own check or its method's figures: what it shows, and the limitation."""
+    heatmap = explanation.heatmaps[index]
+    checks = explanation.known_checks(index) if heatmap.state == "ok" else None
     check = None if checks is None else checks["model"]
     if check is not None and check.state != "cannot be told":
-        return check if check.state == "no" else None
-    resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
-    question = question_of(explanation.options.part)
+        if check.state == "yes":
+            return None
+        shows = f"This map shows {check.shows}, not what the model learnt."
+        if check.shows == SHOWS["survives"]:
+            shows = "The map hardly depends on what the model has learned."
+        return shows, Finding("independent", "serious", check.sentence)
     # The gradients of pixels are at no layer.
     layers = heatmap.layers if METHODS[heatmap.method].at_layers else ()
-    if not (explanation.task.randomised and is_packaged(explanation.model) and asks_at(resident, question, layers)):
+    question = question_of(explanation.options.part)
+    draws = randomisations(explanation.evidence.resident, explanation.model, question, layers)
+    if (measured := draws.get(heatmap.method)) is None or not measured.independent:
         return None
-    measured = randomisation(family_of(explanation.model.task, resident), question, heatmap.method)
-    return measured if measured is not None and measured.independent else None
+    shows, verb = explanation.task.independent
+    again = f"With random weights the method draws nearly the same map ({measured.no} of {measured.maps} measured)"
+    return f"This map shows {shows}.", Finding("independent", "caution", f"{again}: it {verb}.")
 
 
 @cache
 def _load_randomisation() -> dict[tuple[str, str, str], Randomisation]:
     rows = json.loads(RANDOMISATION.read_text(encoding="utf-8"))
     return {(row.pop("family"), row.pop("question"), row.pop("method")): Randomisation(**row) for row in rows}
-
-
-def describe_doubt(proof: Proof | None) -> Finding | None:
-    """Return the sentence of a proof that speaks against its map."""
-    if proof is None or proof.support is None or proof.support.verdict != "not supported":
-        return None
-    words = proof.sentence
-    return Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")

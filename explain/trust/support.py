@@ -30,7 +30,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.perturber import BATCH_CPU, STEPS, Perturber, make_fill
+from sightglass.explain.trust.perturber import STEPS, Perturber, make_fill
 from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, settle
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
@@ -69,18 +69,14 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
     return on_content(raw.maps, explanation.evidence.geometry, raw.layers, signed=heatmap.signed)
 
 
-def support(explanation: Result, index: int | str = 0) -> Support:
-    """Compare the effect of a map's hottest pixels with other maps'.
-
-    These are up to `OTHERS` maps of other pictures, and copies of this map; two passes each. Raises ModelProblem for an
-    empty map and a target without a single answer; Cancelled within one batch of a stop.
-    """
-    return find_strongest(explanation, index)[0]
-
-
 @own_modes()
-def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]:
-    """Return what `support` does, and the strongest control's map, (h, w) over the content."""
+def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
+    """Compare the effect of a map's hottest pixels with other maps'; return the strongest of these, too.
+
+    These are up to `OTHERS` maps of other pictures, and copies of this map; two passes each. The strongest is (h, w)
+    over the content. Raises ModelProblem for an empty map and a target without a single answer; Cancelled within one
+    batch of a stop.
+    """
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     evidence, values = explanation.evidence, heatmap.strength
     score = explanation.task.scorer(evidence, heatmap.target, explanation.options)
@@ -94,20 +90,20 @@ def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]
         """Bring a cosine to 0..1, where scores are."""
         return score if explanation.task.names_classes else (1 + score) / 2
 
-    def measure(named: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
-        """Yield each map's effect, a batch at a time."""
-        for start in range(0, len(named), BATCH_CPU // 2):
-            some = named[start : start + BATCH_CPU // 2]
-            visible = np.ones((len(some), 2, *values.shape), bool)
-            for (_, other), (hidden, kept) in zip(some, visible, strict=True):
-                # A constant map hides nothing.
-                if (places := ranking(other)) is not None:
-                    hidden[place] = places >= SHOWN
-                    kept[place] = places < SHOWN
-            masks = torch.from_numpy(visible.reshape(-1, *values.shape)).to(perturber.picture.device)
-            scores = [in_range(float(score)) for score, _, _ in perturber.predict(masks, fill)]
-            for (name, _), *effect in zip(some, scores[::2], scores[1::2], strict=True):
-                yield Effect(name, (SHOWN,), *((score,) for score in effect))
+    def visible(maps: Sequence[tuple[str, Map]]) -> Iterator[torch.Tensor]:
+        """Yield for each map where the picture is visible with its strongest share hidden, and alone kept."""
+        for _, other in maps:
+            masks = np.ones((2, *values.shape), bool)
+            # A constant map hides nothing.
+            if (places := ranking(other)) is not None:
+                masks[0][place], masks[1][place] = places >= SHOWN, places < SHOWN
+            yield from torch.from_numpy(masks).to(perturber.picture.device)
+
+    def measure(maps: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
+        """Yield each map's effect, computed a batch at a time."""
+        scores = ((in_range(float(score)),) for score, _, _ in perturber.predict(visible(maps), fill))
+        for (name, _), hidden, kept in zip(maps, scores, scores, strict=True):
+            yield Effect(name, (SHOWN,), hidden, kept)
 
     (own,) = measure([("this map", part)])
     known = other_maps(explanation, position)
@@ -306,7 +302,7 @@ def prove(
 
     with stopped_by(cancel):
         follow("map", [heatmap.strength], first)
-        support, strongest = find_strongest(explanation, position)
+        tested, strongest = support(explanation, position)
         follow("strongest", [strongest], first, FEWER)
         shape, grid = heatmap.content.shape, controls.grid_of(heatmap)
         seeds = [controls.seed_of(explanation.image.sha256, number) for number in range(controls.SEEDS)]
@@ -315,4 +311,4 @@ def prove(
         for filling in others:
             follow("map", [heatmap.strength], filling, AGAIN[detects])
     start = float(curves[0].deletion.score[0])
-    return Proof(heatmap.target.label, heatmap.target.part, tuple(curves), (first, *others), start, support)
+    return Proof(heatmap.target.label, heatmap.target.part, tuple(curves), (first, *others), start, tested)
