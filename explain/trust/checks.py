@@ -86,10 +86,6 @@ class Checks:
         return next((check for check in self.checks if check.id == id), None)
 
     @property
-    def whole(self) -> bool:
-        return len(self.checks) == len(QUESTIONS)
-
-    @property
     def shows(self) -> str:
         """The map's model-independent content, if any; else empty."""
         check = self["model"]
@@ -109,7 +105,7 @@ def run_checks(
     explanation: Result,
     index: int | str = 0,
     *,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
     cancel: threading.Event | None = None,
     partial: Callable[[Checks], None] | None = None,
 ) -> Checks:
@@ -127,8 +123,7 @@ def run_checks(
         return earlier
     result = Checks(heatmap.target.label, ())
     for id, words in QUESTIONS.items():
-        if progress is not None:
-            progress(len(result.checks) / len(QUESTIONS), words)
+        progress(len(result.checks) / len(QUESTIONS), words)
         try:
             with stopped_by(cancel):
                 check = _test(id, explanation, index)
@@ -142,7 +137,7 @@ def run_checks(
 
 
 def check_maps(
-    explanation: Result, most: int | None = None, *, progress: Progress | None = None
+    explanation: Result, most: int | None = None, *, progress: Progress = lambda *_: None
 ) -> tuple[Checks | None, ...]:
     """Check the first `most` maps; None for an empty map; raises Cancelled.
 
@@ -155,11 +150,9 @@ def check_maps(
     for index, heatmap in enumerate(chosen):
 
         def update(share: float, words: str, index: int = index, label: str = heatmap.target.label) -> None:
-            if progress is not None:
-                progress((index + share) / len(chosen), f"{label}: {words}")
+            progress((index + share) / len(chosen), f"{label}: {words}")
 
-        tested = heatmap.measured.state == "ok"
-        checks.append(run_checks(explanation, index, progress=update) if tested else None)
+        checks.append(run_checks(explanation, index, progress=update) if heatmap.measured.state == "ok" else None)
     return tuple(checks)
 
 

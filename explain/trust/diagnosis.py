@@ -17,6 +17,8 @@ from sightglass.explain.trust import LEVELS, Finding
 from sightglass.explain.trust.reliability import describe_independent, find_independent, question_of, reliabilities
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sightglass.explain.result import Result
 
 ALIKE = 0.95
@@ -148,36 +150,17 @@ def unseen(explanation: Result) -> float:
 
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Return a map's limitations, most serious first, with its proof's."""
-    findings = [Finding("note", "note", note) for note in explanation.notes]
-    if explanation.heatmaps and (explanation.measures or explanation.heatmaps[index].signed):
-        findings += _find_directions(explanation, index)
-    if (hidden := unseen(explanation)) >= CROPPED:
-        much = percent(hidden) if hidden < NEARLY else "Nearly all"
-        text = f"{much} of the picture was cropped away before the model saw it."
-        findings.append(Finding("cropped", "note", text))
-    if undecided := explanation.task.undecided(explanation):
-        findings.append(Finding("undecided", "caution", undecided))
-    of_picture = (_other_paper(explanation), _other_subject(explanation))
-    findings += [finding for finding in of_picture if finding is not None]
+    of_picture = _find_of_picture(explanation, index)
     if not explanation.heatmaps:
-        text = explanation.task.nothing(explanation)
-        return (Finding("nothing", "serious", text), *findings)
-    findings += _of_map(explanation, index)
-    if words := describe_outside(explanation, index):
-        off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
-        findings.append(Finding("outside", "caution" if off else "note", words))
-    proof = explanation.proofs.get(index)
-    if proof is not None and proof.support is not None and proof.support.verdict == "not supported":
-        words = proof.sentence
-        findings.append(Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}"))
+        return (Finding("nothing", "serious", explanation.task.nothing(explanation)), *of_picture)
+    findings = (*of_picture, *_find_of_map(explanation, index))
     return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
 
 def describe_outside(explanation: Result, index: int = 0) -> str:
     """Return a sentence on evidence outside the object; empty if unknown."""
-    mask, share = explanation.object_mask, None
-    if mask is not None:
-        share = explanation.outside(index)
+    mask = explanation.object_mask
+    share = None if mask is None else explanation.outside(index)
     if mask is None or share is None:
         return explanation.task.describe_outside(explanation, index)
     subject = f"the evidence for {explanation.heatmaps[index].target.label}"
@@ -185,31 +168,29 @@ def describe_outside(explanation: Result, index: int = 0) -> str:
     return f"{percent(share)} of {subject} lies outside the object, while {elsewhere} of the picture does."
 
 
-def _find_directions(explanation: Result, index: int) -> list[Finding]:
-    """Find the direction of a number's map, and its signed shares."""
-    heatmap, part = explanation.heatmaps[index], explanation.options.part
-    if heatmap.signed:
-        what = "number" if explanation.measures else "score"
-        return [] if heatmap.raising is None else [Finding("both ways", "note", _shares(heatmap.raising, what))]
-    method = METHODS[heatmap.method]
-    if not method.per_class:
-        return []
-    other = ("raises", "class") if part == "lowers" else ("lowers", "lowers")
-    shows = (
-        f'shows what {describe_direction(explanation, index)} the number; part="{other[1]}" shows what {other[0]} it.'
-    )
-    text = f"{method.name} has no signed map: this one {shows}" if part == "signed" else f"The map {shows}"
-    return [Finding("one way", "note", text)]
-
-
-def _other_subject(explanation: Result) -> Finding | None:
-    """Find a picture unlike an upright crop, for a model of persons."""
-    subject = explanation.evidence.resident.adapter.subject
+def _find_of_picture(explanation: Result, index: int) -> Iterator[Finding]:
+    """Find limitations of the picture for this model, and the direction of the map."""
+    yield from (Finding("note", "note", note) for note in explanation.notes)
+    heatmap = explanation.heatmaps[index] if explanation.heatmaps else None
+    if heatmap is not None and heatmap.raising is not None:
+        yield Finding("both ways", "note", _shares(heatmap.raising, "number" if explanation.measures else "score"))
+    elif heatmap is not None and explanation.measures and not heatmap.signed and METHODS[heatmap.method].per_class:
+        part, method = explanation.options.part, METHODS[heatmap.method]
+        begin = f"{method.name} has no signed map: this one" if part == "signed" else "The map"
+        other = 'part="class" shows what raises' if part == "lowers" else 'part="lowers" shows what lowers'
+        text = f"{begin} shows what {describe_direction(explanation, index)} the number; {other} it."
+        yield Finding("one way", "note", text)
+    if (hidden := unseen(explanation)) >= CROPPED:
+        much = percent(hidden) if hidden < NEARLY else "Nearly all"
+        yield Finding("cropped", "note", f"{much} of the picture was cropped away before the model saw it.")
+    if undecided := explanation.task.undecided(explanation):
+        yield Finding("undecided", "caution", undecided)
+    if (paper := _other_paper(explanation)) is not None:
+        yield paper
     height, width = explanation.image.pixels.shape[:2]
-    if subject != "persons" or height >= 1.5 * width:
-        return None
-    text = "This model was trained on upright crops of one person: on other pictures its scores mean little."
-    return Finding("other subject", "caution", text)
+    if explanation.evidence.resident.adapter.subject == "persons" and height < 1.5 * width:
+        text = "This model was trained on upright crops of one person: on other pictures its scores mean little."
+        yield Finding("other subject", "caution", text)
 
 
 def _other_paper(explanation: Result) -> Finding | None:
@@ -236,18 +217,31 @@ def _other_paper(explanation: Result) -> Finding | None:
     return Finding("paper", "caution", text)
 
 
-def _of_map(explanation: Result, index: int) -> list[Finding]:
+def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
+    """Find limitations of a map, and what its proof says against it."""
+    if (state := explanation.heatmaps[index].state) != "ok":
+        yield Finding(state, "serious", _empty(explanation, index))
+    else:
+        yield from _find_of_evidence(explanation, index)
+    if words := describe_outside(explanation, index):
+        off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
+        yield Finding("outside", "caution" if off else "note", words)
+    proof = explanation.proofs.get(index)
+    if proof is not None and proof.support is not None and proof.support.verdict == "not supported":
+        words = proof.sentence
+        yield Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
+
+
+def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
+    """Find limitations of a map that is not empty."""
     heatmap, statistics = explanation.heatmaps[index], explanation.statistics[index]
     method, label = METHODS[heatmap.method], heatmap.target.label
-    if heatmap.state != "ok":
-        return [Finding(heatmap.state, "serious", _empty(explanation, index))]
-    findings = []
     if not method.per_class:
         text = f"{method.name} shows what stands out to the model, not the evidence for {label}."
-        findings.append(Finding("not per class", "caution", text))
+        yield Finding("not per class", "caution", text)
     elif (alike := _find_alike(explanation, index)) is not None:
         text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."
-        findings.append(Finding("alike", "caution", text))
+        yield Finding("alike", "caution", text)
     # Contrast maps also come from fine layers, where an even scatter is normal.
     times = SCATTERED if explanation.options.part == "contrast" else BORDER
     # Rounded as printed, so that equal numbers count as equal.
@@ -261,32 +255,31 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
             f"{percent(share)} of the evidence is on the outer border{' outside its box' if boxes else ''}, more than "
             f"the {percent(statistics.border_area)} of an even spread. The model may rely on the surroundings."
         )
-        findings.append(Finding("border", "caution", text))
+        yield Finding("border", "caution", text)
     if scattered := explanation.task.scattered(explanation, index):
-        findings.append(Finding("scattered", "caution", scattered))
+        yield Finding("scattered", "caution", scattered)
     numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
     if numbers is not None and not numbers.hit:
         text = (
             f"The strongest evidence for {label} is outside its box: the map does not show why the object was found "
             "there."
         )
-        findings.append(Finding("outside box", "caution", text))
+        yield Finding("outside box", "caution", text)
     model, queries = explanation.model, explanation.evidence.resident.queries is not None
     tests = reliabilities(model, question_of(explanation.options.part), queries=queries)
     measured, usual = tests.get(method.id), tests.get(model.method)
     if measured is not None and measured.fails:
-        findings.append(Finding("measured", "caution", f"{method.name}. {measured.sentence}"))
+        yield Finding("measured", "caution", f"{method.name}. {measured.sentence}")
     elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
         better = METHODS[model.method].name
         text = f"{method.name}. {measured.sentence} {better} has {percent(usual.hit[0])}."
-        findings.append(Finding("measured", "caution", text))
+        yield Finding("measured", "caution", text)
     if (independent := find_independent(explanation, index)) is not None:
-        findings.append(independent[1])
+        yield independent[1]
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."
-        findings.append(Finding("coarse", "note", text))
-    return findings
+        yield Finding("coarse", "note", text)
 
 
 def _find_alike(explanation: Result, index: int) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,10 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.tasks.task import Answers, Scorer
 from sightglass.explain.trust import Filling
 from sightglass.explain.trust.proof import Curve, Trace
+
+if TYPE_CHECKING:
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Target
 
 STEPS = 20
 BATCH_CPU, BATCH_GPU = 4, 64
@@ -31,8 +35,9 @@ pass is over."""
 class Perturber:
     """Runs a model on partly hidden versions of one picture."""
 
-    def __init__(self, evidence: Evidence, score: Scorer) -> None:
-        self._evidence, self._score = evidence, score
+    def __init__(self, explanation: Result, target: Target) -> None:
+        self._evidence = evidence = explanation.evidence
+        self.score: Scorer = explanation.task.scorer(evidence, target, explanation.options)
         self._adapter, self._lock = evidence.resident.aside()
         left, top, right, bottom = evidence.geometry.content
         self._place = (..., slice(top, bottom), slice(left, right))
@@ -100,7 +105,7 @@ class Perturber:
         with torch.no_grad(), self._lock:
             outputs = self._adapter.run(tensor)
         with torch.no_grad():
-            return self._score(outputs)
+            return self.score(outputs)
 
 
 def _trace(ends: Answers, between: Iterable[tuple[Tensor, Tensor, Tensor]], *, keeps: bool) -> Trace:
@@ -131,11 +136,10 @@ def blur(picture: Tensor) -> Tensor:
     at = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
     weights = torch.exp(-(at**2) / (2 * sigma**2))
     weights = weights / weights.sum()
-    channels = picture.shape[1]
-    across = weights.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
-    down = weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
-    out = F.conv2d(F.pad(picture, (reach, reach, 0, 0), mode="replicate"), across, groups=channels)
-    return F.conv2d(F.pad(out, (0, 0, reach, reach), mode="replicate"), down, groups=channels)
+    for kernel, sides in ((weights[None], (reach, reach, 0, 0)), (weights[:, None], (0, 0, reach, reach))):
+        kernels = kernel.expand(picture.shape[1], 1, *kernel.shape)
+        picture = F.conv2d(F.pad(picture, sides, mode="replicate"), kernels, groups=len(kernels))
+    return picture
 
 
 @own_modes()

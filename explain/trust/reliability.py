@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
@@ -72,7 +72,6 @@ def _load_published() -> dict[tuple[str, str, str], Reliability]:
 
 
 RANDOMISATION = Path(__file__).with_name("randomisation.json")
-Family = Literal["detector", "query", "classifier", "transformer"]
 MOST = 0.5
 """The share of maps that do not depend on the model from which a method is said to draw such maps."""
 
@@ -107,8 +106,8 @@ def question_of(part: str) -> str:
     return "why" if part == "contrast" else "where"
 
 
-def family_of(task: str, resident: LoadedModel) -> Family:
-    """Return the family whose figures a model of a task has."""
+def family_of(task: str, resident: LoadedModel) -> str:
+    """Return the family whose figures a model of a task has: detector, query, transformer or classifier."""
     if task_of(task).has_boxes:
         return "detector" if resident.queries is None else "query"
     return "transformer" if resident.attentions else "classifier"

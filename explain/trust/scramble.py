@@ -224,10 +224,11 @@ def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = 
     >>> scramble(Explainer()("bus.jpg", top_k=1)).mark
     'cannot be told'
     """
-    tested_map(explanation, index, "there is nothing to compare it with")
+    heatmap, position = tested_map(explanation, index, "there is nothing to compare it with")
     if not explanation.evidence.resident.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
-    return _CACHE.get_or_make(explanation.map_key(index), partial(_draw_until_clear, explanation, index, progress))
+    draw = partial(_draw_until_clear, explanation, heatmap, position, progress)
+    return _CACHE.get_or_make(explanation.map_key(index), draw)
 
 
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:
@@ -248,11 +249,14 @@ def is_clear(draws: Sequence[float], threshold: float) -> bool:
     return not low <= threshold < high
 
 
-def _draw_until_clear(explanation: Result, index: int | str, progress: Progress) -> Scramble:
-    heatmap, evidence, sha256 = explanation._map(index).measured, explanation.evidence, explanation.image.sha256
-    box, inside, outlined = _mask_of_boxes(explanation, index), None, None
+def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progress: Progress) -> Scramble:
+    evidence, sha256, boxed = explanation.evidence, explanation.image.sha256, explanation.own(index)
     chance = threshold = chance_level(heatmap, sha256)
-    if box is not None:
+    inside, outlined, box = None, None, np.zeros(heatmap.content.shape, np.float32)
+    for prediction in boxed:
+        assert prediction.box is not None
+        box[box_on_content(evidence.geometry, prediction.box)] = 1
+    if boxed:
         inside = np.asarray(cv2.resize(box, heatmap.coarse.shape[::-1], interpolation=cv2.INTER_AREA))
         if (outline(heatmap.coarse) & (inside > 0.5)).any():
             outlined = inside > 0.5
@@ -278,7 +282,7 @@ def _draw_until_clear(explanation: Result, index: int | str, progress: Progress)
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()
     references = {"edges": controls.edges(picture), "centre": controls.centre(heatmap.content.shape)}
-    if box is not None:
+    if boxed:
         references["box"] = cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))
     known = {
         name: float(np.mean(rank_correlations(rescale(coarse(values)), maps))) for name, values in references.items()
@@ -305,16 +309,3 @@ def _draw(
     if outlined is None:
         return values, rank_correlation(heatmap.coarse, values)
     return values, iou(outline(heatmap.coarse) & outlined, outline(values) & outlined)
-
-
-def _mask_of_boxes(explanation: Result, index: int | str) -> Map | None:
-    """Return a map's own boxes over the content, float32 0 or 1; None without any."""
-    heatmap = explanation._map(index)
-    boxed = explanation.own(explanation.heatmaps.index(heatmap))
-    if not boxed:
-        return None
-    mask = np.zeros(heatmap.measured.content.shape, np.float32)
-    for prediction in boxed:
-        assert prediction.box is not None
-        mask[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
-    return mask

@@ -78,9 +78,7 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     batch of a stop.
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
-    evidence, values = explanation.evidence, heatmap.strength
-    score = explanation.task.scorer(evidence, heatmap.target, explanation.options)
-    perturber = Perturber(evidence, score)
+    evidence, values, perturber = explanation.evidence, heatmap.strength, Perturber(explanation, heatmap.target)
     fill, boxed = make_fill(perturber.picture, "blur"), explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     place = box or (slice(None), slice(None))
@@ -123,7 +121,7 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
             if not own.beats(effect):
                 break
     with torch.no_grad():
-        start = in_range(float(score(evidence.outputs).score[0]))
+        start = in_range(float(perturber.score(evidence.outputs).score[0]))
     result = Support(heatmap.target.label, box is not None, start, own, tuple(others), tuple(copies))
     tested = [*controlled[: len(others)], *copied]
     _, strongest = tested[result.controls.index(result.strongest)]
@@ -138,15 +136,13 @@ def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
 
     `flipped`: upside down instead of moved, as in a box, whose object fills it.
     """
-    height, width = values.shape
-    yield "the middle", controls.centre((height, width))
+    yield "the middle", controls.centre(values.shape)
     yield "this map mirrored", np.ascontiguousarray(values[:, ::-1])
     if flipped:
         yield "this map upside down", np.ascontiguousarray(values[::-1])
         return
-    for where, (down, right) in {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}.items():
-        by = (round(down * MOVED * height), round(right * MOVED * width))
-        yield f"this map moved {where}", np.roll(values, by, (0, 1))
+    for where, axis, sign in (("right", 1, 1), ("left", 1, -1), ("down", 0, 1), ("up", 0, -1)):
+        yield f"this map moved {where}", np.roll(values, sign * round(MOVED * values.shape[axis]), axis)
 
 
 SIDE = 64
@@ -199,12 +195,10 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
 
 def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     """Return random maps as smooth as one."""
-    grid = controls.grid_of(explanation.heatmaps[index].measured)
-    maps = []
-    for number in range(RANDOM_MAPS):
-        values = controls.random_map((SIDE, SIDE), grid, controls.seed_of(explanation.image.sha256, number))
-        maps.append(OtherMap("", f"{RANDOM} {number + 1}", values))
-    return tuple(maps)
+    grid, sha256 = controls.grid_of(explanation.heatmaps[index].measured), explanation.image.sha256
+    seeds = [controls.seed_of(sha256, number) for number in range(RANDOM_MAPS)]
+    drawn = (controls.random_map((SIDE, SIDE), grid, seed) for seed in seeds)
+    return tuple(OtherMap("", f"{RANDOM} {number}", values) for number, values in enumerate(drawn, 1))
 
 
 def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
@@ -267,7 +261,7 @@ def prove(
     *,
     steps: int = STEPS,
     fillings: Sequence[Filling] = ("blur", "mean"),
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
     cancel: threading.Event | None = None,
 ) -> Proof:
     """Measure the answer with the hottest shares hidden, and kept.
@@ -280,14 +274,10 @@ def prove(
         raise ModelProblem(f"There is no filling called {unknown[0]}: use one of {', '.join(FILLINGS)}.")
     if not 2 <= steps <= 100:
         raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
-    if not fillings:
-        raise ModelProblem("A proof takes one filling at least.")
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     if ranking(heatmap.strength) is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
-    perturber = Perturber(
-        explanation.evidence, explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options)
-    )
+    perturber = Perturber(explanation, heatmap.target)
     first, *others = dict.fromkeys(fillings)
     detects, curves = explanation.task.has_boxes, list[Curve]()
     total = 2 + controls.SEEDS + len(others)
@@ -297,8 +287,7 @@ def prove(
         # Curves of fewer steps are at shares that the map's has too.
         for curve in perturber.curves(name, ranked, filling, most if not steps % most else steps):
             curves.append(curve)
-            if progress is not None:
-                progress(len(curves) / total, f"{len(curves)} of {total} maps")
+            progress(len(curves) / total, f"{len(curves)} of {total} maps")
 
     with stopped_by(cancel):
         follow("map", [heatmap.strength], first)

@@ -118,7 +118,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
     resident.aside()
     handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
     with resident.lock:
-        perturber = Perturber(made.evidence, made.task.scorer(made.evidence, made.heatmaps[0].target, made.options))
+        perturber = Perturber(made, made.heatmaps[0].target)
         shown = torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool)
         whole = (shown, perturber.picture)
         thread = threading.Thread(target=lambda: found.append(perturber.predict_masked(*whole)))
@@ -130,9 +130,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
         handle.remove()
     assert not hooked and resident.aside()[0].module is not resident.fastest_adapter(()).module
     with torch.no_grad():
-        same = made.task.scorer(made.evidence, made.heatmaps[0].target, made.options)(
-            resident.fastest_adapter(()).run(resident.move_input(perturber.picture))
-        )
+        same = perturber.score(resident.fastest_adapter(()).run(resident.move_input(perturber.picture)))
     assert torch.equal(found[0].score, same.score)
 
 
@@ -189,8 +187,7 @@ def test_areas_are_those_of_torch_cam(squeezed: Explanation, filling: Any, order
     # torch-cam hides equal pixels row by row; here the nearest to the hot places come first. A random map has none.
     places = ranking(content if order == "map" else controls.random_map(content.shape, (7, 7), 1))
     assert places is not None
-    perturber = Perturber(squeezed.evidence, squeezed.task.scorer(squeezed.evidence, target, squeezed.options))
-    (found,) = perturber.curves("map", [places], filling, STEPS)
+    (found,) = Perturber(squeezed, target).curves("map", [places], filling, STEPS)
     module = squeezed.evidence.resident.adapter.module
     given = Given(module, 1 - places), lambda logits: logits.softmax(-1)
     peer = pytest.importorskip("torchcam.metrics").DeletionInsertionMetric(
