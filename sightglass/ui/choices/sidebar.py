@@ -14,7 +14,7 @@ from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.phrases import percent
 from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.explain.tasks import task_of
-from sightglass.explain.trust.reliability import question_of, randomisations, reliabilities
+from sightglass.explain.trust.diagnosis import question_of, randomisations, reliabilities
 from sightglass.models import catalog
 from sightglass.models.preprocess import WAYS
 from sightglass.ui import widgets
@@ -300,7 +300,7 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
 
     # Measured on maps of a class or box.
     question = question_of(url_state.recall_value("part", PARTS, "class", name="part"))
-    tests, draws = reliabilities(model, question, queries=resident.queries is not None), {}
+    tests, draws = reliabilities(resident, model, question), {}
     if not methods:
         paths, named = {layer.path for layer in explainer.layers}, f"layers-{model.id}"
         remembered = url_state.recall_value(named, paths, [], name="layers", read=lambda text: text.split(","))

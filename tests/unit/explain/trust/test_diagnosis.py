@@ -26,10 +26,19 @@ from sightglass.explain.options import Options
 from sightglass.explain.phrases import kinds as counted_kinds
 from sightglass.explain.phrases import plural, signed
 from sightglass.explain.picture.image import Image
-from sightglass.explain.trust import reliability
-from sightglass.explain.trust.diagnosis import ALIKE, Finding, describe, describe_map, diagnose, unseen
+from sightglass.explain.trust import diagnosis
+from sightglass.explain.trust.diagnosis import (
+    ALIKE,
+    Finding,
+    Randomisation,
+    describe,
+    describe_independent,
+    describe_map,
+    diagnose,
+    find_independent,
+    unseen,
+)
 from sightglass.explain.trust.proof import OTHERS, SHOWN, Effect, Proof, Support
-from sightglass.explain.trust.reliability import Randomisation, describe_independent, find_independent
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.families.demo.nets import WEIGHTS
 from sightglass.models.geometry import Geometry
@@ -208,7 +217,7 @@ def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so(monkeyp
         return replace(made, model=replace(made.model, method="hirescam"))
 
     assert "measured" not in kinds(by("gradcam")), "the figures are not of somebody's own network"
-    monkeypatch.setattr(reliability, "is_packaged", lambda _: True)
+    monkeypatch.setattr(diagnosis, "is_packaged", lambda _: True)
     assert text_of(by("gradcam"), "measured").endswith(f" HiResCAM has 86{NBSP}%.")
     assert "measured" not in kinds(by("layercam"))
 
@@ -318,7 +327,7 @@ BOX = {
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reliability, "_load_randomisation", lambda: BOX)
+    monkeypatch.setattr(diagnosis, "_load_randomisation", lambda: BOX)
 
 
 def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published: None, scene: Path) -> None:
@@ -334,12 +343,12 @@ def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published
 
 def test_other_families_have_figures_of_their_own(published: None, scene: Path, persons: str) -> None:
     assert find_independent(Explainer("demo-cls-s")(scene, top_k=1, method="hirescam"), 0) is None
-    assert reliability.family_of("classify", Explainer("demo-vit").resident) == "transformer"
-    assert reliability.family_of("classify", Explainer("demo-cls-s").resident) == "classifier"
+    assert diagnosis.family_of("classify", Explainer("demo-vit").resident) == "transformer"
+    assert diagnosis.family_of("classify", Explainer("demo-cls-s").resident) == "classifier"
     assert find_independent(Explainer(persons)(scene), 0) is None
     # A detector whose boxes are queries is none of those that ignore training.
     detr = Explainer("demo-detr")(scene, top_k=1)
-    assert reliability.family_of("detect", detr.evidence.resident) == "query"
+    assert diagnosis.family_of("detect", detr.evidence.resident) == "query"
     assert find_independent(detr, 0) is None and not describe_independent(detr, 0)
 
 
@@ -355,15 +364,15 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(
     )
     assert find_independent(own, 0) is not None
     assert find_independent(other, 0) is None
-    monkeypatch.setattr(reliability, "is_packaged", lambda _: False)
+    monkeypatch.setattr(diagnosis, "is_packaged", lambda _: False)
     assert find_independent(own, 0) is None
 
 
 def test_a_finding_is_one_sentence_with_its_figure() -> None:
-    made = reliability.Reliability((0.97, 0.95, 0.99), "edges, smoothed", 0.41, fails=False)
+    made = diagnosis.Reliability((0.97, 0.95, 0.99), "edges, smoothed", 0.41, fails=False)
     said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert said == "On our test networks: 97 % right, edges alone 41 %."
-    failed = reliability.Reliability((0.12, 0.1, 0.2), "edges in its box", 0.41, fails=True)
+    failed = diagnosis.Reliability((0.12, 0.1, 0.2), "edges in its box", 0.41, fails=True)
     assert failed.sentence.startswith("Failed on our test networks: 12")
 
 

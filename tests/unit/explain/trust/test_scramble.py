@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import threading
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,14 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 from torch import nn
 
-from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.methods.method import Method, RawMaps
+from sightglass.explain.trust import controls
 from sightglass.explain.trust import scramble as module
 from sightglass.explain.trust.scramble import (
+    DRAWS,
+    STUDENT,
     Scramble,
     copy_resident,
     interval_of,
@@ -96,8 +99,6 @@ def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(
 
 def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A method that never asks the model: the picture's edges, whatever the weights."""
-    from sightglass.explain.methods.method import Method, RawMaps
-    from sightglass.explain.trust import controls
 
     def edges(self: Method, evidence: object, targets: object, request: object = None) -> RawMaps:
         picture = evidence.tensor[0].cpu().numpy()  # type: ignore[attr-defined]
@@ -156,10 +157,6 @@ def test_verdicts_by_hand() -> None:
 
 
 def test_student_s_quantiles_are_scipys() -> None:
-    from scipy.stats import t
-
-    from sightglass.explain.trust.scramble import DRAWS, STUDENT
-
     assert set(STUDENT) >= set(range(DRAWS[0], DRAWS[1] + 1))
     assert all(value == pytest.approx(t.ppf(0.95, count - 1), abs=6e-4) for count, value in STUDENT.items())
 
@@ -220,11 +217,3 @@ def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: 
     assert (few.final, few.empty, few.verdict) == ((0.1, -0.05, 0), 1, "depends")
     assert few.describe_draws() == "4 random models: 1 empty map, the others −0.05 to 0.10."
     assert few.map.any() and few.likeness == "0.00"
-
-
-def test_it_stops(explained: Explanation) -> None:
-    cancel = threading.Event()
-    cancel.set()
-    module._CACHE.clear()
-    with pytest.raises(Cancelled), stopped_by(cancel):
-        scramble(explained)
