@@ -88,8 +88,7 @@ class Checks:
     @property
     def shows(self) -> str:
         """The map's model-independent content, if any; else empty."""
-        check = self["model"]
-        return "" if check is None else check.shows
+        return next((check.shows for check in self.checks if check.shows), "")
 
     @property
     def line(self) -> str:

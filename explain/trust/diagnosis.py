@@ -57,24 +57,15 @@ def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     title, named = explanation.task.says(explanation, index)
     meaning, caution = "", ""
     if named is not None and explanation.heatmaps:
-        caution = _unusual(explanation, hot, index)
+        caution, method = describe_independent(explanation, index), METHODS[explanation.heatmaps[index].method]
+        if not caution and (method.reads or not method.per_class):
+            shows = "what the box's query read" if method.reads else "what stands out to the model"
+            caution = f"{hot.capitalize()} is {shows}."
         meaning = caution or explanation.task.meaning(explanation, hot, index, named=named)
         if explanation.heatmaps[index].signed or explanation.measures or explanation.options.part != "class":
             caution = meaning
     place = _describe_place(explanation, index, half=True) if explanation.heatmaps else ("", "", "")
     return Statement(title, meaning, *place, answer=explanation.task.short(explanation, index), caution=caution)
-
-
-def _unusual(explanation: Result, hot: str, index: int) -> str:
-    """Describe the hottest colour where it is not the evidence for the map's class; else return nothing."""
-    method = METHODS[explanation.heatmaps[index].method]
-    if known := describe_independent(explanation, index):
-        return known
-    if method.reads:
-        return f"{hot.capitalize()} is what the box's query read."
-    if not method.per_class:
-        return f"{hot.capitalize()} is what stands out to the model."
-    return ""
 
 
 def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> str:
@@ -170,17 +161,6 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
 
-def describe_outside(explanation: Result, index: int = 0) -> str:
-    """Return a sentence on evidence outside the object; empty if unknown."""
-    mask = explanation.object_mask
-    share = None if mask is None else explanation.outside(index)
-    if mask is None or share is None:
-        return explanation.task.describe_outside(explanation, index)
-    subject = f"the evidence for {explanation.heatmaps[index].target.label}"
-    elsewhere = percent(1 - float(mask.mean()))
-    return f"{percent(share)} of {subject} lies outside the object, while {elsewhere} of the picture does."
-
-
 def _find_of_picture(explanation: Result, index: int) -> Iterator[Finding]:
     """Find limitations of the picture for this model, and the direction of the map."""
     yield from (Finding("note", "note", note) for note in explanation.notes)
@@ -198,36 +178,31 @@ def _find_of_picture(explanation: Result, index: int) -> Iterator[Finding]:
         yield Finding("cropped", "note", f"{much} of the picture was cropped away before the model saw it.")
     if undecided := explanation.task.undecided(explanation):
         yield Finding("undecided", "caution", undecided)
-    if (paper := _other_paper(explanation)) is not None:
-        yield paper
+    yield from _find_other_paper(explanation)
     height, width = explanation.image.pixels.shape[:2]
     if explanation.evidence.resident.adapter.subject == "persons" and height < 1.5 * width:
         text = "This model was trained on upright crops of one person: on other pictures its scores mean little."
         yield Finding("other subject", "caution", text)
 
 
-def _other_paper(explanation: Result) -> Finding | None:
+def _find_other_paper(explanation: Result) -> Iterator[Finding]:
     """Find a picture unlike drawings, or inverted, for a drawing model."""
     paper = explanation.evidence.resident.adapter.paper
     if paper is None:
-        return None
+        return
     pixels = explanation.image.thumbnail(64)
     # Paper is mostly empty, in any light.
     tones = np.histogram(pixels.mean(-1), bins=256, range=(0, 256))[0]
     if np.convolve(tones, np.ones(65), "same").max() < PAPER * tones.sum():
         text = "This model was trained on drawings, and this does not look like one: its answer means nothing."
-        return Finding("no drawing", "serious", text)
-    light = (pixels > 127).mean() > 0.5
+        yield Finding("no drawing", "serious", text)
+        return
     swapped = explanation.options.preprocessing == "negative"
-    if (light != swapped) == (paper == "black on white"):
-        return None
-    seen = "light" if light != swapped else "dark"
-    other = "trained" if swapped else "negative"
-    text = (
-        f"The model sees lines on {seen} paper but was trained on drawings in {paper}. Set the preprocessing to "
-        f"{other} (light and dark {'as they are' if swapped else 'swapped'})."
-    )
-    return Finding("paper", "caution", text)
+    light = ((pixels > 127).mean() > 0.5) != swapped
+    if light != (paper == "black on white"):
+        seen = f"The model sees lines on {'light' if light else 'dark'} paper but was trained on drawings in {paper}."
+        advice = "trained (light and dark as they are)" if swapped else "negative (light and dark swapped)"
+        yield Finding("paper", "caution", f"{seen} Set the preprocessing to {advice}.")
 
 
 def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
@@ -236,9 +211,14 @@ def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
         yield Finding(state, "serious", _empty(explanation, index))
     else:
         yield from _find_of_evidence(explanation, index)
-    if words := describe_outside(explanation, index):
-        off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
-        yield Finding("outside", "caution" if off else "note", words)
+    mask = explanation.object_mask
+    share = None if mask is None else explanation.outside(index)
+    if mask is not None and share is not None:
+        subject, elsewhere = explanation.heatmaps[index].target.label, percent(1 - float(mask.mean()))
+        text = f"{percent(share)} of the evidence for {subject} lies outside the object, while {elsewhere} of the "
+        yield Finding("outside", "caution" if share > HALF else "note", f"{text}picture does.")
+    elif words := explanation.task.describe_outside(explanation, index):
+        yield Finding("outside", "note", words)
     proof = explanation.proofs.get(index)
     if proof is not None and proof.support is not None and proof.support.verdict == "not supported":
         words = proof.sentence

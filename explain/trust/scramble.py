@@ -281,7 +281,10 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
     # Similarity of the maps to model-independent references.
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()
-    references = {"edges": controls.edges(picture), "centre": controls.centre(heatmap.content.shape)}
+    references: dict[Verdict, Map] = {
+        "edges": controls.edges(picture),
+        "centre": controls.centre(heatmap.content.shape),
+    }
     if boxed:
         references["box"] = cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))
     known = {

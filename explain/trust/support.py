@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
-from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -211,8 +210,7 @@ def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
 def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
     resident = explanation.evidence.resident
     layers = explanation.evidence.layers
-    for name, source, pixels in _pictures(resident.adapter.spec):
-        image = Image.open(pixels)
+    for name, source, image in _pictures(resident.adapter.spec):
         try:
             taken = image.taken(resident.adapter.channels, resident.adapter.spec.id)
             evidence = Evidence(resident, resident.adapter.prepare(taken, options.preprocessing), layers)
@@ -238,21 +236,20 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
                 yield OtherMap(source, f"{target.label} in {name}", np.asarray(small))
 
 
-def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
-    """Yield pictures for a model: name, source SHA-256, and pixels; drawn scenes for a demo model."""
+def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, Image]]:
+    """Yield pictures for a model, with name and source SHA-256; drawn scenes for a demo model."""
     if spec.example:
         drawn = "captioned" if spec.example == CAPTIONED else task_of(spec).drawn
-        for number, pixels in enumerate(pictures(drawn), 1):
-            yield f"scene {number}", Image.open(pixels).sha256, pixels
+        for number, scene in enumerate(map(Image.open, pictures(drawn)), 1):
+            yield f"scene {number}", scene.sha256, scene
         return
     for name, path in photographs().items():
-        with Pillow.open(path) as opened:
-            whole = opened.convert("RGB")
-        source, (width, height) = Image.open(whole).sha256, whole.size
-        yield name, source, np.asarray(whole)
+        whole = Image.open(path)
+        yield name, whole.sha256, whole
         for x, y in CORNERS:
-            edges = (round(x * width), round(y * height), round((x + PART) * width), round((y + PART) * height))
-            yield f"a part of {name}", source, np.asarray(whole.crop(edges))
+            sides = ((y, whole.height), (x, whole.width))
+            part = tuple(slice(round(start * side), round((start + PART) * side)) for start, side in sides)
+            yield f"a part of {name}", whole.sha256, Image.open(whole.pixels[part])
 
 
 FEWER = 10
