@@ -107,7 +107,7 @@ def _measure(model: str, folder: Path | None, most: int) -> Row:
         print(f"{model}: {tested}", file=sys.stderr, flush=True)
         for kind, values in _maps(case, before, tested):
             if values is not None and np.isfinite(values).all() and values.min() < values.max():
-                counts[kind, support(case.with_map(values)).verdict] += 1
+                counts[kind, support(case.with_map(values))[0].verdict] += 1
         before = case.own
     kinds = [{"kind": kind, "verdicts": {word: counts[kind, word] for word in WORDS}} for kind in (OWN, *WRONG)]
     return {"model": model, "task": explainer.model.task, "pictures": tested, "kinds": kinds}

@@ -24,7 +24,7 @@ from benchmarks.truth.scenes import PARTLY, QUESTIONS, labels_of
 from benchmarks.truth.scores import Scores, Study, joined, score, score_slow, score_study
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS
-from sightglass.explain.trust.reliability import FILE
+from sightglass.explain.trust.diagnosis import FILE
 from sightglass.models.catalog import available, spec
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from sightglass.common.files.packing import photographs
 from sightglass.explain import Explainer
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.questions import answers_why
-from sightglass.explain.trust.reliability import RANDOMISATION as FILE
-from sightglass.explain.trust.reliability import family_of
+from sightglass.explain.trust.diagnosis import RANDOMISATION as FILE
+from sightglass.explain.trust.diagnosis import family_of
 from sightglass.explain.trust.scramble import scramble
 from sightglass.models.catalog import available, spec
 from training.demo import scenes

@@ -32,6 +32,7 @@ QUESTIONS: dict[CheckId, str] = {
     "still": "stays when the picture barely changes",
 }
 SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
+MARKS: dict[proof.SupportVerdict, Mark] = {"supported": "yes", "not supported": "no"}
 CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
 """The checks of maps made earlier in this process, by `Result.checks_key`."""
 _ALIASES = {"id": "question", "state": "answer", "label": "target", "checks": "marks"}
@@ -85,14 +86,9 @@ class Checks:
         return next((check for check in self.checks if check.id == id), None)
 
     @property
-    def whole(self) -> bool:
-        return len(self.checks) == len(QUESTIONS)
-
-    @property
     def shows(self) -> str:
         """The map's model-independent content, if any; else empty."""
-        check = self["model"]
-        return "" if check is None else check.shows
+        return next((check.shows for check in self.checks if check.shows), "")
 
     @property
     def line(self) -> str:
@@ -108,7 +104,7 @@ def run_checks(
     explanation: Result,
     index: int | str = 0,
     *,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
     cancel: threading.Event | None = None,
     partial: Callable[[Checks], None] | None = None,
 ) -> Checks:
@@ -124,14 +120,12 @@ def run_checks(
     heatmap, _ = support.tested_map(explanation, index, "there is nothing to test")
     if (earlier := explanation.known_checks(index)) is not None:
         return earlier
-    tests: dict[CheckId, Callable[[Result, int | str], Check]] = {"model": _model, "answer": _answer, "still": _still}
     result = Checks(heatmap.target.label, ())
-    for id, test in tests.items():
-        if progress is not None:
-            progress(len(result.checks) / len(tests), QUESTIONS[id])
+    for id, words in QUESTIONS.items():
+        progress(len(result.checks) / len(QUESTIONS), words)
         try:
             with stopped_by(cancel):
-                check = test(explanation, index)
+                check = _test(id, explanation, index)
         except Problem as problem:
             check = Check(id, "cannot be told", str(problem))
         result = Checks(result.label, (*result.checks, check))
@@ -142,7 +136,7 @@ def run_checks(
 
 
 def check_maps(
-    explanation: Result, most: int | None = None, *, progress: Progress | None = None
+    explanation: Result, most: int | None = None, *, progress: Progress = lambda *_: None
 ) -> tuple[Checks | None, ...]:
     """Check the first `most` maps; None for an empty map; raises Cancelled.
 
@@ -155,39 +149,27 @@ def check_maps(
     for index, heatmap in enumerate(chosen):
 
         def update(share: float, words: str, index: int = index, label: str = heatmap.target.label) -> None:
-            if progress is not None:
-                progress((index + share) / len(chosen), f"{label}: {words}")
+            progress((index + share) / len(chosen), f"{label}: {words}")
 
-        tested = heatmap.measured.state == "ok"
-        checks.append(run_checks(explanation, index, progress=update) if tested else None)
+        checks.append(run_checks(explanation, index, progress=update) if heatmap.measured.state == "ok" else None)
     return tuple(checks)
 
 
-def _model(explanation: Result, index: int | str) -> Check:
-    _check_quick(explanation, index)
-    if explanation.evidence.resident.nbytes > LARGE:
-        raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
-    result = scramble.scramble(explanation, index)
-    shows, values, inside = SHOWS.get(result.verdict, ""), result.last.map, None
-    if values.any() and (mask := scramble.mask_of_boxes(explanation, index, values.shape)) is not None:
-        inside = float((values * mask).sum() / values.sum())
-    return Check("model", result.mark, result.sentence, result.similarity, result.threshold, inside, shows)
-
-
-def _answer(explanation: Result, index: int | str) -> Check:
-    test = support.support(explanation, index)
-    own, strongest = (effect.size(proof.SHOWN) for effect in (test.own, test.strongest))
-    return Check("answer", test.mark, test.sentence, own, strongest)
-
-
-def _still(explanation: Result, index: int | str) -> Check:
-    _check_quick(explanation, index)
-    test = stability.stability(explanation, index)
-    least = None if test.worst is None else test.worst.rank_correlation
-    return Check("still", test.verdict, test.sentence, least, test.chance)
-
-
-def _check_quick(explanation: Result, index: int | str) -> None:
+def _test(id: CheckId, explanation: Result, index: int | str) -> Check:
+    """Return one check; raise Problem where it cannot be told."""
+    if id == "answer":
+        answer, _ = support.support(explanation, index)
+        mark = MARKS.get(answer.verdict, "cannot be told")
+        return Check(id, mark, answer.sentence, answer.own.size(proof.SHOWN), answer.strongest.size(proof.SHOWN))
     method = METHODS[explanation._map(index).method]
     if not method.quick:
         raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")
+    if id == "still":
+        still = stability.stability(explanation, index)
+        least = None if still.worst is None else still.worst.rank_correlation
+        return Check(id, still.verdict, still.sentence, least, still.chance)
+    if explanation.evidence.resident.nbytes > LARGE:
+        raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
+    model = scramble.scramble(explanation, index)
+    shows = SHOWS.get(model.verdict, "")
+    return Check(id, model.mark, model.sentence, model.similarity, model.threshold, model.inside, shows)

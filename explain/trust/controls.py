@@ -58,17 +58,14 @@ def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
 def centre(shape: tuple[int, int]) -> Map:
     """Return a map (h, w) falling from the middle to the corners."""
     down, across = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in shape)
-    values: Map = -np.hypot(down[:, None], across[None, :]).astype(np.float32)
-    return values
+    return np.asarray(-np.hypot(down[:, None], across[None, :]), np.float32)
 
 
 def edges(picture: NDArray[np.float32]) -> Map:
     """Return the smoothed Sobel edges of a picture (C, h, w)."""
-    strength = np.zeros(picture.shape[1:], np.float32)
-    for channel in map(np.ascontiguousarray, picture):
-        strength = np.maximum(
-            strength, np.hypot(cv2.Sobel(channel, cv2.CV_32F, 1, 0), cv2.Sobel(channel, cv2.CV_32F, 0, 1))
-        )
+    channels = map(np.ascontiguousarray, picture)
+    slopes = [np.hypot(*(cv2.Sobel(channel, cv2.CV_32F, x, 1 - x) for x in (1, 0))) for channel in channels]
+    strength = np.max(slopes, 0)
     return np.asarray(cv2.GaussianBlur(strength, (0, 0), max(CELL * max(strength.shape), 1.0)))
 
 
@@ -101,7 +98,7 @@ def chance_level(heatmap: Heatmap, sha256: str) -> float:
     rows, columns = (max(1, round(side * scale)) for side in fine)
     true = np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA))
     drawn = (random_map((rows, columns), grid, seed_of(sha256, 1000 + number)) for number in range(NULL))
-    return _threshold(rank_correlations(true, drawn))
+    return max(float(np.quantile(rank_correlations(true, drawn), QUANTILE)), UNRELATED)
 
 
 def outline(values: Map) -> NDArray[np.bool_]:
@@ -122,8 +119,4 @@ def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> 
     for number in range(NULL):
         drawn = random_map(shape, grid_of(heatmap), seed_of(sha256, 2000 + number))[::step, ::step][inside]
         overlaps.append(iou(chosen, drawn > np.quantile(drawn, 1 - chosen.mean())))
-    return _threshold(overlaps)
-
-
-def _threshold(similarities: list[float]) -> float:
-    return max(float(np.quantile(similarities, QUANTILE)), UNRELATED)
+    return max(float(np.quantile(overlaps, QUANTILE)), UNRELATED)

@@ -1,8 +1,17 @@
-"""Describe a map and its limitations in sentences."""
+"""Describe a map and its limitations in sentences, by its own tests and by what was measured of its method.
+
+Reliability, on scenes with known causes, is in `reliability.json`, written by `python -m benchmarks truth --full
+--write`; which methods' maps depend on the model is in `randomisation.json`, written by `python -m benchmarks truth
+--only weights --write`. Both are explained in benchmarks/results/truth.md. No import of torch: menus use it.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,20 +20,19 @@ from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
+from sightglass.explain.questions import answers_why, settings
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.statement import Statement
 from sightglass.explain.tasks.task import describe_direction
-from sightglass.explain.trust import LEVELS, Finding
-from sightglass.explain.trust.reliability import (
-    describe_doubt,
-    describe_independent,
-    find_independent,
-    question_of,
-    reliability,
-)
+from sightglass.explain.trust import LEVELS, SHOWS, Finding
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.result import Result
+    from sightglass.models.spec import ModelSpec
 
 ALIKE = 0.95
 BORDER = 1.2
@@ -44,34 +52,20 @@ PAPER = 0.7
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
-def headline(explanation: Result, hot: str, index: int = 0) -> str:
-    """Return the sentences above the picture and its map at `index`; `hot` names the colormap's hottest colour."""
-    return describe(explanation, hot, index).headline
-
-
 def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
-    """Describe the picture and its map at `index`, without limitations."""
+    """Describe the picture and its map at `index`, without limitations; `hot`: the colormap's hottest colour."""
     title, named = explanation.task.says(explanation, index)
     meaning, caution = "", ""
     if named is not None and explanation.heatmaps:
-        caution = _unusual(explanation, hot, index)
+        caution, method = describe_independent(explanation, index), METHODS[explanation.heatmaps[index].method]
+        if not caution and (method.reads or not method.per_class):
+            shows = "what the box's query read" if method.reads else "what stands out to the model"
+            caution = f"{hot.capitalize()} is {shows}."
         meaning = caution or explanation.task.meaning(explanation, hot, index, named=named)
         if explanation.heatmaps[index].signed or explanation.measures or explanation.options.part != "class":
             caution = meaning
     place = _describe_place(explanation, index, half=True) if explanation.heatmaps else ("", "", "")
     return Statement(title, meaning, *place, answer=explanation.task.short(explanation, index), caution=caution)
-
-
-def _unusual(explanation: Result, hot: str, index: int) -> str:
-    """Describe the hottest colour where it is not the evidence for the map's class; else return nothing."""
-    method = METHODS[explanation.heatmaps[index].method]
-    if known := describe_independent(explanation, index):
-        return known
-    if method.reads:
-        return f"{hot.capitalize()} is what the box's query read."
-    if not method.per_class:
-        return f"{hot.capitalize()} is what stands out to the model."
-    return ""
 
 
 def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> str:
@@ -160,103 +154,87 @@ def unseen(explanation: Result) -> float:
 
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Return a map's limitations, most serious first, with its proof's."""
-    findings = [Finding("note", "note", note) for note in explanation.notes]
-    if explanation.heatmaps and (explanation.measures or explanation.heatmaps[index].signed):
-        findings += _find_directions(explanation, index)
-    if (hidden := unseen(explanation)) >= CROPPED:
-        much = percent(hidden) if hidden < NEARLY else "Nearly all"
-        text = f"{much} of the picture was cropped away before the model saw it."
-        findings.append(Finding("cropped", "note", text))
-    if undecided := explanation.task.undecided(explanation):
-        findings.append(Finding("undecided", "caution", undecided))
-    of_picture = (_other_paper(explanation), _other_subject(explanation))
-    findings += [finding for finding in of_picture if finding is not None]
+    of_picture = _find_of_picture(explanation, index)
     if not explanation.heatmaps:
-        text = explanation.task.nothing(explanation)
-        return (Finding("nothing", "serious", text), *findings)
-    findings += _of_map(explanation, index)
-    if words := describe_outside(explanation, index):
-        off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
-        findings.append(Finding("outside", "caution" if off else "note", words))
-    findings += filter(None, [describe_doubt(explanation.proofs.get(index))])
+        return (Finding("nothing", "serious", explanation.task.nothing(explanation)), *of_picture)
+    findings = (*of_picture, *_find_of_map(explanation, index))
     return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
 
-def describe_outside(explanation: Result, index: int = 0) -> str:
-    """Return a sentence on evidence outside the object; empty if unknown."""
-    mask, share = explanation.object_mask, None
-    if mask is not None:
-        share = explanation.outside(index)
-    if mask is None or share is None:
-        return explanation.task.describe_outside(explanation, index)
-    subject = f"the evidence for {explanation.heatmaps[index].target.label}"
-    elsewhere = percent(1 - float(mask.mean()))
-    return f"{percent(share)} of {subject} lies outside the object, while {elsewhere} of the picture does."
-
-
-def _find_directions(explanation: Result, index: int) -> list[Finding]:
-    """Find the direction of a number's map, and its signed shares."""
-    heatmap, part = explanation.heatmaps[index], explanation.options.part
-    if heatmap.signed:
-        what = "number" if explanation.measures else "score"
-        return [] if heatmap.raising is None else [Finding("both ways", "note", _shares(heatmap.raising, what))]
-    method = METHODS[heatmap.method]
-    if not method.per_class:
-        return []
-    other = ("raises", "class") if part == "lowers" else ("lowers", "lowers")
-    shows = (
-        f'shows what {describe_direction(explanation, index)} the number; part="{other[1]}" shows what {other[0]} it.'
-    )
-    text = f"{method.name} has no signed map: this one {shows}" if part == "signed" else f"The map {shows}"
-    return [Finding("one way", "note", text)]
-
-
-def _other_subject(explanation: Result) -> Finding | None:
-    """Find a picture unlike an upright crop, for a model of persons."""
-    subject = explanation.evidence.resident.adapter.subject
+def _find_of_picture(explanation: Result, index: int) -> Iterator[Finding]:
+    """Find limitations of the picture for this model, and the direction of the map."""
+    yield from (Finding("note", "note", note) for note in explanation.notes)
+    heatmap = explanation.heatmaps[index] if explanation.heatmaps else None
+    if heatmap is not None and heatmap.raising is not None:
+        yield Finding("both ways", "note", _shares(heatmap.raising, "number" if explanation.measures else "score"))
+    elif heatmap is not None and explanation.measures and not heatmap.signed and METHODS[heatmap.method].per_class:
+        part, method = explanation.options.part, METHODS[heatmap.method]
+        begin = f"{method.name} has no signed map: this one" if part == "signed" else "The map"
+        other = 'part="class" shows what raises' if part == "lowers" else 'part="lowers" shows what lowers'
+        text = f"{begin} shows what {describe_direction(explanation, index)} the number; {other} it."
+        yield Finding("one way", "note", text)
+    if (hidden := unseen(explanation)) >= CROPPED:
+        much = percent(hidden) if hidden < NEARLY else "Nearly all"
+        yield Finding("cropped", "note", f"{much} of the picture was cropped away before the model saw it.")
+    if undecided := explanation.task.undecided(explanation):
+        yield Finding("undecided", "caution", undecided)
+    yield from _find_other_paper(explanation)
     height, width = explanation.image.pixels.shape[:2]
-    if subject != "persons" or height >= 1.5 * width:
-        return None
-    text = "This model was trained on upright crops of one person: on other pictures its scores mean little."
-    return Finding("other subject", "caution", text)
+    if explanation.evidence.resident.adapter.subject == "persons" and height < 1.5 * width:
+        text = "This model was trained on upright crops of one person: on other pictures its scores mean little."
+        yield Finding("other subject", "caution", text)
 
 
-def _other_paper(explanation: Result) -> Finding | None:
+def _find_other_paper(explanation: Result) -> Iterator[Finding]:
     """Find a picture unlike drawings, or inverted, for a drawing model."""
     paper = explanation.evidence.resident.adapter.paper
     if paper is None:
-        return None
+        return
     pixels = explanation.image.thumbnail(64)
     # Paper is mostly empty, in any light.
     tones = np.histogram(pixels.mean(-1), bins=256, range=(0, 256))[0]
     if np.convolve(tones, np.ones(65), "same").max() < PAPER * tones.sum():
         text = "This model was trained on drawings, and this does not look like one: its answer means nothing."
-        return Finding("no drawing", "serious", text)
-    light = (pixels > 127).mean() > 0.5
+        yield Finding("no drawing", "serious", text)
+        return
     swapped = explanation.options.preprocessing == "negative"
-    if (light != swapped) == (paper == "black on white"):
-        return None
-    seen = "light" if light != swapped else "dark"
-    other = "trained" if swapped else "negative"
-    text = (
-        f"The model sees lines on {seen} paper but was trained on drawings in {paper}. Set the preprocessing to "
-        f"{other} (light and dark {'as they are' if swapped else 'swapped'})."
-    )
-    return Finding("paper", "caution", text)
+    light = ((pixels > 127).mean() > 0.5) != swapped
+    if light != (paper == "black on white"):
+        seen = f"The model sees lines on {'light' if light else 'dark'} paper but was trained on drawings in {paper}."
+        advice = "trained (light and dark as they are)" if swapped else "negative (light and dark swapped)"
+        yield Finding("paper", "caution", f"{seen} Set the preprocessing to {advice}.")
 
 
-def _of_map(explanation: Result, index: int) -> list[Finding]:
+def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
+    """Find limitations of a map, and what its proof says against it."""
+    if (state := explanation.heatmaps[index].state) != "ok":
+        yield Finding(state, "serious", _empty(explanation, index))
+    else:
+        yield from _find_of_evidence(explanation, index)
+    mask = explanation.object_mask
+    share = None if mask is None else explanation.outside(index)
+    if mask is not None and share is not None:
+        subject, elsewhere = explanation.heatmaps[index].target.label, percent(1 - float(mask.mean()))
+        text = f"{percent(share)} of the evidence for {subject} lies outside the object, while {elsewhere} of the "
+        yield Finding("outside", "caution" if share > HALF else "note", f"{text}picture does.")
+    elif words := explanation.task.describe_outside(explanation, index):
+        yield Finding("outside", "note", words)
+    proof = explanation.proofs.get(index)
+    if proof is not None and proof.support is not None and proof.support.verdict == "not supported":
+        words = proof.sentence
+        yield Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
+
+
+def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
+    """Find limitations of a map that is not empty."""
     heatmap, statistics = explanation.heatmaps[index], explanation.statistics[index]
     method, label = METHODS[heatmap.method], heatmap.target.label
-    if heatmap.state != "ok":
-        return [Finding(heatmap.state, "serious", _empty(explanation, index))]
-    findings = []
     if not method.per_class:
         text = f"{method.name} shows what stands out to the model, not the evidence for {label}."
-        findings.append(Finding("not per class", "caution", text))
+        yield Finding("not per class", "caution", text)
     elif (alike := _find_alike(explanation, index)) is not None:
         text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."
-        findings.append(Finding("alike", "caution", text))
+        yield Finding("alike", "caution", text)
     # Contrast maps also come from fine layers, where an even scatter is normal.
     times = SCATTERED if explanation.options.part == "contrast" else BORDER
     # Rounded as printed, so that equal numbers count as equal.
@@ -270,35 +248,31 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
             f"{percent(share)} of the evidence is on the outer border{' outside its box' if boxes else ''}, more than "
             f"the {percent(statistics.border_area)} of an even spread. The model may rely on the surroundings."
         )
-        findings.append(Finding("border", "caution", text))
+        yield Finding("border", "caution", text)
     if scattered := explanation.task.scattered(explanation, index):
-        findings.append(Finding("scattered", "caution", scattered))
+        yield Finding("scattered", "caution", scattered)
     numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
     if numbers is not None and not numbers.hit:
         text = (
             f"The strongest evidence for {label} is outside its box: the map does not show why the object was found "
             "there."
         )
-        findings.append(Finding("outside box", "caution", text))
-    question, queries = question_of(explanation.options.part), explanation.evidence.resident.queries is not None
-    measured, usual = (
-        reliability(explanation.model.task, question, id, queries=queries)
-        for id in (method.id, explanation.model.method)
-    )
-    if measured is None or not is_packaged(explanation.model):
-        pass
-    elif measured.fails:
-        findings.append(Finding("measured", "caution", f"{method.name}. {measured.sentence}"))
-    elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
-        better = METHODS[explanation.model.method].name
+        yield Finding("outside box", "caution", text)
+    model, question = explanation.model, question_of(explanation.options.part)
+    tests = reliabilities(explanation.evidence.resident, model, question)
+    measured, usual = tests.get(method.id), tests.get(model.method)
+    if measured is not None and measured.fails:
+        yield Finding("measured", "caution", f"{method.name}. {measured.sentence}")
+    elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
+        better = METHODS[model.method].name
         text = f"{method.name}. {measured.sentence} {better} has {percent(usual.hit[0])}."
-        findings.append(Finding("measured", "caution", text))
-    findings += filter(None, [find_independent(explanation, index)])
+        yield Finding("measured", "caution", text)
+    if (independent := find_independent(explanation, index)) is not None:
+        yield independent[1]
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."
-        findings.append(Finding("coarse", "note", text))
-    return findings
+        yield Finding("coarse", "note", text)
 
 
 def _find_alike(explanation: Result, index: int) -> str | None:
@@ -327,3 +301,138 @@ def _empty(explanation: Result, index: int) -> str:
         else f"{name} finds no evidence for {label}{layer}.",
         "not a number": f"{name} failed on {label} (not a number): try another method or layer.",
     }[heatmap.state]
+
+
+FILE = Path(__file__).with_name("reliability.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """A method's scores on one question, at that question's default layers and target."""
+
+    hit: Sequence[float]
+    """Share of maps whose hottest pixel is on the cause, with its 95 % interval. For "where" the cause is the object,
+    for "why" the part that defines the class."""
+    baseline: str
+    """The best baseline: a map made without any model."""
+    baseline_hit: float
+    fails: bool
+    """Whether it beats the best baseline neither in hits nor in ranking: by the 95 % interval of the paired
+    difference, or by the mean for a slow method, measured on few scenes."""
+
+    @property
+    def sentence(self) -> str:
+        """Compare the method with its best baseline in one sentence."""
+        rival = BASELINES.get(self.baseline, self.baseline)
+        start = "Failed on" if self.fails else "On"
+        return f"{start} our test networks: {percent(self.hit[0])} right, {rival} {percent(self.baseline_hit)}."
+
+
+BASELINES = {"edges, smoothed": "edges alone", "edges in its box": "edges in the box alone"}
+
+
+def reliabilities(resident: LoadedModel, model: ModelSpec, question: str) -> dict[str, Reliability]:
+    """Return methods' measured reliability, none for an own model."""
+    of = ("query" if resident.queries is not None else model.task, question)
+    return {method: row for (*key, method), row in _load_published().items() if tuple(key) == of and is_packaged(model)}
+
+
+@cache
+def _load_published() -> dict[tuple[str, str, str], Reliability]:
+    rows = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
+    numbers = ("hit", "baseline", "baseline_hit", "fails")
+    return {
+        (row["task"], row["question"], row["method"]): Reliability(*(row[name] for name in numbers)) for row in rows
+    }
+
+
+RANDOMISATION = Path(__file__).with_name("randomisation.json")
+MOST = 0.5
+"""The share of maps that do not depend on the model from which a method is said to draw such maps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Randomisation:
+    """How many maps of a method depend on the model, at the layers of a question."""
+
+    yes: int
+    no: int
+    maps: int
+    box: int = 0
+    """Those of `yes` whose maps of random weights keep the box and move inside it."""
+
+    @property
+    def independent(self) -> bool:
+        """Whether the method was measured as nearly independent of the model."""
+        return self.no >= MOST * self.maps
+
+    @property
+    def sentence(self) -> str:
+        """The share of the method's model-dependent maps."""
+        if self.independent:
+            return f"In {self.no} of {self.maps} tests random weights drew nearly the same map."
+        if self.box >= MOST * self.maps:
+            return "Random weights keep the box but move the hot spots."
+        return f"In {self.yes} of {self.maps} tests its map depended on the model."
+
+
+def question_of(part: str) -> str:
+    """Return the question of a map by its part."""
+    return "why" if part == "contrast" else "where"
+
+
+def family_of(task: str, resident: LoadedModel) -> str:
+    """Return the family whose figures a model of a task has: detector, query, transformer or classifier."""
+    if task_of(task).has_boxes:
+        return "detector" if resident.queries is None else "query"
+    return "transformer" if resident.attentions else "classifier"
+
+
+def randomisations(
+    resident: LoadedModel, model: ModelSpec, question: str, layers: Sequence[str]
+) -> dict[str, Randomisation]:
+    """Return how many maps of each method depend on the model; none for an own model or layers without figures.
+
+    `layers`: none for the default ones.
+    """
+    if not (task_of(model).randomised and is_packaged(model)) or (question == "why" and not answers_why(resident)):
+        return {}
+    if tuple(layers or resident.default_layers) != (settings(resident, question)["layers"] or resident.default_layers):
+        return {}
+    of = (family_of(model.task, resident), question)
+    return {method: row for (*key, method), row in _load_randomisation().items() if tuple(key) == of}
+
+
+def describe_independent(explanation: Result, index: int) -> str:
+    """Describe a model-independent map; empty for one that depends on the model, as far as is known."""
+    known = find_independent(explanation, index)
+    return "" if known is None else known[0]
+
+
+def find_independent(explanation: Result, index: int) -> tuple[str, Finding] | None:
+    """Find a model-independent map, by its own check or its method's figures: what it shows, and the limitation."""
+    heatmap = explanation.heatmaps[index]
+    checks = explanation.known_checks(index) if heatmap.state == "ok" else None
+    check = None if checks is None else checks["model"]
+    if check is not None and check.state != "cannot be told":
+        if check.state == "yes":
+            return None
+        shows = f"This map shows {check.shows}, not what the model learnt."
+        if check.shows == SHOWS["survives"]:
+            shows = "The map hardly depends on what the model has learned."
+        return shows, Finding("independent", "serious", check.sentence)
+    # The gradients of pixels are at no layer.
+    layers = heatmap.layers if METHODS[heatmap.method].at_layers else ()
+    question = question_of(explanation.options.part)
+    draws = randomisations(explanation.evidence.resident, explanation.model, question, layers)
+    if (measured := draws.get(heatmap.method)) is None or not measured.independent:
+        return None
+    shows, verb = explanation.task.independent
+    again = f"With random weights the method draws nearly the same map ({measured.no} of {measured.maps} measured)"
+    return f"This map shows {shows}.", Finding("independent", "caution", f"{again}: it {verb}.")
+
+
+@cache
+def _load_randomisation() -> dict[tuple[str, str, str], Randomisation]:
+    rows = json.loads(RANDOMISATION.read_text(encoding="utf-8"))
+    return {(row.pop("family"), row.pop("question"), row.pop("method")): Randomisation(**row) for row in rows}

@@ -13,7 +13,6 @@ from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.picture.image import Image
@@ -55,23 +54,19 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     ways |= {f"colours: {name}": replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}
     ways |= {"cut to the middle": replace(now, crop="centre"), "squeezed": replace(now, crop="squash")}
     ways |= {"no crop": replace(now, crop="centre", short_side=min(now.size))}
-    others = {words: way for words, way in ways.items() if way != now}
-    scores = torch.stack([_scores(resident, image, way) for way in (now, *others.values())])
+    others = ((words, way) for words, way in ways.items() if way != now)
+    prepared = ((f"as it is now, resized by {now.interpolation}", now), *others)
+    adapter, scores = resident.fastest_adapter(()), []
+    for _, way in prepared:
+        inputs = resident.move_input(prepare(image.pixels, way, "trained").tensor)
+        with torch.no_grad(), resident.lock:
+            scores.append(adapter.class_logits(adapter.run(inputs))[0].double().softmax(0))
     ranked = sorted(range(1, len(scores)), key=lambda row: -float((scores[row] - scores[0]).abs().sum()))
     answers = []
     for row in (0, *ranked[: MOST - 1]):
-        way = (now, *others.values())[row]
+        words, way = prepared[row]
         # Numbers have no best class; the first one shows the effect.
         best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())
         pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
-        words = f"as it is now, resized by {now.interpolation}" if row == 0 else tuple(others)[row - 1]
-        answers.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row, best])))
+        answers.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row][best])))
     return tuple(answers)
-
-
-def _scores(resident: LoadedModel, image: Image, preprocessing: Preprocessing) -> Tensor:
-    """Return probabilities (classes,) with a preprocessing other than the model's own."""
-    adapter = resident.fastest_adapter(())
-    inputs = prepare(image.pixels, preprocessing, "trained")
-    with torch.no_grad(), resident.lock:
-        return adapter.class_logits(adapter.run(resident.move_input(inputs.tensor)))[0].double().softmax(0)

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightglass.explain.phrases import percent
-from sightglass.explain.trust import Filling, Mark
+from sightglass.explain.trust import Filling
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
-MARKS: dict[SupportVerdict, Mark] = {"supported": "yes", "not supported": "no", "cannot be told": "cannot be told"}
 OTHERS, ALLOWED = 19, 1
 """Maps of other pictures, and how many of them may do as well: if this map were one more of them, that would be so in 2
 of 20 cases. Most wrong maps are less like a right one than these are."""
@@ -45,13 +44,8 @@ class Effect:
 
     def size(self, share: float | None = None) -> float:
         """Return how much more likely the answer is with the strongest kept than hidden, in log-odds; their mean."""
-        asked = self.shares if share is None else (share,)
-        return float(np.mean([_odds(self.at(step)[1]) - _odds(self.at(step)[0]) for step in asked]))
-
-    def at(self, share: float) -> tuple[float, float]:
-        """Return the scores with a share hidden, and with only that kept."""
-        place = self.shares.index(share)
-        return self.hidden[place], self.kept[place]
+        steps = zip(self.shares, self.hidden, self.kept, strict=True)
+        return float(np.mean([_odds(kept) - _odds(hidden) for step, hidden, kept in steps if share in (None, step)]))
 
     def beats(self, other: Effect) -> bool:
         """Return whether this effect is larger: of an earlier version's close ones, over all shares."""
@@ -117,11 +111,6 @@ class Support:
         return "supported" if complete and all(map(self.own.beats, self.copies)) else "cannot be told"
 
     @property
-    def mark(self) -> Mark:
-        """Whether the map matters to the answer."""
-        return MARKS[self.verdict]
-
-    @property
     def strongest(self) -> Effect:
         """The control with the largest effect at `SHOWN`."""
         return max(self.controls, key=lambda control: control.size(SHOWN))
@@ -142,7 +131,7 @@ class Support:
             "not supported": "This map shows no more than others do",
             "cannot be told": "Unclear",
         }[self.verdict]
-        (hidden, _), (best, _) = self.own.at(SHOWN), self.strongest.at(SHOWN)
+        hidden, best = (effect.hidden[effect.shares.index(SHOWN)] for effect in (self.own, self.strongest))
         part = f"{percent(SHOWN)}{' of the box' if self.in_box else ''}"
         return (
             f"{verdict}: hiding this map's top {part} leaves {percent(hidden)} of {percent(self.start)}; "
@@ -160,13 +149,9 @@ class Trace:
     stays: NDArray[np.bool_]
 
     @property
-    def steps(self) -> int:
-        return len(self.value) - 1
-
-    @property
     def area(self) -> float:
         """The area under the values over the share of the picture, by trapezoids: their mean over all shares."""
-        return float(np.trapezoid(self.value, dx=1 / self.steps))
+        return float(np.trapezoid(self.value, dx=1 / (len(self.value) - 1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +168,7 @@ class Curve:
 
     @property
     def steps(self) -> int:
-        return self.deletion.steps
+        return len(self.deletion.value) - 1
 
 
 CONTROLS = {
@@ -273,29 +258,23 @@ COLUMNS = ("map", "hidden", "kept")
 
 def rows(proof: Proof) -> list[tuple[str, ...]]:
     """Return a row of `COLUMNS` for the map and each control."""
-    return [("this map", *_areas(proof, "map")), *((CONTROLS[name], *_areas(proof, name)) for name in proof.controls)]
+    names = {"map": "this map"} | {name: CONTROLS[name] for name in proof.controls}
+    areas = {words: _mean(proof.of(name), lambda trace: trace.area) for name, words in names.items()}
+    return [(words, f"{deletion:.2f}", f"{insertion:.2f}") for words, (deletion, insertion) in areas.items()]
 
 
 def lines(proof: Proof) -> list[str]:
     """Return a sentence each on sufficiency and necessity."""
+    kept, most = proof.sufficiency, percent(SUFFICIENT)
+    keeps = f"No part of the picture alone keeps {most} of the score."
+    if kept is not None and kept < 1:
+        keeps = f"The strongest {percent(kept)} alone keeps {most} of the score."
+    if kept == 0:
+        keeps = f"Even with nothing kept, {most} of the score is there."
     changes = "No share that was hidden changes the answer."
     if proof.necessity is not None:
         changes = f"Hiding the strongest {percent(proof.necessity)} changes the answer."
-    return [_sufficiency(proof), changes]
-
-
-def _sufficiency(proof: Proof) -> str:
-    kept, most = proof.sufficiency, percent(SUFFICIENT)
-    if kept is None or kept >= 1:
-        return f"No part of the picture alone keeps {most} of the score."
-    if not kept:
-        return f"Even with nothing kept, {most} of the score is there."
-    return f"The strongest {percent(kept)} alone keeps {most} of the score."
-
-
-def _areas(proof: Proof, name: str) -> tuple[str, str]:
-    deletion, insertion = _mean(proof.of(name), lambda trace: trace.area)
-    return f"{deletion:.2f}", f"{insertion:.2f}"
+    return [keeps, changes]
 
 
 def _mean(curves: Sequence[Curve], measure: Callable[[Trace], float]) -> tuple[float, float]:

@@ -116,33 +116,19 @@ draws scatter by 0.26, up to 6 draws decide 84 %, 7 90 % and 8 92 %, after 4.5 o
 not those of 24 draws. With YOLO11n 8 decide 96 % after 3.8. Beginning with 4 decides no more, half a draw later."""
 STUDENT = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895}
 """The 95 % quantile of Student's t by the number of draws, for an interval of 90 % to both sides."""
-_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.last.map.nbytes)
-
-
-@dataclass(frozen=True, eq=False)
-class Draw:
-    """The map with one set of random weights."""
-
-    map: Map
-    """float32 (h, w) in 0..1 over the content of the model's input, at most 320 a side; 0 without evidence."""
-    similarity: float
-    """To the true map: the rank correlation of the values that are shown, where negative evidence is 0; of a box the
-    overlap (IoU) of the two outlines at half of the scale, inside the box."""
-
-    @property
-    def empty(self) -> bool:
-        """Whether the map has no evidence for the target."""
-        return not self.map.any()
+_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.map.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
 class Scramble:
     """One map as its model's weights are random."""
 
-    last: Draw
-    """Of the draws whose map has evidence, the one with the median similarity."""
+    map: Map
+    """With the weights of the median similarity: float32 (h, w) in 0..1 over the content of the model's input, at most
+    320 a side; 0 where all maps are empty."""
     final: tuple[float, ...]
-    """The similarity of the map to the true one, for each set of weights whose map is not empty."""
+    """The similarity to the true map, for each set of weights whose map is not empty: the rank correlation of what is
+    shown, where negative evidence is 0; of a box the overlap (IoU) of the two outlines at half of the scale in it."""
     threshold: float
     """The similarity to the true map that unrelated maps stay below: `controls.chance_level`, `outline_chance`."""
     known: dict[Verdict, float]
@@ -151,16 +137,13 @@ class Scramble:
     """Sets of weights whose map is empty: such a map is neither like the true one nor unlike it."""
     keeps_box: bool | None = None
     """Of a box: whether the maps of random weights lie in it; None where the whole picture is compared."""
+    inside: float | None = None
+    """Of a box: the share of the heat of `map` inside it."""
 
     @property
     def draws(self) -> int:
         """How many sets of weights were drawn."""
         return len(self.final) + self.empty
-
-    @property
-    def mostly_empty(self) -> bool:
-        """Whether most sets of weights gave an empty map."""
-        return 2 * self.empty > self.draws
 
     def describe_draws(self) -> str:
         """Describe all draws: `7 random models: 2 empty maps, the others −0.46 to 0.51.`"""
@@ -170,8 +153,8 @@ class Scramble:
 
     @property
     def likeness(self) -> str:
-        """The similarity of `last` as it is shown over the map: `+0.12`, of a box `11 %`, or `empty`."""
-        return "empty" if self.last.empty else self._shown(self.last.similarity)
+        """The similarity of `map` as it is shown over it: `+0.12`, of a box `11 %`, or `empty`."""
+        return self._shown(statistics.median_low(self.final)) if self.final else "empty"
 
     def _shown(self, value: float) -> str:
         return signed(value) if self.keeps_box is None else percent(value)
@@ -188,7 +171,7 @@ class Scramble:
         If not, the verdict is the closest reference that the maps are much like. `unclear`: the interval includes the
         threshold, or most maps of random weights are empty.
         """
-        if self.mostly_empty or not is_clear(self.final, self.threshold):
+        if self.empty > len(self.final) or not is_clear(self.final, self.threshold):
             return "unclear"
         if self.similarity <= self.threshold:
             return "box" if self.keeps_box else "depends"
@@ -205,7 +188,7 @@ class Scramble:
     @property
     def sentence(self) -> str:
         """The verdict with the numbers that it follows from."""
-        if self.mostly_empty:
+        if self.empty > len(self.final):
             reason = f"With random weights {self.empty} of {self.draws} maps are empty."
             return f"{reason} Whether this map depends on the model cannot be told."
         low, high = interval_of(self.final)
@@ -241,14 +224,11 @@ def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = 
     >>> scramble(Explainer()("bus.jpg", top_k=1)).mark
     'cannot be told'
     """
-    tested_map(explanation, index, "there is nothing to compare it with")
+    heatmap, position = tested_map(explanation, index, "there is nothing to compare it with")
     if not explanation.evidence.resident.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
-    return _CACHE.get_or_make(explanation.map_key(index), partial(_draw_until_clear, explanation, index, progress))
-
-
-final = scramble
-"""Former name."""
+    draw = partial(_draw_until_clear, explanation, heatmap, position, progress)
+    return _CACHE.get_or_make(explanation.map_key(index), draw)
 
 
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:
@@ -269,79 +249,66 @@ def is_clear(draws: Sequence[float], threshold: float) -> bool:
     return not low <= threshold < high
 
 
-def _draw_until_clear(explanation: Result, index: int | str, progress: Progress) -> Scramble:
-    heatmap, outlined = explanation._map(index).measured, outlined_box(explanation, index)
-    resident, other = explanation.evidence.resident, copy_resident(explanation.evidence.resident)
-    parameters = parameters_of(other, explanation.evidence.tensor)
+def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progress: Progress) -> Scramble:
+    evidence, sha256, boxed = explanation.evidence, explanation.image.sha256, explanation.own(index)
+    chance = threshold = chance_level(heatmap, sha256)
+    inside, outlined, box = None, None, np.zeros(heatmap.content.shape, np.float32)
+    for prediction in boxed:
+        assert prediction.box is not None
+        box[box_on_content(evidence.geometry, prediction.box)] = 1
+    if boxed:
+        inside = np.asarray(cv2.resize(box, heatmap.coarse.shape[::-1], interpolation=cv2.INTER_AREA))
+        if (outline(heatmap.coarse) & (inside > 0.5)).any():
+            outlined = inside > 0.5
+            threshold = outline_chance(heatmap, outlined, sha256)
+    other = copy_resident(evidence.resident)
+    parameters = parameters_of(other, evidence.tensor)
     moments = moments_of(parameters)
-    chance = chance_level(heatmap, explanation.image.sha256)
-    threshold = chance if outlined is None else outline_chance(heatmap, outlined, explanation.image.sha256)
-    draws: list[Draw] = []
-    filled: list[Draw] = []
-    similarities: tuple[float, ...] = ()
+    draws: list[tuple[Map, float]] = []
     for number in range(DRAWS[1]):
         check()
         progress(number / DRAWS[1], f"{number + 1} of at most {DRAWS[1]} draws")
-        redraw(parameters, controls.seed_of(resident.adapter.weights_sha256, number), moments)
+        redraw(parameters, controls.seed_of(other.adapter.weights_sha256, number), moments)
         draws.append(_draw(explanation, heatmap, other, outlined))
-        filled = [draw for draw in draws if not draw.empty]
-        similarities = tuple(draw.similarity for draw in filled)
+        # An empty map is neither like the true one nor unlike it.
+        filled = [draw for draw in draws if draw[0].any()]
+        similarities = tuple(similarity for _, similarity in filled)
         # After three empty maps further draws are empty too.
         if number + 1 >= DRAWS[0] and (not filled or is_clear(similarities, threshold)):
             break
-    middle = filled[similarities.index(statistics.median_low(similarities))] if filled else draws[0]
+    maps = [values for values, _ in filled or draws]
+    middle = maps[similarities.index(statistics.median_low(similarities))] if filled else maps[0]
     # Similarity of the maps to model-independent references.
-    maps, references = [draw.map for draw in filled or draws], _make_references(explanation, index)
-    likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
-    in_box = likenesses.pop("box", 0.0)
-    keeps_box = None if outlined is None else in_box > chance
-    return Scramble(middle, similarities, threshold, likenesses, len(draws) - len(filled), keeps_box)
+    left, top, right, bottom = evidence.geometry.content
+    picture = evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()
+    references: dict[Verdict, Map] = {
+        "edges": controls.edges(picture),
+        "centre": controls.centre(heatmap.content.shape),
+    }
+    if boxed:
+        references["box"] = cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))
+    known = {
+        name: float(np.mean(rank_correlations(rescale(coarse(values)), maps))) for name, values in references.items()
+    }
+    in_box = known.pop("box", 0.0)
+    return Scramble(
+        middle,
+        similarities,
+        threshold,
+        known,
+        len(draws) - len(filled),
+        keeps_box=None if outlined is None else in_box > chance,
+        inside=float((middle * inside).sum() / middle.sum()) if inside is not None and filled else None,
+    )
 
 
-def _draw(explanation: Result, heatmap: Heatmap, other: LoadedModel, outlined: NDArray[np.bool_] | None) -> Draw:
-    """Return the map by other weights; `outlined`: where outlines are compared."""
+def _draw(
+    explanation: Result, heatmap: Heatmap, other: LoadedModel, outlined: NDArray[np.bool_] | None
+) -> tuple[Map, float]:
+    """Return the map by other weights and its similarity; `outlined`: where outlines are compared."""
     before = explanation.evidence
     evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
     values = coarse(np.nan_to_num(map_again(explanation, heatmap, evidence, heatmap.target)))
     if outlined is None:
-        return Draw(values, rank_correlation(heatmap.coarse, values))
-    return Draw(values, iou(outline(heatmap.coarse) & outlined, outline(values) & outlined))
-
-
-def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | None:
-    """Return the boxes' inside on the `coarse` grid; None without an outline."""
-    values = explanation._map(index).measured.coarse
-    if (mask := mask_of_boxes(explanation, index, values.shape)) is None:
-        return None
-    inside = np.asarray(mask > 0.5)
-    return inside if (outline(values) & inside).any() else None
-
-
-def mask_of_boxes(explanation: Result, index: int | str, shape: Sequence[int] | None = None) -> Map | None:
-    """Return a map's own boxes over the content, float32 in 0..1; None without any.
-
-    `shape`: (h, w) to reduce the mask to.
-    """
-    heatmap = explanation._map(index)
-    boxed = explanation.own(explanation.heatmaps.index(heatmap))
-    if not boxed:
-        return None
-    mask = np.zeros(heatmap.measured.content.shape, np.float32)
-    for prediction in boxed:
-        assert prediction.box is not None
-        mask[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
-    return mask if shape is None else np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA))
-
-
-def _make_references(explanation: Result, index: int | str) -> dict[Verdict, Map]:
-    """Return model-independent maps: edges, centre, and box."""
-    heatmap, evidence = explanation._map(index).measured, explanation.evidence
-    left, top, right, bottom = evidence.geometry.content
-    picture = evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()
-    known: dict[Verdict, Map] = {
-        "edges": rescale(coarse(controls.edges(picture))),
-        "centre": rescale(coarse(controls.centre(heatmap.content.shape))),
-    }
-    if (box := mask_of_boxes(explanation, index)) is not None:
-        known["box"] = rescale(coarse(cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))))
-    return known
+        return values, rank_correlation(heatmap.coarse, values)
+    return values, iou(outline(heatmap.coarse) & outlined, outline(values) & outlined)

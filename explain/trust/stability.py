@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import Progress, check
@@ -16,7 +14,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.statistics import coarse, rank_correlation
 from sightglass.explain.phrases import listing, signed
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.trust.controls import chance_level, seed_of
 from sightglass.explain.trust.support import map_again, tested_map
@@ -70,44 +68,34 @@ class Changed:
             return np.ascontiguousarray(values[:, ::-1])
         # A one-pixel-wide picture may have a single seen pixel.
         down, right = (min(by, side - 1) for by, side in zip(self.shift, values.shape, strict=True))
-        moved = np.roll(values, (-down, -right), (0, 1))
         # What was pushed out of the picture is as its neighbour.
-        if down:
-            moved[-down:] = moved[-down - 1]
-        if right:
-            moved[:, -right:] = moved[:, -right - 1 : -right]
-        return moved
+        return np.asarray(cv2.copyMakeBorder(values[down:, right:], 0, down, 0, right, cv2.BORDER_REPLICATE))
 
 
 def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
     """Return a picture with one small change, the same every time."""
-    pixels = image.pixels
+    pixels, (height, width) = image.pixels, image.pixels.shape[:2]
     if kind in NOISE:
         # Finer noise would be averaged away as the picture is reduced.
-        height, width = pixels.shape[:2]
         rows, columns = (
             max(1, round(side * min(scale, 1.0))) for side, scale in zip((height, width), geometry.scale, strict=True)
         )
         random = np.random.default_rng(seed_of(image.sha256, int(NOISE[kind])))
         noise = random.normal(0, NOISE[kind], (rows, columns, 3)).astype(np.float32)
         grown = cv2.resize(noise, (width, height), interpolation=cv2.INTER_NEAREST)
-        noisy: Pixels = np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8)
-        return Changed(kind, noisy)
+        return Changed(kind, np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8))
     if kind in ("right", "down"):
-        # At the picture's own size, rounded to its pixels.
-        by = [round(SHIFT / scale) for scale in geometry.scale]
-        down, right = (max(by[0], 1), 0) if kind == "down" else (0, max(by[1], 1))
-        # Nothing of a picture of one pixel would be left.
-        down, right = min(down, image.height - 1), min(right, image.width - 1)
+        axis = int(kind == "right")
+        # At the picture's own size, rounded to its pixels. Nothing of a picture of one pixel would be left.
+        by = min(max(round(SHIFT / geometry.scale[axis]), 1), pixels.shape[axis] - 1)
+        down, right = (0, by) if axis else (by, 0)
         padded = cv2.copyMakeBorder(pixels, down, 0, right, 0, cv2.BORDER_REPLICATE)
         moved = (round(down * geometry.scale[0]), round(right * geometry.scale[1]))
-        return Changed(kind, np.ascontiguousarray(padded[: image.height, : image.width]), moved)
+        return Changed(kind, np.ascontiguousarray(padded[:height, :width]), moved)
     if kind == "mirror":
         return Changed(kind, np.ascontiguousarray(pixels[:, ::-1]), mirrored=True)
     if kind == "jpeg":
-        buffer = BytesIO()
-        Pillow.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
-        return Changed(kind, np.array(Pillow.open(buffer).convert("RGB")))
+        return Changed(kind, Image.open(to_jpeg(pixels, QUALITY)).pixels)
     factor = 1 + BRIGHTNESS if kind == "brighter" else 1 - BRIGHTNESS
     return Changed(kind, cv2.convertScaleAbs(pixels, alpha=factor).astype(np.uint8, copy=False))
 
@@ -195,20 +183,16 @@ class Stability:
             kept = f"of {signed(worst.rank_correlation)} at least (after {CHANGES[worst.kind]})"
             begin = "Otherwise the" if self.flips and not worst.flips else "The"
             sentences.append(f"{begin} map keeps a rank correlation {kept}.")
-        return " ".join([*sentences, self._conclusion])
-
-    @property
-    def _conclusion(self) -> str:
-        """The verdict with its level and its control."""
-        worst, reach = self.worst, f"unrelated maps reach {signed(self.chance)}"
-        if self.verdict == "yes":
-            return f"It holds still: {STEADY:.2f} is asked, and {reach}."
-        if self.verdict == "no":
-            return f"It does not hold still: {reach}."
+        reach = f"unrelated maps reach {signed(self.chance)}"
         why = "because the answer changes" if self.flips else f"as {STEADY:.2f} is asked and {reach}"
         if task_of(self.model).measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:
             why = "as the number moves with it"
-        return f"Whether it holds still cannot be told, {why}."
+        conclusions: dict[Mark, str] = {
+            "yes": f"It holds still: {STEADY:.2f} is asked, and {reach}.",
+            "no": f"It does not hold still: {reach}.",
+            "cannot be told": f"Whether it holds still cannot be told, {why}.",
+        }
+        return " ".join([*sentences, conclusions[self.verdict]])
 
 
 @own_modes()

@@ -20,7 +20,7 @@ from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
-from sightglass.explain.trust import perturber
+from sightglass.explain.trust import support
 
 Kind = Literal["brush", "rectangle", "area"]
 Fill = Literal["blur", "grey", "mean"]
@@ -211,7 +211,7 @@ def _blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
-    blurred = perturber.blur(torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None])
+    blurred = support.blur(torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None])
     values = blurred[0].numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
 

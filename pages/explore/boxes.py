@@ -12,7 +12,7 @@ from sightglass.explain.comparison.detections import box_sentence, describe_boxe
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks.task import Answer
-from sightglass.explain.trust.reliability import describe_independent
+from sightglass.explain.trust.diagnosis import describe_independent
 from sightglass.models.adapter import Axis
 from sightglass.pages.explore import missing
 from sightglass.pages.explore.missing import Pair, choose, pair_of

@@ -12,7 +12,7 @@ from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
-from sightglass.explain.trust.diagnosis import headline
+from sightglass.explain.trust.diagnosis import describe
 from sightglass.models import catalog, isolated, own
 from sightglass.models.families.custom.own_code import is_own
 from sightglass.models.inspect import TRUST
@@ -262,7 +262,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = None
     if explanation is None:
         explanation = explain_job.predict(choices, explainer)
-    st.markdown(f"**{escape(plain_text(headline(explanation, 'yellow')))}**")
+    st.markdown(f"**{escape(plain_text(describe(explanation, 'yellow').headline))}**")
     panes = [Pane(maps=(panels.to_map(explanation, 0),))] if explanation.heatmaps else [panels.plain_pane(image)]
     view = panels.draw_viewer(image, panes, key="viewer-models", height=360)
     panels.send_sentences(view, [(explanation, 0)] if explanation.heatmaps else [], key="viewer-models-words")

@@ -22,7 +22,7 @@ from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
-from sightglass.explain.trust.diagnosis import headline
+from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.report import result_folder, results, similarity_files
 from sightglass.report.embedded_recipe import embed
@@ -165,7 +165,7 @@ def overlay_png(explanation: Explanation, index: int, style: Style) -> bytes:
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
     """Return the picture under its first map as `png`, or the map as `npy`; raise ApiProblem without one."""
     if not explanation.heatmaps:
-        raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
+        raise ApiProblem(422, "map", plain_text(describe(explanation, "bright").headline))
     if kind == "png":
         return overlay_png(explanation, 0, style_of(request))
     return npy_bytes(np.ascontiguousarray(explanation.heatmaps[0].values, dtype=np.float32))

@@ -53,7 +53,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     first = next(iter(explanation.heatmaps), None)
     name = methods.METHODS[first.method].name_for(explanation.model.task) if first else ""
     by = f", {name} at {', '.join(first.layers)}" if first else ""
-    title, task = diagnosis.headline(explanation, style.hot), explanation.task
+    title, task = diagnosis.describe(explanation, style.hot).headline, explanation.task
     console.say(f"{explanation.image.name}: {explanation.model.id}{by}", phrases.plain_text(title))
 
     rows = [

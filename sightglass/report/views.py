@@ -17,9 +17,8 @@ from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.task import describe_signs
 from sightglass.explain.trust import FILLINGS
-from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, diagnose
+from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent, diagnose
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
-from sightglass.explain.trust.reliability import describe_independent
 from sightglass.models.preprocess import WAYS
 from sightglass.report import charts, command, table
 from sightglass.report.embedded_recipe import proved_recipe

@@ -76,8 +76,7 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
     if id == "answer":
         draw_proof_chart(result, "hidden", key="check-curve", small=True)
     elif id == "model":
-        last = result.last
-        _draw_thumbnail(explanation, index, None if last.empty else last.map, "With random weights")
+        _draw_thumbnail(explanation, index, result.map if result.final else None, "With random weights")
     else:
         _draw_thumbnail(explanation, index, _scale_spread(result)[0], "Where eight small changes move it")
     details: dict[CheckId, Callable[[], None]] = {
@@ -118,9 +117,9 @@ def _draw_scramble(explanation: Explanation, index: int, outcome: Scramble) -> N
     # Of a scrambled model the boxes have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.class_boxes(explanation, index))
     likeness = "rank correlation" if outcome.keeps_box is None else "overlap of the outlines in the box"
-    shows = "the map is empty" if outcome.last.empty else f"{likeness} {outcome.likeness}"
+    shows = f"{likeness} {outcome.likeness}" if outcome.final else "the map is empty"
     note = f"{outcome.likeness}, middle of {len(outcome.final)}" if outcome.final else outcome.likeness
-    random = _map(explanation, index, outcome.last.map, "Random weights", note, f"Random weights: {shows}.")
+    random = _map(explanation, index, outcome.map, "Random weights", note, f"Random weights: {shows}.")
     true = _tested_map(explanation, index, title="The map", note="as it is")
     strip = [_panel(explanation, index, true), Pane(maps=(random,), boxes=boxes)]
     line = f"The number over the map of random weights: its {likeness} with the map as it is."

@@ -14,9 +14,8 @@ from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.phrases import percent
 from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.explain.tasks import task_of
-from sightglass.explain.trust.reliability import asks_at, family_of, question_of, randomisation, reliability
+from sightglass.explain.trust.diagnosis import question_of, randomisations, reliabilities
 from sightglass.models import catalog
-from sightglass.models.catalog import is_packaged
 from sightglass.models.preprocess import WAYS
 from sightglass.ui import widgets
 from sightglass.ui.choices import image_picker, import_ahead, model_picker
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explainer
     from sightglass.explain.questions import Preset
-    from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
 
 
@@ -301,10 +299,13 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
     url_state.recall_own(key, offered, first, name="method")
 
     # Measured on maps of a class or box.
-    tests, draws = reliabilities(model, queries=resident.queries is not None), {}
-    if not methods and _is_measured(explainer):
-        family, question = family_of(model.task, resident), _asked_question()
-        draws = {method: draw for method in METHODS if (draw := randomisation(family, question, method))}
+    question = question_of(url_state.recall_value("part", PARTS, "class", name="part"))
+    tests, draws = reliabilities(resident, model, question), {}
+    if not methods:
+        paths, named = {layer.path for layer in explainer.layers}, f"layers-{model.id}"
+        remembered = url_state.recall_value(named, paths, [], name="layers", read=lambda text: text.split(","))
+        # The control is drawn below the menu of methods: the remembered value is the last run's.
+        draws = randomisations(resident, model, question, st.session_state.get(named, remembered))
 
     def describe(method: str) -> str:
         test = tests.get(method)
@@ -330,31 +331,6 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
     figures = " ".join(measured[chosen].sentence for measured in (tests, draws) if chosen in measured)
     st.caption(f"{METHODS[chosen].about.capitalize()}.", help=escape(figures) or None)
     return chosen
-
-
-def reliabilities(model: ModelSpec, *, queries: bool = False) -> dict[str, Reliability]:
-    """Return each method's reliability on drawn scenes for the current question.
-
-    `queries`: of a detector whose boxes are queries.
-    """
-    if not is_packaged(model):
-        return {}
-    measured = {method: reliability(model.task, _asked_question(), method, queries=queries) for method in METHODS}
-    return {method: result for method, result in measured.items() if result is not None}
-
-
-def _is_measured(explainer: Explainer) -> bool:
-    """Return whether figures of methods hold at the chosen layers."""
-    if not task_of(explainer.model).randomised or not is_packaged(explainer.model):
-        return False
-    paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
-    remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))
-    # The control is drawn below the menu of methods: the remembered value is the last run's.
-    return asks_at(explainer.resident, _asked_question(), st.session_state.get(key, remembered))
-
-
-def _asked_question() -> str:
-    return question_of(url_state.recall_value("part", PARTS, "class", name="part"))
 
 
 # Where or why

@@ -18,7 +18,7 @@ from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured
 from benchmarks.truth.ranking import Judged, find_own_layer, table
 from benchmarks.truth.scores import Scores, Study, joined, score_study
 from sightglass.explain.methods import METHODS, pixel_gradients
-from sightglass.explain.trust import reliability
+from sightglass.explain.trust import diagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -141,11 +141,11 @@ def test_a_method_fails_that_is_better_than_the_best_baseline_in_nothing() -> No
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with copies of what truth writes, so that nothing of the product changes."""
     for name in ("FILE", "RANDOMISATION"):
-        path = getattr(reliability, name)
+        path = getattr(diagnosis, name)
         (tmp_path / path.name).write_bytes(path.read_bytes())
-        monkeypatch.setattr(reliability, name, tmp_path / path.name)
-    reliability._load_published.cache_clear()
-    reliability._load_randomisation.cache_clear()
+        monkeypatch.setattr(diagnosis, name, tmp_path / path.name)
+    diagnosis._load_published.cache_clear()
+    diagnosis._load_randomisation.cache_clear()
     monkeypatch.setattr(run, "FILE", tmp_path / "reliability.json")
     monkeypatch.setattr(weights, "FILE", tmp_path / "randomisation.json")
     monkeypatch.setattr(run, "TRUTH", tmp_path / "truth.md")
@@ -155,8 +155,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def _clear() -> Any:
     yield
-    reliability._load_published.cache_clear()
-    reliability._load_randomisation.cache_clear()
+    diagnosis._load_published.cache_clear()
+    diagnosis._load_randomisation.cache_clear()
 
 
 def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,8 +172,7 @@ def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.Mo
     assert after["size"] == {"scenes": 8, "slow": 0}
     assert len(after["findings"]) == len(before["findings"])
     for row in result["findings"]:
-        read = reliability.reliability(row["task"], row["question"], row["method"])
-        assert read is not None
+        read = diagnosis._load_published()[row["task"], row["question"], row["method"]]
         assert (list(read.hit), read.fails) == (row["hit"], row["fails"])
     assert '## Convolutional classifiers, "Why this class?"' in (files / "truth.md").read_text()
 
@@ -195,7 +194,7 @@ def test_methods_that_name_their_own_layer_get_findings_of_their_own(monkeypatch
 
 def test_the_report_and_the_product_have_the_same_counts() -> None:
     text = run.TRUTH.read_text("utf-8")
-    published = reliability._load_randomisation()
+    published, measured = diagnosis._load_randomisation(), diagnosis._load_published()
     assert {family for family, *_ in published} == {"detector", "query", "classifier", "transformer"}
     for (family, question, method), each in published.items():
         rest = each.maps - each.yes - each.no
@@ -203,4 +202,4 @@ def test_the_report_and_the_product_have_the_same_counts() -> None:
         assert f"| {' | '.join(map(str, cells))} |" in text
     for method in METHODS.values():
         if method.family in ("pixel", "attention"):
-            assert all(reliability.reliability("classify", question, method.id) for question in ("where", "why"))
+            assert all(("classify", question, method.id) in measured for question in ("where", "why"))

@@ -23,7 +23,7 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.replaying import replay
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.trust.diagnosis import describe_map, diagnose, headline
+from sightglass.explain.trust.diagnosis import describe, describe_map, diagnose
 from sightglass.history.encoding import record_view
 from sightglass.history.history import History
 from sightglass.models import catalog
@@ -57,7 +57,7 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
     made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")(halves)
     assert made.model.task == "regress"
     assert {p.label: round(p.score, 2) for p in made.predictions} == {"yaw": 15.0, "pitch": 10.0, "roll": -2.5}
-    assert headline(made, "yellow") == (
+    assert describe(made, "yellow").headline == (
         "HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Red raises yaw; blue, in dashed lines, lowers it."
     )
     assert describe_map(made).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
@@ -99,7 +99,7 @@ def test_one_of_several_outputs_is_chosen(halves: NDArray[np.uint8]) -> None:
     with pytest.raises(ModelProblem, match=r'Heads returns 2 outputs, age \(1\), gender \(2\): choose .*output="age"'):
         Explainer(blocks(own_nets.Heads), preprocess=PLAIN)
     aged = Explainer(blocks(own_nets.Heads), preprocess=PLAIN, output="age", unit="years")(halves)
-    assert aged.model.task == "regress" and headline(aged, "y").split(". ")[0].endswith("years")
+    assert aged.model.task == "regress" and describe(aged, "y").headline.split(". ")[0].endswith("years")
     sexed = Explainer(blocks(own_nets.Heads), preprocess=PLAIN, output="gender", labels=["woman", "man"])(halves)
     assert sum(p.score for p in sexed.predictions) == pytest.approx(1)
     with pytest.raises(ModelProblem, match="has no output 'sex': it returns age, gender"):
@@ -237,7 +237,7 @@ def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -
     made = explainer(PICTURE)
     assert made.depth is not None and made.depth.shape == (80, 120)
     assert made.predictions[0].score == pytest.approx(float(made.evidence.outputs.logits.detach().mean()), rel=1e-4)
-    assert made.heatmaps[0].signed and " on average. Red raises depth; blue" in headline(made, "yellow")
+    assert made.heatmaps[0].signed and " on average. Red raises depth; blue" in describe(made, "yellow").headline
     assert made.task.read_place(made, 0) is None
 
 
@@ -254,7 +254,7 @@ def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(e
     assert area is not None and rest is not None and area[30, 20] and rest[60, 100] and not (area & rest).any()
     number = both.task.number(both, 0)
     told = f"{number.removeprefix('−')} {'less' if number[0] == '−' else 'more'} than at the other."
-    assert f"At the place depth is {told}" in headline(both, "yellow")
+    assert f"At the place depth is {told}" in describe(both, "yellow").headline
     assert both.heatmaps[0].state == "ok"
     lowers = one.with_method("hirescam").with_options(part="lowers").heatmaps[0].raw[0]
     np.testing.assert_allclose(lowers, -raw[0], atol=1e-7)
@@ -366,7 +366,7 @@ def test_the_sign_is_that_of_pytorch_grad_cam_before_it_is_cut_off(bus: Path) ->
 def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:
     made = yaw.with_method("eigengradcam")
     assert not made.heatmaps[0].signed and made.heatmaps[0].values.min() >= 0
-    assert headline(made, "yellow").endswith("Yellow shows what raises yaw.")
+    assert describe(made, "yellow").headline.endswith("Yellow shows what raises yaw.")
     (found,) = (one.text for one in made.diagnosis if one.kind == "one way")
     assert found.startswith("EigenGradCAM has no signed map: this one shows what raises the number")
     assert yaw.with_method("eigencam").heatmaps[0].raising is None
@@ -470,7 +470,7 @@ def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> No
         Options(evidence="against")  # type: ignore[arg-type]
     made = made.with_method("gradcam")
     label = made.heatmaps[0].target.label
-    assert headline(made, "Red").endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
+    assert describe(made, "Red").headline.endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
     assert f"The evidence for and against **{label}**" in describe_map(made)
     assert any(one.kind == "both ways" and "raises the score" in one.text for one in diagnose(made))
     assert "evidence='both'" in command.line(made.recipe)

@@ -17,7 +17,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.rendering.marks import hatch_of
-from sightglass.explain.trust.diagnosis import headline
+from sightglass.explain.trust.diagnosis import describe
 from sightglass.history import save_unsure
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
@@ -210,7 +210,7 @@ def test_the_answer_is_each_class_with_its_share_of_the_picture_and_the_backgrou
     for one in made.predictions:
         assert one.score == pytest.approx(float((made.segmentation == one.index).mean()), abs=1e-6)
     assert made.predictions[-1].label == "background"
-    assert headline(made, "yellow").startswith("Demo-seg finds")
+    assert describe(made, "yellow").headline.startswith("Demo-seg finds")
     # Two classes of one colour, by design, are told apart by their lines.
     assert hatch_of(0) != hatch_of(7)
 

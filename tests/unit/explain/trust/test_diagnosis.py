@@ -26,10 +26,19 @@ from sightglass.explain.options import Options
 from sightglass.explain.phrases import kinds as counted_kinds
 from sightglass.explain.phrases import plural, signed
 from sightglass.explain.picture.image import Image
-from sightglass.explain.trust import diagnosis, reliability
-from sightglass.explain.trust.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
+from sightglass.explain.trust import diagnosis
+from sightglass.explain.trust.diagnosis import (
+    ALIKE,
+    Finding,
+    Randomisation,
+    describe,
+    describe_independent,
+    describe_map,
+    diagnose,
+    find_independent,
+    unseen,
+)
 from sightglass.explain.trust.proof import OTHERS, SHOWN, Effect, Proof, Support
-from sightglass.explain.trust.reliability import Randomisation, describe_doubt, find_independent
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.families.demo.nets import WEIGHTS
 from sightglass.models.geometry import Geometry
@@ -104,10 +113,10 @@ def text_of(made: Explanation, kind: str, index: int = 0) -> str:
 def test_headline_of_an_unsure_classifier_claims_nothing(score: float, unsure: bool) -> None:
     made = explanation(blob(), scores=(score,))
     if unsure:
-        assert " is unsure: its best answer is minibus (" in headline(made, "yellow")
+        assert " is unsure: its best answer is minibus (" in describe(made, "yellow").headline
     else:
         said = f"{made.model.name} says minibus (21{NBSP}%). Yellow shows the evidence for it."
-        assert headline(made, "yellow") == said
+        assert describe(made, "yellow").headline == said
 
 
 def test_headline_of_a_detector_counts_what_it_found() -> None:
@@ -116,7 +125,7 @@ def test_headline_of_a_detector_counts_what_it_found() -> None:
 
     def detector(*indices: int) -> str:
         found = tuple(Prediction(labels[i], i, 0.9, (0, 0, 9, 9)) for i in indices)
-        return headline(replace(made, predictions=found), "yellow")
+        return describe(replace(made, predictions=found), "yellow").headline
 
     said = "fake found 4 people and 1 bus. Yellow shows the evidence for person."
     assert detector(0, 1, 0, 0, 0) == said.replace("fake", made.model.name)
@@ -129,7 +138,7 @@ def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
     expected = (
         f"No detections above 25{NBSP}%; the best candidate was acoustic guitar at 12{NBSP}%. Try a lower threshold."
     )
-    assert headline(made, "yellow") == expected
+    assert describe(made, "yellow").headline == expected
     assert diagnose(made) == (Finding("nothing", "serious", expected),)
 
 
@@ -263,7 +272,7 @@ def test_why_is_answered_in_a_sentence() -> None:
     made = explanation(blob(), blob(10, 50))
     why = replace(made, options=replace(made.options, part="contrast"))
     assert describe_map(why, 1).startswith("Why **acoustic guitar** and not minibus? ")
-    assert headline(why, "yellow").endswith("Yellow shows the evidence for minibus over the other classes.")
+    assert describe(why, "yellow").headline.endswith("Yellow shows the evidence for minibus over the other classes.")
 
 
 def test_looks_says_where_and_of_what() -> None:
@@ -301,13 +310,12 @@ def test_several_persons_are_people():
 
 def test_a_map_that_is_not_supported_is_unproved() -> None:
     own, better = (Effect(name, (SHOWN,), (hidden,), (0.5,)) for name, hidden in (("this map", 0.9), ("star", 0.1)))
-    bare = Proof("star", "class", (), ("blur",), 1.0)
-    worse = replace(bare, support=Support("star", False, 1.0, own, (better,) * OTHERS, ()))
-    finding = describe_doubt(worse)
-    assert finding is not None and (finding.kind, finding.level) == ("unproved", "serious")
-    assert finding.text.startswith("By its proof: this map shows no more than others do")
-    assert describe_doubt(bare) is None
-    assert describe_doubt(replace(worse, support=replace(worse.support, others=(own,)))) is None
+    tested = Support("star", False, 1.0, own, (better,) * OTHERS, ())
+    for support, unproved in ((tested, True), (replace(tested, others=(own,)), False), (None, False)):
+        made = replace(explanation(blob()), proofs={0: Proof("star", "class", (), ("blur",), 1.0, support)})
+        assert ("unproved" in kinds(made)) is unproved
+        if unproved:
+            assert text_of(made, "unproved").startswith("By its proof: this map shows no more than others do")
 
 
 BOX = {
@@ -319,12 +327,12 @@ BOX = {
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reliability, "_load_randomisation", lambda: BOX)
+    monkeypatch.setattr(diagnosis, "_load_randomisation", lambda: BOX)
 
 
 def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published: None, scene: Path) -> None:
     made = Explainer("demo-s")(scene, per="detection", top_k=1)
-    found = find_independent(made.with_method("hirescam"), 0)
+    _, found = find_independent(made.with_method("hirescam"), 0) or ("", None)
     assert found is not None and (found.kind, found.level) == ("independent", "caution")
     assert "nearly the same map (9 of 12 measured): it shows which object" in found.text
     assert found in made.with_method("hirescam").diagnosis
@@ -335,13 +343,13 @@ def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published
 
 def test_other_families_have_figures_of_their_own(published: None, scene: Path, persons: str) -> None:
     assert find_independent(Explainer("demo-cls-s")(scene, top_k=1, method="hirescam"), 0) is None
-    assert reliability.family_of("classify", Explainer("demo-vit").resident) == "transformer"
-    assert reliability.family_of("classify", Explainer("demo-cls-s").resident) == "classifier"
+    assert diagnosis.family_of("classify", Explainer("demo-vit").resident) == "transformer"
+    assert diagnosis.family_of("classify", Explainer("demo-cls-s").resident) == "classifier"
     assert find_independent(Explainer(persons)(scene), 0) is None
     # A detector whose boxes are queries is none of those that ignore training.
     detr = Explainer("demo-detr")(scene, top_k=1)
-    assert reliability.family_of("detect", detr.evidence.resident) == "query"
-    assert find_independent(detr, 0) is None and not reliability.describe_independent(detr, 0)
+    assert diagnosis.family_of("detect", detr.evidence.resident) == "query"
+    assert find_independent(detr, 0) is None and not describe_independent(detr, 0)
 
 
 def test_at_other_layers_or_of_own_models_nothing_is_said(
@@ -356,19 +364,16 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(
     )
     assert find_independent(own, 0) is not None
     assert find_independent(other, 0) is None
-    monkeypatch.setattr(reliability, "is_packaged", lambda _: False)
+    monkeypatch.setattr(diagnosis, "is_packaged", lambda _: False)
     assert find_independent(own, 0) is None
-    assert reliability.asks_at(explainer.resident, "where", ())
-    assert not reliability.asks_at(explainer.resident, "why", ())
 
 
 def test_a_finding_is_one_sentence_with_its_figure() -> None:
-    made = reliability.Reliability((0.97, 0.95, 0.99), "edges", 0.41, fails=False)
+    made = diagnosis.Reliability((0.97, 0.95, 0.99), "edges, smoothed", 0.41, fails=False)
     said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert said == "On our test networks: 97 % right, edges alone 41 %."
-    failed = reliability.Reliability((0.12, 0.1, 0.2), "edges in its box", 0.41, fails=True)
+    failed = diagnosis.Reliability((0.12, 0.1, 0.2), "edges in its box", 0.41, fails=True)
     assert failed.sentence.startswith("Failed on our test networks: 12")
-    assert reliability.reliability("detect", "where", "no such method") is None
 
 
 @pytest.mark.parametrize(("model", "question"), [("demo-s", "where"), ("demo-cls-l", "why")])

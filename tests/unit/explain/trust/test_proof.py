@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -15,11 +15,10 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer, Image
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.perturber import BATCH_CPU, Perturber, blur, impute, make_fill
 from sightglass.explain.trust.proof import Curve, Proof, Trace
+from sightglass.explain.trust.support import BATCH_CPU, Perturber, blur, impute, make_fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sightglass.explain.explanation import Explanation
@@ -118,7 +117,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
     resident.aside()
     handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
     with resident.lock:
-        perturber = Perturber(made.evidence, made.task.scorer(made.evidence, made.heatmaps[0].target, made.options))
+        perturber = Perturber(made, made.heatmaps[0].target)
         shown = torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool)
         whole = (shown, perturber.picture)
         thread = threading.Thread(target=lambda: found.append(perturber.predict_masked(*whole)))
@@ -130,9 +129,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
         handle.remove()
     assert not hooked and resident.aside()[0].module is not resident.fastest_adapter(()).module
     with torch.no_grad():
-        same = made.task.scorer(made.evidence, made.heatmaps[0].target, made.options)(
-            resident.fastest_adapter(()).run(resident.move_input(perturber.picture))
-        )
+        same = perturber.score(resident.fastest_adapter(()).run(resident.move_input(perturber.picture)))
     assert torch.equal(found[0].score, same.score)
 
 
@@ -165,23 +162,6 @@ def squeezed(scene: Path) -> Explanation:
     return made
 
 
-class Given:
-    """A map that is there already, as torch-cam's metrics take one."""
-
-    def __init__(self, model: torch.nn.Module, values: np.ndarray) -> None:
-        self.model, self._map = model, torch.from_numpy(values)[None]
-
-    def __call__(self, *_: Any, **__: Any) -> list[torch.Tensor]:
-        return [self._map]
-
-    def fuse_cams(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        return maps[0]
-
-    @contextlib.contextmanager
-    def _hooks_off(self) -> Iterator[None]:
-        yield
-
-
 @pytest.mark.parametrize("filling", ["blur", "mean"])
 @pytest.mark.parametrize("order", ["map", "random"])
 def test_areas_are_those_of_torch_cam(squeezed: Explanation, filling: Any, order: str) -> None:
@@ -189,12 +169,12 @@ def test_areas_are_those_of_torch_cam(squeezed: Explanation, filling: Any, order
     # torch-cam hides equal pixels row by row; here the nearest to the hot places come first. A random map has none.
     places = ranking(content if order == "map" else controls.random_map(content.shape, (7, 7), 1))
     assert places is not None
-    perturber = Perturber(squeezed.evidence, squeezed.task.scorer(squeezed.evidence, target, squeezed.options))
-    (found,) = perturber.curves("map", [places], filling, STEPS)
-    module = squeezed.evidence.resident.adapter.module
-    given = Given(module, 1 - places), lambda logits: logits.softmax(-1)
+    (found,) = Perturber(squeezed, target).curves("map", [places], filling, STEPS)
+    # torch-cam's metric takes what makes maps; here the map is there already.
+    module, known = squeezed.evidence.resident.adapter.module, torch.from_numpy(1 - places)[None]
+    extractor = MagicMock(model=module, return_value=[known], fuse_cams=lambda maps: maps[0])
     peer = pytest.importorskip("torchcam.metrics").DeletionInsertionMetric(
-        *given, steps=STEPS, baseline=lambda picture: make_fill(picture, filling)
+        extractor, lambda logits: logits.softmax(-1), steps=STEPS, baseline=lambda picture: make_fill(picture, filling)
     )
     peer.update(squeezed.evidence.tensor.detach(), target.index)
     expected = peer.summary()

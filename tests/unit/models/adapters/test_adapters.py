@@ -12,7 +12,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer, replay
-from sightglass.explain.trust.diagnosis import headline
+from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.tasks import check_task, task_of_names
 from sightglass.models.geometry import Geometry
@@ -86,7 +86,7 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: s
     (gradient,) = torch.autograd.grad(vector.square().sum().sqrt(), recorded, retain_graph=True)
     expected = (gradient * recorded)[0].sum(0).detach().cpu().numpy()
     assert np.abs(result.heatmaps[0].raw[0] - expected).max() < 1e-5 * np.abs(expected).max()
-    said = headline(result, "yellow")
+    said = describe(result, "yellow").headline
     assert said.startswith(f"{result.model.name} compares pictures. Yellow is what its embedding is based on")
     assert any("untrained" in note for note in result.notes)
     again = replay(result.recipe, bus)
