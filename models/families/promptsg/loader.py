@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.models import labels
 from sightglass.models.adapter import Progress, Record
@@ -106,7 +105,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     Raises WeightsProblem for a missing or misshapen tensor, ModelProblem for a wrong configuration.
     """
     path = locate(spec, progress=progress)
-    settings = read_settings(path, spec.weights.config)
+    settings = read_settings(path)
     tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))
     config = read_config(tensors, settings, path.name)
     module = PromptSG(config)
@@ -137,15 +136,12 @@ def draft(path: Path, saved: Checkpoint) -> TableDraft | None:
     return TableDraft("promptsg", "promptsg", table, unnamed=bool(classes))
 
 
-def read_settings(path: Path, config: str | None = None) -> Json:
-    """Read the configuration: the file `config`, or one beside the weights, empty without any."""
-    file = path.with_suffix(".json") if config is None else Path(config)
+def read_settings(path: Path) -> Json:
+    """Read the configuration beside the weights, empty without any."""
     try:
-        table = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        if config is None:
-            return {}
-        raise ModelProblem(f"The configuration of {path.name} cannot be read from {config}: is it JSON?") from problem
+        table = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
     while isinstance(table, dict) and isinstance(inner := table.get("net", table.get("config")), dict):
         table = inner
     return table if isinstance(table, dict) and isinstance(table.get("names", {}), dict) else {}
