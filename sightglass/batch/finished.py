@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.batch import labels, summary, table
+from sightglass.batch import labels, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
-    from sightglass.batch.summary import EvaluationSummary
+    from sightglass.batch.labels import EvaluationSummary
     from sightglass.common.files import Json
     from sightglass.evaluation.scorecard import Scorecard
     from sightglass.evaluation.stored import Evaluation
@@ -178,9 +178,9 @@ def _report(plan: RunPlan) -> ErrorReport | None:
 
 def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
     if report is not None:
-        return summary.summarise(report) if report.evaluation.pictures else None
+        return labels.summarise(report) if report.evaluation.pictures else None
     with contextlib.suppress(Problem):
-        return summary.load(plan.folder)
+        return labels.load_summary(plan.folder)
     return None
 
 
@@ -370,7 +370,7 @@ def make_report(folder: Path) -> str:
     frame, scores, evaluation = load(folder), table.read_scores(folder), None
     # It may have no labels that count.
     with contextlib.suppress(Problem):
-        evaluation = summary.load(folder)
+        evaluation = labels.load_summary(folder)
     numbers = [("Pictures", f"{len(frame):,}")]
     if evaluation is not None and (share := evaluation.scores.get("accuracy")) is not None:
         numbers.append(("Right", plain_text(f"{share.percent} of {evaluation.pictures:,}")))
