@@ -25,8 +25,7 @@ from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.models.adapter import Joint
 from sightglass.models.geometry import Box
-from sightglass.report import command
-from sightglass.report.embedded_recipe import checked_recipe, list_checks, proved_recipe
+from sightglass.report.embedded_recipe import checked_recipe, list_checks, proved_recipe, python_call
 
 if TYPE_CHECKING:
     from sightglass.explain.comparison.models import Comparison
@@ -159,7 +158,7 @@ class Explained(ModelResult):
             headline=plain_text(describe(explanation, style.hot).headline),
             width=explanation.image.width,
             height=explanation.image.height,
-            command=command.line(explanation.recipe),
+            command=python_call(explanation.recipe),
             **more,
         )
 

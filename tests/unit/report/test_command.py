@@ -21,7 +21,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.families.ultralytics import prompts
-from sightglass.report import command, result_folder
+from sightglass.report import embedded_recipe, result_folder
 from tests.built import built
 from tests.unit.models.families.test_ultralytics_prompts import YOLOE, open_model, spoken
 
@@ -133,7 +133,7 @@ def test_the_call_of_a_recipe_and_a_command_make_the_same_map_and_recipe(
     recipe, maps = made_by(model, options | ({"targets": result.recipe.targets} if "targets" in options else {}))
     assert recipe == result.recipe and result.heatmaps
     assert_maps_equal(maps, result)
-    again = eval(command.line(result.recipe), {"Explainer": Explainer})
+    again = eval(embedded_recipe.python_call(result.recipe), {"Explainer": Explainer})
     assert again.recipe == result.recipe
     assert_maps_equal(result_folder.arrays(again), result)
 
