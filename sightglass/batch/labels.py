@@ -106,11 +106,6 @@ def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> 
     return sorted(matches, key=lambda item: (bool(item.classes), item.label))
 
 
-def shorten_list(names: Sequence[str]) -> list[str]:
-    """Return the first names, and how many more there are."""
-    return [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
-
-
 def describe_left_out(matches: Sequence[LabelMatch]) -> str:
     """Return `Not counted: bus (12 pictures) and 2023.`; empty if all count."""
     uncounted = [item for item in matches if not item.classes]
@@ -122,7 +117,7 @@ def describe_left_out(matches: Sequence[LabelMatch]) -> str:
         details = [*count, *([f"did you mean {item.suggestion}?"] if item.suggestion else [])]
         return f"{item.label} ({'; '.join(details)})" if details else item.label
 
-    return f"Not counted: {listing(shorten_list([*map(describe, uncounted)]))}."
+    return f"Not counted: {listing([*map(describe, uncounted)], NAMED)}."
 
 
 # The labels of a run

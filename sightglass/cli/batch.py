@@ -170,7 +170,7 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
         if not equals:
             raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
         if name not in names:
-            known_names = f"the labels are {listing(labels.shorten_list(names))}" if names else "no picture has a label"
+            known_names = f"the labels are {listing(names, labels.NAMED)}" if names else "no picture has a label"
             raise ModelProblem(f"No label is called {name}: {known_names}.")
         matches.setdefault(name, []).extend([labels.find_class(class_, known)] if class_ else [])
     return matches
