@@ -118,14 +118,10 @@ def test_a_checkpoint_with_other_names_loads(tmp_path):
 
 
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
-    state = net().state_dict()
     whole = saved(tmp_path)
     (tmp_path / "mine.json").write_text(json.dumps(asdict(SMALL) | {"embed": 32, "mim_heads": 4}))
     with pytest.raises(WeightsProblem, match=r"image_encoder.proj is 64 x 64 in the file and 64 x 32 in the model"):
         loader.load(spec(whole))
-    without = {key: value for key, value in state.items() if "cross_attention.out_proj.bias" not in key}
-    with pytest.raises(WeightsProblem, match=r"it lacks mim.cross_attention.out_proj.bias"):
-        loader.load(spec(saved(tmp_path, state=without)))
 
 
 def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
