@@ -69,15 +69,15 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
     frame["place"] = np.arange(len(frame))
     scores = table.read_scores(folder)
-    kind = kind_of(scores.task)
+    kind, measures = kind_of(scores.task), task_of(scores.task).measures
     if evaluation is None and kind.by_folders:
         with contextlib.suppress(Problem):
             evaluation = stored.load(folder)
     if (truth := labels.read_labels(folder)) is not None:
         # Boxes label no whole picture.
-        whole = kind.by_folders or scores.numbers
+        whole = kind.by_folders or measures
         frame["labelled"] = [truth.find_class(key) if whole else None for key in frame["picture"]]
-        if scores.numbers:
+        if measures:
             frame["true_number"] = [to_number(label) for label in frame["labelled"]]
             frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)
             frame["absolute_error"] = frame["error"].abs()
@@ -205,7 +205,7 @@ def describe(result: Result) -> tuple[str, str]:
         return f"{fit.headline}.", ""
     if (errors := measure_numbers(frame)) is not None:
         return f"{errors.describe(scores.unit)}.", ""
-    if scores.numbers:
+    if task_of(scores.task).measures:
         return f"{plural(len(frame), 'picture')}.", "Drop a .csv with file,label to see how far the numbers are off."
     answers = frame["predicted"].nunique()
     return f"{plural(len(frame), 'picture')}, {plural(answers, 'different answer')}.", ""

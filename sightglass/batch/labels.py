@@ -297,8 +297,8 @@ def _summarise_masks(folder: Path) -> EvaluationSummary:
     from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
 
     try:
-        table = parquet.read_table(folder / masks.FILE)
-        about, rows = json.loads(table.schema.metadata[masks.ABOUT]), table.to_pylist()
+        stored_rows = parquet.read_table(folder / masks.FILE)
+        about, rows = json.loads(stored_rows.schema.metadata[masks.ABOUT]), stored_rows.to_pylist()
         good = [row for row in rows if row["problem"] is None]
         pairs = [[*zip(*(row[name] for name in masks.PAIR), strict=True)] for row in good]
         metrics = masks.measure(pairs)

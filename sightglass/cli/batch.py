@@ -24,6 +24,7 @@ from sightglass.common.settings import settings
 from sightglass.evaluation import kinds
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
+from sightglass.explain.tasks import task_of
 from sightglass.models import labels as models_labels
 from sightglass.report import result_folder
 
@@ -179,7 +180,7 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
 def _say_how_right(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
     scores = table.read_scores(folder)
-    if scores.numbers:
+    if task_of(scores.task).measures:
         if (errors := finished.measure_numbers(finished.load(folder))) is None:
             return {}
         console.say(f"{errors.describe(scores.unit)}.")
