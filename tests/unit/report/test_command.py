@@ -31,6 +31,8 @@ WORDS = ("red star", "blue ball", "yellow square")
 QUICK: dict[str, Any] = {"method": "drise", "masks": 12, "top_k": 1}
 ANY_BOX: dict[str, Any] = {"confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
 ONE: dict[str, Any] = {"per": "detection", "targets": (1,)}
+JOINED = ("layers", "at", "vocabulary")
+"""Options whose values are one text of the command line; of others the flag is repeated."""
 CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("method", LITE, {"method": "layercam"}),
     ("at", "demo-seg", {"at": (20.5, 30.0, 90.0, 80.0)}),
@@ -80,7 +82,7 @@ def flags(model: str, options: dict[str, Any]) -> Iterator[str]:
         yield from ("--per", "class")
     for name, value in options.items():
         option = OFFERED[name]
-        for one in value if isinstance(value, tuple) and not option.separator else [value]:
+        for one in value if isinstance(value, tuple) and name not in JOINED else [value]:
             flag = option.flag.split()[0]
             if name == "targets" and isinstance(one, tuple):
                 flag, one = "--candidate", one
