@@ -49,8 +49,6 @@ class Option:
     most: float | None = None
     wrong: str = "it goes from 0 to 1"
     """Ends the sentence about a number that is out of these bounds."""
-    separator: str = ""
-    """Between several values in one text; empty: the flag is repeated."""
     panel: str = "What the map shows"
     """Of `--help`."""
     resolved: bool = False
@@ -105,7 +103,6 @@ class Options:
         "image class detect segment batch video prove similarity",
         "Layers to explain at; `models layers ID` lists them.",
         description="Dotted paths, as `models layers ID` lists them; none: the model's default.",
-        separator=",",
         resolved=True,
     )
     targets: tuple[Wanted, ...] = _option(
@@ -177,7 +174,6 @@ class Options:
         "A point, a rectangle or an area of a segmentation or depth.",
         description="For a segmentation or a depth: a point (x, y), a rectangle xyxy, or the corners of an area (x, y, "
         "x, y, x, y and more), in original pixels; with per=region the region there, with per=pixel that pixel.",
-        separator=",",
         kind=str,
     )
     """Of a segmentation: a point (x, y), a rectangle (xyxy) or the corners of an area in original pixels; empty: the
@@ -253,7 +249,6 @@ class Options:
         "image class detect batch video prove",
         "What an open-vocabulary model should look for.",
         description="What a model with an open vocabulary looks for.",
-        separator=", ",
         panel=MODEL,
     )
     """Open-vocabulary models: the words to look for; empty: the model's own."""

@@ -91,8 +91,10 @@ def article(label: str) -> str:
     return f"{'an' if label[:1].lower() in 'aeiou' else 'a'} {label}"
 
 
-def listing(words: list[str]) -> str:
-    """Join words: `a, b and c`."""
+def listing(words: Sequence[str], most: int | None = None) -> str:
+    """Join words: `a, b and c`; of more than `most`: `a, b and 3 more`."""
+    if most is not None and len(words) > most:
+        words = [*words[:most], f"{len(words) - most} more"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 

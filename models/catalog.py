@@ -392,9 +392,7 @@ def _resolve_paths(table: WeightsTable, path: Path) -> WeightsTable:
     def at(name: str) -> str:
         return str(path.parent / Path(name).expanduser())
 
-    paths: Toml = {
-        key: at(name) for key in ("path", "labels", "config") if isinstance(name := getattr(table, key), str)
-    }
+    paths: Toml = {key: at(name) for key in ("path", "labels") if isinstance(name := getattr(table, key), str)}
     if ".py:" in (name := table.preprocessing.transforms or ""):
         paths["preprocessing"] = replace(table.preprocessing, transforms=at(name))
     return replace(table, **paths)

@@ -15,7 +15,7 @@ from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, desc
 from sightglass.models import labels
 from sightglass.models.load import loader_module
 
-LOADERS = ("exported", "keras", "promptsg", "transformers", "custom")
+LOADERS = ("exported", "keras", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
 
 Toml = dict[str, Any]

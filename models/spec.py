@@ -206,8 +206,6 @@ class WeightsTable(Table):
     """Seed of an untrained model."""
     sketch: str | None = None
     preprocessing: PreprocessingTable = PreprocessingTable()
-    config: str | None = None
-    """Path of a PromptSG's configuration."""
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import article, listing, percent, plural_noun
 from sightglass.explain.picture.image import Image
 from sightglass.models.families.demo import nets
-from sightglass.report import command, views
+from sightglass.report import embedded_recipe, views
 from training.demo.scenes import STAMPED, TEXTURED, draw, sample, with_background, with_stamp, without_stamp
 from training.demo.showcase import enlarge
 
@@ -245,7 +245,7 @@ def slide_of(step: StoryStep) -> View:
         sentence=step.words,
         notes="\n".join(filter(None, (step.aside, step.proof if step.step == "borrowed" else ""))),
         display=views.display_of(None if mapped else {"mode": "picture"}),
-        commands=tuple(command.line(explanation.recipe) for _, explanation in both),
+        commands=tuple(embedded_recipe.python_call(explanation.recipe) for _, explanation in both),
         made=views.made_by([explanation for _, explanation in both]),
     )
 

@@ -175,9 +175,9 @@ class Stability:
         scores = [variant.score for variant in self.variants]
         low, high = (describe_score(score, self.model, self.label) for score in (min(scores), max(scores)))
         names = [CHANGES[kind] for kind in self.flips]
-        flips = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
+        flips = listing(names, NAMED) if names else ""
         score = describe_score(self.score, self.model, self.label)
-        spread = task_of(self.model).describe_spread(self.label, (low, high), score, listing(flips) if flips else "")
+        spread = task_of(self.model).describe_spread(self.label, (low, high), score, flips)
         sentences = [f"Under {len(scores)} small changes {spread}"]
         if (worst := self.worst) is not None and worst.rank_correlation is not None:
             kept = f"of {signed(worst.rank_correlation)} at least (after {CHANGES[worst.kind]})"

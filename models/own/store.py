@@ -1,4 +1,4 @@
-"""Store each person's own models: files, tables,"""
+"""Store each person's own models: their files and tables."""
 
 from __future__ import annotations
 

@@ -164,13 +164,14 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
             for unit in _filter_units(boxes, about)
         ]
     scores = table.read_scores(result.plans[place].folder)
-    if about is not None and not task_of(scores.task).gives_pixels:
+    task = task_of(scores.task)
+    if about is not None and not task.gives_pixels:
         frame = frame[frame["truth"].eq(about) & frame["wrong"].eq(True)]
     if view == "wrong":
         frame = frame[frame["wrong"].eq(True)]
     elif view == "differ":
         frame = frame[frame["differs"]]
-    left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if scores.numbers else ("smallest", "largest"))}
+    left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if task.measures else ("smallest", "largest"))}
     orders = {
         name: title for name, (title, column, _) in finished.ORDERS.items() if name not in left_out and column in frame
     }
@@ -178,9 +179,9 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
         st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
     )
     frame = finished.order(_filter_rows(job, result, place, frame, scores, view), order)
-    nothing, tiles = task_of(scores.task).no_answer, []
+    tiles = []
     for row in frame.to_dict("records"):
-        picture, words = row["picture"], describe_row(row, scores, nothing)
+        picture, words = row["picture"], describe_row(row, scores, task.no_answer)
         tiles.append(Tile(picture, picture, words, f"{picture} under its map", file=row["file"]))
     return tiles
 

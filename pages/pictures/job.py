@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import journal, kept, labels, summary, table
+from sightglass.batch import journal, kept, labels, table
 from sightglass.batch.finished import SPEED
 from sightglass.batch.kept import RunFacts, RunPlan, Source
 from sightglass.common import users
@@ -113,7 +113,7 @@ def _run(
             report(1.0, "Comparing with the labels")
             # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.
             with contextlib.suppress(Problem):
-                summary.load(plan.folder)
+                labels.load_summary(plan.folder)
         summaries.append(done)
         if done.cancelled:
             return summaries

@@ -135,7 +135,7 @@ def match_run(job: PicturesJob) -> list[LabelMatch]:
 
     def match() -> list[LabelMatch]:
         folder = job.ready[0].folder
-        if table.read_scores(folder).numbers:
+        if task_of(table.read_scores(folder).task).measures:
             return []
         return labels.match_run(folder)
 

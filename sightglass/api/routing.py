@@ -17,7 +17,7 @@ from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
 from sightglass.api.work import answer, describe_route
-from sightglass.batch import summary
+from sightglass.batch import labels
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.common.work import progress
@@ -118,19 +118,19 @@ def list_models(
 @router.get("/api/runs", tags=["runs"])
 def list_evaluated_runs() -> results.Runs:
     """List your batch runs with labels, the newest first."""
-    runs = summary.list_runs().items()
+    runs = labels.list_labelled().items()
     return results.Runs(runs=[results.ListedRun(id=folder.name, written=written) for folder, written in runs])
 
 
 @router.get("/api/runs/{run}", tags=["runs"])
 def get_evaluation(
     run: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")],
-) -> results.RunEvaluation:
+) -> labels.EvaluationSummary:
     """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
-    if (folder := next((folder for folder in summary.list_runs() if folder.name == run), None)) is None:
+    if (folder := next((folder for folder in labels.list_labelled() if folder.name == run), None)) is None:
         raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
     try:
-        return results.RunEvaluation(id=run, **summary.load(folder).to_json())
+        return labels.load_summary(folder).model_copy(update={"id": run})
     except Problem as problem:
         # Its sentence names a folder of the server.
         raise ApiProblem(400, "option", "This run's evaluation is damaged: run it with labels again.") from problem

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.batch import labels, summary, table
+from sightglass.batch import labels, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
-    from sightglass.batch.summary import EvaluationSummary
+    from sightglass.batch.labels import EvaluationSummary
     from sightglass.common.files import Json
     from sightglass.evaluation.scorecard import Scorecard
     from sightglass.evaluation.stored import Evaluation
@@ -69,15 +69,15 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
     frame["place"] = np.arange(len(frame))
     scores = table.read_scores(folder)
-    kind = kind_of(scores.task)
+    kind, measures = kind_of(scores.task), task_of(scores.task).measures
     if evaluation is None and kind.by_folders:
         with contextlib.suppress(Problem):
             evaluation = stored.load(folder)
     if (truth := labels.read_labels(folder)) is not None:
         # Boxes label no whole picture.
-        whole = kind.by_folders or scores.numbers
+        whole = kind.by_folders or measures
         frame["labelled"] = [truth.find_class(key) if whole else None for key in frame["picture"]]
-        if scores.numbers:
+        if measures:
             frame["true_number"] = [to_number(label) for label in frame["labelled"]]
             frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)
             frame["absolute_error"] = frame["error"].abs()
@@ -178,9 +178,9 @@ def _report(plan: RunPlan) -> ErrorReport | None:
 
 def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
     if report is not None:
-        return summary.summarise(report) if report.evaluation.pictures else None
+        return labels.summarise(report) if report.evaluation.pictures else None
     with contextlib.suppress(Problem):
-        return summary.load(plan.folder)
+        return labels.load_summary(plan.folder)
     return None
 
 
@@ -205,7 +205,7 @@ def describe(result: Result) -> tuple[str, str]:
         return f"{fit.headline}.", ""
     if (errors := measure_numbers(frame)) is not None:
         return f"{errors.describe(scores.unit)}.", ""
-    if scores.numbers:
+    if task_of(scores.task).measures:
         return f"{plural(len(frame), 'picture')}.", "Drop a .csv with file,label to see how far the numbers are off."
     answers = frame["predicted"].nunique()
     return f"{plural(len(frame), 'picture')}, {plural(answers, 'different answer')}.", ""
@@ -370,7 +370,7 @@ def make_report(folder: Path) -> str:
     frame, scores, evaluation = load(folder), table.read_scores(folder), None
     # It may have no labels that count.
     with contextlib.suppress(Problem):
-        evaluation = summary.load(folder)
+        evaluation = labels.load_summary(folder)
     numbers = [("Pictures", f"{len(frame):,}")]
     if evaluation is not None and (share := evaluation.scores.get("accuracy")) is not None:
         numbers.append(("Right", plain_text(f"{share.percent} of {evaluation.pictures:,}")))

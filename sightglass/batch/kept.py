@@ -137,11 +137,7 @@ MOST = 20
 
 def list_runs(base: Path) -> list[RunFacts]:
     """Return the runs below `base` with readable facts, newest first."""
-    times: dict[Path, float] = {}
-    for file in base.glob(f"*/{FILE}"):
-        with contextlib.suppress(OSError):
-            times[file.parent] = file.stat().st_mtime
-    folders = sorted(times, key=times.__getitem__, reverse=True)
+    folders = labels.sort_by_time(base.glob(f"*/{FILE}"))
     runs = [facts for folder in folders if (facts := read_facts(folder)) is not None]
     # The run of another model is part of the first one's.
     others = {plan.folder for facts in runs for plan in facts.plans[1:]}

@@ -1,29 +1,43 @@
-"""A run's labels: their classes, corrections, tags, and the evaluation by them."""
+"""A run's labels: their classes, corrections, tags, and the evaluation by them with its headline numbers."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import math
 import threading
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, astuple, dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from sightglass.batch import table
 from sightglass.batch.journal import writing
+from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
+from sightglass.common.settings import settings
 from sightglass.evaluation import masks, stored
+from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
-from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.intervals import Estimate
+from sightglass.evaluation.kinds import KINDS, kind_of
 from sightglass.explain.phrases import listing, plural
+from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index, match, suggest
+from sightglass.report.results import PlainResult
+from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from sightglass.batch.engines import Work
     from sightglass.batch.journal import Journal
@@ -92,11 +106,6 @@ def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> 
     return sorted(matches, key=lambda item: (bool(item.classes), item.label))
 
 
-def shorten_list(names: Sequence[str]) -> list[str]:
-    """Return the first names, and how many more there are."""
-    return [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
-
-
 def describe_left_out(matches: Sequence[LabelMatch]) -> str:
     """Return `Not counted: bus (12 pictures) and 2023.`; empty if all count."""
     uncounted = [item for item in matches if not item.classes]
@@ -108,7 +117,7 @@ def describe_left_out(matches: Sequence[LabelMatch]) -> str:
         details = [*count, *([f"did you mean {item.suggestion}?"] if item.suggestion else [])]
         return f"{item.label} ({'; '.join(details)})" if details else item.label
 
-    return f"Not counted: {listing(shorten_list([*map(describe, uncounted)]))}."
+    return f"Not counted: {listing([*map(describe, uncounted)], NAMED)}."
 
 
 # The labels of a run
@@ -206,6 +215,152 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
 
     rows = (list_rows(keys[start : start + table.CHUNK]) for start in range(0, len(keys), table.CHUNK))
     kind.write(work.folder / kind.file, rows, replace(facts, unknown=labels.unknown))
+
+
+# The evaluation, summed up
+
+SUMMARY, CSV = "evaluation.json", "evaluation.csv"
+"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`);
+of a segmentation one a class."""
+
+
+class EvaluationSummary(PlainResult):
+    """How well a run's answers fit its labels."""
+
+    id: str = Field(default="", exclude_if=lambda id: not id)
+    headline: str
+    model: str
+    task: Literal["detect", "classify", "segment"]
+    pictures: int
+    """Pictures with labels."""
+    objects: int
+    """Labelled objects; 0 of a classifier; of a segmentation the counted pixels."""
+    right: int
+    """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
+    threshold: float
+    scores: dict[str, Estimate]
+    """`ap`, `ap50` and `ar`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
+    by_class: dict[str, Estimate]
+    """AP, the share that is right, or IoU, of each labelled class."""
+    errors: dict[str, int]
+    """Number of each type; none of a classifier."""
+    unknown: tuple[str, ...]
+    """Labels for which the model has no class."""
+    problems: tuple[tuple[str, str], ...]
+    """Pictures whose mask is missing or cannot be used, and why."""
+
+    @classmethod
+    def build(cls, **fields: Any) -> EvaluationSummary:
+        """Return it with its headline: `AP 61.2 (95 % interval: 55.0 to 66.1) on 48 labelled objects`."""
+        counts = {"pictures": fields["pictures"], "objects": fields["objects"], "classes": len(fields["by_class"])}
+        return cls(headline=kind_of(fields["task"]).headline(fields["scores"], **counts), **fields)
+
+    @property
+    def right_sentence(self) -> str:
+        """`36 of 48 objects have a right box at the threshold of 25 %`; empty of a classifier."""
+        return kind_of(self.task).describe_right(self.right, self.objects, self.threshold)
+
+    def list_classes(self) -> list[tuple[str, str, str]]:
+        """Return (name, number, interval) of each class, worst first."""
+        classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
+        return [(name, score.points, score.range) for name, score in classes]
+
+    @property
+    def class_columns(self) -> tuple[str, str, str]:
+        """What `list_classes` has."""
+        number = kind_of(self.task).number
+        return "class", number, f"{number}, 95 %"
+
+
+def summarise(report: ErrorReport) -> EvaluationSummary:
+    """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
+    evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
+    has_boxes = task_of(evaluation.task).has_boxes
+    metrics = kind.measure_fit(evaluation)
+    return EvaluationSummary.build(
+        model=evaluation.model,
+        task=evaluation.task,
+        pictures=len(evaluation.pictures),
+        objects=evaluation.objects if has_boxes else 0,
+        right=int(kind.find_right(evaluation).sum()),
+        threshold=evaluation.threshold,
+        scores=metrics.scores,
+        by_class=metrics.by_class,
+        errors={error.id: error.count for error in report.types} if has_boxes else {},
+        unknown=evaluation.unknown,
+        problems=(),
+    )
+
+
+def _summarise_masks(folder: Path) -> EvaluationSummary:
+    """Summarise a segmentation run; raise Problem for an unreadable one."""
+    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+
+    try:
+        stored_rows = parquet.read_table(folder / masks.FILE)
+        about, rows = json.loads(stored_rows.schema.metadata[masks.ABOUT]), stored_rows.to_pylist()
+        good = [row for row in rows if row["problem"] is None]
+        pairs = [[*zip(*(row[name] for name in masks.PAIR), strict=True)] for row in good]
+        metrics = masks.measure(pairs)
+        return EvaluationSummary.build(
+            model=about["model"],
+            task=KINDS["areas"].task,
+            pictures=sum(map(bool, pairs)),
+            objects=sum(count for picture in pairs for *_, count in picture),
+            right=sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
+            threshold=0.0,
+            scores=metrics.scores,
+            by_class={about["classes"][int(index)]: estimate for index, estimate in metrics.by_class.items()},
+            errors={},
+            unknown=about["unknown"],
+            problems=[(row["picture"], row["problem"]) for row in rows if row["problem"] is not None],
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError, ArrowException) as problem:
+        raise Problem(f"There are no masks in {folder.name}: run it with --labels and a folder of masks.") from problem
+
+
+def load_summary(folder: Path) -> EvaluationSummary:
+    """Return and store a labelled run's summary; raises Problem without labels."""
+    file = folder / (masks.FILE if (folder / masks.FILE).is_file() else stored.FILE)
+    return _load_summary(file, file.stat().st_mtime_ns if file.is_file() else 0)
+
+
+@lru_cache(maxsize=16)
+def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
+    """Summarise an evaluation: of thousands of pictures that takes seconds."""
+    errors: list[Any] = []
+    if file.name == masks.FILE:
+        evaluation = _summarise_masks(file.parent)
+        units = [
+            dict(zip(("class", "iou", "low", "high"), (name, *astuple(estimate)), strict=True))
+            for name, estimate in evaluation.by_class.items()
+        ]
+    else:
+        report = ErrorReport(stored.load(file.parent))
+        evaluation, units = summarise(report), list_rows(report.units)
+        errors = [asdict(error) for error in report.types if evaluation.errors]
+    # A folder that may only be read is no reason not to answer.
+    with contextlib.suppress(OSError):
+        write_file(file.with_name(CSV), write_csv(units).encode())
+        document = evaluation.to_dict() | {"errors": errors}
+        del document["headline"]
+        write_file(file.with_name(SUMMARY), json.dumps({"summary": document}, ensure_ascii=False).encode())
+    return evaluation
+
+
+def sort_by_time(files: Iterable[Path]) -> dict[Path, datetime]:
+    """Return the folders of files with the files' times, newest first."""
+    times: dict[Path, datetime] = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            times[file.parent] = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return dict(sorted(times.items(), key=itemgetter(1), reverse=True))
+
+
+def list_labelled() -> dict[Path, datetime]:
+    """Return the person's labelled runs with their times, newest first."""
+    base = users.folder(settings().batches)
+    return sort_by_time(file for name in (stored.FILE, masks.FILE) for file in base.glob(f"*/{name}"))
 
 
 # Tags

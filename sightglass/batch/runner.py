@@ -128,7 +128,7 @@ def run(
             truth = run_labels.read_labels(work.folder)
         if truth is not None:
             # Of a model that gives numbers labels are true numbers, and no names.
-            known = () if work.scores.numbers else work.classes
+            known = () if work.task.measures else work.classes
             work.labels = run_labels.match_names(truth, known, run_labels.corrections(work.folder))
         chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
         if engine == "ray":

@@ -63,12 +63,8 @@ class Scores:
     @property
     def sure(self) -> bool:
         """Whether scores are confidences, not shares of the picture or numbers."""
-        return not (task_of(self.task).gives_pixels or self.numbers)
-
-    @property
-    def numbers(self) -> bool:
-        """Whether the answer itself is a number, such as an angle."""
-        return task_of(self.task).measures
+        task = task_of(self.task)
+        return not (task.gives_pixels or task.measures)
 
     def describe(self, score: float, label: str) -> str:
         """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import finished, kept, labels, runner, summary, table
+from sightglass.batch import finished, kept, labels, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -24,6 +24,7 @@ from sightglass.common.settings import settings
 from sightglass.evaluation import kinds
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
+from sightglass.explain.tasks import task_of
 from sightglass.models import labels as models_labels
 from sightglass.report import result_folder
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 STOPPED = 130
 PROBLEMS = 10
 """Problems of labels that are printed."""
+LISTED = 8
+"""Classes that are printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +171,7 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
         if not equals:
             raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
         if name not in names:
-            known_names = f"the labels are {listing(labels.shorten_list(names))}" if names else "no picture has a label"
+            known_names = f"the labels are {listing(names, labels.NAMED)}" if names else "no picture has a label"
             raise ModelProblem(f"No label is called {name}: {known_names}.")
         matches.setdefault(name, []).extend([labels.find_class(class_, known)] if class_ else [])
     return matches
@@ -177,7 +180,7 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
 def _say_how_right(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
     scores = table.read_scores(folder)
-    if scores.numbers:
+    if task_of(scores.task).measures:
         if (errors := finished.measure_numbers(finished.load(folder))) is None:
             return {}
         console.say(f"{errors.describe(scores.unit)}.")
@@ -189,22 +192,23 @@ def _say_how_right(console: Console, folder: Path) -> Json:
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
     try:
-        evaluation = summary.load(folder)
+        evaluation = labels.load_summary(folder)
     except Problem:
         # No label counts.
         return known if names else {}
     console.say(f"{evaluation.headline}.")
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
-    classes, head, most = evaluation.list_classes(), evaluation.class_columns, summary.LISTED
+    classes, head, most = evaluation.list_classes(), evaluation.class_columns, LISTED
     console.table(head, classes[:most], right=head[1:])
     if len(classes) > most:
         console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
     if evaluation.right_sentence:
         console.say(f"{evaluation.right_sentence}. Errors:")
-        rows = [(error.name, f"{error.count:,}", error.meaning) for error in evaluation.errors]
+        meanings = kinds.kind_of(evaluation.task).errors
+        rows = [(kinds.TYPE_NAMES[id_], f"{count:,}", meanings[id_]) for id_, count in evaluation.errors.items()]
         console.table(("error", "count", "meaning"), rows, right=("count",))
-    return known | {"evaluation": evaluation.to_json()}
+    return known | {"evaluation": evaluation.to_dict()}
 
 
 @contextlib.contextmanager

@@ -97,7 +97,10 @@ INSTEAD: dict[str, tuple[str, dict[str, str]]] = {
     "cheat": ("saved", {"deck": "cheat"}),
 }
 """The page that a visit to the address of a removed one opens, and its parameters."""
-KEYS: dict[str, str] = {"inputs": "Networks of two pictures were removed: wrap yours in a class that takes one."}
+KEYS: dict[str, str] = {
+    "config": "a PromptSG's configuration is the .json of the same name beside its weights: move or link it there.",
+    "inputs": "Networks of two pictures were removed: wrap yours in a class that takes one.",
+}
 """Keys of a models.toml's tables, such as `weights.inputs`."""
 _HTTP = "asks a detector behind an HTTP address, which was removed: export the detector to ONNX."
 _LIBRE = "is a network of libreyolo, which was removed: take one of Transformers or torchvision, or export it to ONNX."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.explain.phrases import percent
+from sightglass.report.results import Number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +26,9 @@ Z = 1.959964
 class Estimate:
     """A number with its 95 % interval; all nan where no picture says anything."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
 
     @property
     def points(self) -> str:

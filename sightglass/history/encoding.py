@@ -32,7 +32,7 @@ from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, draw_
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
-from sightglass.report import charts, command, embedded_recipe, similarity_files, views
+from sightglass.report import charts, embedded_recipe, similarity_files, views
 from sightglass.report.embedded_recipe import list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
@@ -341,7 +341,7 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
         notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
         charts=(charts.describe_proof(proof),) if proof else (),
         display=views.display_of(record.view.settings),
-        commands=(command.line(record.recipe),) if record.recipe else (),
+        commands=(embedded_recipe.python_call(record.recipe),) if record.recipe else (),
         made=" · ".join(filter(None, (picture.name, method))),
         day=record.created.date().isoformat(),
     )

@@ -23,9 +23,11 @@ from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngImageFile, putchunk
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from sightglass.common.errors import ImageProblem
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image, to_lossless
 from sightglass.explain.recipe import Label, ProofSettings, Recipe, SavedChecks
+from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -85,11 +87,6 @@ def view_of(explanation: Result, index: int, **settings: bool | float | str) -> 
     return ViewState(index=index, label=label, automatic=not explanation.options.layers, settings=settings)
 
 
-def line(recipe: Recipe, view: ViewState | None = None) -> str:
-    """Return the JSON to embed, on one line in ASCII."""
-    return json.dumps(Contents(recipe=recipe, view=view or ViewState()).model_dump(mode="json"), separators=(",", ":"))
-
-
 def write(data: bytes, recipe: Recipe, view: ViewState | None = None, *, picture: bytes = b"") -> bytes:
     """Return a PNG's or JPG's bytes with the recipe, pixels unchanged.
 
@@ -99,7 +96,8 @@ def write(data: bytes, recipe: Recipe, view: ViewState | None = None, *, picture
         data = write(to_png(result.overlay()), result.recipe)
         assert read(data) == result.recipe
     """
-    encoded = line(recipe, view).encode("ascii")
+    contents = Contents(recipe=recipe, view=view or ViewState()).model_dump(mode="json")
+    encoded = json.dumps(contents, separators=(",", ":")).encode("ascii")
     if data.startswith(_PNG):
         chunks = BytesIO()
         putchunk(chunks, b"iTXt", _KEY + b"\0\0\0\0\0" + encoded)
@@ -213,6 +211,24 @@ def _segments(picture: bytes) -> bytes:
     room = _SEGMENT - len(_KEY) - 1
     parts = [_KEY + b"\0" + picture[at : at + room] for at in range(0, len(picture), room)]
     return b"".join(b"\xff\xef" + struct.pack(">H", len(part) + 2) + part for part in parts)
+
+
+def python_call(recipe: Recipe) -> str:
+    """Return the call in Python that makes a recipe's maps again, with all options that differ from their defaults.
+
+    python_call(result.recipe)  # "Explainer('efficientnet-lite0')('bus.jpg', method='hirescam', …)"
+    """
+    options = {name: value for name, option in OFFERED.items() if (value := getattr(recipe, name)) != option.default}
+    # The default part is the model's own.
+    options |= {"part": recipe.part}
+    if recipe.per == "picture":
+        del options["targets"]
+    arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    try:
+        catalog.spec(recipe.model)
+    except ModelProblem:
+        return f"Explainer(model)({recipe.picture_name!r}, {arguments})  # model: your {recipe.model}"
+    return f"Explainer({recipe.model!r})({recipe.picture_name!r}, {arguments})"
 
 
 def list_checks(explanation: Result) -> list[Checks | None]:

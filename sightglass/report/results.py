@@ -25,8 +25,7 @@ from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.models.adapter import Joint
 from sightglass.models.geometry import Box
-from sightglass.report import command
-from sightglass.report.embedded_recipe import checked_recipe, list_checks, proved_recipe
+from sightglass.report.embedded_recipe import checked_recipe, list_checks, proved_recipe, python_call
 
 if TYPE_CHECKING:
     from sightglass.explain.comparison.models import Comparison
@@ -159,7 +158,7 @@ class Explained(ModelResult):
             headline=plain_text(describe(explanation, style.hot).headline),
             width=explanation.image.width,
             height=explanation.image.height,
-            command=command.line(explanation.recipe),
+            command=python_call(explanation.recipe),
             **more,
         )
 
@@ -403,35 +402,3 @@ class ListedRun(PlainResult):
 class Runs(PlainResult):
     runs: list[ListedRun]
     """The newest first."""
-
-
-class ScoreInterval(PlainResult):
-    value: Number | None
-    low: Number | None
-    """Lower end of its 95 % interval."""
-    high: Number | None
-    """Upper end of its 95 % interval."""
-
-
-class RunEvaluation(PlainResult):
-    id: str
-    headline: str
-    model: str
-    task: Literal["detect", "classify", "segment"]
-    pictures: int
-    """Pictures with labels."""
-    objects: int
-    """Labelled objects; 0 of a classifier; of a segmentation the counted pixels."""
-    right: int
-    """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
-    threshold: float
-    scores: dict[str, ScoreInterval]
-    """`ap`, `ap50` and `ar`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
-    by_class: dict[str, ScoreInterval]
-    """AP, the share that is right, or IoU, of each labelled class."""
-    errors: dict[str, int]
-    """Number of each type; none of a classifier."""
-    unknown: list[str]
-    """Labels for which the model has no class."""
-    problems: list[tuple[str, str]]
-    """Pictures whose mask is missing or cannot be used, and why."""

@@ -20,8 +20,8 @@ from sightglass.explain.trust import FILLINGS
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent, diagnose
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.models.preprocess import WAYS
-from sightglass.report import charts, command, table
-from sightglass.report.embedded_recipe import proved_recipe
+from sightglass.report import charts, table
+from sightglass.report.embedded_recipe import proved_recipe, python_call
 from sightglass.report.view import (
     MAX_BOXES,
     MAX_CHECKS,
@@ -317,7 +317,7 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         tables=_tables(result, index, said.slide(), recipe, proof) if mapped else (),
         recipe=recipe,
         display=display_of(look),
-        commands=(command.line(result.recipe),),
+        commands=(python_call(result.recipe),),
         made=made_by([result], index),
         headline=said.headline,
         about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
@@ -348,7 +348,7 @@ def _tables(result: Result, index: int, said: str, recipe: Recipe, proof: Proof 
         Table("What the map shows", (*meaning, *checks)),
         *proved,
         Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
-        Table("Make it again", (write_caption(result, index),), code=(command.line(recipe),), folded=True),
+        Table("Make it again", (write_caption(result, index),), code=(python_call(recipe),), folded=True),
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
         Table("Recipe", code=(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False),), folded=True),
     )
@@ -400,7 +400,7 @@ def classes_view(
         title=statement(agreement, f"{listing(labels[:2])}: {where}"),
         sentence=agreement,
         notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in indices))),
-        commands=(command.line(explanation.recipe),),
+        commands=(python_call(explanation.recipe),),
         made=made_by([explanation]),
     )
 
@@ -441,7 +441,7 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
         title=statement(verdict, "The models agree" if len(answers) == 1 else "The models do not agree"),
         sentence=" ".join((verdict if len(verdict.split()) > MAX_WORDS else "", overlap)).strip(),
         notes="\n".join(_describe_map(result, 0) for result in results),
-        commands=tuple(command.line(result.recipe) for result in results),
+        commands=tuple(python_call(result.recipe) for result in results),
         made=made_by(results),
     )
 
@@ -462,7 +462,7 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
         title=statement(_describe_fall(before, change), title),
         sentence=f"{title} {more}".strip(),
         notes=f"Before and after: the map of {label}." if label else "",
-        commands=(command.line(before.recipe),),
+        commands=(python_call(before.recipe),),
         facts=facts,
         made=made_by([before]),
     )

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL import Image as Pillow
 
-from sightglass.batch import finished, journal, kept, labels, summary, table
+from sightglass.batch import finished, journal, kept, labels, table
 from sightglass.batch.kept import Source
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -275,12 +275,12 @@ def test_labels_come_after_a_run_and_errors_open_where_their_maps_are(page, draw
     assert "different answer" in headline(app)
     app = finish(drop(app, ("labels.csv", (drawn / "labels.csv").read_bytes(), "text/csv")))
     folder = session(app, PicturesPage).job.plans[0].folder
-    before = summary.load(folder)
+    before = labels.load_summary(folder)
     assert f"{before.right} of {before.objects} objects found" in headline(app) and before.unknown == ("Stern",)
     app.selectbox(key="pictures-match").set_value("Stern").run()
     app.multiselect(key="pictures-match-Stern").set_value(["star"]).run()
     app = finish(press(app, "Count it so"))
-    after = summary.load(folder)
+    after = labels.load_summary(folder)
     assert after.unknown == () and after.right > before.right
     errors = ErrorReport(stored.load(folder))
     app.segmented_control(key="pictures-view").set_value("wrong").run()
@@ -295,7 +295,7 @@ def test_labels_come_after_a_run_and_errors_open_where_their_maps_are(page, draw
 def test_masks_give_the_iou_of_each_class(page, tmp_path):
     pictures, masks = draw_masked(tmp_path / "drawn", 3)
     app = run(choose(page(SCREEN, model="demo-seg"), pictures, masks))
-    fit = summary.load(session(app, PicturesPage).job.plans[0].folder)
+    fit = labels.load_summary(session(app, PicturesPage).job.plans[0].folder)
     assert fit.headline in headline(app)
     app.segmented_control(key="pictures-view").set_value("class").run()
     shown = next(one.value for one in app.dataframe if "IoU" in one.value)

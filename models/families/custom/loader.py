@@ -155,7 +155,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
 
 
 def _draft_other(path: Path, saved: Checkpoint) -> TableDraft | None:
-    """Draft the table of a detector's or embedder's checkpoint, else None."""
+    """Draft the table of a checkpoint of a family with its own loader, else None."""
     if saved.whole.startswith("ultralytics."):
         kind = saved.whole.rpartition(".")[2]
         task = {"ClassificationModel": "classify", "SemanticSegmentationModel": "segment"}.get(kind, "detect")
@@ -164,8 +164,9 @@ def _draft_other(path: Path, saved: Checkpoint) -> TableDraft | None:
         table = {"task": task, "method": method, "weights": {"path": str(path)}}
         return TableDraft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
     from sightglass.models.families import osnet, yolox
+    from sightglass.models.families.promptsg import loader as promptsg
 
-    families: tuple[Any, ...] = (yolox, segmenters, osnet)
+    families: tuple[Any, ...] = (promptsg, yolox, segmenters, osnet)
     return next((draft for family in families if (draft := family.draft(path, saved)) is not None), None)
 
 

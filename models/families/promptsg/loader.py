@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.common.files import Json
 from sightglass.models import labels
 from sightglass.models.adapter import Progress, Record
 from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
 from sightglass.models.checkpoints import checkpoint, state_dicts
+from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.promptsg.network import AFTER, BEFORE, Config, PromptSG
@@ -33,6 +33,10 @@ from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, read_table
 
 READ = "mim.cross_attention.weighed"
+TYPES = {"mim": READ, "vit_last": "image_encoder.transformer", "vit_proj": "image_encoder"}
+"""Layer types with a map of their own."""
+ALIASES = TYPES | dict.fromkeys(("mim.cross_attn", "bottleneck", "classifier"), READ)
+"""The others are one vector for the whole picture: their map is that of the last tokens before it."""
 KNOWN = {"prompt": "composed", "guidance": "attend"}
 """Keys of configurations of former versions, with the one value that is still there."""
 
@@ -69,9 +73,6 @@ class _PromptSG(PreparedAdapter):
 
         `x`: normalised pictures (B, 3, H, W) of the model's size.
         """
-        h, w = self.module.config.size
-        if x.ndim != 4 or tuple(x.shape[1:]) != (3, h, w):
-            raise ModelProblem(f"x has the shape {tuple(x.shape)}: give (B, 3, {h}, {w}), normalised.")
         weights: dict[str, Tensor] = {}
         with torch.no_grad(), self.record_attention(lambda path, tensor: weights.setdefault(path, tensor)):
             outputs = self.module(x.to(next(self.module.parameters())))
@@ -79,22 +80,12 @@ class _PromptSG(PreparedAdapter):
         return {**outputs._asdict(), "attention": attention.reshape(-1, *self.module.config.grid)}
 
     def alias(self, name: str) -> str:
-        """Return the path of a layer type: `mim`, `vit_last`, `vit_proj`, `bottleneck`, `classifier`."""
-        last = f"image_encoder.transformer.resblocks.{self.module.config.layers - 1}"
-        # The others are one vector for the whole picture: their map is that of the last tokens before it.
-        types = dict.fromkeys(("mim", "mim.cross_attn", "bottleneck", "classifier"), READ)
-        return {"vit_last": last, "vit_proj": "image_encoder.projected", **types}.get(name, name)
+        return ALIASES.get(name, name)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return the layer types with a map of their own, by the paths in the short list."""
         known = {layer.path for layer in layers}
-        paths: dict[str, tuple[str, ...]] = {}
-        for name in ("mim", "vit_last", "vit_proj"):
-            parts = self.alias(name).split(".")
-            # A module's last output is listed as its parent's.
-            outer = [path for n in range(len(parts), 0, -1) if (path := ".".join(parts[:n])) in known]
-            paths |= {name: (outer[0],)} if outer else {}
-        return paths
+        return {name: (path,) for name, path in TYPES.items() if path in known}
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         return (READ,)
@@ -114,7 +105,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     Raises WeightsProblem for a missing or misshapen tensor, ModelProblem for a wrong configuration.
     """
     path = locate(spec, progress=progress)
-    settings = read_settings(path, spec.weights.config)
+    settings = read_settings(path)
     tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))
     config = read_config(tensors, settings, path.name)
     module = PromptSG(config)
@@ -134,15 +125,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     return adapter
 
 
-def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a PromptSG's file of tensors; None for any other file."""
-    if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):
-        return None
+def draft(path: Path, saved: Checkpoint) -> TableDraft | None:
+    """Draft the table of a PromptSG's checkpoint; None for any other."""
     settings = read_settings(path)
-    try:
-        tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))
-    except WeightsProblem:
-        return None
+    tensors = rename_tensors(saved.tensors, settings.get("names", {}))
     if not {"image_encoder.conv1.weight", "mim.cross_attention.in_proj_weight"} <= tensors.keys():
         return None
     classes = read_config(tensors, settings, path.name).classes
@@ -150,15 +136,12 @@ def inspect(path: Path) -> TableDraft | None:
     return TableDraft("promptsg", "promptsg", table, unnamed=bool(classes))
 
 
-def read_settings(path: Path, config: str | None = None) -> Json:
-    """Read the configuration: the file `config`, or one beside the weights, empty without any."""
-    file = path.with_suffix(".json") if config is None else Path(config)
+def read_settings(path: Path) -> Json:
+    """Read the configuration beside the weights, empty without any."""
     try:
-        table = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        if config is None:
-            return {}
-        raise ModelProblem(f"The configuration of {path.name} cannot be read from {config}: is it JSON?") from problem
+        table = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
     while isinstance(table, dict) and isinstance(inner := table.get("net", table.get("config")), dict):
         table = inner
     return table if isinstance(table, dict) and isinstance(table.get("names", {}), dict) else {}

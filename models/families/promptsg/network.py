@@ -130,17 +130,12 @@ class ImageEncoder(nn.Module):
         return tokens
 
 
-class InversionNetwork(nn.Module):
-    """Three linear layers from the picture's embedding (B, embed) to a pseudo-token (B, text width)."""
-
-    def __init__(self, embed: int, text_width: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2, self.fc3 = nn.Linear(embed, embed), nn.Linear(embed, embed), nn.Linear(embed, text_width)
-        self.bn = nn.BatchNorm1d(text_width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.bn(self.fc3(functional.relu(self.fc2(functional.relu(self.fc1(x))))))
-        return out
+def _inversion(embed: int, text_width: int) -> nn.Sequential:
+    """Return linear layers from the picture's embedding (B, embed) to a pseudo-token (B, text width)."""
+    layers: dict[str, nn.Module] = {"fc1": nn.Linear(embed, embed), "relu1": nn.ReLU()}
+    layers |= {"fc2": nn.Linear(embed, embed), "relu2": nn.ReLU()}
+    layers |= {"fc3": nn.Linear(embed, text_width), "bn": nn.BatchNorm1d(text_width)}
+    return nn.Sequential(OrderedDict(layers))
 
 
 class TextEncoder(nn.Module):
@@ -213,7 +208,7 @@ class PromptSG(nn.Module):
         super().__init__()
         self.config = config
         self.image_encoder = ImageEncoder(config)
-        self.inversion = InversionNetwork(config.embed, config.text_width)
+        self.inversion = _inversion(config.embed, config.text_width)
         self.text_encoder = TextEncoder(config)
         self.mim = Interaction(config)
         self.bottleneck = nn.BatchNorm1d(config.embed)

@@ -13,17 +13,11 @@ CROPS = {"squash": "squash", "border": "letterbox"}
 """Our `Preprocessing.crop` for timm's crop mode, where that is no centre crop."""
 
 
-def config_of(module: nn.Module) -> dict[str, Any]:
-    """Return timm's data configuration of a model, with which it was tested."""
+def preprocessing_of(module: nn.Module) -> Preprocessing:
+    """Return the preprocessing of timm's evaluation transform, pixel by pixel."""
     from timm.data.config import resolve_model_data_config
 
     config: dict[str, Any] = resolve_model_data_config(module)
-    return config
-
-
-def preprocessing_of(module: nn.Module) -> Preprocessing:
-    """Return the preprocessing of timm's evaluation transform, pixel by pixel."""
-    config = config_of(module)
     size = config["input_size"][1:]
     return Preprocessing(
         size=size,

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.batch import summary as run_summary
+from sightglass.batch import labels as run_labels
 from sightglass.common import access
 from sightglass.evaluation import stored
 from sightglass.evaluation.ground_truth import TrueBox
@@ -346,7 +346,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_runs_with_labels_are_listed_and_each_says_how_right_it_is(client: TestClient, runs: Path) -> None:
     assert [one["id"] for one in client.get("/api/runs").json()["runs"]] == ["labelled"]
     answer = client.get("/api/runs/labelled").json()
-    assert answer == {"id": "labelled", **run_summary.load(runs / "labelled").to_json(), "unknown": ["owl"]}
+    assert answer == {"id": "labelled", **run_labels.load_summary(runs / "labelled").to_dict(), "unknown": ["owl"]}
     assert (answer["objects"], answer["right"], answer["errors"]["missed"]) == (3, 2, 1)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sightglass.batch import journal, labels, run, summary
+from sightglass.batch import journal, labels, run
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, stored
 from sightglass.evaluation.stored import LEAST_CONFIDENCE
@@ -118,13 +118,13 @@ def test_the_evaluation_follows_what_a_person_says_a_folder_counts_as(foldered: 
     out = tmp_path / "out"
     run(foldered, "demo-cls-s", out)
     assert {one.truth for one in stored.load(out).pictures} == {"gear"}
-    before = summary.load(out)
+    before = labels.load_summary(out)
     assert before.headline.startswith("Right: ")
     labels.correct(out, {"Stern": ["star"]})
     assert run(foldered, "demo-cls-s", out).nothing_new
     followed = stored.load(out)
     assert {one.truth for one in followed.pictures} == {"gear", "star"} and followed.unknown == ()
-    assert summary.load(out).pictures > before.pictures
+    assert labels.load_summary(out).pictures > before.pictures
     # Where no folder counts there is no evaluation, until one counts again.
     labels.correct(out, {"Stern": [], "gear": []})
     run(foldered, "demo-cls-s", out)

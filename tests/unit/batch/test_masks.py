@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightglass.batch import finished, run, summary, table
+from sightglass.batch import finished, labels, run, table
 from sightglass.cli import main
 from sightglass.explain import Explainer
 from tests.labelled import draw_masked
@@ -47,7 +47,7 @@ def confusions(drawn: tuple[Path, Path]) -> Any:
 
 
 def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], whole: Path) -> None:
-    found, counts = summary.load(whole), confusions(drawn)
+    found, counts = labels.load_summary(whole), confusions(drawn)
     right, union = counts.diagonal(), counts.sum(0) + counts.sum(1) - counts.diagonal()
     wanted = {name: right[i] / union[i] for i, name in enumerate(Explainer(MODEL).labels) if union[i]}
     assert {name: one.value for name, one in found.by_class.items()} == pytest.approx(wanted)
@@ -59,9 +59,9 @@ def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], whole: Path
 
 
 def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Path, Path], whole: Path) -> None:
-    found = summary.load(whole)
-    assert run(drawn[0], MODEL, whole).nothing_new and summary.load(whole).to_json() == found.to_json()
-    with (whole / summary.CSV).open(newline="") as file:
+    found = labels.load_summary(whole)
+    assert run(drawn[0], MODEL, whole).nothing_new and labels.load_summary(whole).to_dict() == found.to_dict()
+    with (whole / labels.CSV).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {one["class"]: float(one["iou"]) for one in rows} == pytest.approx(
         {name: one.value for name, one in found.by_class.items()}
@@ -71,7 +71,7 @@ def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Pa
     page = finished.make_report(whole)
     assert found.headline in page and "The worst masks" in page and "IoU, 95 %" in page
     assert "sure" not in page, "a share of the picture is no sureness"
-    assert json.loads((whole / summary.FILE).read_text())["summary"]["right"] == found.right
+    assert json.loads((whole / labels.SUMMARY).read_text())["summary"]["right"] == found.right
 
 
 def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(

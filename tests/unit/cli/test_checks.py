@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sightglass.batch import summary
+from sightglass.batch.labels import CSV
 from sightglass.cli.proving import read
 from sightglass.evaluation import boxes, errors, stored
 from sightglass.explain import Explainer
@@ -83,7 +83,7 @@ def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would
     kept = json.loads(Path("run/summary.json").read_text("utf-8"))
     assert len(kept["label_problems"]) == 2 and kept["labels"]["Stern"] == []
     assert set(kept["evaluation"]["errors"]) == set(boxes.MEANINGS)
-    with Path("run", summary.CSV).open(encoding="utf-8", newline="") as file:
+    with Path("run", CSV).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["picture", *errors.COLUMNS] and len(rows) == len(errors.ErrorReport(evaluation).units)
 

@@ -32,7 +32,7 @@ from sightglass.models.geometry import Geometry
 from sightglass.models.inspect import inspect_model
 from sightglass.models.own.adding import line_of, read_lines
 from sightglass.models.spec import OutputTable
-from sightglass.report import command, figure, result_folder, views
+from sightglass.report import embedded_recipe, figure, result_folder, views
 from sightglass.report.html_report import html
 from sightglass.report.views import explained_picture
 from tests.unit import own_nets
@@ -473,7 +473,7 @@ def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> No
     assert describe(made, "Red").headline.endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
     assert f"The evidence for and against **{label}**" in describe_map(made)
     assert any(one.kind == "both ways" and "raises the score" in one.text for one in diagnose(made))
-    assert "evidence='both'" in command.line(made.recipe)
+    assert "evidence='both'" in embedded_recipe.python_call(made.recipe)
     assert np.array_equal(replay(made.recipe, scene).heatmaps[0].at_input, made.heatmaps[0].at_input)
     # Files of other maps are as earlier versions read them.
     assert "evidence" not in made.with_options(evidence="for").recipe.model_dump()

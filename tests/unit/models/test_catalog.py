@@ -191,9 +191,9 @@ def test_what_a_library_throws_becomes_one_sentence(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_the_packaged_models_are_timms_to_the_last_bit(size: int, bus: Path) -> None:
     import timm
-    from timm.data import create_transform
+    from timm.data import create_transform, resolve_model_data_config
 
-    from sightglass.models.families.timm.networks import config_of, preprocessing_of
+    from sightglass.models.families.timm.networks import preprocessing_of
 
     adapter = load(catalog.spec(f"efficientnet-lite{size}"))
     assert isinstance(adapter, Classifier)
@@ -205,7 +205,7 @@ def test_the_packaged_models_are_timms_to_the_last_bit(size: int, bus: Path) -> 
     assert adapter.preprocessing == preprocessing_of(theirs)
     pixels = np.asarray(Pillow.open(bus).convert("RGB"))
     given = adapter.prepare(pixels, "trained")
-    expected = create_transform(**config_of(theirs), is_training=False)(Pillow.fromarray(pixels))
+    expected = create_transform(**resolve_model_data_config(theirs), is_training=False)(Pillow.fromarray(pixels))
     off = (given.tensor[0] - expected).abs()
     # Pillow weighs a window that is resized alone in another order, which may turn a rounding by one step of 255.
     assert off.max() <= 1.01 / 255 / 0.5 and (off > 1e-6).float().mean() < 1e-3

@@ -21,7 +21,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.families.ultralytics import prompts
-from sightglass.report import command, result_folder
+from sightglass.report import embedded_recipe, result_folder
 from tests.built import built
 from tests.unit.models.families.test_ultralytics_prompts import YOLOE, open_model, spoken
 
@@ -31,6 +31,8 @@ WORDS = ("red star", "blue ball", "yellow square")
 QUICK: dict[str, Any] = {"method": "drise", "masks": 12, "top_k": 1}
 ANY_BOX: dict[str, Any] = {"confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
 ONE: dict[str, Any] = {"per": "detection", "targets": (1,)}
+JOINED = ("layers", "at", "vocabulary")
+"""Options whose values are one text of the command line; of others the flag is repeated."""
 CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("method", LITE, {"method": "layercam"}),
     ("at", "demo-seg", {"at": (20.5, 30.0, 90.0, 80.0)}),
@@ -80,7 +82,7 @@ def flags(model: str, options: dict[str, Any]) -> Iterator[str]:
         yield from ("--per", "class")
     for name, value in options.items():
         option = OFFERED[name]
-        for one in value if isinstance(value, tuple) and not option.separator else [value]:
+        for one in value if isinstance(value, tuple) and name not in JOINED else [value]:
             flag = option.flag.split()[0]
             if name == "targets" and isinstance(one, tuple):
                 flag, one = "--candidate", one
@@ -133,7 +135,7 @@ def test_the_call_of_a_recipe_and_a_command_make_the_same_map_and_recipe(
     recipe, maps = made_by(model, options | ({"targets": result.recipe.targets} if "targets" in options else {}))
     assert recipe == result.recipe and result.heatmaps
     assert_maps_equal(maps, result)
-    again = eval(command.line(result.recipe), {"Explainer": Explainer})
+    again = eval(embedded_recipe.python_call(result.recipe), {"Explainer": Explainer})
     assert again.recipe == result.recipe
     assert_maps_equal(result_folder.arrays(again), result)
 

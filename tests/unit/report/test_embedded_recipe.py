@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.recipe import Recipe
-from sightglass.report import command, embedded_recipe
+from sightglass.report import embedded_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ SVG = b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="4"
 @pytest.fixture(params=["png", "jpg", "svg", "pdf"])
 def whole(request) -> bytes:
     """A file of each kind with a recipe; SVG and PDF as earlier versions wrote them."""
-    line = embedded_recipe.line(recipe(), VIEW)
+    line = embedded_recipe.Contents(recipe=recipe(), view=VIEW).model_dump_json()
     if request.param == "svg":
         return SVG.replace(b"<g/>", f'<metadata id="sightglass">{html.escape(line)}</metadata><g/>'.encode())
     if request.param == "pdf":
@@ -126,5 +126,5 @@ def test_names_of_a_stranger_s_recipe_are_one_line() -> None:
     strange = recipe(picture_name="a\x1b[31m\nb.png", model="mine\nimport os; os.remove('x') #", layers=["a\nb"])
     assert strange.picture_name == "a [31m b.png"
     assert recipe(versions={"torch\x1b]0;x\a": "1\n2"}).versions == {"torch ]0;x": "1 2"}
-    call = command.line(strange)
+    call = embedded_recipe.python_call(strange)
     assert call.startswith("Explainer(model)(") and len(call.splitlines()) == 1

@@ -24,7 +24,6 @@ from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.picture.image import Image
 from sightglass.report import (
     animation,
-    command,
     embedded_recipe,
     figure,
     html_report,
@@ -99,7 +98,7 @@ def test_of_a_model_in_memory_files_give_the_call_in_python_and_no_command_that_
         nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
     first = Explainer(model, preprocess={"size": 64})(str(bus), layers=["2"], top_k=1, scale="shared")
-    call = command.line(first.recipe)
+    call = embedded_recipe.python_call(first.recipe)
     picture = first.recipe.picture_name
     given = {"Explainer": lambda model: Explainer(model, preprocess={"size": 64}), "model": model}
     again = eval(call.replace(repr(picture), repr(str(bus))), given)
@@ -111,7 +110,7 @@ def test_of_a_model_in_memory_files_give_the_call_in_python_and_no_command_that_
 
 def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
     page = html.unescape(re.sub(r"<[^>]+>", "", html_report.html([made])))
-    assert command.line(made.recipe) in page
+    assert embedded_recipe.python_call(made.recipe) in page
     assert made.recipe.weights_sha256 in page
     for finding in made.diagnosis:
         assert finding.text in page

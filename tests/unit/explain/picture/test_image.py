@@ -185,11 +185,10 @@ def grey16() -> np.ndarray:
     [
         encode(pil.fromarray(grey16()), "PNG"),
         encode(pil.fromarray(grey16()), "TIFF"),
-        encode(pil.fromarray(grey16()), "TIFF", compression="tiff_lzw"),
         png(5, 1, 16, 2, b"\x00" + grey16().repeat(3).astype(">u2").tobytes()),
         b"P5 5 1 65535\n" + grey16().astype(">u2").tobytes(),
     ],
-    ids=["png", "tiff", "lzw", "rgb png", "pgm"],
+    ids=["png", "tiff", "rgb png", "pgm"],
 )
 def test_sixteen_bits(data: bytes) -> None:
     image = Image.open(data)
@@ -386,7 +385,6 @@ def bomb() -> bytes:
         (torch.tensor([0.0, 255.0]).reshape(1, 1, 2), "0 to 255"),
         *((source, ".") for source in (None, 3, [1, 2], object(), StringIO("x"))),
         (b"", "known kind"),
-        (b"%PDF-1.7\n", "known kind"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(40), "video"),
         (bytes(200), "known kind"),
         (".", "no file"),
@@ -396,19 +394,12 @@ def bomb() -> bytes:
         (npy(WIDE)[:500], "cut off"),
         (tif(WIDE, photometric="minisblack", planarconfig="contig")[:4000], "cut off"),
         (npy(np.array([{}, {}], object)), "holds object, not numbers"),
-        (npy(np.zeros((40, 50), "S3")), "not numbers"),
         (npy(np.zeros((40, 50), complex)), "not numbers"),
         (npy(np.zeros((40, 50, 40))), "is an array of 40 x 50 x 40; give"),
-        (npy(np.zeros(7)), "is an array of 7; give"),
         (npy(np.zeros((0, 7))), "has 0 numbers"),
         (npy(np.full((40, 50, 5), np.nan)), "not finite"),
         (b"\x93NUMPY\x01\x00\x05\x00junk\n", "is damaged"),
-        (b"\x93NUMPY\x09\x00", "is damaged"),
         (bomb(), r"has 4,000,000,000,000 numbers; give at least one and at most"),
-        (
-            tif(np.zeros((40, 50, 20), np.uint8), photometric="minisblack", planarconfig="contig"),
-            "is an array of 40 x 50 x 20",
-        ),
         pytest.param("/dev/zero", "no file", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
     ],
 )

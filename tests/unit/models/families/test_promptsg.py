@@ -109,8 +109,8 @@ def test_a_checkpoint_with_other_names_loads(tmp_path):
         state[f"module.{theirs.get(prefix, '')}{key.removeprefix(prefix)}"] = value
     torch.save({"epoch": 60, "state_dict": state}, tmp_path / "mine.pth")
     names = {"visual.": "image_encoder.", "cross.attn.": "mim.cross_attention.", "neck.": "bottleneck."}
-    (tmp_path / "conf.json").write_text(json.dumps(asdict(SMALL) | {"names": names}))
-    adapter = loader.load(spec(tmp_path / "mine.pth", config=str(tmp_path / "conf.json")))
+    (tmp_path / "mine.json").write_text(json.dumps(asdict(SMALL) | {"names": names}))
+    adapter = loader.load(spec(tmp_path / "mine.pth"))
     x = torch.randn(2, 3, 96, 48)
     assert torch.allclose(adapter.run(x).logits, module(x).logits, atol=1e-5)
     assert torch.allclose(adapter.embedding(adapter.run(x)), module(x).embedding, atol=1e-5)
@@ -118,17 +118,10 @@ def test_a_checkpoint_with_other_names_loads(tmp_path):
 
 
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
-    state = net().state_dict()
     whole = saved(tmp_path)
     (tmp_path / "mine.json").write_text(json.dumps(asdict(SMALL) | {"embed": 32, "mim_heads": 4}))
     with pytest.raises(WeightsProblem, match=r"image_encoder.proj is 64 x 64 in the file and 64 x 32 in the model"):
         loader.load(spec(whole))
-    (tmp_path / "mine.json").write_text(json.dumps({"grid": 3}))
-    with pytest.raises(ModelProblem, match="unknown key grid"):
-        loader.load(spec(whole))
-    without = {key: value for key, value in state.items() if "cross_attention.out_proj.bias" not in key}
-    with pytest.raises(WeightsProblem, match=r"it lacks mim.cross_attention.out_proj.bias"):
-        loader.load(spec(saved(tmp_path, state=without)))
 
 
 def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
@@ -169,8 +162,6 @@ def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
     assert found["attention"].shape == (2, 12, 6) and torch.equal(adapter.attention_map(x), found["attention"])
     np.testing.assert_allclose(found["attention"][1].cpu().numpy(), adapter.attention_map(picture), atol=1e-6)
     assert torch.allclose(found["logits"].cpu(), adapter.module(x.to(found["logits"].device)).logits.detach().cpu())
-    with pytest.raises(ModelProblem, match=r"give \(B, 3, \d+, \d+\)"):
-        adapter.forward_with_attention(x[0])
     named = explainer(picture, top_k=1, layers="mim.cross_attn").heatmaps[0]
     assert np.array_equal(named.values, explainer(picture, top_k=1, layers="mim").heatmaps[0].values)
 
