@@ -314,9 +314,9 @@ def _regions(
     return regions, count - 1
 
 
-def _within(at: Point, extent: Extent) -> Point:
+def _within(point: Point, extent: Extent) -> Point:
     x0, y0, x1, y1 = extent
-    return (at[0] - x0) / (x1 - x0), (at[1] - y0) / (y1 - y0)
+    return (point[0] - x0) / (x1 - x0), (point[1] - y0) / (y1 - y0)
 
 
 def _apart(a: Point, b: Point, least: float) -> bool:
