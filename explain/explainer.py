@@ -332,11 +332,7 @@ class Explainer:
     def _prepare(self, resident: LoadedModel, image: Image, options: Options) -> ModelInput:
         """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
         adapter = resident.adapter
-        if options.preprocessing not in adapter.preprocessings:
-            raise ModelProblem(
-                f"{self.model.id} cannot take a picture as {options.preprocessing!r}: "
-                f"use one of {', '.join(adapter.preprocessings)}."
-            )
+        adapter.check_preprocessing(options.preprocessing)
         return adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
 
     def show(self, source: Any, **options: Any) -> None:

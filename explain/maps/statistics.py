@@ -227,13 +227,8 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     return place
 
 
-def compare(a: Values, b: Values) -> Agreement:
-    """Return the agreement of two maps on the same grid."""
-    return agreement_matrix([a, b])[0][1]
-
-
 def rank_correlation(a: Values, b: Values) -> float:
-    """Return the rank correlation of two maps, faster than `compare`."""
+    """Return the rank correlation of two maps, without the rest of their agreement."""
     return rank_correlations(a, [b])[0]
 
 
