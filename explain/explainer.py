@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 
 import torch
 
-from sightglass.common import settings as memory
+from sightglass.common import settings as app_settings
 from sightglass.common.errors import Cancelled, ModelProblem, lacks_memory
 from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence import cache, given_model
@@ -41,7 +41,7 @@ from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
-EVIDENCE: ByteCache[Evidence] = ByteCache(memory.evidence_bytes, lambda evidence: evidence.nbytes)
+EVIDENCE: ByteCache[Evidence] = ByteCache(app_settings.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
 UNLOADED = "The GPU ran out of memory: other models were let go."
@@ -60,7 +60,7 @@ class CallHooks:
 
 
 OWN_FAMILIES = ("custom", "exported", "keras")
-"""Loaders of networks that nobody has tried before."""
+"""Loaders of networks of users: their shortcuts are verified before the first explanation."""
 
 
 class Explainer:
@@ -229,7 +229,6 @@ class Explainer:
         A picture is a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of one, or
         Image.
 
-
         A list or another sequence of pictures gives a list of explanations; its `targets` are then one class for all
         of them, or a list with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as
         OpenCV reads it.
@@ -333,11 +332,7 @@ class Explainer:
     def _prepare(self, resident: LoadedModel, image: Image, options: Options) -> ModelInput:
         """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
         adapter = resident.adapter
-        if options.preprocessing not in adapter.preprocessings:
-            raise ModelProblem(
-                f"{self.model.id} cannot take a picture as {options.preprocessing!r}: "
-                f"use one of {', '.join(adapter.preprocessings)}."
-            )
+        adapter.check_preprocessing(options.preprocessing)
         return adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
 
     def show(self, source: Any, **options: Any) -> None:

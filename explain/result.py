@@ -16,7 +16,7 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import Heatmap, rescale
-from sightglass.explain.maps.statistics import Agreement, Statistics, compare, describe, iou
+from sightglass.explain.maps.statistics import Agreement, Statistics, agreement_matrix, describe, iou
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.rise import budget
 from sightglass.explain.options import RECIPE_OPTIONS, Options
@@ -160,7 +160,7 @@ class Result:
         """Return how similar two of the maps are; computed once."""
         pair = (min(first, second), max(first, second))
         if pair not in self._agreements:
-            self._agreements[pair] = compare(*(self._map(i).measured.coarse for i in pair))
+            self._agreements[pair] = agreement_matrix([self._map(i).measured.coarse for i in pair])[0][1]
         return self._agreements[pair]
 
     def overlap(self, first: int, second: int) -> float:

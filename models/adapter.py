@@ -262,7 +262,7 @@ class Adapter:
         """Turn a picture into the model's input on the CPU.
 
         `pixels` is uint8 (H, W, 3) RGB, or for a model of other channels an array of the picture's own numbers;
-        `preprocessing` is one of `preprocessings`.
+        `preprocessing` is one of `preprocessings` (`check_preprocessing`).
         """
         assert self.preprocessing is not None
         model_input = prepare(pixels, self.preprocessing, preprocessing)
@@ -271,7 +271,8 @@ class Adapter:
     def check_preprocessing(self, preprocessing: str) -> None:
         """Raise ModelProblem unless `preprocessing` is one of `preprocessings`."""
         if preprocessing not in self.preprocessings:
-            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+            ways = ", ".join(self.preprocessings)
+            raise ModelProblem(f"{self.spec.id} cannot take a picture as {preprocessing!r}: use one of {ways}.")
 
     def flat_input(self, value: int = 128) -> Tensor:
         """Return the input (1, C, h, w) of a uniform picture."""

@@ -58,8 +58,8 @@ def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **optio
     if isinstance(error, Problem):
         raise error
     if not answer or error:
-        what = "asks for more memory than" if error else "crashes its library, or asks for more memory than"
-        raise ModelProblem(f"{name} {what} the {memory >> 20:,} MB that it may take here: save or export it again.")
+        failure = "asks for more memory than" if error else "crashes its library, or asks for more memory than"
+        raise ModelProblem(f"{name} {failure} the {memory >> 20:,} MB that it may take here: save or export it again.")
     return cast("R", value)
 
 
@@ -138,14 +138,14 @@ def _preload(*more: str) -> None:
             import_module(name)
 
 
-def _call(source: Any, to: Any) -> None:
+def _call(source: Any, sink: Any) -> None:
     """Do the work of one call within its limits, answer, and end the process."""
     function, args, options, environment, folder, seconds, memory = pickle.load(source)
     os.environ.clear()
     os.environ.update(environment, **ENVIRONMENT)
     os.chdir(folder)
     # A thread can end the process even if another holds the GIL.
-    faulthandler.dump_traceback_later(seconds, exit=True, file=to.fileno())
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sink.fileno())
     # Windows has no such module, and macOS no such file.
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
@@ -161,6 +161,6 @@ def _call(source: Any, to: Any) -> None:
         if not any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
             sentence = f"The files cannot be read ({describe_error(error)}): save or export the model again."
             answer = None, error if isinstance(error, Problem) else ModelProblem(sentence)
-    to.write(pickle.dumps(answer))
-    to.flush()
+    sink.write(pickle.dumps(answer))
+    sink.flush()
     os._exit(0)

@@ -153,22 +153,22 @@ def may_name(file: Path, stem: str) -> bool:
     return fits and file.suffix.lower() in (".json", ".txt")
 
 
-def order(given: Any) -> tuple[str, ...]:
+def order(table: Any) -> tuple[str, ...]:
     """Return names by index from a list, mapping, or nested table.
 
     Raises ValueError where a mapping leaves out an index or has one twice.
     """
-    if isinstance(given, (list, tuple)):
-        return tuple(str(name) for name in given) if all(isinstance(name, str) for name in given) else ()
-    if not isinstance(given, dict) or not given:
+    if isinstance(table, (list, tuple)):
+        return tuple(str(name) for name in table) if all(isinstance(name, str) for name in table) else ()
+    if not isinstance(table, dict) or not table:
         return ()
     for name in NAMED:
-        if name in given and (names := order(given[name])):
+        if name in table and (names := order(table[name])):
             return names
-    by_key = all(_index(key) is not None and isinstance(value, str) for key, value in given.items())
-    if not by_key and not all(_index(value) is not None for value in given.values()):
+    by_key = all(_index(key) is not None and isinstance(value, str) for key, value in table.items())
+    if not by_key and not all(_index(value) is not None for value in table.values()):
         return ()
-    pairs = [(_index(key), value) if by_key else (_index(value), str(key)) for key, value in given.items()]
+    pairs = [(_index(key), value) if by_key else (_index(value), str(key)) for key, value in table.items()]
     indices = sorted(index for index, _ in pairs if index is not None)
     # Some count from 1.
     first = 1 if indices[0] == 1 else 0
@@ -187,18 +187,18 @@ def binary_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def for_classes(
-    spec: ModelSpec, count: int, found: Sequence[str] = (), otherwise: Sequence[str] = (), *, binary: bool = False
+    spec: ModelSpec, count: int, in_file: Sequence[str] = (), otherwise: Sequence[str] = (), *, binary: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a model's class names, and a note for bare numbers.
 
-    They are the operator's, else `found` in the file, else `otherwise` where that has as many. `binary`: the model
+    They are the operator's, else those `in_file`, else `otherwise` where that has as many. `binary`: the model
     answers with one number. Raises ModelProblem where the names are more or fewer than the classes.
     """
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
-    names = own(spec) or tuple(found)
+    names = own(spec) or tuple(in_file)
     measures = spec.measures
-    what = "numbers" if measures else "classes"
+    noun = "numbers" if measures else "classes"
     if names:
         names = binary_names(names) if binary else names
         if len(names) != count:
@@ -206,13 +206,13 @@ def for_classes(
             key = "outputs" if spec.weights.outputs else "labels"
             where = Path(stated).name if isinstance(stated, str) else spec.where_stated(key)
             raise ModelProblem(
-                f"{spec.id} has {count} {what} and {where} names {len(names)}: give as many names as {what}."
+                f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
             )
         return names, ()
     if len(otherwise) == count and not measures:
         return tuple(otherwise), ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
-    note = f"Its {count} {what} have no names here: {say}." if count > 1 else f"Its number has no name here: {say}."
+    note = f"Its {count} {noun} have no names here: {say}." if count > 1 else f"Its number has no name here: {say}."
     if measures:
         return tuple(f"output {index}" for index in range(count)) if count > 1 else ("the number",), (note,)
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)

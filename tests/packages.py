@@ -8,8 +8,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BESIDE = ("dashboard", "explain", "models", "pages")
 """In a checkout these stand beside the package."""
-
-
 ORDER = (
     ("browser", "common", "examples"),
     ("models",),

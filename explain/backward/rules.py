@@ -30,8 +30,8 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
     """Return one Gradient per source from `seeds`; raises Opaque."""
     ends = {end: seed for end, seed in zip(graph.ends, seeds, strict=True) if seed is not None}
     walk = Walk(graph)
-    for at, seed in ends.items():
-        walk.reach(at, bounds(seed))
+    for place, seed in ends.items():
+        walk.reach(place, bounds(seed))
     visited: list[tuple[GraphStep, Rule]] = []
     for step in graph.steps:
         if not walk.windows.keys().isdisjoint(step.outputs):
@@ -39,33 +39,34 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
                 raise Opaque(step.name)
             visited.append((step, rule))
             rule[0](walk, step)
-    walk.windows = {at: walk.widen(at, window) for at, window in walk.windows.items()}
-    for at, seed in ends.items():
-        if at in walk.windows:
-            walk.add(at, seed.values[None], seed.top, seed.left)
+    walk.windows = {place: walk.widen(place, window) for place, window in walk.windows.items()}
+    for place, seed in ends.items():
+        if place in walk.windows:
+            walk.add(place, seed.values[None], seed.top, seed.left)
     final: dict[Place, Gradient] = {}
     sources = set(graph.sources)
     for step, rule in visited:
-        final |= {at: walk.gradient(at) for at in sources.intersection(step.outputs)}
+        final |= {place: walk.gradient(place) for place in sources.intersection(step.outputs)}
         rule[1](walk, step)
-        for at in step.outputs:
-            walk.gradients.pop(at, None)
-    return [final[at] if at in final else walk.gradient(at) for at in graph.sources]
+        for place in step.outputs:
+            walk.gradients.pop(place, None)
+    return [final[place] if place in final else walk.gradient(place) for place in graph.sources]
 
 
 def _same_reach(walk: Walk, step: GraphStep) -> None:
-    for at in step.inputs:
-        walk.reach(at, walk.windows[step.outputs[0]])
+    for place in step.inputs:
+        walk.reach(place, walk.windows[step.outputs[0]])
 
 
 def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, attribute: str = "") -> Any:
     """Make the rule of `backward(gradient, tensor, node)`; `attribute`: the tensor's."""
 
     def pull(walk: Walk, step: GraphStep) -> None:
-        at = step.outputs[0]
-        gradient = walk.gradients[at]
-        result = backward(gradient, walk.cut(getattr(step.node, attribute), at) if attribute else gradient, step.node)
-        top, _, left, _ = walk.windows[at]
+        place = step.outputs[0]
+        gradient = walk.gradients[place]
+        tensor = walk.cut(getattr(step.node, attribute), place) if attribute else gradient
+        result = backward(gradient, tensor, step.node)
+        top, _, left, _ = walk.windows[place]
         walk.add(step.inputs[0], result, top, left, fresh=result is not gradient)
 
     return _same_reach, pull
@@ -74,15 +75,15 @@ def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, attribute
 def _add_reach(walk: Walk, step: GraphStep) -> None:
     if step.node._saved_alpha != 1:
         raise Opaque("a weighted sum")
-    if any(at is not None and walk.shapes[at] != walk.shapes[step.outputs[0]] for at in step.inputs):
+    if any(place is not None and walk.shapes[place] != walk.shapes[step.outputs[0]] for place in step.inputs):
         raise Opaque("a sum of different shapes")
     _same_reach(walk, step)
 
 
 def _add_pull(walk: Walk, step: GraphStep) -> None:
     top, _, left, _ = walk.windows[step.outputs[0]]
-    for at in step.inputs:
-        walk.add(at, walk.gradients[step.outputs[0]], top, left)
+    for place in step.inputs:
+        walk.add(place, walk.gradients[step.outputs[0]], top, left)
 
 
 def _along_channels(step: GraphStep) -> None:
@@ -101,12 +102,12 @@ def _cat_reach(walk: Walk, step: GraphStep) -> None:
 def _cat_pull(walk: Walk, step: GraphStep) -> None:
     out, start = step.outputs[0], 0
     top, _, left, _ = walk.windows[out]
-    known = sum(walk.shapes[at][1] for at in step.inputs if at is not None)
-    for at in step.inputs:
-        channels = walk.shapes[at][1] if at is not None else walk.shapes[out][1] - known
+    with_gradient = sum(walk.shapes[place][1] for place in step.inputs if place is not None)
+    for place in step.inputs:
+        channels = walk.shapes[place][1] if place is not None else walk.shapes[out][1] - with_gradient
         part = slice(start, start + channels)
         if out in walk.gradients:
-            walk.add(at, walk.gradients[out][:, part], top, left)
+            walk.add(place, walk.gradients[out][:, part], top, left)
         start = part.stop
 
 
@@ -133,30 +134,30 @@ def _conv_reach(walk: Walk, step: GraphStep) -> None:
 
 
 def _conv_pull(walk: Walk, step: GraphStep) -> None:
-    at, out = step.inputs[0], step.outputs[0]
-    if at is None:
+    place, out = step.inputs[0], step.outputs[0]
+    if place is None:
         return
     gradient, window, conv = walk.gradients[out], walk.windows[out], walk.graph.convolution(step)
-    top, left, (tall, wide), padding = 0, 0, walk.shapes[at][2:], conv.padding
+    top, left, (tall, wide), padding = 0, 0, walk.shapes[place][2:], conv.padding
     if conv.pointwise:
         # A product needs no compilation, unlike oneDNN's convolution of each new size.
         rows = gradient.permute(0, 2, 3, 1)
         result = (rows @ conv.weight.flatten(1)).permute(0, 3, 1, 2)
-        walk.add(at, result, window[0], window[2], fresh=True)
+        walk.add(place, result, window[0], window[2], fresh=True)
         return
     if not walk.whole(out):
         top, bottom, left, right = conv.spread(window)
         tall, wide, padding = bottom - top, right - left, (0, 0)
     # Only its shape is read.
-    like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)
+    like = gradient.new_empty(1).expand(1, walk.shapes[place][1], tall, wide)
     shape = (conv.stride, padding, conv.dilation, False, [0, 0], conv.groups)
     part = aten.convolution_backward(gradient, like, conv.weight, None, *shape, [True, False, False])[0]
-    walk.add(at, part, top, left, fresh=True)
+    walk.add(place, part, top, left, fresh=True)
 
 
 def _upsample_factor(walk: Walk, step: GraphStep) -> int:
     assert step.inputs[0] is not None
-    (h, w), (height, width) = (walk.shapes[at][2:] for at in (step.inputs[0], step.outputs[0]))
+    (h, w), (height, width) = (walk.shapes[place][2:] for place in (step.inputs[0], step.outputs[0]))
     if height % h or width % w or height // h != width // w:
         raise Opaque("upsampling by a factor that is not whole")
     return int(height // h)

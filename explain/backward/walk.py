@@ -1,4 +1,4 @@
-"""Sparse backward pass of one detection."""
+"""Sum one detection's gradients, each only within the window of its map where it is not 0."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ class Walk:
         self.owned: set[Place] = set()
         """Places whose gradient shares no memory with another, and can be added to in place."""
 
-    def gradient(self, at: Place) -> Gradient:
-        _, channels, height, width = self.shapes[at]
-        if at not in self.gradients:
+    def gradient(self, place: Place) -> Gradient:
+        _, channels, height, width = self.shapes[place]
+        if place not in self.gradients:
             return Gradient(self.graph.like.new_zeros(channels, 1, 1), 0, 0, (height, width))
-        top, _, left, _ = self.windows[at]
-        return Gradient(self.gradients[at][0], top, left, (height, width))
+        top, _, left, _ = self.windows[place]
+        return Gradient(self.gradients[place][0], top, left, (height, width))
 
-    def reach(self, at: Place | None, window: Window | None) -> None:
+    def reach(self, place: Place | None, window: Window | None) -> None:
         """Extend a place's window by one with nonzero gradient."""
-        if at is None or window is None:
+        if place is None or window is None:
             return
-        height, width = self.shapes[at][2:]
+        height, width = self.shapes[place][2:]
         y0, y1, x0, x1 = window
-        new = max(y0, 0), min(y1, height), max(x0, 0), min(x1, width)
-        if new[0] >= new[1] or new[2] >= new[3]:
+        y0, y1, x0, x1 = max(y0, 0), min(y1, height), max(x0, 0), min(x1, width)
+        if y0 >= y1 or x0 >= x1:
             # Only padding was read.
             return
-        if (old := self.windows.get(at)) is not None:
-            new = min(old[0], new[0]), max(old[1], new[1]), min(old[2], new[2]), max(old[3], new[3])
-        self.windows[at] = new
+        if (before := self.windows.get(place)) is not None:
+            y0, y1, x0, x1 = min(before[0], y0), max(before[1], y1), min(before[2], x0), max(before[3], x1)
+        self.windows[place] = y0, y1, x0, x1
 
-    def widen(self, at: Place, window: Window) -> Window:
-        height, width = self.shapes[at][2:]
+    def widen(self, place: Place, window: Window) -> Window:
+        height, width = self.shapes[place][2:]
         y0, y1, x0, x1 = window
         return (0, height, 0, width) if (y1 - y0) * (x1 - x0) > WHOLE * height * width else window
 
-    def whole(self, at: Place) -> bool:
+    def whole(self, place: Place) -> bool:
         """Return whether a place's window is its whole map."""
-        return self.windows[at] == (0, self.shapes[at][2], 0, self.shapes[at][3])
+        return self.windows[place] == (0, self.shapes[place][2], 0, self.shapes[place][3])
 
     def add(
         self,
-        at: Place | None,
+        place: Place | None,
         part: Tensor,
         top: int,
         left: int,
@@ -72,36 +72,36 @@ class Walk:
 
         `fresh`: its memory is shared with nothing else.
         """
-        if at is None or at not in self.windows:
+        if place is None or place not in self.windows:
             return
-        y0, y1, x0, x1 = self.windows[at]
+        y0, y1, x0, x1 = self.windows[place]
         fits = (top, left, *part.shape[2:]) == (y0, x0, y1 - y0, x1 - x0) and channels is None
-        if fits and at not in self.gradients:
-            self.gradients[at] = part
+        if fits and place not in self.gradients:
+            self.gradients[place] = part
             if fresh:
-                self.owned.add(at)
-        elif fits and at not in self.owned:
-            self.gradients[at] = self.gradients[at] + part
-            self.owned.add(at)
+                self.owned.add(place)
+        elif fits and place not in self.owned:
+            self.gradients[place] = self.gradients[place] + part
+            self.owned.add(place)
         else:
-            buffer = self._buffer(at)
+            buffer = self._buffer(place)
             add_moved(buffer if channels is None else buffer[:, channels], part, top - y0, left - x0)
 
-    def _buffer(self, at: Place) -> Tensor:
+    def _buffer(self, place: Place) -> Tensor:
         """Return a place's gradient as a writable buffer."""
-        if at not in self.gradients:
-            y0, y1, x0, x1 = self.windows[at]
+        if place not in self.gradients:
+            y0, y1, x0, x1 = self.windows[place]
             # Channels last in memory, which convolutions on a CPU prefer.
-            buffer = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[at][1])
-            self.gradients[at] = buffer.permute(0, 3, 1, 2)
-        elif at not in self.owned:
-            self.gradients[at] = self.gradients[at].clone()
-        self.owned.add(at)
-        return self.gradients[at]
+            buffer = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[place][1])
+            self.gradients[place] = buffer.permute(0, 3, 1, 2)
+        elif place not in self.owned:
+            self.gradients[place] = self.gradients[place].clone()
+        self.owned.add(place)
+        return self.gradients[place]
 
-    def cut(self, tensor: Tensor, at: Place) -> Tensor:
+    def cut(self, tensor: Tensor, place: Place) -> Tensor:
         """Return the part of a (1, C, h, w) in a place's window."""
-        return _part(tensor, *self.windows[at])
+        return _part(tensor, *self.windows[place])
 
 
 def _part(tensor: Tensor, y0: int, y1: int, x0: int, x1: int) -> Tensor:

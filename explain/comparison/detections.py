@@ -75,8 +75,8 @@ def match_target(explanation: Explanation, prediction: Prediction) -> TargetMatc
     if place is not None:
         return TargetMatch(explanation.with_options(per="detection", targets=(place,)), listed[place])
     assert prediction.box is not None
-    known = prediction.label if prediction.label in explanation.evidence.resident.adapter.labels else None
-    missing = candidate or explanation.missing(prediction.box, known)
+    label = prediction.label if prediction.label in explanation.evidence.resident.adapter.labels else None
+    missing = candidate or explanation.missing(prediction.box, label)
     if missing is None:
         return TargetMatch(explanation, None)
     target = (missing.candidate.anchor, missing.candidate.index)
@@ -88,8 +88,8 @@ def _find_candidate(explanation: Explanation, prediction: Prediction) -> Missing
     labels, count = explanation.evidence.resident.adapter.labels, explanation.evidence.outputs.count
     if prediction.anchor is None or prediction.anchor >= count or prediction.index >= len(labels):
         return None
-    known = explanation.candidate(prediction.anchor, prediction.index)
-    return known if known.candidate == prediction else None
+    missing = explanation.candidate(prediction.anchor, prediction.index)
+    return missing if missing.candidate == prediction else None
 
 
 def largest_model(explanations: Sequence[Explanation]) -> Explanation | None:

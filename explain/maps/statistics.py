@@ -227,13 +227,8 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     return place
 
 
-def compare(a: Values, b: Values) -> Agreement:
-    """Return the agreement of two maps on the same grid."""
-    return agreement_matrix([a, b])[0][1]
-
-
 def rank_correlation(a: Values, b: Values) -> float:
-    """Return the rank correlation of two maps, faster than `compare`."""
+    """Return the rank correlation of two maps, without the rest of their agreement."""
     return rank_correlations(a, [b])[0]
 
 
@@ -314,9 +309,9 @@ def _regions(
     return regions, count - 1
 
 
-def _within(at: Point, extent: Extent) -> Point:
+def _within(point: Point, extent: Extent) -> Point:
     x0, y0, x1, y1 = extent
-    return (at[0] - x0) / (x1 - x0), (at[1] - y0) / (y1 - y0)
+    return (point[0] - x0) / (x1 - x0), (point[1] - y0) / (y1 - y0)
 
 
 def _apart(a: Point, b: Point, least: float) -> bool:

@@ -130,7 +130,7 @@ def describe_setup(model: str, method: str, layers: Sequence[str], part: str = "
 
     `task`: the model's, where the method has another name on a detector.
     """
-    known = METHODS.get(method)
-    at = f" at {listing(list(layers))}" if layers and (known is None or known.at_layers) else ""
-    asked = f" ({_QUESTIONS[part]})" if part in _QUESTIONS else ""
-    return f"{model}, {known.name_for(task) if known else method}{at}{asked}"
+    listed = METHODS.get(method)
+    place = f" at {listing(list(layers))}" if layers and (listed is None or listed.at_layers) else ""
+    question = f" ({_QUESTIONS[part]})" if part in _QUESTIONS else ""
+    return f"{model}, {listed.name_for(task) if listed else method}{place}{question}"

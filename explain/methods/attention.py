@@ -62,8 +62,8 @@ def compute_weights(evidence: Evidence, target: Target, *, paths: Collection[str
     The queries that count are those of the last attention on which the target's gradient is not 0.
     """
     resident = evidence.resident
-    seen = {attention.path: attention for attention in attentions(resident)}
-    last = [*seen][-1]
+    modules = {attention.path: attention for attention in attentions(resident)}
+    last = [*modules][-1]
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, weights: Tensor) -> Tensor:
@@ -81,7 +81,8 @@ def compute_weights(evidence: Evidence, target: Target, *, paths: Collection[str
             torch.autograd.grad(scalar, recorded[last], allow_unused=True) if scalar.requires_grad else (None,)
         )
     read = None if gradient is None else (gradient[0] != 0).any(-1).any(0)
-    return [HeadWeights(seen[path], recorded[path][0].detach(), _rows(seen[path], seen[last], read)) for path in paths]
+    parts = ((modules[path], recorded[path][0].detach()) for path in paths)
+    return [HeadWeights(module, weights, _rows(module, modules[last], read)) for module, weights in parts]
 
 
 def compute_gradients(
@@ -92,11 +93,11 @@ def compute_gradients(
     One forward pass for all targets, and one backward pass for each.
     """
     resident = evidence.resident
-    seen = {attention.path: attention for attention in attentions(resident)}
+    modules = {attention.path: attention for attention in attentions(resident)}
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, weights: Tensor) -> Tensor:
-        if path in seen:
+        if path in modules:
             recorded[path] = weights if weights.requires_grad else weights.detach().requires_grad_()
         return recorded.get(path, weights)
 
@@ -117,7 +118,7 @@ def compute_gradients(
             last = [*by_path][-1]
             read = (by_path[last][1][0] != 0).any(-1).any(0)
             yield [
-                (HeadWeights(seen[path], weights[0], _rows(seen[path], seen[last], read)), gradient[0])
+                (HeadWeights(modules[path], weights[0], _rows(modules[path], modules[last], read)), gradient[0])
                 for path, (weights, gradient) in by_path.items()
             ]
 
@@ -182,18 +183,18 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
     device = evidence.resident.device
     with torch.enable_grad(), exact(device):
         readings, adapter = [], copy_adapter(evidence.resident.adapter)
-        seen = attentions(evidence.resident)
-        for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
+        modules = attentions(evidence.resident)
+        for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, modules)):
             check()
-            request.report(number, len(seen), f"LeGrad, layer {number + 1} of {len(seen)}")
+            request.report(number, len(modules), f"LeGrad, layer {number + 1} of {len(modules)}")
             readings.append(reading)
         return [torch.stack([_map(adapter, reading, target) for reading in readings]).mean(0) for target in targets]
 
 
-def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[AttentionModule]) -> Iterator[_Reading]:
+def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionModule]) -> Iterator[_Reading]:
     """Yield the head's outputs for each block; the adapter's blocks are replaced."""
-    layers = [attended for attended in seen if attended.same]
-    pooled = next((attended for attended in seen if not attended.same), None)
+    layers = [attended for attended in modules if attended.same]
+    pooled = next((attended for attended in modules if not attended.same), None)
     blocks = [adapter.module.get_submodule(path) for path in find_blocks([attended.path for attended in layers])]
     weights: dict[str, Tensor] = {}
     outputs: dict[nn.Module, Any] = {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Target
 
 Family = Literal["gradient", "eigen", "attention", "query", "library", "pixel", "mask"]
-"""`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, principal components.
+"""`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, not for similarity.
 `attention`: of transformers whose attention is recorded. `query`: of detectors whose boxes are queries. `library`:
 through the grad-cam library. `pixel`: gradients of the input's pixels, through captum. `mask`: slow, from the model's
 answers alone."""
@@ -29,12 +29,10 @@ RUNNERS: dict[Family, str] = {
     "pixel": "pixel_gradients",
     "mask": "rise",
 }
-HEADED: tuple[Family, ...] = ("attention", "query")
-"""Families whose methods have heads."""
 """Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); quick methods':
 `gradient`."""
-
-
+HEADED: tuple[Family, ...] = ("attention", "query")
+"""Families whose methods have heads."""
 GROUPS: dict[Family, str] = {
     "gradient": "CAM",
     "eigen": "CAM",
@@ -128,6 +126,7 @@ class Method:
 
     @property
     def slow(self) -> bool:
+        """Whether it runs the model so often that pages show progress."""
         return self.passes == "channels" or (self.family != "attention" and self.passes > 1)
 
     @property

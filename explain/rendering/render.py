@@ -71,7 +71,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
 
 
 def samples(values: Values, kind: Kind = "heat") -> contours.Samples:
-    """Return the browser's values: uint16 (h, w) over the kind's range."""
+    """Return values as the browser gets them: uint16 (h, w), 0..65535 over the kind's range."""
     low = 0 if kind == "heat" else -1
     shares = np.clip(check(values, low=low), low, 1)
     shares -= low

@@ -36,18 +36,18 @@ def colormaps() -> tuple[Colormap, ...]:
     return tuple(Colormap(name, _word(*_table(name)[-1] / 255)) for name in (*_UNIFORM, *others))
 
 
-def colormap_name(given: str | int) -> str:
+def colormap_name(name: str | int) -> str:
     """Return a colormap's name; `cv2.COLORMAP_JET`, as text or number, is `jet`."""
-    if isinstance(given, int):
-        given = next((name for name in dir(cv2) if name.startswith("COLORMAP_") and getattr(cv2, name) == given), "")
-    return given.removeprefix("cv2.").removeprefix("COLORMAP_").lower()
+    if isinstance(name, int):
+        name = next((key for key in dir(cv2) if key.startswith("COLORMAP_") and getattr(cv2, key) == name), "")
+    return name.removeprefix("cv2.").removeprefix("COLORMAP_").lower()
 
 
 def lut(name: str | int) -> Pixels:
     """Return a colormap's colours, uint8 (256, 3); raise Problem if unknown."""
     names = [colormap.name for colormap in colormaps()]
-    if (known := colormap_name(name)) in names:
-        return _table(known)
+    if (spelling := colormap_name(name)) in names:
+        return _table(spelling)
     hint = did_you_mean(str(name), names, f"choose one of {', '.join(names)}.")
     raise Problem(f"There is no colormap called {name!r}: {hint}")
 
@@ -111,7 +111,7 @@ class Field:
     def scaled(self, before: tuple[float, float], size: tuple[int, int]) -> Field:
         """Return the field over the picture scaled from `before` to `size`."""
         (width, height), (across, down) = size, (new / old for new, old in zip(size, before, strict=True))
-        x0, y0, x1, y1 = (edge * by for edge, by in zip(self.extent, (across, down) * 2, strict=True))
+        x0, y0, x1, y1 = (edge * factor for edge, factor in zip(self.extent, (across, down) * 2, strict=True))
         left, top, right, bottom = self.seen
         left, top = min(round(left * across), width - 1), min(round(top * down), height - 1)
         seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
@@ -157,7 +157,7 @@ class Style:
     @property
     def hot(self) -> str:
         """Name of the hottest colour."""
-        return next(known.hot for known in colormaps() if known.name == self.colormap)
+        return next(colormap.hot for colormap in colormaps() if colormap.name == self.colormap)
 
 
 def check_fraction(value: float, name: str) -> None:
@@ -177,7 +177,7 @@ def _check(name: str, value: Any) -> Any:
     if isinstance(usual, bool):
         return value is True or str(value) in ("1", "1.0", "true")
     if isinstance(usual, str):
-        if value not in CHOICES.get(name, [known.name for known in colormaps()]):
+        if value not in CHOICES.get(name, [colormap.name for colormap in colormaps()]):
             raise ValueError(f"{name} is {value!r}.")
         return value
     check_fraction(float(value), name)

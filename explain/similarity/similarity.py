@@ -53,8 +53,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
     def work(resident: LoadedModel, _more: tuple[str, ...]) -> NDArray[np.float32]:
         comparable(resident)
         adapter: Any = resident.adapter
-        if preprocessing not in adapter.preprocessings:
-            raise ModelProblem(f"{adapter.spec.id} cannot take a picture as {preprocessing!r}.")
+        adapter.check_preprocessing(preprocessing)
         key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(resident.device))
         if (vector := VECTORS.get(key)) is None:
             taken = image.taken(adapter.channels, adapter.spec.id)

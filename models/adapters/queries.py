@@ -234,7 +234,7 @@ class _Recorder:
         if weights is None or weights.ndim != 3:
             return None
         if self._samples:
-            # Libraries have (Q, heads, places) here, and the places of a picture's heads first of all.
+            # Deformable attention gives weights (Q, heads, places), and samples (B * heads, Q, places, 2).
             by_head = weights.transpose(0, 1)
             samples = tuple(places[: len(by_head)] for places in self._samples)
             whole = sum(places.shape[2] for places in samples) == by_head.shape[2]

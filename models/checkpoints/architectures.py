@@ -61,8 +61,8 @@ def library_of(arch: str) -> tuple[str, str]:
         return "torchvision", name
     if library in ("", "timm") and timm.is_model(name):
         return "timm", name
-    known = {*classifiers, *timm.list_models()}
-    hint = did_you_mean(name, known, "for a class of yours say their_file.py:ClassName.", n=3)
+    names = {*classifiers, *timm.list_models()}
+    hint = did_you_mean(name, names, "for a class of yours say their_file.py:ClassName.", n=3)
     raise ModelProblem(f"Neither torchvision nor timm has an architecture {arch}: {hint}")
 
 

@@ -72,8 +72,8 @@ class Unpickler(pickle.Unpickler):
     """Unpickle tensors and plain containers; every other name is a StandIn."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (known := _find_type(module, name)) is not None:
-            return known
+        if (allowed := _find_type(module, name)) is not None:
+            return allowed
         return _Frozen(name, (StandIn,), {"named": f"{module}.{name}", "__module__": __name__})
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -97,8 +97,8 @@ def _find_type(module: str, name: str) -> Any:
         ("torch", "Size"): lambda sides: torch.Size(sides),
         ("torch._utils", "_rebuild_tensor"): lambda *parts: _utils._rebuild_tensor(*parts[:4]),  # type: ignore[no-untyped-call]
         ("torch._utils", "_rebuild_tensor_v2"): lambda *parts: _utils._rebuild_tensor(*parts[:4]),  # type: ignore[no-untyped-call]
-        ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
-        ("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
+        ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+        ("torch._utils", "_rebuild_parameter_with_state"): lambda tensor, *_: tensor,
         ("torch._tensor", "_rebuild_from_type_v2"): lambda function, _, parts, __: function(*parts),
         ("copyreg", "_reconstructor"): lambda kind, *_: kind(),
         ("copy_reg", "_reconstructor"): lambda kind, *_: kind(),

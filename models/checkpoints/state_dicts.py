@@ -127,14 +127,14 @@ def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
     linear = sum(group["weight"].ndim == 2 for group in groups.values() if "weight" in group)
     root = nn.Sequential()
     steps: list[tuple[str, nn.Module]] = []
-    seen = 0
+    built = 0
     places = list(groups)
     for i, (place, group) in enumerate(groups.items()):
         weight = group.get("weight")
         if weight is None or weight.ndim > 2:
             return None, 0
         if weight.ndim == 2:
-            seen += 1
+            built += 1
             steps.append((place, nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in group)))
         elif "running_mean" in group:
             steps.append((place, nn.BatchNorm1d(len(weight))))
@@ -142,7 +142,7 @@ def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
             steps.append((place, nn.LayerNorm(len(weight))))
         follows = places[i + 1] if i + 1 < len(places) else ""
         normed = weight.ndim == 2 and follows and "running_mean" in groups[follows] and _next(place) == follows
-        if 0 < seen < linear and not normed and (weight.ndim == 2 or _next(places[i - 1]) == place):
+        if 0 < built < linear and not normed and (weight.ndim == 2 or _next(places[i - 1]) == place):
             steps.append((f"{place}_relu", nn.ReLU()))
     if len(steps) == 1 and not steps[0][0]:
         return steps[0][1], linear

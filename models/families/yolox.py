@@ -243,7 +243,6 @@ class YoloxDetector(Detector):
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """Fit uint8 (H, W, 3) into a square, in the corner or centred."""
-        self.check_preprocessing(preprocessing)
         place = {"squash": "squash", "letterbox": "centre"}.get(preprocessing, "corner")
         size = (self._size, self._size)
         canvas, geometry = letterbox(pixels, size, place, lambda side: int(side + self._round))

@@ -79,16 +79,16 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
     """Choose two to four models, at first the family's sizes."""
-    known, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
+    specs, widgets, local = catalog.catalog(), st.session_state, model_picker.menu()[1]
     if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
     url_state.keep("models-of", chosen.family)
-    url_state.recall("models", known, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
+    url_state.recall("models", specs, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
     with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
         ids = st.multiselect(
             "Models, two to four",
-            list(known),
-            format_func=lambda key: f"{key}{model_picker.download_note(known[key], here)}",
+            list(specs),
+            format_func=lambda key: f"{key}{model_picker.download_note(specs[key], local)}",
             select_all=False,
             key="models",
             max_selections=MAX_MODELS,
@@ -96,13 +96,13 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
             "first and the last.",
         )
     url_state.keep("models", ids, _sizes(chosen), name="models")
-    return [known[key] for key in ids]
+    return [specs[key] for key in ids]
 
 
 def _sizes(chosen: ModelSpec) -> list[str]:
     """Return up to `FIRST` local models of the family, else of the task."""
-    here = model_picker.menu()[1]
-    family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
+    local = model_picker.menu()[1]
+    family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in local]
     if len(family) > 1:
         return family[:FIRST]
     return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.list_present(chosen.task))]))[:2]

@@ -134,8 +134,8 @@ def draw_first(
                 view = _draw_picture(answers, explanation, index, place)
         time.sleep(AHEAD)
     finally:
-        drawn, *_ = draw_controls()
-    if drawn != choices:
+        chosen, *_ = draw_controls()
+    if chosen != choices:
         st.rerun()
     _draw_result(answers, explanation, places, view)
 
@@ -247,20 +247,20 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
 def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     """Draw the maps; return the headline."""
     choices, explainer = boxes.choices, boxes.explainer
-    drawn = {stage.path: stage for stage in stages(explainer.resident)}
+    stages_by_path = {stage.path: stage for stage in stages(explainer.resident)}
     method = choices.method
     if explain_job.is_slow(method):
         method = "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
         name = METHODS[choices.method].name
         st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
-    chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
+    chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(stages_by_path)})
     explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
     assert explanation is not None
     marks = explanation.task.marks
     outlines = tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(0) if p.box is not None)
     panes, shares = [], []
     for heatmap in explanation.by_layer():
-        stage = drawn[heatmap.layers[0]]
+        stage = stages_by_path[heatmap.layers[0]]
         title = f"{capital(stage.part)} {stage.path.removeprefix('model.')}"
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
         words: str = heatmap.state

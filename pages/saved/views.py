@@ -107,10 +107,10 @@ def _offer_undo() -> None:
 
 def _draw_place() -> None:
     folder, used = saving.store().folder, f"{megabytes(saving.store().taken())} used."
-    seen = "Everyone who opens this dashboard can see it."
+    audience = "Everyone who opens this dashboard can see it."
     if users.owner():
-        seen = "On this dashboard only you see it; whoever runs that machine can read the folder."
-    st.caption(f":material/folder: {used} Saved in {folder} on the machine that runs this page. {seen}")
+        audience = "On this dashboard only you see it; whoever runs that machine can read the folder."
+    st.caption(f":material/folder: {used} Saved in {folder} on the machine that runs this page. {audience}")
 
 
 def _draw_all(count: int) -> None:
@@ -144,8 +144,8 @@ def _draw_filters() -> dict[str, Any]:
     look["label_visibility"] = "collapsed"
     with st.container(horizontal=True):
         chosen["text"] = url_state.widget(st.text_input, "Find", None, "", key="saved-find", name="find", **look)
-        for name, (field, any_) in FILTERS.items():
-            options = {"": any_, **{word: f"{word} ({count})" for word, count in choices[field].items()}}
+        for name, (field, any_value) in FILTERS.items():
+            options = {"": any_value, **{word: f"{word} ({count})" for word, count in choices[field].items()}}
             chosen[field] = _choose(name, options) or None
         days = {"day": 1, "week": 7, "month": 30, "year": 365}.get(_choose("saved", SPANS))
     # To the hour, so that the pages of a search stay.
@@ -208,8 +208,8 @@ def _draw_tile(record: Record) -> None:
     except Problem:
         picture = b""
     tags = " ".join(f":gray-badge[{escape(tag)}]" for tag in record.tags)
-    drawn = ":material/draw:" if record.marks else ""
-    about = " ".join(filter(None, (record.model, saving.day(record.created), drawn, tags)))
+    pen = ":material/draw:" if record.marks else ""
+    about = " ".join(filter(None, (record.model, saving.day(record.created), pen, tags)))
     note = escape(" ".join((record.damaged or record.note).split())[:80])
     about = f"{about}  \n*{note}*" if note else about
     alt, help = "The saved picture under its map", f"{escape(record.picture_name)}, {escape(_describe(record))}"
@@ -272,7 +272,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
     with right:
         if maps:
             st.markdown("### Predictions")
-            items = [Answer(info.label, _tell_score(record, info.score), info.score or 0.0) for info in record.maps]
+            items = [Answer(info.label, _score_text(record, info.score), info.score or 0.0) for info in record.maps]
             index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
             if record.maps[index].state == "ok":
                 half = percent(record.maps[index].statistics.half_heat_area)
@@ -314,7 +314,7 @@ def _draw_rest(record: Record, index: int) -> None:
     st.caption(f"{_describe(record)}; saved {saving.exact(record.created)}.", width="content")
 
 
-def _tell_score(record: Record, score: float | None) -> str:
+def _score_text(record: Record, score: float | None) -> str:
     """Return a score as text; empty for none."""
     return "" if score is None else task_of(record.task).text(score)
 
@@ -324,7 +324,7 @@ def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
     several = len(maps) > 1 and len(maps[0].raw) > 1
     shared = [item.content for item in rescale(maps, "shared")] if several else [None] * len(maps)
     return tuple(
-        panels.layer_map(item, title=info.label, note=_tell_score(record, info.score), unit=info.unit, shared=on_shared)
+        panels.layer_map(item, title=info.label, note=_score_text(record, info.score), unit=info.unit, shared=on_shared)
         for item, info, on_shared in zip(maps, record.maps, shared, strict=True)
     )
 
@@ -354,7 +354,7 @@ def _title(record: Record) -> str:
     if record.pair is not None:
         return f"{record.picture_name} and {record.pair.name} {record.score or 0:.2f}"
     first = next((answer.label for answer in record.predictions), "nothing found")
-    return f"{record.label or first} {_tell_score(record, record.score)}".strip()
+    return f"{record.label or first} {_score_text(record, record.score)}".strip()
 
 
 def _describe(record: Record) -> str:
@@ -367,16 +367,16 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     """Draw the painter over the map; save each stroke as a mark."""
     id, longer = f"marks of {record.id}", max(image.width, image.height)
     current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks)})
-    if (sent := painter.last_edit(PAINTER)).get("id") == id and current.take(sent):
+    if (edit := painter.last_edit(PAINTER)).get("id") == id and current.take(edit):
         marks, store = edits.parse(current.edit).marks, saving.store()
         with page.saying_problems():
             if marks != store.get(record.id).marks:
                 store.annotate(record.id, marks=marks)
     paint = partial(render.paint, image.pixels, heatmap.field, Style.of(record.view.settings))
-    drawn = state.latest("saved-drawn", (record.id, index), paint)
+    painted = state.latest("saved-drawn", (record.id, index), paint)
     painter.draw(
         current,
-        [jpeg(drawn, longer, f"{record.id} {index}")],
+        [jpeg(painted, longer, f"{record.id} {index}")],
         key=PAINTER,
         id=id,
         name=record.picture_name,

@@ -59,11 +59,11 @@ def video() -> None:
     choices, explainer = sidebar.draw(place=place, colours=False)
     video = state.of(Video)
     job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
-    _address(job)
+    _write_address(job)
     with main:
         page.say_problem()
         if job is None:
-            _first(top, choices, explainer)
+            _draw_chooser(top, choices, explainer)
         elif not job.finished():
             top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.clip.name)}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.")
@@ -71,13 +71,13 @@ def video() -> None:
         elif job.failure is not None:
             top.markdown("## A clip, frame by frame")
             page.show_failure(job.failure, "a clip failed")
-            _another()
+            _draw_another_button()
         elif job.summary.cancelled:
             top.markdown(f"## {job.summary.words}")
             with st.container(horizontal=True):
                 if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest of the clip."):
-                    _run(job.plan)
-                _another()
+                    _start(job.plan)
+                _draw_another_button()
         else:
             _draw_result(top, job, choices)
 
@@ -95,14 +95,14 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
             jobs.draw_slide_button(job)
             if choices is not None:
                 jobs.downloads(job)
-                _another()
+                _draw_another_button()
     if choices is not None:
         with top, st.container(**row):
-            _anew(job, choices)
+            _offer_rerun(job, choices)
     jobs.draw(job, key="video-timeline" if choices else "video-example")
 
 
-def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
+def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     """Draw the choice of a clip and the example until then."""
     if not task_of(explainer.model).names_classes:
         top.markdown("## A clip, frame by frame")
@@ -114,7 +114,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     with left:
         upload = None
         try:
-            upload = _upload()
+            upload = _choose_clip()
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
             st.error(sentence(problem), icon=":material/error:")
@@ -122,12 +122,12 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         settings, targets = _settings(choices, explainer)
     if upload is not None:
         with left:
-            st.caption(f":material/movie: {_about(upload)}.")
+            st.caption(f":material/movie: {_describe_clip(upload)}.")
             settings = _trim(upload, settings)
         with head, st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
-                _run(_plan(upload, choices, settings, targets))
+                _start(_make_plan(upload, choices, settings, targets))
         return
     head.markdown("## A clip, frame by frame")
     example = open_example()
@@ -135,7 +135,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         _draw_result(st.container(), example)
 
 
-def _upload() -> Clip | None:
+def _choose_clip() -> Clip | None:
     video = state.of(Video)
     file = st.file_uploader(
         "A clip",
@@ -150,7 +150,7 @@ def _upload() -> Clip | None:
     return Clip(path, file.name)
 
 
-def _about(clip: Clip) -> str:
+def _describe_clip(clip: Clip) -> str:
     """Return `640 × 480 pixels, 12 s, with sound`."""
     about = clip.about
     long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
@@ -205,33 +205,33 @@ def _trim(clip: Clip, settings: Settings) -> Settings:
     return replace(settings, start=start, end=end)
 
 
-def _plan(clip: Clip, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
+def _make_plan(clip: Clip, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
     options = {"method": choices.method, **choices.options} | ({"targets": targets} if targets else {})
     return ClipPlan(clip, choices.model.id, options, settings, kept.results_of(clip))
 
 
-def _run(plan: ClipPlan) -> None:
+def _start(plan: ClipPlan) -> None:
     plan.save()
     state.of(Video).job = ClipJob(plan)
     st.rerun()
 
 
-def _address(job: ClipJob | None) -> None:
+def _write_address(job: ClipJob | None) -> None:
     """Name the session's run in the address, for reloads."""
     url_state.write("clip", (job.plan.name or None) if job is not None else None)
 
 
-def _another() -> None:
+def _draw_another_button() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
         # Without a session that has it, it is stopped.
         video = state.of(Video)
         video.job = None
         video.generation += 1
-        _address(None)
+        _write_address(None)
         st.rerun()
 
 
-def _anew(job: ClipJob, choices: Choices) -> None:
+def _offer_rerun(job: ClipJob, choices: Choices) -> None:
     """Offer to explain the clip again after changed choices."""
     before = {name: value for name, value in job.plan.options.items() if name != "targets"}
     if (choices.model.id, {"method": choices.method, **choices.options}) == (job.plan.model, before):
@@ -244,7 +244,7 @@ def _anew(job: ClipJob, choices: Choices) -> None:
     ):
         same = choices.model.id == job.plan.model
         targets = tuple(job.plan.options.get("targets") or ()) if same else ()
-        _run(_plan(job.plan.clip, choices, job.plan.settings, targets))
+        _start(_make_plan(job.plan.clip, choices, job.plan.settings, targets))
 
 
 video()

@@ -171,8 +171,8 @@ def get_readiness() -> Status:
             raise Problem("This server is stopping.")
         if (folder := settings().history) is not None:
             # It is made with the first record.
-            there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-            if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+            if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
                 words = "cannot be written: give SIGHTGLASS_HISTORY another, or off."
                 raise Problem(f"The history's folder {folder} {words}")
         service.local_model(settings().api_model)
@@ -199,13 +199,13 @@ async def get_older_description(request: Request) -> JSONResponse:
 @public.get("/api/docs", include_in_schema=False)
 async def get_page(request: Request) -> HTMLResponse:
     """Return a page that lists all requests and needs no network."""
-    at = f"{request.scope.get('root_path', '')}/api/docs"
+    base = f"{request.scope.get('root_path', '')}/api/docs"
     page = get_swagger_ui_html(
-        openapi_url=f"{at}/openapi.json",
+        openapi_url=f"{base}/openapi.json",
         title="Sightglass API",
-        swagger_js_url=f"{at}/swagger-ui-bundle.js",
-        swagger_css_url=f"{at}/swagger-ui.css",
-        swagger_favicon_url=f"{at}/favicon-32x32.png",
+        swagger_js_url=f"{base}/swagger-ui-bundle.js",
+        swagger_css_url=f"{base}/swagger-ui.css",
+        swagger_favicon_url=f"{base}/favicon-32x32.png",
         # The default of `validatorUrl` sends the document to a validator on the web.
         swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
     )

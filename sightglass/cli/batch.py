@@ -75,7 +75,7 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
 )
 def batch(
     source: Annotated[list[str], typer.Argument(metavar="SOURCE", help="A folder, pattern or .zip, or pictures.")],
-    asked: cli.EngineOptions,
+    engine_options: cli.EngineOptions,
     options: BatchOptions,
 ) -> int:
     """Explain thousands of pictures into one table of predictions, scores and statistics.
@@ -92,7 +92,7 @@ def batch(
     below, saved = 0.0 if options.engine == "ray" else settings().save_below, set[str | None]()
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
-        done = _run(source, options, asked, names, progress, cancel, saved if below else None)
+        done = _run(source, options, engine_options, names, progress, cancel, saved if below else None)
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
     console.say(f"{done.words}{again}.")
@@ -112,7 +112,7 @@ def batch(
 def _run(
     source: list[str],
     options: BatchOptions,
-    asked: cli.EngineOptions,
+    engine_options: cli.EngineOptions,
     names: Path | None,
     progress: Progress,
     cancel: threading.Event,
@@ -127,19 +127,19 @@ def _run(
         pictures = picture_source.spread(find(pictures), options.num_samples)
     # In a cluster the workers have the device.
     device = "cpu" if options.engine == "ray" else options.device
-    explainer = load_explainer(options.model, device, progress, asked, labels=names)
+    explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
     truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
     # Where results cannot be written, the run says so.
     if options.match and (here := picture_source.local_path(str(folder))) is not None:
         pictures = find(pictures)
         true_labels = truth or (None if options.restart else labels.read_labels(here))
         true_labels = true_labels or labels.label_by_folders(pictures)
-        known = cli.known_labels(asked, explainer)
+        known = cli.known_labels(engine_options, explainer)
         labels.correct(here, _parse_matches(options.match, known, true_labels.classes))
     drawn: Json = {} if options.size is None else {"side": options.size or None}
     if options.alpha is not None:
         drawn["alpha"] = options.alpha
-    called = cli.with_classes(asked, explainer)
+    called = cli.with_classes(engine_options, explainer)
     return runner.run(
         pictures,
         explainer,

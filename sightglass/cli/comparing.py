@@ -54,14 +54,14 @@ class CompareOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     sightglass compare bus.jpg -m yolo11n -m yolo26n --class bus
     """,
 )
-def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOptions) -> int:
+def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: CompareOptions) -> int:
     """Explain one picture with several models: answers, times and the overlap of maps.
 
     The folder, explained/<picture>_compared by default, gets comparison.jpg, overlays, maps.npz and comparison.json.
     """
     console, style = Console(options.json), options.style()
     with console.progress("Loading") as progress:
-        comparison = _compare(open_picture(picture, console), asked, options, progress)
+        comparison = _compare(open_picture(picture, console), engine_options, options, progress)
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
         (folder,) = result_folder.places([f"{name}_compared"], options.out)
@@ -70,16 +70,16 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
     return console.finish(folder, written, result_folder.comparison(comparison))
 
 
-def _compare(image: Image, asked: cli.EngineOptions, options: CompareOptions, progress: Progress) -> Comparison:
+def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> Comparison:
     """Explain a picture with each model and, with --seal, check the first map of each."""
     ids, names = catalog.choose_compared(options.model or ["efficientnet-lite0"])
     explanations, timings = [], []
     for i, name in enumerate(ids):
         progress(i / len(ids), name)
-        explainer = load_explainer(name, options.device, progress, asked)
-        explanations.append(explainer(image, **cli.with_classes(asked, explainer)))
+        explainer = load_explainer(name, options.device, progress, engine)
+        explanations.append(explainer(image, **cli.with_classes(engine, explainer)))
         timings.append(models.measure_in_turns([explanations[-1].evidence])[0])
-    if not ("targets" in asked or options.each_own):
+    if not ("targets" in engine or options.each_own):
         explanations = list(detections.same_target(explanations))
     for explanation in explanations if options.seal else ():
         checks.check_maps(explanation, 1, progress=progress)
@@ -136,7 +136,7 @@ def similarity(
     pictures: Annotated[
         list[str], typer.Argument(metavar="A [B]", help="The query, and the picture to compare it with.")
     ],
-    asked: cli.EngineOptions,
+    engine_options: cli.EngineOptions,
     options: SimilarityOptions,
 ) -> int:
     """Show how similar two pictures are to a model, and which regions make them so.
@@ -153,7 +153,7 @@ def similarity(
     many = gallery is not None and (options.names is not None or not one_picture)
     if not gallery and (sheets or options.names is not None):
         raise Problem("--visualize and --names are of queries and their matches: give a --gallery.")
-    console, arguments = Console(options.json), asked | {"of": options.of}
+    console, arguments = Console(options.json), engine_options | {"of": options.of}
     if options.method is not None:
         arguments["method"] = find_method(options.method).id
     with console.progress(f"Loading {options.model}") as progress:

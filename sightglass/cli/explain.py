@@ -77,8 +77,8 @@ EXAMPLES = """
 
 
 def _register(verb: str) -> None:
-    def explain(pictures: cli.Pictures, asked: cli.EngineOptions, options: ExplainOptions) -> int:
-        return _explain(verb, pictures, asked, options)
+    def explain(pictures: cli.Pictures, engine_options: cli.EngineOptions, options: ExplainOptions) -> int:
+        return _explain(verb, pictures, engine_options, options)
 
     cli.verb(cli.app, verb, EXAMPLES, VERBS[verb], alias_of="" if verb == "explain" else "explain")(explain)
 
@@ -87,9 +87,9 @@ for _verb in VERBS:
     _register(_verb)
 
 
-def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: ExplainOptions) -> int:
+def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, options: ExplainOptions) -> int:
     """Explain pictures into their folders, and return the exit code."""
-    if verb == "class" and "targets" not in asked:
+    if verb == "class" and "targets" not in engine_options:
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
@@ -98,20 +98,20 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
     defaults = {"segment": "demo-seg", "detect": ""}
     name = options.model or defaults.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
     with console.progress(f"Loading {name}") as progress:
-        explainer = common.load_explainer(name, options.device, progress, asked, labels=options.labels)
+        explainer = common.load_explainer(name, options.device, progress, engine_options, labels=options.labels)
     task = task_of(explainer.model)
     verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
-    _check_flags(verb, f"{explainer.model.id} {task.gives}", asked, options)
+    _check_flags(verb, f"{explainer.model.id} {task.gives}", engine_options, options)
     series = Series(console, explainer, pictures, options, formats, options.style())
     if verb == "detect":
-        return _detect(series, asked)
-    return _explain_picture(series, asked, verb)
+        return _detect(series, engine_options)
+    return _explain_picture(series, engine_options, verb)
 
 
-def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: ExplainOptions) -> None:
+def _check_flags(verb: str, what: str, engine_options: cli.EngineOptions, options: ExplainOptions) -> None:
     """Raise ModelProblem for a flag of other kinds of models."""
-    flags = [OFFERED[name].flag for name in asked if name in OFFERED and not OFFERED[name].is_for(verb)]
+    flags = [OFFERED[name].flag for name in engine_options if name in OFFERED and not OFFERED[name].is_for(verb)]
     for option in fields(options):
         verbs = option.metadata.get("verbs")
         if verbs and verb not in verbs and getattr(options, option.name) != option.default:
@@ -120,12 +120,12 @@ def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: Explai
         raise ModelProblem(f"{what}: leave {flags[0].split()[0]} out.")
 
 
-def _explain_picture(series: Series, asked: cli.EngineOptions, verb: str) -> int:
+def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: str) -> int:
     """Explain pictures by `image` or `segment`."""
     options, style = series.options, series.style
-    if by_all := asked.get("method") == cli.ALL and verb == "image":
-        del asked["method"]
-    chosen = cli.with_classes(asked, series.explainer)
+    if by_all := engine_options.get("method") == cli.ALL and verb == "image":
+        del engine_options["method"]
+    chosen = cli.with_classes(engine_options, series.explainer)
     if options.candidate:
         places = tuple(cli.read_candidate(text, series.explainer.labels) for text in options.candidate)
         chosen = {"per": "region", **chosen, "targets": places}
@@ -150,14 +150,14 @@ def _parse_object(text: str) -> str | tuple[float, ...]:
     return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
 
 
-def _detect(series: Series, asked: cli.EngineOptions) -> int:
+def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
     """Explain the boxes of a detector."""
     options, console, explainer = series.options, series.console, series.explainer
-    per = asked.setdefault("per", "detection")
+    per = engine_options.setdefault("per", "detection")
     if options.candidate and per != "detection":
         raise Problem(f"--candidate is for single detections: leave --per {per} out.")
-    labels, kept = cli.known_labels(asked, explainer), asked.get("classes", ())
-    indices = cli.class_indices(asked.get("targets"), labels)
+    labels, kept = cli.known_labels(engine_options, explainer), engine_options.get("classes", ())
+    indices = cli.class_indices(engine_options.get("targets"), labels)
     cli.class_indices(kept, labels)
     candidates = [cli.read_candidate(text, labels) for text in options.candidate or ()]
     # For single detections a number would mean a box, so classes are named.
@@ -180,7 +180,7 @@ def _detect(series: Series, asked: cli.EngineOptions) -> int:
         )
         return series.with_summary(explanation, files, {"missing": missing})
 
-    return series.run(asked | chosen, write)
+    return series.run(engine_options | chosen, write)
 
 
 @dataclass

@@ -202,11 +202,11 @@ def _read_options(**values: Any) -> EngineOptions:
     return options
 
 
-def split_names(texts: Sequence[str] | None, known: Collection[str]) -> list[str]:
+def split_names(texts: Sequence[str] | None, allowed: Collection[str]) -> list[str]:
     """Return the names of `--also`, each once; raise Problem for one that is not known."""
     names = [name.strip().lower() for text in texts or () for name in text.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in known]:
-        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(known)}.")
+    if unknown := [name for name in names if name not in allowed]:
+        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(allowed)}.")
     return list(dict.fromkeys(names))
 
 
@@ -219,9 +219,11 @@ def _read_example(text: str) -> tuple[tuple[float, ...], str]:
     return (x0, y0, x1, y1), name or "like the example"
 
 
-def known_labels(asked: EngineOptions, explainer: Explainer) -> Sequence[str]:
+def known_labels(engine_options: EngineOptions, explainer: Explainer) -> Sequence[str]:
     """Return the labels of the model, its examples or its words."""
-    options = Options.parse({name: asked[name] for name in ("vocabulary", "examples") if name in asked})
+    options = Options.parse(
+        {name: engine_options[name] for name in ("vocabulary", "examples") if name in engine_options}
+    )
     if options.examples:
         return tuple(dict.fromkeys(name.strip() for _, name in options.examples))
     return explainer.with_vocabulary(explainer.resident, options, None).adapter.labels
@@ -235,11 +237,11 @@ def read_candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:
     return int(anchor), class_indices([name.strip()], labels)[0]
 
 
-def with_classes(asked: EngineOptions, explainer: Explainer) -> dict[str, Any]:
+def with_classes(engine_options: EngineOptions, explainer: Explainer) -> dict[str, Any]:
     """Return the options with classes by index; raise ModelProblem."""
-    if "targets" not in asked:
-        return asked
-    return asked | {"targets": class_indices(asked["targets"], known_labels(asked, explainer))}
+    if (names := engine_options.get("targets")) is None:
+        return engine_options
+    return engine_options | {"targets": class_indices(names, known_labels(engine_options, explainer))}
 
 
 def read_class(text: str, labels: Sequence[str]) -> int | str:

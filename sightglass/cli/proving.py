@@ -52,7 +52,7 @@ class ProveOptions(cli.ModelOptions):
     sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --also report
     """,
 )
-def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions) -> int:
+def prove(picture: cli.Picture, engine_options: cli.EngineOptions, options: ProveOptions) -> int:
     """Test a map by hiding, or keeping, what it shows, beside maps that know nothing.
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
@@ -61,7 +61,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
         (folder,) = result_folder.places([image.name], options.out)
-        explanation = _explain(image, asked, options, progress)
+        explanation = _explain(image, engine_options, options, progress)
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, steps=options.steps)
         files = result_folder.of_proof(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
         names = result_folder.write(folder, chain(*files))
@@ -75,17 +75,17 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     return console.finish(folder, names, summary)
 
 
-def _explain(image: Image, asked: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
+def _explain(image: Image, engine_options: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
     """Return an explanation with the one map to prove."""
     if options.map is not None and options.class_ is not None:
         raise Problem("--map is one answer, and --class one class: leave one of them out.")
-    explainer = load_explainer(options.model, options.device, progress, asked)
+    explainer = load_explainer(options.model, options.device, progress, engine_options)
     task = task_of(explainer.model)
-    arguments = asked | task.single()
-    if "confidence" in asked:
+    arguments = engine_options | task.single()
+    if "confidence" in engine_options:
         task.check_idle(explainer.model.id, "--score-thr")
     if options.class_ is not None:
-        labels = cli.known_labels(asked, explainer)
+        labels = cli.known_labels(engine_options, explainer)
         (index,) = cli.class_indices([options.class_], labels)
         arguments["targets"] = (task.name_class(index, labels),)
     elif options.map is not None and options.map > 1:
@@ -123,33 +123,33 @@ def replay(
     The maps are compared value by value with those beside the recipe; if they differ, the exit code is 1. Files are
     written only with --out.
     """
-    console, drawn = Console(options.json), options.style()
-    known = read(recipe)
-    picture = open_picture(options.picture, console) if options.picture else _find_picture(recipe, known)
+    console, look = Console(options.json), options.style()
+    saved = read(recipe)
+    picture = open_picture(options.picture, console) if options.picture else _find_picture(recipe, saved)
     if options.device is not None:
-        known = known.model_copy(update={"device": options.device})
-    with console.progress(f"Loading {known.model}"):
-        explanation = replaying.replay(known, picture)
+        saved = saved.model_copy(update={"device": options.device})
+    with console.progress(f"Loading {saved.model}"):
+        explanation = replaying.replay(saved, picture)
     now = explain_recipe.versions()
-    changed = {name: (before, now.get(name)) for name, before in known.versions.items() if now.get(name) != before}
-    report(console, explanation, drawn)
+    changed = {name: (before, now.get(name)) for name, before in saved.versions.items() if now.get(name) != before}
+    report(console, explanation, look)
     for name, (before, installed) in changed.items():
         console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
-    if known.prepared not in (None, prepared := explanation.recipe.prepared):
-        console.say(f"note: pictures were prepared {known.prepared}, and now {prepared}.")
-    difference = _compare_maps(recipe.parent, known, explanation)
+    if saved.prepared not in (None, prepared := explanation.recipe.prepared):
+        console.say(f"note: pictures were prepared {saved.prepared}, and now {prepared}.")
+    difference = _compare_maps(recipe.parent, saved, explanation)
     if (same := None if difference is None else not difference) is None:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
     else:
         console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
-    summary: Json = results.Explained.build(explanation, drawn).to_dict()
+    summary: Json = results.Explained.build(explanation, look).to_dict()
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
     names: list[str] = []
     if options.out is not None:
         files = (
-            result_folder.of_boxes(explanation, drawn, everything=False)
+            result_folder.of_boxes(explanation, look, everything=False)
             if explanation.task.has_boxes
-            else result_folder.of_picture(explanation, drawn)
+            else result_folder.of_picture(explanation, look)
         )
         names = result_folder.write(options.out, result_folder.with_summary(files, summary))
         console.files(options.out, names)

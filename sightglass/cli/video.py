@@ -47,7 +47,7 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
 )
 def video(
     clip: Annotated[str, typer.Argument(metavar="CLIP", help="A video file: MP4, MOV, WebM, MKV, GIF or AVI.")],
-    asked: cli.EngineOptions,
+    engine_options: cli.EngineOptions,
     options: VideoOptions,
 ) -> int:
     """Show where a model looks in a clip, with a timeline and the moments of change.
@@ -71,12 +71,12 @@ def video(
         path = video_clip.find_clip(clip)
         if path != Path(clip):
             console.warn(EXAMPLE_USED.format(clip))
-        explainer = load_explainer(options.model, options.device, progress, asked)
+        explainer = load_explainer(options.model, options.device, progress, engine_options)
         summary = runner.run(
             video_clip.Clip(path),
             explainer,
             folder,
-            options=cli.with_classes(asked, explainer),
+            options=cli.with_classes(engine_options, explainer),
             settings=chosen,
             resume=not options.restart,
             progress=progress,

@@ -125,18 +125,18 @@ def figure(chart: Chart, format: str = "png") -> bytes:
     def draw() -> Figure:
         from matplotlib.figure import Figure
 
-        drawn = Figure(figsize=(7.2, 3.9))
+        canvas = Figure(figsize=(7.2, 3.9))
         for place, (way, words) in enumerate(PANELS.items()):
-            axes = drawn.add_axes((0.075 + 0.48 * place, 0.27, 0.41, 0.55))
+            axes = canvas.add_axes((0.075 + 0.48 * place, 0.27, 0.41, 0.55))
             draw_curves(axes, chart.curves, way, line=1.1, letters=7)
             axes.set_title(words, fontsize=8.5)
             axes.set_xlabel("share of the visible picture", fontsize=7.5)
-        left = drawn.axes[0]
+        left = canvas.axes[0]
         left.set_ylabel(f"score of {textwrap.shorten(chart.label, 40, placeholder='…')}", fontsize=7.5)
         handles, labels = left.get_legend_handles_labels()
-        drawn.legend(handles, labels, loc="lower center", ncols=3, fontsize=7, frameon=False, handlelength=4)
-        drawn.text(0.01, 0.985, textwrap.fill(chart.sentence, 112), va="top", fontsize=8.5)
-        return drawn
+        canvas.legend(handles, labels, loc="lower center", ncols=3, fontsize=7, frameon=False, handlelength=4)
+        canvas.text(0.01, 0.985, textwrap.fill(chart.sentence, 112), va="top", fontsize=8.5)
+        return canvas
 
     return save(draw, chart.sentence, format)
 
@@ -152,14 +152,14 @@ def slide(chart: Chart, place: Rect, theme: Theme, format: Literal["png", "svg"]
     def draw() -> Figure:
         from matplotlib.figure import Figure
 
-        drawn = Figure((place.width * INCH, place.height * INCH), facecolor=ground)
-        axes = drawn.add_axes((0.17, 0.145, 0.74, 0.7), facecolor=ground)
+        canvas = Figure((place.width * INCH, place.height * INCH), facecolor=ground)
+        axes = canvas.add_axes((0.17, 0.145, 0.74, 0.7), facecolor=ground)
         draw_curves(axes, curves, "hidden", inks={"map": accent, "random": ink}, line=2.5, letters=LETTERS)
         axes.tick_params(colors=soft)
         axes.spines[:].set_color(soft)
         axes.set_xlabel("Hidden part of the picture", fontsize=LETTERS, color=soft)
         axes.set_ylabel(f"{shorten(chart.label, 24, len)}, how sure", fontsize=LETTERS, color=soft)
-        drawn.legend(loc="upper left", fontsize=LETTERS, frameon=False, labelcolor=ink, handlelength=3)
-        return drawn
+        canvas.legend(loc="upper left", fontsize=LETTERS, frameon=False, labelcolor=ink, handlelength=3)
+        return canvas
 
     return save(draw, chart.sentence, format)

@@ -146,9 +146,9 @@ def _draw_layer(item: Map, size: tuple[int, int], colormap: str) -> bytes:
         colours = color_tables.overlay_colours(colormap).astype(np.float64)
     # No map has a value of level 0 that is drawn: around what the model saw there is nothing.
     strength[0] = 0
-    drawn, out = Pillow.fromarray(levels, "P"), BytesIO()
-    drawn.putpalette(np.rint(colours).clip(0, 255).astype(np.uint8).tobytes())
-    drawn.save(out, "PNG", transparency=np.rint(255 * strength).astype(np.uint8).tobytes())
+    layer, out = Pillow.fromarray(levels, "P"), BytesIO()
+    layer.putpalette(np.rint(colours).clip(0, 255).astype(np.uint8).tobytes())
+    layer.save(out, "PNG", transparency=np.rint(255 * strength).astype(np.uint8).tobytes())
     return out.getvalue()
 
 

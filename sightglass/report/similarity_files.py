@@ -96,7 +96,7 @@ def number_matches(similarity: Similarity) -> Panels:
     panels = []
     for side, grid, name in zip(similarity.sides, grids, ("query", "gallery"), strict=True):
         cells = [getattr(pair, name) for pair in similarity.matches.pairs[:PAIRS]]
-        marks = [((box_mark(rectangle(grid, at, side.image)),), str(i)) for i, at in enumerate(cells, 1)]
+        marks = [((box_mark(rectangle(grid, cell, side.image)),), str(i)) for i, cell in enumerate(cells, 1)]
         panels.append(draw_marks(side.image.pixels, marks))
     return panels
 
@@ -115,12 +115,12 @@ def of_query(number: int, name: str, pairs: Sequence[Similarity], right: Sequenc
     The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
     known.
     """
-    drawn = [draw_pair(pair) for pair in pairs]
+    drawings = [draw_pair(pair) for pair in pairs]
     marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
     scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, pair) in enumerate(zip(marks, pairs, strict=True), 1)]
     bare = [str(i) for i, pair in enumerate(pairs, 1) if pair.state != "ok"]
     title = f"{name}. {COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
-    panels = [drawn[0][0], *(panel for _, panel in drawn)]
+    panels = [drawings[0][0], *(panel for _, panel in drawings)]
     sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), 6))
     return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
@@ -176,7 +176,8 @@ def of_evaluation(evaluation: Evaluation) -> Iterator[File]:
 
 def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
     """Return a cell (row, column) as xyxy in original pixels."""
-    (x0, x1), (y0, y1) = (edges[at : at + 2] for edges, at in zip((grid.across, grid.down), cell[::-1], strict=True))
+    row, column = cell
+    (x0, x1), (y0, y1) = grid.across[column : column + 2], grid.down[row : row + 2]
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
 
 

@@ -91,7 +91,7 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
     >>> explained_picture(Explainer()("bus.jpg", top_k=1)).map.label
     'minibus'
     """
-    task, own = result.task, result.own(index) if index < len(result.heatmaps) else ()
+    task, explained = result.task, result.own(index) if index < len(result.heatmaps) else ()
     size = result.image.width, result.image.height
     best = [answer.line for answer in task.answers(result, result.predictions[:3])]
     more = len(result.predictions) - len(best)
@@ -101,7 +101,7 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
         name or result.model.name,
         map=None if heatmap is None else _map(result, index, heatmap),
         answers=list_answers(task, result.predictions),
-        boxes=list_boxes(task, result.predictions, own, size),
+        boxes=list_boxes(task, result.predictions, explained, size),
         best=tuple(best),
         rest=f", and {more} more" if more and task.has_boxes else "",
         others=tuple((p.label, describe_score(p.score, result.model, p.label)) for p in _without_map(result)),
@@ -115,15 +115,15 @@ def list_answers(task: Task, predictions: Sequence[Prediction]) -> tuple[tuple[s
 
 
 def list_boxes(
-    task: Task, predictions: Sequence[Prediction], own: Sequence[Prediction], size: tuple[int, int]
+    task: Task, predictions: Sequence[Prediction], explained: Sequence[Prediction], size: tuple[int, int]
 ) -> tuple[Box, ...]:
-    """Return the boxes over a picture; `own`: those that its map is of, which may be among the predictions."""
-    boxed = [prediction for prediction in dict.fromkeys((*predictions, *own)) if prediction.box is not None]
+    """Return the boxes over a picture; `explained`: those that its map is of, which may be among the predictions."""
+    boxed = [prediction for prediction in dict.fromkeys((*predictions, *explained)) if prediction.box is not None]
     return tuple(
         Box(
             tuple((x / size[0], y / size[1]) for x, y in prediction.outline),
             f"{prediction.label} {task.text(prediction.score)}"[:200],
-            prediction in own,
+            prediction in explained,
         )
         for prediction in boxed[:MAX_BOXES]
     )
@@ -302,8 +302,8 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         map_view(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
     proof, description, mapped = result.proofs.get(index), describe(result, index=index), index < len(result.heatmaps)
-    said = describe(result, "The hottest colour", index) if mapped else description
-    # What is known of the map limits all that is said of it.
+    described = describe(result, "The hottest colour", index) if mapped else description
+    # A map that hardly depends on the weights says nothing else: `limited` stands in place of all other sentences.
     limited = describe_independent(result, index) if mapped else ""
     method = f", {METHODS[result.heatmaps[index].method].name_for(result.model.task)}" if mapped else ""
     recipe = proved_recipe(result, index)
@@ -311,15 +311,15 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         [explained_picture(result, index)],
         title=answer_title(result.task, result.predictions, description.title),
         sentence=limited or (proof.sentence if proof else description.slide()),
-        # A proof that it has is heard in these.
+        # `diagnose` reads the proof, where there is one.
         notes="\n".join((_describe_map(result, index), *(without_emphasis(f.text) for f in diagnose(result, index)))),
         charts=(charts.describe_proof(proof),) if proof else (),
-        tables=_tables(result, index, said.slide(), recipe, proof) if mapped else (),
+        tables=_tables(result, index, described.slide(), recipe, proof) if mapped else (),
         recipe=recipe,
         display=display_of(look),
         commands=(python_call(result.recipe),),
         made=made_by([result], index),
-        headline=said.headline,
+        headline=described.headline,
         about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
         caption=write_caption(result, index) if mapped else "",
     )
@@ -329,17 +329,17 @@ of_map = map_view
 """As version 0.1 called and documented it."""
 
 
-def _tables(result: Result, index: int, said: str, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
-    """Return what a report says below a map; `said`: what is said of it."""
-    known = result.known_checks(index)
+def _tables(result: Result, index: int, sentence: str, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
+    """Return the tables of a report below a map; `sentence`: the map's description."""
+    seal = result.known_checks(index)
     boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
-    meaning = filter(None, (said, without_emphasis(boxes)))
-    checks = () if known is None else [f"{check.words}. {check.sentence}" for check in known.checks]
+    meaning = filter(None, (sentence, without_emphasis(boxes)))
+    checks = () if seal is None else [f"{check.words}. {check.sentence}" for check in seal.checks]
     limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
     proved = []
     if proof is not None:
-        first, *rest = (FILLINGS[filling] for filling in proof.fillings)
-        also = f"; computed again with {listing(rest)}" if rest else ""
+        first, *others = (FILLINGS[filling] for filling in proof.fillings)
+        also = f"; computed again with {listing(others)}" if others else ""
         steps = plural(proof.map.steps, "step")
         setup = f"Hidden pixels become {first}{also}. {steps}, drawn for the first filling."
         about = (proof.sentence, *lines(proof), setup)
@@ -371,8 +371,8 @@ def _difference(image: Image, values: NDArray[np.float32], result: Result, seen:
     geometry, size = result.evidence.geometry, (image.width, image.height)
     item = place_map("", values, geometry, "difference", None)
     if seen is not None:
-        both = fraction(seen, size)
-        item = replace(item, extent=both, seen=both)
+        common = fraction(seen, size)
+        item = replace(item, extent=common, seen=common)
     return Picture.of(image, "Difference", caption="Difference", map=item)
 
 

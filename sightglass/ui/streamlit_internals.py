@@ -111,8 +111,8 @@ def media_id(data: bytes, mimetype: str, filename: str | None = None) -> str:
 def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """Return a page runner without runs of lost fragments.
 
-    What a page asks for as another one opens comes after that one: Streamlit would empty it. What was typed there comes
-    so, too, and is taken.
+    A run of a fragment of the former page may come after another page has opened: Streamlit would empty that page. What
+    was typed on the former page arrives in the same request, and is kept.
     """
 
     def run_page(runner: Any, request: Any) -> None:

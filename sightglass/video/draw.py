@@ -82,9 +82,9 @@ def _grow(values: Pixels, field: Field, shape: tuple[int, ...]) -> Pixels:
 
 @lru_cache(maxsize=4)
 def _frame(seen: Box, shape: tuple[int, int], unit: float) -> tuple[Pixels, Pixels]:
-    drawn = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    contours.cover_frame(drawn, seen, unit)
-    return drawn
+    planes = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    contours.cover_frame(planes, seen, unit)
+    return planes
 
 
 def _outline(inside: Pixels, values: Values, field: Field, style: Style, unit: float) -> None:

@@ -123,6 +123,7 @@ class ClipExplainer(FrameExplainer):
             raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
         self.resident = explainer.with_vocabulary(explainer.resident, options, None)
         adapter = self.resident.adapter
+        adapter.check_preprocessing(options.preprocessing)
         super().__init__(explainer, options, method_of(self.resident, options))
         if not self.task.followed:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")

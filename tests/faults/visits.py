@@ -27,42 +27,42 @@ def visit(picture: tuple[str, str] | None, parameters: dict[str, dict[str, str]]
     from streamlit.runtime.pages_manager import PagesManager
     from streamlit.testing.v1 import AppTest
 
-    made = PagesManager.__init__
+    original = PagesManager.__init__
 
     def without(self: PagesManager, *args: Any, **options: Any) -> None:
-        made(self, *args, **options)
+        original(self, *args, **options)
         PagesManager.uses_pages_directory = False
 
     PagesManager.__init__ = without  # type: ignore[method-assign]
-    found = {}
+    said_by_page = {}
     for page in PAGES:
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(180))
-        asked = parameters.get(page, parameters.get("", {}))
-        app.query_params.update(asked)
+        query = parameters.get(page, parameters.get("", {}))
+        app.query_params.update(query)
         app.run()
         if picture is not None:
             app.file_uploader[0].upload(picture[1], Path(picture[0]).read_bytes(), "image/png").run()
         if page:
-            app.query_params.update(asked)
+            app.query_params.update(query)
             app.switch_page(page).run()
-        said = [_said(app, "")]
+        screens = [_read_screen(app, "")]
         for label in PRESSED:
             offered = (button for button in app.button if button.label == label and not button.disabled)
             if (button := next(offered, None)) is not None:
                 button.click().run()
-                said.append(_said(app, label))
-        found[page] = said
-    return found
+                screens.append(_read_screen(app, label))
+        said_by_page[page] = screens
+    return said_by_page
 
 
-def _said(app: Any, pressed: str) -> dict[str, Any]:
-    shown = (*app.markdown, *app.caption, *app.info, *app.warning, *app.toast)
+def _read_screen(app: Any, pressed: str) -> dict[str, Any]:
+    texts = (*app.markdown, *app.caption, *app.info, *app.warning, *app.toast)
     return {
         "pressed": pressed,
-        "broke": [f"{one.message} {one.stack_trace}" for one in app.exception],
-        "errors": [one.value for one in app.error],
-        "texts": [str(one.value) for one in shown],
-        "viewer": any(one.proto.component_name.endswith("viewer") for one in app.get("bidi_component")),
+        "broke": [f"{element.message} {element.stack_trace}" for element in app.exception],
+        "errors": [element.value for element in app.error],
+        "texts": [str(element.value) for element in texts],
+        "viewer": any(element.proto.component_name.endswith("viewer") for element in app.get("bidi_component")),
         "fields": [*_fields(app)],
     }
 
@@ -80,29 +80,29 @@ def _fields(app: Any) -> Iterator[tuple[str, str]]:
 def _texts(proto: Any) -> Iterator[tuple[str, str]]:
     for field, value in getattr(proto, "ListFields", list)():
         many = value if hasattr(value, "append") or hasattr(value, "add") else [value]
-        for one in many.values() if hasattr(many, "values") else many:
-            if isinstance(one, str) and (proto.DESCRIPTOR.name, field.name) == ("Dataframe", "columns"):
+        for entry in many.values() if hasattr(many, "values") else many:
+            if isinstance(entry, str) and (proto.DESCRIPTOR.name, field.name) == ("Dataframe", "columns"):
                 # Headings are drawn on a canvas, as text; what is said of a column is Markdown.
-                yield from (("Dataframe.help", column.get("help") or "") for column in json.loads(one).values())
-            elif isinstance(one, str):
-                yield f"{proto.DESCRIPTOR.name}.{field.name}", one
-            elif hasattr(one, "ListFields"):
-                yield from _texts(one)
+                yield from (("Dataframe.help", column.get("help") or "") for column in json.loads(entry).values())
+            elif isinstance(entry, str):
+                yield f"{proto.DESCRIPTOR.name}.{field.name}", entry
+            elif hasattr(entry, "ListFields"):
+                yield from _texts(entry)
 
 
-def visited(environment: dict[str, str], *given: object) -> tuple[dict[str, Any], str]:
+def visited(environment: dict[str, str], *arguments: object) -> tuple[dict[str, Any], str]:
     """Return what `visit` says in a process of its own, and what that process logged."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.visits", json.dumps(given)],
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.faults.visits", json.dumps(arguments)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    found: dict[str, Any] = json.loads(done.stdout.partition("\0")[2])
-    assert len(found) == len(PAGES)
-    return found, done.stderr
+    said_by_page: dict[str, Any] = json.loads(process.stdout.partition("\0")[2])
+    assert len(said_by_page) == len(PAGES)
+    return said_by_page, process.stderr
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ RELEASE = {"exported", "from-pytorch-grad-cam"}
 """Pages that take a quarter of a minute and more."""
 
 
-def test_what_the_architecture_names_is_there() -> None:
-    text = (ROOT / "docs/architecture.md").read_text("utf-8")
-    for path in {name.rstrip("/") for name in re.findall(r"`([\w.]+/[\w./]*)[`:]", text)}:
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_are_named_are_there(page: str) -> None:
+    for path in re.findall(r"`([\w.]+/[\w./]*)[`:]", (ROOT / page).read_text("utf-8")):
+        assert "NAME" in path or (ROOT / path).exists(), path
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Load CLIP and SigLIP, whose classes are words, from folders of Transformers, and the packaged demo.
 
-The picture's vector is computed once; a phrase is one more vector to compare it with. What a map shows by default is a
-prompt against the others: alone, a prompt highlights much that any words would.
+The picture's vector is computed once; a phrase is one more vector to compare it with. By default a map
+shows what speaks for a prompt and against the others: alone, a prompt's map is much the same for any words.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
     preprocessing, notes = _preprocessing(folder, net.config)
     return Towers(
         ImageTower(parts),
-        _reader(spec, net, folder),
+        _text_encoder(spec, net, folder),
         net.logit_scale.exp().item(),
         None if kind == "clip" else net.logit_bias.item(),
         preprocessing,
@@ -264,7 +264,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
     )
 
 
-def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
+def _text_encoder(spec: ModelSpec, net: Any, folder: Path) -> Any:
     """Return the encoder of phrases to (K, D), with the folder's tokenizer."""
     config, clip = net.config.text_config, net.config.model_type == "clip"
     length = int(config.max_position_embeddings)

@@ -208,17 +208,17 @@ def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) ->
 
     Raises ModelProblem where the preprocessing is for other channels than the module takes.
     """
-    known = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
+    expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
     first = next((part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
     if isinstance(first, nn.Linear):
-        for channels in (known,) if known else (3, 1):
+        for channels in (expected,) if expected else (3, 1):
             side = math.isqrt(first.in_features // channels)
             if side * side * channels == first.in_features:
                 return channels, (side, side)
     channels = channels_of(module)
-    if known not in (None, channels):
+    if expected not in (None, channels):
         raise ModelProblem(
-            f"{spec.id} takes {channels} channels, and its preprocessing is for {known}: give one number a channel."
+            f"{spec.id} takes {channels} channels, and its preprocessing is for {expected}: give one number a channel."
         )
     sizes = (getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size"))
     built_for = next((size for size in sizes if size), None)

@@ -255,7 +255,6 @@ class ExportedDetector(Detector):
         self._colours = coloured.changed(replace(spec.preprocessing, size=None, short_side=None))
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        self.check_preprocessing(preprocessing)
         place = "squash" if preprocessing == "squash" else self._place
         placed, geometry = letterbox(pixels, self._size, place, round if place == "centre" else int)
         return ModelInput(prepare(placed, self._colours, "squash").tensor, geometry)

@@ -58,9 +58,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
 
 def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
     """Return (h, w): fixed by the file, else by the operator or its metadata, else a usual size."""
-    known = plain(runtime.metadata.get("imgsz"))
-    known = (known, known) if isinstance(known, int) else known
-    noted = (int(known[0]), int(known[1])) if isinstance(known, list | tuple) and len(known) == 2 else None
+    stated = plain(runtime.metadata.get("imgsz"))
+    stated = (stated, stated) if isinstance(stated, int) else stated
+    noted = (int(stated[0]), int(stated[1])) if isinstance(stated, list | tuple) and len(stated) == 2 else None
     if size := runtime.size or spec.preprocessing.sides or noted:
         return size
     usual = SIZES.get(spec.task, SIZES["classify"])
@@ -89,9 +89,9 @@ def _probe(runtime: Runtime) -> tuple[Tensor, ...]:
     if not outputs:
         raise ModelProblem(f"{runtime.path.name} answers with no tensor at all.")
     try:
-        both = runtime.answers(noise)
+        pair = runtime.answers(noise)[0]
         # A traced constant batch of one may give one answer, or a wrong one.
-        same = len(both[0]) == 2 * len(outputs[0]) and torch.allclose(both[0][:1], outputs[0], atol=1e-2, rtol=1e-3)
+        same = len(pair) == 2 * len(outputs[0]) and torch.allclose(pair[:1], outputs[0], atol=1e-2, rtol=1e-3)
     except ModelProblem:
         same = False
     runtime.batch = None if same else 1
@@ -127,8 +127,8 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
         # Heads have one row for a picture each; detectors have rows of boxes and of scores.
         task = "classify"
     elif len(outputs) == 1 and outputs[0].ndim == 2:
-        known = WeightsTable(labels=names or None, output=runtime.outputs[0] if runtime.outputs else None)
-        spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", known)
+        weights_table = WeightsTable(labels=names or None, output=runtime.outputs[0] if runtime.outputs else None)
+        spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights_table)
         stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None
         result = probe(runtime, PreprocessingTable(channels_in=runtime.channels), spec, stated, named=bool(names))
         task, count = result.task, result.count

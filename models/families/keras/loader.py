@@ -74,7 +74,6 @@ class KerasClassifier(CustomInput, Classifier):
         """Path of the last dense layer, whose input is the embedding."""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        self.check_preprocessing(preprocessing)
         if preprocessing == "negative":
             pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
             preprocessing = "trained"

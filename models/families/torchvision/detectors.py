@@ -82,7 +82,6 @@ class TorchvisionDetector(Detector):
 
         Bars are the mean colour, which is zero after normalising; those of `trained` are at the bottom and the right.
         """
-        self.check_preprocessing(preprocessing)
         transform: Any = self.module.transform
         (height, width), short = pixels.shape[:2], transform.min_size[-1]
         side = self._fixed[0] if self._fixed else short

@@ -88,7 +88,6 @@ class TransformersDetector(QueryDetector):
         return f"short side → {shortest}" + (f", long side at most {longest}" if longest else "") if shortest else ""
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        self.check_preprocessing(preprocessing)
         # Bars are for mixed sizes in one batch; torch refuses read-only arrays.
         inputs = self.processor(
             images=pixels.copy(), input_data_format="channels_last", do_pad=False, return_tensors="pt"

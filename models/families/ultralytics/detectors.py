@@ -356,7 +356,6 @@ class YoloDetector(NumberedLayers, Detector):
         return f"{way}, bilinear, no antialias"
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        self.check_preprocessing(preprocessing)
         squash = self._squashes(preprocessing)
         auto = preprocessing in ("trained", "half") and not squash
         # Any multiple of the stride will do, and as many pixels fewer as it is smaller are as much time less.

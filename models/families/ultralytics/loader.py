@@ -60,7 +60,6 @@ class YoloSegmenter(NumberedLayers, Segmenter):
         return f"long side → {self._size}, with bars, bilinear, no antialias"
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        self.check_preprocessing(preprocessing)
         squash = preprocessing == "squash"
         return fit_letterbox(pixels, self._size, self._stride, auto=preprocessing == "trained", squash=squash)
 

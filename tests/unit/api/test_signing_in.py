@@ -50,20 +50,20 @@ def provider(claims: dict[str, Any]) -> Starlette:
         return JSONResponse({"issuer": issuer, **{name: issuer + path for name, path in paths.items()}, **about})
 
     async def authorize(request: Request) -> Response:
-        asked, code = request.query_params, secrets.token_hex(8)
-        assert (asked["client_id"], asked["response_type"]) == (CLIENT, "code")
-        codes[code] = asked
-        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}")
+        query, code = request.query_params, secrets.token_hex(8)
+        assert (query["client_id"], query["response_type"]) == (CLIENT, "code")
+        codes[code] = query
+        return RedirectResponse(f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}")
 
     async def exchange(request: Request) -> Response:
         """What a code is worth, once, for the client that asked for it."""
-        sent = dict(parse_qsl((await request.body()).decode()))
-        asked = codes.pop(sent["code"])
+        form = dict(parse_qsl((await request.body()).decode()))
+        query = codes.pop(form["code"])
         basic = base64.b64encode(f"{CLIENT}:{CLIENT_SECRET}".encode()).decode()
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(sent["code_verifier"].encode()).digest()).decode()
-        if (request.headers["authorization"], asked["code_challenge"]) != (f"Basic {basic}", challenge.rstrip("=")):
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).decode()
+        if (request.headers["authorization"], query["code_challenge"]) != (f"Basic {basic}", challenge.rstrip("=")):
             return JSONResponse({"error": "invalid_grant"}, 400)
-        about = {"iss": str(request.base_url).rstrip("/"), "aud": CLIENT, "sub": "x7", "nonce": asked["nonce"]}
+        about = {"iss": str(request.base_url).rstrip("/"), "aud": CLIENT, "sub": "x7", "nonce": query["nonce"]}
         now = int(time.time())
         token = jwt.encode({"alg": "RS256", "kid": "one"}, about | {"iat": now, "exp": now + 300} | claims, key)
         return JSONResponse({"access_token": "a", "token_type": "Bearer", "id_token": token, "expires_in": 300})
@@ -98,13 +98,13 @@ def serving(folder: Path, issuer: str, log: Path) -> Iterator[str]:
             process.wait(30)
 
 
-def seen(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
+def page_shows(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
     """Whether a page's script says all of these, run for whoever has these cookies."""
     headers = {"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies.jar)}
     protocols = ["streamlit", cookies["_streamlit_xsrf"]]
     messages = visit(address, page, additional_headers=headers, origin=address, subprotocols=protocols)
-    said = b"".join(message.SerializeToString() for message in messages)
-    return all(word.encode() in said for word in words)
+    text = b"".join(message.SerializeToString() for message in messages)
+    return all(word.encode() in text for word in words)
 
 
 def login_path(address: str) -> str:
@@ -152,8 +152,8 @@ def test_a_provider_signs_people_in_and_no_secret_is_logged(tmp_path: Path) -> N
             browser.get(login_path(address), follow_redirects=True)
             assert browser.get("/api/models").status_code == status
             browser.get("/_stcore/health")
-            assert seen(address, browser.cookies, "saved", "is not verified") == (status == 401)
-        assert seen(address, browser.cookies, "saved", "Sign out", "You are signed in as Anna@example.org")
+            assert page_shows(address, browser.cookies, "saved", "is not verified") == (status == 401)
+        assert page_shows(address, browser.cookies, "saved", "Sign out", "You are signed in as Anna@example.org")
         cookies = [cookie.value or "" for cookie in browser.cookies.jar if cookie.name.startswith("_streamlit_user")]
         assert browser.get("/api/models", headers={"accept": "*/*"}).status_code == 200
         for sent, status in (({"x-api-key": TOKEN}, 200), ({"x-api-key": "wrong"}, 401)):

@@ -72,6 +72,7 @@ def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Pa
     assert found.headline in page and "The worst masks" in page and "IoU, 95 %" in page
     assert "sure" not in page, "a share of the picture is no sureness"
     assert json.loads((whole / labels.SUMMARY).read_text())["summary"]["right"] == found.right
+    assert found.right == round(found.scores["pixel_accuracy"].value * found.objects)
 
 
 def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(

@@ -43,10 +43,10 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subproces
     )
     try:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        found = re.search(r"http://[\d.]+:\d+", said)
-        assert found, said + (process.stderr.read() if process.stderr and process.poll() is not None else "")
-        yield found[0], process, said
+        line = process.stdout.readline()
+        address = re.search(r"http://[\d.]+:\d+", line)
+        assert address, line + (process.stderr.read() if process.stderr and process.poll() is not None else "")
+        yield address[0], process, line
     finally:
         if process.poll() is None:
             process.kill()
@@ -66,9 +66,9 @@ def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under
         assert client.get("/api/models").status_code == 200
         longer, kind = b"x" * 3 * 2**20, {"content-type": "application/json"}
         assert client.post("/api/explain", content=longer, headers=kind).status_code == 413
-        asked, slow = {"image": bus.read_bytes()}, {"method": "occlusion", "masks": "4000"}
+        files, slow = {"image": bus.read_bytes()}, {"method": "occlusion", "masks": "4000"}
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(client.post, "/api/explain", files=asked, data=slow)
+            pool.submit(client.post, "/api/explain", files=files, data=slow)
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
             out, complaints = process.communicate(timeout=patience(60))
@@ -81,11 +81,11 @@ def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_
     bus: Path,
 ) -> None:
     with (
-        served("--host", "0.0.0.0") as (address, process, said),
+        served("--host", "0.0.0.0") as (address, process, line),
         asking(address.replace("0.0.0.0", "127.0.0.1")) as client,
     ):
         assert client.get("/api/models").status_code == 401
-        token = re.search(r"the token is ([\w-]{43})\.", said)
+        token = re.search(r"the token is ([\w-]{43})\.", line)
         assert token is not None
         client.headers["x-api-key"] = token[1]
         cold = 'sightglass_memory_bytes{part="models"} 0.0'
@@ -101,8 +101,8 @@ def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 2
-    said = capsys.readouterr()
-    assert (said.err.count("\n"), said.out) == (1, "") and f"port {port}" in said.err
+    printed = capsys.readouterr()
+    assert (printed.err.count("\n"), printed.out) == (1, "") and f"port {port}" in printed.err
 
 
 def test_an_address_or_a_model_that_is_not_here_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,20 +115,20 @@ def test_an_address_or_a_model_that_is_not_here_is_one_sentence(capsys: pytest.C
 
 
 def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    found: list[list[str]] = []
+    commands: list[list[str]] = []
     monkeypatch.setattr(os, "name", "posix")
-    monkeypatch.setattr(os, "execv", lambda _, command: found.append(command))
-    done = SimpleNamespace(wait=lambda: 0)
-    monkeypatch.setattr(subprocess, "Popen", lambda _: contextlib.nullcontext(done))
+    monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
+    process = SimpleNamespace(wait=lambda: 0)
+    monkeypatch.setattr(subprocess, "Popen", lambda _: contextlib.nullcontext(process))
     assert main(["dashboard"]) == 0
     start = [sys.executable, "-P", "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.address=localhost"]
-    assert found == [start]
+    assert commands == [start]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port)]) == 2
         assert "127.0.0.1 cannot be listened on at port" in capsys.readouterr().err
     assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]) == 0
-    assert found[-1][-2:] == [f"--server.port={port}", "--server.headless=true"]
+    assert commands[-1][-2:] == [f"--server.port={port}", "--server.headless=true"]
     monkeypatch.setattr(serve, "SCRIPT", ROOT / "nowhere.py")
     assert main(["dashboard"]) == 2
     assert "not part of this installation" in capsys.readouterr().err

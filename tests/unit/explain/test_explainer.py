@@ -377,6 +377,7 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
         ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
         ({"scale": "common"}, "no scale called common: use own or shared."),
         ({"preprocessing": []}, "no preprocessing called []"),
+        ({"preprocessing": "half"}, "efficientnet-lite0 cannot take a picture as 'half': use one of trained, "),
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),
         ({"confidence": float("nan")}, "confidence is nan"),

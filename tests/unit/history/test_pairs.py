@@ -23,34 +23,34 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def made(bus: Path) -> tuple[Similarity, Context]:
+def pair(bus: Path) -> tuple[Similarity, Context]:
     """A photograph against one picture of a gallery: one is a JPEG, the other an array."""
     explainer, query = Explainer("efficientnet-lite0"), Image.open(bus)
     part = Image(np.ascontiguousarray(query.pixels[200:800, 80:700][:, ::-1]), "part $x$.png")
-    found = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
-    return found, context(explainer, query, other=part)
+    compared = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
+    return compared, context(explainer, query, other=part)
 
 
-def keep(history: History, made: tuple[Similarity, Context], **more: Any) -> Record:
-    found, reference = made
-    return history.keep(found, context=reference, **more)
+def keep(history: History, pair: tuple[Similarity, Context], **more: Any) -> Record:
+    compared, reference = pair
+    return history.keep(compared, context=reference, **more)
 
 
-def test_a_pair_comes_back_bit_for_bit(history: History, made: tuple[Similarity, Context]) -> None:
-    found, reference = made
-    record = keep(history, made, note="the same street", tags=["street"])
+def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity, Context]) -> None:
+    compared, reference = pair
+    record = keep(history, pair, note="the same street", tags=["street"])
     again = History(history.folder)
     record = again.get(record.id)
     restored = again.similarity(record)
-    assert plain(restored) == plain(found)
-    assert restored.model.id == found.model.id and not restored.automatic
+    assert plain(restored) == plain(compared)
+    assert restored.model.id == compared.model.id and not restored.automatic
     assert record.pair is not None and record.pair.context == reference
     assert dict(similarity_files.of_similarity(restored, reference)) == dict(
-        similarity_files.of_similarity(found, reference)
+        similarity_files.of_similarity(compared, reference)
     )
-    assert (record.score, record.note, record.tags) == (found.score, "the same street", ("street",))
-    assert record.headline == results.describe_similarity(found, reference)
-    assert again.find(found) == record
+    assert (record.score, record.note, record.tags) == (compared.score, "the same street", ("street",))
+    assert record.headline == results.describe_similarity(compared, reference)
+    assert again.find(compared) == record
 
 
 def test_what_is_no_pair_is_said(history: History, one: Explanation) -> None:
@@ -58,9 +58,9 @@ def test_what_is_no_pair_is_said(history: History, one: Explanation) -> None:
         history.similarity(history.keep(one))
 
 
-def test_a_pair_is_exported(history: History, made: tuple[Similarity, Context]) -> None:
-    files = {name.partition("/")[2]: data for name, data in history.export([keep(history, made).id])}
+def test_a_pair_is_exported(history: History, pair: tuple[Similarity, Context]) -> None:
+    files = {name.partition("/")[2]: data for name, data in history.export([keep(history, pair).id])}
     written = {"query.jpg", "other.webp", "similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
     assert set(files) == written | {"record.json"}
-    assert Image.open(files["query.jpg"]).sha256 == made[0].query.image.sha256
+    assert Image.open(files["query.jpg"]).sha256 == pair[0].query.image.sha256
     assert json.loads(files["record.json"])["pair"]["name"] == "part $x$.png"

@@ -377,9 +377,8 @@ def test_every_folder_is_opened_through_the_check() -> None:
 
 def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("a\nb\nc\nd\n", "utf-8")
-    data = io.BytesIO()
-    torch.save({"fc.weight": torch.zeros(4, 8), "fc.bias": torch.zeros(4)}, data)
-    into = store.receive([("net.pth", data.getvalue()), ("names.md.txt", b"a\nb\nc\nd\n")])
+    tensors = {"fc.weight": torch.zeros(4, 8), "fc.bias": torch.zeros(4)}
+    into = store.receive([("net.pth", saved(tensors)), ("names.md.txt", b"a\nb\nc\nd\n")])
     draft = inspect_model(save("TorchScript", tmp_path / "net.pt"))
     for answer in (str(tmp_path / "secret.txt"), "../secret.txt"):
         with pytest.raises(ModelProblem, match=r"secret\.txt is none of the received files"):

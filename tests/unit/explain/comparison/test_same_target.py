@@ -63,6 +63,7 @@ def test_classifiers_are_explained_for_what_the_largest_answers(bus: Path) -> No
     found = explained(LITES, bus, top_k=2)
     first = largest_model(found)
     assert first is found[2]
+    assert not Comparison(tuple(found), ("s", "m", "l"), ()).shares_none
     label = first.predictions[0].label
     same = same_target(found)
     assert [one.heatmaps[0].target.label for one in same] == [label] * 3

@@ -106,8 +106,8 @@ def evidence_of(
     module: nn.Module | LoadedModel, *paths: str, pixels: np.ndarray | None = None, way: str = "squash"
 ) -> Any:
     resident = module if isinstance(module, LoadedModel) else resident_of(module)
-    given = resident.adapter.prepare(noise(16, 16) if pixels is None else pixels, way)
-    return Evidence(resident, given, layers_at(resident, paths))
+    model_input = resident.adapter.prepare(noise(16, 16) if pixels is None else pixels, way)
+    return Evidence(resident, model_input, layers_at(resident, paths))
 
 
 def gradients(evidence: Evidence, *targets: Target) -> list[torch.Tensor]:

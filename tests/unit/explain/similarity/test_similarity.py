@@ -113,6 +113,7 @@ def test_nothing_is_drawn_where_two_pictures_differ_as_little_as_a_mirror_image(
     assert not any(side.signed.any() for side in found.sides)
     (sentence,) = similarity_files.places(found)
     assert "as little as a picture and its mirror image" in sentence
+    assert similarity_files.pair_view(found, "the same").sentence == sentence
     assert np.array_equal(similarity_files.overlay(found.query), found.query.image.pixels)
     # What the score is made of is no difference: it is still drawn.
     assert similarity(lite, image, compressed.getvalue(), of="product").state == "ok"
