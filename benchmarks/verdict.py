@@ -24,7 +24,7 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.proof import ALLOWED, OTHERS, SHOWN, SupportVerdict
-from sightglass.explain.trust.scramble import copy_resident, moments_of, parameters_of, redraw
+from sightglass.explain.trust.scramble import copy_resident, parameters_of, redrawer
 from sightglass.explain.trust.support import support
 from sightglass.models.catalog import spec
 from sightglass.models.geometry import ModelInput
@@ -200,8 +200,7 @@ def _scrambled(case: Case, number: int) -> Map:
     """Return the same network's map with random weights."""
     before, target = case.explanation.evidence, case.explanation.heatmaps[case.index].target
     other = copy_resident(before.resident)
-    parameters = parameters_of(other, before.tensor)
-    redraw(parameters, number, moments_of(parameters))
+    redrawer(parameters_of(other, before.tensor))(number)
     assert target.index is not None
     evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
     return np.nan_to_num(_map_of(case, target.index, case.explanation, evidence))

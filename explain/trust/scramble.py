@@ -34,7 +34,7 @@ from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from sightglass.explain.result import Result
 
     Map = NDArray[np.float32]
-    Moments = tuple[Tensor, Tensor]
 
 
 def copy_resident(resident: LoadedModel) -> LoadedModel:
@@ -89,22 +88,22 @@ def parameters_of(resident: LoadedModel, tensor: Tensor) -> list[nn.Parameter]:
     return [each for _, each in sorted(named, key=lambda item: -item[0])]
 
 
-def moments_of(parameters: Sequence[nn.Parameter]) -> list[Moments]:
-    """Return the mean and the standard deviation of each parameter."""
-    values = [each.detach().float() for each in parameters]
-    return [(each.mean(), each.std(unbiased=False)) for each in values]
-
-
-def redraw(parameters: Sequence[nn.Parameter], seed: int, moments: Sequence[Moments]) -> None:
-    """Redraw the parameters from the `moments` of the true weights.
+def redrawer(parameters: Sequence[nn.Parameter]) -> Callable[[int], None]:
+    """Return a function that redraws the parameters by a seed, with the mean and deviation that each has now.
 
     A second draw from those of the first would let small parameters drift.
     """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+    values = [each.detach().float() for each in parameters]
+    moments = [(each.mean(), each.std(unbiased=False)) for each in values]
+
+    @torch.no_grad()
+    def redraw(seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
         for each, (mean, deviation) in zip(parameters, moments, strict=True):
             drawn = torch.randn(each.shape, generator=generator).to(each.device)
             each.copy_(drawn.mul_(deviation).add_(mean))
+
+    return redraw
 
 
 NAMED = 0.6
@@ -231,6 +230,10 @@ def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = 
     return _CACHE.get_or_make(explanation.map_key(index), draw)
 
 
+final = scramble
+"""Former name."""
+
+
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:
     """Return the interval of 90 % of the mean of 2 to 8 draws, by Student's t.
 
@@ -262,13 +265,12 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
             outlined = inside > 0.5
             threshold = outline_chance(heatmap, outlined, sha256)
     other = copy_resident(evidence.resident)
-    parameters = parameters_of(other, evidence.tensor)
-    moments = moments_of(parameters)
+    redraw = redrawer(parameters_of(other, evidence.tensor))
     draws: list[tuple[Map, float]] = []
     for number in range(DRAWS[1]):
         check()
         progress(number / DRAWS[1], f"{number + 1} of at most {DRAWS[1]} draws")
-        redraw(parameters, controls.seed_of(other.adapter.weights_sha256, number), moments)
+        redraw(controls.seed_of(other.adapter.weights_sha256, number))
         draws.append(_draw(explanation, heatmap, other, outlined))
         # An empty map is neither like the true one nor unlike it.
         filled = [draw for draw in draws if draw[0].any()]

@@ -94,7 +94,7 @@ def test_library_command_line_service_and_batch_know_the_new_task(
     (picture := pictures / "scene 1.png").write_bytes(to_png(load_bundled("scene 1").pixels))
     explanation = Explainer(counting)(picture)
     text = explanation.task.text(explanation.predictions[0].score)
-    assert text.endswith("in the picture") and text in diagnosis.headline(explanation, "red")
+    assert text.endswith("in the picture") and text in diagnosis.describe(explanation, "red").headline
     explanation.save(tmp_path / "report.html")
     assert text in (tmp_path / "report.html").read_text("utf-8")
 

@@ -26,9 +26,8 @@ from sightglass.explain.trust.scramble import (
     Scramble,
     copy_resident,
     interval_of,
-    moments_of,
     parameters_of,
-    redraw,
+    redrawer,
     scramble,
 )
 
@@ -65,8 +64,9 @@ def test_weights_are_redrawn_with_the_mean_and_deviation_they_had() -> None:
     net = nn.Sequential(nn.Conv2d(3, 64, 5), nn.Conv2d(64, 8, 3))
     nn.init.normal_(net[1].weight, 2.0, 0.5)
     before = net[1].weight.detach().clone()
+    redraw = redrawer([net[1].weight, net[0].weight])
     for seed in (7, 8):
-        redraw([net[1].weight, net[0].weight], seed, moments_of([net[1].weight, net[0].weight]))
+        redraw(seed)
         assert not torch.equal(net[1].weight, before)
         assert float(net[1].weight.detach().mean()) == pytest.approx(2, abs=0.05)
         assert float(net[1].weight.detach().std()) == pytest.approx(0.5, abs=0.05)

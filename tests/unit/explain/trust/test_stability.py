@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.verdict import Case
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
@@ -225,11 +226,7 @@ def found(*others: Effect, copies: tuple[Effect, ...] = (), own: Effect | None =
 
 
 def with_map(explanation: Explanation, content: NDArray[np.float32]) -> Explanation:
-    heatmap = explanation.heatmaps[0]
-    left, top, right, bottom = heatmap.geometry.content
-    at_input = heatmap.at_input.copy()
-    at_input[top:bottom, left:right] = content
-    return replace(explanation, heatmaps=(replace(heatmap, at_input=at_input),))
+    return Case(explanation, 0, (slice(None), slice(None))).with_map(content)
 
 
 @pytest.fixture(scope="module")
