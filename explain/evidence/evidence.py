@@ -204,7 +204,7 @@ class Evidence:
         top, left, places = 0, 0, list(range(len(outputs.leaves)))
         if target.part in IN_CELL and len(target.anchors) == 1:
             # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
-            index = int(outputs.best[0, target.anchors[0]]) if target.index is None else target.index
+            index = int(outputs.best(target.anchors[0])) if target.index is None else target.index
             detections, scale, top, left = outputs.cell(target.anchors[0])
             places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
             if target.part == "class":

@@ -232,7 +232,7 @@ class _Similarity:
         self._owner = torch.tensor(owner, device=device)
         self._sizes = torch.tensor([len(anchor) for anchor in anchors], device=device)
         self._boxes = boxes[flat]  # (m, 4)
-        best = outputs.best[0, flat]
+        best = outputs.best(flat)
         classes = torch.tensor([-1 if target.index is None else target.index for target in owners], device=device)
         self._classes = torch.where(classes < 0, best, classes)  # (m,)
         vectors = scores[:, flat].T  # (m, K)

@@ -100,10 +100,9 @@ class Detections:
             return scores
         return torch.zeros_like(scores).scatter(1, self.choice[:, None], scores.gather(1, self.choice[:, None]))
 
-    @cached_property
-    def best(self) -> Tensor:
-        """(B, N) long, the best class of each candidate."""
-        return self.scores.argmax(1)
+    def best(self, anchors: Tensor | Sequence[int] | int) -> Tensor:
+        """Return the first picture's best class at each of some candidates, long."""
+        return self.scores[0][:, anchors].argmax(0)
 
     @property
     def count(self) -> int:
@@ -200,12 +199,12 @@ class Detector(Adapter):
             rows = scores.t().flatten() if self.multi_label else scores.amax(0)
             best = rows.topk(min(MAX_BOXES, len(rows)))
             sure = best.indices[best.values > confidence]
-            return (sure // len(scores), sure % len(scores)) if self.multi_label else (sure, outputs.best[0, sure])
+            return (sure // len(scores), sure % len(scores)) if self.multi_label else (sure, outputs.best(sure))
         if self.multi_label:
             classes, anchors = (scores > confidence).nonzero(as_tuple=True)
         else:
             anchors = (scores.amax(0) > confidence).nonzero().squeeze(1)
-            classes = outputs.best[0, anchors]
+            classes = outputs.best(anchors)
         boxes, box_scores = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
         group = classes if self.multi_class_nms else torch.zeros_like(classes)
         kept_boxes = batched_nms(boxes, box_scores, group, iou)[:MAX_BOXES]
@@ -261,7 +260,7 @@ class Detector(Adapter):
         if not bool(eligible.any()):
             return None
         anchor = int(worth.masked_fill(~eligible, -1).argmax())
-        return anchor, int(outputs.best[0, anchor]) if index is None else index
+        return anchor, int(outputs.best(anchor)) if index is None else index
 
     def why(
         self,
@@ -278,7 +277,7 @@ class Detector(Adapter):
         if candidate.score <= confidence:
             return CandidateReason("below")
         assert candidate.anchor is not None
-        if not self.multi_label and (best := int(outputs.best[0, candidate.anchor])) != candidate.index:
+        if not self.multi_label and (best := int(outputs.best(candidate.anchor))) != candidate.index:
             score = float(outputs.scores[0, best, candidate.anchor])
             winner = replace(candidate, label=self.labels[best], index=best, score=score)
             at = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, best)), None)
@@ -333,7 +332,7 @@ class Detector(Adapter):
     def _class(self, outputs: Detections, index: int | None, anchors: Sequence[int], *, contrast: bool) -> Tensor:
         rows = outputs.rows_of(outputs.levels, anchors)  # (n, K)
         if index is None:
-            classes = outputs.best[0, list(anchors)][:, None]
+            classes = outputs.best(anchors)[:, None]
         else:
             classes = torch.full((len(anchors), 1), index, device=rows.device)
         logits = rows.gather(1, classes).sum()

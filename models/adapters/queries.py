@@ -172,7 +172,7 @@ class QueryDetector(Detector):
         anchor = int(gap.argmin())
         if float(gap[anchor]) > NEAR * max(geometry.input):
             return None
-        return anchor, int(outputs.best[0, anchor]) if index is None else index
+        return anchor, int(outputs.best(anchor)) if index is None else index
 
 
 @contextmanager

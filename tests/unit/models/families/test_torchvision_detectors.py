@@ -196,7 +196,7 @@ def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(arch: str) -> No
     each = [best.where(groups == group, -1).topk(9).indices.tolist() for group in groups.unique()[:2]]
     anchors = tuple(anchor for several in each for anchor in several)
     for part in adapter.parts:
-        scalar = adapter.scalar(outputs, Target(int(outputs.best[0, anchors[0]]), "", anchors, part))
+        scalar = adapter.scalar(outputs, Target(int(outputs.best(anchors[0])), "", anchors, part))
         for path, gradient in zip(kept, torch.autograd.grad(scalar, [*kept.values()], retain_graph=True), strict=True):
             assert gradient.isfinite().all() and gradient.any(), (part, path)
     assert not any(parameter.requires_grad for parameter in adapter.module.parameters())

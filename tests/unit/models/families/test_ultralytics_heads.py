@@ -123,7 +123,7 @@ def test_an_end_to_end_head_shows_its_own_choice_without_suppression(name: str) 
     assert shown[:, 5].tolist() == classes.tolist()
     if not name.endswith("-obb"):
         assert torch.allclose(shown[:, :4], outputs.boxes[0, anchors], atol=1e-2)
-    other = Prediction("", int(outputs.best[0, 0]), 1.0, (0.0, 0.0, 9.0, 9.0), 0)
+    other = Prediction("", int(outputs.best(0)), 1.0, (0.0, 0.0, 9.0, 9.0), 0)
     assert adapter.why(outputs, [], other, 0.0, 0.5).kind == "beyond"
 
 
