@@ -21,6 +21,7 @@ from sightglass.batch import labels
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.common.work import progress
+from sightglass.evaluation import summary
 from sightglass.explain.methods import list_methods
 from sightglass.explain.recipe import VERSION
 from sightglass.models.catalog import available, catalog
@@ -125,7 +126,7 @@ def list_evaluated_runs() -> results.Runs:
 @router.get("/api/runs/{run}", tags=["runs"])
 def get_evaluation(
     run: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")],
-) -> labels.EvaluationSummary:
+) -> summary.EvaluationSummary:
     """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
     if (folder := next((folder for folder in labels.list_labelled() if folder.name == run), None)) is None:
         raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")

@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
-    from sightglass.batch.labels import EvaluationSummary
     from sightglass.common.files import Json
     from sightglass.evaluation.scorecard import Scorecard
     from sightglass.evaluation.stored import Evaluation
+    from sightglass.evaluation.summary import EvaluationSummary
 
     Frame = Any
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import threading
 import zipfile
 from collections import Counter
@@ -15,9 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import table
 from sightglass.batch.journal import writing
@@ -28,12 +25,11 @@ from sightglass.common.settings import settings
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
-from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.kinds import KINDS, kind_of
+from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index, match, suggest
-from sightglass.report.results import PlainResult
 from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
@@ -222,54 +218,6 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
 SUMMARY, CSV = "evaluation.json", "evaluation.csv"
 """Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`);
 of a segmentation one a class."""
-
-
-class EvaluationSummary(PlainResult):
-    """How well a run's answers fit its labels."""
-
-    id: str = Field(default="", exclude_if=lambda id: not id)
-    headline: str
-    model: str
-    task: Literal["detect", "classify", "segment"]
-    pictures: int
-    """Pictures with labels."""
-    objects: int
-    """Labelled objects; 0 of a classifier; of a segmentation the counted pixels."""
-    right: int
-    """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
-    threshold: float
-    scores: dict[str, Estimate]
-    """`ap`, `ap50` and `ar`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
-    by_class: dict[str, Estimate]
-    """AP, the share that is right, or IoU, of each labelled class."""
-    errors: dict[str, int]
-    """Number of each type; none of a classifier."""
-    unknown: tuple[str, ...]
-    """Labels for which the model has no class."""
-    problems: tuple[tuple[str, str], ...]
-    """Pictures whose mask is missing or cannot be used, and why."""
-
-    @classmethod
-    def build(cls, **fields: Any) -> EvaluationSummary:
-        """Return it with its headline: `AP 61.2 (95 % interval: 55.0 to 66.1) on 48 labelled objects`."""
-        counts = {"pictures": fields["pictures"], "objects": fields["objects"], "classes": len(fields["by_class"])}
-        return cls(headline=kind_of(fields["task"]).headline(fields["scores"], **counts), **fields)
-
-    @property
-    def right_sentence(self) -> str:
-        """`36 of 48 objects have a right box at the threshold of 25 %`; empty of a classifier."""
-        return kind_of(self.task).describe_right(self.right, self.objects, self.threshold)
-
-    def list_classes(self) -> list[tuple[str, str, str]]:
-        """Return (name, number, interval) of each class, worst first."""
-        classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
-        return [(name, score.points, score.range) for name, score in classes]
-
-    @property
-    def class_columns(self) -> tuple[str, str, str]:
-        """What `list_classes` has."""
-        number = kind_of(self.task).number
-        return "class", number, f"{number}, 95 %"
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:

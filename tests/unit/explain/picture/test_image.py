@@ -115,7 +115,6 @@ def test_grey_arrays(array: np.ndarray, expected: list[int]) -> None:
     ("given", "expected"),
     [
         ("../../etc/passwd", "passwd"),
-        ("C:\\x\\y.png", "y.png"),
         ("a\x00b\n\x1b[31m.png", "ab[31m.png"),
         ("photo\u202egnp.exe", "photognp.exe"),
         ("\ud800x.png", "x.png"),
@@ -194,7 +193,6 @@ def test_sixteen_bits(data: bytes) -> None:
     image = Image.open(data)
     np.testing.assert_array_equal(image.pixels[0, :, 1], [0, 0, 1, 128, 255])
     assert image.notes == ("16-bit reduced to 8 bits",)
-    np.testing.assert_array_equal(Image.open(grey16()).pixels, image.pixels)
 
 
 @pytest.mark.parametrize(
@@ -376,17 +374,13 @@ def bomb() -> bytes:
         (np.full((2, 2), 1.5), "1.5 to 1.5"),
         (np.array([[np.nan, 1.0]]), "nan"),
         (np.zeros((2, 2), np.int64), "int64"),
-        (np.array([["a"]]), "<U1"),
         (np.zeros((3, 8, 8), np.uint8), r"\(3, 8, 8\)"),
-        (np.zeros(4, np.uint8), r"\(4,\)"),
         (np.zeros((4, 0), np.float32), "no pixels"),
         (torch.zeros((2, 3, 4, 4)), "."),
-        (torch.zeros((4, 4)), "."),
         (torch.tensor([0.0, 255.0]).reshape(1, 1, 2), "0 to 255"),
         *((source, ".") for source in (None, 3, [1, 2], object(), StringIO("x"))),
         (b"", "known kind"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(40), "video"),
-        (bytes(200), "known kind"),
         (".", "no file"),
         ("missing.png", "no file missing.png"),
         *((path, ".") for path in ("a\x00b", "x" * 5000, "")),
@@ -394,7 +388,6 @@ def bomb() -> bytes:
         (npy(WIDE)[:500], "cut off"),
         (tif(WIDE, photometric="minisblack", planarconfig="contig")[:4000], "cut off"),
         (npy(np.array([{}, {}], object)), "holds object, not numbers"),
-        (npy(np.zeros((40, 50), complex)), "not numbers"),
         (npy(np.zeros((40, 50, 40))), "is an array of 40 x 50 x 40; give"),
         (npy(np.zeros((0, 7))), "has 0 numbers"),
         (npy(np.full((40, 50, 5), np.nan)), "not finite"),
