@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from sightglass.explain import Explainer, Problem
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
-from sightglass.history import History, Record
+from sightglass.history import History
 from sightglass.report import results, similarity_files
 from tests.unit.history.conftest import plain
 
@@ -31,23 +31,17 @@ def pair(bus: Path) -> tuple[Similarity, Context]:
     return compared, context(explainer, query, other=part)
 
 
-def keep(history: History, pair: tuple[Similarity, Context], **more: Any) -> Record:
-    compared, reference = pair
-    return history.keep(compared, context=reference, **more)
-
-
 def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity, Context]) -> None:
     compared, reference = pair
-    record = keep(history, pair, note="the same street", tags=["street"])
+    record = history.keep(compared, context=reference, note="the same street", tags=["street"])
     again = History(history.folder)
     record = again.get(record.id)
     restored = again.similarity(record)
     assert plain(restored) == plain(compared)
     assert restored.model.id == compared.model.id and not restored.automatic
     assert record.pair is not None and record.pair.context == reference
-    assert dict(similarity_files.of_similarity(restored, reference)) == dict(
-        similarity_files.of_similarity(compared, reference)
-    )
+    files, expected = (dict(similarity_files.of_similarity(item, reference)) for item in (restored, compared))
+    assert files == expected
     assert (record.score, record.note, record.tags) == (compared.score, "the same street", ("street",))
     assert record.headline == results.describe_similarity(compared, reference)
     assert again.find(compared) == record
@@ -59,7 +53,8 @@ def test_what_is_no_pair_is_said(history: History, one: Explanation) -> None:
 
 
 def test_a_pair_is_exported(history: History, pair: tuple[Similarity, Context]) -> None:
-    files = {name.partition("/")[2]: data for name, data in history.export([keep(history, pair).id])}
+    record = history.keep(pair[0], context=pair[1])
+    files = {name.partition("/")[2]: data for name, data in history.export([record.id])}
     written = {"query.jpg", "other.webp", "similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
     assert set(files) == written | {"record.json"}
     assert Image.open(files["query.jpg"]).sha256 == pair[0].query.image.sha256

@@ -175,6 +175,12 @@ def test_a_new_layout_is_a_row_and_a_choice(monkeypatch: pytest.MonkeyPatch) -> 
     assert b"top: 760" in deck_html([VIEWS[4]], TITLE) and deck_pdf([VIEWS[4]], TITLE)
 
 
+def test_a_signed_map_has_the_meaning_of_its_colours() -> None:
+    signed = replace(picture(), map=replace(VIEWS[1].pictures[0].map, kind="signed", ends=("lowers", "0", "raises")))
+    slide = pages(replace(VIEWS[1], pictures=(signed,)))[0]
+    assert "Red: raises\nBlue: lowers" in [item.words for item in slide.items if isinstance(item, Text)]
+
+
 def overlaps(one: Any, other: Any) -> bool:
     across = one.left < other.right - 1e-6 and other.left < one.right - 1e-6
     return across and one.top < other.bottom - 1e-6 and other.top < one.bottom - 1e-6
