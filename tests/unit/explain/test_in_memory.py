@@ -115,7 +115,7 @@ def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> N
 def test_a_list_goes_through_the_model_in_batches(
     net: nn.Module, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES)
+    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES, device="cpu")
     five = [*pictures, pictures[0]][:5]
     rows: list[list[Any]] = [["rust"], [0], ["spot", "mould"], [1], [2]]
     alone = [explainer(one, targets=row) for one, row in zip(five, rows, strict=True)]
@@ -371,7 +371,7 @@ def cam(net: nn.Module, layer: str, index: int) -> np.ndarray:
     net = getattr(net, "_orig_mod", getattr(net, "module", net)).eval().float()
     handle = net.get_submodule(layer).register_forward_hook(lambda _m, _i, out: outputs.append(out))
     picture = torch.from_numpy(PICTURE).permute(2, 0, 1)[None].float() / 255
-    score = net(picture.requires_grad_())[0, index]
+    score = net(picture.to(next(net.parameters()).device).requires_grad_())[0, index]
     handle.remove()
     slope = torch.autograd.grad(score, outputs[-1])[0]
     return (outputs[-1] * slope.mean((2, 3), keepdim=True)).sum(1)[0].detach().float().cpu().numpy()

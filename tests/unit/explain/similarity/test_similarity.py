@@ -52,7 +52,7 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
         vectors = []
         for path in paths:
             given = adapter.prepare(Image.open(path).pixels, "trained")
-            vectors.append(adapter.embedding(adapter.run(given.tensor))[0])
+            vectors.append(adapter.embedding(adapter.run(given.tensor.to(explainer.resident.device)))[0])
     finally:
         handle.remove()
     cosine = torch.nn.functional.cosine_similarity(vectors[0], vectors[1], dim=0)

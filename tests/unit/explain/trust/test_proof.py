@@ -16,7 +16,7 @@ from sightglass.explain import Explainer, Image
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.proof import Curve, Proof, Trace
-from sightglass.explain.trust.support import BATCH_CPU, Perturber, blur, impute, make_fill
+from sightglass.explain.trust.support import BATCH_CPU, BATCH_GPU, Perturber, blur, impute, make_fill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,8 @@ def test_it_stops_within_a_batch(explained, monkeypatch):
     monkeypatch.setattr(type(explained.evidence.resident.adapter), "run", counted)
     with pytest.raises(Cancelled):
         explained.prove(cancel=cancel)
-    assert len(passes) == 3 and max(passes) <= BATCH_CPU
+    on_cpu = explained.evidence.resident.device.type == "cpu"
+    assert len(passes) == 3 and max(passes) <= (BATCH_CPU if on_cpu else BATCH_GPU)
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "demo-s"])
