@@ -123,6 +123,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         if not torch.cuda.is_available():
             raise pytest.UsageError("--device cuda: PyTorch sees no GPU on this machine; leave it out, or give cpu.")
+        # Otherwise the libraries to whose maps ours are compared round to TF32.
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -37,7 +37,7 @@ WITHIN = 1e-3
 def verify(resident: LoadedModel) -> None:
     """Disable and note the shortcuts with wrong results for a model."""
     adapter = resident.adapter
-    if not (adapter.gradients and adapter.has_row) or adapter.takes_words:
+    if not (adapter.gradients and adapter.has_row and resident.default_layers) or adapter.takes_words:
         return
     height, width = adapter.preprocessing.size if adapter.preprocessing else (64, 64)
     noise = np.random.default_rng(0).integers(0, 256, (height, width, adapter.channels), np.uint8)

@@ -299,7 +299,7 @@ def test_a_depth_network_of_transformers_opens_by_its_folder(tmp_path: Path) -> 
     pictures = transformers.AutoImageProcessor.from_pretrained(folder)(Pillow.fromarray(PICTURE), return_tensors="pt")
     with torch.no_grad():
         expected = net(**pictures).predicted_depth
-    np.testing.assert_allclose(made.evidence.outputs.logits[:, 0].detach(), expected, atol=1e-4)
+    np.testing.assert_allclose(made.evidence.outputs.logits[:, 0].detach().cpu(), expected, atol=1e-4)
     assert made.predictions[0].label == "depth" and made.heatmaps[0].state == "ok"
     assert made.depth is not None and np.isfinite(made.depth).all()
 

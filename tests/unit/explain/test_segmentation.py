@@ -94,9 +94,9 @@ def test_a_network_of_torchvision_is_prepared_and_explained_as_it_is() -> None:
     net = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=5).eval()
     explainer = Explainer(net, labels=["ground", "a", "b", "c", "d"], preprocess={"size": 64})
     made = explainer(scene().pixels, method="gradcam", per="region", top_k=1)
-    tensor, target = made.evidence.tensor, made.heatmaps[0].target
+    tensor, target = made.evidence.tensor.cpu(), made.heatmaps[0].target
     with torch.no_grad():
-        assert torch.allclose(net(tensor)["out"][0], made.evidence.outputs.logits[0], atol=1e-3)
+        assert torch.allclose(net(tensor)["out"][0], made.evidence.outputs.logits[0].cpu(), atol=1e-3)
     assert isinstance(target, AreaTarget)
     asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
     with library.GradCAM(logits_of(net), [net.get_submodule(made.heatmaps[0].layers[0])]) as cam:

@@ -104,8 +104,8 @@ def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatc
 
 
 def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
-    evidence = Explainer("demo-cls-s")(scene, top_k=1).evidence
-    (target,) = [one.target for one in Explainer("demo-cls-s")(scene, top_k=1).heatmaps]
+    evidence = Explainer("demo-cls-s", device="cpu")(scene, top_k=1).evidence
+    (target,) = [one.target for one in Explainer("demo-cls-s", device="cpu")(scene, top_k=1).heatmaps]
     cancel, heard = threading.Event(), []
 
     def progress(share: float, words: str) -> None:
