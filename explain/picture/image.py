@@ -204,27 +204,27 @@ def _base_name(value: object) -> str:
 
 
 def _read(source: object, name: str, max_bytes: int) -> bytes:
+    data: bytes | bytearray = bytearray()
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
-            stream: Any = BytesIO(source)
+            data = bytes(source)
         elif isinstance(source, (str, os.PathLike)):
             path = Path(os.fsdecode(source))
             # A device may never end.
             if not path.is_file():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             with path.open("rb") as file:
-                stream = BytesIO(file.read(max_bytes + 1))
+                data = file.read(max_bytes + 1)
         elif hasattr(source, "read"):
-            stream = source
+            stream: Any = source
             # A stream read before is at its end.
             if hasattr(stream, "seekable") and stream.seekable():
                 stream.seek(0)
+            # A raw stream may return fewer bytes than requested.
+            while len(data) <= max_bytes and (part := stream.read(max_bytes + 1 - len(data))):
+                data += part
         else:
             raise ImageProblem(f"Give a path, bytes, a file, an array or a Pillow image, not {type(source).__name__}.")
-        data = bytearray()
-        # A raw stream may return fewer bytes than requested.
-        while len(data) <= max_bytes and (part := stream.read(max_bytes + 1 - len(data))):
-            data += part
     except ImageProblem:
         raise
     except (OSError, ValueError, TypeError) as error:
