@@ -24,7 +24,6 @@ from sightglass.models.preprocess import MAX_CHANNELS
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Of Pillow's readers, those that a file may reach."""
 
-
 STRIP = 4_000_000
 """About how many pixels are converted at a time, as numbers of eight bytes."""
 ON_WHITE = "Transparent areas are shown on white."
@@ -158,8 +157,11 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
 
 
 def _in_strips(values: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Pixels:
-    parts = np.array_split(values, 1 + values.size // STRIP)
-    return np.concatenate([convert(rows).astype(np.uint8) for rows in parts])
+    tones = np.empty(values.shape, np.uint8)
+    parts = 1 + values.size // STRIP
+    for rows, out in zip(np.array_split(values, parts), np.array_split(tones, parts), strict=True):
+        out[:] = convert(rows)
+    return tones
 
 
 def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any]:
@@ -218,15 +220,14 @@ TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 def read_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     """Return the array (H, W, C) of a .npy or TIFF; None for pictures."""
-    is_npy = data.startswith(NPY)
-    if not is_npy and not data.startswith(TIFF):
-        return None
     try:
-        return _npy(data, name) if is_npy else _tiff(data, name, max_pixels)
+        if data.startswith(NPY):
+            return _npy(data, name)
+        return _tiff(data, name, max_pixels) if data.startswith(TIFF) else None
     except (ImageProblem, MemoryError):
         raise
     except Exception as error:
-        if is_npy:
+        if data.startswith(NPY):
             raise _damaged(name) from error
         # The ordinary decoder reads it, or reports the error.
         return None
