@@ -7,9 +7,8 @@ decoder error becomes one sentence.
 from __future__ import annotations
 
 import logging
-import math
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, cast
@@ -24,7 +23,6 @@ from sightglass.models.preprocess import MAX_CHANNELS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Of Pillow's readers, those that a file may reach."""
-
 
 STRIP = 4_000_000
 """About how many pixels are converted at a time, as numbers of eight bytes."""
@@ -82,18 +80,17 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         pixels, notes = _flatten(image)
     except (ImageProblem, MemoryError):
         raise
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+    except Pillow.DecompressionBombError as error:
         raise TooLarge(f"{name} has too many pixels; give at most {max_pixels:,}.") from error
     except Exception as error:
         # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, KeyError, struct.error, ...
         raise _damaged(name) from error
     if not isinstance(source, bytes):
         return pixels, notes, b""
-    try:
-        frames: Any = getattr(image, "n_frames", 1)
-    except Exception:
-        # The first frame is intact, only a later one is not.
-        frames = "several"
+    frames: Any = "several"
+    # The first frame is intact where a later one is not.
+    with suppress(Exception):
+        frames = getattr(image, "n_frames", 1)
     if frames != 1:
         notes += (f"Only the first of {frames} frames is used.",)
     plain = kind == "JPEG" and not notes and source.endswith(b"\xff\xd9") and image.mode == "RGB"
@@ -108,12 +105,8 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
     image.load()
     if image.mode == "F" or image.mode.startswith("I"):
-        values = np.asarray(image)
-        tones, note = grey(values)
-        rgb, notes = Pillow.fromarray(tones).convert("RGB"), [note]
-        transparent = isinstance(key := image.info.get("transparency"), int)
-        if transparent:
-            rgb.paste("white", mask=Pillow.fromarray(values == key))
+        tones, note = grey(np.asarray(image))
+        rgb, notes, transparent = Pillow.fromarray(tones).convert("RGB"), [note], False
     else:
         rgb, transparent = _on_white(image)
     if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
@@ -157,12 +150,18 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
         low, high = 0.0, 1.0
     # The number of bits in use: scanners store 12.
     bits = 16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8
+    if sixteen:
+        return _in_strips(values, lambda rows: rows >> (bits - 8)), f"{bits}-bit reduced to 8 bits"
+    tones = _in_strips(values, lambda rows: np.rint((rows.astype(np.float64) - low) * 255 / ((high - low) or 1)))
+    return tones, f"values from {low:g} to {high:g} scaled to 0 to 255"
+
+
+def _in_strips(values: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Pixels:
     tones = np.empty(values.shape, np.uint8)
     parts = 1 + values.size // STRIP
     for rows, out in zip(np.array_split(values, parts), np.array_split(tones, parts), strict=True):
-        out[:] = rows >> (bits - 8) if sixteen else np.rint((rows.astype(np.float64) - low) * 255 / ((high - low) or 1))
-    reduced = f"{bits}-bit reduced to 8 bits"
-    return tones, reduced if sixteen else f"values from {low:g} to {high:g} scaled to 0 to 255"
+        out[:] = convert(rows)
+    return tones
 
 
 def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any]:
@@ -178,18 +177,12 @@ def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any
 def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
     """Return an array (H, W) or (H, W, C), or a batch of one, as RGB, numbers (or None), and notes."""
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
-    many = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[2] <= MAX_CHANNELS
+    array = array[:, :, None] if array.ndim == 2 else array
+    channels = array.shape[2] if array.ndim == 3 else 0
     # With fewer rows than channels its axes are probably in another order.
-    if many and array.shape[0] > array.shape[2]:
+    if channels not in (0, 1, 3, 4) and channels <= MAX_CHANNELS and array.shape[0] > channels:
         return convert_array(array, name, max_pixels)
-    pixels, notes = _as_bytes(array, name, max_pixels)
-    return pixels, None, notes
-
-
-def _as_bytes(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+    if channels not in (1, 3, 4):
         raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     notes: list[str] = []
@@ -208,10 +201,15 @@ def _as_bytes(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, 
     elif array.dtype != np.uint8:
         raise ImageProblem(f"An array must be uint8, uint16, bool or float in 0 to 1, not {array.dtype}.")
     array = np.ascontiguousarray(array, dtype=np.uint8)
-    if array.shape[2] == 4:
+    if channels == 4:
         rgb, transparent = _on_white(Pillow.fromarray(array))
-        return np.array(rgb), (*notes, *(ON_WHITE,) * transparent)
-    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)), order="C"), tuple(notes)
+        return np.array(rgb), None, (*notes, *(ON_WHITE,) * transparent)
+    return _rgb(array), None, tuple(notes)
+
+
+def _rgb(tones: Pixels) -> Pixels:
+    """Return a copy of tones (H, W, 1 or 3) with three channels."""
+    return np.array(np.broadcast_to(tones, (*tones.shape[:2], 3)), order="C")
 
 
 Planes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
@@ -222,15 +220,14 @@ TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 def read_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     """Return the array (H, W, C) of a .npy or TIFF; None for pictures."""
-    is_npy = data.startswith(NPY)
-    if not is_npy and not data.startswith(TIFF):
-        return None
     try:
-        return (_npy if is_npy else _tiff)(data, name, max_pixels)
+        if data.startswith(NPY):
+            return _npy(data, name)
+        return _tiff(data, name, max_pixels) if data.startswith(TIFF) else None
     except (ImageProblem, MemoryError):
         raise
     except Exception as error:
-        if is_npy:
+        if data.startswith(NPY):
             raise _damaged(name) from error
         # The ordinary decoder reads it, or reports the error.
         return None
@@ -240,9 +237,8 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
     """Return an array (H, W, C) as RGB, numbers (or None), and notes."""
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     channels = array.shape[2]
-    if array.dtype == np.bool_ or (array.dtype == np.uint8 and channels in (1, 3)):
-        pixels, notes = _as_bytes(array, name, max_pixels)
-        return pixels, None, notes
+    if array.dtype in (np.bool_, np.uint8) and channels in (1, 3):
+        return from_array(array, name, max_pixels)
     exact = array.dtype.name in ("uint8", "uint16")
     # Numbers beyond 3e38 become infinite here.
     with np.errstate(over="ignore"):
@@ -251,46 +247,30 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
         raise ImageProblem(f"{name} holds values that are not finite (NaN or infinity); replace them first.")
     planes.flags.writeable = False
     if channels == 1:
-        plane, note = (planes[:, :, 0], "") if array.dtype == np.uint8 else grey(array[:, :, 0])
-        return np.repeat(plane[:, :, None], 3, axis=2), planes, (note,) if note else ()
+        tones, note = grey(array)
+        return _rgb(tones), planes, (note,)
     seen = planes[:, :, :3] if channels > 2 else planes[:, :, :1]
     note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
-    pixels = np.empty((*array.shape[:2], 3), np.uint8)
     if array.dtype == np.uint8:
-        pixels[:] = seen
-        return pixels, planes, (note,)
+        return _rgb(seen), planes, (note,)
     # Nearly all fit into float32, with their differences and quotients.
     size = max(abs(float(seen.min())), abs(float(seen.max())))
     kind: Any = np.float32 if 1e-20 < size < 1e30 else np.float64
     if array.dtype.kind == "f" and seen.min() >= 0 and seen.max() <= 1:
         low, high = 0.0, 1.0
     else:
-        numbers = seen.astype(kind, order="C")
-        low, high = (float(part) for part in np.percentile(numbers, (1, 99), overwrite_input=True))
-        del numbers
-    parts = 1 + seen.size // STRIP
-    for rows, out in zip(np.array_split(seen, parts), np.array_split(pixels, parts), strict=True):
-        out[:] = np.rint((rows.astype(kind) - low) * (255 / ((high - low) or 1))).clip(0, 255)
-    return pixels, planes, (f"{note}, {low:g} as black and {high:g} as white",)
+        low, high = map(float, np.percentile(seen.astype(kind, order="C"), (1, 99), overwrite_input=True))
+    factor = 255 / ((high - low) or 1)
+    tones = _in_strips(seen, lambda rows: np.rint((rows.astype(kind) - low) * factor).clip(0, 255))
+    return _rgb(tones), planes, (f"{note}, {low:g} as black and {high:g} as white",)
 
 
-def _check_count(shape: tuple[int, ...], dtype: Any, name: str, max_pixels: int) -> None:
-    """Raise ImageProblem for a file of no numbers, or of too many at 4 bytes each."""
-    kept: int = dtype.itemsize if dtype.name in ("uint8", "uint16", "bool") else max(4, dtype.itemsize)
-    count, most = math.prod(shape), min(3 * max_pixels, 4 * max_pixels // kept)
-    if count > most or not all(side > 0 for side in shape):
-        problem = TooLarge if count > most else ImageProblem
-        raise problem(f"{name} has {count:,} numbers; give at least one and at most {most:,} of {dtype}.")
-
-
-def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
-    stream, file = BytesIO(data), np.lib.format
-    versions = {(1, 0): file.read_array_header_1_0, (2, 0): file.read_array_header_2_0}
-    shape, _, dtype = versions[file.read_magic(stream)](stream)
-    if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise ImageProblem(f"{name} holds {dtype}, not numbers; save an array of uint8, uint16 or float32.")
-    _check_count(shape, dtype, name, max_pixels)
-    return _arrange(file.read_array(BytesIO(data), allow_pickle=False).astype(dtype.newbyteorder("=")), name)
+def _npy(data: bytes, name: str) -> NDArray[Any]:
+    # A header may claim any shape; no memory is used beyond the numbers that follow.
+    array = np.load(BytesIO(data), allow_pickle=False)
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise ImageProblem(f"{name} holds {array.dtype}, not numbers; save an array of uint8, uint16 or float32.")
+    return _arrange(array.astype(array.dtype.newbyteorder("="), copy=False), name)
 
 
 def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
@@ -299,7 +279,7 @@ def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
         array = array[0]
     if array.ndim == 2:
         return array[:, :, None]
-    if array.ndim == 3:
+    if array.ndim == 3 and array.size:
         first, _, last = array.shape
         if first <= MAX_CHANNELS and (first < last or last > MAX_CHANNELS):
             return array.transpose(1, 2, 0)
@@ -335,12 +315,12 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         source: Any = page if single else file.series[0]
         if not single and (source.axes not in ("QYX", "CYX", "SYX") or min(source.shape[::2]) > MAX_CHANNELS):
             return None
-        _check_count(source.shape, source.dtype, name, max_pixels)
-        height, width, channels = _arrange(np.broadcast_to(np.zeros((), source.dtype), source.shape), name).shape
-        check_size(width, height, name, max_pixels)
+        if source.nbytes > 4 * max_pixels:
+            raise TooLarge(f"{name} has {source.nbytes:,} bytes of numbers; give at most {4 * max_pixels:,}.")
         try:
-            return _arrange(source.asarray(), name)
+            array = source.asarray()
         except Exception as reason:
-            if channels == 1:
+            if single and samples == 1:
                 return None
             raise _damaged(name) from reason
+        return _arrange(array, name)

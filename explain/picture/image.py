@@ -149,7 +149,6 @@ class Image:
         """Wrap a preprocessed float tensor (C, h, w), shown with stretched contrast."""
         array = decode.channels_last(tensor.float(), range(MAX_CHANNELS + 1))
         pixels, planes, notes = convert_array(np.ascontiguousarray(array), "tensor", MAX_PIXELS)
-        pixels.flags.writeable = False
         return Image(pixels, "tensor", notes, planes=planes)
 
 
@@ -200,41 +199,36 @@ def _base_name(value: object) -> str:
     text = os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else ""
     text = re.split(r"[/\\]", text)[-1]
     # Category C: control characters, lone surrogates and marks that reverse the direction of text.
-    text = "".join(c for c in text if not unicodedata.category(c).startswith("C")).strip()
-    if len(text) > 120:
-        stem, suffix = os.path.splitext(text)
-        text = stem[: 120 - len(suffix[:10])] + suffix[:10]
+    text = "".join(c for c in text if not unicodedata.category(c).startswith("C")).strip()[-120:]
     return text if text.strip(". ") else "picture"
 
 
 def _read(source: object, name: str, max_bytes: int) -> bytes:
-    more = ""
+    data: bytes | bytearray = bytearray()
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
-            data, size = source, memoryview(source).nbytes
+            data = bytes(source)
         elif isinstance(source, (str, os.PathLike)):
             path = Path(os.fsdecode(source))
             # A device may never end.
             if not path.is_file():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
-            size = path.stat().st_size
-            data = path.read_bytes() if size <= max_bytes else b""
+            with path.open("rb") as file:
+                data = file.read(max_bytes + 1)
         elif hasattr(source, "read"):
             stream: Any = source
             # A stream read before is at its end.
             if hasattr(stream, "seekable") and stream.seekable():
                 stream.seek(0)
-            data = bytearray()
             # A raw stream may return fewer bytes than requested.
             while len(data) <= max_bytes and (part := stream.read(max_bytes + 1 - len(data))):
                 data += part
-            size, more = len(data), " or more"
         else:
             raise ImageProblem(f"Give a path, bytes, a file, an array or a Pillow image, not {type(source).__name__}.")
     except ImageProblem:
         raise
     except (OSError, ValueError, TypeError) as error:
         raise ImageProblem(f"{name} could not be read: check that it exists and may be opened.") from error
-    if size > max_bytes:
-        raise TooLarge(f"{name} holds {size:,} bytes{more}; give at most {max_bytes:,}.")
+    if len(data) > max_bytes:
+        raise TooLarge(f"{name} is too large; give at most {max_bytes:,} bytes.")
     return bytes(data)

@@ -104,8 +104,7 @@ def find(source: Any, *, skip: Path | str | None = None, most: int = MAX_PICTURE
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """Return `count` items at even intervals, in order: from sorted folders, some of each."""
-    if count >= len(items):
-        return list(items)
+    count = min(count, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
@@ -150,12 +149,10 @@ def _walk(root: Path, left_out: Path | None) -> Iterator[Path]:
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if left_out is not None and (left_out in (here := Path(folder).resolve()).parents or here == left_out):
+        if left_out in (here := Path(folder).resolve(), *here.parents):
             below.clear()
-            continue
-        for name in sorted(names):
-            if name.lower().endswith(PICTURES) and not name.startswith("."):
-                yield Path(folder, name)
+        else:
+            yield from (Path(folder, name) for name in sorted(names) if is_wanted(name, PICTURES))
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:
@@ -184,7 +181,7 @@ def _from_sequence(source: Sequence[Any]) -> Iterator[Item]:
             name = os.path.expanduser(os.fspath(entry))
             if (local := local_path(name)) is None:
                 # Whether it exists is known when it is opened.
-                yield Item(printable(name), "listed", partial(fetch, *_storage(name), None))
+                yield Item(printable(name), "listed", partial(fetch, *_storage(name)))
             elif not (base / local).exists() and example_meant(name):
                 yield Item(name, "bundled", partial(Path, name))
             else:
@@ -233,17 +230,16 @@ def _from_storage(url: str) -> Iterator[Item]:
     for name, info in sorted(listing.items()):
         below = name[len(root) :].lstrip("/") if name.startswith(root) else name
         if info.get("type") != "directory" and (named or is_wanted(below, PICTURES)):
-            size, stamp = info.get("size"), next((f"{info[name]}" for name in _STAMPS if info.get(name)), "")
-            yield Item(printable(below), f"{size}-{stamp}", partial(fetch, system, name, size))
+            stamp = next((info[name] for name in _STAMPS if info.get(name)), "")
+            yield Item(printable(below), f"{info.get('size')}-{stamp}", partial(fetch, system, name))
 
 
-def fetch(system: Any, path: str, size: int | None) -> bytes:
-    """Return a picture's bytes; raise ImageProblem if it is missing or too large, Unreachable if the network fails."""
+def fetch(system: Any, path: str) -> bytes:
+    """Return a picture's bytes; raise ImageProblem if it is missing, Unreachable if the network fails."""
     name = printable(PurePosixPath(path).name)
-    if size is not None and size > MAX_BYTES:
-        raise ImageProblem(f"{name} holds {size:,} bytes; give at most {MAX_BYTES:,}.")
     try:
         with system.open(path, "rb") as file:
+            # One byte more than `Image.open` takes.
             return bytes(file.read(MAX_BYTES + 1))
     except FileNotFoundError as error:
         raise ImageProblem(f"{name} is not there: check the path.") from error
@@ -260,9 +256,9 @@ def _from_archive(path: Path) -> Iterator[Item]:
     """Yield the pictures of a .zip, each unpacked into memory when it is read."""
     status = path.stat()
     version = path.absolute(), status.st_size, status.st_mtime_ns
-    for info in _list_files(path, _open_once(*version), PICTURES, MAX_UNPACKED_BYTES):
+    for info in _list_files(_open_once(*version), PICTURES, MAX_UNPACKED_BYTES):
         key = printable(info.filename.replace("\\", "/"))
-        yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, *version, info))
+        yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, version, info))
 
 
 def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:
@@ -272,13 +268,13 @@ def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: i
     is to be used. A name that leads out of the folder is one inside it (`zipfile.ZipFile.extract`).
     """
     with _open(path) as archive:
-        infos = _list_files(path, archive, suffixes, most_bytes)
+        infos = _list_files(archive, suffixes, most_bytes)
         if len(infos) > most:
             raise ModelProblem(f"{path.name} holds more than {most:,} files: give several archives.")
         return [Path(_read(info, most_bytes, partial(archive.extract, info, folder))) for info in infos]
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+def _open(path: Path, *_version: int) -> zipfile.ZipFile:
     try:
         with path.open("rb") as file:
             listed = directory_bytes(file)
@@ -289,25 +285,22 @@ def _open(path: Path) -> zipfile.ZipFile:
     raise ModelProblem(f"{path.name} lists too many files: give several archives.")
 
 
-@lru_cache(maxsize=2)
-def _open_once(path: Path, _size: int, _changed: int) -> zipfile.ZipFile:
-    """Open an archive once per process, and again if it has changed."""
-    return _open(path)
+_open_once = lru_cache(maxsize=2)(_open)
+"""Opens an archive once per process, and again if its size or time has changed."""
 
 
-def _list_files(
-    path: Path, archive: zipfile.ZipFile, suffixes: tuple[str, ...], most_bytes: int
-) -> list[zipfile.ZipInfo]:
+def _list_files(archive: zipfile.ZipFile, suffixes: tuple[str, ...], most_bytes: int) -> list[zipfile.ZipInfo]:
     """Return an archive's files by suffix; raise ModelProblem for too large ones."""
     infos = [info for info in archive.infolist() if not info.is_dir() and is_wanted(info.filename, suffixes)]
     if sum(info.file_size for info in infos) > most_bytes:
-        raise ModelProblem(f"{path.name} unpacks to more than {most_bytes >> 20:,} MB: give several archives.")
+        name = Path(archive.filename or "").name
+        raise ModelProblem(f"{name} unpacks to more than {most_bytes >> 20:,} MB: give several archives.")
     return sorted(infos, key=lambda info: info.filename)
 
 
-def _unpack(path: Path, size: int, changed: int, info: zipfile.ZipInfo) -> bytes:
+def _unpack(version: tuple[Path, int, int], info: zipfile.ZipInfo) -> bytes:
     with _READING:
-        return bytes(_read(info, MAX_BYTES, lambda: _open_once(path, size, changed).read(info)))
+        return bytes(_read(info, MAX_BYTES, lambda: _open_once(*version).read(info)))
 
 
 def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Any]) -> Any:

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
-    model: str | None = cli.field(
-        "--model -m ID", "Listed by `models list`, or a file [efficientnet-lite0].", cli.MODEL
-    )
+    model: str | None = cli.field(*cli.MODEL_ID)
     labels: Path | None = cli.field(
         "--labels FILE", "Class names of a model's file.", cli.MODEL, verbs="image", hidden=True
     )

@@ -23,6 +23,7 @@ from sightglass.models import load as loading
 from sightglass.models.adapters.tasks import ROWS, check_task
 from sightglass.models.own import adding, store
 from sightglass.models.spec import TASKS
+from sightglass.report import results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,7 +210,7 @@ def _absolute(arch: str | None) -> str:
 
 
 def _try(console: Console, id_: str, picture: Image) -> Json:
-    """Explain a picture with the model; return it with findings."""
+    """Explain a picture with the model; return the result."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         # A model with an open vocabulary and no classes is tried with some words.
@@ -217,12 +218,4 @@ def _try(console: Console, id_: str, picture: Image) -> Json:
         options: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         explanation = explainer(picture, top_k=3, **options)
     report(console, explanation, style.VIEWER_STYLE)
-    return {
-        "picture": picture.name,
-        "predictions": explanation.predictions,
-        "maps": [
-            {"label": heatmap.target.label, "layers": heatmap.layers, "method": heatmap.method, "state": heatmap.state}
-            for heatmap in explanation.heatmaps
-        ],
-        "diagnosis": explanation.diagnosis,
-    }
+    return results.Explained.build(explanation).to_dict()

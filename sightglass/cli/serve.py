@@ -127,24 +127,16 @@ def serve(options: ServeOptions) -> int:
 
 def bound(host: str, port: int) -> socket.socket:
     """Return a listening socket; raise Problem before a model is loaded."""
-    listener: socket.socket | None = None
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, backlog=2048, dualstack_ipv6=both)
     except (OSError, UnicodeError) as error:
-        if listener is not None:
-            listener.close()
-        reason = getattr(error, "strerror", None) or error
+        # create_server adds the address, which the sentence names.
+        reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise Problem(
             f"{host} cannot be listened on at port {port} ({reason}): give another --host or --port."
         ) from error
-    return listener
 
 
 def _announce(console: Console, listener: socket.socket) -> None:
