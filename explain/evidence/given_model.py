@@ -17,7 +17,7 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.families.custom import in_memory
-from sightglass.models.labels import given as given_labels
+from sightglass.models.labels import parse_names
 from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec, read_outputs
 
@@ -113,7 +113,7 @@ def spec_of_file(path: str, user_model: UserModel, arch: str = "") -> ModelSpec:
     if user_model.task is not None:
         spec = replace(spec, task=check_task(user_model.task))
     if user_model.labels is not None:
-        spec = spec.with_weights(labels=given_labels(user_model.labels, name or spec.id))
+        spec = spec.with_weights(labels=parse_names(user_model.labels, name or spec.id))
     if user_model.output is not None or user_model.unit is not None:
         spec = spec.with_weights(output=user_model.output, unit=user_model.unit)
     if user_model.outputs:

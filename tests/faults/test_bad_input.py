@@ -105,7 +105,7 @@ def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatc
             spec = ModelSpec(
                 "x", "x", "", MODEL, "x", "classify", "none", weights=WeightsTable(labels=f"{tmp_path}/labels{kind}")
             )
-            answered(name, labels.own, spec)
+            answered(name, labels.stated_names, spec)
         (tmp_path / "models.toml").write_bytes(data)
         answered(name, catalog.catalog)
 

@@ -53,7 +53,7 @@ def adapt(
     library = type(model).__module__.partition(".")[0]
     id_ = name or type(model).__name__
     table = WeightsTable(
-        labels=None if names is None else labels.given(names, id_),
+        labels=None if names is None else labels.parse_names(names, id_),
         preprocessing=read_preprocess(preprocess),
         output=output,
         unit=unit,
