@@ -49,14 +49,14 @@ def voc() -> tuple[str, ...]:
 def coco() -> Mapping[int, str]:
     """Return COCO's 80 classes by number, 1 to 90 with gaps."""
     names = _of_torchvision("_COCO_CATEGORIES", "FCOS_ResNet50_FPN_Weights.COCO_V1")
-    named = {number: name for number, name in enumerate(names) if name not in ("__background__", "N/A")}
-    return MappingProxyType(named)
+    by_number = {number: name for number, name in enumerate(names) if name not in ("__background__", "N/A")}
+    return MappingProxyType(by_number)
 
 
 def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
     """Read a list from torchvision's file, without importing the package.
 
-    Where that file has no such list, it is that of these weights.
+    Without such a list in the file, return the categories of these weights.
     """
     spec = importlib.util.find_spec("torchvision")
     places = (spec.submodule_search_locations if spec else None) or ()
@@ -81,7 +81,7 @@ def stated_names(spec: ModelSpec) -> tuple[str, ...]:
 def parse_names(names: Any, model: str) -> tuple[str, ...]:
     """Parse a caller's class names: list, mapping, or path of a file.
 
-    Of several classes of one name all but the first have their number in it. Raises ModelProblem, one sentence, with
+    Repeated names get their class number, except the first. Raises ModelProblem, one sentence, with
     the model's name.
     """
     where, in_file = f"The labels of {model}", isinstance(names, (str, PathLike))
@@ -202,9 +202,9 @@ def for_classes(
     if names:
         names = binary_names(names) if binary else names
         if len(names) != count:
-            stated = spec.weights.labels
+            source = spec.weights.labels
             key = "outputs" if spec.weights.outputs else "labels"
-            where = Path(stated).name if isinstance(stated, str) else spec.where_stated(key)
+            where = Path(source).name if isinstance(source, str) else spec.where_stated(key)
             raise ModelProblem(
                 f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
             )

@@ -52,7 +52,7 @@ class Fingerprint:
                     else:
                         elsewhere.append(sample[1])
         if elsewhere:
-            # One copy from another device: each waits until the device has finished.
+            # Copy once from another device: each copy waits until the device has finished.
             state.append(torch.cat(elsewhere).cpu().numpy().tobytes())
         return hash(tuple(state))
 
@@ -60,7 +60,7 @@ class Fingerprint:
 def _sample(tensor: Tensor) -> Tensor | NDArray[np.uint8]:
     """Return a view of `SAMPLED` bytes, spread evenly over a tensor's memory."""
     memory = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
-    # With an even step it would be the same byte of each value.
+    # An even step would sample the same byte of each value.
     sample = memory[:: max(1, len(memory) // SAMPLED) | 1]
     return np.asarray(sample.numpy()) if sample.is_cpu else sample
 
@@ -89,7 +89,7 @@ class UserModel:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Identity, state, labels and preprocessing, which make it the same model."""
+        """Identity, state, labels and preprocessing: equal for the same model."""
         state = 0 if self.fingerprint is None else self.fingerprint.value()
         options = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs))
         return id(self.model), id(self.preprocess), *options, state

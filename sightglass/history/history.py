@@ -339,13 +339,13 @@ class History(encoding.RecordFiles):
 
     def check_room(self, more: int) -> None:
         """Raise Problem where so many more bytes go beyond the limit."""
-        if more and (taken := self.taken()) + more + ROOM > self._limit:
+        if more and (used := self.used_bytes()) + more + ROOM > self._limit:
             raise Problem(
-                f"The history is full: {megabytes(taken)} of {megabytes(self._limit)} are taken. Delete some records, "
+                f"The history is full: {megabytes(used)} of {megabytes(self._limit)} are taken. Delete some records, "
                 "or allow more in SIGHTGLASS_HISTORY_MB."
             )
 
-    def taken(self) -> int:
+    def used_bytes(self) -> int:
         """Return the bytes of all records' files, the decks and the index."""
         with self.reading() as database:
             (total,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM records WHERE deleted IS NULL").fetchone()
