@@ -291,10 +291,10 @@ class Options:
     """Methods Attention and Query attention: one head, counted from 0; None: the mean of all."""
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> Options:
+    def parse(cls, options: Mapping[str, Any]) -> Options:
         """Build Options by name; raises ModelProblem for the first wrong value."""
         names = [field.name for field in fields(cls)]
-        if unknown := sorted(set(given) - set(names)):
+        if unknown := sorted(set(options) - set(names)):
             hint = did_you_mean(unknown[0], names, f"choose from {', '.join(names)}.")
             raise ModelProblem(f"There is no option called {', '.join(unknown)}: {hint}")
         readers: dict[str, Callable[[Any], Any]] = {
@@ -305,7 +305,7 @@ class Options:
             "examples": lambda pairs: tuple((tuple(box), str(name)) for box, name in pairs),
             "at": _parse_at,
         }
-        return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in given.items()})
+        return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in options.items()})
 
     def __post_init__(self) -> None:
         if self.scale not in get_args(Scale):
@@ -314,15 +314,15 @@ class Options:
             raise ModelProblem(f"evidence is {self.evidence!r}: use for or both.")
         if not isinstance(self.preprocessing, str) or self.preprocessing not in WAYS:
             raise ModelProblem(f"There is no preprocessing called {self.preprocessing}: use one of {', '.join(WAYS)}.")
-        for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
-            if getattr(self, name) not in known:
-                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
+        for name, choices in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
+            if getattr(self, name) not in choices:
+                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(choices)}.")
         if self.against is not None and parse_other_place(self.against) is None:
             object.__setattr__(self, "part", "contrast")
         if self.joint is not None:
             if self.per == "picture" or self.part not in ("class", "signed", "lowers"):
-                asked = "per=picture" if self.per == "picture" else f"part={self.part}"
-                raise ModelProblem(f"joint is one number of one detection: leave {asked} out.")
+                setting = "per=picture" if self.per == "picture" else f"part={self.part}"
+                raise ModelProblem(f"joint is one number of one detection: leave {setting} out.")
             object.__setattr__(self, "per", "detection")
             object.__setattr__(self, "part", "lowers" if self.part == "lowers" else "signed")
         if self.per == "pixel" and len(self.at) > 2:

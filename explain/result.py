@@ -57,9 +57,9 @@ class Result:
     finished: bool = True
     """False while the method is still refining the maps."""
     proofs: dict[int, Proof] = field(default_factory=dict, repr=False)
-    """Of the maps that were proved, by their index: files that are made of this result carry them."""
+    """Proofs of maps by index; files written from this result contain them."""
     object_mask: NDArray[np.bool_] | None = field(default=None, repr=False)
-    """The pixels of the object, bool (H, W), where a person says which they are."""
+    """The pixels of the object, bool (H, W), if the caller gave them."""
     _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -73,7 +73,7 @@ class Result:
 
     @property
     def measures(self) -> bool:
-        """Whether its maps are of numbers, and no classes or boxes: a regression's, or a joint's."""
+        """Whether its maps explain numbers: of a regression, or of a joint."""
         return self.task.measures or self.options.joint is not None
 
     @cached_property
@@ -190,15 +190,15 @@ class Result:
         predictions = self.own(index)
         if not predictions or self.heatmaps[index].state != "ok":
             return None
-        mine = {(p.anchor, p.index) for p in predictions}
-        others = [p for p in self.predictions if (p.anchor, p.index) not in mine]
+        own_keys = {(p.anchor, p.index) for p in predictions}
+        others = [p for p in self.predictions if (p.anchor, p.index) not in own_keys]
         return boxes.measure(self.heatmaps[index], predictions, others, self.statistics[index].entropy_normalised)
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
         """Return one map's heatmap for each layer, scaled on its own."""
-        whole = self._map(index)
-        each = (replace(whole, layers=(path,), raw=(raw,)) for path, raw in zip(whole.layers, whole.raw, strict=True))
-        return tuple(rescale([layer_map], "own")[0] for layer_map in each)
+        heatmap = self._map(index)
+        pairs = zip(heatmap.layers, heatmap.raw, strict=True)
+        return tuple(rescale([replace(heatmap, layers=(path,), raw=(raw,))], "own")[0] for path, raw in pairs)
 
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
         """Return the strongest candidate at a place, and the reason it is hidden.
@@ -245,7 +245,7 @@ class Result:
     def segmentation(self) -> NDArray[np.int64] | None:
         """The class index of each pixel, (H, W); -1 outside the model's crop.
 
-        None of a model that gives pixels no class.
+        None for a model that does not classify pixels.
         """
         return self.task.classes_at(self.evidence)
 
@@ -268,7 +268,7 @@ class Result:
     def outside(self, index: int | str = 0) -> float | None:
         """Return the share of evidence outside of the object or area.
 
-        None of a model that gives pixels no class and without `object_mask`, and where there is no evidence.
+        None without evidence, and for a model that does not classify pixels without an `object_mask`.
         """
         area = self.object_mask if self.object_mask is not None else self.task.explained_area(self, index)
         if area is None or self._map(index).measured.state != "ok":

@@ -103,7 +103,7 @@ def spec(model_id: str) -> ModelSpec:
     if model_id in models:
         return models[model_id]
     # Dashes, dots and case do not distinguish models.
-    alike = [known for known in models if _letters(known) == _letters(model_id)]
+    alike = [other for other in models if _letters(other) == _letters(model_id)]
     if len(alike) == 1:
         return models[alike[0]]
     if (listed := _listed_file(model_id)) is not None:
@@ -127,8 +127,8 @@ def _letters(name: str) -> str:
 def everybodys(model: ModelSpec) -> bool:
     """Return whether everybody sees this model: it is no addition of one person's."""
     with users.acting(users.LOCAL):
-        known = _merge(_state())[0].get(model.id)
-    return model == (_timm(model.arch) if known is None and model.loader == "timm" else known)
+        entry = _merge(_state())[0].get(model.id)
+    return model == (_timm(model.arch) if entry is None and model.loader == "timm" else entry)
 
 
 def whose(model: ModelSpec) -> str:

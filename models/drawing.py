@@ -74,12 +74,12 @@ def draw(strokes: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[n
     import cv2
 
     ink, ground = (255, 0) if paper == "white on black" else (0, 255)
-    # Larger, and made small again: OpenCV's own smooth lines are two pixels too thick.
+    # Draw large and reduce: OpenCV's antialiased lines are two pixels too thick.
     fine = -(-_FINE // side)
     large = side * fine
     canvas = np.full((large, large), ground, np.uint8)
     for stroke in strokes:
-        # Whole pixels of a centre are at .5 of the paper's edges.
+        # Pixel centres are at .5 in shares of the side.
         points = (np.asarray(stroke.points) * large - 0.5) * (1 << _SHIFT)
         path = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
         if len(path) == 1:
@@ -96,5 +96,5 @@ def names_drawings(labels: Sequence[str]) -> bool:
     if len(words) > 1 and all(len(word) == 1 and word.isalnum() for word in words):
         return True
     drawable = frozenset(_WORDS.split())
-    known = sum(any(part in drawable for part in word.split()) for word in words)
-    return len(words) > 1 and known >= max(2, len(words) // 3)
+    matches = sum(any(part in drawable for part in word.split()) for word in words)
+    return len(words) > 1 and matches >= max(2, len(words) // 3)

@@ -19,12 +19,12 @@ LOADERS = ("exported", "keras", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
 
 Toml = dict[str, Any]
-"""A table as TOML has it: strings, numbers, lists and tables; `catalog.MODEL` says of which keys."""
+"""A TOML table of strings, numbers, lists and tables; `catalog.MODEL` lists the keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A question that the file leaves open, and without whose answer the model cannot be loaded."""
+    """An open question whose answer is needed to load the model."""
 
     key: str
     """Key of the answer in the table: `arch`; or `TRUST`."""
@@ -35,7 +35,7 @@ class Unknown:
 
 
 MAX_BYTES = 2**20
-"""Size of a file beside a model that is read at most."""
+"""Maximum size of a file beside a model."""
 TRUST = "trust"
 """Key of the question whether a file may run code, where its loader cannot avoid that; it is not part of the table."""
 
@@ -75,7 +75,7 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             draft: TableDraft | None = loader.inspect(path, arch) if name == "custom" else loader.inspect(path)
         except Problem:
             raise
-        # What a file says may be of any kind, and nested as deeply as it likes.
+        # A file's content may have any type and any depth.
         except Exception as problem:
             if lacks_memory(problem):
                 raise MemoryError from problem

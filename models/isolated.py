@@ -31,7 +31,7 @@ START_SECONDS, IDLE_SECONDS = 120.0, 300.0
 MEMORY, TIMES = 2**30, 3
 """Bytes that a call may allocate: this many, or so many times the size of its files if that is more."""
 TIMED_OUT = b"Timeout ("
-"""How the traceback begins that `faulthandler` writes in place of an answer."""
+"""The start of the traceback that `faulthandler` writes in place of an answer."""
 FORKS = sys.platform == "linux"
 PRELOADED = (
     *("torch", "timm", "onnxruntime", "sightglass.models.own.store"),
@@ -112,7 +112,7 @@ def fork_calls() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
         if not select.select([control], [], [], 0)[0]:
-            # It takes a second, which a waiting file should not.
+            # This import takes a second; a waiting call must not wait for it.
             _preload("transformers.modeling_utils")
         control.settimeout(IDLE_SECONDS)
         while fds := socket.recv_fds(control, 1, 1)[1]:

@@ -49,14 +49,14 @@ def voc() -> tuple[str, ...]:
 def coco() -> Mapping[int, str]:
     """Return COCO's 80 classes by number, 1 to 90 with gaps."""
     names = _of_torchvision("_COCO_CATEGORIES", "FCOS_ResNet50_FPN_Weights.COCO_V1")
-    named = {number: name for number, name in enumerate(names) if name not in ("__background__", "N/A")}
-    return MappingProxyType(named)
+    by_number = {number: name for number, name in enumerate(names) if name not in ("__background__", "N/A")}
+    return MappingProxyType(by_number)
 
 
 def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
     """Read a list from torchvision's file, without importing the package.
 
-    Where that file has no such list, it is that of these weights.
+    Without such a list in the file, return the categories of these weights.
     """
     spec = importlib.util.find_spec("torchvision")
     places = (spec.submodule_search_locations if spec else None) or ()
@@ -68,20 +68,20 @@ def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
         return tuple(get_weight(weights).meta["categories"])
 
 
-def own(spec: ModelSpec) -> tuple[str, ...]:
+def stated_names(spec: ModelSpec) -> tuple[str, ...]:
     """Return the operator's names of outputs or labels, or none.
 
     The file is text with a name on each line, or JSON or YAML: a list, `{"name": 0}`, `{"0": "name"}`, or an object
     that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem, one sentence, for
     anything else.
     """
-    return given(tuple(output.name for output in spec.weights.outputs) or spec.weights.labels or (), spec.id)
+    return parse_names(tuple(output.name for output in spec.weights.outputs) or spec.weights.labels or (), spec.id)
 
 
-def given(names: Any, model: str) -> tuple[str, ...]:
+def parse_names(names: Any, model: str) -> tuple[str, ...]:
     """Parse a caller's class names: list, mapping, or path of a file.
 
-    Of several classes of one name all but the first have their number in it. Raises ModelProblem, one sentence, with
+    Repeated names get their class number, except the first. Raises ModelProblem, one sentence, with
     the model's name.
     """
     where, in_file = f"The labels of {model}", isinstance(names, (str, PathLike))
@@ -196,15 +196,15 @@ def for_classes(
     """
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
-    names = own(spec) or tuple(in_file)
+    names = stated_names(spec) or tuple(in_file)
     measures = spec.measures
     noun = "numbers" if measures else "classes"
     if names:
         names = binary_names(names) if binary else names
         if len(names) != count:
-            stated = spec.weights.labels
+            source = spec.weights.labels
             key = "outputs" if spec.weights.outputs else "labels"
-            where = Path(stated).name if isinstance(stated, str) else spec.where_stated(key)
+            where = Path(source).name if isinstance(source, str) else spec.where_stated(key)
             raise ModelProblem(
                 f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
             )
@@ -295,8 +295,10 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     """
     spelled = _spell(classes)
     split = {name: words for name in dict.fromkeys(names) if (words := _split_words(name))}
-    meant = {name: frozenset(kind for kind, all_ in spelled.items() if words in all_) for name, words in split.items()}
-    return {name: kinds for name, kinds in meant.items() if kinds}
+    matches = {
+        name: frozenset(kind for kind, forms in spelled.items() if words in forms) for name, words in split.items()
+    }
+    return {name: kinds for name, kinds in matches.items() if kinds}
 
 
 def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]:

@@ -84,10 +84,10 @@ class _Aliases(MetaPathFinder, Loader):
     """Let `explain.recipe` be `sightglass.explain.recipe`, once `explain` is `sightglass.explain`."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        room, _, rest = name.partition(".")
-        ours = sys.modules.get(f"sightglass.{room}") if room in _ALIASES else None
+        package, _, rest = name.partition(".")
+        ours = sys.modules.get(f"sightglass.{package}") if package in _ALIASES else None
         # `python -m` runs a file of its own for __main__.
-        return ModuleSpec(name, self) if rest != "__main__" and ours and sys.modules.get(room) is ours else None
+        return ModuleSpec(name, self) if rest != "__main__" and ours and sys.modules.get(package) is ours else None
 
     def exec_module(self, module: ModuleType) -> None:
         sys.modules[module.__name__] = import_module(f"sightglass.{module.__name__}")

@@ -28,7 +28,7 @@ def scene(count: int, side: int = SIDE) -> tuple[NDArray[np.uint8], ...]:
     moved = (
         replace(spec, things=tuple(replace(thing, x=thing.x + 0.4 * i) for thing in spec.things)) for i in range(count)
     )
-    return tuple(draw(one).pixels for one in moved)
+    return tuple(draw(spec).pixels for spec in moved)
 
 
 def plain(count: int, width: int = 64, height: int = 48) -> list[NDArray[np.uint8]]:

@@ -41,10 +41,10 @@ SLOWEST = ("browser", "pages", "cli", "families")
 
 def asset(package: str, *parts: str) -> Path:
     """A picture that an installed package carries, found without importing the package."""
-    found = importlib.util.find_spec(package)
-    assert found is not None
-    assert found.submodule_search_locations
-    return Path(found.submodule_search_locations[0]).joinpath(*parts)
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]).joinpath(*parts)
 
 
 @pytest.fixture(autouse=True)
@@ -147,9 +147,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection() -> Iterator[Any]:
     """Look for no garbage while the tests are imported: that was a quarter of the time."""
     gc.disable()
-    found = yield
+    report = yield
     gc.enable()
-    return found
+    return report
 
 
 FROZEN = [0]

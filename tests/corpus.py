@@ -52,14 +52,14 @@ def pictures() -> Files:
     plain = Pillow.fromarray(pixels())
     jpeg, png = saved(plain, "JPEG"), saved(plain, "PNG")
     exif = Pillow.Exif()
-    found: Files = {"empty.jpg": b"", "zeros.png": bytes(1000), "text.jpg": b"this is no picture", "one.png": png[:1]}
+    files: Files = {"empty.jpg": b"", "zeros.png": bytes(1000), "text.jpg": b"this is no picture", "one.png": png[:1]}
     for share in (0.02, 0.3, 0.9, 0.99):
-        found[f"cut-{share}.jpg"], found[f"cut-{share}.png"] = (data[: int(len(data) * share)] for data in (jpeg, png))
+        files[f"cut-{share}.jpg"], files[f"cut-{share}.png"] = (data[: int(len(data) * share)] for data in (jpeg, png))
     for turn in (0, 3, 6, 9, 65535):
         exif[0x0112] = turn
-        found[f"exif-{turn}.jpg"] = saved(plain, "JPEG", exif=exif)
+        files[f"exif-{turn}.jpg"] = saved(plain, "JPEG", exif=exif)
     deep = pixels().astype(np.uint16) * 257
-    found |= {
+    files |= {
         "16bit.png": saved(Pillow.fromarray(deep[..., 0]), "PNG"),
         "palette.png": saved(plain.convert("P"), "PNG", transparency=0),
         "lab.tiff": saved(plain.convert("LAB"), "TIFF"),
@@ -80,7 +80,7 @@ def pictures() -> Files:
         "two\nlines\u202e.png": png[:50],
         "l" * 240 + ".png": png,
     }
-    return found
+    return files
 
 
 @cache
@@ -94,7 +94,7 @@ def arrays() -> Files:
 
     whole = npy(np.random.default_rng(0).random((40, 60, 3), np.float32))
     claimed = whole.replace(b"(40, 60, 3)", b"(99999, 9999, 99)"[: len(b"(40, 60, 3)")])
-    made = {
+    values = {
         "nan": np.full((40, 60, 3), np.nan, np.float32),
         "negative": np.full((40, 60, 3), -5.0),
         "largest": np.linspace(-3e38, 3e38, 40 * 60 * 5, dtype=np.float32).reshape(40, 60, 5),
@@ -108,12 +108,12 @@ def arrays() -> Files:
         "five": np.zeros((1, 1, 1, 4, 4), np.uint8),
         "fields": np.zeros((4, 4), [("a", "u1"), ("b", "f4")]),
     }
-    found = {f"{name}.npy": npy(array) for name, array in made.items()}
-    found["objects.npy"] = npy(np.array([print, None], dtype=object), allow_pickle=True)
-    found["cut.npy"], found["claimed.npy"], found["header.npy"] = whole[:90], claimed, b"\x93NUMPY\x01\x00v\x00{'descr'"
-    found["long-header.npy"] = b"\x93NUMPY\x03\x00" + struct.pack("<I", 2**31) + b"{"
-    found["bomb.npz"] = zip_of({"a.npy": npy(np.zeros((40_000, 2000), np.uint8))})
-    return found
+    files = {f"{name}.npy": npy(array) for name, array in values.items()}
+    files["objects.npy"] = npy(np.array([print, None], dtype=object), allow_pickle=True)
+    files["cut.npy"], files["claimed.npy"], files["header.npy"] = whole[:90], claimed, b"\x93NUMPY\x01\x00v\x00{'descr'"
+    files["long-header.npy"] = b"\x93NUMPY\x03\x00" + struct.pack("<I", 2**31) + b"{"
+    files["bomb.npz"] = zip_of({"a.npy": npy(np.zeros((40_000, 2000), np.uint8))})
+    return files
 
 
 def zip_of(files: Files) -> bytes:
@@ -183,14 +183,14 @@ def clips(folder: Path) -> Files:
     """Clips that are cut off, damaged, no clips, or lead elsewhere; `folder`: where they are made."""
     whole = clip(folder / "whole.mp4", scene(6), sound="aac").read_bytes()
     turned = clip(folder / "turned.mp4", scene(3), turned=90).read_bytes()
-    found = {f"cut-{share}.mp4": whole[: int(len(whole) * share)] for share in (0.01, 0.5, 0.9, 0.99)}
-    found |= {"turned.mp4": turned, "empty.mp4": b"", "text.mp4": b"no clip", "zeros.mp4": bytes(9000)}
+    files = {f"cut-{share}.mp4": whole[: int(len(whole) * share)] for share in (0.01, 0.5, 0.9, 0.99)}
+    files |= {"turned.mp4": turned, "empty.mp4": b"", "text.mp4": b"no clip", "zeros.mp4": bytes(9000)}
     playlist = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
-    found |= {"list.mp4": playlist, "list.avi": b"RIFF\x00\x00\x00\x00AVI " + playlist, "head.mkv": b"\x1a\x45\xdf\xa3"}
-    found |= {"picture.mp4": pictures()["16bit.png"], "wrong.gif": whole}
+    files |= {"list.mp4": playlist, "list.avi": b"RIFF\x00\x00\x00\x00AVI " + playlist, "head.mkv": b"\x1a\x45\xdf\xa3"}
+    files |= {"picture.mp4": pictures()["16bit.png"], "wrong.gif": whole}
     for count in (2_000_000, 100_000_000):
-        found[f"index-{count}.mp4"], found[f"run-{count}.mp4"] = of_many_samples(whole, count)
-    return found
+        files[f"index-{count}.mp4"], files[f"run-{count}.mp4"] = of_many_samples(whole, count)
+    return files
 
 
 def of_many_samples(whole: bytes, count: int) -> tuple[bytes, bytes]:

@@ -63,7 +63,7 @@ def pages() -> list[Path]:
 
 def followed() -> list[Path]:
     """The pages that are run here, block by block."""
-    return [page for page in pages() if page.name not in ELSEWHERE and any(not one.reason for one in blocks(page))]
+    return [page for page in pages() if page.name not in ELSEWHERE and any(not block.reason for block in blocks(page))]
 
 
 def blocks(page: Path) -> list[Block]:

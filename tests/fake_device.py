@@ -27,7 +27,7 @@ class OnDevice(torch.Tensor):
 
     @staticmethod
     def __new__(cls, on_cpu: torch.Tensor) -> OnDevice:
-        made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        tensor = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls,
             on_cpu.shape,
             strides=on_cpu.stride(),
@@ -35,8 +35,8 @@ class OnDevice(torch.Tensor):
             dtype=on_cpu.dtype,
             device=torch.device(NAME, 0),
         )
-        made.on_cpu = on_cpu
-        return made
+        tensor.on_cpu = on_cpu
+        return tensor
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
@@ -114,8 +114,8 @@ class _Backend:
 
 def _brought(make: Any) -> Any:
     def bring(*args: Any, device: Any = None, **more: Any) -> torch.Tensor:
-        made: torch.Tensor = make(*args, **more)
-        return made if device is None else made.to(device)
+        tensor: torch.Tensor = make(*args, **more)
+        return tensor if device is None else tensor.to(device)
 
     return bring
 
@@ -145,9 +145,9 @@ def differences(model: str) -> dict[str, float]:
     pair = [Explainer(model, device=device) for device in ("cpu", NAME)]
     asked: dict[str, Any] = {"per": "detection", "confidence": 0.01} if pair[0].model.task == "detect" else {}
     families = ("gradient", "eigen", *(["attention"] if pair[1].resident.attentions else []))
-    made = [explainer(picture, top_k=5, **asked) for explainer in pair]
+    results = [explainer(picture, top_k=5, **asked) for explainer in pair]
     maps = {
-        name: [explanation.with_method(name).heatmaps for explanation in made]
+        name: [explanation.with_method(name).heatmaps for explanation in results]
         for name, method in METHODS.items()
         if method.family in families
     }

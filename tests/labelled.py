@@ -25,7 +25,7 @@ def draw_scenes(folder: Path, count: int) -> tuple[Path, Path]:
         for number in range(count):
             scene = draw(sample(number, task="detect", held_out=True))
             Image.fromarray(scene.pixels).save(pictures / f"{number:02}.png")
-            rows.writerows([f"{number:02}.png", *one.box, one.label] for one in scene.objects if one.label)
+            rows.writerows([f"{number:02}.png", *item.box, item.label] for item in scene.objects if item.label)
     return pictures, labels
 
 
@@ -37,8 +37,8 @@ def draw_masked(folder: Path, count: int) -> tuple[Path, Path]:
     for number in range(count):
         scene = draw(sample(number, task="segment", held_out=True))
         classes = np.zeros(scene.pixels.shape[:2], np.uint8)
-        for one in scene.objects:
-            classes[one.mask] = 1 + one.index
+        for item in scene.objects:
+            classes[item.mask] = 1 + item.index
         Image.fromarray(scene.pixels).save(pictures / f"{number:02}.png")
         Image.fromarray(classes).save(masks / f"{number:02}.png")
     return pictures, masks

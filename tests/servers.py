@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 
-def until(true: Callable[[], object], seconds: float = 20.0, what: Callable[[], object] = lambda: "") -> None:
+def until(true: Callable[[], object], seconds: float = 20.0, describe: Callable[[], object] = lambda: "") -> None:
     """Wait for a condition; fail, with what there is to say of it, where it does not hold within these seconds.
 
     They are those of a quiet machine: see `patience`.
     """
     end = time.monotonic() + patience(seconds)
     while not true():
-        assert time.monotonic() < end, what()
+        assert time.monotonic() < end, describe()
         time.sleep(0.01)
 
 

@@ -50,16 +50,16 @@ def _answered(part: str) -> str:
     if not call.startswith(_PROGRAM):
         subprocess.run(["sh", "-euc", call.removeprefix(_SHELL)], check=True)
         return part
-    said = io.StringIO()
+    output = io.StringIO()
     from sightglass.cli import main
     from sightglass.explain.trust import checks
 
     # Each call is a process of its own for who follows the docs.
     checks.CACHE.clear()
 
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         code = main(shlex.split(call.removeprefix(_PROGRAM)))
-    lines = [line.rstrip() for line in said.getvalue().splitlines()]
+    lines = [line.rstrip() for line in output.getvalue().splitlines()]
     lines = [line for i, line in enumerate(lines) if line or (0 < i < len(lines) - 1 and lines[i - 1])]
     return "\n".join([call, *lines, *([f"(exit code {code})"] if code else []), ""])
 

@@ -24,8 +24,8 @@ def build(to: Path) -> Path:
         for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, source)
         pip("wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", str(to), str(source))
-    (made,) = to.glob("*.whl")
-    return made
+    (file,) = to.glob("*.whl")
+    return file
 
 
 def pip(*arguments: str) -> None:

@@ -37,7 +37,7 @@ class GraphStep:
 class Convolution:
     """The settings and weights that a convolution's node saved."""
 
-    whole: Tensor
+    full_weight: Tensor
     """(K, C, kh, kw)"""
     input_channels: slice
     """The inputs whose gradients lead to a source."""
@@ -49,27 +49,27 @@ class Convolution:
     @classmethod
     def from_node(cls, node: Any, channels: slice) -> Convolution:
         """Read a node; raises Opaque for a transposed convolution and other dimensions."""
-        whole: Tensor = node._saved_weight
-        if node._saved_transposed or whole.ndim != 4:
+        weight: Tensor = node._saved_weight
+        if node._saved_transposed or weight.ndim != 4:
             raise Opaque("no plain convolution")
         stride, padding, dilation = map(tuple, (node._saved_stride, node._saved_padding, node._saved_dilation))
-        return cls(whole, channels, stride, padding, dilation, node._saved_groups)
+        return cls(weight, channels, stride, padding, dilation, node._saved_groups)
 
     @cached_property
     def weight(self) -> Tensor:
         """The weights of those inputs."""
-        return self.whole[:, self.input_channels]
+        return self.full_weight[:, self.input_channels]
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Rows and columns of the input that one output reads."""
-        height, width = ((k - 1) * d + 1 for k, d in zip(self.whole.shape[2:], self.dilation, strict=True))
+        height, width = ((k - 1) * d + 1 for k, d in zip(self.full_weight.shape[2:], self.dilation, strict=True))
         return height, width
 
     @cached_property
     def pointwise(self) -> bool:
         """Whether it is a 1x1 convolution."""
-        return {*self.whole.shape[2:], *self.stride, self.groups} == {1} and not any(self.padding)
+        return {*self.full_weight.shape[2:], *self.stride, self.groups} == {1} and not any(self.padding)
 
     def spread(self, window: Window) -> Window:
         """Return the inputs' window of an outputs' window, padding included."""
@@ -109,14 +109,14 @@ class Graph:
     def _steps(self) -> list[GraphStep]:
         """Return all operations, each after those that use its results."""
         order: list[Any] = []
-        seen: set[Any] = set()
+        visited: set[Any] = set()
         stack = [(node, False) for node, _ in self.ends]
         while stack:
             node, done = stack.pop()
             if done:
                 order.append(node)
-            elif node not in seen:
-                seen.add(node)
+            elif node not in visited:
+                visited.add(node)
                 stack.append((node, True))
                 stack += [(before, False) for before, _ in node.next_functions if before is not None]
         steps = []
@@ -136,9 +136,9 @@ class Graph:
         """Skip a concatenation's gradient-free part before convolutions."""
         readers: dict[Place, list[GraphStep]] = {}
         for step in self.steps:
-            for at in step.inputs:
-                if at is not None:
-                    readers.setdefault(at, []).append(step)
+            for source in step.inputs:
+                if source is not None:
+                    readers.setdefault(source, []).append(step)
         for step in self.steps:
             out, inputs = step.outputs[0], step.inputs
             if step.name != "CatBackward0" or not joins_channels(step) or inputs.count(None) != 1:
@@ -146,20 +146,20 @@ class Graph:
             if out in self.sources or out in self.ends or not all(map(plain, readers.get(out, ()))):
                 continue
             images, channels, height, width = self.shapes[out]
-            known = sum(self.shapes[at][1] for at in inputs if at is not None)
+            used = sum(self.shapes[source][1] for source in inputs if source is not None)
             if inputs[0] is None:
-                self.used_channels[out] = slice(channels - known, channels)
+                self.used_channels[out] = slice(channels - used, channels)
             elif inputs[-1] is None:
-                self.used_channels[out] = slice(0, known)
+                self.used_channels[out] = slice(0, used)
             else:
                 continue
-            self.shapes[out] = images, known, height, width
+            self.shapes[out] = images, used, height, width
 
     def convolution(self, step: GraphStep) -> Convolution:
         """Return a step's convolution; raises Opaque for a kind without a rule."""
         if step.node not in self._convolutions:
-            at = step.inputs[0]
-            channels = self.used_channels.get(at, slice(None)) if at is not None else slice(None)
+            source = step.inputs[0]
+            channels = self.used_channels.get(source, slice(None)) if source is not None else slice(None)
             self._convolutions[step.node] = Convolution.from_node(step.node, channels)
         return self._convolutions[step.node]
 

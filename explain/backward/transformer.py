@@ -43,10 +43,10 @@ def _rows(gradient: Tensor) -> Tensor | None:
 
 def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
     """Return (..., C) with the given rows (n, C), and zeros elsewhere."""
-    whole = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
+    spread = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
     # Saves the next operation the search.
-    setattr(whole, _NONZERO_ROWS, rows)
-    return whole
+    setattr(spread, _NONZERO_ROWS, rows)
+    return spread
 
 
 def _apply_to_rows(function: Callable[..., Tensor], gradient: Tensor, *others: Tensor) -> Tensor:
@@ -170,8 +170,8 @@ class _Projected(Function):
             return joined @ torch.cat((of_query, of_key, of_value)).flatten(0, 1), *[None] * 7
         left = torch.cat((by_logit, weights), -2).flatten(1, 2)  # (B, heads * 2n, N)
         right = torch.cat((selected @ of_key, incoming @ of_value), -2).flatten(1, 2)  # (B, heads * 2n, C)
-        whole = left.transpose(1, 2) @ right
-        return whole.index_add_(1, indices, (by_query @ of_query).sum(1)), *[None] * 7
+        product = left.transpose(1, 2) @ right
+        return product.index_add_(1, indices, (by_query @ of_query).sum(1)), *[None] * 7
 
 
 def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:

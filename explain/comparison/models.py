@@ -82,9 +82,9 @@ class Comparison:
     @cached_property
     def common(self) -> tuple[int, int, int, int]:
         """The common part of all models' views, xyxy in original pixels."""
-        seen = np.array([e.evidence.geometry.seen for e in self.explanations])
-        left, top = seen[:, :2].max(0)
-        right, bottom = seen[:, 2:].min(0)
+        extents = np.array([e.evidence.geometry.seen for e in self.explanations])
+        left, top = extents[:, :2].max(0)
+        right, bottom = extents[:, 2:].min(0)
         return int(left), int(top), int(right), int(bottom)
 
     @cached_property
@@ -211,8 +211,8 @@ class Comparison:
     @cached_property
     def shares_none(self) -> bool:
         """Whether no two models share a class name."""
-        named = [explanation for explanation in self.explanations if class_names(explanation)]
-        return len(named) > 1 and not any(share_classes(*pair) for pair in combinations(named, 2))
+        classifiers = [explanation for explanation in self.explanations if class_names(explanation)]
+        return len(classifiers) > 1 and not any(share_classes(*pair) for pair in combinations(classifiers, 2))
 
     @property
     def fastest(self) -> str | None:

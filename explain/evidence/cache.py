@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 Value = TypeVar("Value")
 _CACHES: WeakSet[ByteCache[Any]] = WeakSet()
-"""Those whose values can be made again."""
+"""Caches whose values can be computed again."""
 
 
 class ByteCache(Generic[Value]):
@@ -19,7 +19,7 @@ class ByteCache(Generic[Value]):
     def __init__(
         self, limit: int | Callable[[], int], size: Callable[[Value], int], *, disposable: bool = True
     ) -> None:
-        """`limit` and `size` in bytes. `disposable`: its values may be dropped where memory runs out."""
+        """`limit` and `size` in bytes. `disposable`: its values may be dropped when memory runs out."""
         self._limit = limit
         self._size = size
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
@@ -47,7 +47,7 @@ class ByteCache(Generic[Value]):
                 self._values.popitem(last=False)
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return a value, made and added if missing, maybe twice by threads."""
+        """Return a value; compute and add a missing one, maybe in two threads at once."""
         if (value := self.get(key)) is None:
             value = make()
             self.put(key, value)
@@ -76,6 +76,6 @@ class ByteCache(Generic[Value]):
 
 
 def clear_all() -> None:
-    """Drop what can be made again, because memory ran out."""
+    """Drop the values of disposable caches, when memory ran out."""
     for cache in list(_CACHES):
         cache.clear()

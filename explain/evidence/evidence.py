@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 MAX_WINDOWED = 16
-"""Maximum detections in a target whose gradient is walked back in windows: of more it is not 0 nearly everywhere."""
+"""Maximum detections in a target whose gradient is walked back in windows; with more the gradient is not sparse."""
 
 
 class _Overwritten(Exception):
@@ -122,7 +122,7 @@ class Evidence:
         return [Activation(activation[0]) for activation in self.activations]
 
     def _forward(self) -> tuple[dict[str, Tensor], Any]:
-        # Only if a later step writes in place: a copy at each layer costs as much as a few convolutions.
+        # Copy only if a later step writes in place: copies cost as much as a few convolutions.
         if not self.resident.mutates:
             try:
                 return self._run_pass(copied=False)
@@ -138,10 +138,10 @@ class Evidence:
         module, caller = self._adapter.module, threading.get_ident()
 
         def record(path: str, output: Tensor) -> Tensor | None:
-            # Somebody else may be using the same module outside this engine.
+            # Another thread may run the same module outside this engine.
             if threading.get_ident() != caller:
                 return None
-            # From here on there is a graph.
+            # The graph starts at the first recorded layer.
             if not recorded and tokens:
                 contexts.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
@@ -203,12 +203,12 @@ class Evidence:
         outputs: Detections = self.outputs
         top, left, places = 0, 0, list(range(len(outputs.leaves)))
         if target.part in IN_CELL and len(target.anchors) == 1:
-            # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
+            # The gradient is zero outside one cell: building and searching whole maps takes a tenth of a walk.
             index = int(outputs.best(target.anchors[0])) if target.index is None else target.index
             detections, scale, top, left = outputs.cell(target.anchors[0])
             places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
             if target.part == "class":
-                # Differentiating takes as long as a fifth of a walk, and all it says is a 1.
+                # Differentiation would take a fifth of a walk, and its result is always 1.
                 unit = torch.zeros_like(detections.levels[0])
                 unit[0, index] = 1
                 slopes: Sequence[Tensor | None] = [unit if detections.levels[0].requires_grad else None]
@@ -221,7 +221,7 @@ class Evidence:
             if slope is not None:
                 height, width = outputs.leaves[place].shape[2:]
                 seeds[place] = Gradient.from_values(slope[0], top, left, (height, width))
-        # What depends on no target layer leads nowhere.
+        # Leaves without a gradient depend on no target layer.
         differentiable = [place for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
         return [seeds.get(place) for place in differentiable] if seeds else None
 
@@ -236,7 +236,7 @@ class Evidence:
 
     def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)
-        # Of a detector a box's gradient passes through one of several layers.
+        # In a detector a box's gradient passes through one of several layers.
         slopes = gradients(scalar, self.recorded, anywhere=self.resident.adapter.detects)
         pairs = zip(slopes, self.layers, strict=True)
         return [Gradient.from_values(as_map(slope.float(), layer)[0]) for slope, layer in pairs]

@@ -17,7 +17,7 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.families.custom import in_memory
-from sightglass.models.labels import given as given_labels
+from sightglass.models.labels import parse_names
 from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec, read_outputs
 
@@ -52,7 +52,7 @@ class Fingerprint:
                     else:
                         elsewhere.append(sample[1])
         if elsewhere:
-            # One copy from another device: each waits until the device has finished.
+            # Copy once from another device: each copy waits until the device has finished.
             state.append(torch.cat(elsewhere).cpu().numpy().tobytes())
         return hash(tuple(state))
 
@@ -60,7 +60,7 @@ class Fingerprint:
 def _sample(tensor: Tensor) -> Tensor | NDArray[np.uint8]:
     """Return a view of `SAMPLED` bytes, spread evenly over a tensor's memory."""
     memory = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
-    # With an even step it would be the same byte of each value.
+    # An even step would sample the same byte of each value.
     sample = memory[:: max(1, len(memory) // SAMPLED) | 1]
     return np.asarray(sample.numpy()) if sample.is_cpu else sample
 
@@ -89,7 +89,7 @@ class UserModel:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Identity, state, labels and preprocessing, which make it the same model."""
+        """Identity, state, labels and preprocessing: equal for the same model."""
         state = 0 if self.fingerprint is None else self.fingerprint.value()
         options = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs))
         return id(self.model), id(self.preprocess), *options, state
@@ -113,7 +113,7 @@ def spec_of_file(path: str, user_model: UserModel, arch: str = "") -> ModelSpec:
     if user_model.task is not None:
         spec = replace(spec, task=check_task(user_model.task))
     if user_model.labels is not None:
-        spec = spec.with_weights(labels=given_labels(user_model.labels, name or spec.id))
+        spec = spec.with_weights(labels=parse_names(user_model.labels, name or spec.id))
     if user_model.output is not None or user_model.unit is not None:
         spec = spec.with_weights(output=user_model.output, unit=user_model.unit)
     if user_model.outputs:

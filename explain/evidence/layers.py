@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import LoadedModel
 
 PIXELS = "pixels"
-"""The layer of a map that has a value for each pixel of the input, and is smoothed for the eye."""
+"""The layer name of a map with a value for each pixel of the input, which is smoothed for display."""
 
 
 def as_map(output: Tensor, layer: Layer) -> Tensor:
@@ -38,12 +38,12 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
     if layer.layout != "tokens":
         return layer
     (channels, height, width), count = layer.shape, output.shape[1] - layer.prefix
-    # What has other channels now was no row of tokens.
+    # An output with other channels is not a row of tokens.
     same = output.shape[2] == channels
     if same and count == height * width:
         return layer
-    for whole in (math.ceil, math.floor, round):
-        grid = whole(height * size[0] / probed[0]), whole(width * size[1] / probed[1])
+    for rounding in (math.ceil, math.floor, round):
+        grid = rounding(height * size[0] / probed[0]), rounding(width * size[1] / probed[1])
         if same and grid[0] * grid[1] == count:
             return replace(layer, shape=(channels, *grid))
     raise ModelProblem(f"The output of {layer.path} is no grid for a picture of this shape: choose another layer.")
@@ -86,11 +86,11 @@ def find_paths(resident: LoadedModel, typed: str) -> tuple[str, ...]:
     A name is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name; names without spaces may have these
     between them. Raises ModelProblem, one sentence with the name as it was typed.
     """
-    known, adapter = resident.known_layers, resident.adapter
+    layers_by_path, adapter = resident.known_layers, resident.adapter
     presets = adapter.presets(resident.layers)
 
     def match(name: str) -> tuple[str, ...]:
-        return presets.get(name) or ((path,) if (path := adapter.path_of(name)) in known else ())
+        return presets.get(name) or ((path,) if (path := adapter.path_of(name)) in layers_by_path else ())
 
     paths: list[str] = []
     for part in map(str.strip, typed.split(",")):
@@ -110,8 +110,8 @@ def _refuse(
     choose = f"choose {', '.join(default)}" if default else "choose another layer"
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
     if path in dict(resident.adapter.module.named_modules()):
-        meant = name if path == name else f"{name} ({path})"
-        return ModelProblem(f"The output of {meant} is not a map: {choose}.")
+        shown_name = name if path == name else f"{name} ({path})"
+        return ModelProblem(f"The output of {shown_name} is not a map: {choose}.")
     near = nearest(name, [*presets, *resident.known_layers], cutoff=0.75)
     listed = f"the nearest is {near[0]}" if near else choose
     # Models in memory have no id for the command line.

@@ -1,7 +1,7 @@
 """Verify a model's shortcuts against its own forward and plain autograd.
 
-Folded batch norms, a class's row of the last layer and passes over several pictures hold for known networks. Here they
-are tried on noise, and what changes the answer or the gradient of the network at hand is left out.
+Folded batch norms, a class's row of the last layer and passes over several pictures are correct for known networks.
+Here they are tried on noise; a shortcut that changes the answer or the gradient of this network is disabled.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WITHIN = 1e-3
 
 
 def verify(resident: LoadedModel) -> None:
-    """Disable and note the shortcuts with wrong results for a model."""
+    """Disable the shortcuts that give wrong results for a model, and note it."""
     adapter = resident.adapter
     if not (adapter.gradients and adapter.has_row and resident.default_layers) or adapter.takes_words:
         return
@@ -71,14 +71,14 @@ def _verify(resident: LoadedModel, model_input: ModelInput) -> None:
 def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) -> tuple[Target, list[Tensor]]:
     """Return a target, its answer and gradients for the first picture.
 
-    They are of a pass of the module as it is, with PyTorch's graph from the input on.
+    The module runs unchanged, with PyTorch's graph from the input on.
     """
     adapter, layers = resident.adapter, layers_at(resident, resident.default_layers)
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, output: Tensor) -> Tensor:
         recorded[path] = output
-        # What follows may write into it.
+        # Later modules may write into it.
         return output.clone()
 
     tensor = resident.move_input(model_input.tensor).repeat(pictures, 1, 1, 1)

@@ -127,7 +127,7 @@ class _Observer:
         return weights
 
     def result(self) -> Survey:
-        known = {
+        layers = {
             path: replace(
                 layer,
                 tail_bytes=self.returned - self.before[path],
@@ -135,14 +135,14 @@ class _Observer:
             )
             for path, layer in self.known.items()
         }
-        inner = {path for path in known if any(path.startswith(f"{parent}.") for parent in self.attentions)}
-        whole = {layer.shape[1:] for path, layer in known.items() if path not in inner}
+        inner = {path for path in layers if any(path.startswith(f"{parent}.") for parent in self.attentions)}
+        shapes = {layer.shape[1:] for path, layer in layers.items() if path not in inner}
         # Inside of attention four sides are heads and tokens as a rule.
-        dropped = {path for path in inner if known[path].shape[1:] not in whole}
-        known = {path: layer for path, layer in known.items() if path not in dropped}
+        dropped = {path for path in inner if layers[path].shape[1:] not in shapes}
+        layers = {path: layer for path, layer in layers.items() if path not in dropped}
         # A module with two calls (one ReLU for all) has no single map.
-        short = tuple(known[path] for path in self.short if path in known and self.short.count(path) == 1)
-        return Survey(known, short, tuple(self.attentions.values()))
+        short = tuple(layers[path] for path in self.short if path in layers and self.short.count(path) == 1)
+        return Survey(layers, short, tuple(self.attentions.values()))
 
 
 @contextmanager

@@ -74,11 +74,11 @@ class BoxNumbers:
     def describe(self, phrase: str) -> list[str]:
         """Return the shares of heat by boxes: `64 % in its own box only`, ..."""
         parts = self.printed
-        own, both, *rest = parts.values()
-        others = both or rest[0]
-        named = [(own, f"in {phrase}{' only' if others else ''}"), (both, "shared with other boxes")]
-        named += [(rest[0], "in other boxes only"), (rest[1], "outside all boxes" if others else "outside")]
-        return [f"{share}{NBSP}% {where}" for i, (share, where) in enumerate(named) if share or not i]
+        own_share, shared_share, *rest = parts.values()
+        others = shared_share or rest[0]
+        phrases = [(own_share, f"in {phrase}{' only' if others else ''}"), (shared_share, "shared with other boxes")]
+        phrases += [(rest[0], "in other boxes only"), (rest[1], "outside all boxes" if others else "outside")]
+        return [f"{share}{NBSP}% {where}" for i, (share, where) in enumerate(phrases) if share or not i]
 
 
 def parse_place(where: Any, width: int, height: int) -> Box:

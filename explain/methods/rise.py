@@ -128,10 +128,10 @@ class Masks(PictureMasks):
         return rows @ grids @ columns.transpose(1, 2)
 
 
-def _hats(at: Tensor, shifts: Tensor, nodes: int) -> Tensor:
+def _hats(positions: Tensor, shifts: Tensor, nodes: int) -> Tensor:
     """Return (b, p, nodes): each node's share at places `at` (p,) of a side."""
-    places = at * (nodes - 2) + shifts[:, None]  # (b, p)
-    return (1 - (places[:, :, None] - torch.arange(nodes, device=at.device)).abs()).clamp_min(0)
+    places = positions * (nodes - 2) + shifts[:, None]  # (b, p)
+    return (1 - (places[:, :, None] - torch.arange(nodes, device=positions.device)).abs()).clamp_min(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +172,9 @@ class Windows(PictureMasks):
         return (1 - inside.float()).to(device)
 
 
-def _near(at: Tensor, window: Tensor) -> Tensor:
+def _near(positions: Tensor, window: Tensor) -> Tensor:
     """Return the places `at` (p,) within the windows, (b, p) bool."""
-    return (at[None] - (window[:, None] + 0.5)).abs() < 1
+    return (positions[None] - (window[:, None] + 0.5)).abs() < 1
 
 
 Scorer = Callable[[Any], "Tensor"]

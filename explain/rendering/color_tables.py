@@ -101,9 +101,9 @@ def difference_spotlight(alpha: float, first: int) -> Table:
 def signed_colours(ground: int) -> Floats:
     """Return the 256 colours of a signed map, float64 (256, 3)."""
     arms = SIGNED["dark" if ground < 128 else "light"]
-    at = np.linspace(0, 1, len(arms["raises"]))
+    positions = np.linspace(0, 1, len(arms["raises"]))
     raises, lowers = (
-        np.stack([np.interp(_DISTANCES, at, channel) for channel in np.transpose(arm)], axis=1)
+        np.stack([np.interp(_DISTANCES, positions, channel) for channel in np.transpose(arm)], axis=1)
         for arm in (arms["raises"], arms["lowers"])
     )
     return np.where(_LEVELS[:, None] > 128, raises, lowers)

@@ -127,9 +127,9 @@ def bilinear(samples: Samples, across: Floats, down: Floats) -> Floats:
     """Interpolate samples bilinearly: float64 (targets down, targets across)."""
     needed, rows = np.unique(down[:2].astype(np.intp), return_inverse=True)
     left, right = across[:2].astype(np.intp)
-    taken = samples[needed]
-    first = taken[:, left].astype(np.float64)
-    wide = first + across[2] * (taken[:, right] - first)
+    selected = samples[needed]
+    first = selected[:, left].astype(np.float64)
+    wide = first + across[2] * (selected[:, right] - first)
     upper, lower = wide[rows.reshape(2, -1)[0]], wide[rows.reshape(2, -1)[1]]
     lower -= upper
     lower *= down[2][:, None]
@@ -259,8 +259,8 @@ def dash(line: Floats, length: float) -> Segments:
     cuts = np.union1d(at, np.arange(0, at[-1], length))
     points = np.stack([np.interp(cuts, at, coordinates) for coordinates in line.T], axis=1)
     # By the middle of each piece: rounding must not move one into a gap.
-    drawn = (cuts[1:] + cuts[:-1]) // (2 * length) % 2 == 0
-    segments: Segments = np.hstack([points[:-1], points[1:]])[drawn]
+    visible = (cuts[1:] + cuts[:-1]) // (2 * length) % 2 == 0
+    segments: Segments = np.hstack([points[:-1], points[1:]])[visible]
     return segments
 
 

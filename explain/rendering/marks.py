@@ -84,14 +84,14 @@ def draw_marks(
         thick = 3 * line if colors else round(line * 1.8) if number == chosen else line
         color = colors[number] if colors else WHITE
         draw_lines(out, [mark for mark in marks if mark.kind == "polygon"], thick, 2 * max(1, round(line / 2)), color)
-    taken: list[Place] = []
+    occupied: list[Place] = []
     # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
     for number, marks, label in reversed(last):
         corners = np.array([point for mark in marks if mark.kind == "polygon" for point in mark.points])
         if label and len(corners):
             box = (*corners.min(0).round().astype(int).tolist(), *corners.max(0).round().astype(int).tolist())
             color_bar = colors[number] if colors else None
-            taken.append(add_label(out, label, box, size, taken, chosen=number == chosen, color=color_bar))
+            occupied.append(add_label(out, label, box, size, occupied, chosen=number == chosen, color=color_bar))
     return add_names(out, names) if names else out
 
 
@@ -188,11 +188,11 @@ def add_names(pixels: Pixels, names: Iterable[tuple[tuple[int, int], str]]) -> P
     """Return the picture with white names on dark, without overlaps."""
     out = picture(pixels).copy()
     size = max(11, round(max(out.shape) / 42))
-    taken: list[Place] = []
+    occupied: list[Place] = []
     for (x, y), name in names:
         half, tall = (math.ceil(text_width(name, size)) + 2 * (size // 3)) // 2, round(1.5 * size)
         box = (x - half, y + tall // 2, x + half, y + tall)
-        taken.append(add_label(out, name, box, size, taken))
+        occupied.append(add_label(out, name, box, size, occupied))
     return out
 
 
@@ -284,8 +284,8 @@ def draw_segments(
 
 def ends_of(numbers: NDArray[np.float32]) -> tuple[float, float]:
     """Return the range of numbers without NaN; 0, 0 if empty."""
-    known = numbers[np.isfinite(numbers)]
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    finite = numbers[np.isfinite(numbers)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
 def draw_numbers(
@@ -302,9 +302,9 @@ def draw_numbers(
     """
     low, high = ends_of(numbers)
     share = (numbers - low) / (high - low) if high > low else np.zeros_like(numbers)
-    known = np.isfinite(share)
-    out: Pixels = lut(COLORMAP)[np.where(known, share * 255, 0).round().astype(np.uint8)].copy()
-    out[~known] = (118, 118, 118)
+    finite = np.isfinite(share)
+    out: Pixels = lut(COLORMAP)[np.where(finite, share * 255, 0).round().astype(np.uint8)].copy()
+    out[~finite] = (118, 118, 118)
     line, (height, width) = line_width(out.shape), out.shape[:2]
     for mask, thick in ((chosen, 2 * line), (other, line)):
         if mask is not None:

@@ -28,7 +28,7 @@ KEPT = 10
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What one query found: the first `KEPT` of its ranking, and whether each shows its person."""
+    """The ranking of one query: its first `KEPT` pictures, and whether each shows the person."""
 
     item: Item
     average_precision: float
@@ -40,7 +40,7 @@ class QueryResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a model finds people again."""
+    """Metrics of a model's re-identification."""
 
     queries: tuple[QueryResult, ...]
     without_match: tuple[str, ...]
@@ -101,9 +101,7 @@ def evaluate(
         others = [row for row in rows[1] if row[3] != sha256 and not (camera and row[1:3] == (person, camera))]
         scores = np.array([row[4] @ vector for row in others])
         # Equal scores keep the gallery's order.
-        ranking = [
-            (others[at][0], float(scores[at]), others[at][1] == person) for at in np.argsort(-scores, kind="stable")
-        ]
+        ranking = [(others[i][0], float(scores[i]), others[i][1] == person) for i in np.argsort(-scores, kind="stable")]
         places = [place for place, (_, _, right) in enumerate(ranking, 1) if right]
         if places:
             precision = float(np.mean([number / place for number, place in enumerate(places, 1)]))

@@ -56,8 +56,8 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         adapter.check_preprocessing(preprocessing)
         key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(resident.device))
         if (vector := VECTORS.get(key)) is None:
-            taken = image.taken(adapter.channels, adapter.spec.id)
-            model_input = adapter.prepare(taken, preprocessing)
+            pixels = image.taken(adapter.channels, adapter.spec.id)
+            model_input = adapter.prepare(pixels, preprocessing)
             with torch.no_grad():
                 with resident.lock:
                     outputs = resident.fastest_adapter(()).run(resident.move_input(model_input.tensor))
@@ -339,10 +339,10 @@ def similarity(
         if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, a, preprocessing)):
             state = "indistinct"
         layers = evidences[0].paths
-        drawn = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
+        scaled = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
         first, second = (
             ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
-            for image, evidence, vector, raw, signed in zip((a, b), evidences, vectors, raws, drawn, strict=True)
+            for image, evidence, vector, raw, signed in zip((a, b), evidences, vectors, raws, scaled, strict=True)
         )
         return Similarity(
             explainer.model,

@@ -1,4 +1,4 @@
-"""Boxes of things."""
+"""The task of detection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 SAME = 0.5
-"""Least overlap (IoU) at which two boxes are the same object."""
+"""Minimum overlap (IoU) of two boxes of the same object."""
 LOWEST = 0.01
 """Minimum score for which a lower threshold is worth trying."""
 NAMED = 3
@@ -143,12 +143,12 @@ class Detect(Task):
             down, right = changed.shift
             boxes = boxes + boxes.new_tensor([right, down, right, down])
         scores = outputs.scores[0].detach()
-        best, at = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
+        best, indices = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
         visible = best > before.options.confidence
         score = float(best.double().mean())
         if not bool(visible.any()):
             return score, "", None
-        anchors = tuple(dict.fromkeys(at[visible].tolist()))
+        anchors = tuple(dict.fromkeys(indices[visible].tolist()))
         return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
 
     def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
@@ -185,18 +185,18 @@ class Detect(Task):
         return "Paint over something: which boxes vanish?"
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
-        gone = [change.label for change in changes if change.after is None]
+        vanished = [change.label for change in changes if change.after is None]
         new = [change.label for change in changes if change.before is None]
-        stayed = len(changes) - len(gone) - len(new)
+        stayed = len(changes) - len(vanished) - len(new)
         parts = []
-        if gone:
-            parts.append(f"{kinds(Counter(gone).most_common(), NAMED)} {_verb(gone, 'vanish')}")
+        if vanished:
+            parts.append(f"{kinds(Counter(vanished).most_common(), NAMED)} {_verb(vanished, 'vanish')}")
         if new:
             parts.append(f"{kinds(Counter(new).most_common(), NAMED)} {_verb(new, 'appear')}")
         if stayed:
-            quantifier = "" if gone or len(changes) - len(new) == 1 else "all "
+            quantifier = "" if vanished or len(changes) - len(new) == 1 else "all "
             parts.append(f"{quantifier}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
-        if not gone and not new:
+        if not vanished and not new:
             parts += _largest(changes)
         return "; ".join(parts) or "there is still no box"
 
@@ -207,8 +207,8 @@ class Detect(Task):
         return f"No map: the {label} that the model was surest of is not found in the edited picture."
 
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
-        known = index is not None and anchor is not None and anchor >= 0
-        return {"targets": ((anchor, index),) if known else (), "per": "detection"}
+        is_candidate = index is not None and anchor is not None and anchor >= 0
+        return {"targets": ((anchor, index),) if is_candidate else (), "per": "detection"}
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:
@@ -281,9 +281,9 @@ def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
 
     # As torchvision's box_iou, whose import alone takes seconds.
     a, b = boxes[:, None], candidates.detach().float()
-    shared = (torch.minimum(a[..., 2:], b[:, 2:]) - torch.maximum(a[..., :2], b[:, :2])).clamp(min=0)
-    both = shared.prod(-1)
-    return both / (_area(a) + _area(b) - both) >= SAME
+    sides = (torch.minimum(a[..., 2:], b[:, 2:]) - torch.maximum(a[..., :2], b[:, :2])).clamp(min=0)
+    intersection = sides.prod(-1)
+    return intersection / (_area(a) + _area(b) - intersection) >= SAME
 
 
 def _area(boxes: Tensor) -> Tensor:
@@ -314,12 +314,12 @@ class _BoxScorer:
         if not matching.numel():
             zero = class_scores.new_zeros(())
             return zero, zero
-        score, at = matching.max(1)
+        score, indices = matching.max(1)
         if not self._contrast:
             return score.mean(), score.mean()
         others = scores.clone()
         others[self._index : self._index + 1] = 0
-        return score.mean(), torch.where(score > 0, score - others[:, at].amax(0), 0.0).mean()
+        return score.mean(), torch.where(score > 0, score - others[:, indices].amax(0), 0.0).mean()
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,8 +115,8 @@ def parse_joint(text: str, names: Sequence[str]) -> tuple[int, Axis]:
     axis = next((axis for axis in get_args(Axis) if axis == last.casefold()), None)
     if axis is None:
         raise ModelProblem(f"joint is {text!r}: name a joint and x, y or visibility, such as {names[0]} x.")
-    known = {label.casefold(): place for place, label in enumerate(names)}
-    place = known.get(name.strip().casefold().replace("_", " "))
+    places = {label.casefold(): place for place, label in enumerate(names)}
+    place = places.get(name.strip().casefold().replace("_", " "))
     if place is None and name.strip().isdecimal() and int(name) < len(names):
         place = int(name)
     if place is None:

@@ -57,8 +57,8 @@ class Regress(Task):
 
     def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
         output = model.output_of(prediction.label)
-        known = {"unit": output.unit, "range": output.range}
-        return {name: value for name, value in known.items() if value is not None}
+        fields = {"unit": output.unit, "range": output.range}
+        return {name: value for name, value in fields.items() if value is not None}
 
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}

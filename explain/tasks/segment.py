@@ -100,7 +100,7 @@ class Segment(Task):
         if any(result.task is not self for result in results):
             return None
         classes = (list_classes(result, COMPARED) for result in results)
-        return "; ".join(f"{name} finds {what}" for name, what in zip(names, classes, strict=True)) + "."
+        return "; ".join(f"{name} finds {words}" for name, words in zip(names, classes, strict=True)) + "."
 
     def explains(self, result: Result, label: str) -> bool:
         # Without pixels of the class there is nothing to explain.
@@ -117,9 +117,9 @@ class Segment(Task):
         if share is None or area is None:
             return ""
         where = " in this area" if len(result.options.at) > 2 else ""
-        what = "this region" if target.span == "region" else f"{target.label}{where}"
+        name = "this region" if target.span == "region" else f"{target.label}{where}"
         return (
-            f"{percent(share)} of what speaks for {what} lies outside it, while {percent(1 - float(area.mean()))} of "
+            f"{percent(share)} of what speaks for {name} lies outside it, while {percent(1 - float(area.mean()))} of "
             "the picture does."
         )
 

@@ -237,8 +237,8 @@ class Task:
         """Raise ModelProblem for options of a joint or a pixel."""
         check_joint(options, adapter)
         if options.per in ("region", "pixel") or options.at or options.against is not None:
-            asked = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
-            raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {asked} to a segmentation network.")
+            place = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
+            raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {place} to a segmentation network.")
 
     def _of_classes(self, options: Options, predictions: Sequence[Prediction], adapter: Adapter) -> list[Target]:
         indices = [class_index(target, adapter.labels) for target in options.targets]

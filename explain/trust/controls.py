@@ -1,4 +1,4 @@
-"""Control maps for proofs, the ranking of pixels, likeness by chance."""
+"""Control maps for proofs, the ranking of pixels, similarity by chance."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     Map = NDArray[np.float32]
 
 QUANTILE = 0.95
-"""Of the likeness of random maps to the true one: the threshold."""
+"""The quantile of random maps' similarity to the true map that is the threshold."""
 
 SEEDS = 3
 """Random maps whose curves are averaged."""
 CELL = 0.02
 """Standard deviation of the smoothing of edges, by the picture's longer side."""
 NULL = 200
-"""Random maps whose likeness to the true one is measured."""
+"""Number of random maps whose similarity to the true map is measured."""
 UNRELATED = 0.2
 """The least threshold. On fine grids random maps reach next to nothing, 0.03 on the 80 by 60 cells of YOLO11n, but maps
 by one method of different pictures reach more: the 95 % quantile of their rank correlations is 0.20 for GradCAM of
@@ -97,8 +97,8 @@ def chance_level(heatmap: Heatmap, sha256: str) -> float:
     scale = min(1.0, SIDE / max(fine))
     rows, columns = (max(1, round(side * scale)) for side in fine)
     true = np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA))
-    drawn = (random_map((rows, columns), grid, seed_of(sha256, 1000 + number)) for number in range(NULL))
-    return max(float(np.quantile(rank_correlations(true, drawn), QUANTILE)), UNRELATED)
+    random_maps = (random_map((rows, columns), grid, seed_of(sha256, 1000 + number)) for number in range(NULL))
+    return max(float(np.quantile(rank_correlations(true, random_maps), QUANTILE)), UNRELATED)
 
 
 def outline(values: Map) -> NDArray[np.bool_]:
@@ -109,7 +109,7 @@ def outline(values: Map) -> NDArray[np.bool_]:
 def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> float:
     """Return the overlap (IoU) exceeded by few unrelated outlines.
 
-    It is the 95 % quantile over outlines as large of random maps as smooth, `UNRELATED` at least.
+    It is the 95 % quantile over equally large outlines of equally smooth random maps, at least `UNRELATED`.
     `inside`: bool, on the grid of `coarse`.
     """
     step, shape = max(1, max(inside.shape) // (2 * SIDE)), heatmap.coarse.shape
@@ -117,6 +117,6 @@ def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> 
     chosen = true[inside]
     overlaps = []
     for number in range(NULL):
-        drawn = random_map(shape, grid_of(heatmap), seed_of(sha256, 2000 + number))[::step, ::step][inside]
-        overlaps.append(iou(chosen, drawn > np.quantile(drawn, 1 - chosen.mean())))
+        values = random_map(shape, grid_of(heatmap), seed_of(sha256, 2000 + number))[::step, ::step][inside]
+        overlaps.append(iou(chosen, values > np.quantile(values, 1 - chosen.mean())))
     return max(float(np.quantile(overlaps, QUANTILE)), UNRELATED)

@@ -87,8 +87,8 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
     part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
     end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if half else "."
-    place, what = f"is strongest {where}{end}", "number" if explanation.measures else "score"
-    directions = f" {_shares(heatmap.raising, what)}" if half and heatmap.raising is not None else ""
+    place, quantity = f"is strongest {where}{end}", "number" if explanation.measures else "score"
+    directions = f" {_shares(heatmap.raising, quantity)}" if half and heatmap.raising is not None else ""
     if explanation.options.part == "contrast" and (other := explanation.task.rival(explanation, index)) is not None:
         return "Why", label, f"and not {other}? What favours it {place}"
     if explanation.measures and METHODS[heatmap.method].per_class:
@@ -200,9 +200,9 @@ def _find_other_paper(explanation: Result) -> Iterator[Finding]:
     swapped = explanation.options.preprocessing == "negative"
     light = ((pixels > 127).mean() > 0.5) != swapped
     if light != (paper == "black on white"):
-        seen = f"The model sees lines on {'light' if light else 'dark'} paper but was trained on drawings in {paper}."
+        fault = f"The model sees lines on {'light' if light else 'dark'} paper but was trained on drawings in {paper}."
         advice = "trained (light and dark as they are)" if swapped else "negative (light and dark swapped)"
-        yield Finding("paper", "caution", f"{seen} Set the preprocessing to {advice}.")
+        yield Finding("paper", "caution", f"{fault} Set the preprocessing to {advice}.")
 
 
 def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
@@ -405,8 +405,8 @@ def randomisations(
 
 def describe_independent(explanation: Result, index: int) -> str:
     """Describe a model-independent map; empty for one that depends on the model, as far as is known."""
-    known = find_independent(explanation, index)
-    return "" if known is None else known[0]
+    independent = find_independent(explanation, index)
+    return "" if independent is None else independent[0]
 
 
 def find_independent(explanation: Result, index: int) -> tuple[str, Finding] | None:

@@ -54,19 +54,19 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     ways |= {f"colours: {name}": replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}
     ways |= {"cut to the middle": replace(now, crop="centre"), "squeezed": replace(now, crop="squash")}
     ways |= {"no crop": replace(now, crop="centre", short_side=min(now.size))}
-    others = ((words, way) for words, way in ways.items() if way != now)
+    others = ((words, candidate) for words, candidate in ways.items() if candidate != now)
     prepared = ((f"as it is now, resized by {now.interpolation}", now), *others)
     adapter, scores = resident.fastest_adapter(()), []
-    for _, way in prepared:
-        inputs = resident.move_input(prepare(image.pixels, way, "trained").tensor)
+    for _, candidate in prepared:
+        inputs = resident.move_input(prepare(image.pixels, candidate, "trained").tensor)
         with torch.no_grad(), resident.lock:
             scores.append(adapter.class_logits(adapter.run(inputs))[0].double().softmax(0))
     ranked = sorted(range(1, len(scores)), key=lambda row: -float((scores[row] - scores[0]).abs().sum()))
     answers = []
     for row in (0, *ranked[: MOST - 1]):
-        words, way = prepared[row]
+        words, candidate = prepared[row]
         # Numbers have no best class; the first one shows the effect.
         best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())
-        pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
-        answers.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row][best])))
+        pixels = np.clip(fit_picture(image.pixels, candidate, "trained")[0], 0, 255).astype(np.uint8)
+        answers.append(Reading(candidate, words, pixels, resident.adapter.labels[best], float(scores[row][best])))
     return tuple(answers)

@@ -265,11 +265,11 @@ def rows(proof: Proof) -> list[tuple[str, ...]]:
 
 def lines(proof: Proof) -> list[str]:
     """Return a sentence each on sufficiency and necessity."""
-    kept, most = proof.sufficiency, percent(SUFFICIENT)
+    sufficiency, most = proof.sufficiency, percent(SUFFICIENT)
     keeps = f"No part of the picture alone keeps {most} of the score."
-    if kept is not None and kept < 1:
-        keeps = f"The strongest {percent(kept)} alone keeps {most} of the score."
-    if kept == 0:
+    if sufficiency is not None and sufficiency < 1:
+        keeps = f"The strongest {percent(sufficiency)} alone keeps {most} of the score."
+    if sufficiency == 0:
         keeps = f"Even with nothing kept, {most} of the score is there."
     changes = "No share that was hidden changes the answer."
     if proof.necessity is not None:
@@ -279,5 +279,5 @@ def lines(proof: Proof) -> list[str]:
 
 def _mean(curves: Sequence[Curve], measure: Callable[[Trace], float]) -> tuple[float, float]:
     """Return the means of a measure over the curves of deletion, and of insertion."""
-    deletion, insertion = ([measure(getattr(curve, way)) for curve in curves] for way in ("deletion", "insertion"))
+    deletion, insertion = ([measure(getattr(curve, kind)) for curve in curves] for kind in ("deletion", "insertion"))
     return float(np.mean(deletion)), float(np.mean(insertion))

@@ -77,15 +77,15 @@ def parameters_of(resident: LoadedModel, tensor: Tensor) -> list[nn.Parameter]:
         for path, part in module.named_modules():
             hooks.enter_context(part.register_forward_pre_hook(lambda *_, path=path: started.append(path)))
         resident.adapter.run(tensor)
-    first_calls = {path: at for at, path in reversed([*enumerate(started)])}
+    first_calls = {path: place for place, path in reversed([*enumerate(started)])}
 
     def first_call(name: str) -> int:
         while name and name not in first_calls:
             name = name.rpartition(".")[0]
         return first_calls.get(name, 0)
 
-    named = [(first_call(name), each) for name, each in module.named_parameters() if each.is_floating_point()]
-    return [each for _, each in sorted(named, key=lambda item: -item[0])]
+    ordered = [(first_call(name), each) for name, each in module.named_parameters() if each.is_floating_point()]
+    return [each for _, each in sorted(ordered, key=lambda item: -item[0])]
 
 
 def redrawer(parameters: Sequence[nn.Parameter]) -> Callable[[int], None]:
@@ -100,8 +100,8 @@ def redrawer(parameters: Sequence[nn.Parameter]) -> Callable[[int], None]:
     def redraw(seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         for each, (mean, deviation) in zip(parameters, moments, strict=True):
-            drawn = torch.randn(each.shape, generator=generator).to(each.device)
-            each.copy_(drawn.mul_(deviation).add_(mean))
+            noise = torch.randn(each.shape, generator=generator).to(each.device)
+            each.copy_(noise.mul_(deviation).add_(mean))
 
     return redraw
 
@@ -120,7 +120,7 @@ _CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.map.n
 
 @dataclass(frozen=True, eq=False)
 class Scramble:
-    """One map as its model's weights are random."""
+    """The similarity of one map to maps of the same model with random weights."""
 
     map: Map
     """With the weights of the median similarity: float32 (h, w) in 0..1 over the content of the model's input, at most
@@ -215,9 +215,9 @@ class Scramble:
 def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = lambda *_: None) -> Scramble:
     """Redraw all weights 3 to 8 times, and recompute the map each time.
 
-    Until the mean similarity's interval is clear of the threshold. On a copy of the model, so others are not disturbed.
+    Stops when the interval of the mean similarity excludes the threshold. Works on a copy of the model.
     Cached for the same weights, picture, method, layers and target. Raises ModelProblem for an empty map and a model
-    without weights here; Cancelled between two passes.
+    without gradients; Cancelled between two passes.
 
     >>> from sightglass import Explainer
     >>> scramble(Explainer()("bus.jpg", top_k=1)).mark
@@ -289,15 +289,15 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
     }
     if boxed:
         references["box"] = cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))
-    known = {
+    correlations = {
         name: float(np.mean(rank_correlations(rescale(coarse(values)), maps))) for name, values in references.items()
     }
-    in_box = known.pop("box", 0.0)
+    in_box = correlations.pop("box", 0.0)
     return Scramble(
         middle,
         similarities,
         threshold,
-        known,
+        correlations,
         len(draws) - len(filled),
         keeps_box=None if outlined is None else in_box > chance,
         inside=float((middle * inside).sum() / middle.sum()) if inside is not None and filled else None,

@@ -151,8 +151,8 @@ class Stability:
     def worst(self) -> Variant | None:
         """The change with the least similar map, preferably with the answer kept."""
         measured = [variant for variant in self.variants if variant.rank_correlation is not None]
-        kept = [variant for variant in measured if not variant.flips]
-        return min(kept or measured, key=lambda variant: variant.rank_correlation or 0.0, default=None)
+        unflipped = [variant for variant in measured if not variant.flips]
+        return min(unflipped or measured, key=lambda variant: variant.rank_correlation or 0.0, default=None)
 
     @property
     def verdict(self) -> Mark:
@@ -180,9 +180,9 @@ class Stability:
         spread = task_of(self.model).describe_spread(self.label, (low, high), score, flips)
         sentences = [f"Under {len(scores)} small changes {spread}"]
         if (worst := self.worst) is not None and worst.rank_correlation is not None:
-            kept = f"of {signed(worst.rank_correlation)} at least (after {CHANGES[worst.kind]})"
+            correlation = f"of {signed(worst.rank_correlation)} at least (after {CHANGES[worst.kind]})"
             begin = "Otherwise the" if self.flips and not worst.flips else "The"
-            sentences.append(f"{begin} map keeps a rank correlation {kept}.")
+            sentences.append(f"{begin} map keeps a rank correlation {correlation}.")
         reach = f"unrelated maps reach {signed(self.chance)}"
         why = "because the answer changes" if self.flips else f"as {STEADY:.2f} is asked and {reach}"
         if task_of(self.model).measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:

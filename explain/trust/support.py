@@ -109,32 +109,32 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
         for (name, _), hidden, kept in zip(maps, scores, scores, strict=True):
             yield Effect(name, (SHOWN,), hidden, kept)
 
-    (own,) = measure([("this map", part)])
-    known = other_maps(explanation, position)
-    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(known))[:OTHERS]
+    (tested_effect,) = measure([("this map", part)])
+    pool = other_maps(explanation, position)
+    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(pool))[:OTHERS]
     size = part.shape[::-1]
-    controlled = [(known[at].name, cv2.resize(known[at].values, size, interpolation=cv2.INTER_LINEAR)) for at in order]
+    controlled = [(pool[i].name, cv2.resize(pool[i].values, size, interpolation=cv2.INTER_LINEAR)) for i in order]
     copied = [*_copies(part, flipped=box is not None)]
     others: list[Effect] = []
     copies: list[Effect] = []
     for effect in measure(controlled):
         others.append(effect)
-        if settle(own, others) is not None:
+        if settle(tested_effect, others) is not None:
             break
-    if len(others) == OTHERS and settle(own, others) is None:
+    if len(others) == OTHERS and settle(tested_effect, others) is None:
         for effect in measure(copied):
             copies.append(effect)
-            if not own.beats(effect):
+            if not tested_effect.beats(effect):
                 break
     with torch.no_grad():
         start = in_range(float(perturber.score(evidence.outputs).score[0]))
-    result = Support(heatmap.target.label, box is not None, start, own, tuple(others), tuple(copies))
+    result = Support(heatmap.target.label, box is not None, start, tested_effect, tuple(others), tuple(copies))
     tested = [*controlled[: len(others)], *copied]
     _, strongest = tested[result.controls.index(result.strongest)]
     # Outside a box nothing is hidden before what is inside.
-    placed = np.full(values.shape, strongest.min() - 1, np.float32)
-    placed[place] = strongest
-    return result, placed
+    strongest_map = np.full(values.shape, strongest.min() - 1, np.float32)
+    strongest_map[place] = strongest
+    return result, strongest_map
 
 
 def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
@@ -203,8 +203,8 @@ def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     """Return random maps as smooth as one."""
     grid, sha256 = controls.grid_of(explanation.heatmaps[index].measured), explanation.image.sha256
     seeds = [controls.seed_of(sha256, number) for number in range(RANDOM_MAPS)]
-    drawn = (controls.random_map((SIDE, SIDE), grid, seed) for seed in seeds)
-    return tuple(OtherMap("", f"{RANDOM} {number}", values) for number, values in enumerate(drawn, 1))
+    random_maps = (controls.random_map((SIDE, SIDE), grid, seed) for seed in seeds)
+    return tuple(OtherMap("", f"{RANDOM} {number}", values) for number, values in enumerate(random_maps, 1))
 
 
 def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
@@ -212,8 +212,8 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
     layers = explanation.evidence.layers
     for name, source, image in _pictures(resident.adapter.spec):
         try:
-            taken = image.taken(resident.adapter.channels, resident.adapter.spec.id)
-            evidence = Evidence(resident, resident.adapter.prepare(taken, options.preprocessing), layers)
+            pixels = image.taken(resident.adapter.channels, resident.adapter.spec.id)
+            evidence = Evidence(resident, resident.adapter.prepare(pixels, options.preprocessing), layers)
             predictions = decode(evidence, options)
             targets = resolve(options, predictions, evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None
@@ -239,8 +239,8 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
 def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, Image]]:
     """Yield pictures for a model, with name and source SHA-256; drawn scenes for a demo model."""
     if spec.example:
-        drawn = "captioned" if spec.example == CAPTIONED else task_of(spec).drawn
-        for number, scene in enumerate(map(Image.open, pictures(drawn)), 1):
+        kind = "captioned" if spec.example == CAPTIONED else task_of(spec).drawn
+        for number, scene in enumerate(map(Image.open, pictures(kind)), 1):
             yield f"scene {number}", scene.sha256, scene
         return
     for name, path in photographs().items():
@@ -295,7 +295,7 @@ def prove(
 
     with stopped_by(cancel):
         follow("map", [heatmap.strength], first)
-        tested, strongest = support(explanation, position)
+        result, strongest = support(explanation, position)
         follow("strongest", [strongest], first, FEWER)
         shape, grid = heatmap.content.shape, controls.grid_of(heatmap)
         seeds = [controls.seed_of(explanation.image.sha256, number) for number in range(controls.SEEDS)]
@@ -304,7 +304,7 @@ def prove(
         for filling in others:
             follow("map", [heatmap.strength], filling, AGAIN[detects])
     start = float(curves[0].deletion.score[0])
-    return Proof(heatmap.target.label, heatmap.target.part, tuple(curves), (first, *others), start, tested)
+    return Proof(heatmap.target.label, heatmap.target.part, tuple(curves), (first, *others), start, result)
 
 
 BATCH_CPU, BATCH_GPU = 4, 64
@@ -400,8 +400,8 @@ def blur(picture: Tensor) -> Tensor:
     """Blur a picture (1, C, h, w) heavily, with repeated borders."""
     sigma = max(SIGMA * max(picture.shape[-2:]), 1.0)
     reach = math.ceil(3 * sigma)
-    at = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
-    weights = torch.exp(-(at**2) / (2 * sigma**2))
+    offsets = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
+    weights = torch.exp(-(offsets**2) / (2 * sigma**2))
     weights = weights / weights.sum()
     for kernel, sides in ((weights[None], (reach, reach, 0, 0)), (weights[:, None], (0, 0, reach, reach))):
         kernels = kernel.expand(picture.shape[1], 1, *kernel.shape)
@@ -461,14 +461,14 @@ def _solve(start: Tensor, known: Tensor) -> Tensor:
     def product(values: Tensor) -> Tensor:
         return hidden * (weight * values - _neighbours(values))
 
-    out, rest = start, -product(start)
-    way, size = rest, (rest * rest).sum((2, 3), keepdim=True)
+    out, residual = start, -product(start)
+    direction, size = residual, (residual * residual).sum((2, 3), keepdim=True)
     for _ in range(ROUNDS):
-        along = product(way)
-        step = size / (way * along).sum((2, 3), keepdim=True).clamp_min(1e-20)
-        out, rest = out + step * way, rest - step * along
-        before, size = size, (rest * rest).sum((2, 3), keepdim=True)
-        way = rest + size / before.clamp_min(1e-20) * way
+        along = product(direction)
+        step = size / (direction * along).sum((2, 3), keepdim=True).clamp_min(1e-20)
+        out, residual = out + step * direction, residual - step * along
+        before, size = size, (residual * residual).sum((2, 3), keepdim=True)
+        direction = residual + size / before.clamp_min(1e-20) * direction
     return out
 
 

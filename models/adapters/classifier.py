@@ -39,7 +39,7 @@ class PreparedAdapter(Adapter):
     ) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         self.preprocessing, self.notes = preprocessing, notes
-        self.preprocessings = tuple(way for way in self.preprocessings if way != preprocessing.crop)
+        self.preprocessings = tuple(name for name in self.preprocessings if name != preprocessing.crop)
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         return record_attention(self.module, record)

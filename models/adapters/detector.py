@@ -47,7 +47,7 @@ class Detections:
     centres: Tensor
     """(N, 2) xy in pixels of the input: where each candidate's own cell, or proposal, is."""
     units: Tensor
-    """(N,) pixels of the input that a cell is: what a box's sides are measured in."""
+    """(N,) size of a cell in pixels of the input: the unit of a box's sides."""
     objectness: tuple[Tensor, ...] = ()
     """Logits per scale, (B, 1, h, w), of models that have them."""
     coefficients: tuple[Tensor, ...] = ()
@@ -55,7 +55,7 @@ class Detections:
     prototypes: Tensor | None = None
     """(B, M, H, W): a candidate's mask logits are its coefficients times these."""
     mask_unit: float | None = None
-    """Pixels of the input that a prototype's cell is; None: what the finest scale's own grid says."""
+    """Size of a prototype's cell in pixels of the input; None: derived from the finest scale."""
     scoring: Callable[[Tensor, Tensor | None], Tensor] = sigmoid_scores
     """From class logits (B, K, N) and objectness (B, 1, N) to the score that the model shows."""
     choice: Tensor | None = None
@@ -139,8 +139,8 @@ class Detections:
             cells, width = level.shape[2] * level.shape[3], level.shape[3]
             indices = [i for i, anchor in enumerate(anchors) if start <= anchor < start + cells]
             if indices:
-                at = torch.tensor([anchors[i] - start for i in indices], device=level.device)
-                rows |= dict(zip(indices, level[0][:, at // width, at % width].unbind(1), strict=True))
+                cells_at = torch.tensor([anchors[i] - start for i in indices], device=level.device)
+                rows |= dict(zip(indices, level[0][:, cells_at // width, cells_at % width].unbind(1), strict=True))
             start += cells
         if len(rows) < len(anchors):
             invalid = next(anchor for i, anchor in enumerate(anchors) if i not in rows)
@@ -169,13 +169,13 @@ class Detector(Adapter):
     detects = True
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
     parts: tuple[Part, ...] = ("class", "contrast", "box", *SIDES, "all")
-    """What of a candidate can be a target; those of a head with objectness or masks have more."""
+    """Parts of a candidate that can be a target; heads with objectness or masks have more."""
     multi_label = False
     """Whether a candidate is shown once for each class above the threshold, or only for its best one."""
     multi_class_nms = True
     """Whether boxes suppress only boxes of their own class."""
     nms = True
-    """Whether boxes suppress others at all, or are shown as the model returns them."""
+    """Whether boxes suppress others, or are shown as the model returns them."""
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         return {"last map": (layers[-1].path,)}
@@ -280,8 +280,8 @@ class Detector(Adapter):
         if not self.multi_label and (best := int(outputs.best(candidate.anchor))) != candidate.index:
             score = float(outputs.scores[0, best, candidate.anchor])
             winner = replace(candidate, label=self.labels[best], index=best, score=score)
-            at = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, best)), None)
-            return CandidateReason("class", at, winner=winner)
+            place = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, best)), None)
+            return CandidateReason("class", place, winner=winner)
         if not self.nms:
             return CandidateReason("beyond")
         rivals = [
@@ -342,8 +342,8 @@ class Detector(Adapter):
 
 
 def _sides(outputs: Detections, anchors: Sequence[int], part: Part) -> Tensor:
-    at = list(anchors)
-    boxes, centres, units = outputs.boxes[0, at], outputs.centres[at], outputs.units[at]
+    rows = list(anchors)
+    boxes, centres, units = outputs.boxes[0, rows], outputs.centres[rows], outputs.units[rows]
     cx, cy = centres.unbind(1)
     left, top, right, bottom = boxes.unbind(1)
     distances = torch.stack((cx - left, cy - top, right - cx, bottom - cy), 1) / units[:, None]  # (n, 4)

@@ -45,7 +45,7 @@ _NORMS = {
 }
 """Library and type of batch norms besides `nn.BatchNorm2d`; some hold their activation."""
 _LIBRARIES = ("sightglass", "timm", "torch", "torchvision", "ultralytics")
-"""Whose convolutions compute with the weights that they hold; a subclass of somebody's own may not."""
+"""Libraries whose convolutions compute with the weights that they hold; other subclasses may not."""
 
 
 def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
@@ -230,8 +230,8 @@ def _folds(module: nn.Module, record: _PassRecord, conv: str, readers: list[str]
     once = len(readers) == 1 and record.called.count(conv) == record.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
     drop = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))
-    known = _is_norm(norm) and not norm.training and norm.running_mean is not None
-    return bare and once and known and drop and parts.keys() <= {"act"}
+    is_fixed = _is_norm(norm) and not norm.training and norm.running_mean is not None
+    return bare and once and is_fixed and drop and parts.keys() <= {"act"}
 
 
 def _close(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:

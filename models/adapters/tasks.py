@@ -76,9 +76,9 @@ def _words(name: str) -> list[str]:
 
 def check_task(task: str) -> Task:
     """Return a task that a caller named; raise ModelProblem unless a module can have it."""
-    for stated in STATED:
-        if task == stated:
-            return stated
+    for name in STATED:
+        if task == name:
+            return name
     hint = did_you_mean(task, STATED, f"use one of {', '.join(STATED)}.")
     raise ModelProblem(f"task is {task!r}: {hint}")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INDEX = Path(__file__).with_name("architectures.json")
 HEADS = ("fc", "classifier", "head", "heads", "head_dist", "last_linear", "aux1", "aux2", "AuxLogits", "aux_logits")
-"""Top-level names of what is replaced for other classes, or used in training only."""
+"""Top-level names of layers that are replaced for other classes, or used only in training."""
 POSITIONS = ("pos_embed", "encoder.pos_embedding")
 SIDES = (224, 384, 256, 240, 448, 512, 518, 336, 196, 160, 288)
 """Usual input sizes of transformers in pixels."""
@@ -32,13 +32,13 @@ def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def _variants(tensors: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
-    """Yield the tensors, also as for pictures of three channels, and of other sizes for a transformer."""
+    """Yield the tensors, then variants with three input channels and, for transformers, other input sizes."""
     yield tensors
-    # The first convolution may have been made for other channels.
+    # The first convolution may have another number of channels.
     if (stem := next((name for name, tensor in tensors.items() if tensor.ndim == 4), None)) is None:
         return
     yield {**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}
-    # And a transformer's positions for another size of picture.
+    # A transformer's positions may be for another input size.
     positions = next((name for name in POSITIONS if name in tensors and tensors[name].ndim == 3), None)
     if positions is None:
         return
@@ -82,7 +82,7 @@ def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.
             with torch.device("meta"):
                 module: nn.Module = make(name, **options)
             return module
-        # A few need real numbers while they are built.
+        # A few architectures need real values while they are built.
         except (NotImplementedError, RuntimeError):
             pass
     initialised: nn.Module = make(name, **options)

@@ -83,10 +83,10 @@ def open_(path: Path, key: str = "") -> Checkpoint:
         raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {choices}' if choices else ''}.")
     chosen = key or min(sets, key=lambda name: _rank(name, sets[name][0]))
     tensors, whole = sets[chosen]
-    stated = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    nbytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     # A tensor can repeat one number by a stride of 0.
-    if stated > TIED * path.stat().st_size + 2**26:
-        raise WeightsProblem(f"{path} states {stated >> 20:,} MB of tensors, far more than it holds: save it again.")
+    if nbytes > TIED * path.stat().st_size + 2**26:
+        raise WeightsProblem(f"{path} states {nbytes >> 20:,} MB of tensors, far more than it holds: save it again.")
     # Averaged weights have as many tensors, a loss or a discriminator has fewer.
     others = tuple(name for name in sets if name != chosen and 2 * len(sets[name][0]) > len(tensors))
     extras = {

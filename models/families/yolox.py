@@ -98,7 +98,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     for.
     """
     if (seed := spec.weights.random) is not None:
-        module = build_untrained(spec.arch, seed, classes=len(labels.own(spec)) or 80)
+        module = build_untrained(spec.arch, seed, classes=len(labels.stated_names(spec)) or 80)
         return adapt(spec, module, checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
@@ -120,7 +120,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
 def adapt(spec: ModelSpec, module: Yolox, sha256: str, *, of_mmdetection: bool = False) -> YoloxDetector:
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
     count = module.shape.classes
-    names = labels.own(spec) or (tuple(labels.coco().values()) if count == 80 else ())
+    names = labels.stated_names(spec) or (tuple(labels.coco().values()) if count == 80 else ())
     adapter = YoloxDetector(spec, module, labels.complete(names, count), sha256)
     adapter._round = 0.5 if of_mmdetection else 0.0
     return adapter

@@ -98,29 +98,29 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
     left, right = st.columns([3, 1], gap="medium")
     with right:
         chosen = _choose_hit(ranked)
-    found = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
+    result = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
     with left:
-        pairs.draw_pair(found, key="viewer-pair", matches=show == "matches")
+        pairs.draw_pair(result, key="viewer-pair", matches=show == "matches")
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
     with st.spinner("Comparing unrelated pictures…", show_time=False):
-        context = ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
-    names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in found.sides)
-    title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
+        context = ranking.context(explainer, choices.image, other=result.gallery.image, **_preprocessing(choices))
+    names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in result.sides)
+    title.markdown(f"## {names}: {result.score:.2f}, {context.verdict(result.score)}")
     with actions:
         saving.save_and_export(
             "similarity",
-            partial(offers.similarity_downloads, found, context, ranked),
-            saved=[(found, {"context": context})],
+            partial(offers.similarity_downloads, result, context, ranked),
+            saved=[(result, {"context": context})],
             view=False,
-            slide=lambda _: similarity_files.pair_view(found, context.verdict(found.score)),
+            slide=lambda _: similarity_files.pair_view(result, context.verdict(result.score)),
         )
     with right:
         more: tuple[str, ...] = ()
         if context.subject != "pictures" and not context.caution and image_source.is_photograph():
             more = (f"This model was trained on {context.subject}, but the query is a photograph of other things.",)
-        pairs.explain_score(found, context, *more)
-    for note in found.notes:
+        pairs.explain_score(result, context, *more)
+    for note in result.notes:
         st.caption(f":material/info: {sentence(note)}")
 
 

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from sightglass.ui.viewer import ViewSettings
 
 HEIGHT = 410
-"""Of either picture in a window of 900 pixels, as in painter.css: what can be done with it is in sight below it."""
+"""Height of either picture in a window of 900 pixels, as in painter.css: the actions below stay visible."""
 
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     """Draw the view."""
-    # A method that follows a brush, if the model has one.
+    # Use the default method if it is fast enough to follow a brush.
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
         choices = replace(choices, method=default)
@@ -73,7 +73,7 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
         with title:
             page.show_failure(failure, "an edit failed")
     finally:
-        # Also after an error: the next stroke may mend it.
+        # Also after an error: the next stroke may fix it.
         with left:
             painter.painter(choices.image, tenth)
 
@@ -129,8 +129,8 @@ def _answer(
     slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
     with below.container(horizontal=True, vertical_alignment="center"):
         draft = (lambda _: slide()) if original.heatmaps else None
-        kept: list[tuple[Explanation, Json]] = [(mapped, {})] if mapped.heatmaps else []
-        saving.save_and_export("whatif", partial(_rows, mapped), saved=kept, slide=draft)
+        saved: list[tuple[Explanation, Json]] = [(mapped, {})] if mapped.heatmaps else []
+        saving.save_and_export("whatif", partial(_rows, mapped), saved=saved, slide=draft)
 
 
 def _row(task: Task, change: Change, model: ModelSpec) -> tuple[Answer, float | None]:
@@ -148,7 +148,7 @@ def _with_map(original: Explanation, after: Explanation, differences: Sequence[C
     if not original.predictions:
         return after.with_options(targets=())
     first = original.predictions[0].index
-    # A segmentation whose class no pixel has any more gives nothing to explain.
+    # A segmentation may have no pixel of the class any more.
     if not original.task.explains(after, original.predictions[0].label):
         return after
     if not original.task.has_boxes:

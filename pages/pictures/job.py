@@ -129,8 +129,8 @@ def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
     times = measure_in_turns([Explainer(plan.model)(image, maps=False).evidence for plan in plans])
     steady = all(timing.steady for timing in times)
     for plan, timing in zip(plans, times, strict=True):
-        found = [timing.fastest, timing.median, timing.slowest] if steady else []
-        write_file(plan.folder / SPEED, json.dumps(found).encode())
+        milliseconds = [timing.fastest, timing.median, timing.slowest] if steady else []
+        write_file(plan.folder / SPEED, json.dumps(milliseconds).encode())
 
 
 def _read_results(plans: tuple[RunPlan, ...], pictures: int, **_: Any) -> list[Summary]:

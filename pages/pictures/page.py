@@ -184,8 +184,8 @@ def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembe
         fitted = choices if name == choices.model.id else sidebar.adapt_to_model(choices, explainer, choices.method)
         options = {"method": fitted.method, **fitted.options}
         folder = jobs.folder_for(chosen, name, options)
-        if said := sheet.keep_known(matches, explainer.labels):
-            labels.correct(folder, said)
+        if corrections := sheet.keep_known(matches, explainer.labels):
+            labels.correct(folder, corrections)
         plans.append(kept.RunPlan(name, options, folder))
     remembered.show(PicturesJob(chosen, tuple(plans), labels=truth))
     remembered.source, remembered.truth, remembered.matches = None, None, {}

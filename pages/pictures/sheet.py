@@ -55,7 +55,7 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     if (
         job is not None
         and job.finished()
-        and (failed := [each for one in (job.result or ())[:1] for each in one.failed])
+        and (failed := [each for summary in (job.result or ())[:1] for each in summary.failed])
     ):
         st.caption(f":material/broken_image: {plural(len(failed), 'file')} could not be read.")
         tables.table([{"picture": name, "why": why} for name, why in failed[:1000]], height=160)

@@ -106,7 +106,7 @@ def _offer_undo() -> None:
 
 
 def _draw_place() -> None:
-    folder, used = saving.store().folder, f"{megabytes(saving.store().taken())} used."
+    folder, used = saving.store().folder, f"{megabytes(saving.store().used_bytes())} used."
     audience = "Everyone who opens this dashboard can see it."
     if users.owner():
         audience = "On this dashboard only you see it; whoever runs that machine can read the folder."

@@ -116,7 +116,7 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
         try:
             upload = _choose_clip()
         except ImageProblem as problem:
-            # What is no clip is said, and the example stays.
+            # Report an unusable file and keep the example.
             st.error(sentence(problem), icon=":material/error:")
     with right, st.container(horizontal=True):
         settings, targets = _settings(choices, explainer)
@@ -195,7 +195,7 @@ def _trim(clip: Clip, settings: Settings) -> Settings:
             key=f"video-part-{clip.path.parent.name}",
             help="Drag an end: only this part is explained, and played here.",
         )
-        # Ends that were dragged onto each other leave the shortest part.
+        # Equal ends leave the shortest part.
         start = min(start, ends - STEP)
         end = None if last >= ends else max(last, start + STEP)
     # The player's ends are whole seconds.
@@ -223,7 +223,7 @@ def _write_address(job: ClipJob | None) -> None:
 
 def _draw_another_button() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
-        # Without a session that has it, it is stopped.
+        # A job that no session has is stopped.
         video = state.of(Video)
         video.job = None
         video.generation += 1

@@ -22,13 +22,13 @@ MAX_MAPS = 20
 MAX_LAYERS = 16
 
 
-def decode_picture(given: Any) -> bytes:
+def decode_picture(value: Any) -> bytes:
     """Decode a picture file from base64 or a data URL. Raises ValueError."""
-    if isinstance(given, bytes):
-        return given
-    if not isinstance(given, str):
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
         raise ValueError("should be the picture file in base64, as a string")
-    text = given.partition(",")[2] if given.startswith("data:") else given
+    text = value.partition(",")[2] if value.startswith("data:") else value
     try:
         # Base64 may be broken into lines.
         return base64.b64decode("".join(text.split()), validate=True)
@@ -65,7 +65,7 @@ Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 
 
 def _option(name: str, **changed: Any) -> Any:
-    """Return the field of an option of the engine as it is declared, with what is different here."""
+    """Return the field of an engine option, with its differences here."""
     about = QUESTION if name == "question" else OFFERED[name]
     plain = {"default": () if about.kind is tuple else None, "description": about.description}
     return Field(**plain | {"ge": about.least, "le": about.most} | changed)
@@ -111,7 +111,7 @@ class _EvidenceRequest(_ModelRequest, _AskedRequest):
 
 class _TargetRequest(_EvidenceRequest, _DrawnRequest):
     verb: ClassVar[Literal["", "detect", "segment"]] = ""
-    """What the model has to do, where not every model can be named."""
+    """What the model must be able to do; empty: any model."""
 
     masks: int | None = _option("masks", le=4000)
     head: int | None = _option("head", le=1000)

@@ -51,12 +51,12 @@ def _handle_signal(server: uvicorn.Server, _number: int, _frame: FrameType | Non
 def _stop(server: uvicorn.Server) -> None:
     """Stop all work, then the server."""
     seconds = settings().stop_seconds
-    # A thread inside torch does not end when it is told to.
+    # A thread inside torch does not stop on request.
     end = Timer(seconds + EXIT_SECONDS, os._exit, (0,))
     end.daemon = True
     end.start()
     progress.stop(seconds + ANSWER_SECONDS)
-    # Streamlit's own is without limit.
+    # Streamlit's own timeout is unlimited.
     server.config.timeout_graceful_shutdown = 1
     server.should_exit = True
 

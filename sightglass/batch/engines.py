@@ -113,8 +113,7 @@ class Work:
         self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
         # Made once for all workers.
         resident.fastest_adapter(self._layers)
-        if options.preprocessing not in resident.adapter.preprocessings:
-            raise ModelProblem(f"{explainer.model.id} cannot take a picture as {options.preprocessing!r}.")
+        resident.adapter.check_preprocessing(options.preprocessing)
         # Checked once, not for every picture.
         for label in (*options.targets, *options.classes):
             if isinstance(label, str):
@@ -122,7 +121,7 @@ class Work:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What another machine needs to make the same, beside the model and the folder."""
+        """What another machine needs for the same results, beside the model and the folder."""
         return {name: getattr(self, name) for name in ("call_options", "maps", "style", "side")}
 
     @property
@@ -171,7 +170,7 @@ class Work:
             "targets": options.targets,
             "maps": self.maps,
             "side": self.side,
-            # Only what is unusual, so that runs from before these could be chosen still resume.
+            # Only values that differ from the defaults: runs from before these settings existed still resume.
             **table.changed_colours(self.style),
         }
 
@@ -193,7 +192,7 @@ class Work:
         for part in self._open(batch, outcomes):
             for item, explanation in zip(part, self._explain(list(part.values())), strict=True):
                 if isinstance(explanation, Problem):
-                    # What there was no memory for is tried again by the next run: no picture has an empty stamp.
+                    # After a lack of memory the next run tries again: no picture has an empty stamp.
                     stamp = "" if isinstance(explanation, MachineProblem) else item.stamp
                     outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(explanation)}
                     continue
@@ -215,7 +214,7 @@ class Work:
             try:
                 part[item] = item.open()
             except ImageProblem as problem:
-                # What could not be fetched is tried again by the next run: no picture has an empty stamp.
+                # The next run fetches it again: no picture has an empty stamp.
                 stamp = "" if isinstance(problem, Unreachable) else item.stamp
                 outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(problem)}
             if sum(image.pixels.nbytes for image in part.values()) > MAX_DECODED_BYTES:
@@ -227,10 +226,10 @@ class Work:
     def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
         if self.batched:
             adapter = self._resident.adapter
-            channels, way = adapter.channels, self.options.preprocessing
-            # Else one by one, so that each unsuitable picture gets its own message, and all others an explanation.
+            channels, preprocessing = adapter.channels, self.options.preprocessing
+            # On an error, one by one: each unsuitable picture gets its own message, all others an explanation.
             with contextlib.suppress(Problem, *NO_MEMORY):
-                inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
+                inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), preprocessing) for image in images]
                 with self._model_lock:
                     return [*explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)]
         return [self._explain_one(image) for image in images]
@@ -346,15 +345,15 @@ class Worker:
     """Of the results."""
     settings: Json
     """Settings of the machine that started the run, on which results depend."""
-    seen: tuple[Path, ...]
-    """Files of that machine that workers must see."""
+    shared_files: tuple[Path, ...]
+    """Files of that machine that workers must be able to read."""
     labels: RunLabels | None
 
     @cached_property
     def work(self) -> Work:
-        """The work; made on first use, so that its problem is not the cluster's. Raises ModelProblem."""
+        """The work; created on first use, so that its errors are not the cluster's. Raises ModelProblem."""
         host = f"The worker on {socket.gethostname()}"
-        for path in self.seen:
+        for path in self.shared_files:
             if not path.exists():
                 raise ModelProblem(
                     f"{host} does not see {path}: give folders of pictures and results that all machines share."
@@ -419,13 +418,13 @@ class RayEngine:
         mark.touch()
         self._stack.callback(mark.unlink, missing_ok=True)
         picture = (*getattr(self._sample.read, "args", ()), None)[0]
-        seen = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
+        shared_files = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
         settings = json.loads(json.dumps(work.settings))
         settings["recipe"]["device"] = self.device
         kind, model = self.device.partition(":")[0], work.explainer.model.id
-        plan = (model, work.arguments, kind, work.folder, settings, seen, work.labels)
+        plan = (model, work.arguments, kind, work.folder, settings, shared_files, work.labels)
         actor = ray.remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
-        # Each with how many workers ended over it.
+        # Each batch with the number of workers that it has ended.
         waiting: deque[tuple[Sequence[Item], int]] = deque((batch, 0) for batch in batches)
         running: dict[Any, tuple[Any, Sequence[Item], int]] = {}
         idle = list[Any]()
@@ -459,7 +458,7 @@ class RayEngine:
                         if deaths + 1 < DEATHS:
                             waiting.extendleft([(batch, deaths + 1)] if batch else [])
                         elif len(batch) > 1:
-                            # One by one, to find the picture that ends them.
+                            # One by one, to find the picture that ends the workers.
                             waiting.extendleft(([item], DEATHS - 1) for item in reversed(batch))
                         else:
                             item, sentence = batch[0], "ended the worker that looked at it, each time: leave it out."

@@ -1,4 +1,4 @@
-"""What finished runs over the same pictures say: tables, headline, a row a model, classes, and the HTML report.
+"""Summarise finished runs over the same pictures: tables, headline, models, classes, and the HTML report.
 
 Maps are the first of each picture, on the table's small grid (`explain.maps.cells.CELLS`), which covers the picture as
 a square.
@@ -74,9 +74,9 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
         with contextlib.suppress(Problem):
             evaluation = stored.load(folder)
     if (truth := labels.read_labels(folder)) is not None:
-        # Boxes label no whole picture.
-        whole = kind.by_folders or measures
-        frame["labelled"] = [truth.find_class(key) if whole else None for key in frame["picture"]]
+        # Labels of boxes give no label to the picture.
+        labels_pictures = kind.by_folders or measures
+        frame["labelled"] = [truth.find_class(key) if labels_pictures else None for key in frame["picture"]]
         if measures:
             frame["true_number"] = [to_number(label) for label in frame["labelled"]]
             frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)
@@ -115,7 +115,7 @@ def describe_time(folder: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Everything that the page shows of a finished run, but pictures."""
+    """Everything that the page shows of a finished run, except pictures."""
 
     plans: tuple[RunPlan, ...]
     frames: tuple[Frame, ...]
@@ -225,9 +225,9 @@ def list_classes(frame: Frame) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, pictures in frame[frame["truth"].notna()].groupby("truth"):
         wrong = Counter(pictures[pictures["wrong"].eq(True)]["predicted"])
-        named, right = wrong.most_common(NAMED), len(pictures) - wrong.total()
-        others = [f"{answer} {count}" for answer, count in named]
-        if more := wrong.total() - sum(count for _, count in named):
+        largest, right = wrong.most_common(NAMED), len(pictures) - wrong.total()
+        others = [f"{answer} {count}" for answer, count in largest]
+        if more := wrong.total() - sum(count for _, count in largest):
             others.append(f"other {more}")
         row = {"class": name, "pictures": len(pictures), "right": right, "share": 100 * right / len(pictures)}
         rows.append(row | {"taken for": ", ".join(others)})
@@ -263,16 +263,16 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"Model": result.names[place]}
         if (fit := result.fits[place]) is not None:
             name, score = next(iter(fit.scores.items()))
-            whole = name == "accuracy"
-            row[capital(NAMES[name])] = score.percent if whole else score.points
-            # Of a part of the pictures, in the order of their names, an interval says nothing.
-            row["95 %"] = "" if result.stopped else score.percent_range if whole else score.range
+            is_accuracy = name == "accuracy"
+            row[capital(NAMES[name])] = score.percent if is_accuracy else score.points
+            # The first pictures by name are no random sample, so they have no interval.
+            row["95 %"] = "" if result.stopped else score.percent_range if is_accuracy else score.range
             if task_of(fit.task).has_boxes:
                 row["Found"] = f"{fit.right:,} of {fit.objects:,}"
         if len(result.plans) > 1:
             pair = [result.frames[i][["picture", "predicted"]].fillna("") for i in (place, against)]
-            both = pair[0].merge(pair[1], on="picture")
-            same = percent(float((both["predicted_x"] == both["predicted_y"]).mean())) if len(both) else ""
+            merged = pair[0].merge(pair[1], on="picture")
+            same = percent(float((merged["predicted_x"] == merged["predicted_y"]).mean())) if len(merged) else ""
             row["Same answers"] = "" if place == against else same
         spec = catalog.catalog().get(plan.model)
         file = weights.find(spec) if spec is not None else None
@@ -284,7 +284,7 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class NumberErrors:
-    """How far a model's numbers are from the true ones, whichever way, in their unit."""
+    """Statistics of the absolute errors of a model's numbers, in their unit."""
 
     pictures: int
     mean: float
@@ -340,15 +340,15 @@ def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     label, cells = row["predicted"], row["cells"]
     sign = {False: "✓ ", True: "✗ "}.get(row["wrong"], "")
     name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
-    # Several of the largest pictures at once are gigabytes.
+    # Several large pictures at full size would take gigabytes.
     picture = Picture.of(Image(image.thumbnail(_SIDE), image.name), name, caption=name)
-    # Without a map it is missing, which a table may call NaN.
+    # A table may have NaN where there is no map.
     if not isinstance(cells, bytes) or not cells:
         return picture
     edges = [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")]
-    seen = fraction(edges, (image.width, image.height))
+    region = fraction(edges, (image.width, image.height))
     values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
-    return replace(picture, map=Map("", values, seen=None if seen == (0, 0, 1, 1) else seen))
+    return replace(picture, map=Map("", values, seen=None if region == (0, 0, 1, 1) else region))
 
 
 # The report
@@ -368,7 +368,7 @@ def make_report(folder: Path) -> str:
     '<!doctype html>'
     """
     frame, scores, evaluation = load(folder), table.read_scores(folder), None
-    # It may have no labels that count.
+    # The run may have no usable labels.
     with contextlib.suppress(Problem):
         evaluation = labels.load_summary(folder)
     numbers = [("Pictures", f"{len(frame):,}")]

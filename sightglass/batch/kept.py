@@ -52,12 +52,12 @@ class RunPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What a run is listed by, and goes on with."""
+    """The facts by which a run is listed and resumed."""
 
     source: tuple[str, ...]
     """A folder, a pattern or an archive; or several paths."""
     name: str
-    """What a person calls the pictures."""
+    """The user's name for the pictures."""
     plans: tuple[RunPlan, ...]
     """The run's own, and those of other models over the same pictures; their folders are beside each other."""
     pictures: int = 0
@@ -79,19 +79,19 @@ def describe_run(source: Any, model: str | Explainer, options: dict[str, Any], f
     paths = [source] if isinstance(source, str | os.PathLike) else source
     if not (isinstance(paths, Sequence) and paths and all(isinstance(path, str | os.PathLike) for path in paths)):
         return None
-    named = model if isinstance(model, str) else model.model.id
-    if catalog.is_file(named):
-        named = str(catalog.model_file(named))
-    elif named not in catalog.catalog():
+    model_id = model if isinstance(model, str) else model.model.id
+    if catalog.is_file(model_id):
+        model_id = str(catalog.model_file(model_id))
+    elif model_id not in catalog.catalog():
         return None
-    first, plan = os.fspath(paths[0]), RunPlan(named, options, folder)
+    first, plan = os.fspath(paths[0]), RunPlan(model_id, options, folder)
     return RunFacts(source=tuple(map(os.fspath, paths)), name=Path(first).name or first, plans=(plan,))
 
 
 def write_facts(folder: Path, facts: RunFacts) -> None:
     """Write the facts of a run into its folder of results."""
     first, *others = facts.plans
-    # Wherever the folders are moved together.
+    # Relative names, so that the folders can be moved together.
     beside = (replace(plan, folder=Path(plan.folder.name)) for plan in others)
     written = replace(facts, plans=(replace(first, folder=Path()), *beside))
     write_file(folder / FILE, _ADAPTER.dump_json(written, indent=1, fallback=str))
@@ -102,7 +102,7 @@ def read_facts(folder: Path) -> RunFacts | None:
     try:
         document = json.loads((folder / FILE).read_bytes())
         if "origin" in document:
-            # As former versions wrote it.
+            # The format of former versions.
             origin = document["origin"]
             first = {"model": document["model"], "options": document["arguments"]["options"], "folder": "."}
             document["plans"] = [first, *filter(None, [origin.get("second"), *origin.get("more", ())])]
@@ -111,7 +111,7 @@ def read_facts(folder: Path) -> RunFacts | None:
         facts = _ADAPTER.validate_python(document)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return None
-    # Folders' names, and no way out of where results are.
+    # Plain folder names only: no path may lead out of the results.
     if not (facts.source and facts.plans and facts.pictures > 0) or any(
         len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans[1:]
     ):
@@ -153,7 +153,7 @@ def is_finished(facts: RunFacts) -> bool:
     )
 
 
-# What was dropped
+# Uploads
 
 MAX_PICTURES = 20_000
 """Pictures in one run of the page; the command line takes more."""
@@ -174,7 +174,7 @@ class Source:
 
 
 Taken = tuple[Source | None, "GroundTruth | None"]
-"""What was dropped: pictures, labels, or both."""
+"""The content of dropped files: pictures, labels, or both."""
 
 
 def uploads_home() -> Path:

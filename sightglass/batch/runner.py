@@ -128,8 +128,8 @@ def run(
             truth = run_labels.read_labels(work.folder)
         if truth is not None:
             # Of a model that gives numbers labels are true numbers, and no names.
-            known = () if work.task.measures else work.classes
-            work.labels = run_labels.match_names(truth, known, run_labels.corrections(work.folder))
+            classes = () if work.task.measures else work.classes
+            work.labels = run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
         chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
         if engine == "ray":
             chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)

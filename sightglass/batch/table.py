@@ -131,14 +131,14 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         # INTER_AREA takes five times as long, and differs only where pixels would be skipped.
-        way = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
-        small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+        interpolation = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
+        small = np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
     if explanation.heatmaps:
         before, size = ((shape[1], shape[0]) for shape in (pixels.shape, small.shape))
         small = render.paint(small, explanation.heatmaps[0].field.scaled(before, size), style)
     view = embedded_recipe.view_of(explanation, 0, **changed_colours(style)) if explanation.heatmaps else None
-    drawn = embedded_recipe.write(to_jpeg(small, QUALITY), explanation.recipe, view)
-    write_file(stem.with_name(f"{stem.name}.jpg"), drawn)
+    overlay = embedded_recipe.write(to_jpeg(small, QUALITY), explanation.recipe, view)
+    write_file(stem.with_name(f"{stem.name}.jpg"), overlay)
     if explanation.heatmaps:
         maps = enumerate(explanation.heatmaps)
         raws = {f"{i}_{layer}": raw for i, h in maps for layer, raw in zip(h.layers, h.raw, strict=True)}

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DRAWS = 300
-"""Times that the pictures are drawn again for an interval."""
+"""Number of bootstrap samples of the pictures for an interval."""
 Z = 1.959964
 """Standard deviations of a normal distribution's middle 95 %."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; all nan where no picture says anything."""
+    """A number with its 95 % interval; all nan where no picture counts."""
 
     value: Number
     low: Number
@@ -70,21 +70,21 @@ def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
 
 def average_classes(values: NDArray[np.float64]) -> Any:
     """Return the mean over classes (first axis), without nan."""
-    known = ~np.isnan(values)
+    valid = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0).sum(0) / known.sum(0)
+        return np.where(valid, values, 0).sum(0) / valid.sum(0)
 
 
-def estimate(value: float, drawn: NDArray[np.float64], least: float = -1.0) -> Estimate:
+def estimate(value: float, samples: NDArray[np.float64], least: float = -1.0) -> Estimate:
     """Return a number with its 95 % basic bootstrap interval.
 
     The interval lies within `least` and 1.
     """
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn):
+    samples = samples[~np.isnan(samples)]
+    if not len(samples):
         return Estimate(float(value), float("nan"), float("nan"))
-    # Redrawn pictures repeat, which makes AP higher: the basic interval mirrors that, the percentiles would keep it.
-    high, low = 2 * value - np.percentile(drawn, [2.5, 97.5])
+    # Repeated pictures raise AP: the basic interval mirrors this bias, percentiles would keep it.
+    high, low = 2 * value - np.percentile(samples, [2.5, 97.5])
     low, high = max(least, min(value, low)), min(1.0, max(value, high))
     return Estimate(float(value), float(low), float(high))
 
@@ -98,4 +98,4 @@ class Metrics:
     drawn: NDArray[np.float64] = field(repr=False)
     """(DRAWS,): that number on redrawn sets of pictures, which are the same for every model."""
     by_class: Mapping[str, Estimate] = field(repr=False)
-    """That number, or another one, of each class with labels."""
+    """The same metric, or another one, for each class with labels."""

@@ -1,6 +1,6 @@
 """Read true masks of segmentations, PNGs of class indices; IoU and pixel accuracy of answers.
 
-A mask is decoded only beside its picture, whose size it must have: what cannot be used is a ValueError with the reason.
+A mask must have the size of its picture; an unusable one is a ValueError with the reason.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def decode(
     """
     classes: Sequence[int] = [indices.get(label, VOID) for label in labels] if labels else range(count)
     try:
-        # Not PIL.Image.open: Ultralytics replaces it by one that wants a package for what is no picture.
+        # Not PIL.Image.open: Ultralytics replaces it with one that needs another package for unknown files.
         with PngImageFile(io.BytesIO(data)) as png:
-            # Before it is unpacked: a small file may claim to be very large.
+            # Check before decoding: a small file may declare a huge size.
             if (png.height, png.width) != size:
                 picture = f"{size[1]} by {size[0]}"
                 raise ValueError(f"the mask is {png.width} by {png.height} pixels, and the picture {picture}")
@@ -95,17 +95,17 @@ def decode(
     except (OSError, SyntaxError, Pillow.DecompressionBombError) as problem:
         raise ValueError("the mask is no readable PNG") from problem
     mask = np.full(size, VOID)
-    known = values < len(classes)
-    if (wrong := values[~known & ~np.isin(values, IGNORED)]).size:
+    counted = values < len(classes)
+    if (wrong := values[~counted & ~np.isin(values, IGNORED)]).size:
         raise ValueError(f"the mask has the class index {wrong[0]}, and the classes go from 0 to {len(classes) - 1}")
-    mask[known] = np.asarray(classes)[values[known]]
+    mask[counted] = np.asarray(classes)[values[counted]]
     return mask
 
 
 Pair = tuple[int, int, int]
-"""A true class, the class that the model gives, and how many pixels have both."""
+"""A true class, the predicted class, and the number of pixels with both."""
 PAIR = ("truth", "answer", "count")
-"""Names of the three."""
+"""Column names of a `Pair`."""
 ABOUT = b"sightglass_masks"
 """Key of what holds for all pictures in the metadata of a file of pairs."""
 
@@ -115,9 +115,9 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pai
     counted = (truth >= 0) & (answer >= 0)
     if not counted.any():
         return []
-    wide = int(max(truth.max(), answer.max())) + 1
-    counts = np.bincount(truth[counted] * wide + answer[counted])
-    return [(int(at // wide), int(at % wide), int(counts[at])) for at in np.flatnonzero(counts)]
+    base = int(max(truth.max(), answer.max())) + 1
+    counts = np.bincount(truth[counted] * base + answer[counted])
+    return [(int(code // base), int(code % base), int(counts[code])) for code in np.flatnonzero(counts)]
 
 
 def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
@@ -125,7 +125,7 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
 
     Its classes are those that any mask or any answer has, by their indices.
     """
-    # A picture without a counted pixel says nothing, and drawn again it would widen the intervals.
+    # Pictures without counted pixels would only widen the intervals.
     pictures = [pairs for pairs in pictures if pairs]
     classes = sorted({class_ for pairs in pictures for pair in pairs for class_ in pair[:2]})
     right, union = _count_classes(pictures, classes)
@@ -133,20 +133,20 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
     draws = redraw(len(pictures), seed)
     with np.errstate(invalid="ignore"):
         exact = right.sum(0) / union.sum(0)
-        drawn = (draws @ right) / (draws @ union)
-        drawn_accuracy = (draws @ right.sum(1)) / (draws @ total)
+        samples = (draws @ right) / (draws @ union)
+        accuracy_samples = (draws @ right.sum(1)) / (draws @ total)
         accuracy = right.sum() / total.sum()
 
-    def interval(value: float, drawn: NDArray[np.float64], pictures: int) -> Estimate:
-        # One picture drawn again and again is always the same: it has no interval.
-        return estimate(value, drawn if pictures > 1 else drawn[:0], least=0.0)
+    def interval(value: float, samples: NDArray[np.float64], pictures: int) -> Estimate:
+        # Resampling a single picture gives no interval.
+        return estimate(value, samples if pictures > 1 else samples[:0], least=0.0)
 
-    counts, drawn_mean = (union > 0).sum(0), average_classes(drawn.T)
-    mean = interval(exact.mean() if classes else float("nan"), drawn_mean, len(pictures))
+    counts, mean_samples = (union > 0).sum(0), average_classes(samples.T)
+    mean = interval(exact.mean() if classes else float("nan"), mean_samples, len(pictures))
     return Metrics(
-        {"mean_iou": mean, "pixel_accuracy": interval(float(accuracy), drawn_accuracy, len(pictures))},
-        drawn_mean,
-        {str(index): interval(exact[i], drawn[:, i], counts[i]) for i, index in enumerate(classes)},
+        {"mean_iou": mean, "pixel_accuracy": interval(float(accuracy), accuracy_samples, len(pictures))},
+        mean_samples,
+        {str(index): interval(exact[i], samples[:, i], counts[i]) for i, index in enumerate(classes)},
     )
 
 

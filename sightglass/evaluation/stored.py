@@ -49,16 +49,16 @@ class EvaluatedPicture:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationFacts:
-    """What holds for all pictures of an evaluation."""
+    """Facts that are the same for all pictures of an evaluation."""
 
     model: str
     name: str
     """What a sentence calls the model; empty: as `model`."""
     task: str
     classes: tuple[str, ...] = field(repr=False)
-    """All that the model knows."""
+    """All classes of the model."""
     threshold: float
-    """From which score on a box is shown."""
+    """Minimum score of a shown box."""
     unknown: tuple[str, ...] = ()
     """Labels for which the model has no class."""
 
@@ -81,7 +81,7 @@ class Evaluation(EvaluationFacts):
 
     @cached_property
     def matches(self) -> list[list[BoxMatch]]:
-        """What is right and wrong of each picture's boxes at the threshold."""
+        """The matches of each picture's boxes at the threshold."""
         return [boxes.match(picture.truths, picture.predictions, self.threshold) for picture in self.pictures]
 
 
@@ -186,7 +186,7 @@ def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]
             EvaluatedPicture(
                 cell["picture"],
                 (cell["width"], cell["height"]),
-                # Earlier runs hold labels that do not count, too.
+                # Earlier runs also stored labels that do not count.
                 tuple(truth for truth in truths if truth.label not in facts.unknown),
                 cell["truth"],
                 tuple(map(Prediction, *answers)),

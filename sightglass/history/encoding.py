@@ -105,14 +105,14 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
             for place, heatmap in enumerate(heatmaps)
         ),
     )
-    named = arrays(explanation)
-    named |= {f"measured {place}": item.uncut.at_input for place, item in enumerate(heatmaps) if item.uncut is not None}
-    drawn = render.paint(image.pixels, heatmaps[index].field, style) if heatmaps else image.pixels
+    saved = arrays(explanation)
+    saved |= {f"measured {place}": item.uncut.at_input for place, item in enumerate(heatmaps) if item.uncut is not None}
+    preview = render.paint(image.pixels, heatmaps[index].field, style) if heatmaps else image.pixels
     proofs = {
         f"proof-{place}.json": json.dumps(asdict(proof), default=np.ndarray.tolist).encode()
         for place, proof in explanation.proofs.items()
     }
-    return record, proofs | _pack(named, drawn, picture=image)
+    return record, proofs | _pack(saved, preview, picture=image)
 
 
 def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
@@ -136,9 +136,9 @@ def _about(image: Image, model: ModelSpec) -> Json:
     return {"id": secrets.token_hex(8), "created": datetime.now(UTC)} | about
 
 
-def _pack(named: Arrays, drawn: NDArray[np.uint8], **pictures: Image) -> Files:
+def _pack(saved: Arrays, preview: NDArray[np.uint8], **pictures: Image) -> Files:
     """Return the files of arrays, of the thumbnail, and of pictures by name: their own JPEG, else without loss."""
-    files = {MAPS: npz_bytes(named), "thumbnail.jpg": to_jpeg(Image(drawn, "").thumbnail(SIDE), 80)}
+    files = {MAPS: npz_bytes(saved), "thumbnail.jpg": to_jpeg(Image(preview, "").thumbnail(SIDE), 80)}
     for stem, image in pictures.items():
         if image.planes is not None:
             files[f"{stem}.npz"] = npz_bytes({"pixels": image.pixels, "planes": image.planes})
@@ -169,13 +169,13 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
         notes=similarity.notes,
         pair=pair,
     )
-    named = similarity_files.arrays(similarity)
+    saved = similarity_files.arrays(similarity)
     for name, edges in zip(SIDES, (similarity.matches.query, similarity.matches.gallery), strict=True):
-        named |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
+        saved |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
     panels = similarity_files.draw_pair(similarity)
     sizes = [(max(1, round(PAIR_HEIGHT * panel.shape[1] / panel.shape[0])), PAIR_HEIGHT) for panel in panels]
     small = [cv2.resize(panel, size, interpolation=cv2.INTER_AREA) for panel, size in zip(panels, sizes, strict=True)]
-    return record, _pack(named, np.hstack(small), picture=query, other=other)
+    return record, _pack(saved, np.hstack(small), picture=query, other=other)
 
 
 class RecordFiles:

@@ -1,9 +1,9 @@
 """Save, find, annotate and delete explanations; save those whose best answer has a low score.
 
 A history is a folder: `records` has a folder of files for each record, `index.db` an index of them in SQLite, `decks`
-the slides. A record's folder has `record.json`, the last of its files, which says everything but pictures and numbers.
-Where the index is lost or behind, it is made again of what the folders say: so what a killed process leaves is finished
-or removed by the next one.
+the slides. A record's folder has `record.json`, written last, with everything except pictures and numbers.
+An index that is lost or outdated is rebuilt from the folders: the next process finishes or removes what a killed one
+left.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class History(encoding.RecordFiles):
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
-        """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's; in it, who signed in has one of their
-        own."""
+        """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user; each person who signed in has a folder
+        in it."""
         common = settings().history
         base = Path(folder).expanduser() if folder is not None else common and users.folder(common)
         self.folder = base and base.absolute()
@@ -220,13 +220,13 @@ class History(encoding.RecordFiles):
 
         `undoable`: `put_back` can bring them back for a minute; else they are gone when this returns.
         """
-        # Long ago: what a killed process leaves of it goes later.
-        at = time.time() if undoable else 0
+        # Time 0 has long expired: also after a crash the next process removes the rest.
+        deleted = time.time() if undoable else 0
         with self.writing() as database:
             sql = "UPDATE records SET deleted = ? WHERE id = ? AND deleted IS NULL"
-            database.executemany(sql, [(at, id) for id in ids])
+            database.executemany(sql, [(deleted, id) for id in ids])
         with self.writing():
-            pass  # It begins by removing them.
+            pass  # `writing` begins by removing them.
 
     def put_back(self, ids: Sequence[str]) -> None:
         """Bring deleted records back; raise Problem where it is too late for one."""
@@ -240,8 +240,8 @@ class History(encoding.RecordFiles):
         overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
         for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
         for number, record in enumerate(map(self.get, dict.fromkeys(ids)), 1):
-            what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
-            folder = f"{number:03}_{label_stem(record.picture_name.rsplit('.', 1)[0])}_{label_stem(what)}"
+            subject = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
+            folder = f"{number:03}_{label_stem(record.picture_name.rsplit('.', 1)[0])}_{label_stem(subject)}"
             try:
                 files = dict(self.export_record(record))
             except Problem as problem:
@@ -258,7 +258,7 @@ class History(encoding.RecordFiles):
             self.locate("").mkdir(mode=0o700, parents=True, exist_ok=True)
             path = self.root / "index.db"
             with contextlib.closing(sqlite3.connect(path, timeout=WAIT, isolation_level=None)) as database:
-                # Also the folder is synced where there is no write-ahead log.
+                # EXTRA also syncs the folder where there is no write-ahead log.
                 database.execute("PRAGMA synchronous = EXTRA")
                 database.execute(TABLE)
                 if not self._is_tidy:
@@ -290,18 +290,18 @@ class History(encoding.RecordFiles):
                 folder = self.locate(record.id)
                 if (folder / RECORD).exists():
                     self._index(database, record)
-                # Of a clock that was set back, a folder may be of tomorrow.
+                # After a clock was set back, a folder's time may be in the future.
                 elif abs(time.time() - folder.stat().st_mtime) > ABANDONED:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def _unknown(self, database: sqlite3.Connection) -> list[str]:
-        """Return the records of which the index has nothing, or what they said before."""
-        known = dict(database.execute("SELECT id, written FROM records"))
+        """Return the ids of records that are not in the index, or are outdated there."""
+        indexed = dict(database.execute("SELECT id, written FROM records"))
         ids = [folder.name for folder in self.locate("").iterdir() if _ID.fullmatch(folder.name)]
-        return [id for id in ids if id not in known or modified(self.locate(id) / RECORD) not in (0, known[id])]
+        return [id for id in ids if id not in indexed or modified(self.locate(id) / RECORD) not in (0, indexed[id])]
 
     def _expired(self, database: sqlite3.Connection) -> list[str]:
-        # Also where the clock was ahead when it was removed.
+        # The difference is absolute: the clock may have been ahead at the removal.
         sql = "SELECT id FROM records WHERE abs(deleted - ?) > ?"
         return [id for (id,) in database.execute(sql, (time.time(), UNDO))]
 
@@ -333,19 +333,19 @@ class History(encoding.RecordFiles):
         database.execute(f"{sql} ON CONFLICT (id) DO UPDATE SET {update}", tuple(row.values()))
 
     def _save(self, record: Record, files: Mapping[str, bytes]) -> None:
-        """Write a record's files to the disk, and last what it says."""
+        """Write a record's files to the disk, `record.json` last."""
         with self._reported():
             write_folder(self.locate(record.id), {**files, RECORD: to_text(record).encode()})
 
     def check_room(self, more: int) -> None:
         """Raise Problem where so many more bytes go beyond the limit."""
-        if more and (taken := self.taken()) + more + ROOM > self._limit:
+        if more and (used := self.used_bytes()) + more + ROOM > self._limit:
             raise Problem(
-                f"The history is full: {megabytes(taken)} of {megabytes(self._limit)} are taken. Delete some records, "
+                f"The history is full: {megabytes(used)} of {megabytes(self._limit)} are taken. Delete some records, "
                 "or allow more in SIGHTGLASS_HISTORY_MB."
             )
 
-    def taken(self) -> int:
+    def used_bytes(self) -> int:
         """Return the bytes of all records' files, the decks and the index."""
         with self.reading() as database:
             (total,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM records WHERE deleted IS NULL").fetchone()
@@ -400,5 +400,5 @@ def save_as_set(explanation: Explanation) -> str | None:
 
 @cache
 def _warn(problem: str) -> None:
-    """Log a problem once, however many answers have it."""
+    """Log a problem once, however often it occurs."""
     LOGGER.warning("an unsure answer could not be saved: %s", problem)

@@ -86,5 +86,5 @@ def _frame(explanation: Explanation, heatmap: Heatmap, colormap: str) -> Pillow.
     words = f"{heatmap.target.label}: {heatmap.layers[0]}, {columns}×{rows} cells"
     if heatmap.state != "ok":
         words += f": {STATES[heatmap.state]}"
-    drawn = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
-    return Pillow.fromarray(contact_sheet.add_heading(drawn, words))
+    frame = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
+    return Pillow.fromarray(contact_sheet.add_heading(frame, words))

@@ -5,7 +5,7 @@ picture, in a private chunk `sgPc` or in APP15 segments: other programs ignore t
 file. Earlier versions wrote the line into SVG (a metadata element) and PDF (the document information) as well; it is
 still read there.
 
-Files are untrusted: Pillow reads what stands before the pixels, and one bounded line of JSON is validated by a schema.
+Files are untrusted: Pillow reads only the metadata, and one line of JSON of bounded length is validated by a schema.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ MAX_PICTURE = 8 * 2**20
 MAX_LOSSLESS = 4_000_000
 """Maximum number of pixels of a picture that is encoded without loss for that."""
 _SEGMENT = 65_533  # bytes after a JPEG segment's own length
-_PNG, _KEY, _OWN = b"\x89PNG\r\n\x1a\n", b"Sightglass", b"sgPc"
+_PNG, _KEY, _CHUNK = b"\x89PNG\r\n\x1a\n", b"Sightglass", b"sgPc"
 _SVG = re.compile(rb'<metadata id="sightglass">([^<]{1,%d})</metadata>' % MAX_TEXT)
 _PDF = re.compile(rb"/Sightglass <([0-9A-F]{2,%d})>" % (2 * MAX_TEXT))
 
 _LOSSLESS: MutableMapping[Image, bytes] = WeakKeyDictionary()
-"""Lossless files of pictures that are not JPEG: half a second's work for 3 million pixels, used in many files."""
+"""Lossless files of pictures that are not JPEG, as encoding 3 million pixels takes half a second."""
 
 Text = Annotated[str, StringConstraints(max_length=200)]
 
@@ -102,13 +102,13 @@ def write(data: bytes, recipe: Recipe, view: ViewState | None = None, *, picture
         chunks = BytesIO()
         putchunk(chunks, b"iTXt", _KEY + b"\0\0\0\0\0" + encoded)
         if picture:
-            putchunk(chunks, _OWN, picture)
+            putchunk(chunks, _CHUNK, picture)
         return data[:33] + chunks.getvalue() + data[33:]
     if data.startswith(b"\xff\xd8\xff"):
-        at = 2
+        start = 2
         if data[2:4] == b"\xff\xe0":
-            at += 2 + int.from_bytes(data[4:6], "big")
-        return data[:at] + _exif(encoded) + _segments(picture) + data[at:]
+            start += 2 + int.from_bytes(data[4:6], "big")
+        return data[:start] + _exif(encoded) + _segments(picture) + data[start:]
     raise ImageProblem("Only PNG and JPG files can carry a recipe: choose one of these.")
 
 
@@ -188,7 +188,7 @@ def _read_parts(data: bytes) -> tuple[bytes, bytes]:
     with Pillow.open(BytesIO(data), formats=("PNG", "JPEG")) as file:
         if isinstance(file, PngImageFile):
             line = str(file.info.get(_KEY.decode(), "")).encode()
-            pictures = [chunk[1] for chunk in file.private_chunks if chunk[0] == _OWN]
+            pictures = [chunk[1] for chunk in file.private_chunks if chunk[0] == _CHUNK]
         else:
             comment = file.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
             line = comment.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ")
@@ -208,19 +208,18 @@ def _exif(line: bytes) -> bytes:
 
 def _segments(picture: bytes) -> bytes:
     """Split a picture's bytes into APP15 segments."""
-    room = _SEGMENT - len(_KEY) - 1
-    parts = [_KEY + b"\0" + picture[at : at + room] for at in range(0, len(picture), room)]
+    size = _SEGMENT - len(_KEY) - 1
+    parts = [_KEY + b"\0" + picture[start : start + size] for start in range(0, len(picture), size)]
     return b"".join(b"\xff\xef" + struct.pack(">H", len(part) + 2) + part for part in parts)
 
 
 def python_call(recipe: Recipe) -> str:
-    """Return the call in Python that makes a recipe's maps again, with all options that differ from their defaults.
+    """Return the call in Python that recomputes a recipe's maps, with all options that differ from their defaults.
 
     python_call(result.recipe)  # "Explainer('efficientnet-lite0')('bus.jpg', method='hirescam', …)"
     """
     options = {name: value for name, option in OFFERED.items() if (value := getattr(recipe, name)) != option.default}
-    # The default part is the model's own.
-    options |= {"part": recipe.part}
+    options |= {"part": recipe.part}  # its default differs by model
     if recipe.per == "picture":
         del options["targets"]
     arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
@@ -236,10 +235,12 @@ def list_checks(explanation: Result) -> list[Checks | None]:
     return [explanation.known_checks(index) for index in range(len(explanation.heatmaps))]
 
 
-def add_checks(recipe: Recipe, seals: Sequence[Checks | None]) -> Recipe:
-    """Return a recipe with its maps' checks; `seals`: one a map."""
+def add_checks(recipe: Recipe, checks: Sequence[Checks | None]) -> Recipe:
+    """Return a recipe with its maps' checks; `checks`: one entry for each map."""
     saved = tuple(
-        SavedChecks.model_validate({"index": index, "marks": seal.checks}) for index, seal in enumerate(seals) if seal
+        SavedChecks.model_validate({"index": index, "marks": entry.checks})
+        for index, entry in enumerate(checks)
+        if entry
     )
     return recipe.model_copy(update={"seals": saved}) if saved else recipe
 
@@ -247,7 +248,7 @@ def add_checks(recipe: Recipe, seals: Sequence[Checks | None]) -> Recipe:
 def checked_recipe(explanation: Result) -> Recipe:
     """Return an explanation's recipe with its checks.
 
-    `Result.recipe` itself has none: it stands for an explanation where two are compared.
+    `Result.recipe` itself has none, so that two explanations can be compared by it.
     """
     return add_checks(explanation.recipe, list_checks(explanation))
 

@@ -59,7 +59,7 @@ class Rect:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of a slide stand."""
+    """The placeholders of a slide."""
 
     title: Rect
     text: Rect
@@ -168,8 +168,7 @@ BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
 LARGE = 0.6
 """Of the page, what pictures fill at least, where their shape allows it."""
 TRIMS = (1.0, 1.03, 0.97, 1.06, 0.94, 1.09, 0.9)
-"""By how much pictures may be wider than they are, least first, so that they fill as much: what is too much of them is
-cut off at two edges."""
+"""Factors by which pictures may be widened, least first, to fill that share: the excess is cut off at two edges."""
 NARROW = 0.9
 """Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
 PAD = 0.7
@@ -263,11 +262,11 @@ def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = 
     for size in sizes:
         if _fits(words, place, size, bold):
             return words, size
-    kept, smallest = words, sizes[-1]
-    while len(kept) > 1 and not _fits(f"{kept}…", place, smallest, bold):
-        kept = (kept.rpartition(" ")[0] or kept[:-1]).rstrip(" ,;:·")
-    whole, stop, _ = kept.rpartition(". ")
-    return fit(f"{whole}.", place, sizes, bold=bold) if stop else (f"{kept}…", smallest)
+    shortened, smallest = words, sizes[-1]
+    while len(shortened) > 1 and not _fits(f"{shortened}…", place, smallest, bold):
+        shortened = (shortened.rpartition(" ")[0] or shortened[:-1]).rstrip(" ,;:·")
+    sentences, stop, _ = shortened.rpartition(". ")
+    return fit(f"{sentences}.", place, sizes, bold=bold) if stop else (f"{shortened}…", smallest)
 
 
 # ---- pages

@@ -84,8 +84,8 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
 def _list(folder: Path) -> list[str]:
     """Return the files of a folder's summary."""
     try:
-        named = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
-        return [name for name in named if OURS.fullmatch(name)]
+        listed = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
+        return [name for name in listed if OURS.fullmatch(name)]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

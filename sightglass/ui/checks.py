@@ -86,8 +86,8 @@ def draw_chip(explanation: Explanation, index: int) -> None:
 def _poll_chip(explanation: Explanation, index: int, reported: bool, pending: bool) -> None:
     checks, works = follow(explanation, index)
     # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
-    told = checks is not None and len(checks.checks) == len(QUESTIONS) and (pending or (checks.shows and not reported))
-    if told and not state.of(page.PageRun).window:
+    final = checks is not None and len(checks.checks) == len(QUESTIONS) and (pending or (checks.shows and not reported))
+    if final and not state.of(page.PageRun).window:
         st.rerun()
     words = "" if checks is None else describe(checks)
     st.button(

@@ -168,8 +168,8 @@ class LiveExplainer:
                 self.requested_pin = None
             pin, lost = None, True
         if pin is not None:
-            known = frames.task.class_score(evidence, predictions, pin.index) is not None
-            return frames.find_class(pin.index, predictions, evidence) if known else None, None, False
+            has_score = frames.task.class_score(evidence, predictions, pin.index) is not None
+            return frames.find_class(pin.index, predictions, evidence) if has_score else None, None, False
         if frames.task.has_boxes:
             return (self._box(evidence, predictions, 0), 0, lost) if predictions else (None, None, lost)
         return frames.find_class(None, predictions, evidence), None, False

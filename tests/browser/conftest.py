@@ -119,5 +119,5 @@ def _closed(request: pytest.FixtureRequest) -> Iterator[None]:
     if browser is not None:
         close(browser)
     if LOG.exists():
-        said = LOG.read_bytes()[before:].decode(errors="replace")
-        assert "Traceback" not in said, said
+        log = LOG.read_bytes()[before:].decode(errors="replace")
+        assert "Traceback" not in log, log

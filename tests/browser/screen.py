@@ -278,10 +278,10 @@ def serious(page: Page, *only: str) -> list[str]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     options |= {"runOnly": only} if only else {"rules": {rule: {"enabled": True} for rule in _RULES_TOO}}
-    found: list[dict[str, Any]] = axe.Axe().run(page, options=options).response["violations"]
+    violations: list[dict[str, Any]] = axe.Axe().run(page, options=options).response["violations"]
     return [
         f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}"
-        for rule in found
+        for rule in violations
         if rule["impact"] in ("serious", "critical") or rule["id"] in _MODERATE
         for node in rule["nodes"]
     ]

@@ -29,7 +29,7 @@ def found(page: Page, where: str, *only: str) -> list[str]:
         if not page.locator('[data-stale="true"]').count():
             break
         # A run that began meanwhile: what it is about to replace is pale.
-    return [f"{where}: {one}" for one in seen]
+    return [f"{where}: {problem}" for problem in seen]
 
 
 def shown(page: Page, name: str) -> None:

@@ -87,11 +87,11 @@ def test_upload_map_other_class_other_model_download(visit, pictures: list[Path]
     answers.first.click()
     until_changed(page, before)
     asked(page, "class", other)
-    before, said = at_rest(page), headline(page).inner_text()
+    before, title = at_rest(page), headline(page).inner_text()
     page.get_by_role("radio", name="l", exact=True).click()
     until_changed(page, before)
     asked(page, "model", "efficientnet-lite2")
-    expect(headline(page)).not_to_have_text(said)
+    expect(headline(page)).not_to_have_text(title)
     settled(page)
 
     page.get_by_role("button", name="Save", exact=True).click()
@@ -157,14 +157,14 @@ def test_of_several_in_quick_succession_the_last_one_stays_with_its_own_map(visi
     turned = [saved(ImageOps.mirror(Image.open(path).convert("RGB")), "JPEG") for path in pictures[:4]]
     drop(page, *((f"{number}.jpg", data) for number, data in enumerate(turned)))
     expect(picture_name(page)).to_have_text("3.jpg")
-    shown, said = at_rest(page), headline(page).inner_text()
+    picture, title = at_rest(page), headline(page).inner_text()
     page.wait_for_timeout(2000)
-    np.testing.assert_array_equal(at_rest(page), shown)
+    np.testing.assert_array_equal(at_rest(page), picture)
     # A page that was never asked for another one has the same map.
     page.reload()
     expect(picture_name(page)).to_have_text("3.jpg")
-    until(page, lambda: headline(page).inner_text() == said, "another headline")
-    until(page, lambda: np.array_equal(at_rest(page), shown), "another map")
+    until(page, lambda: headline(page).inner_text() == title, "another headline")
+    until(page, lambda: np.array_equal(at_rest(page), picture), "another map")
 
 
 def test_a_click_shows_the_map_of_a_box_and_beside_all_asks_what_is_missing(visit):

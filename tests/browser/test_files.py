@@ -166,7 +166,7 @@ def test_every_slide_is_read_from_ten_metres_at_any_size(page: Page) -> None:
         for number in range(PAGES):
             texts: list[dict[str, Any]] = page.evaluate(_TEXTS)
             assert at(page) == number and texts
-            assert [one for one in texts if one["size"] < SMALLEST or one["cut"] or one["out"]] == [], size
+            assert [text for text in texts if text["size"] < SMALLEST or text["cut"] or text["out"]] == [], size
             page.keyboard.press("PageDown")
         assert at(page) == PAGES - 1
     assert serious(page) == []

@@ -46,9 +46,9 @@ def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_t
     expect(headline(page)).to_have_text(re.compile("^Without what you painted over, "))
     settled(page)
     edit = edits.Edit((edits.EditMark("rectangle", ((0.2, 0.3), (0.9, 0.65))),), "grey")
-    made = coarse(edits.edited(image_source.example("bus"), edit).image.pixels)
+    expected = coarse(edits.edited(image_source.example("bus"), edit).image.pixels)
     painted = canvas(page)
-    assert np.abs(painted - made).mean() < 5 < np.abs(painted - original).mean()
+    assert np.abs(painted - expected).mean() < 5 < np.abs(painted - original).mean()
 
     page.locator(CANVAS).focus()
     page.keyboard.down(" ")
@@ -137,15 +137,15 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context: BrowserContext, server: str) -> Iterator[Page]:
     """The page Live, whose camera is on."""
-    made, wrong = context.new_page(), []
-    made.set_default_timeout(LIMIT)
-    made.on("pageerror", lambda error: wrong.append(str(error)))
-    made.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
-    made.goto(f"{server}/live")
-    live(made).get_by_role("button", name="Start the camera").click()
-    goes_on(made)
-    yield made
-    made.close()
+    new_page, wrong = context.new_page(), []
+    new_page.set_default_timeout(LIMIT)
+    new_page.on("pageerror", lambda error: wrong.append(str(error)))
+    new_page.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
+    new_page.goto(f"{server}/live")
+    live(new_page).get_by_role("button", name="Start the camera").click()
+    goes_on(new_page)
+    yield new_page
+    new_page.close()
     assert wrong == []
 
 

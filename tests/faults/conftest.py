@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="package")
 def victims() -> Iterator[Victims]:
     """The process that forks, with torch and a model in it."""
-    made = Victims()
-    yield made
-    made.close()
+    pool = Victims()
+    yield pool
+    pool.close()
 
 
 @pytest.fixture

@@ -27,31 +27,31 @@ def result(work: str, folder: Path) -> object:
         # Killed while it wrote a file of somebody's own, it leaves the hidden draft of it.
         known = ("records/", "decks/", "index.db", ".sightglass-")
         left = {name for name in files(folder) if not name.startswith(known)}
-        assert {path.name for path in (folder / "records").iterdir()} == {one.id for one in history.search().records}
-        made = folder / "monday.sightglass"
-        return records, decks, left, made.read_bytes() if made.exists() else b""
-    found = files(folder)
-    if "journal.jsonl" in found:
+        assert {path.name for path in (folder / "records").iterdir()} == {r.id for r in history.search().records}
+        archive = folder / "monday.sightglass"
+        return records, decks, left, archive.read_bytes() if archive.exists() else b""
+    contents = files(folder)
+    if "journal.jsonl" in contents:
         # The lines of two stages come in any order.
-        found["journal.jsonl"] = b"\n".join(sorted(found["journal.jsonl"].split(b"\n")))
-    if "run.json" in found:
-        found["run.json"] = re.sub(rb'"started": "[^"]*"', b"", found["run.json"])
-    return found
+        contents["journal.jsonl"] = b"\n".join(sorted(contents["journal.jsonl"].split(b"\n")))
+    if "run.json" in contents:
+        contents["run.json"] = re.sub(rb'"started": "[^"]*"', b"", contents["run.json"])
+    return contents
 
 
 def survived(work: str, folder: Path, end: End) -> None:
     """Whatever the killed process had saved is there and whole."""
     if work == "history":
         history = History(folder)
-        found = works.by_note(history) if folder.exists() else {}
+        records = works.by_note(history) if folder.exists() else {}
         kept = {f"n{word.split()[1]}" for word in end.said if word.startswith("kept")}
         gone = {"n0"} if "deleting 0" in end.said else set()
-        assert kept - gone <= found.keys()
-        assert "deleted 0" not in end.said or "n0" not in found
+        assert kept - gone <= records.keys()
+        assert "deleted 0" not in end.said or "n0" not in records
         for word in end.said:
-            if word.startswith("tagged") and (note := f"n{word.split()[1]}") in found:
-                assert found[note].tags == (f"t-{note}",)
-        assert all(works.digest(history, record) and not record.damaged for record in found.values())
+            if word.startswith("tagged") and (note := f"n{word.split()[1]}") in records:
+                assert records[note].tags == (f"t-{note}",)
+        assert all(works.digest(history, record) and not record.damaged for record in records.values())
     elif work == "deck":
         decks = {deck.title: deck for deck in History(folder).decks.all()}
         assert "created mine" not in end.said or "For Monday" in decks

@@ -56,10 +56,10 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not Path("/tmp/slipped.png").exists()
 
 
-def answered(name: str, work: Callable[..., Any], *given: object) -> bool:
+def answered(name: str, work: Callable[..., Any], *arguments: object) -> bool:
     """Whether work came to something; otherwise it must have ended in one sentence."""
     try:
-        work(*given)
+        work(*arguments)
     except Problem as problem:
         assert is_one_sentence(str(problem)), (name, str(problem))
         return False
@@ -72,10 +72,10 @@ def read_deck(data: bytes) -> list[View]:
 
 def test_pictures_and_arrays_in_the_library(clean: Path) -> None:
     explainer, files = Explainer(MODEL), corpus.pictures() | corpus.arrays()
-    made = [
+    answers = [
         answered(name, lambda *file: explainer(Image.open(file[0], name=file[1])), files[name], name) for name in files
     ]
-    assert 15 < sum(made) < len(files) - 15
+    assert 15 < sum(answers) < len(files) - 15
 
 
 def test_archives_in_a_batch(clean: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatc
             spec = ModelSpec(
                 "x", "x", "", MODEL, "x", "classify", "none", weights=WeightsTable(labels=f"{tmp_path}/labels{kind}")
             )
-            answered(name, labels.own, spec)
+            answered(name, labels.stated_names, spec)
         (tmp_path / "models.toml").write_bytes(data)
         answered(name, catalog.catalog)
 
@@ -144,9 +144,9 @@ WHOLE = {
 @given(some.data())
 @pytest.mark.parametrize("kind", WHOLE)
 def test_damaged_pictures(kind: str, data: Any) -> None:
-    given = data.draw(damaged(WHOLE[kind]()))
-    answered(kind, lambda: Image.open(given, name=f"a.{kind}"))
-    answered(kind, embedded_recipe.contents, given)
+    content = data.draw(damaged(WHOLE[kind]()))
+    answered(kind, lambda: Image.open(content, name=f"a.{kind}"))
+    answered(kind, embedded_recipe.contents, content)
 
 
 @SOME
@@ -163,6 +163,6 @@ def a_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @SOME
 @given(some.data())
 def test_damaged_clips(a_clip: Path, data: Any) -> None:
-    given = a_clip.with_name("damaged.mp4")
-    given.write_bytes(data.draw(damaged(a_clip.read_bytes())))
-    answered("clip", lambda: [*Clip(given).frames()])
+    path = a_clip.with_name("damaged.mp4")
+    path.write_bytes(data.draw(damaged(a_clip.read_bytes())))
+    answered("clip", lambda: [*Clip(path).frames()])

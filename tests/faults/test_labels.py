@@ -29,16 +29,16 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
     picture = models / "picture.png"
     picture.write_bytes(corpus.saved(Pillow.fromarray(corpus.pixels(200, 300)), "PNG"))
     stores = {f"SIGHTGLASS_{name}": str(models / name.lower()) for name in ("HISTORY", "BATCHES", "HEATMAPS", "CLIPS")}
-    one, two = labelled.CLASSIFIERS
+    first, second = labelled.CLASSIFIERS
     asked = {
-        "": {"model": one},
+        "": {"model": first},
         "pages/explore/page.py": {"model": labelled.DETECTOR},
-        "pages/compare/page.py": {"models": f"{one},{two}"},
+        "pages/compare/page.py": {"models": f"{first},{second}"},
     }
     pages, log = visits.visited(os.environ | stores, (str(picture), labelled.NAME), asked)
     for page, screens in pages.items():
-        for said in screens:
-            assert not said["broke"] and not [*labelled.raw(said["fields"])], f"{page}: {said}"
+        for screen in screens:
+            assert not screen["broke"] and not [*labelled.raw(screen["fields"])], f"{page}: {screen}"
     # The names were there to be seen.
     for page in ("", "pages/topk.py", "pages/explore/page.py", "pages/compare/page.py"):
         assert sum("gnp" in text or "onerror" in text for _, text in pages[page][0]["fields"]) > 2, page

@@ -109,11 +109,11 @@ def test_an_explanation_is_the_same_wherever_memory_ran_out(case: str) -> None:
         full = (first,) if share < SHARES[-1] else (first, first + counted.count // 2)
         explainer = fresh(model)
         with Full(*full) as mode:
-            made = explainer(picture, **options)
+            result = explainer(picture, **options)
         where = f"operations {full} of {counted.count}"
         assert mode.count >= min(full), where
-        assert [p.label for p in made.predictions] == [p.label for p in expected.predictions], where
-        for one, other in zip(maps(made), maps(expected), strict=True):
+        assert [p.label for p in result.predictions] == [p.label for p in expected.predictions], where
+        for one, other in zip(maps(result), maps(expected), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max(), err_msg=where)
         # The next picture is as if nothing had happened.
         again = explainer(picture, **options)

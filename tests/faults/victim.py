@@ -58,8 +58,8 @@ class Victims:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         assert line, "the process that forks has ended"
-        found = json.loads(line)
-        return End(**found | {"said": tuple(found["said"])})
+        body = json.loads(line)
+        return End(**body | {"said": tuple(body["said"])})
 
     def close(self) -> None:
         """End it."""
@@ -89,9 +89,9 @@ class Steps:
         connect = sqlite3.connect
 
         def traced(*given: Any, **named: Any) -> sqlite3.Connection:
-            made: sqlite3.Connection = connect(*given, **named)
-            made.set_trace_callback(self)
-            return made
+            connection: sqlite3.Connection = connect(*given, **named)
+            connection.set_trace_callback(self)
+            return connection
 
         sqlite3.connect = traced  # type: ignore[assignment]
 
@@ -170,14 +170,14 @@ def _fork(asked: dict[str, Any]) -> dict[str, Any]:
     os.close(write)
     status = _ended(pid, began + asked["after"]) if asked["after"] else None
     with os.fdopen(read, "rb") as pipe:
-        said, _, end = pipe.read().partition(b"\0")
+        output, _, end = pipe.read().partition(b"\0")
     if status is None:
         status = os.waitpid(pid, 0)[1]
     killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
     return {
         "killed": killed,
         "seconds": time.monotonic() - began,
-        "said": said.decode().splitlines(),
+        "said": output.decode().splitlines(),
         **({"steps": 0, "problem": "", "broke": ""} if killed or not end else json.loads(end)),
     }
 
@@ -185,8 +185,8 @@ def _fork(asked: dict[str, Any]) -> dict[str, Any]:
 def _ended(pid: int, until: float) -> int:
     """Kill a fork at a moment, unless it ends before; return its status."""
     while True:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
             return status
         if time.monotonic() >= until:
             os.kill(pid, signal.SIGKILL)

@@ -33,11 +33,11 @@ _STATE: dict[str, Any] = {}
 def prepare() -> None:
     """Do once, before the first fork, what every work needs."""
     explainer = Explainer(MODEL)
-    made = [explainer(pixels, top_k=2) for pixels in scene(2)]
-    _STATE["explainer"], _STATE["explanations"] = explainer, made
+    results = [explainer(pixels, top_k=2) for pixels in scene(2)]
+    _STATE["explainer"], _STATE["explanations"] = explainer, results
     _STATE["views"] = [
         views.new_view([views.explained_picture(one)], title=f"Slide {i}", sentence="A sentence.")
-        for i, one in enumerate(made)
+        for i, one in enumerate(results)
     ]
     _STATE["folder"] = folder = tempfile.TemporaryDirectory(prefix="faults-")
     pictures = Path(folder.name) / "pictures"
@@ -79,19 +79,19 @@ def history(folder: Path, say: Say) -> None:
 def by_note(kept: History) -> dict[str, Any]:
     """Return the records of a history by their notes; each is there once."""
     records = kept.search(limit=1000).records
-    found = {record.note: record for record in records}
-    assert len(found) == len(records)
-    return found
+    records_by_note = {record.note: record for record in records}
+    assert len(records_by_note) == len(records)
+    return records_by_note
 
 
 def digest(kept: History, record: Any) -> str:
     """Return the hash of all that is saved of a record."""
     parts = [kept.picture(record).sha256, record.headline, repr(record.tags), repr(record.labels)]
-    found = hashlib.sha256("\n".join(parts).encode())
+    checksum = hashlib.sha256("\n".join(parts).encode())
     for saved in kept.heatmaps(record):
         for array in (saved.at_input, saved.measured.at_input, *saved.raw):
-            found.update(array.tobytes())
-    return found.hexdigest()
+            checksum.update(array.tobytes())
+    return checksum.hexdigest()
 
 
 def deck(folder: Path, say: Say) -> None:
@@ -99,7 +99,7 @@ def deck(folder: Path, say: Say) -> None:
     decks, scenes = History(folder).decks, _STATE["views"]
 
     def named(title: str) -> Any:
-        return next((one for one in decks.all() if one.title == title), None)
+        return next((deck for deck in decks.all() if deck.title == title), None)
 
     if (mine := named("For Monday")) is None:
         if (other := named("Not needed")) is None:

@@ -92,11 +92,11 @@ def headline(app: AppTest) -> str:
 
 def bar(app: AppTest) -> dict[str, Any]:
     """What the bar over the picture shows: the pictures to choose, the chosen one, and what was wrong."""
-    strip, picture = next(one for one in app.pills if one.label == "Pictures"), session(app, Sidebar).picture
+    strip, picture = next(pill for pill in app.pills if pill.label == "Pictures"), session(app, Sidebar).picture
     assert picture is not None
     names = [unescaped(option.partition("](")[0].removeprefix("![")) for option in strip.options]
     problem = next((unescaped(toast.value) for toast in app.toast if toast.icon == ":material/error:"), "")
-    drawn = next(one.value for one in app.caption if one.value.startswith("**"))
+    drawn = next(element.value for element in app.caption if element.value.startswith("**"))
     return {"names": names, "chosen": strip.value, "name": picture.name, "problem": problem, "about": unescaped(drawn)}
 
 
@@ -107,13 +107,13 @@ def unescaped(text: str) -> str:
 
 def choose(app: AppTest, picture: str) -> AppTest:
     """Click a picture in the bar."""
-    next(one for one in app.pills if one.label == "Pictures").set_value(picture)
+    next(pill for pill in app.pills if pill.label == "Pictures").set_value(picture)
     return app.run()
 
 
 def button(app: AppTest, label: str) -> Any:
     """The first button of exactly this name."""
-    return next(one for one in app.button if one.label == label)
+    return next(button for button in app.button if button.label == label)
 
 
 def press(app: AppTest, label: str, *, fails: bool = False) -> AppTest:
@@ -125,7 +125,7 @@ def press(app: AppTest, label: str, *, fails: bool = False) -> AppTest:
 
 def labels(app: AppTest) -> list[str]:
     """The names of all buttons."""
-    return [one.label for one in app.button]
+    return [element.label for element in app.button]
 
 
 def texts(app: AppTest) -> str:
@@ -135,10 +135,10 @@ def texts(app: AppTest) -> str:
 @pytest.fixture(autouse=True)
 def no_menu_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest asks anew at each run whether there is a folder called `pages`; the server is told by dashboard.py."""
-    made = PagesManager.__init__
+    original = PagesManager.__init__
 
     def without(self: PagesManager, *args: Any, **options: Any) -> None:
-        made(self, *args, **options)
+        original(self, *args, **options)
         PagesManager.uses_pages_directory = False
 
     monkeypatch.setattr(PagesManager, "__init__", without)
@@ -147,9 +147,9 @@ def no_menu_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _packages_are_looked_through_once() -> Iterator[None]:
     """Streamlit reads the metadata of every installed package for each AppTest: .4 s of a test."""
-    found = manifest_scanner.scan_component_manifests()
+    manifests = manifest_scanner.scan_component_manifests()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
+        patched.setattr(manifest_scanner, "scan_component_manifests", lambda: manifests)
         yield
 
 

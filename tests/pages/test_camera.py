@@ -58,11 +58,11 @@ def test_a_frame_of_a_detector_goes_to_explore_with_the_box_and_the_size_that_it
 def test_a_frozen_frame_has_checks_and_files_and_becomes_a_slide_until_the_camera_goes_on(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
     app = page("video", source="camera", model="demo-cls-s")
-    assert "Add to deck" not in [one.label for one in app.button], "what moves cannot be added"
+    assert "Add to deck" not in [button.label for button in app.button], "what moves cannot be added"
     app = handed(app, "freeze", jpeg("scene 1"))
     assert "Checking…" in [button.label for button in app.button]
     for label in ("Add to deck", "Add the slide"):
-        next(one for one in app.button if one.label == label).click().run()
+        next(button for button in app.button if button.label == label).click().run()
         assert not app.error
     (deck,) = History().decks.all()
     assert len(deck.slides) == 1 and History().search().total == 0
@@ -73,7 +73,7 @@ def test_a_frozen_frame_has_checks_and_files_and_becomes_a_slide_until_the_camer
 
 def test_what_is_no_frame_changes_nothing(page):
     app = page("video", source="camera", model="demo-cls-s")
-    for given in (3, {"act": "open"}, {"act": "open", "jpeg": "%", "at": 1}, {"act": "delete", "jpeg": "", "at": 1}):
-        app.session_state["live"] = {"frame": given}
+    for message in (3, {"act": "open"}, {"act": "open", "jpeg": "%", "at": 1}, {"act": "delete", "jpeg": "", "at": 1}):
+        app.session_state["live"] = {"frame": message}
         app.run()
         assert session(app, state.Navigation).page == "video"

@@ -66,9 +66,9 @@ def test_the_chip_waits_for_a_second_run_and_then_says_what_the_engine_says(page
     app = page(**ADDRESS)
     assert chip(app) == "Checking…" and job_of(app) is None
     rerun_until(app, lambda: chip(app).startswith("Checks: ") and job_of(app).finished(), 120)
-    made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).checks()
-    assert chip(app.run()) == f"Checks: {page_checks.describe(made)}"
-    assert sum(int(part.split()[0]) for part in page_checks.describe(made).split(", ")) == 3
+    result = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).checks()
+    assert chip(app.run()) == f"Checks: {page_checks.describe(result)}"
+    assert sum(int(part.split()[0]) for part in page_checks.describe(result).split(", ")) == 3
 
 
 def test_a_setting_switches_it_off(page, monkeypatch):
@@ -91,7 +91,7 @@ def test_a_failure_of_the_tests_leaves_the_page_and_is_not_tried_again(page, mon
 @pytest.mark.usefixtures("quick")
 def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
-    monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda one: one.nbytes))
+    monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda value: value.nbytes))
     app = page(**ADDRESS)
     app.button(key="checks").click().run()
     assert app.query_params["prove"] == "1" and "### Predictions" not in texts(app)

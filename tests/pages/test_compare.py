@@ -55,7 +55,7 @@ def test_a_familys_sizes_begin_with_their_own_answers_and_take_one_class(page, b
     for i, name in enumerate(SIZES):
         expected = Explainer(name)(bus, targets=[own[2].label])
         np.testing.assert_allclose(shown(app).maps[i], expected.heatmaps[0].content, atol=1 / 65535)
-        score = {one.label: one.score for one in Explainer(name)(bus, top_k=1000, maps=False).predictions}[own[2].label]
+        score = {p.label: p.score for p in Explainer(name)(bus, top_k=1000, maps=False).predictions}[own[2].label]
         assert app.dataframe[0].value[f"Score of {own[2].label}"][i] == pytest.approx(100 * score)
     assert re.search(
         r"The maps of [\w, -]+ highlight |Overlap of the strongest evidence: EfficientNet-Lite0 and ", texts(app)
@@ -68,8 +68,8 @@ def test_times_are_measured_in_turns_and_not_on_a_busy_machine(page, monkeypatch
     monkeypatch.setattr(models, "measure_in_turns", lambda evidences: times[: len(evidences)])
     app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
     press(app, "Measure times")
-    said = ["20.0 ms (19 to 22)", "30.0 ms (29 to 99)"] if steady else ["not measurable now"] * 2
-    assert [*app.dataframe[0].value["One pass"]] == said
+    expected = ["20.0 ms (19 to 22)", "30.0 ms (29 to 99)"] if steady else ["not measurable now"] * 2
+    assert [*app.dataframe[0].value["One pass"]] == expected
 
 
 def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too_few(page, bus):
@@ -86,9 +86,9 @@ def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too
 
 def test_an_object_is_found_in_every_detector_or_missed(page):
     app = page("compare", model="demo-s", example="scene 3", models="demo-s,demo-l", target="3")
-    found = Explainer("demo-s")(image_source.example("scene 3"), per="detection")
+    result = Explainer("demo-s")(image_source.example("scene 3"), per="detection")
     notes = [panel["maps"][0]["note"] for panel in shown(app).head["panels"]]
-    assert found and all(note for note in notes[:2]) and shown(app).titles[-1] == "Difference"
+    assert result and all(note for note in notes[:2]) and shown(app).titles[-1] == "Difference"
 
 
 def test_a_method_that_is_slow_or_not_every_model_has_is_replaced(page):
@@ -111,15 +111,15 @@ def test_models_of_ones_own_are_no_sizes_of_each_other_and_may_share_no_class(pa
 
 def test_the_best_classes_stand_side_by_side_and_can_share_a_scale(page, bus):
     app = page("topk")
-    assert [round(float(one.max()), 3) for one in shown(app).maps] == [1.0] * 4 and shown(app).head["together"]
+    assert [round(float(array.max()), 3) for array in shown(app).maps] == [1.0] * 4 and shown(app).head["together"]
     app.segmented_control(key="k").select(5).run()
     # What the browser makes of it on the shared scale is what the engine makes of it.
     view = shown(app)
     low, high = view.head["range"]
     result = Explainer()(bus, top_k=5, scale="shared")
-    for got, heatmap, panel in zip(view.maps, result.heatmaps, view.head["panels"], strict=True):
+    for values, heatmap, panel in zip(view.maps, result.heatmaps, view.head["panels"], strict=True):
         raw = panel["maps"][0]["raw"]
-        scaled = (raw[0] - low + got * (raw[1] - raw[0])) / (high - low)
+        scaled = (raw[0] - low + values * (raw[1] - raw[0])) / (high - low)
         np.testing.assert_allclose(scaled, heatmap.content, atol=2e-5)
     assert app.query_params["k"] == "5"
 
@@ -129,8 +129,8 @@ def test_a_link_opens_averaged_layers_with_their_shared_scale(page, bus):
     view = shown(app)
     result = Explainer()(bus, top_k=3, scale="shared", layers=("blocks.4", "bn2"))
     assert view.head["range"] is None
-    for got, heatmap in zip(view.shared, result.heatmaps, strict=True):
-        np.testing.assert_allclose(got, heatmap.content, atol=2e-5)
+    for values, heatmap in zip(view.shared, result.heatmaps, strict=True):
+        np.testing.assert_allclose(values, heatmap.content, atol=2e-5)
 
 
 def test_two_classes_are_set_against_each_other_in_the_headline_and_on_the_slide(page, bus):
@@ -189,7 +189,7 @@ def test_the_pair_and_its_ranking_can_be_exported(page) -> None:
     app = page("compare", tab="pictures")
     app.button(key="save-similarity").click().run()
     assert not app.error
-    labels = {one.proto.label for one in app.get("download_button")}
+    labels = {element.proto.label for element in app.get("download_button")}
     assert {"Ranking, .csv", "All files, .zip"} <= labels
 
 
@@ -231,4 +231,4 @@ def test_the_address_of_the_former_page_opens_the_tab_with_its_choices(page) -> 
 
 def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page):
     app = page("topk", model="demo-cls-s", method="eigencam")
-    assert any("gives the same map for every class" in one.value for one in app.markdown)
+    assert any("gives the same map for every class" in element.value for element in app.markdown)

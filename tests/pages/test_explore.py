@@ -62,9 +62,9 @@ def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back
     app = page()
     app.selectbox(key="another-class").select("ambulance").run()
     assert shown(app).head["panels"][-1]["maps"][-1]["title"] == app.query_params["class"] == "ambulance"
-    row = next(one for one in received(app, "answer_list")[0]["rows"] if one["label"] == "ambulance")
+    row = next(item for item in received(app, "answer_list")[0]["rows"] if item["label"] == "ambulance")
     expected = Explainer()(bus, top_k=1000, maps=False).predictions
-    assert row["text"] == percent(next(one.score for one in expected if one.label == "ambulance"))
+    assert row["text"] == percent(next(p.score for p in expected if p.label == "ambulance"))
     assert headline(app).endswith("%. The map is of ambulance.")
     # A click on an answer, as the list tells of it.
     (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
@@ -134,7 +134,7 @@ def test_evidence_against_is_a_switch_for_methods_with_a_sign(page, bus):
     # The middle of what is sent stands for 0.
     np.testing.assert_allclose(2 * shown(app).maps[0] - 1, heatmap.content, atol=0.01)
     app.selectbox(key="method-classify").select("eigencam").run()
-    assert not [one for one in app.toggle if one.key == "evidence"] and "evidence" not in app.query_params
+    assert not [toggle for toggle in app.toggle if toggle.key == "evidence"] and "evidence" not in app.query_params
     assert headline(app).endswith("The highlighted part is what stands out to the model.")
 
 
@@ -156,7 +156,7 @@ def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence
     app.file_uploader[0].upload("zidane.jpg", pictures[1].read_bytes(), "image/jpeg").run()
     result = Explainer()(pictures[1], method="layercam")
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    assert managers and not any(files for one in managers for files in one.file_storage.values())
+    assert managers and not any(files for manager in managers for files in manager.file_storage.values())
 
 
 def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
@@ -164,7 +164,7 @@ def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
     for name in ("secret.jpg", "mine.jpg"):
         app.file_uploader[0].upload(name, pictures[1].read_bytes(), "image/jpeg").run()
     app.button(key="save-explore").click().run()
-    offered = {one.proto.label: one.proto.help for one in app.get("download_button")}
+    offered = {element.proto.label: element.proto.help for element in app.get("download_button")}
     assert {"PNG", "Raw map, .npz", "Recipe, .json"} <= offered.keys()
     assert all("mine" in help and "secret" not in help for help in offered.values())
 
@@ -176,13 +176,13 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     def mark(picture: str, *xyxy: int) -> str:
         app.session_state["viewer"] = {"region": {"picture": picture, "xyxy": xyxy}}
         app.run()
-        return "\n".join(one.value for one in app.markdown if "marked area" in one.value)
+        return "\n".join(element.value for element in app.markdown if "marked area" in element.value)
 
-    said, result = mark(sha, 200, 300, 600, 700), Explainer()(bus)
+    text, result = mark(sha, 200, 300, 600, 700), Explainer()(bus)
     mask = np.zeros((1080, 810), bool)
     mask[300:700, 200:600] = True
-    assert f"**{percent(result.inside(mask, 0))}** of the evidence for {result.heatmaps[0].target.label}" in said
-    assert all(f"{percent(result.inside(mask, i))} for {result.heatmaps[i].target.label}" in said for i in range(1, 5))
+    assert f"**{percent(result.inside(mask, 0))}** of the evidence for {result.heatmaps[0].target.label}" in text
+    assert all(f"{percent(result.inside(mask, i))} for {result.heatmaps[i].target.label}" in text for i in range(1, 5))
     assert "outside the part that the model saw" in mark(sha, 0, 0, 20, 20)
     assert not mark("another", 0, 0, 20, 20)
 
@@ -245,7 +245,7 @@ def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
 def test_all_numbers_of_a_map_stand_at_the_right(page) -> None:
     app = press(page(), "All numbers")
     listed = dict(zip(*(app.dataframe[0].value[name] for name in ("number", "value")), strict=True))
-    metric = next(one for one in app.metric if one.label == "Half the evidence on")
+    metric = next(element for element in app.metric if element.label == "Half the evidence on")
     assert listed["Area holding half the evidence"] == metric.value and listed["Greatest strength"] == "1.00"
     assert columns(app)["value"]["alignment"] == "right"
 
@@ -262,7 +262,7 @@ def test_what_is_copied_has_no_formulas() -> None:
         tables.table(frame, columns={hostile: tables.score()})
 
     app = AppTest.from_function(draw).run()
-    listed, frame = (one.value for one in app.dataframe)
+    listed, frame = (element.value for element in app.dataframe)
     assert listed.to_dict("records") == [{"picture": "'=cmd()", "'@name": "plain", "change": "-12 %", "box": 3}]
     assert list(frame.columns) == ["'=cmd()", "score", "kind"] and frame["'=cmd()"].isna()[1]
     assert [frame["'=cmd()"][0], *frame["score"], *frame["kind"]] == ["'+a.jpg", -1.0, 0.5, "'-x", "y"]

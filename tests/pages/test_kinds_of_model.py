@@ -280,8 +280,8 @@ def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
     view = shown(app)
     assert view.head["boxes"][-1]["marks"][0]["hollow"]
     np.testing.assert_allclose(view.head["boxes"][-1]["xyxy"], missing.candidate.box, atol=1e-3)
-    wanted = result.with_targets((missing.candidate.anchor, missing.candidate.index)).heatmaps[0]
-    np.testing.assert_allclose(view.maps[-1], wanted.content, atol=1e-3)
+    expected = result.with_targets((missing.candidate.anchor, missing.candidate.index)).heatmaps[0]
+    np.testing.assert_allclose(view.maps[-1], expected.content, atol=1e-3)
     app.selectbox(key="missing-class").select("star").run()
     assert result.missing((20, 210, 20, 210), "star").words in texts(app)
     # The harness repeats the question for ever; a browser does not.
@@ -331,9 +331,9 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     assert headline(app).startswith("Demo-s knows drawn scenes only: ")
     choose(app, "scene 3")
     assert headline(app) == f"{FOUND}."
-    own = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
-    session(app, Pictures).own[own.sha256] = session(app, Pictures).last = own
-    session(app, Pictures).chosen = own.sha256
+    picture = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
+    session(app, Pictures).own[picture.sha256] = session(app, Pictures).last = picture
+    session(app, Pictures).chosen = picture.sha256
     app.run()
     assert headline(app).startswith("Demo-s knows drawn scenes only: on a photograph its answers mean noth")
 
@@ -361,8 +361,8 @@ def pose(tmp_path: Path, own_models) -> str:
 
 def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):
     app = page("", model=pose, example="scene 1")
-    made = Explainer(pose)(load_bundled("scene 1"), per="detection", joint="left wrist x", top_k=12)
-    first = made.predictions[0]
+    result = Explainer(pose)(load_bundled("scene 1"), per="detection", joint="left wrist x", top_k=12)
+    first = result.predictions[0]
     joints = [mark for mark in shown(app).head["boxes"][0]["marks"] if mark["kind"] == "point"]
     np.testing.assert_allclose(joints[9]["points"][0], [first.joints[9].x, first.joints[9].y], atol=1e-3)
     assert not any("chosen" in joint for joint in joints)
@@ -371,5 +371,5 @@ def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):
     joints = [mark for mark in shown(app).head["boxes"][0]["marks"] if mark["kind"] == "point"]
     assert [number for number, joint in enumerate(joints) if "chosen" in joint] == [9]
     first_map = shown(app).head["panels"][0]["maps"][0]
-    assert first_map["kind"] == "signed" and first_map["note"] == f"left wrist x {made.task.number(made, 0)}"
+    assert first_map["kind"] == "signed" and first_map["note"] == f"left wrist x {result.task.number(result, 0)}"
     assert app.query_params["joint"] == "left wrist"

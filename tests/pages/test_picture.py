@@ -104,31 +104,31 @@ def test_an_upload_can_be_deleted_from_the_server_and_brought_back_for_a_minute(
 
 def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory(monkeypatch):
     now = 0.0
-    kept = Uploads(clock=lambda: now)
+    uploads = Uploads(clock=lambda: now)
     images = [Image.open(picture(name), name=name) for name in SIZES]
-    kept.put(images[0], picture("a.png"))
-    kept.put(images[1])
+    uploads.put(images[0], picture("a.png"))
+    uploads.put(images[1])
     now = 3000.0
-    assert kept.get(token(images[0])).sha256 == images[0].sha256
+    assert uploads.get(token(images[0])).sha256 == images[0].sha256
     now = 4000.0
-    assert kept.get(token(images[1])) is None
-    assert kept.get(token(images[0])).name == "a.png"
+    assert uploads.get(token(images[1])) is None
+    assert uploads.get(token(images[0])).name == "a.png"
     # A file in place of another is not taken for it.
-    kept.put(images[1], picture("c.png"))
-    assert kept.get(token(images[1])) is None
+    uploads.put(images[1], picture("c.png"))
+    assert uploads.get(token(images[1])) is None
     room = images[0].pixels.nbytes + images[2].pixels.nbytes
-    kept._cache._limit = room
+    uploads._cache._limit = room
     for image in (images[0], images[1], images[2]):
-        kept.put(Image(image.pixels, image.name))
-    assert [kept.get(token(image)) is not None for image in images] == [False, False, True]
+        uploads.put(Image(image.pixels, image.name))
+    assert [uploads.get(token(image)) is not None for image in images] == [False, False, True]
 
 
 @pytest.mark.parametrize("name", image_source.EXAMPLES)
 def test_the_files_of_thumbnails_show_the_examples_as_they_are_today(name):
-    kept = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")
+    stored = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")
     drawn = Pillow.open(io.BytesIO(image_picker.thumbnail(image_source.load_bundled(name)))).convert("RGB")
-    assert kept.size == image_picker.THUMBNAIL
-    assert np.abs(np.asarray(kept, int) - np.asarray(drawn, int)).mean() < 1
+    assert stored.size == image_picker.THUMBNAIL
+    assert np.abs(np.asarray(stored, int) - np.asarray(drawn, int)).mean() < 1
 
 
 # ---- files that carry a recipe
@@ -251,13 +251,13 @@ def rows(app) -> list[dict]:
     """The answers, each with its scores before and after and the difference, as they are written."""
     (listed,) = received(app, "answer_list")
     words = [re.fullmatch(r"(.+) → (.+) \((.+)\)", row["text"]) for row in listed["rows"]]
-    for row, (before, after, _) in zip(listed["rows"], (one.groups() for one in words), strict=True):
+    for row, (before, after, _) in zip(listed["rows"], (match.groups() for match in words), strict=True):
         # Each bar is as long as its number says.
         for share, text in ((row["before"], before), (row["share"], after)):
             assert share is None or plain_text(percent(share)) == plain_text(text) or text == "–"
     return [
         {"answer": row["label"], "before": before, "after": after, "change": change}
-        for row, (before, after, change) in zip(listed["rows"], (one.groups() for one in words), strict=True)
+        for row, (before, after, change) in zip(listed["rows"], (match.groups() for match in words), strict=True)
     ]
 
 
@@ -294,10 +294,10 @@ def test_with_a_detector_the_strongest_part_is_of_its_boxes_until_they_vanish(pa
     count = len(rows(app))
     assert count and sentence(app) == "Paint over something: which boxes vanish?"
     covered(app, 1)
-    own = Explainer("demo-s")(image_source.example("scene 1")).own()
-    label = own[0].label if len(own) == 1 else f"the mean of {len(own)} "
+    boxes = Explainer("demo-s")(image_source.example("scene 1")).own()
+    label = boxes[0].label if len(boxes) == 1 else f"the mean of {len(boxes)} "
     assert re.match(rf"Covering the strongest \d+ % of the picture takes {label}", sentence(app))
-    assert f"from {plain_text(percent(np.mean([box.score for box in own])))} to " in sentence(app)
+    assert f"from {plain_text(percent(np.mean([box.score for box in boxes])))} to " in sentence(app)
     painted(app, 2, ALL)
     assert not app.error and [row["change"] for row in rows(app)] == ["vanished"] * count
     assert shown(app).maps == [] and "No map" in texts(app)
@@ -326,10 +326,10 @@ def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page
     painted(app, 2, FRONT)
     # A slow method gives way to one that follows a brush.
     assert len(shown(app).maps) == 1 and "follow a brush" not in texts(app)
-    said = sentence(app)
+    text = sentence(app)
     painted(app, 1)
-    assert sentence(app) == said
+    assert sentence(app) == text
     painted(app, 3, id="another picture")
-    assert sentence(app) == said
+    assert sentence(app) == text
     painted(app, 9, {"kind": "brush", "points": [float("nan"), 0]}, {"kind": "patch", "points": "x"}, 7)
     assert not app.error and "Paint over something" in sentence(app)

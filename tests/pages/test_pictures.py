@@ -51,10 +51,10 @@ def many(tmp_path: Path, pictures: list[Path]) -> Path:
 
 def choose(app, folder: Path, truth: Path | None = None):
     """Drop a folder as a .zip, with labels: a file, or a folder of masks."""
-    given = [zipped(folder)]
+    files = [zipped(folder)]
     if truth is not None:
-        given.append(zipped(truth) if truth.is_dir() else (truth.name, truth.read_bytes(), ""))
-    drop(app, *given)
+        files.append(zipped(truth) if truth.is_dir() else (truth.name, truth.read_bytes(), ""))
+    drop(app, *files)
     assert not app.error, texts(app)
     return app
 
@@ -80,7 +80,7 @@ def run(app):
 
 def drop(app, *files: tuple[str, bytes, str]):
     """Drop files on the page."""
-    next(one for one in app.file_uploader if str(one.key).startswith("pictures-drop")).set_value(list(files)).run()
+    next(u for u in app.file_uploader if str(u.key).startswith("pictures-drop")).set_value(list(files)).run()
     return app
 
 
@@ -95,7 +95,7 @@ def packed(**files: bytes) -> bytes:
 def opened(app) -> list[str]:
     """The keys of the tiles."""
     start = "pictures-open-"
-    return [str(one.key).removeprefix(start) for one in app.button if str(one.key).startswith(start)]
+    return [str(element.key).removeprefix(start) for element in app.button if str(element.key).startswith(start)]
 
 
 def parameter(app, name: str) -> str:
@@ -104,7 +104,7 @@ def parameter(app, name: str) -> str:
 
 
 def headline(app) -> str:
-    return next(one.value for one in app.markdown if one.value.startswith("## "))
+    return next(element.value for element in app.markdown if element.value.startswith("## "))
 
 
 def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
@@ -113,8 +113,8 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     result = finished.read(example.ready)[0]
     assert "Example" in texts(app) and session(app, PicturesPage).job is None
     assert button(app, "Run").disabled and result.scores is not None
-    shown = app.dataframe[0].value
-    assert shown["Model"].tolist() == result.names and shown["Right"].tolist()[0].endswith("%")
+    frame = app.dataframe[0].value
+    assert frame["Model"].tolist() == result.names and frame["Right"].tolist()[0].endswith("%")
     verdict = result.scores.verdict
     assert f"## {VERDICTS[verdict.kind]}." in texts(app) and verdict.scores in texts(app)
     for view in ("wrong", "class", "differ", "all"):
@@ -261,12 +261,12 @@ def test_a_folder_that_is_no_class_can_be_counted_as_one(page, many):
     app = run(choose(page(SCREEN), many))
     folder = session(app, PicturesPage).job.plans[0].folder
     assert "1 label without a class" in texts(app) and "Not counted: bus" in texts(app)
-    chosen = next(one for one in app.multiselect if one.label == "Counts as")
+    chosen = next(menu for menu in app.multiselect if menu.label == "Counts as")
     assert chosen.value == ["school bus"], "what may be meant is one press away"
     chosen.set_value(["minibus", "school bus"]).run()
     finish(press(app, "Count it so"))
     assert "Not counted" not in texts(app)
-    assert {one.key.partition("/")[0] for one in stored.load(folder).pictures} == {"bus", "trolleybus"}
+    assert {picture.key.partition("/")[0] for picture in stored.load(folder).pictures} == {"bus", "trolleybus"}
     assert finished.load(folder)["wrong"].notna().all()
 
 
@@ -298,8 +298,8 @@ def test_masks_give_the_iou_of_each_class(page, tmp_path):
     fit = labels.load_summary(session(app, PicturesPage).job.plans[0].folder)
     assert fit.headline in headline(app)
     app.segmented_control(key="pictures-view").set_value("class").run()
-    shown = next(one.value for one in app.dataframe if "IoU" in one.value)
-    assert list(shown["class"]) == [name for name, *_ in fit.list_classes()]
+    frame = next(element.value for element in app.dataframe if "IoU" in element.value)
+    assert list(frame["class"]) == [name for name, *_ in fit.list_classes()]
 
 
 def test_true_numbers_give_the_error(page, tmp_path):
@@ -322,13 +322,13 @@ def test_true_numbers_give_the_error(page, tmp_path):
 def finished_run(page, many: Path) -> Path:
     """The folder of a finished run."""
     app = run(choose(page(SCREEN, model="demo-cls-s", method="layercam", layers="layer4"), many))
-    found: Path = session(app, PicturesPage).job.plans[0].folder
-    return found
+    folder: Path = session(app, PicturesPage).job.plans[0].folder
+    return folder
 
 
 def offered(app) -> list[str]:
     """What the buttons of earlier runs say."""
-    return [one.label for one in app.button if str(one.key).startswith("pictures-earlier-")]
+    return [button.label for button in app.button if str(button.key).startswith("pictures-earlier-")]
 
 
 def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, finished_run):

@@ -23,7 +23,7 @@ def add(app, **fields):
     press(app, "Add to deck")
     for label, value in fields.items():
         kinds = (*app.text_input, *app.text_area, *app.selectbox)
-        next(one for one in kinds if one.label.lower().startswith(label)).set_value(value)
+        next(kind for kind in kinds if kind.label.lower().startswith(label)).set_value(value)
     return press(app, "Add the slide")
 
 
@@ -54,7 +54,7 @@ def test_a_view_becomes_a_slide_and_no_record(page, history):
     assert deck.title == "For Monday" and slide.view.title.startswith("Minibus, 62")
     # Only what somebody saves is in History; the deck is the one to begin with.
     add(app)
-    assert [len(one.slides) for one in history.decks.all()] == [2] and history.search().total == 0
+    assert [len(deck.slides) for deck in history.decks.all()] == [2] and history.search().total == 0
     view = history.decks.all()[0].slides[1].view
     assert view.title.startswith("Minibus, 62") and view.pictures[0].map is not None
 

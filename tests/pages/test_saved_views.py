@@ -52,10 +52,10 @@ def made(pictures: list[Path]) -> dict[str, Explanation]:
 @pytest.fixture
 def full(store: History, made: dict[str, Explanation]) -> dict[str, str]:
     """A record of each; its id by its name."""
-    said = {"small": ("a first look", ["talk"]), "large": ("", ["talk", "odd"]), "other": ("nobody there", [])}
+    notes = {"small": ("a first look", ["talk"]), "large": ("", ["talk", "odd"]), "other": ("nobody there", [])}
     ids = {}
     for name, one in made.items():
-        note, tags = said.get(name, ("", []))
+        note, tags = notes.get(name, ("", []))
         ids[name] = store.keep(one, note=note, tags=tags).id
     return ids
 
@@ -96,10 +96,10 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
 )
 def test_other_pages_save_their_own_view(page, store, path, parameters):
     keep(page(path, **parameters))
-    found = store.search().records
-    assert found and len(found) == len({record.model for record in found})
+    records = store.search().records
+    assert records and len(records) == len({record.model for record in records})
     if not path:
-        assert shown(page(SCREEN, kept=found[0].id)).head["boxes"]
+        assert shown(page(SCREEN, kept=records[0].id)).head["boxes"]
 
 
 def test_records_are_found_filtered_and_ordered(page, full):
@@ -125,7 +125,7 @@ def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, mad
     record = store.get(full["large"])
     assert f"## {record.headline}" in texts(app) and "(Where is it?); saved" in texts(app)
     assert app.metric[0].value == percent(made["large"].statistics[0].half_heat_area)
-    assert [one.proto.label for one in app.get("download_button")] == ["Everything, .zip"]
+    assert [element.proto.label for element in app.get("download_button")] == ["Everything, .zip"]
 
 
 def test_notes_and_tags_are_saved_as_they_are_written(page, store, full):
@@ -144,15 +144,15 @@ def test_notes_and_tags_are_saved_as_they_are_written(page, store, full):
 
 
 def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full):
-    order = [one.id for one in store.search().records]
+    order = [record.id for record in store.search().records]
     app = page(SCREEN, kept=order[1])
     press(app, "Delete")
-    assert [one.id for one in store.search().records] == [order[0], order[2], order[3]]
+    assert [record.id for record in store.search().records] == [order[0], order[2], order[3]]
     # Not to the next one, whose Delete would be in the same place.
     assert "kept" not in app.query_params and "Delete" not in labels(app)
     assert "1 view deleted" in texts(app)
     press(app, "Undo")
-    assert [one.id for one in store.search().records] == order
+    assert [record.id for record in store.search().records] == order
     assert "Undo" not in labels(app)
     app.query_params["kept"] = order[1]
     app.run()
@@ -172,7 +172,7 @@ def test_several_are_ticked_and_deleted_together(page, store, full):
     app.text_input(key="saved-find").set_value("nobo").run()
     assert "2 selected" in texts(app)
     press(app, "Delete")
-    assert {one.id for one in store.search().records} == {full["large"], full["other"]}
+    assert {record.id for record in store.search().records} == {full["large"], full["other"]}
     assert "selected" not in texts(app)
 
 
@@ -220,7 +220,7 @@ def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):
     assert len(tiles(app)) == 4
     app = page(SCREEN, kept=full["other"], fails=True)
     press(app, "Delete")
-    assert full["other"] not in {one.id for one in store.search().records}
+    assert full["other"] not in {record.id for record in store.search().records}
 
 
 @pytest.fixture
@@ -228,10 +228,10 @@ def own_pair(store: History, bus: Path) -> Record:
     """A record of two own pictures, by another model than the first, with other choices than the defaults."""
     query = Image.open(np.ascontiguousarray(Image.open(bus).pixels[:, ::-1]), name="mirror.png")
     other = Image.open(bus.with_name("zidane.jpg"))
-    found = similarity(
+    result = similarity(
         Explainer("efficientnet-lite1"), query, other, method="gradcam", of="product", layers=("blocks.4",)
     )
-    return store.keep(found, note="two of mine")
+    return store.keep(result, note="two of mine")
 
 
 def sides(app) -> list[str]:

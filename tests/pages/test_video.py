@@ -55,7 +55,7 @@ def test_a_first_visit_opens_the_packaged_result(page: Any) -> None:
     assert app.markdown[0].value == "## A clip, frame by frame" and "Example" in texts(app)
     assert any("scene.mp4: demo-m, one frame in 2; smoothed over 0.1 s" in (text.help or "") for text in app.markdown)
     assert chart(app)["layout"]["xaxis"]["range"] == pytest.approx([0, 3], abs=0.1)
-    assert [one for one in app.file_uploader if one.key.startswith("video-file")]
+    assert [uploader for uploader in app.file_uploader if uploader.key.startswith("video-file")]
     assert session(app, Video).job is None, "it is an example, and nobody's own run"
 
 
@@ -98,9 +98,9 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     jobs._open(plan, 0.08)
     frame = list(Clip(plan.clip.path).frames())[7]
     chosen = held[state.key(Pictures)]
-    (own,) = image_source.list_own()
-    assert own.sha256 == chosen.chosen
-    image = chosen.opened(own.sha256)
+    (image_of_frame,) = image_source.list_own()
+    assert image_of_frame.sha256 == chosen.chosen
+    image = chosen.opened(image_of_frame.sha256)
     assert (image.pixels == frame.pixels).all() and image.name == "my walk 0.00.3 s.png"
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 
@@ -158,7 +158,7 @@ def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
     job = ClipJob(plan)
     assert job.finished(60)
     put(app, job)
-    assert [one.value for one in app.error] == [
+    assert [element.value for element in app.error] == [
         "my walk.mp4 cannot be read as a video; give MP4, MOV, WebM, MKV, GIF or AVI, whole."
     ]
 
@@ -180,24 +180,24 @@ def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Pa
     rows += [f"{(i + 0.5) / 100},cat,{0.2 if i % 2 else 0.4},1,ok,0.1" for i in range(1200)]
     rows += [f"{i / 100},dog,0.9,{n},," for n in range(2, 12) for i in range(n)] + ["9,dog,0.9,11,,"]
     (tmp_path / "timeline.csv").write_text("\n".join(rows))
-    found = curves(tmp_path, 12.0)
-    assert [one.name for one in found] == ["cat 1", "dog 11", "dog 10", "dog 9", "dog 8", "dog 7"]
-    assert len(found[0].points) == 600
-    assert {*found[0].points["score"].round(6)} == {0.3}
-    assert found[0].points["area"][0] == pytest.approx(0.1)
-    assert found[1].points["area"].isna().all()
+    curve_points = curves(tmp_path, 12.0)
+    assert [point.name for point in curve_points] == ["cat 1", "dog 11", "dog 10", "dog 9", "dog 8", "dog 7"]
+    assert len(curve_points[0].points) == 600
+    assert {*curve_points[0].points["score"].round(6)} == {0.3}
+    assert curve_points[0].points["area"][0] == pytest.approx(0.1)
+    assert curve_points[1].points["area"].isna().all()
     # Its line is broken where it was not seen for a while.
-    assert found[1].points["seconds"].isna().tolist().index(True) == len(found[1].points) - 2
+    assert curve_points[1].points["seconds"].isna().tolist().index(True) == len(curve_points[1].points) - 2
     # As their boxes in the clip; a class has no box.
-    assert [one.color for one in found] == [f"rgb{rgb_of(n)}" for n in (1, 11, 10, 9, 8, 7)]
+    assert [point.color for point in curve_points] == [f"rgb{rgb_of(n)}" for n in (1, 11, 10, 9, 8, 7)]
 
 
 def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
-    (uploader,) = [one for one in app.file_uploader if str(one.key).startswith("video-file")]
+    (uploader,) = [element for element in app.file_uploader if str(element.key).startswith("video-file")]
     uploader.upload("my walk.mp4", plan.clip.path.read_bytes(), "video/mp4").run()
     assert not app.error
-    (part,) = [one for one in app.slider if str(one.key).startswith("video-part")]
+    (part,) = [slider for slider in app.slider if str(slider.key).startswith("video-part")]
     assert part.value == (0.0, part.max)
     part.set_value((0.2, 0.4)).run()
     press(app, "Explain")

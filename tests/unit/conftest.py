@@ -35,9 +35,9 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             Check("answer", "yes", "It matters.", float("inf"), 1.0),
             Check("still", "cannot be told", "Nobody knows."),
         )
-        made = Checks(label, marks)
-        checks.CACHE.put(explanation.checks_key(index), made)
-        return made
+        result = Checks(label, marks)
+        checks.CACHE.put(explanation.checks_key(index), result)
+        return result
 
     CACHE.clear()
     monkeypatch.setattr(checks, "run_checks", mark)

@@ -115,8 +115,8 @@ class Heads(BlocksCNN):
         super().__init__(3, width=4)
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        found = super().forward(x)
-        return {"age": found[:, :1], "gender": found[:, 1:]}
+        outputs = super().forward(x)
+        return {"age": outputs[:, :1], "gender": outputs[:, 1:]}
 
 
 class Drone(BlocksCNN):
@@ -126,8 +126,8 @@ class Drone(BlocksCNN):
         super().__init__(2, width=4)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        found = super().forward(x)
-        return [found[:, 0], found[:, 1].sigmoid()]
+        outputs = super().forward(x)
+        return [outputs[:, 0], outputs[:, 1].sigmoid()]
 
 
 class Tagger(BlocksCNN):

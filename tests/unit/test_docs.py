@@ -44,7 +44,7 @@ def marks(page: Path) -> list[pytest.MarkDecorator]:
     ]
 
 
-@pytest.mark.parametrize("page", [pytest.param(one, id=one.stem, marks=marks(one)) for one in examples.followed()])
+@pytest.mark.parametrize("page", [pytest.param(path, id=path.stem, marks=marks(path)) for path in examples.followed()])
 def test_a_page_does_what_it_says(page: Path, unpacked: Path, tmp_path: Path) -> None:
     if without := examples.lacking(page):
         pytest.skip(f"needs {', '.join(without)}")
@@ -59,5 +59,5 @@ def test_a_page_does_what_it_says(page: Path, unpacked: Path, tmp_path: Path) ->
 def test_every_page_is_in_the_index_and_its_blocks_are_of_kinds_that_are_run_or_only_read() -> None:
     index = (examples.DOCS / "README.md").read_text("utf-8")
     assert [page.name for page in examples.DOCS.glob("*.md") if f"({page.name})" not in index] == ["README.md"]
-    found = {page.name: FENCES.findall(page.read_text("utf-8")) for page in examples.pages()}
-    assert {name: kinds for name, kinds in found.items() if kinds} == {}
+    fences = {page.name: FENCES.findall(page.read_text("utf-8")) for page in examples.pages()}
+    assert {name: kinds for name, kinds in fences.items() if kinds} == {}

@@ -31,21 +31,21 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
 
 @pytest.mark.parametrize("kind", ["classifier", "detector"])
 def test_a_recipe_makes_its_explanation_again(kind: str, history: History) -> None:
-    made = replay(FORMER / kind / "recipe.json", SCENE)
+    result = replay(FORMER / kind / "recipe.json", SCENE)
     expected = json.loads((FORMER / "expected.json").read_text("utf-8"))[kind]
-    assert [prediction.label for prediction in made.predictions] == expected[0]
-    (record,) = (one for one in history.search().records if one.model == made.model.id)
-    for again, saved in zip(made.heatmaps, history.heatmaps(record), strict=True):
+    assert [prediction.label for prediction in result.predictions] == expected[0]
+    (record,) = (item for item in history.search().records if item.model == result.model.id)
+    for again, saved in zip(result.heatmaps, history.heatmaps(record), strict=True):
         np.testing.assert_allclose(again.values, saved.values, rtol=0, atol=1e-4)
 
 
 def test_a_picture_with_a_recipe_carries_view_and_picture() -> None:
-    found = embedded_recipe.contents((FORMER / "overlay.png").read_bytes())
-    assert found is not None
-    assert (found.recipe.model, found.recipe.method, found.recipe.part) == ("demo-cls-s", "layercam", "contrast")
-    original = embedded_recipe.original(found)
+    file = embedded_recipe.contents((FORMER / "overlay.png").read_bytes())
+    assert file is not None
+    assert (file.recipe.model, file.recipe.method, file.recipe.part) == ("demo-cls-s", "layercam", "contrast")
+    original = embedded_recipe.original(file)
     assert original is not None
-    assert original.sha256 == found.recipe.picture_sha256
+    assert original.sha256 == file.recipe.picture_sha256
 
 
 def test_history_is_searched_with_its_notes_and_tags(history: History) -> None:
@@ -67,14 +67,14 @@ def test_a_history_of_version_2_keeps_proofs_marks_pairs_and_decks(tmp_path: Pat
     assert proof is not None and proof.sentence.startswith("This map matters: hiding this map's top 30")
     again = replay(record.recipe, history.picture(record))
     np.testing.assert_allclose(again.heatmaps[0].values, history.heatmaps(record)[0].values, rtol=0, atol=1e-4)
-    found = history.similarity(pair)
-    assert found.score == pair.score and found.query.signed.any() and found.matches.pairs
+    result = history.similarity(pair)
+    assert result.score == pair.score and result.query.signed.any() and result.matches.pairs
     assert pair.pair is not None and pair.pair.context is not None
     (deck,) = history.decks.all()
     assert (deck.title, deck.theme) == ("Monday", "light")
     assert deck.slides[0].view.pictures[0].map is not None
     assert not (tmp_path / "history" / "files").exists()
-    assert [one.id for one in History(tmp_path / "history").search().records] == [pair.id, record.id]
+    assert [item.id for item in History(tmp_path / "history").search().records] == [pair.id, record.id]
 
 
 def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _environment(tmp_path: Path) -> dict[str, str]:
     """This process's environment without its paths, and with empty folders of a user's own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return kept | {"HOME": str(tmp_path), "COLUMNS": "100", "NO_COLOR": "1"}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return variables | {"HOME": str(tmp_path), "COLUMNS": "100", "NO_COLOR": "1"}
 
 
 def _run(tmp_path: Path, *command: str | Path) -> str:
@@ -91,8 +91,8 @@ def project(tmp_path: Path) -> Path:
 def test_the_command_explains_in_a_project_with_folders_of_those_names(fresh: Path, project: Path) -> None:
     program = fresh / "sightglass"
     assert "Usage: sightglass [OPTIONS]" in _run(project, program, "--help")
-    made = json.loads(_run(project, program, "image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1", "--json"))
-    assert made["results"][0]["model"] == "demo-cls-s"
+    body = json.loads(_run(project, program, "image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1", "--json"))
+    assert body["results"][0]["model"] == "demo-cls-s"
     assert (project / "explained/scene-3/gradcam_prediction.png").stat().st_size > 1000
 
 
@@ -137,22 +137,22 @@ def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> N
         pages = next(m.navigation.app_pages for m in messages if m.WhichOneof("type") == "navigation")
         assert {"detect", "history", "saved"} <= {page.url_pathname for page in pages}
         assert any(m.WhichOneof("type") == "logo" for m in messages)
-        drawn = [m.delta.new_element for m in messages if m.WhichOneof("type") == "delta"]
-        assert not {"exception", "alert"} & {one.WhichOneof("type") for one in drawn}
+        elements = [m.delta.new_element for m in messages if m.WhichOneof("type") == "delta"]
+        assert not {"exception", "alert"} & {element.WhichOneof("type") for element in elements}
         # The viewer, with its script, styles and markup from files of the wheel.
-        assert any(one.bidi_component.component_name.endswith("viewer") for one in drawn)
+        assert any(element.bidi_component.component_name.endswith("viewer") for element in elements)
 
 
 def test_the_metadata_says_what_the_files_say_and_links_to_no_checkout(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
     about, _, text = archive.read(name).decode().partition("\n\n")
-    stated = [Requirement(line[15:]) for line in about.splitlines() if line.startswith("Requires-Dist: ")]
+    requirements = [Requirement(line[15:]) for line in about.splitlines() if line.startswith("Requires-Dist: ")]
     for extra in ("", "exported", "keras", "ray", "transformers"):
         file = ROOT / f"requirements{f'-{extra}' if extra else ''}.txt"
-        wanted = [Requirement(line) for line in file.read_text("utf-8").splitlines() if line and line[0] != "#"]
-        found = [one for one in stated if (f'extra == "{extra}"' in str(one.marker) if extra else one.marker is None)]
-        assert {(one.name, str(one.specifier)) for one in wanted} == {(one.name, str(one.specifier)) for one in found}
+        expected = [Requirement(line) for line in file.read_text("utf-8").splitlines() if line and line[0] != "#"]
+        marked = (r for r in requirements if (f'extra == "{extra}"' in str(r.marker) if extra else r.marker is None))
+        assert {(r.name, str(r.specifier)) for r in expected} == {(r.name, str(r.specifier)) for r in marked}
     assert PROJECT["version"] == VERSION == sightglass.__version__
     assert "Description-Content-Type: text/markdown" in about and text.startswith("# Sightglass")
     assert re.findall(r"\]\((?!https?://)[^)]*\)", text) == []

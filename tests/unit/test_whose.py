@@ -61,11 +61,11 @@ def add_model(of: str, id_: str, arch: str = "demo-cls-s") -> Path:
 
 def each(ask: Callable[[], Any]) -> list[Any]:
     """What the local operator, Anna and Ben are told."""
-    found = []
+    results = []
     for user in EVERYBODY:
         with users.acting(user):
-            found.append(ask())
-    return found
+            results.append(ask())
+    return results
 
 
 def said(ask: Callable[..., object], *given: object) -> str:
@@ -95,7 +95,7 @@ def test_an_address_finds_an_upload_only_where_it_was_given(stores: Path) -> Non
     key = image_source.token(image)
     with users.acting(ANNA):
         held.put(image)
-    assert [one is not None for one in each(lambda: held.get(key))] == [False, True, False]
+    assert [value is not None for value in each(lambda: held.get(key))] == [False, True, False]
     with users.acting(BEN):
         held.drop(key)
     with users.acting(ANNA):
@@ -134,9 +134,9 @@ def test_the_api_knows_no_model_of_another_and_says_so_as_of_any_other(stores: P
                 socket.send_json({"type": "choose", "model": model})
                 ready = socket.receive_json()["type"] == "ready"
             assert ready == (model in client.get("/api/models").text) == (model == "annas" and user == ANNA)
-            texts = [client.post(f"/api/{verb}", **sent) for verb in ("explain", "prove")]
-            assert {one.status_code for one in texts} == {200 if ready else 404}
-            answers[model] = [one.text.replace(model, "…") for one in texts]
+            replies = [client.post(f"/api/{verb}", **sent) for verb in ("explain", "prove")]
+            assert {reply.status_code for reply in replies} == {200 if ready else 404}
+            answers[model] = [reply.text.replace(model, "…") for reply in replies]
         assert user == ANNA or answers["annas"] == answers["never"]
 
 
@@ -159,11 +159,11 @@ def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monk
             table.write(f'licence = "{licence}"\n')
         with users.acting(user):
             explainers[licence] = Explainer("mine")
-    one, other = (explainer.resident.adapter for explainer in explainers.values())
-    assert one.weights_sha256 == other.weights_sha256
+    first, second = (explainer.resident.adapter for explainer in explainers.values())
+    assert first.weights_sha256 == second.weights_sha256
     for licence, explainer in [*explainers.items(), *explainers.items()]:
-        found = explainer(load_bundled("bus"), top_k=1)
-        assert found.evidence.resident.adapter.spec.licence == licence
+        result = explainer(load_bundled("bus"), top_k=1)
+        assert result.evidence.resident.adapter.spec.licence == licence
 
 
 def test_a_persons_own_models_are_nobody_elses_and_may_have_the_same_name(stores: Path) -> None:
@@ -171,13 +171,13 @@ def test_a_persons_own_models_are_nobody_elses_and_may_have_the_same_name(stores
     known = each(lambda: {"everybodys", "annas"} & catalog.catalog().keys())
     assert known == [{"everybodys"}, {"everybodys", "annas"}, {"everybodys"}]
     with users.acting(ANNA):
-        own = catalog.spec("annas")
-        assert catalog.whose(own) == users.owner()
+        spec = catalog.spec("annas")
+        assert catalog.whose(spec) == users.owner()
         assert catalog.whose(catalog.spec("everybodys")) == ""
     assert catalog.everybodys(catalog.spec("timm/resnet10t"))
     for user in (users.LOCAL, BEN):
         with users.acting(user):
-            assert not catalog.everybodys(own)
+            assert not catalog.everybodys(spec)
             assert said(catalog.spec, "annas").replace("annas", "anxxs") == said(catalog.spec, "anxxs")
     add_model(BEN, "annas", "demo-cls-m")
     local, annas, bens = each(lambda: catalog.catalog().get("annas"))

@@ -203,7 +203,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ClipClassifier:
 
     `weights.labels` are the classes that it has without being asked, each put into `weights.template`.
     """
-    words = labels.own(spec) or (DEMO_WORDS if spec.arch == DEMO else ())
+    words = labels.stated_names(spec) or (DEMO_WORDS if spec.arch == DEMO else ())
     return ClipClassifier(spec, _towers(spec, progress), words)
 
 

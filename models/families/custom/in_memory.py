@@ -53,7 +53,7 @@ def adapt(
     library = type(model).__module__.partition(".")[0]
     id_ = name or type(model).__name__
     table = WeightsTable(
-        labels=None if names is None else labels.given(names, id_),
+        labels=None if names is None else labels.parse_names(names, id_),
         preprocessing=read_preprocess(preprocess),
         output=output,
         unit=unit,
@@ -92,7 +92,7 @@ def private_copy(module: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {id(tensor): _copied(tensor) for tensor in (*tensors, *computed)}
     try:
         copied = deepcopy(module, memo)
-    # A tensor with a history, an open file, a lock: anything may hang on a module.
+    # A module may hold anything: a tensor with a history, an open file, a lock.
     except Exception as problem:
         raise ModelProblem(
             f"The {type(module).__name__} could not be copied ({describe_error(problem)}): detach the tensors it keeps."
@@ -110,17 +110,17 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
 
 def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapter:
     module = private_copy(model)
-    known, why = spec.preprocessing, ""
-    if known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
-        known, why = preprocessing_of(module).table(), "as timm's weights of that name"
+    table, why = spec.preprocessing, ""
+    if table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
+        table, why = preprocessing_of(module).table(), "as timm's weights of that name"
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
-        if built_for and built_for != known.sides:
-            known = replace(known, size=tuple(built_for), short_side=min(built_for), crop=None)
+        if built_for and built_for != table.sides:
+            table = replace(table, size=tuple(built_for), short_side=min(built_for), crop=None)
 
     def change(result: ProbeResult) -> ProbeResult:
         if result.task != "segment" or not type(module).__module__.startswith("torchvision."):
             return replace(result, why=why or result.why)
-        if known.stated():
+        if table.stated():
             return replace(result, step=1)
         from torchvision.models.segmentation import FCN_ResNet50_Weights
 
@@ -128,7 +128,7 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
         usual = transforms.preprocessing_of(preset)
         return replace(result, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
 
-    adapter = adapt_module(spec, module, checkpoint.digest(module), task, known, change=change)
+    adapter = adapt_module(spec, module, checkpoint.digest(module), task, table, change=change)
     if is_quantised(module):
         adapter.gradients = False
         adapter.notes += (

@@ -93,7 +93,7 @@ def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter
     notes: tuple[str, ...] = ()
     if (seed := spec.weights.random) is not None:
         saved = checkpoint.Checkpoint({})
-        count = len(labels.own(spec)) or None
+        count = len(labels.stated_names(spec)) or None
         module = checkpoint.build_seeded(lambda: own_code.build(spec.arch, args, count), seed)
         sha256 = checkpoint.digest(module)
     else:

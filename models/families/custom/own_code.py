@@ -31,7 +31,7 @@ def is_own(arch: str) -> bool:
 
 
 def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
-    """Call a class or function with `args`, and any number of classes.
+    """Call a class or function with `args` and the number of classes, if known.
 
     Raises ModelProblem, one sentence, where the file or the name is not there, or its code raises.
     """

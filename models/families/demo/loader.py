@@ -44,7 +44,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     else:
         side = TASKS[spec.task]
         preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
-        names = ("background", *CLASSES) if spec.segments else labels.own(spec) or CLASSES
+        names = ("background", *CLASSES) if spec.segments else labels.stated_names(spec) or CLASSES
         kind = Segmenter if spec.segments else Classifier
         adapter = kind(spec, module, names, preprocessing, sha256_of(path))
         adapter.cell_offsets = CELL_OFFSETS.get(spec.arch, ())

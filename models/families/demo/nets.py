@@ -72,7 +72,7 @@ def detector(size: str) -> Any:
     The layout is YOLO11's without its third scale: P5 and SPPF are there as context alone. Backbone P3 is `model.4`,
     the neck's P3 `model.15` and P4 `model.18`.
     """
-    # It imports OpenCV and Pillow's settings too: classifiers do without.
+    # Imported here, as it loads OpenCV: classifiers do not need it.
     from sightglass.models.families.ultralytics.loader import import_quietly
 
     import_quietly()

@@ -196,7 +196,7 @@ def make_detector(
     notes: list[str],
     sha256: str,
 ) -> ExportedDetector:
-    names, name = labels.own(spec) or read_labels(runtime), spec.weights.layout
+    names, name = labels.stated_names(spec) or read_labels(runtime), spec.weights.layout
     task = runtime.metadata.get("task")
     if task not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")

@@ -40,7 +40,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
         return Embedder(spec, module, (), preprocessing, sha256, notes=notes)
     if spec.weights.path:
         return custom.load(dataclasses.replace(spec, arch=f"timm/{spec.arch}"), progress)
-    class_names = labels.own(spec)
+    class_names = labels.stated_names(spec)
     if not (class_names or config.num_classes):
         raise ModelProblem(f'{spec.id} names no classes: give it task = "embed" in a table of models.toml.')
     count = {"num_classes": len(class_names)} if class_names and not spec.untrained else {}

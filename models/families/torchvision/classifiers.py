@@ -31,7 +31,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     default = default_weights(spec.arch)
     if spec.weights.path:
         return custom.load(dataclasses.replace(spec, arch=f"torchvision/{spec.arch}"), progress)
-    names = labels.own(spec) or tuple(default.meta["categories"])
+    names = labels.stated_names(spec) or tuple(default.meta["categories"])
 
     def read(path: Path) -> nn.Module:
         module = build(spec.arch, classes=len(names))

@@ -396,7 +396,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch, "detector")
-    class_names = labels.own(spec)
+    class_names = labels.stated_names(spec)
     # Class 0 is the background; COCO's own numbers have gaps.
     named = dict(enumerate(class_names, 1)) if class_names else labels.coco()
     count = len(class_names) + 1 if class_names else len(default.meta["categories"])

@@ -30,7 +30,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch, "segmentation network")
-    class_names = labels.own(spec)
+    class_names = labels.stated_names(spec)
     count = len(class_names) or len(default.meta["categories"])
     labels_in_file: tuple[str, ...] = ()
 

@@ -49,17 +49,17 @@ class TransformersDetector(QueryDetector):
     ) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         self.processor = processor
-        known = dict(module.named_modules())
+        modules = dict(module.named_modules())
         self._backbone, self._encoder, self._decoder = (
-            next((path for path in names if path in known), "") for names in (_BACKBONES, _ENCODERS, _DECODERS)
+            next((path for path in names if path in modules), "") for names in (_BACKBONES, _ENCODERS, _DECODERS)
         )
-        attending = [path for path in known if _is_inside(path, self._decoder) and path.endswith(_ATTENDING)]
+        attending = [path for path in modules if _is_inside(path, self._decoder) and path.endswith(_ATTENDING)]
         self.cross_attention = next(reversed(attending), "")
-        # No list of convolutions for several levels.
-        memories = (path for path in ("model.input_projection", "input_proj") if type(known.get(path)) is nn.Conv2d)
+        # Only a single convolution, not a list for several levels.
+        memories = (path for path in ("model.input_projection", "input_proj") if type(modules.get(path)) is nn.Conv2d)
         self.memory = next(memories, "")
-        # Queries, however many, are no grid of the picture, and the encoding of positions knows no picture.
-        positions = [path for path, part in known.items() if "Position" in type(part).__name__ and "." in path]
+        # Queries form no grid of the picture, and position encodings do not depend on it.
+        positions = [path for path, part in modules.items() if "Position" in type(part).__name__ and "." in path]
         self.placeless = (*([self._decoder] if self._decoder else []), *positions)
         # The last of a query's logits may be "no object": the library's scores of four equal ones show it.
         equal = SimpleNamespace(logits=torch.zeros(1, 1, 4), pred_boxes=torch.zeros(1, 1, 4))
@@ -98,10 +98,10 @@ class TransformersDetector(QueryDetector):
 
     def read_queries(self, tensor: Tensor) -> QueryDetections:
         answer = self.module(pixel_values=tensor)
-        logits, known = answer.logits, len(self.labels)
-        others = logits[..., known:] if self._has_none else None
+        logits, count = answer.logits, len(self.labels)
+        others = logits[..., count:] if self._has_none else None
         size = (tensor.shape[2], tensor.shape[3])
-        return make_detections(logits[..., :known], answer.pred_boxes, size, others=others, softmax=self._has_none)
+        return make_detections(logits[..., :count], answer.pred_boxes, size, others=others, softmax=self._has_none)
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         assert isinstance(outputs, QueryDetections)

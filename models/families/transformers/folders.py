@@ -19,7 +19,7 @@ from sightglass.common.legible import legible
 from sightglass.models.checkpoints import weights
 
 UNREAD = "special_tokens_map_file"
-"""A key that older versions wrote with a path of theirs, and none reads."""
+"""A key with a path that older versions wrote and no version reads."""
 
 CODE = ("auto_map", "trust_remote_code")
 """Keys by which a folder asks for its own Python to be run."""

@@ -168,7 +168,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
             part.act.inplace = False
         if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
             part.forward = MethodType(_fused_forward, part)
-    named = labels.own(spec) or fused.names
+    named = labels.stated_names(spec) or fused.names
     if task == "classify":
         names = labels.complete(named, head.linear.out_features)
         classifier = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)

@@ -42,14 +42,14 @@ def compare_with(image: Image) -> None:
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     """Return the uploaded gallery, else the session's other pictures, else examples; draw the uploader."""
     gallery = state.of(Gallery)
-    items, what = gallery.items or image_source.own_items(exclude=query.sha256), "picture"
+    items, noun = gallery.items or image_source.own_items(exclude=query.sha256), "picture"
     if not items:
-        items, what = (
+        items, noun = (
             tuple(_item(image) for image in _examples(explainer, query) if image.sha256 != query.sha256),
             "example",
         )
     with st.popover(
-        f"Against {plural(len(items), what)}",
+        f"Against {plural(len(items), noun)}",
         icon=":material/photo_library:",
         help="What the picture is compared with.",
     ):
@@ -66,7 +66,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
         page.say_problem()
         if gallery.items:
             help = "Delete them from the server, and compare with other pictures of this session or examples."
-            st.button(f"Delete {plural(len(items), what)}", icon=":material/delete:", on_click=_delete, help=help)
+            st.button(f"Delete {plural(len(items), noun)}", icon=":material/delete:", on_click=_delete, help=help)
     return items
 
 

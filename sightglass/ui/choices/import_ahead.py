@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 EVERYWHERE = ("", "0.0.0.0", "::")
-"""Addresses on which a server listens for all that the machine has."""
+"""Addresses by which a server listens on all interfaces."""
 
 
 def addresses(host: str | None) -> list[str]:
@@ -55,7 +55,7 @@ def _in_network() -> list[str]:
 
 
 BESIDE_THE_MAP = ("ui.saving", "ui.views.panels", "pages.explore.view")
-"""Nothing of either imports torch, which would hold up the first screen."""
+"""Modules of the first screen that do not import torch, which would delay it."""
 
 
 @asynccontextmanager
@@ -97,7 +97,7 @@ def _import() -> None:
     try:
         for name in ("widgets", "choices.sidebar"):
             import_module(f"sightglass.ui.{name}")
-        # Streamlit asks this once, and with this many modules it takes 150 ms; a second time it is fast.
+        # Streamlit calls this once; with this many modules it takes 150 ms, a second time it is fast.
         inspect.stack()
         for name in BESIDE_THE_MAP:
             import_module(f"sightglass.{name}")

@@ -1,8 +1,8 @@
 """Paint on a picture: brush and rectangle; or on a blank canvas (`drawing`).
 
 The browser holds the marks and shows the edited picture at once; Python receives all marks together, makes the same
-picture of them (`explain.whatif.edits`) and acknowledges it; only then does the browser send more. So a newer stroke
-replaces an older one that waits.
+picture of them (`explain.whatif.edits`) and acknowledges it; only then does the browser send more, so a newer stroke
+replaces a waiting one.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Painting:
     """SHA-256 of the picture that is edited, or of the one made of a drawing."""
 
     def take(self, sent: Json) -> bool:
-        """Take a newer edit than the last one; return whether it was."""
+        """Take an edit if it is newer than the last one; return whether it was."""
         turn, edit = sent.get("turn"), sent.get("edit")
-        # An older one comes with a request that left the browser before it knew the last answer.
+        # An older edit was sent before the browser received the last answer.
         if not isinstance(turn, int) or turn <= self.turn or not isinstance(edit, dict):
             return False
         self.turn, self.edit = turn, edit

@@ -38,7 +38,7 @@ class CanvasDrawing(Painting):
     edit: Json = field(default_factory=lambda: {"marks": [], "fill": "mean", "keep": False})
     paper: Paper = PLAIN
     due: bool = False
-    """Whether the picture must be made again, in other colours."""
+    """Whether the picture must be drawn again, in other colours."""
 
 
 def take_drawing() -> tuple[Image, str | None] | None:
@@ -85,11 +85,11 @@ def draw_canvas(explainer: Explainer) -> None:
     st.markdown("### Draw")
     size, mean = (drawing.SIDE, drawing.SIDE), [_LEVELS[ink]] * 3
     painter.draw(current, key=KEY, id=KEY, name="Paper", size=size, brushes=SIZES, mean=mean, paper=ground)
-    known = explainer.resident.adapter.paper is not None
-    why = "as this model was trained" if known else "this model does not say which it was trained on"
+    has_paper = explainer.resident.adapter.paper is not None
+    why = "as this model was trained" if has_paper else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
-    if known and not _is_chosen(current):
-        # A few names from all over the list.
+    if has_paper and not _is_chosen(current):
+        # A few names, spread over the list.
         names = explainer.labels[:: max(1, len(explainer.labels) // 4)][:4]
         about += f" It knows drawings of, for example, {', '.join(map(str.lower, names))}."
     st.caption(about)

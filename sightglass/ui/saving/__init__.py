@@ -123,14 +123,14 @@ def _draw_saved(screen: str, saved: Sequence[tuple[Any, Json]], look: ViewSettin
                 store().keep(item, look=dict(look), **more)
 
     page.say_problem()
-    kept = [record for record in records if record is not None]
-    if len(kept) < len(records):
+    existing = [record for record in records if record is not None]
+    if len(existing) < len(records):
         icon, help = ":material/bookmark_add:", "Save the picture, its maps, its checks and all numbers here."
         st.button("Keep it in Saved", icon=icon, key=f"keep-{screen}", type="primary", on_click=save, help=help)
         return
-    icon, query = ":material/bookmark_added:", {"kept": kept[0].id} if len(kept) == 1 else None
+    icon, query = ":material/bookmark_added:", {"kept": existing[0].id} if len(existing) == 1 else None
     st.page_link(page.script("saved"), label="See it in Saved", icon=icon, query_params=query, width="content")
-    edit_note(kept[0], [record.id for record in kept], key=f"keep-{screen}-{kept[0].id}")
+    edit_note(existing[0], [record.id for record in existing], key=f"keep-{screen}-{existing[0].id}")
 
 
 # ---- Add to deck
@@ -265,11 +265,11 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
 
     most, help = limits.MAX_NOTE, "Your own words, which are searched. Saved when you leave the field."
     st.text_area("Note", record.note, key=note, max_chars=most, on_change=save, args=("note", note), help=help)
-    known = list(dict.fromkeys([*record.tags, *store().choices()["tag"]]))
+    choices = list(dict.fromkeys([*record.tags, *store().choices()["tag"]]))
     look: Json = {"select_all": False, "accept_new_options": True, "max_selections": limits.MAX_TAGS}
     help = f"Your own keywords, at most {limits.MAX_TAG} characters each."
     look |= {"placeholder": "Choose or type one", "help": help}
-    st.multiselect("Tags", known, list(record.tags), key=tags, on_change=save, args=("tags", tags), **look)
+    st.multiselect("Tags", choices, list(record.tags), key=tags, on_change=save, args=("tags", tags), **look)
     page.say_problem()
 
 

@@ -50,20 +50,20 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         controls["words"] = words
     joint, _, number = (recipe.joint or "none ").rpartition(" ")
-    drawn: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
-    drawn |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
+    options: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
+    options |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
     if recipe.per in ("region", "pixel"):
-        drawn[state.SPAN] = recipe.per
+        options[state.SPAN] = recipe.per
     if task.has_boxes:
         controls["confidence"] = min(95, max(1, round(100 * recipe.confidence)))
-        drawn |= {"iou": 5 * round(20 * recipe.iou), "within": recipe.within}
-        drawn[f"only-{spec.id}"] = [name for name in recipe.classes if isinstance(name, str)]
+        options |= {"iou": 5 * round(20 * recipe.iou), "within": recipe.within}
+        options[f"only-{spec.id}"] = [name for name in recipe.classes if isinstance(name, str)]
         target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
         box = state.of(state.ChosenBox)
         box.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
         box.source, box.generation = (recipe.picture_sha256, spec.id), box.generation + 1
     _put(controls)
-    _put(drawn, drawn_only=True)
+    _put(options, drawn_only=True)
     chosen = state.of(state.ChosenClass)
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.label, chosen.picture, chosen.generation = view.label, recipe.picture_sha256, chosen.generation + 1
@@ -72,8 +72,8 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     area.against = None if recipe.against is None else str(recipe.against)
     places = recipe.targets[view.index :] if recipe.per in ("region", "pixel") else ()
     area.pixel = next((target for target in places if isinstance(target, tuple)), None)
-    known = {name: value for name, value in view.settings.items() if name in SETTINGS}
-    if settings := {name: str(int(value) if isinstance(value, bool) else value) for name, value in known.items()}:
+    fields = {name: value for name, value in view.settings.items() if name in SETTINGS}
+    if settings := {name: str(int(value) if isinstance(value, bool) else value) for name, value in fields.items()}:
         start = state.of(state.ViewerStart)
         start.settings, start.read = settings | {"id": secrets.token_hex(8)}, True
         start.generation += 1

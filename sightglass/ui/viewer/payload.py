@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Rect = tuple[float, float, float, float]
 
 MAX_SIDE = 1600
-"""Pixels of a picture's longer side that the browser gets."""
+"""Maximum pixels of the longer side of a picture sent to the browser."""
 _blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
 
 
@@ -59,7 +59,7 @@ class Map:
     as `explain.rendering.render.share_difference` gives it, and for a signed map, positive where it raises.
     `extent`: what they cover, in original pixels; `seen`: outside it the picture is faded and never coloured.
     `raw`: the raw values at 0, of a signed map at -1, and at 1, which the shared scale and the read-out
-    go by. `shared`: the same map on one scale with its like, where no raw values can say it. `cells`: rows
+    go by. `shared`: the same map on the scale of all maps, where it has no raw values. `cells`: rows
     and columns of the grid the model computed. `text`: one sentence for the line below and for screen readers.
     `sides`: of a difference, the names of the first and the second. `unit`: of a signed map's raw values.
     """
@@ -162,14 +162,14 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
 def raw_range(panels: Sequence[Pane]) -> tuple[float, float] | None:
     """Return the lowest and highest raw values of heatmaps, if any."""
     heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
-    known = [raw for item in heats if (raw := _finite(item.raw))]
-    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+    ranges = [raw for item in heats if (raw := _finite(item.raw))]
+    return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
 
 
 def raw_reach(panels: Sequence[Pane]) -> float | None:
     """Return the largest absolute raw value of signed maps, if any."""
-    known = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
-    return max((max(abs(low), abs(high)) for low, high in filter(None, known)), default=None)
+    ranges = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
+    return max((max(abs(low), abs(high)) for low, high in filter(None, ranges)), default=None)
 
 
 def picture(image: Image) -> bytes:

@@ -100,15 +100,15 @@ def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str
 def fit_button(explanation: Explanation) -> None:
     """Draw the button that removes a crop."""
     ways = explanation.evidence.resident.adapter.preprocessings
-    whole = next((way for way in ("letterbox", "squash") if way in ways), None)
-    if whole is not None and unseen(explanation) >= CROPPED:
+    uncropped = next((way for way in ("letterbox", "squash") if way in ways), None)
+    if uncropped is not None and unseen(explanation) >= CROPPED:
         st.button(
             "Show it all",
             icon=":material/crop_free:",
             key="whole-picture",
             on_click=url_state.put,
-            args=(f"fit-{explanation.model.task}", whole),
-            help=f"{WAYS[whole]}. The model was trained with the crop, so its scores may be less reliable.",
+            args=(f"fit-{explanation.model.task}", uncropped),
+            help=f"{WAYS[uncropped]}. The model was trained with the crop, so its scores may be less reliable.",
         )
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create()) as made:
-        yield made
+    with TestClient(create()) as opened_client:
+        yield opened_client
 
 
 def send_form(client: TestClient, route: str, path: Path, **fields: Any) -> Any:

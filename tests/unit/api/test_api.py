@@ -59,13 +59,13 @@ def plain(value: Any) -> Any:
     return json.loads(result_folder.to_json(value))
 
 
-def same(said: dict[str, Any], made: Explanation) -> None:
+def same(answer: dict[str, Any], explanation: Explanation) -> None:
     """All numbers of an answer are the library's."""
-    wanted = plain(results.Explained.build(made, VIEWER_STYLE).to_dict())
+    expected = plain(results.Explained.build(explanation, VIEWER_STYLE).to_dict())
     names = ("headline", "predictions", "boxes", "heatmaps", "statistics", "diagnosis", "notes", "recipe", "command")
     for name in names:
-        assert said[name] == wanted[name], name
-    assert len(said["heatmaps"]) > 0
+        assert answer[name] == expected[name], name
+    assert len(answer["heatmaps"]) > 0
 
 
 def maps_in(answer: Any) -> dict[str, NDArray[np.float32]]:
@@ -85,72 +85,72 @@ def maps_in(answer: Any) -> dict[str, NDArray[np.float32]]:
 )
 def test_an_explanation_is_the_librarys(client: TestClient, bus: Path, fields: dict[str, Any]) -> None:
     options = {name: value for name, value in fields.items() if name != "model"}
-    made = Explainer(fields.get("model", "efficientnet-lite0"))(bus, **options)
-    same(sent(client, "explain", bus, **fields).json(), made)
+    result = Explainer(fields.get("model", "efficientnet-lite0"))(bus, **options)
+    same(sent(client, "explain", bus, **fields).json(), result)
 
 
 @pytest.mark.parametrize("fields", [{"per": "class", "within": "inside"}, {"targets": [0], "part": "left"}])
 def test_boxes_are_the_librarys(client: TestClient, scene: Path, fields: dict[str, Any]) -> None:
-    made = Explainer("demo-s")(scene, **({"per": "detection", "confidence": 0.1} | fields))
-    same(sent(client, "detect", scene, model="demo-s", confidence=0.1, **fields).json(), made)
+    result = Explainer("demo-s")(scene, **({"per": "detection", "confidence": 0.1} | fields))
+    same(sent(client, "detect", scene, model="demo-s", confidence=0.1, **fields).json(), result)
 
 
 def test_the_map_alone_the_picture_under_it_and_the_folder(client: TestClient, bus: Path) -> None:
-    made = Explainer()(bus)
+    result = Explainer()(bus)
     answer = send_form(client, "v1/explain?format=npy", bus)
     assert answer.headers["content-type"] == "application/x-npy"
-    assert np.array_equal(np.load(io.BytesIO(answer.content)), made.heatmaps[0].values)
+    assert np.array_equal(np.load(io.BytesIO(answer.content)), result.heatmaps[0].values)
     drawn = send_form(client, "explain?format=png", bus, colormap="jet", alpha="0.3").content
     with Pillow.open(io.BytesIO(drawn)) as picture:
-        assert np.array_equal(np.asarray(picture), made.overlay(0, colormap="jet", alpha=0.3))
-    assert embedded_recipe.read(drawn) == made.recipe
+        assert np.array_equal(np.asarray(picture), result.overlay(0, colormap="jet", alpha=0.3))
+    assert embedded_recipe.read(drawn) == result.recipe
     packed = send_form(client, "explain?format=zip", bus)
     with zipfile.ZipFile(io.BytesIO(packed.content)) as folder:
         assert {"gradcam_prediction.png", result_folder.SUMMARY, result_folder.RECIPE} < {*folder.namelist()}
-    arrays = result_folder.arrays(made)
+    arrays = result_folder.arrays(result)
     assert all(np.array_equal(values, arrays[name]) for name, values in maps_in(packed).items())
 
 
 def test_a_comparison_is_the_librarys(client: TestClient, bus: Path) -> None:
     names = ("demo-cls-s", "efficientnet-lite0")
-    said = sent(client, "compare", bus, models=names, targets=[1]).json()
-    made = Comparison(tuple(Explainer(name)(bus, targets=(1,)) for name in names), names, ())
-    assert (said["verdict"], tuple(said["common"])) == (made.verdict, made.common)
-    assert said["agreement"] == [[plain(asdict(made.agreement(a, b))) for b in range(2)] for a in range(2)]
-    for one, explanation in zip(said["models"], made.explanations, strict=True):
-        wanted = plain(explanation.to_dict()) | {"recipe": plain(explanation.recipe)}
-        assert {name: one[name] for name in ("predictions", "statistics", "recipe")}.items() <= wanted.items()
-        assert 0 < one["timing"]["fastest"] <= one["timing"]["median"] <= one["timing"]["slowest"]
+    body = sent(client, "compare", bus, models=names, targets=[1]).json()
+    comparison = Comparison(tuple(Explainer(name)(bus, targets=(1,)) for name in names), names, ())
+    assert (body["verdict"], tuple(body["common"])) == (comparison.verdict, comparison.common)
+    assert body["agreement"] == [[plain(asdict(comparison.agreement(a, b))) for b in range(2)] for a in range(2)]
+    for answer, explanation in zip(body["models"], comparison.explanations, strict=True):
+        expected = plain(explanation.to_dict()) | {"recipe": plain(explanation.recipe)}
+        assert {name: answer[name] for name in ("predictions", "statistics", "recipe")}.items() <= expected.items()
+        assert 0 < answer["timing"]["fastest"] <= answer["timing"]["median"] <= answer["timing"]["slowest"]
     assert len(maps_in(sent(client, "compare?format=zip", bus, models=names, targets=[1]))) == 2
     sizes = send_form(client, "compare", bus, models="demo-cls-s").json()["models"]
-    assert [one["name"] for one in sizes] == ["s", "m", "l"]
+    assert [size["name"] for size in sizes] == ["s", "m", "l"]
 
 
 def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: Path) -> None:
     other = bus.with_name("zidane.jpg")
     fields = {"other": base64.b64encode(other.read_bytes()).decode(), "other_name": other.name, "of": "product"}
-    said = sent(client, "similarity", bus, **fields).json()
+    body = sent(client, "similarity", bus, **fields).json()
     explainer = Explainer()
-    found = similarity(explainer, Image.open(bus), Image.open(other), of="product")
-    wanted = plain(results.SimilarityResult.build(found, context(explainer, Image.open(bus))).to_dict())
-    assert {name: said[name] for name in wanted} == wanted
-    for one, side in zip(said["sides"], found.sides, strict=True):
-        assert (one["alike"], one["apart"]) == tuple(plain(asdict(numbers)) for numbers in side.statistics)
+    result = similarity(explainer, Image.open(bus), Image.open(other), of="product")
+    expected = plain(results.SimilarityResult.build(result, context(explainer, Image.open(bus))).to_dict())
+    assert {name: body[name] for name in expected} == expected
+    for answer, side in zip(body["sides"], result.sides, strict=True):
+        assert (answer["alike"], answer["apart"]) == tuple(plain(asdict(numbers)) for numbers in side.statistics)
     assert maps_in(sent(client, "similarity?format=zip", bus, **fields))
     pictures = {"image": (bus.name, bus.read_bytes()), "other": (other.name, other.read_bytes())}
     form = client.post("/api/similarity", files=pictures, data={"of": "product", "context": "false"})
-    assert form.json()["score"] == found.score
+    assert form.json()["score"] == result.score
     assert (form.json()["query"], form.json()["gallery"]) == ("bus.jpg", "zidane.jpg")
 
 
 def test_models(client: TestClient, bus: Path) -> None:
     send_form(client, "explain", bus, model="demo-cls-s")
-    said = client.get("/api/models?here=true").json()
-    found = {one["id"]: one for one in said["models"]}
-    assert said["default"] in found
-    assert found["demo-cls-s"]["resident"] and "layercam" in found["demo-cls-s"]["methods"]
-    listed = {one["id"]: one for one in client.get("/api/models?task=detect").json()["models"]}
-    assert {one["task"] for one in listed.values()} == {"detect"}
+    body = client.get("/api/models?here=true").json()
+    models = {model["id"]: model for model in body["models"]}
+    assert body["default"] in models
+    assert models["demo-cls-s"]["resident"] and "layercam" in models["demo-cls-s"]["methods"]
+    listed = {model["id"]: model for model in client.get("/api/models?task=detect").json()["models"]}
+    assert {model["task"] for model in listed.values()} == {"detect"}
     assert (listed["yolo11m"]["download_mb"], listed["demo-s"]["download_mb"]) == (40.3, None)
 
 
@@ -190,28 +190,28 @@ def test_a_form_and_all_kinds_of_base64_are_the_same_request(client: TestClient,
 
 
 def test_a_class_that_was_not_found_is_named(client: TestClient, scene: Path) -> None:
-    made = Explainer("demo-s")(scene, per="detection", confidence=0.9)
-    shown = {p.label for p in made.predictions}
-    wanted = next(label for label in Explainer("demo-s").labels if label not in shown)
-    said = sent(client, "detect", scene, model="demo-s", confidence=0.9, targets=[wanted]).json()
-    assert said["missing"] == [plain_text(one.words) for one in find_missed(made, [wanted])] != []
+    result = Explainer("demo-s")(scene, per="detection", confidence=0.9)
+    labels = {p.label for p in result.predictions}
+    expected = next(label for label in Explainer("demo-s").labels if label not in labels)
+    body = sent(client, "detect", scene, model="demo-s", confidence=0.9, targets=[expected]).json()
+    assert body["missing"] == [plain_text(missed.words) for missed in find_missed(result, [expected])] != []
 
 
 def test_the_description_names_bodies_answers_keys_and_a_version(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = client.get("/api/openapi.json")
-    said = answer.json()
-    assert said["openapi"].startswith("3.1")
-    assert client.get("/api/v1/openapi.json").json() == said
-    explain = said["paths"]["/api/v1/explain"]["post"]
+    body = answer.json()
+    assert body["openapi"].startswith("3.1")
+    assert client.get("/api/v1/openapi.json").json() == body
+    explain = body["paths"]["/api/v1/explain"]["post"]
     assert set(explain["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
     assert set(explain["responses"]["200"]["content"]) == {
         *("application/json", "image/png", "application/x-npy", "application/zip"),
     }
     form = explain["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["image"]["format"] == "binary" and form["additionalProperties"] is False
-    named = [way["operationId"] for ways in said["paths"].values() for way in ways.values()]
+    named = [way["operationId"] for ways in body["paths"].values() for way in ways.values()]
     assert len(set(named)) == len(named) and {"explain_picture", "list_models", "get_readiness"} <= {*named}
     # With a token all but what reveals nothing needs it.
     assert "security" not in explain
@@ -228,24 +228,24 @@ def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
     CACHE.clear()
     seals = send_form(client, "explain", scene, model=MODEL, top_k=2, seal="true").json()["seals"]
     CACHE.clear()
-    made = Explainer(MODEL)(scene, top_k=2)
-    expected = [made.seal(index) for index in range(2)]
+    result = Explainer(MODEL)(scene, top_k=2)
+    expected = [result.seal(index) for index in range(2)]
     assert seals == TypeAdapter(list[Checks]).dump_python(expected, mode="json", by_alias=True)
     assert [mark["question"] for mark in seals[0]["marks"]] == list(QUESTIONS)
 
 
 def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: list[str]) -> None:
     boxes = send_form(client, "detect", scene, model="demo-s", top_k=2, seal="true").json()
-    assert [one["target"] for one in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
+    assert [box["target"] for box in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
     # The headline is made after the test, and no number is infinite in JSON.
     assert "This map shows the box, not what the model learnt." in boxes["headline"]
     assert [mark["value"] for mark in boxes["seals"][0]["marks"]] == [0.9, None, None]
     sealed.clear()
     compared = send_form(client, "compare", scene, models=[MODEL, "demo-cls-m"], seal="true").json()["models"]
-    for one, label in zip(compared, sealed, strict=True):
+    for row, label in zip(compared, sealed, strict=True):
         # Only the first map of each is compared.
-        assert one["seals"][0]["target"] == label == one["heatmaps"][0]["label"]
-        assert one["seals"][1:] == [None] * (len(one["heatmaps"]) - 1)
+        assert row["seals"][0]["target"] == label == row["heatmaps"][0]["label"]
+        assert row["seals"][1:] == [None] * (len(row["heatmaps"]) - 1)
     files, fields = {"image": scene.read_bytes()}, {"seal": "true", "model": MODEL}
     answer = client.post("/api/explain?format=png", files=files, data=fields)
     assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
@@ -254,11 +254,11 @@ def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: li
 def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -> None:
     proof = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",))
     fields: dict[str, Any] = {"model": MODEL, "targets": ["star"], "steps": 3, "fillings": ["mean"]}
-    found = send_form(client, "prove", bus, **fields).json()
-    answer = results.ProofAnswer.model_validate_json(json.dumps(found))
+    body = send_form(client, "prove", bus, **fields).json()
+    answer = results.ProofAnswer.model_validate_json(json.dumps(body))
     assert [curve.deletion for curve in answer.curves] == [curve.deletion.score.tolist() for curve in proof.curves]
     assert (answer.target, answer.sentence, answer.necessity) == (proof.label, proof.sentence, proof.necessity)
-    recipe = Recipe.model_validate(found["recipe"] | {"examples": ()}, strict=False)
+    recipe = Recipe.model_validate(body["recipe"] | {"examples": ()}, strict=False)
     assert recipe.prove is not None and recipe.prove.steps == 3
 
 
@@ -272,16 +272,16 @@ def pixels(text: str) -> np.ndarray:
 
 
 def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus: Path, picture: str) -> None:
-    said = client.post("/predict_with_gradcam", json={"image": picture}).json()
-    made = Explainer()(bus, top_k=1)
-    assert said.keys() == KEYS
-    assert said["prediction"] == made.predictions[0].label
-    assert said["confidence"] == made.predictions[0].score
-    assert np.array_equal(pixels(said["gradcam_overlay"]), made.overlay(0, colormap="jet"))
-    assert np.array_equal(pixels(said["gradcam_heatmap"]), made.overlay(0, colormap="jet", alpha=1.0))
+    body = client.post("/predict_with_gradcam", json={"image": picture}).json()
+    result = Explainer()(bus, top_k=1)
+    assert body.keys() == KEYS
+    assert body["prediction"] == result.predictions[0].label
+    assert body["confidence"] == result.predictions[0].score
+    assert np.array_equal(pixels(body["gradcam_overlay"]), result.overlay(0, colormap="jet"))
+    assert np.array_equal(pixels(body["gradcam_heatmap"]), result.overlay(0, colormap="jet", alpha=1.0))
     # A page's canvas hands over a data URL, and sketches send what else they have.
     again = {"image": f"data:image/jpeg;base64,{picture}", "filename": "bus.jpg", "model": "efficientnet-lite0"}
-    assert client.post("/predict_with_gradcam", json=again).json()["prediction"] == said["prediction"]
+    assert client.post("/predict_with_gradcam", json=again).json()["prediction"] == body["prediction"]
 
 
 def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, picture: str) -> None:
@@ -306,10 +306,10 @@ def test_a_heatmap_is_written_and_fetched_by_its_url(
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
     body = {"files": {"image": bus.read_bytes()}} if as_form else {"json": {"image": picture}}
-    said = client.post("/generate_heatmap", **body).json()
-    assert said == {"path": said["path"], "url": f"/view_heatmap?path={said['path']}"}
-    assert [file.name for file in tmp_path.iterdir()] == [said["path"]]
-    answer = client.get(said["url"])
+    report = client.post("/generate_heatmap", **body).json()
+    assert report == {"path": report["path"], "url": f"/view_heatmap?path={report['path']}"}
+    assert [file.name for file in tmp_path.iterdir()] == [report["path"]]
+    answer = client.get(report["url"])
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     drawn = Explainer()(bus, top_k=1).overlay(0, colormap="jet")
     assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(answer.content))), drawn)
@@ -332,19 +332,19 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SIGHTGLASS_BATCHES", str(base))
     for name in ("labelled", "plain"):
         (base / name).mkdir(parents=True)
-    found = (Prediction("cat", 0, 0.9, BOX, 3), Prediction("dog", 1, 0.2, DOG.box, 4))
+    predictions = (Prediction("cat", 0, 0.9, BOX, 3), Prediction("dog", 1, 0.2, DOG.box, 4))
     pictures = (
-        EvaluatedPicture("a.jpg", (200, 100), (CAT, DOG), None, found),
-        EvaluatedPicture("b.jpg", (200, 100), (CAT,), None, found[:1]),
+        EvaluatedPicture("a.jpg", (200, 100), (CAT, DOG), None, predictions),
+        EvaluatedPicture("b.jpg", (200, 100), (CAT,), None, predictions[:1]),
     )
-    rows = [stored.to_row(one) for one in pictures]
+    rows = [stored.to_row(picture) for picture in pictures]
     facts = EvaluationFacts("demo-s", "", "detect", ("cat", "dog"), 0.25, ("owl",))
     stored.write(base / "labelled" / stored.FILE, [rows], facts)
     return base
 
 
 def test_runs_with_labels_are_listed_and_each_says_how_right_it_is(client: TestClient, runs: Path) -> None:
-    assert [one["id"] for one in client.get("/api/runs").json()["runs"]] == ["labelled"]
+    assert [entry["id"] for entry in client.get("/api/runs").json()["runs"]] == ["labelled"]
     answer = client.get("/api/runs/labelled").json()
     assert answer == {"id": "labelled", **run_labels.load_summary(runs / "labelled").to_dict(), "unknown": ["owl"]}
     assert (answer["objects"], answer["right"], answer["errors"]["missed"]) == (3, 2, 1)

@@ -39,12 +39,12 @@ def told(answer: Any, status: int, kind: str) -> str:
     """The sentence of a problem that is whole."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    said = answer.json()
-    problems.ProblemDocument.model_validate(said)
-    assert (said["status"], said["type"], said["code"]) == (status, f"/api/problems/{kind}", kind)
-    assert said["detail"].endswith((".", "?"))
+    body = answer.json()
+    problems.ProblemDocument.model_validate(body)
+    assert (body["status"], body["type"], body["code"]) == (status, f"/api/problems/{kind}", kind)
+    assert body["detail"].endswith((".", "?"))
     assert "Traceback" not in answer.text
-    return str(said["detail"])
+    return str(body["detail"])
 
 
 @pytest.mark.parametrize("name", ["bus.jpg", "scene-3.png", "own.png", "./own.png"])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 MODEL, LAYER, LABEL, PASSES = "demo-cls-s", "layer4", "star", 8
-# Nothing is told by how long a busy machine takes.
+# The time on a busy machine is no criterion.
 SECONDS = 3600.0
 DEEP = settings(
     max_examples=250,
@@ -38,7 +38,7 @@ DEEP = settings(
 
 PICTURE = saved(Image.fromarray(pixels()), "JPEG")
 app = create()
-whole = schemathesis.openapi.from_asgi("/api/openapi.json", app)
+schema = schemathesis.openapi.from_asgi("/api/openapi.json", app)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,7 +49,7 @@ def _warm() -> Iterator[None]:
         yield
 
 
-@whole.parametrize()
+@schema.parametrize()
 @DEEP
 def test_what_the_description_promises_holds(case: Case) -> None:
     # Which names there are, the description cannot say: what has none is refused as it should be.

@@ -68,8 +68,8 @@ def test_frames_are_answered_models_switched_and_classes_pinned(client, frame):
 def test_what_is_no_message_closes_the_socket_with_a_sentence(client, sent):
     with client.websocket_connect(URL) as socket:
         (socket.send_text if isinstance(sent, str) else socket.send_bytes)(sent)
-        said = socket.receive_json()
-        assert (said["type"], said["fatal"]) == ("problem", True) and said["sentence"].endswith(".")
+        body = socket.receive_json()
+        assert (body["type"], body["fatal"]) == ("problem", True) and body["sentence"].endswith(".")
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
         assert closed.value.code == live.BAD

@@ -94,19 +94,19 @@ def test_nobody_signs_in_on_localhost_and_any_other_address_has_a_token_of_its_o
     for host in LOCAL:
         assert access.choose(host) == access.Access("local"), host
     for network in ADDRESSES:
-        one, other = access.choose(network), access.choose(network)
-        assert (one.way, one.generated, one.asks, len(one.token) >= 43) == ("token", True, True, True), network
-        assert one.token != other.token
+        first, second = access.choose(network), access.choose(network)
+        assert (first.way, first.generated, first.asks, len(first.token) >= 43) == ("token", True, True, True), network
+        assert first.token != second.token
 
 
 def test_a_short_token_is_warned_of_and_a_cookie_stands_for_its_token_alone() -> None:
     assert "can be guessed" in (access.announcement(access.Access("token", "hunter2")) or "")
     assert access.announcement(access.Access("token", "x" * 32)) is None
     assert "hunter2" not in repr(access.Access("token", "hunter2"))
-    one, other = access.Access("token", "one"), access.Access("token", "other")
-    assert one.accepts_cookie(one.cookie()) and "one" not in one.cookie()
-    assert not any(one.accepts_cookie(wrong) for wrong in (other.cookie(), "one", ""))
-    assert not access.Access("oidc", "one").accepts_cookie(one.cookie())
+    first, second = access.Access("token", "one"), access.Access("token", "other")
+    assert first.accepts_cookie(first.cookie()) and "one" not in first.cookie()
+    assert not any(first.accepts_cookie(wrong) for wrong in (second.cookie(), "one", ""))
+    assert not access.Access("oidc", "one").accepts_cookie(first.cookie())
     assert not access.Access().accepts("")
 
 
@@ -132,10 +132,10 @@ def test_folders_are_of_the_current_visitor_unless_another_is_named() -> None:
     "id_", ["../../etc", "a/b", "..", "C:\\x", "\x00", "é" * 300, "con", "LOCAL", "anna smith", "-rf", "\U0001f600"]
 )
 def test_an_id_never_leaves_the_store(id_: str) -> None:
-    found = users.folder(BASE, id_)
-    assert found.parent == BASE / "users"
-    assert len(found.name) < 80
-    assert not found.name.startswith((".", "-"))
+    folder = users.folder(BASE, id_)
+    assert folder.parent == BASE / "users"
+    assert len(folder.name) < 80
+    assert not folder.name.startswith((".", "-"))
 
 
 @pytest.mark.parametrize(

@@ -142,12 +142,12 @@ def test_a_provider_signs_people_in_and_no_secret_is_logged(tmp_path: Path) -> N
         # Strangers see the page that asks to sign in, and upload nothing.
         assert browser.get("/compare").status_code == 200
         assert browser.put("/_stcore/upload_file/a/b").status_code == 401
-        for said, status in (
+        for person, status in (
             ({"sub": "eve@example.org", "email": "anna@example.org", "email_verified": False}, 401),
             ({"email": "Anna@example.org", "email_verified": True}, 200),
         ):
             claims.clear()
-            claims.update(said)
+            claims.update(person)
             browser.cookies.clear()
             browser.get(login_path(address), follow_redirects=True)
             assert browser.get("/api/models").status_code == status
@@ -162,4 +162,4 @@ def test_a_provider_signs_people_in_and_no_secret_is_logged(tmp_path: Path) -> N
         assert browser.get("/api/models").status_code == 401
     logged = log.read_text("utf-8")
     assert "SIGHTGLASS_EMAILS names who may" in logged
-    assert cookies and not [one for one in (TOKEN, CLIENT_SECRET, COOKIE_SECRET, *cookies) if one in logged]
+    assert cookies and not [secret for secret in (TOKEN, CLIENT_SECRET, COOKIE_SECRET, *cookies) if secret in logged]

@@ -82,7 +82,7 @@ def test_of_a_burst_some_are_answered_in_order_and_the_rest_refused_at_once(queu
             asyncio.ensure_future(queue.run(lambda number=number: work(number), timeout=patience(10)))
             for number in range(50)
         ]
-        while sum(one.done() for one in asked) < 44:
+        while sum(job.done() for job in asked) < 44:
             await asyncio.sleep(0.005)
         opened.set()
         return await asyncio.gather(*asked, return_exceptions=True)
@@ -164,7 +164,7 @@ class Anything(BaseModel):
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The API with two routes more, of which one answers how long the text of the body is."""
-    made = create()
+    app = create()
     monkeypatch.setenv("SIGHTGLASS_API_MB", str(1000 / 2**20))
 
     def measure(request: Anything, _kind: str) -> bytes:
@@ -175,15 +175,15 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             time.sleep(0.01)
             progress.check()
 
-    @made.post("/api/measured")
+    @app.post("/api/measured")
     async def measured(request: Request) -> Response:
         return await answer(request, Anything, measure)
 
-    @made.post("/api/endless")
+    @app.post("/api/endless")
     async def endless(request: Request) -> Response:
         return await answer(request, Anything, wait)
 
-    with listening(made) as at:
+    with listening(app) as at:
         yield at
 
 
@@ -201,10 +201,10 @@ def hang_up(url: str, length: int) -> None:
 
 
 def refused(answer: httpx.Response, status: int) -> str:
-    said = json.loads(answer.content)
-    assert answer.status_code == said["status"] == status and said["instance"].startswith("/")
+    body = json.loads(answer.content)
+    assert answer.status_code == body["status"] == status and body["instance"].startswith("/")
     assert answer.headers["content-type"] == "application/problem+json"
-    return str(said["detail"])
+    return str(body["detail"])
 
 
 def test_a_body_that_is_too_long_is_not_taken(address: str) -> None:

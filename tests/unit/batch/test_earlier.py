@@ -26,9 +26,9 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def read(folder: Path) -> kept.RunFacts:
-    found = kept.read_facts(folder)
-    assert found is not None
-    return found
+    facts = kept.read_facts(folder)
+    assert facts is not None
+    return facts
 
 
 def cut(folder: Path, lines: int) -> None:

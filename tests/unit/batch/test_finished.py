@@ -23,26 +23,26 @@ from sightglass.pages.pictures.job import open_example
 
 
 def frame(count: int, **columns: object) -> pd.DataFrame:
-    made = {
+    defaults = {
         "picture": [f"{i}.jpg" for i in range(count)],
         "labelled": ["minibus"] * count,
         "predicted": ["minibus"] * count,
         "predicted_score": np.linspace(0.2, 0.9, count),
     }
-    return pd.DataFrame(made | columns)
+    return pd.DataFrame(defaults | columns)
 
 
-def saved(folder: Path, made: pd.DataFrame, truths: list[str | None]) -> Path:
+def saved(folder: Path, written: pd.DataFrame, truths: list[str | None]) -> Path:
     """Save a run's table, and its evaluation with the class of each picture."""
     folder.mkdir(exist_ok=True)
-    made.to_parquet(folder / table.PARQUET)
-    classes = tuple(sorted({*made["predicted"]}))
-    judged = zip(made["picture"], made["predicted"], truths, strict=True)
+    written.to_parquet(folder / table.PARQUET)
+    classes = tuple(sorted({*written["predicted"]}))
+    judged = zip(written["picture"], written["predicted"], truths, strict=True)
     rows = [
         stored.to_row(
-            EvaluatedPicture(key, (9, 9), truth=truth, predictions=(Prediction(said, classes.index(said), 1),))
+            EvaluatedPicture(key, (9, 9), truth=truth, predictions=(Prediction(answer, classes.index(answer), 1),))
         )
-        for key, said, truth in judged
+        for key, answer, truth in judged
         if truth is not None
     ]
     stored.write(folder / stored.FILE, [rows], EvaluationFacts("m", "", "classify", classes, 0.0))
@@ -51,23 +51,23 @@ def saved(folder: Path, made: pd.DataFrame, truths: list[str | None]) -> Path:
 
 def test_a_prediction_is_right_or_wrong_by_the_evaluation(tmp_path: Path) -> None:
     truths = ["minibus", "minibus", "minibus", "minibus", None, "trolleybus"]
-    made = frame(6, predicted=["minibus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"])
-    found = finished.load(saved(tmp_path, made, truths))
-    assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
+    run_table = frame(6, predicted=["minibus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"])
+    rows = finished.load(saved(tmp_path, run_table, truths))
+    assert [None if pd.isna(w) else bool(w) for w in rows["wrong"]] == [False, False, True, True, None, True]
 
 
 def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
-    known = ["school bus", "minibus", "leaf beetle"]
-    metadata = {b"sightglass_classes": json.dumps(known).encode()}
-    made = pa.Table.from_pandas(frame(3, labelled=["bus", "bus", "minibus"]))
-    parquet.write_table(made.replace_schema_metadata(metadata), tmp_path / table.PARQUET)
-    run_labels.correct(tmp_path, {"bus": [run_labels.find_class("School buses", known)], "minibus": []})
-    assert [(one.label, one.classes, one.pictures) for one in run_labels.match_run(tmp_path)] == [
+    classes = ["school bus", "minibus", "leaf beetle"]
+    metadata = {b"sightglass_classes": json.dumps(classes).encode()}
+    run_table = pa.Table.from_pandas(frame(3, labelled=["bus", "bus", "minibus"]))
+    parquet.write_table(run_table.replace_schema_metadata(metadata), tmp_path / table.PARQUET)
+    run_labels.correct(tmp_path, {"bus": [run_labels.find_class("School buses", classes)], "minibus": []})
+    assert [(row.label, row.classes, row.pictures) for row in run_labels.match_run(tmp_path)] == [
         ("minibus", (), 1),
         ("bus", ("school bus",), 2),
     ]
     with pytest.raises(ModelProblem, match="no class called beetle: did you mean leaf beetle"):
-        run_labels.find_class("beetle", known)
+        run_labels.find_class("beetle", classes)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
 )
 def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
     classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
-    found = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
-    assert found.get(folder, frozenset()) == meant
+    matches = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
+    assert matches.get(folder, frozenset()) == meant
 
 
 def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
-    made = frame(
+    run_table = frame(
         30,
         model=["m"] * 30,
         picture=[f"cat/{i}.jpg" for i in range(30)],
@@ -104,7 +104,7 @@ def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
         predicted_score=np.linspace(0.9, 0.1, 30),
         labelled=["cat"] * 30,
     )
-    folder = saved(tmp_path / "run", made, ["cat"] * 30)
+    folder = saved(tmp_path / "run", run_table, ["cat"] * 30)
     (folder / "maps").mkdir()
     (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
     page = finished.make_report(folder)
@@ -118,18 +118,18 @@ def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
 
 def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() -> None:
     (plan, *_) = open_example().ready
-    whole, part = (finished.read([plan], stopped=stopped)[0] for stopped in (False, True))
+    complete, part = (finished.read([plan], stopped=stopped)[0] for stopped in (False, True))
     title, words = finished.describe(part)
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
-    assert "so far" not in finished.describe(whole)[0]
-    assert "95 %" in finished.list_models(whole, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
+    assert "so far" not in finished.describe(complete)[0]
+    assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
 
 
 def test_the_worst_class_is_named_with_what_it_is_taken_for() -> None:
     answers = ["face powder"] * 7 + ["puck"] * 3 + ["star"] * 4
     truth = ["lotion"] * 10 + ["star"] * 4
     frame = pd.DataFrame(
-        {"truth": truth, "predicted": answers, "wrong": [one != of for one, of in zip(answers, truth, strict=True)]}
+        {"truth": truth, "predicted": answers, "wrong": [a != b for a, b in zip(answers, truth, strict=True)]}
     )
     assert finished.describe_worst(frame) == "Lotion: 0 of 10 right (face powder 7, puck 3)."
 

@@ -47,32 +47,32 @@ def confusions(drawn: tuple[Path, Path]) -> Any:
 
 
 def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], whole: Path) -> None:
-    found, counts = labels.load_summary(whole), confusions(drawn)
+    fit, counts = labels.load_summary(whole), confusions(drawn)
     right, union = counts.diagonal(), counts.sum(0) + counts.sum(1) - counts.diagonal()
-    wanted = {name: right[i] / union[i] for i, name in enumerate(Explainer(MODEL).labels) if union[i]}
-    assert {name: one.value for name, one in found.by_class.items()} == pytest.approx(wanted)
-    assert found.scores["mean_iou"].value == pytest.approx(np.mean(list(wanted.values())))
-    assert found.scores["pixel_accuracy"].value == pytest.approx(right.sum() / counts.sum())
-    assert found.scores["mean_iou"].low < found.scores["mean_iou"].value < found.scores["mean_iou"].high
-    worst = [one.value for one in sorted(found.by_class.values(), key=lambda one: one.value)]
-    assert [float(points) for _, points, _ in found.list_classes()] == pytest.approx([100 * v for v in worst], abs=0.06)
+    expected = {name: right[i] / union[i] for i, name in enumerate(Explainer(MODEL).labels) if union[i]}
+    assert {name: score.value for name, score in fit.by_class.items()} == pytest.approx(expected)
+    assert fit.scores["mean_iou"].value == pytest.approx(np.mean(list(expected.values())))
+    assert fit.scores["pixel_accuracy"].value == pytest.approx(right.sum() / counts.sum())
+    assert fit.scores["mean_iou"].low < fit.scores["mean_iou"].value < fit.scores["mean_iou"].high
+    worst = [score.value for score in sorted(fit.by_class.values(), key=lambda score: score.value)]
+    assert [float(points) for _, points, _ in fit.list_classes()] == pytest.approx([100 * v for v in worst], abs=0.06)
 
 
 def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Path, Path], whole: Path) -> None:
-    found = labels.load_summary(whole)
-    assert run(drawn[0], MODEL, whole).nothing_new and labels.load_summary(whole).to_dict() == found.to_dict()
+    summary = labels.load_summary(whole)
+    assert run(drawn[0], MODEL, whole).nothing_new and labels.load_summary(whole).to_dict() == summary.to_dict()
     with (whole / labels.CSV).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {one["class"]: float(one["iou"]) for one in rows} == pytest.approx(
-        {name: one.value for name, one in found.by_class.items()}
+    assert {row["class"]: float(row["iou"]) for row in rows} == pytest.approx(
+        {name: score.value for name, score in summary.by_class.items()}
     )
     frame = table.read(whole)
     assert frame["mean_iou"].between(0, 1).all() and frame["pixel_accuracy"].between(0.5, 1).all()
     page = finished.make_report(whole)
-    assert found.headline in page and "The worst masks" in page and "IoU, 95 %" in page
+    assert summary.headline in page and "The worst masks" in page and "IoU, 95 %" in page
     assert "sure" not in page, "a share of the picture is no sureness"
-    assert json.loads((whole / labels.SUMMARY).read_text())["summary"]["right"] == found.right
-    assert found.right == round(found.scores["pixel_accuracy"].value * found.objects)
+    assert json.loads((whole / labels.SUMMARY).read_text())["summary"]["right"] == summary.right
+    assert summary.right == round(summary.scores["pixel_accuracy"].value * summary.objects)
 
 
 def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(

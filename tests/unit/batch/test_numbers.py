@@ -35,29 +35,29 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole")
     assert run(pictures.parent, MODEL, out).done == len(NAMES)
     return out
 
 
-def test_each_picture_s_number_is_the_explainer_s_and_sorts_with_its_sign(pictures: Path, whole: Path) -> None:
-    frame, explainer = finished.load(whole), Explainer(MODEL)
-    wanted = {f"rods/{name}.png": explainer(pictures / f"{name}.png").predictions[0].score for name in NAMES}
-    assert dict(zip(frame["picture"], frame["predicted_score"], strict=True)) == pytest.approx(wanted, abs=1e-3)
+def test_each_picture_s_number_is_the_explainer_s_and_sorts_with_its_sign(pictures: Path, results: Path) -> None:
+    frame, explainer = finished.load(results), Explainer(MODEL)
+    expected = {f"rods/{name}.png": explainer(pictures / f"{name}.png").predictions[0].score for name in NAMES}
+    assert dict(zip(frame["picture"], frame["predicted_score"], strict=True)) == pytest.approx(expected, abs=1e-3)
     rising = finished.order(frame, "smallest")["predicted_score"]
     assert list(rising) == sorted(rising) and rising.iloc[0] < 0 < rising.iloc[-1]
     assert list(finished.order(frame, "largest")["predicted_score"]) == list(rising)[::-1]
     assert frame["margin"].isna().all() and frame["wrong"].isna().all()
 
 
-def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: Path) -> None:
-    scores = table.read_scores(whole)
+def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, results: Path) -> None:
+    scores = table.read_scores(results)
     assert not scores.sure and scores.describe(-2.25, "angle") == quantity(-2.25, "°")
-    page = finished.make_report(whole)
+    page = finished.make_report(results)
     assert "The smallest numbers" in page and "The largest numbers" in page
     assert "least sure" not in page and "Below 50" not in page
-    frame = finished.load(whole)
+    frame = finished.load(results)
     assert {quantity(score, "°") for score in frame["predicted_score"]} == set(re.findall(r"−?[\d.]+°", page))
     rows = frame.to_dict("records")
     tiles = [finished.tile(row, Picture.open(pictures.parent / row["picture"]), scores) for row in rows]
@@ -66,17 +66,17 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: P
 
 
 def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(
-    pictures: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pictures: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = finished.load(whole).set_index("picture")["predicted_score"]
+    scores = finished.load(results).set_index("picture")["predicted_score"]
     # A degree above, two below; one picture has no label.
-    true = {"a rod.png": found["rods/a rod.png"] - 1, "scene 1.png": found["rods/scene 1.png"] + 2}
+    true = {"a rod.png": scores["rods/a rod.png"] - 1, "scene 1.png": scores["rods/scene 1.png"] + 2}
     labels = tmp_path / "labels.csv"
     labels.write_text("file,label\n" + "".join(f"{name},{number}\n" for name, number in true.items()), "utf-8")
     out = tmp_path / "out"
     assert main(["batch", str(pictures.parent), "-m", MODEL, "--out", str(out), "--labels", str(labels)]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"Wrong by 1.5° in the mean \(95 % interval: 1 to 2°\), 1.5° in the\s+median: 2\s+labelled", said)
+    text = capsys.readouterr().out
+    assert re.search(r"Wrong by 1.5° in the mean \(95 % interval: 1 to 2°\), 1.5° in the\s+median: 2\s+labelled", text)
     frame = finished.load(out).set_index("picture")
     assert frame["error"].dropna().to_dict() == pytest.approx({"rods/a rod.png": 1, "rods/scene 1.png": -2}, abs=1e-4)
     assert finished.order(frame, "error").index[0] == "rods/scene 1.png"

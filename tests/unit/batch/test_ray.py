@@ -44,17 +44,17 @@ def cluster() -> Iterator[str]:
         ray.shutdown()
 
 
-def same(got: Path, expected: Path) -> None:
+def same(results: Path, expected: Path) -> None:
     """The same rows, tables and files, and what the journals say of each picture."""
-    pd.testing.assert_frame_equal(table.read(got), table.read(expected), check_exact=True)
+    pd.testing.assert_frame_equal(table.read(results), table.read(expected), check_exact=True)
     for name in (table.PARQUET, table.CSV, table.PROBLEMS):
-        assert (got / name).exists() == (expected / name).exists(), name
-        assert not (got / name).exists() or (got / name).read_bytes() == (expected / name).read_bytes(), name
+        assert (results / name).exists() == (expected / name).exists(), name
+        assert not (results / name).exists() or (results / name).read_bytes() == (expected / name).read_bytes(), name
     names = {p.relative_to(expected) for p in expected.glob("maps/**/*") if p.is_file()}
-    assert {p.relative_to(got) for p in got.glob("maps/**/*") if p.is_file()} == names
+    assert {p.relative_to(results) for p in results.glob("maps/**/*") if p.is_file()} == names
     assert len(names) > len(table.read(expected)["picture"].unique())
     for name in sorted(names):
-        assert (got / name).read_bytes() == (expected / name).read_bytes(), name
+        assert (results / name).read_bytes() == (expected / name).read_bytes(), name
 
 
 def lines(folder: Path) -> list[str]:
@@ -65,7 +65,7 @@ def lines(folder: Path) -> list[str]:
 def test_a_cluster_makes_what_one_process_makes(
     cluster: str, many: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[tuple[float, str]] = []
+    reports: list[tuple[float, str]] = []
     monkeypatch.chdir(many.parent)
     summary = run(
         many.name,
@@ -75,15 +75,15 @@ def test_a_cluster_makes_what_one_process_makes(
         # One more than there is room for: no batch waits for it.
         workers=3,
         engine="ray",
-        progress=lambda share, words: heard.append((share, words)),
+        progress=lambda share, words: reports.append((share, words)),
     )
     assert (summary.pictures, summary.done, summary.resumed, summary.cancelled) == (22, 21, 0, False)
     assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
     assert summary.folder == tmp_path / "out"
     same(tmp_path / "out", whole)
     assert lines(tmp_path / "out") == lines(whole)
-    assert heard[0] == (0, "Starting") and heard[-1] == (1.0, "Writing the table")
-    assert (1.0, "22 of 22 pictures") in heard
+    assert reports[0] == (0, "Starting") and reports[-1] == (1.0, "Writing the table")
+    assert (1.0, "22 of 22 pictures") in reports
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name.startswith(".")]
 
 
@@ -92,7 +92,7 @@ def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: str, many: Path
     cancel = threading.Event()
     # So slow that there is a middle to stop in, however busy the machine is.
     wait = ("sh", "-c", 'sleep 0.2; exec cat "$0"')
-    slow = [replace(one, read=partial(subprocess.check_output, (*wait, str(one.read())))) for one in find(many)]
+    slow = [replace(item, read=partial(subprocess.check_output, (*wait, str(item.read())))) for item in find(many)]
 
     def stop(share: float, words: str) -> None:
         if share > 0:
@@ -148,7 +148,7 @@ def test_a_worker_that_is_not_as_the_others_does_nothing(worker: Worker, many: P
     with pytest.raises(ModelProblem, match=r"would make other maps \(weights_sha256\): install the same version"):
         replace(worker, settings=other).process([])
     with pytest.raises(ModelProblem, match=r"does not see .*nowhere: give folders .* that all machines share"):
-        replace(worker, seen=(many / "nowhere",)).process([])
+        replace(worker, shared_files=(many / "nowhere",)).process([])
     with pytest.raises(ModelProblem, match="no model"):
         replace(worker, model="no-such").process([])
 

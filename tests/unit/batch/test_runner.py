@@ -30,17 +30,17 @@ def test_maps_of_a_batch_are_those_of_single_pictures(many: Path, options) -> No
     first = singles[0]
     resident = explainer.resident
     layers = layers_at(resident, tuple(first.heatmaps[0].layers))
-    given = [resident.adapter.prepare(image.pixels, "trained") for image in images]
-    made = explain_together(resident, images, given, layers, first.options, 2)
-    for one, single in zip(made, singles, strict=True):
-        assert [p.label for p in one.predictions] == [p.label for p in single.predictions]
-        assert one.predictions[0].score == pytest.approx(single.predictions[0].score, abs=1e-5)
-        assert [h.target for h in one.heatmaps] == [h.target for h in single.heatmaps]
-        for got, expected in zip(one.heatmaps, single.heatmaps, strict=True):
+    inputs = [resident.adapter.prepare(image.pixels, "trained") for image in images]
+    results = explain_together(resident, images, inputs, layers, first.options, 2)
+    for result, single in zip(results, singles, strict=True):
+        assert [p.label for p in result.predictions] == [p.label for p in single.predictions]
+        assert result.predictions[0].score == pytest.approx(single.predictions[0].score, abs=1e-5)
+        assert [h.target for h in result.heatmaps] == [h.target for h in single.heatmaps]
+        for got, expected in zip(result.heatmaps, single.heatmaps, strict=True):
             np.testing.assert_allclose(got.raw[0], expected.raw[0], atol=1e-5 * np.abs(expected.raw[0]).max() + 1e-6)
             np.testing.assert_allclose(got.at_input, expected.at_input, atol=1e-4)
     # Another target of one of them is its own, too.
-    other = made[3].with_targets("minibus").heatmaps[0]
+    other = results[3].with_targets("minibus").heatmaps[0]
     np.testing.assert_allclose(other.at_input, singles[3].with_targets("minibus").heatmaps[0].at_input, atol=1e-4)
 
 
@@ -55,9 +55,9 @@ def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, 
     explainer = Explainer("demo-clip")
     summary = run(tmp_path / "drawn", explainer, tmp_path / "out", options=options, batch_size=3, workers=1)
     assert (summary.done, summary.failed) == (3, ())
-    found = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    rows = pd.read_parquet(tmp_path / "out" / "results.parquet")
     settings = journal.settings_of(tmp_path / "out")
-    for row in found.to_dict("records"):
+    for row in rows.to_dict("records"):
         single = explainer(tmp_path / "drawn" / row["picture"], **options)
         assert row["predicted"] == single.predictions[0].label
         assert row["predicted_score"] == pytest.approx(single.predictions[0].score, abs=1e-5)
@@ -73,19 +73,19 @@ def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: 
     assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
     assert summary.failed[0][1].endswith(".") and "broken.jpg" in summary.failed[0][1]
     assert "first/broken.jpg" in (whole / table.PROBLEMS).read_text()
-    found = table.read(whole)
+    rows = table.read(whole)
     expected = sorted(p.relative_to(many).as_posix() for p in many.rglob("[0-9]*.jpg"))
-    assert list(found["picture"]) == expected
-    assert list(found["labelled"]) == [name.split("/")[0] for name in expected]
-    assert all((whole / name).is_file() and (whole / name).with_suffix(".npy").is_file() for name in found["file"])
+    assert list(rows["picture"]) == expected
+    assert list(rows["labelled"]) == [name.split("/")[0] for name in expected]
+    assert all((whole / name).is_file() and (whole / name).with_suffix(".npy").is_file() for name in rows["file"])
     assert not list(whole.rglob("*.part"))
     settings = journal.settings_of(whole)
-    for row in found.to_dict("records")[:3]:
+    for row in rows.to_dict("records")[:3]:
         assert embedded_recipe.read((whole / row["file"]).read_bytes()) == table.recipe(settings, row)
     assert table.recipe(settings, row | {"class": float("nan"), "anchor": None}).targets == ()
     pd.testing.assert_frame_equal(
         pd.read_csv(whole / table.CSV)[["picture", "predicted_score", "gini"]],
-        found[["picture", "predicted_score", "gini"]],
+        rows[["picture", "predicted_score", "gini"]],
     )
 
 
@@ -123,9 +123,9 @@ def test_a_picture_that_changed_is_done_again(many: Path, tmp_path: Path) -> Non
     run(source, MODEL, out)
     (source / "1.jpg").write_bytes(files[8].read_bytes())
     assert run(source, MODEL, out).resumed == 2
-    found = table.read(out)
-    assert found["picture_sha256"][1] == Image.open(files[8]).sha256
-    assert len(found) == 3
+    rows = table.read(out)
+    assert rows["picture_sha256"][1] == Image.open(files[8]).sha256
+    assert len(rows) == 3
 
 
 def test_results_of_other_settings_are_not_gone_on_with(many: Path, whole: Path, tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_results_of_other_settings_are_not_gone_on_with(many: Path, whole: Path,
 def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) -> None:
     files = [scene, sorted(many.rglob("[0-9]*.jpg"))[1]]
     run(files, "demo-s", tmp_path, options={"per": "detection", "top_k": 3})
-    found = table.read(tmp_path)
-    mine = found[found["picture"].str.endswith("scene 3.png")]
+    rows = table.read(tmp_path)
+    mine = rows[rows["picture"].str.endswith("scene 3.png")]
     single = Explainer("demo-s")(scene, per="detection", top_k=3)
     assert list(mine["label"]) == [h.target.label for h in single.heatmaps]
     assert mine["box_inside"].iloc[0] == pytest.approx(single.box_numbers(0).inside, rel=1e-6)

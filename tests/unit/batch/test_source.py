@@ -40,14 +40,14 @@ def keys(items: list[Item]) -> list[str]:
 def test_a_folder_is_read_in_one_order_with_its_folders_as_labels(tmp_path: Path) -> None:
     written(tmp_path, "dog/2.JPG", "cat/1.png", "cat/10.jpg", "loose.webp", ".hidden/x.jpg", "cat/.y.jpg", "out/z.jpg")
     (tmp_path / "cat" / "notes.txt").write_text("no picture")
-    found = find(tmp_path, skip=tmp_path / "out")
-    assert [(item.key, item.label) for item in found] == [
+    items = find(tmp_path, skip=tmp_path / "out")
+    assert [(item.key, item.label) for item in items] == [
         ("loose.webp", None),
         ("cat/1.png", "cat"),
         ("cat/10.jpg", "cat"),
         ("dog/2.JPG", "dog"),
     ]
-    assert found[1].open().width == 8
+    assert items[1].open().width == 8
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ def test_a_pattern_one_file_and_paths(tmp_path: Path, monkeypatch: pytest.Monkey
     written(tmp_path, "cat/1.jpg", "cat/2.jpg", "dog/1.jpg")
     assert keys(find(str(tmp_path / "*" / "1.jpg"))) == ["cat/1.jpg", "dog/1.jpg"]
     assert keys(find(str(tmp_path / "**" / "*.jpg"))) == ["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"]
-    found = find(["cat/2.jpg", "dog/1.jpg", "missing.jpg", "cat/2.jpg", "bad\0name.jpg"])
-    assert keys(found) == ["cat/2.jpg", "dog/1.jpg", "missing.jpg", "cat/2.jpg (2)", "bad\\x00name.jpg"]
-    assert [item.label for item in found[:3]] == ["cat", "dog", None]
-    for item in (found[2], found[4]):
+    items = find(["cat/2.jpg", "dog/1.jpg", "missing.jpg", "cat/2.jpg", "bad\0name.jpg"])
+    assert keys(items) == ["cat/2.jpg", "dog/1.jpg", "missing.jpg", "cat/2.jpg (2)", "bad\\x00name.jpg"]
+    assert [item.label for item in items[:3]] == ["cat", "dog", None]
+    for item in (items[2], items[4]):
         with pytest.raises(ImageProblem):
             item.open()
     assert keys(find(tmp_path / "cat" / "1.jpg")) == ["1.jpg"]
@@ -83,16 +83,16 @@ def test_more_than_the_most_is_refused(tmp_path: Path) -> None:
 def test_names_in_an_archive_are_never_paths(tmp_path: Path) -> None:
     names = ["../../evil.jpg", "/etc/evil.jpg", "C:\\evil.jpg", "a/../b/x.jpg", "cat/ok.jpg", "cat/\u202egpj.jpg"]
     path = packed(tmp_path / "some.zip", {**dict.fromkeys(names, JPEG), "__MACOSX/._ok.jpg": b"", "readme.md": b"x"})
-    found = find(path)
-    assert len(found) == len(names)
+    items = find(path)
+    assert len(items) == len(names)
     base = (tmp_path / "out").resolve()
-    made = set()
-    for item in found:
+    stems = set()
+    for item in items:
         assert item.open().width == 8
         to = (base / f"{stem(item)}.jpg").resolve()
         assert base in to.parents
-        made.add(to)
-    assert len(made) == len(names)
+        stems.add(to)
+    assert len(stems) == len(names)
     assert not list(tmp_path.rglob("evil*"))
 
 

@@ -69,9 +69,9 @@ def test_a_storage_holds_what_a_folder_holds(memory: Any, here: Path, tmp_path: 
 
 def test_no_sentence_holds_what_an_address_logs_in_with() -> None:
     assert short("s3://key:secret@bucket/photos") == "s3://bucket/photos"
-    with pytest.raises(ModelProblem) as told:
+    with pytest.raises(ModelProblem) as error:
         find("nowhere://key:secret@host/photos")
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(error.value)
 
 
 def test_names_from_a_storage_are_keys_and_never_paths(memory: Any) -> None:

@@ -44,8 +44,8 @@ def test_speed_writes_every_line_and_the_maps_are_the_references(
 ) -> None:
     monkeypatch.setattr(timing, "WARM_UP", 0)
     written, into = tmp_path / "out.json", tmp_path / "out.md"
-    asked = ["speed", "--models", "shufflenet_v2_x0_5", "--rounds", "1", "--threads", "1", "--picture", str(bus)]
-    assert main([*asked, "--json", str(written), "--markdown", str(into)]) == 0
+    arguments = ["speed", "--models", "shufflenet_v2_x0_5", "--rounds", "1", "--threads", "1", "--picture", str(bus)]
+    assert main([*arguments, "--json", str(written), "--markdown", str(into)]) == 0
     result = json.loads(written.read_text())
     (table,) = result["speed"]
     assert {line["id"] for line in table["lines"]} >= LINES
@@ -124,15 +124,15 @@ def _painted(better: float) -> Scores:
 
 
 def test_a_method_fails_that_is_better_than_the_best_baseline_in_nothing() -> None:
-    made = table([_painted(0.3), _painted(0.3)], "where")
-    assert {row["line"][0]: row["fails"] for row in made["methods"]} == {"hirescam": False, "gradcam": True}
-    assert (made["default"]["place"], made["of"]) == (1, 2)
-    assert made["over"]["hit"] == pytest.approx((0.3, 0.3, 0.3))
-    assert made["wrong"]["to"]["auc"][2] < 0
-    words = truth_report.words(made)
+    ranking = table([_painted(0.3), _painted(0.3)], "where")
+    assert {row["line"][0]: row["fails"] for row in ranking["methods"]} == {"hirescam": False, "gradcam": True}
+    assert (ranking["default"]["place"], ranking["of"]) == (1, 2)
+    assert ranking["over"]["hit"] == pytest.approx((0.3, 0.3, 0.3))
+    assert ranking["wrong"]["to"]["auc"][2] < 0
+    words = truth_report.words(ranking)
     assert "It is the default." in words
     assert "Fail on these layers: GradCAM." in words
-    assert [row["line"][0] for row in made["given_box"]] == ["edges in its box", "box fill"]
+    assert [row["line"][0] for row in ranking["given_box"]] == ["edges in its box", "box fill"]
     assert table([_painted(-0.2)], "where")["default"]["place"] == 2
     assert Judged([joined([_painted(0.1), _painted(0.1)])], "where").objects == [120]
 

@@ -33,23 +33,23 @@ def instructions(path: Path = ROOT / "Dockerfile") -> list[tuple[str, str]]:
 
 def copied() -> list[tuple[Path, str]]:
     """Return the files and folders that are copied from the context to the image, with where each goes below /app."""
-    found = []
+    files = []
     for word, rest in instructions():
         if word == "COPY" and "--from" not in rest:
             *sources, target = shlex.split(rest)
             for source in sources:
                 paths = sorted(ROOT.glob(source))
                 assert paths, f"COPY {source}: there is no such file"
-                found += [(path, path.name if target == "./" else target) for path in paths]
-    return found
+                files += [(path, path.name if target == "./" else target) for path in paths]
+    return files
 
 
 SETTINGS = {variable(field) for field in Settings.model_fields}
 
 
 def _compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
-    return found
+    compose: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+    return compose
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -157,10 +157,10 @@ LOCKS = {
 
 def _locked(name: str) -> list[Requirement]:
     text = (ROOT / name).read_text("utf-8")
-    found = [Requirement(entry["pin"]) for entry in ENTRY.finditer(text)]
+    requirements = [Requirement(entry["pin"]) for entry in ENTRY.finditer(text)]
     # Each pin has a hash.
-    assert len(found) == len(re.findall("^[a-zA-Z0-9]", text, re.MULTILINE))
-    return found
+    assert len(requirements) == len(re.findall("^[a-zA-Z0-9]", text, re.MULTILINE))
+    return requirements
 
 
 def _asked(suffixes: tuple[str, ...]) -> list[Requirement]:
@@ -194,24 +194,24 @@ def _pins(lock: str, python: str) -> dict[str, str]:
         "platform_python_implementation": "CPython",
         "implementation_name": "cpython",
     }
-    found: dict[str, str] = {}
+    pins: dict[str, str] = {}
     for one in _locked(lock):
         if one.marker is None or one.marker.evaluate(here):
             (specifier,) = one.specifier
             assert specifier.operator == "=="
-            assert _plain(one.name) not in found, "two versions for one Python"
-            found[_plain(one.name)] = specifier.version
-    return found
+            assert _plain(one.name) not in pins, "two versions for one Python"
+            pins[_plain(one.name)] = specifier.version
+    return pins
 
 
 def test_what_is_audited_is_what_is_locked_and_what_could_not_be_looked_up_is_not_called_safe() -> None:
-    assert audit.pins().keys() == {one.name for one in _locked("requirements.lock")}
+    assert audit.pins().keys() == {item.name for item in _locked("requirements.lock")}
     assert audit.licence("pillow") == "MIT-CMU"
     assert audit.licence("no-such-package") == "not installed here"
     assert audit.judged(None)[0] == 0 and "could not be looked up" in audit.judged(None)[1][0]
-    code, said = audit.judged([{"name": "a", "skip_reason": "unknown"}, {"name": "b", "version": "1", "vulns": []}])
-    assert (code, said[0]) == (0, "Known vulnerabilities: 0 in 1 packages that were looked up.")
-    assert said[1].startswith("1 packages could not be looked up here")
+    code, message = audit.judged([{"name": "a", "skip_reason": "unknown"}, {"name": "b", "version": "1", "vulns": []}])
+    assert (code, message[0]) == (0, "Known vulnerabilities: 0 in 1 packages that were looked up.")
+    assert message[1].startswith("1 packages could not be looked up here")
     known = {"id": "CVE-1", "fix_versions": ["2"]}
-    code, said = audit.judged([{"name": "b", "version": "1", "vulns": [known]}])
-    assert (code, said[0]) == (1, "b 1: CVE-1, mended in 2")
+    code, message = audit.judged([{"name": "b", "version": "1", "vulns": [known]}])
+    assert (code, message[0]) == (1, "b 1: CVE-1, mended in 2")

@@ -30,7 +30,7 @@ def scene(seed: int, pictures: int = 12) -> tuple[list[list[TrueBox]], list[list
     """Labelled boxes of all sizes, found more or less well, with crowds, equal scores and boxes of nothing."""
     dice = np.random.default_rng(seed)
     truths: list[list[TrueBox]] = []
-    found: list[list[Prediction]] = []
+    predictions: list[list[Prediction]] = []
     for _ in range(pictures):
         true, answers = [], []
         for _ in range(dice.integers(0, 6)):
@@ -40,14 +40,14 @@ def scene(seed: int, pictures: int = 12) -> tuple[list[list[TrueBox]], list[list
             true.append(TrueBox(label, (x, y, x + wide, y + high), crowd=bool(dice.random() < 0.1)))
             for _ in range(dice.integers(0, 3)):
                 moved = dice.normal(0, 0.08, 4) * (wide, high, wide, high)
-                said = label if dice.random() < 0.8 else CLASSES[dice.integers(0, 3)]
+                name = label if dice.random() < 0.8 else CLASSES[dice.integers(0, 3)]
                 box = (x + moved[0], y + moved[1], x + wide + abs(moved[2]), y + high + abs(moved[3]))
-                answers.append(Prediction(said, CLASSES.index(said), round(float(dice.random()), 1), box))
+                answers.append(Prediction(name, CLASSES.index(name), round(float(dice.random()), 1), box))
         if dice.random() < 0.5:
             answers.append(Prediction("dog", 1, 0.7, (0.0, 0.0, 40.0, 40.0)))
         truths.append(true)
-        found.append(answers)
-    return truths, found
+        predictions.append(answers)
+    return truths, predictions
 
 
 def entry(picture: int, category: int, box: Sequence[float]) -> dict[str, Any]:
@@ -56,22 +56,22 @@ def entry(picture: int, category: int, box: Sequence[float]) -> dict[str, Any]:
     return {"image_id": picture, "category_id": category, "bbox": [x0, y0, wide, high], "area": wide * high}
 
 
-def of_pycocotools(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> np.ndarray:
+def of_pycocotools(truths: list[list[TrueBox]], predictions: list[list[Prediction]]) -> np.ndarray:
     """Its averages: AP, AP50 and more; -1 of none."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    numbers = {name: i for i, name in enumerate(sorted({one.label for every in truths for one in every}))}
+    numbers = {name: i for i, name in enumerate(sorted({item.label for row in truths for item in row}))}
     annotations = [
-        entry(picture, numbers[one.label], one.box) | {"iscrowd": int(one.crowd)}
-        for picture, every in enumerate(truths)
-        for one in every
+        entry(picture, numbers[item.label], item.box) | {"iscrowd": int(item.crowd)}
+        for picture, row in enumerate(truths)
+        for item in row
     ]
     detections = [
-        entry(picture, numbers[one.label], one.box) | {"score": one.score}
-        for picture, every in enumerate(found)
-        for one in every
-        if one.label in numbers and one.box is not None
+        entry(picture, numbers[item.label], item.box) | {"score": item.score}
+        for picture, row in enumerate(predictions)
+        for item in row
+        if item.label in numbers and item.box is not None
     ]
     images = [{"id": i} for i in range(len(truths))]
     categories = [{"id": i, "name": name} for name, i in numbers.items()]
@@ -80,8 +80,8 @@ def of_pycocotools(truths: list[list[TrueBox]], found: list[list[Prediction]]) -
         sides = []
         for entries in (annotations, detections):
             side = COCO()
-            for i, one in enumerate(entries, 1):
-                one["id"] = i
+            for i, item in enumerate(entries, 1):
+                item["id"] = i
             side.dataset = {"images": images, "annotations": entries, "categories": categories}
             side.createIndex()
             sides.append(side)
@@ -94,10 +94,10 @@ def of_pycocotools(truths: list[list[TrueBox]], found: list[list[Prediction]]) -
 
 @pytest.mark.parametrize("seed", range(40))
 def test_it_is_that_of_pycocotools(seed: int) -> None:
-    truths, found = scene(seed)
-    expected, made = of_pycocotools(truths, found), boxes.measure(truths, found)
-    mine = [-1 if np.isnan(one.value) else one.value for one in made.scores.values()]
-    assert mine == pytest.approx([expected[0], expected[1], expected[8]], abs=1e-12)
+    truths, predictions = scene(seed)
+    expected, metrics = of_pycocotools(truths, predictions), boxes.measure(truths, predictions)
+    scores = [-1 if np.isnan(score.value) else score.value for score in metrics.scores.values()]
+    assert scores == pytest.approx([expected[0], expected[1], expected[8]], abs=1e-12)
 
 
 CAT, DOG = TrueBox("cat", (0, 0, 100, 100)), TrueBox("dog", (200, 0, 300, 100))
@@ -109,12 +109,12 @@ def answer(label: str, score: float = 0.9, box: Box | None = (0.0, 0.0, 100.0, 1
     return Prediction(label, CLASSES.index(label), score, box)
 
 
-def find_errors(truths: Any, found: Any) -> list[str]:
+def find_errors(truths: Any, predictions: Any) -> list[str]:
     """The types of the errors of one picture."""
-    matches = boxes.match(truths, found)
-    near = {one.truth for one in matches if one.type != "extra"}
-    missed = ["missed" for i, one in enumerate(truths) if not one.crowd and i not in near]
-    return [one.type for one in matches if one.type != boxes.RIGHT] + missed
+    matches = boxes.match(truths, predictions)
+    near = {match.truth for match in matches if match.type != "extra"}
+    missed = ["missed" for i, item in enumerate(truths) if not item.crowd and i not in near]
+    return [match.type for match in matches if match.type != boxes.RIGHT] + missed
 
 
 CASES = {
@@ -141,22 +141,22 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_type(case: str) -> None:
-    truths, found, expected = CASES[case]
-    assert find_errors(truths, found) == expected
+    truths, predictions, expected = CASES[case]
+    assert find_errors(truths, predictions) == expected
 
 
 LEFT, RIGHT, BELOW = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 100.0, 300.0)
 SMALL = (10.0, 10.0, 30.0, 30.0)
 
 
-def picture(truths: Sequence[tuple[str, Box]], found: Sequence[Prediction]) -> EvaluatedPicture:
-    return EvaluatedPicture("", (400, 400), tuple(TrueBox(*one) for one in truths), None, tuple(found))
+def picture(truths: Sequence[tuple[str, Box]], predictions: Sequence[Prediction]) -> EvaluatedPicture:
+    return EvaluatedPicture("", (400, 400), tuple(TrueBox(*truth) for truth in truths), None, tuple(predictions))
 
 
 def evaluation(*pictures: EvaluatedPicture) -> Evaluation:
-    named = tuple(replace(one, key=f"{i}.jpg") for i, one in enumerate(pictures))
-    task = "detect" if any(one.truth is None for one in named) else "classify"
-    return Evaluation("model", "", task, CLASSES, 0.25, pictures=named)
+    renamed = tuple(replace(item, key=f"{i}.jpg") for i, item in enumerate(pictures))
+    task = "detect" if any(item.truth is None for item in renamed) else "classify"
+    return Evaluation("model", "", task, CLASSES, 0.25, pictures=renamed)
 
 
 def headline(*pictures: EvaluatedPicture) -> str:
@@ -164,10 +164,10 @@ def headline(*pictures: EvaluatedPicture) -> str:
 
 
 def test_the_headline_names_the_class_that_is_missed_most() -> None:
-    found = picture([("cat", LEFT)], [answer("cat")])
+    first = picture([("cat", LEFT)], [answer("cat")])
     large = picture([("cat", LEFT), ("dog", RIGHT)], [answer("dog", box=RIGHT)])
-    assert headline(found, large, large) == "model misses 2 of 3 cats"
-    assert headline(found) == "model finds all 1 object; wrong boxes: 0"
+    assert headline(first, large, large) == "model misses 2 of 3 cats"
+    assert headline(first) == "model finds all 1 object; wrong boxes: 0"
 
 
 def test_errors_are_the_units_with_what_they_are_about_the_surest_first() -> None:

@@ -65,14 +65,14 @@ def voc(folder: Path) -> Path:
 
 @pytest.mark.parametrize("make", [coco, table, yolo, polygon, voc])
 def test_every_format_says_the_same(make: object, tmp_path: Path) -> None:
-    found = ground_truth.read(make(tmp_path))  # type: ignore[operator]
-    assert found.problems == ()
-    (one,) = found.find("pictures/a.jpg") or ()
-    assert one.label == "cat"
-    assert one.in_pixels(SIZE).box == pytest.approx(BOX)
-    assert found.find("b.jpg") == ()
-    assert found.find("c.jpg") is None
-    assert found.classes == ("cat",)
+    truth = ground_truth.read(make(tmp_path))  # type: ignore[operator]
+    assert truth.problems == ()
+    (box,) = truth.find("pictures/a.jpg") or ()
+    assert box.label == "cat"
+    assert box.in_pixels(SIZE).box == pytest.approx(BOX)
+    assert truth.find("b.jpg") == ()
+    assert truth.find("c.jpg") is None
+    assert truth.classes == ("cat",)
 
 
 WRONG = {
@@ -89,9 +89,9 @@ WRONG = {
 def test_a_line_that_cannot_be_used_is_said_and_the_others_count(line: str, tmp_path: Path) -> None:
     labels = yolo(tmp_path)
     (labels / "a.txt").write_text(f"{line}\n1 0.175 0.3 0.25 0.4\n")
-    found = ground_truth.read(labels)
-    assert [one.words for one in found.problems] == [f"a.txt, line 1: {WRONG[line]}."]
-    assert len(found.find("a.jpg") or ()) == 1
+    truth = ground_truth.read(labels)
+    assert [problem.words for problem in truth.problems] == [f"a.txt, line 1: {WRONG[line]}."]
+    assert len(truth.find("a.jpg") or ()) == 1
 
 
 HOSTILE = {
@@ -116,9 +116,9 @@ HOSTILE = {
 def test_what_is_no_file_of_labels_is_one_sentence(name: str, tmp_path: Path) -> None:
     if (data := HOSTILE[name]) is not None:
         (tmp_path / name).write_bytes(data)
-    with pytest.raises(Problem) as told:
+    with pytest.raises(Problem) as caught:
         ground_truth.read(tmp_path / name)
-    assert is_one_sentence(str(told.value))
+    assert is_one_sentence(str(caught.value))
 
 
 def pack(path: Path, files: dict[str, bytes | str], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -137,11 +137,11 @@ def test_an_archive_says_what_its_files_say(make: Callable[[Path], Path], top: s
              for one in (tmp_path / "plain").rglob("*") if one.is_file()}  # fmt: skip
     # What is no label is passed over.
     files |= {f"{top}README.txt": b"a data set", f"{top}images/a.jpg": b"", "__MACOSX/._a.txt": b"\0"}
-    found = ground_truth.read(pack(tmp_path / "labels.zip", files))
+    truth = ground_truth.read(pack(tmp_path / "labels.zip", files))
     before = ground_truth.read(plain)
-    assert found.problems == () and found.classes == before.classes
+    assert truth.problems == () and truth.classes == before.classes
     for key in ("pictures/a.jpg", "b.jpg"):
-        assert found.find(key) == before.find(key)
+        assert truth.find(key) == before.find(key)
 
 
 ROW = "file,label\na.jpg,cat\n"
@@ -172,7 +172,7 @@ def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(
     with pytest.raises(Problem, match=words) as refused:
         ground_truth.read(pack(tmp_path / "labels.zip", files))
     assert is_one_sentence(str(refused.value))
-    assert sorted(one.name for one in tmp_path.rglob("*")) == ["labels.zip", "unpacked"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["labels.zip", "unpacked"]
 
 
 @pytest.mark.parametrize("name", ["../../labels.csv", "/tmp/labels.csv", "a/../labels.csv"])
@@ -201,11 +201,11 @@ def test_iou_of_a_case_counted_by_hand() -> None:
     pairs = masks.count_pairs(truth, answer)
     # The last pixel was not looked at. Class 0: 3 of 5; class 1: 2 of 3; class 2: 0 of 1.
     assert pairs == [(0, 0, 3), (0, 1, 1), (0, 2, 1), (1, 1, 2)]
-    found = masks.measure([pairs])
-    ious = {index: one.value for index, one in found.by_class.items()}
+    measures = masks.measure([pairs])
+    ious = {index: score.value for index, score in measures.by_class.items()}
     assert ious == pytest.approx({"0": 3 / 5, "1": 2 / 3, "2": 0})
-    assert found.scores["mean_iou"].value == pytest.approx((3 / 5 + 2 / 3) / 3)
-    assert np.isnan(found.scores["mean_iou"].low), "of one picture no interval can be told"
+    assert measures.scores["mean_iou"].value == pytest.approx((3 / 5 + 2 / 3) / 3)
+    assert np.isnan(measures.scores["mean_iou"].low), "of one picture no interval can be told"
 
 
 def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
@@ -214,12 +214,12 @@ def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
     rng = np.random.default_rng(0)
     truths = rng.integers(-1, 5, (9, 20, 30))
     answers = np.where(rng.random(truths.shape) < 0.7, truths, rng.integers(0, 5, truths.shape))
-    found = masks.measure([masks.count_pairs(*pair) for pair in zip(truths, answers, strict=True)])
+    measures = masks.measure([masks.count_pairs(*pair) for pair in zip(truths, answers, strict=True)])
     counted = (truths >= 0) & (answers >= 0)
-    wanted = jaccard_score(truths[counted], answers[counted], average=None)
-    assert [one.value for one in found.by_class.values()] == pytest.approx(list(wanted))
-    assert found.scores["pixel_accuracy"].value == pytest.approx(accuracy_score(truths[counted], answers[counted]))
-    for one in (*found.scores.values(), *found.by_class.values()):
+    expected = jaccard_score(truths[counted], answers[counted], average=None)
+    assert [score.value for score in measures.by_class.values()] == pytest.approx(list(expected))
+    assert measures.scores["pixel_accuracy"].value == pytest.approx(accuracy_score(truths[counted], answers[counted]))
+    for one in (*measures.scores.values(), *measures.by_class.values()):
         assert one.low < one.value < one.high
 
 
@@ -262,11 +262,11 @@ def test_a_folder_and_its_archive_are_read_alike(tmp_path: Path) -> None:
     (folder / "deep" / "one.png").write_bytes(png(np.zeros(MASK_SIZE)))
     (folder / "two_mask.png").write_bytes(png(np.ones(MASK_SIZE)))
     (folder / "classes.txt").write_text("ground\nbird\n")
-    found = masks.read(folder)
-    assert found.mask_labels == ("ground", "bird")
-    assert found.find_mask("deep/one.jpg") == found.find_mask("one.bmp") != found.find_mask("two.jpg")
+    truth = masks.read(folder)
+    assert truth.mask_labels == ("ground", "bird")
+    assert truth.find_mask("deep/one.jpg") == truth.find_mask("one.bmp") != truth.find_mask("two.jpg")
     with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
         for file in folder.rglob("*.*"):
             archive.write(file, file.relative_to(folder))
     packed = masks.read(tmp_path / "masks.zip")
-    assert (packed.masks, packed.mask_labels) == (found.masks, found.mask_labels)
+    assert (packed.masks, packed.mask_labels) == (truth.masks, truth.mask_labels)

@@ -46,8 +46,8 @@ def detect(name: str, right: np.ndarray, sides: np.ndarray) -> Evaluation:
     for i, (hits, edges) in enumerate(zip(right, sides, strict=True)):
         boxes = [(10.0 + 200 * n, 10.0, 10.0 + 200 * n + edge, 10.0 + edge) for n, edge in enumerate(edges)]
         truths = tuple(TrueBox("cat", box) for box in boxes)
-        found = tuple(Prediction("cat", 0, 0.9, box) for box, hit in zip(boxes, hits, strict=True) if hit)
-        pictures.append(EvaluatedPicture(f"{i:04}.jpg", (400, 400), truths, None, found))
+        predictions = tuple(Prediction("cat", 0, 0.9, box) for box, hit in zip(boxes, hits, strict=True) if hit)
+        pictures.append(EvaluatedPicture(f"{i:04}.jpg", (400, 400), truths, None, predictions))
     return Evaluation(name, "", "detect", CLASSES, 0.25, pictures=tuple(pictures))
 
 
@@ -104,11 +104,11 @@ def test_more_pictures_than_are_said_would_settle_it() -> None:
     assert repeated.verdict is not None and repeated.verdict.kind in ("ship", "do not ship")
 
 
-def write_run(folder: Path, one: Evaluation) -> Path:
+def write_run(folder: Path, evaluation: Evaluation) -> Path:
     """Store an evaluation as a labelled run does."""
     folder.mkdir(parents=True)
-    about = EvaluationFacts(one.model, one.name, one.task, one.classes, one.threshold)
-    stored.write(folder / stored.FILE, [[stored.to_row(each) for each in one.pictures]], about)
+    about = EvaluationFacts(*(getattr(evaluation, name) for name in ("model", "name", "task", "classes", "threshold")))
+    stored.write(folder / stored.FILE, [[stored.to_row(each) for each in evaluation.pictures]], about)
     return folder
 
 
@@ -125,11 +125,11 @@ def test_a_detector_that_finds_less_loses_a_class() -> None:
 def test_only_pictures_and_labels_that_all_have_are_compared() -> None:
     first, second = (row.evaluation for row in detectors(0, 0.2, count=10).rows)
     common, left = keep_common([first, replace(second, pictures=second.pictures[2:])])
-    assert left == 2 and [len(one.pictures) for one in common] == [8, 8]
+    assert left == 2 and [len(item.pictures) for item in common] == [8, 8]
     with pytest.raises(Problem, match="no picture in common"):
         keep_common([replace(first, pictures=first.pictures[:2]), replace(second, pictures=second.pictures[2:])])
     # A label that is no class of one model counts for none.
-    fewer = tuple(replace(one, truths=one.truths[:1]) for one in first.pictures)
+    fewer = tuple(replace(picture, truths=picture.truths[:1]) for picture in first.pictures)
     both, _ = keep_common([replace(first, pictures=fewer, unknown=("star",)), second])
     assert both[0].objects == both[1].objects == 10
 
@@ -137,8 +137,8 @@ def test_only_pictures_and_labels_that_all_have_are_compared() -> None:
 def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(tmp_path: Path) -> None:
     card = detectors(0, 0.2, count=30)
     small, large = (row.evaluation for row in card.rows)
-    for name, one in (("run-s", small), ("run-l", large)):
-        write_run(tmp_path / name, one)
+    for name, evaluation in (("run-s", small), ("run-l", large)):
+        write_run(tmp_path / name, evaluation)
     (tmp_path / "no-run").mkdir()
     rows, left = score_runs([tmp_path / "run-s", tmp_path / "run-l"])
     assert left == []

@@ -40,7 +40,7 @@ def nothing_cached() -> Iterator[None]:
     EVIDENCE.clear()
     VECTORS.clear()
     yield
-    # What a broken pass left is for no other test.
+    # A failed pass must not affect other tests.
     EVIDENCE.clear()
     VECTORS.clear()
 
@@ -52,9 +52,9 @@ def scene() -> Image:
 def explained(model: str, **options: Any) -> list[np.ndarray]:
     """All numbers of an explanation by a model that was loaded just now."""
     EVIDENCE.clear()
-    made = Explainer(model, device="cpu", model_cache=ModelCache(10**9))(scene(), top_k=2, **options)
-    maps = [array for one in made.heatmaps for array in (*one.raw, one.values)]
-    return [np.array([one.score for one in made.predictions]), *maps]
+    result = Explainer(model, device="cpu", model_cache=ModelCache(10**9))(scene(), top_k=2, **options)
+    maps = [array for heatmap in result.heatmaps for array in (*heatmap.raw, heatmap.values)]
+    return [np.array([prediction.score for prediction in result.predictions]), *maps]
 
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -76,11 +76,11 @@ def test_a_map_is_the_same_in_whatever_the_caller_is(kind: str, mode: str) -> No
     model, options = KINDS[kind]
     expected = explained(model, **options)
     with MODES[mode]():
-        found = explained(model, **options)
-    assert len(found) > 1
-    for one, other in zip(found, expected, strict=True):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
+        result = explained(model, **options)
+    assert len(result) > 1
+    for array, reference in zip(result, expected, strict=True):
+        assert array.dtype == reference.dtype
+        np.testing.assert_array_equal(array, reference)
 
 
 def test_another_default_type_is_one_sentence() -> None:
@@ -144,13 +144,13 @@ def test_random_numbers_are_drawn_again_and_the_callers_go_on() -> None:
 
 
 def test_the_last_of_several_threads_puts_it_back() -> None:
-    before, inside, leave, seen = switches(), threading.Barrier(2), threading.Event(), []
+    before, inside, leave, states = switches(), threading.Barrier(2), threading.Event(), []
 
     def other() -> None:
         with exact(GPU):
             inside.wait()
             leave.wait()
-            seen.append(strict())
+            states.append(strict())
 
     thread = threading.Thread(target=other)
     with exact(GPU):
@@ -159,7 +159,7 @@ def test_the_last_of_several_threads_puts_it_back() -> None:
     assert strict(), "somebody is still in a pass"
     leave.set()
     thread.join()
-    assert seen == [True]
+    assert states == [True]
     assert switches() == before
 
 
@@ -169,13 +169,13 @@ def test_a_model_on_a_gpu_has_exact_passes_and_one_on_the_cpu_leaves_the_switche
     calls: list[bool] = []
     adapter = load(catalog.spec("demo-cls-s"))
     adapter.module.register_forward_hook(lambda *_: calls.append(strict()))
-    given = adapter.prepare(np.zeros((64, 64, 3), np.uint8), adapter.preprocessings[0])
+    model_input = adapter.prepare(np.zeros((64, 64, 3), np.uint8), adapter.preprocessings[0])
     resident = LoadedModel(adapter, torch.device("cpu"))
     with resident.lock:
-        adapter.run(resident.move_input(given.tensor))
+        adapter.run(resident.move_input(model_input.tensor))
     # Where there is no GPU, as if the module went to one.
     monkeypatch.setattr(adapter.module, "to", lambda *_, **__: adapter.module)
     with LoadedModel(adapter, GPU).lock:
-        adapter.run(given.tensor)
+        adapter.run(model_input.tensor)
     assert calls == [False, True]
     assert sightglass.explain.evidence.determinism._inside == 0

@@ -95,14 +95,14 @@ def anchor(row: int, column: int) -> int:
 def explained(**options: Any) -> Explanation:
     resident = LoadedModel(Written(), torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 2 * SIDE, 3), np.uint8)
-    given = resident.adapter.prepare(pixels, "trained")
+    model_input = resident.adapter.prepare(pixels, "trained")
     layers = layers_at(resident, options.pop("layers", ("neck",)))
-    return explain(Image(pixels), Evidence(resident, given, layers), Options(**options), milliseconds={})
+    return explain(Image(pixels), Evidence(resident, model_input, layers), Options(**options), milliseconds={})
 
 
 def test_the_boxes_that_are_shown() -> None:
-    made = explained()
-    assert [(p.label, round(p.score, 2), p.box, p.anchor) for p in made.predictions] == [
+    result = explained()
+    assert [(p.label, round(p.score, 2), p.box, p.anchor) for p in result.predictions] == [
         ("cat", 0.9, (16.0, 16.0, 64.0, 64.0), anchor(2, 2)),
         ("dog", 0.7, (80.0, 64.0, 120.0, 120.0), anchor(5, 5)),
     ]
@@ -127,19 +127,19 @@ def test_the_boxes_that_are_shown() -> None:
 def test_a_missing_box_says_what_it_is_and_why(
     where: Any, label: str | None, only: tuple[str, ...], words: str
 ) -> None:
-    found = (explained(classes=only) if only else explained()).missing(where, label)
-    assert found is not None
-    assert words in found.words.replace(NBSP, " ")
+    result = (explained(classes=only) if only else explained()).missing(where, label)
+    assert result is not None
+    assert words in result.words.replace(NBSP, " ")
 
 
 def test_the_whole_picture_sums_the_strongest_candidates() -> None:
-    made = explained(per="picture", ratio=3 / CELLS**2)
-    (heatmap,) = made.heatmaps
+    result = explained(per="picture", ratio=3 / CELLS**2)
+    (heatmap,) = result.heatmaps
     assert set(heatmap.target.anchors) == {anchor(2, 2), anchor(2, 3), anchor(5, 5)}
     parts = explained(per="detection", iou=0.95)
     np.testing.assert_allclose(sum(h.raw[0] for h in parts.heatmaps), heatmap.raw[0], atol=1e-7)
-    assert made.recipe.targets == (-1,)
-    assert len(made.own(0)) == 2
+    assert result.recipe.targets == (-1,)
+    assert len(result.own(0)) == 2
 
 
 def test_parts_of_a_box() -> None:
@@ -178,8 +178,8 @@ def test_what_is_not_there_is_one_sentence(options: dict[str, Any], sentence: st
 
 
 def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
-    made = explained(per="detection")
-    left, top, right, bottom = made.heatmaps[0].geometry.extent
+    result = explained(per="detection")
+    left, top, right, bottom = result.heatmaps[0].geometry.extent
 
     def at(cells: tuple[float, float, float, float]) -> Prediction:
         """A box by its edges in cells."""
@@ -192,7 +192,7 @@ def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
     values[16:20, 16:24] = 1.0  # both boxes
     values[36:40, 36:40] = 1.0  # the other only
     values[56:60, 56:60] = 1.0  # none
-    heatmap = replace(made.heatmaps[0], at_input=values)
+    heatmap = replace(result.heatmaps[0], at_input=values)
     numbers = boxes.measure(heatmap, [at((0, 0, 30, 30))], [at((14, 14, 50, 50))], 0.0)
     four = (numbers.own_only, numbers.shared, numbers.elsewhere, numbers.outside)
     np.testing.assert_allclose(four, (0.2, 0.4, 0.2, 0.2), atol=1e-3)
@@ -218,27 +218,27 @@ def test_maps_kept_to_their_boxes() -> None:
     values = np.zeros((SIDE, SIDE))
     values[8:32, 8:32] = np.linspace(0.2, 0.4, 24)
     values[50:60, 45:55] = 1.0
-    made = explained(per="detection")
-    heatmap, own = replace(made.heatmaps[0], at_input=values.astype(np.float32)), made.own(0)
-    made = replace(made, heatmaps=(heatmap, made.heatmaps[1]))
+    result = explained(per="detection")
+    heatmap, own = replace(result.heatmaps[0], at_input=values.astype(np.float32)), result.own(0)
+    result = replace(result, heatmaps=(heatmap, result.heatmaps[1]))
     inside = confine(heatmap, own, "inside").at_input
     assert inside.max() == pytest.approx(0.4) and not inside[50:60, 45:55].any()
-    shared, each = (confine(heatmap, [*own, *made.own(1)], way).at_input for way in ("shared", "each"))
+    shared, each = (confine(heatmap, [*own, *result.own(1)], way).at_input for way in ("shared", "each"))
     assert shared[8:32, 8:32].max() == pytest.approx(0.4)
     assert each[8:32, 8:32].max() == each[50:60, 45:55].max() == 1
     assert confine(heatmap, own, "picture") is heatmap
-    shown = replace(made, heatmaps=(confine(heatmap, own, "each"), made.heatmaps[1]))
-    assert shown.box_numbers(0) == made.box_numbers(0), "a number changed with what is shown"
-    assert shown.statistics[0] == made.statistics[0]
+    confined = replace(result, heatmaps=(confine(heatmap, own, "each"), result.heatmaps[1]))
+    assert confined.box_numbers(0) == result.box_numbers(0), "a number changed with what is shown"
+    assert confined.statistics[0] == result.statistics[0]
 
 
 @pytest.mark.parametrize("name", ["demo-s", *map(real, ("yolo11n", "yolo26n", "yolo11n-seg", "yolox_nano"))])
 def test_every_box_is_hottest_in_itself(name: str) -> None:
-    made = Explainer(name)(picture(name), per="detection", confidence=0.5)
-    assert len(made.predictions) >= (3 if name == "demo-s" else 4)
-    numbers = [made.box_numbers(i) for i in range(len(made.heatmaps))]
+    result = Explainer(name)(picture(name), per="detection", confidence=0.5)
+    assert len(result.predictions) >= (3 if name == "demo-s" else 4)
+    numbers = [result.box_numbers(i) for i in range(len(result.heatmaps))]
     # An even map would have 1.
-    assert all(one is not None and one.hit and one.ratio > 1.5 for one in numbers)
+    assert all(number is not None and number.hit and number.ratio > 1.5 for number in numbers)
 
 
 @pytest.mark.parametrize(

@@ -58,17 +58,17 @@ def explainer() -> Explainer:
 @pytest.fixture(scope="module")
 def crops(pictures: list[Path]) -> list[Image]:
     """Eight pictures: two parts of each of four."""
-    made = []
+    geometries = []
     for path in pictures:
         pixels = Image.open(path).pixels
         half, side = pixels.shape[0] // 2, pixels.shape[1] // 2
-        made += [Image(part.copy(), path.stem) for part in (pixels[:half, :side], pixels[half:, side:])]
-    return made
+        geometries += [Image(part.copy(), path.stem) for part in (pixels[:half, :side], pixels[half:, side:])]
+    return geometries
 
 
-def same(one: Explanation, other: Explanation) -> None:
-    assert one.predictions == other.predictions
-    for a, b in zip(one.heatmaps, other.heatmaps, strict=True):
+def same(first: Explanation, second: Explanation) -> None:
+    assert first.predictions == second.predictions
+    for a, b in zip(first.heatmaps, second.heatmaps, strict=True):
         assert (a.target, a.method, a.layers, a.state) == (b.target, b.method, b.layers, b.state)
         np.testing.assert_array_equal(a.values, b.values)
         for x, y in zip(a.raw, b.raw, strict=True):
@@ -85,13 +85,13 @@ def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:
 @pytest.mark.parametrize("scale", ["own", "shared"])
 @pytest.mark.parametrize("method", ["gradcam", "eigencam"])
 def test_ends_turn_a_map_back_into_raw_values(explainer: Explainer, bus: Path, method: str, scale: str) -> None:
-    made = explainer(bus, top_k=4, method=method, layers="blocks.4", scale=scale).heatmaps
-    assert [h.state for h in made] == ["ok"] * 4
-    assert len({h.ends for h in made}) == (1 if scale == "shared" or method == "eigencam" else 4)
+    maps = explainer(bus, top_k=4, method=method, layers="blocks.4", scale=scale).heatmaps
+    assert [h.state for h in maps] == ["ok"] * 4
+    assert len({h.ends for h in maps}) == (1 if scale == "shared" or method == "eigencam" else 4)
     # On this scale they are the same again from raw values, whatever scale they were on.
-    for one, other in zip(made, rescale(rescale(made, "shared"), scale), strict=True):
+    for one, other in zip(maps, rescale(rescale(maps, "shared"), scale), strict=True):
         np.testing.assert_allclose(one.at_input, other.at_input, atol=1e-6)
-    for heatmap in made:
+    for heatmap in maps:
         low, high = heatmap.ends
         raw = torch.from_numpy(heatmap.raw[0]).double().clamp_min(0)[None, None]
         expected = torch.nn.functional.interpolate(raw, heatmap.geometry.input, mode="bilinear")[0, 0].numpy()
@@ -105,9 +105,9 @@ def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus
     geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
     raws = torch.stack([torch.full((4, 4), value) for value in (1.0, -1.0, torch.nan)] + [torch.eye(4)])
     targets = [Target(i, "") for i in range(4)]
-    made = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
-    assert [h.state for h in made] == ["flat", "no evidence", "not a number", "ok"]
-    assert [h.ends is None for h in made] == [True, True, True, False]
+    maps = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
+    assert [h.state for h in maps] == ["flat", "no evidence", "not a number", "ok"]
+    assert [h.ends is None for h in maps] == [True, True, True, False]
 
 
 def test_from_held_evidence_it_is_the_same_and_runs_no_model(
@@ -136,14 +136,14 @@ def test_from_held_evidence_it_is_the_same_and_runs_no_model(
     ids=lambda options: options["method"],
 )
 def test_a_recipe_gives_the_same_map_again(explainer: Explainer, bus: Path, options: dict[str, Any]) -> None:
-    made = explainer(bus, **options)
-    text = made.recipe.model_dump_json()
+    result = explainer(bus, **options)
+    text = result.recipe.model_dump_json()
     EVIDENCE.clear()
     again = replay(Recipe.model_validate_json(text), bus.read_bytes())
-    assert again.evidence is not made.evidence
-    same(made, again)
-    assert again.recipe == made.recipe.model_copy(update={"picture_name": again.image.name})
-    assert {"torch", "numpy", "sightglass"} <= made.recipe.versions.keys()
+    assert again.evidence is not result.evidence
+    same(result, again)
+    assert again.recipe == result.recipe.model_copy(update={"picture_name": again.image.name})
+    assert {"torch", "numpy", "sightglass"} <= result.recipe.versions.keys()
 
 
 def test_a_recipe_is_not_replayed_on_another_picture_or_other_weights(
@@ -170,26 +170,26 @@ def test_a_stranger_s_recipe_opens_no_file_as_its_model(
 
 
 def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
-    made = explainer(bus, top_k=2)
-    made.save(tmp_path)
+    result = explainer(bus, top_k=2)
+    result.save(tmp_path)
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    stems = [f"top{i}_{heatmap.target.label}".replace(" ", "_") for i, heatmap in enumerate(made.heatmaps, 1)]
+    stems = [f"top{i}_{heatmap.target.label}".replace(" ", "_") for i, heatmap in enumerate(result.heatmaps, 1)]
     assert names == sorted(
         [f"top_predictions/gradcam_{stem}{end}.png" for stem in stems for end in ("", "_heatmap")]
         + ["gradcam_prediction.png", "topk_comparison.jpg", "maps.npz", "statistics.csv", "recipe.json"]
         + ["analysis_summary.json"]
     )
     recipe = Recipe.model_validate_json((tmp_path / "recipe.json").read_text())
-    same(replay(recipe, bus), made)
+    same(replay(recipe, bus), result)
     summary = json.loads((tmp_path / "analysis_summary.json").read_text())
     assert sorted(summary["files"]) == names
-    assert [p["label"] for p in summary["predictions"]] == [p.label for p in made.predictions]
-    raw = np.load(tmp_path / "maps.npz")[f"{stems[0]}_raw_{made.heatmaps[0].layers[0]}"]
-    np.testing.assert_array_equal(raw, made.heatmaps[0].raw[0])
+    assert [p["label"] for p in summary["predictions"]] == [p.label for p in result.predictions]
+    raw = np.load(tmp_path / "maps.npz")[f"{stems[0]}_raw_{result.heatmaps[0].layers[0]}"]
+    np.testing.assert_array_equal(raw, result.heatmaps[0].raw[0])
     overlay = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}.png"))
-    np.testing.assert_array_equal(overlay, made.overlay(0))
+    np.testing.assert_array_equal(overlay, result.overlay(0))
     alone = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}_heatmap.png"))
-    np.testing.assert_array_equal(alone, render.heatmap_only(made.heatmaps[0].values, "inferno"))
+    np.testing.assert_array_equal(alone, render.heatmap_only(result.heatmaps[0].values, "inferno"))
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.JPEG", b"\xff\xd8"), ("a.html", b"<!")])
@@ -226,17 +226,17 @@ def test_threads_and_models_do_not_mix(crops: list[Image]) -> None:
 
     # Everything twice, so that some ask for what another thread is at.
     work = [(i, j) for i in range(2) for j in range(len(crops))] * 2
-    wanted = {key: [h.at_input for h in explained(key).heatmaps] for key in set(work)}
-    assert len({maps[0].tobytes() for maps in wanted.values()}) == len(wanted), "equal maps would hide a mix-up"
+    expected = {key: [h.at_input for h in explained(key).heatmaps] for key in set(work)}
+    assert len({maps[0].tobytes() for maps in expected.values()}) == len(expected), "equal maps would hide a mix-up"
     EVIDENCE.clear()
     random.Random(0).shuffle(work)
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(explained, work))
-    for key, made in zip(work, found, strict=True):
+        results = list(pool.map(explained, work))
+    for key, made in zip(work, results, strict=True):
         assert (made.image.sha256, made.model.id) == (crops[key[1]].sha256, f"efficientnet-lite{key[0]}")
-        for heatmap, values in zip(made.heatmaps, wanted[key], strict=True):
+        for heatmap, values in zip(made.heatmaps, expected[key], strict=True):
             np.testing.assert_array_equal(heatmap.at_input, values)
-    assert [hooks_on(one.resident.adapter.module) for one in explainers] == [0, 0]
+    assert [hooks_on(explainer.resident.adapter.module) for explainer in explainers] == [0, 0]
 
 
 def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,29 +315,30 @@ def failing(monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int) -
 
 def test_out_of_memory_once_makes_room_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model_cache = ModelCache()
-    one = Explainer("efficientnet-lite0", model_cache=model_cache)
-    expected = one(bus, top_k=1)
+    explainer = Explainer("efficientnet-lite0", model_cache=model_cache)
+    expected = explainer(bus, top_k=1)
     Explainer("efficientnet-lite1", model_cache=model_cache)
     EVIDENCE.clear()
-    failing(monkeypatch, one, 1)
-    made = one(bus, top_k=1)
-    same(made, expected)
-    assert made.notes == made.with_method("layercam").notes == ("The GPU ran out of memory: other models were let go.",)
-    assert model_cache.models() == [one.resident]
+    failing(monkeypatch, explainer, 1)
+    result = explainer(bus, top_k=1)
+    same(result, expected)
+    note = "The GPU ran out of memory: other models were let go."
+    assert result.notes == result.with_method("layercam").notes == (note,)
+    assert model_cache.models() == [explainer.resident]
 
 
 def test_out_of_memory_twice_goes_to_the_cpu_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Explainer("efficientnet-lite0", model_cache=ModelCache())
+    explainer = Explainer("efficientnet-lite0", model_cache=ModelCache())
     expected = Explainer("efficientnet-lite0", device="cpu", model_cache=ModelCache())(bus, top_k=1)
     EVIDENCE.clear()
-    failing(monkeypatch, one, 2)
-    made = one(bus, top_k=1)
-    same(made, expected)
-    assert made.notes == ("The GPU ran out of memory: this was computed on the CPU.",)
-    assert made.recipe.device == "cpu"
-    assert made.evidence.resident is not one.resident
+    failing(monkeypatch, explainer, 2)
+    result = explainer(bus, top_k=1)
+    same(result, expected)
+    assert result.notes == ("The GPU ran out of memory: this was computed on the CPU.",)
+    assert result.recipe.device == "cpu"
+    assert result.evidence.resident is not explainer.resident
     EVIDENCE.clear()
-    assert one(bus, top_k=1).notes == (), "the next picture is tried where it was asked for"
+    assert explainer(bus, top_k=1).notes == (), "the next picture is tried where it was asked for"
 
 
 @pytest.fixture
@@ -362,10 +363,10 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
 def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
     bus: Path, full: list[torch.device]
 ) -> None:
-    made = Explainer("demo-cls-s", model_cache=ModelCache())(bus, top_k=1)
+    result = Explainer("demo-cls-s", model_cache=ModelCache())(bus, top_k=1)
     assert [device.type for device in full] == ["cuda", "cuda", "cpu"]
-    assert made.notes[0] == "The GPU has no room for this model: this was computed on the CPU."
-    assert made.recipe.device == "cpu"
+    assert result.notes[0] == "The GPU has no room for this model: this was computed on the CPU."
+    assert result.recipe.device == "cpu"
     # One that was asked for is not left.
     with pytest.raises(ModelProblem, match=r"^There is no room for demo-cls-s on cuda:0: use cpu, or close .*\.$"):
         Explainer("demo-cls-s", device="cuda:0", model_cache=ModelCache())
@@ -399,9 +400,9 @@ def test_a_bad_option_is_one_sentence_with_the_value(
 
 
 def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:
-    made = explainer(bus, top_k=2)
-    assert made.overlay(-1).shape == made.overlay(1).shape
-    for ask in (made.overlay, made.box_numbers, made.own, made.by_layer, lambda i: made.overlap(0, i)):
+    result = explainer(bus, top_k=2)
+    assert result.overlay(-1).shape == result.overlay(1).shape
+    for ask in (result.overlay, result.box_numbers, result.own, result.by_layer, lambda i: result.overlap(0, i)):
         with pytest.raises(ModelProblem, match=r"^There is no map 2: there are 2, counted from 0\.$"):
             ask(2)
     with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
@@ -461,9 +462,9 @@ MODULES = (
 def doctests() -> Iterator[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
     for name in MODULES:
-        found = [test for test in finder.find(import_module(name), globs={}) if test.examples]
-        assert found, f"{name} has no example"
-        yield from found
+        tests = [test for test in finder.find(import_module(name), globs={}) if test.examples]
+        assert tests, f"{name} has no example"
+        yield from tests
 
 
 @pytest.mark.parametrize("test", list(doctests()), ids=lambda test: test.name)

@@ -54,16 +54,16 @@ def net() -> nn.Module:
 def test_a_module_answers_as_it_does_on_what_its_own_transform_makes(net: nn.Module, bus: Path) -> None:
     net.eval()
     explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES, layers=[net.layer4[-1]], name="leaves")
-    made = explainer(bus, targets=["rust"])
+    result = explainer(bus, targets=["rust"])
     tensor = EVALUATION(Pillow.open(bus).convert("RGB"))[None]
     with torch.no_grad():
         expected = net(tensor).softmax(1)[0]
-    assert made.model.id == "leaves"
-    assert made.heatmaps[0].layers == ("layer4.1",)
-    assert {p.label: p.score for p in made.predictions} == pytest.approx(
+    assert result.model.id == "leaves"
+    assert result.heatmaps[0].layers == ("layer4.1",)
+    assert {p.label: p.score for p in result.predictions} == pytest.approx(
         dict(zip(NAMES, expected.tolist(), strict=True)), abs=1e-4
     )
-    assert made.recipe.prepared == Preprocessing((112, 112), 128, tuple(NUMBERS["mean"]), tuple(NUMBERS["std"]))
+    assert result.recipe.prepared == Preprocessing((112, 112), 128, tuple(NUMBERS["mean"]), tuple(NUMBERS["std"]))
 
 
 def test_a_model_is_freed_with_its_last_user(bus: Path) -> None:
@@ -83,8 +83,8 @@ def test_layers_by_module_path_preset_or_position(net: nn.Module) -> None:
     explainer = Explainer(net, preprocess=EVALUATION)
     paths = [layer.path for layer in explainer.layers]
     for given in (net.layer3[1], "layer3.1", [net.layer3[1]], -1, [paths[0], net.layer4]):
-        found = explainer._paths(given)
-        assert found in ("layer3.1", ("layer3.1",), paths[-1], (paths[0], "layer4"))
+        layers = explainer._paths(given)
+        assert layers in ("layer3.1", ("layer3.1",), paths[-1], (paths[0], "layer4"))
     with pytest.raises(ModelProblem, match="no part of ResNet"):
         Explainer(net, layers=[nn.ReLU()])
     with pytest.raises(ModelProblem, match="There is no layer -99"):
@@ -105,11 +105,11 @@ def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> N
     with torch.no_grad():
         expected = net.eval()(tensor).softmax(1).max()
     for preprocess in (None, EVALUATION):
-        made = Explainer(net, preprocess=preprocess)(tensor, top_k=1)
-        assert made.predictions[0].score == pytest.approx(float(expected), abs=1e-5)
-        assert made.image.pixels.shape == (112, 112, 3)
-        assert made.heatmaps[0].values.shape == (112, 112)
-        assert made.recipe.preprocessing == "ready"
+        result = Explainer(net, preprocess=preprocess)(tensor, top_k=1)
+        assert result.predictions[0].score == pytest.approx(float(expected), abs=1e-5)
+        assert result.image.pixels.shape == (112, 112, 3)
+        assert result.heatmaps[0].values.shape == (112, 112)
+        assert result.recipe.preprocessing == "ready"
 
 
 def test_a_list_goes_through_the_model_in_batches(
@@ -118,23 +118,23 @@ def test_a_list_goes_through_the_model_in_batches(
     explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES, device="cpu")
     five = [*pictures, pictures[0]][:5]
     rows: list[list[Any]] = [["rust"], [0], ["spot", "mould"], [1], [2]]
-    alone = [explainer(one, targets=row) for one, row in zip(five, rows, strict=True)]
+    alone = [explainer(source, targets=row) for source, row in zip(five, rows, strict=True)]
     EVIDENCE.clear()
     count: list[int] = []
     forward = Evidence._forward
     monkeypatch.setattr(Evidence, "_forward", lambda self: (count.append(len(self.tensor)), forward(self))[1])
-    seen: list[float] = []
-    made = explainer(list(five), progress=lambda share, _: seen.append(share), targets=rows)
+    reports: list[float] = []
+    result = explainer(list(five), progress=lambda share, _: reports.append(share), targets=rows)
     assert len(count) == 2 and max(count) <= 4
-    assert seen[0] == 0 and all(0 <= share < 1 for share in seen)
-    for one, single in zip(made, alone, strict=True):
-        assert one.recipe == single.recipe
-        assert one.predictions[0].score == pytest.approx(single.predictions[0].score, abs=1e-5)
-        for got, expected in zip(one.heatmaps, single.heatmaps, strict=True):
+    assert reports[0] == 0 and all(0 <= share < 1 for share in reports)
+    for result_of_list, single in zip(result, alone, strict=True):
+        assert result_of_list.recipe == single.recipe
+        assert result_of_list.predictions[0].score == pytest.approx(single.predictions[0].score, abs=1e-5)
+        for got, expected in zip(result_of_list.heatmaps, single.heatmaps, strict=True):
             assert got.target == expected.target
             np.testing.assert_allclose(got.at_input, expected.at_input, atol=1e-4)
     # What is asked later of one of them is its own.
-    again = made[1].with_targets(4).heatmaps[0]
+    again = result[1].with_targets(4).heatmaps[0]
     np.testing.assert_allclose(again.at_input, alone[1].with_targets(4).heatmaps[0].at_input, atol=1e-4)
 
 
@@ -142,12 +142,12 @@ def test_a_list_of_different_kinds_is_explained_one_by_one_where_it_must(net: nn
     explainer = Explainer(net, preprocess=EVALUATION)
     ready = EVALUATION(Pillow.open(bus).convert("RGB"))
     large = nn.functional.interpolate(ready[None], 128)[0]
-    made = explainer([bus, ready, large, bus])
-    assert [one.heatmaps[0].at_input.shape for one in made] == [(112, 112), (112, 112), (128, 128), (112, 112)]
+    result = explainer([bus, ready, large, bus])
+    assert [e.heatmaps[0].at_input.shape for e in result] == [(112, 112), (112, 112), (128, 128), (112, 112)]
     assert explainer([]) == []
-    assert [one.heatmaps for one in explainer([bus, bus], maps=False)] == [(), ()]
+    assert [e.heatmaps for e in explainer([bus, bus], maps=False)] == [(), ()]
     for several in ((bus, ready), deque([bus, ready]), ()):
-        assert [one.image.name for one in explainer(several)] == [one.image.name for one in made[: len(several)]]
+        assert [e.image.name for e in explainer(several)] == [e.image.name for e in result[: len(several)]]
     stop = threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
@@ -177,9 +177,9 @@ def test_other_libraries_objects(bus: Path) -> None:
     config = transformers.MobileNetV2Config(image_size=64, depth_multiplier=0.25, id2label=names)
     net = transformers.MobileNetV2ForImageClassification(config)
     processor = transformers.ViTImageProcessor(size={"height": 64, "width": 64}, resample=3)
-    made = Explainer(net, preprocess=processor)(bus, top_k=3)
-    assert {p.label for p in made.predictions} == set(names.values())
-    assert made.evidence.resident.adapter.resizing == "squeezed to 64, bicubic"
+    result = Explainer(net, preprocess=processor)(bus, top_k=3)
+    assert {p.label for p in result.predictions} == set(names.values())
+    assert result.evidence.resident.adapter.resizing == "squeezed to 64, bicubic"
 
 
 def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:
@@ -202,11 +202,11 @@ def test_what_is_wrong_with_a_model_in_memory_is_said_in_python_s_words(net: nn.
 
 
 def test_a_notebook_shows_the_live_report(net: nn.Module, bus: Path) -> None:
-    made = Explainer(net, preprocess=EVALUATION, labels=["<b>", *NAMES[1:]])(bus, targets=[0])
-    shown = made._repr_html_()
-    assert shown.startswith('<iframe srcdoc="')
-    document = html.unescape(shown.partition('srcdoc="')[2].partition('" sandbox="allow-scripts"')[0])
-    assert document.strip() == report([made]).strip()
+    result = Explainer(net, preprocess=EVALUATION, labels=["<b>", *NAMES[1:]])(bus, targets=[0])
+    page = result._repr_html_()
+    assert page.startswith('<iframe srcdoc="')
+    document = html.unescape(page.partition('srcdoc="')[2].partition('" sandbox="allow-scripts"')[0])
+    assert document.strip() == report([result]).strip()
     assert "default-src &#39;none&#39;" in document or "default-src 'none'" in document
 
 
@@ -400,11 +400,11 @@ def test_the_map_is_plain_autograds_and_the_module_stays_as_it_was(name: str) ->
     make, layer = NETS[name]
     net = make()
     before = state_of(net)
-    made = explained(net, layer)
+    result = explained(net, layer)
     assert state_of(net) == before
     explained(net, layer)
     assert state_of(net) == before
-    ours, plain = made.heatmaps[0].raw[0], cam(net, layer, 1)
+    ours, plain = result.heatmaps[0].raw[0], cam(net, layer, 1)
     loose = name in ("half", "autocast")
     assert np.allclose(ours, plain, rtol=0, atol=(2e-2 if loose else 1e-3) * np.abs(plain).max())
     assert np.corrcoef(ours.ravel(), plain.ravel())[0, 1] > 0.995
@@ -499,8 +499,8 @@ def test_networks_for_upright_pictures_take_them_however_they_are_stated(kind: s
         with pytest.raises(ModelProblem, match=r'say preprocess={"size": \.\.\.}\.$'):
             Explainer(net)
         return
-    made = Explainer(net, preprocess=preprocess)(picture, method="gradcam", part="class")
-    assert made.heatmaps[0].raw[0].shape == ((8, 4) if kind == "vit" else (32, 16))
+    result = Explainer(net, preprocess=preprocess)(picture, method="gradcam", part="class")
+    assert result.heatmaps[0].raw[0].shape == ((8, 4) if kind == "vit" else (32, 16))
 
 
 @pytest.mark.parametrize(
@@ -539,6 +539,6 @@ def test_a_quantised_network_is_explained_by_hiding_on_the_cpu(static: bool, mon
         with_gpu.setattr(torch.cuda, "is_available", lambda: True)
         assert find_device("auto") == torch.device("cuda:0")
         assert find_device("auto", nn.Sequential(net)) == find_device("cuda:0", net) == torch.device("cpu")
-    made = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
-    assert made.heatmaps[0].method == "drise" and made.recipe.device == "cpu"
-    assert any("quantised" in note for note in made.notes)
+    result = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
+    assert result.heatmaps[0].method == "drise" and result.recipe.device == "cpu"
+    assert any("quantised" in note for note in result.notes)

@@ -54,44 +54,45 @@ def blocks(kind: type[nn.Module] = own_nets.BlocksCNN, *given: Any) -> nn.Module
 
 
 def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")(halves)
-    assert made.model.task == "regress"
-    assert {p.label: round(p.score, 2) for p in made.predictions} == {"yaw": 15.0, "pitch": 10.0, "roll": -2.5}
-    assert describe(made, "yellow").headline == (
+    result = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")(halves)
+    assert result.model.task == "regress"
+    assert {p.label: round(p.score, 2) for p in result.predictions} == {"yaw": 15.0, "pitch": 10.0, "roll": -2.5}
+    assert describe(result, "yellow").headline == (
         "HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Red raises yaw; blue, in dashed lines, lowers it."
     )
-    assert describe_map(made).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
-    assert made.task.name_map(made, 2) == "roll, −2.5°"
-    assert "(what raises or lowers it)" in views.write_caption(made, 0) and "%" not in views.write_caption(made, 0)
-    assert not [one for one in made.diagnosis if "sure" in one.text or "class" in one.text.replace("class=", "")]
+    assert describe_map(result).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
+    assert result.task.name_map(result, 2) == "roll, −2.5°"
+    assert "(what raises or lowers it)" in views.write_caption(result, 0) and "%" not in views.write_caption(result, 0)
+    texts = [finding.text.replace("class=", "") for finding in result.diagnosis]
+    assert not [text for text in texts if "sure" in text or "class" in text]
 
 
 @pytest.mark.parametrize("method", ["gradcam", "hirescam", "occlusion", "drise"])
 def test_what_raises_and_what_lowers_a_number_are_two_maps(halves: NDArray[np.uint8], method: str) -> None:
     explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)
     for part, left in (("class", True), ("lowers", False)):
-        (values,) = (one.values for one in explainer(halves, targets=["yaw"], part=part, method=method).heatmaps)
+        (values,) = (h.values for h in explainer(halves, targets=["yaw"], part=part, method=method).heatmaps)
         assert bool(values[:, :14].mean() > 3 * values[:, 18:].mean()) is left, part
 
 
 def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)(halves)
+    result = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)(halves)
     with pytest.raises(ModelProblem, match="cannot explain contrast: use one of signed, class, lowers"):
-        made.with_options(part="contrast")
+        result.with_options(part="contrast")
     with pytest.raises(ModelProblem, match="gives numbers: this test needs a class"):
-        made.prove()
+        result.prove()
 
 
 @pytest.mark.parametrize(
     "net", [blocks(own_nets.Tagger, 5), nn.Sequential(blocks(own_nets.BlocksCNN, 5), nn.Sigmoid())]
 )
 def test_a_probability_for_each_class_is_that_class_s_own(net: nn.Module, halves: NDArray[np.uint8]) -> None:
-    made = Explainer(net, preprocess=PLAIN)(halves, method="gradcam", top_k=5)
-    assert made.model.task == "multilabel"
+    result = Explainer(net, preprocess=PLAIN)(halves, method="gradcam", top_k=5)
+    assert result.model.task == "multilabel"
     with torch.no_grad():
         expected = net.eval()(torch.from_numpy(halves).permute(2, 0, 1)[None] / 255)[0]
-    assert {p.index: p.score for p in made.predictions} == pytest.approx(dict(enumerate(expected.tolist())), abs=1e-5)
-    hidden = made.with_method("occlusion")
+    assert {p.index: p.score for p in result.predictions} == pytest.approx(dict(enumerate(expected.tolist())), abs=1e-5)
+    hidden = result.with_method("occlusion")
     assert hidden.heatmaps[0].raw_range[1] <= 1
 
 
@@ -113,11 +114,11 @@ def test_one_of_several_outputs_is_chosen(halves: NDArray[np.uint8]) -> None:
 
 
 def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(own_nets.Flat(), preprocess={"mean": [0.5] * 3, "std": [0.5] * 3})(halves, masks=30)
-    assert made.heatmaps[0].method == "drise" and made.evidence.geometry.input == (16, 16)
-    assert "None of its layers returns a map: maps come from hiding parts of the picture." in made.notes
+    result = Explainer(own_nets.Flat(), preprocess={"mean": [0.5] * 3, "std": [0.5] * 3})(halves, masks=30)
+    assert result.heatmaps[0].method == "drise" and result.evidence.geometry.input == (16, 16)
+    assert "None of its layers returns a map: maps come from hiding parts of the picture." in result.notes
     with pytest.raises(ModelProblem, match="no layer of it can be seen: use RISE or Occlusion"):
-        made.with_method("gradcam")
+        result.with_method("gradcam")
 
 
 @pytest.mark.parametrize(
@@ -168,8 +169,8 @@ def test_a_wrong_preprocessing_is_one_sentence(preprocess: dict[str, Any], words
 
 
 def test_quantities() -> None:
-    given = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, "")]
-    assert [quantity(value, unit) for value, unit in given] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
+    cases = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, "")]
+    assert [quantity(value, unit) for value, unit in cases] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
 
 
 def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(
@@ -191,7 +192,7 @@ def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(
 def test_outputs_in_python_have_each_their_unit_and_are_checked() -> None:
     outputs = [{"name": "steering", "unit": "°", "range": (-30, 30)}, {"name": "speed", "unit": "km/h"}, {"name": "n"}]
     drive = Explainer(own_nets.HeadPose(), outputs=outputs, preprocess=PLAIN)(PICTURE)
-    texts = [describe_score(one.score, drive.model, one.label) for one in drive.predictions]
+    texts = [describe_score(prediction.score, drive.model, prediction.label) for prediction in drive.predictions]
     assert texts[0].endswith("°") and texts[1].endswith("\u00a0km/h") and texts[2][-1].isdigit()
     with pytest.raises(ModelProblem, match="outputs: number 1 needs the key name"):
         Explainer(own_nets.HeadPose(), outputs=[{"unit": "°"}])
@@ -201,14 +202,14 @@ def test_outputs_in_python_have_each_their_unit_and_are_checked() -> None:
 
 def test_a_typed_line_is_an_output() -> None:
     lines = ["yaw, °, −90, 90", "age, years", "doubt", "share, –, 0, 1"]
-    found = read_lines(lines)
-    assert found == [
+    parsed = read_lines(lines)
+    assert parsed == [
         {"name": "yaw", "unit": "°", "range": [-90, 90]},
         {"name": "age", "unit": "years"},
         {"name": "doubt"},
         {"name": "share", "range": [0, 1]},
     ]
-    assert read_lines([line_of(OutputTable(**one)) for one in found]) == found
+    assert read_lines([line_of(OutputTable(**table)) for table in parsed]) == parsed
     for wrong in ("yaw, °, 90, -90", "yaw, °, 1", ", °", "yaw, °, a, b", "yaw, °, 0, nan"):
         with pytest.raises(ModelProblem, match="is not understood: write name, unit, least, largest value"):
             read_lines([wrong])
@@ -234,21 +235,21 @@ def explainer() -> Explainer:
 
 
 def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -> None:
-    made = explainer(PICTURE)
-    assert made.depth is not None and made.depth.shape == (80, 120)
-    assert made.predictions[0].score == pytest.approx(float(made.evidence.outputs.logits.detach().mean()), rel=1e-4)
-    assert made.heatmaps[0].signed and " on average. Red raises depth; blue" in describe(made, "yellow").headline
-    assert made.task.read_place(made, 0) is None
+    result = explainer(PICTURE)
+    assert result.depth is not None and result.depth.shape == (80, 120)
+    assert result.predictions[0].score == pytest.approx(float(result.evidence.outputs.logits.detach().mean()), rel=1e-4)
+    assert result.heatmaps[0].signed and " on average. Red raises depth; blue" in describe(result, "yellow").headline
+    assert result.task.read_place(result, 0) is None
 
 
 def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(explainer: Explainer) -> None:
-    one, other = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
-    both = one.with_options(against="100,60")
-    assert one.depth is not None
-    assert one.task.read_place(one, 0) == pytest.approx(float(one.depth[30, 20]))
-    assert both.task.read_place(both, 0) == pytest.approx(float(one.depth[30, 20] - one.depth[60, 100]), abs=1e-6)
+    first, second = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
+    both = first.with_options(against="100,60")
+    assert first.depth is not None
+    assert first.task.read_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
+    assert both.task.read_place(both, 0) == pytest.approx(float(first.depth[30, 20] - first.depth[60, 100]), abs=1e-6)
     # HiResCAM is linear in the gradient.
-    raw = [made.with_method("hirescam").heatmaps[0].raw[0] for made in (one, other, both)]
+    raw = [made.with_method("hirescam").heatmaps[0].raw[0] for made in (first, second, both)]
     np.testing.assert_allclose(raw[2], raw[0] - raw[1], atol=1e-6)
     area, rest = both.area(), both.other_area()
     assert area is not None and rest is not None and area[30, 20] and rest[60, 100] and not (area & rest).any()
@@ -256,7 +257,7 @@ def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(e
     told = f"{number.removeprefix('−')} {'less' if number[0] == '−' else 'more'} than at the other."
     assert f"At the place depth is {told}" in describe(both, "yellow").headline
     assert both.heatmaps[0].state == "ok"
-    lowers = one.with_method("hirescam").with_options(part="lowers").heatmaps[0].raw[0]
+    lowers = first.with_method("hirescam").with_options(part="lowers").heatmaps[0].raw[0]
     np.testing.assert_allclose(lowers, -raw[0], atol=1e-7)
 
 
@@ -294,14 +295,14 @@ def test_a_depth_network_of_transformers_opens_by_its_folder(tmp_path: Path) -> 
     folder = folder_of(tmp_path / "dpt")
     draft = inspect_model(folder)
     assert draft is not None and draft.table["task"] == "regress"
-    made = Explainer(folder)(PICTURE, at=(20, 30))
+    result = Explainer(folder)(PICTURE, at=(20, 30))
     net = transformers.AutoModelForDepthEstimation.from_pretrained(folder).eval()
     pictures = transformers.AutoImageProcessor.from_pretrained(folder)(Pillow.fromarray(PICTURE), return_tensors="pt")
     with torch.no_grad():
         expected = net(**pictures).predicted_depth
-    np.testing.assert_allclose(made.evidence.outputs.logits[:, 0].detach().cpu(), expected, atol=1e-4)
-    assert made.predictions[0].label == "depth" and made.heatmaps[0].state == "ok"
-    assert made.depth is not None and np.isfinite(made.depth).all()
+    np.testing.assert_allclose(result.evidence.outputs.logits[:, 0].detach().cpu(), expected, atol=1e-4)
+    assert result.predictions[0].label == "depth" and result.heatmaps[0].state == "ok"
+    assert result.depth is not None and np.isfinite(result.depth).all()
 
 
 # One map of what raises a number or a class's score and what lowers it: its values, its sign, where it goes along.
@@ -340,10 +341,10 @@ def test_layers_are_averaged_and_maps_share_a_scale_with_their_signs() -> None:
     other = torch.tensor([[[3.0, 0, 0, 3.0]] * 4, [[0.0, 0, 0, 3.0]] * 4])
     about: dict[str, Any] = {"method": "gradcam", "layers": ("a",), "geometry": geometry, "signed": True}
     targets = [Target(0, "a"), Target(1, "b")]
-    one, two = (made.values[0] for made in heatmaps([fine], targets, scale="own", **about))
-    assert one == pytest.approx([0.5, 0, 0, -1], abs=1e-5) and two == pytest.approx([0, 0, 0, 1], abs=1e-5)
-    one, two = (made.values[0] for made in heatmaps([fine], targets, scale="shared", **about))
-    assert one == pytest.approx([0.25, 0, 0, -0.5], abs=1e-5) and two == pytest.approx([0, 0, 0, 1], abs=1e-5)
+    first, second = (made.values[0] for made in heatmaps([fine], targets, scale="own", **about))
+    assert first == pytest.approx([0.5, 0, 0, -1], abs=1e-5) and second == pytest.approx([0, 0, 0, 1], abs=1e-5)
+    first, second = (made.values[0] for made in heatmaps([fine], targets, scale="shared", **about))
+    assert first == pytest.approx([0.25, 0, 0, -0.5], abs=1e-5) and second == pytest.approx([0, 0, 0, 1], abs=1e-5)
     # (0.5 + 1) / 2 = 0.75 and (-1 + 1) / 2 = 0, again brought to 1.
     mixed = heatmaps([fine, other], targets, scale="own", **about | {"layers": ("a", "b")})
     assert mixed[0].values[0] == pytest.approx([1, 0, 0, 0], abs=1e-5) and mixed[0].ends is None
@@ -351,12 +352,12 @@ def test_layers_are_averaged_and_maps_share_a_scale_with_their_signs() -> None:
 
 def test_the_sign_is_that_of_pytorch_grad_cam_before_it_is_cut_off(bus: Path) -> None:
     net = blocks(own_nets.BlocksCNN, 3)
-    made = Explainer(net, preprocess=PLAIN, labels=POSE, task="regress")(bus, layers=("block3",), method="gradcam")
-    tensor, cam, signs = made.evidence.tensor, library.GradCAM(net, [net.block3]), set()
-    for index, heatmap in enumerate(made.heatmaps):
+    result = Explainer(net, preprocess=PLAIN, labels=POSE, task="regress")(bus, layers=("block3",), method="gradcam")
+    tensor, cam, signs = result.evidence.tensor, library.GradCAM(net, [net.block3]), set()
+    for index, heatmap in enumerate(result.heatmaps):
         cam(tensor, targets=[library.utils.model_targets.ClassifierOutputTarget(index)])
-        found = cam.activations_and_grads
-        values = (found.activations[0].cpu().numpy(), found.gradients[0].cpu().numpy())
+        recorder = cam.activations_and_grads
+        values = (recorder.activations[0].cpu().numpy(), recorder.gradients[0].cpu().numpy())
         theirs = cam.get_cam_image(tensor, net.block3, [], *values, eigen_smooth=False)[0]
         np.testing.assert_allclose(heatmap.raw[0], theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
         signs |= set(np.sign(theirs).ravel())
@@ -364,11 +365,11 @@ def test_the_sign_is_that_of_pytorch_grad_cam_before_it_is_cut_off(bus: Path) ->
 
 
 def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:
-    made = yaw.with_method("eigengradcam")
-    assert not made.heatmaps[0].signed and made.heatmaps[0].values.min() >= 0
-    assert describe(made, "yellow").headline.endswith("Yellow shows what raises yaw.")
-    (found,) = (one.text for one in made.diagnosis if one.kind == "one way")
-    assert found.startswith("EigenGradCAM has no signed map: this one shows what raises the number")
+    result = yaw.with_method("eigengradcam")
+    assert not result.heatmaps[0].signed and result.heatmaps[0].values.min() >= 0
+    assert describe(result, "yellow").headline.endswith("Yellow shows what raises yaw.")
+    (sentence,) = (finding.text for finding in result.diagnosis if finding.kind == "one way")
+    assert sentence.startswith("EigenGradCAM has no signed map: this one shows what raises the number")
     assert yaw.with_method("eigencam").heatmaps[0].raising is None
 
 
@@ -442,7 +443,7 @@ def test_the_picture_under_a_signed_map_is_grey_and_clear_at_zero() -> None:
     assert hidden[20, 2].tolist() == [194, 64, 40]
 
 
-SIGNED = [one.id for one in METHODS.values() if one.signed and one.quick]
+SIGNED = [m.id for m in METHODS.values() if m.signed and m.quick]
 
 
 @pytest.fixture(scope="module")
@@ -452,9 +453,9 @@ def scene() -> np.ndarray:
 
 @pytest.mark.parametrize("method", SIGNED)
 def test_the_map_keeps_what_lowers_the_score(method: str, scene: np.ndarray) -> None:
-    one = Explainer("demo-cls-s")(scene, top_k=1, method=method)
-    both = one.with_options(evidence="both")
-    (alone,), (heatmap,) = one.heatmaps, both.heatmaps
+    result = Explainer("demo-cls-s")(scene, top_k=1, method=method)
+    both = result.with_options(evidence="both")
+    (alone,), (heatmap,) = result.heatmaps, both.heatmaps
     assert not alone.signed and alone.at_input.min() >= 0
     assert heatmap.signed and heatmap.kind == "signed"
     assert heatmap.at_input.min() < 0 < heatmap.at_input.max()
@@ -464,16 +465,16 @@ def test_the_map_keeps_what_lowers_the_score(method: str, scene: np.ndarray) -> 
 
 
 def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> None:
-    made = Explainer("demo-cls-s")(scene, top_k=1, method="eigencam", evidence="both")
-    assert not made.heatmaps[0].signed and "evidence=both has no effect with this method." in made.notes
+    result = Explainer("demo-cls-s")(scene, top_k=1, method="eigencam", evidence="both")
+    assert not result.heatmaps[0].signed and "evidence=both has no effect with this method." in result.notes
     with pytest.raises(ModelProblem, match="use for or both"):
         Options(evidence="against")  # type: ignore[arg-type]
-    made = made.with_method("gradcam")
-    label = made.heatmaps[0].target.label
-    assert describe(made, "Red").headline.endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
-    assert f"The evidence for and against **{label}**" in describe_map(made)
-    assert any(one.kind == "both ways" and "raises the score" in one.text for one in diagnose(made))
-    assert "evidence='both'" in embedded_recipe.python_call(made.recipe)
-    assert np.array_equal(replay(made.recipe, scene).heatmaps[0].at_input, made.heatmaps[0].at_input)
+    result = result.with_method("gradcam")
+    label = result.heatmaps[0].target.label
+    assert describe(result, "Red").headline.endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
+    assert f"The evidence for and against **{label}**" in describe_map(result)
+    assert any(finding.kind == "both ways" and "raises the score" in finding.text for finding in diagnose(result))
+    assert "evidence='both'" in embedded_recipe.python_call(result.recipe)
+    assert np.array_equal(replay(result.recipe, scene).heatmaps[0].at_input, result.heatmaps[0].at_input)
     # Files of other maps are as earlier versions read them.
-    assert "evidence" not in made.with_options(evidence="for").recipe.model_dump()
+    assert "evidence" not in result.with_options(evidence="for").recipe.model_dump()

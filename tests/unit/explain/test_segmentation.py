@@ -77,15 +77,15 @@ def logits_of(net: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_class_map_equals_that_of_pytorch_grad_cam(name: str) -> None:
     with unfold():
-        made = demo()(scene().pixels, method=name, top_k=1)
-    evidence, target = made.evidence, made.heatmaps[0].target
+        result = demo()(scene().pixels, method=name, top_k=1)
+    evidence, heatmap, target = result.evidence, result.heatmaps[0], result.heatmaps[0].target
     assert isinstance(target, AreaTarget)
     module = demo().resident.adapter.module
-    asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
-    with getattr(library, METHODS[name])(logits_of(module), [module.get_submodule(made.heatmaps[0].layers[0])]) as cam:
-        wanted = cam(evidence.tensor.clone().requires_grad_(), targets=[asked])[0]
-    assert np.abs(made.heatmaps[0].at_input - wanted).max() < CLOSE
-    assert wanted.std() > 0.05
+    library_target = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
+    with getattr(library, METHODS[name])(logits_of(module), [module.get_submodule(heatmap.layers[0])]) as cam:
+        expected = cam(evidence.tensor.clone().requires_grad_(), targets=[library_target])[0]
+    assert np.abs(heatmap.at_input - expected).max() < CLOSE
+    assert expected.std() > 0.05
 
 
 def test_a_network_of_torchvision_is_prepared_and_explained_as_it_is() -> None:
@@ -93,15 +93,15 @@ def test_a_network_of_torchvision_is_prepared_and_explained_as_it_is() -> None:
     arch = "deeplabv3_mobilenet_v3_large"
     net = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=5).eval()
     explainer = Explainer(net, labels=["ground", "a", "b", "c", "d"], preprocess={"size": 64})
-    made = explainer(scene().pixels, method="gradcam", per="region", top_k=1)
-    tensor, target = made.evidence.tensor.cpu(), made.heatmaps[0].target
+    result = explainer(scene().pixels, method="gradcam", per="region", top_k=1)
+    tensor, target = result.evidence.tensor.cpu(), result.heatmaps[0].target
     with torch.no_grad():
-        assert torch.allclose(net(tensor)["out"][0], made.evidence.outputs.logits[0].cpu(), atol=1e-3)
+        assert torch.allclose(net(tensor)["out"][0], result.evidence.outputs.logits[0].cpu(), atol=1e-3)
     assert isinstance(target, AreaTarget)
     asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
-    with library.GradCAM(logits_of(net), [net.get_submodule(made.heatmaps[0].layers[0])]) as cam:
-        wanted = cam(tensor.clone().requires_grad_(), targets=[asked])[0]
-    assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-2
+    with library.GradCAM(logits_of(net), [net.get_submodule(result.heatmaps[0].layers[0])]) as cam:
+        expected = cam(tensor.clone().requires_grad_(), targets=[asked])[0]
+    assert np.abs(result.heatmaps[0].at_input - expected).max() < 1e-2
 
 
 def test_a_picture_is_resized_as_torchvision_does_and_a_very_long_one_does_not_take_all_memory() -> None:
@@ -109,10 +109,10 @@ def test_a_picture_is_resized_as_torchvision_does_and_a_very_long_one_does_not_t
     explainer = Explainer(net)
     pixels = np.random.default_rng(0).integers(0, 255, (300, 410, 3), np.uint8)
     preset = torchvision.models.segmentation.LRASPP_MobileNet_V3_Large_Weights.DEFAULT.transforms()
-    wanted = preset(Pillow.fromarray(pixels))
-    given = explainer.resident.adapter.prepare(pixels, "trained")
-    assert given.tensor.shape[1:] == wanted.shape
-    assert (given.tensor[0] - wanted).abs().max() < 0.02
+    expected = preset(Pillow.fromarray(pixels))
+    model_input = explainer.resident.adapter.prepare(pixels, "trained")
+    assert model_input.tensor.shape[1:] == expected.shape
+    assert (model_input.tensor[0] - expected).abs().max() < 0.02
     assert explainer.labels[15] == "person"
     long = explainer.resident.adapter.prepare(np.zeros((10, 4000, 3), np.uint8), "trained")
     assert max(long.tensor.shape[2:]) <= 4 * 520
@@ -131,8 +131,8 @@ def test_a_picture_is_resized_as_torchvision_does_and_a_very_long_one_does_not_t
 def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)
     with unfold():
-        made = tiny(labels=["a", "b", "c", "d"])(pixels, **asked)
-    adapter, evidence, target = made.evidence.resident.adapter, made.evidence, made.heatmaps[0].target
+        result = tiny(labels=["a", "b", "c", "d"])(pixels, **asked)
+    adapter, evidence, target = result.evidence.resident.adapter, result.evidence, result.heatmaps[0].target
     (gradient,) = evidence.gradients([target])[0]
     values, net, step = gradient.values, adapter.module, 1e-2
     assert tuple(values.shape[1:]) == gradient.shape
@@ -154,63 +154,63 @@ def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
 
 
 def test_a_region_is_connected_and_holds_its_point() -> None:
-    made = explained()
-    index = made.predictions[0].index
-    y, x = np.argwhere(made.segmentation == index)[5]
-    region = made.with_options(per="region", at=(x + 0.5, y + 0.5))
+    result = explained()
+    index = result.predictions[0].index
+    y, x = np.argwhere(result.segmentation == index)[5]
+    region = result.with_options(per="region", at=(x + 0.5, y + 0.5))
     target, area = region.heatmaps[0].target, region.area()
     assert isinstance(target, AreaTarget) and target.index == index
-    assert area is not None and area[y, x] and (made.segmentation[area] == index).all()
-    one = made.with_options(per="pixel", at=(x + 0.5, y + 0.5))
-    assert one.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
-    assert one.area()[y, x]  # type: ignore[index]
+    assert area is not None and area[y, x] and (result.segmentation[area] == index).all()
+    pixel = result.with_options(per="pixel", at=(x + 0.5, y + 0.5))
+    assert pixel.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
+    assert pixel.area()[y, x]  # type: ignore[index]
 
 
 def test_a_rectangle_counts_the_pixels_of_its_class_and_all_of_a_class_that_is_not_there() -> None:
-    made = explained()
-    index = made.predictions[0].index
-    ys, xs = np.nonzero(made.segmentation == index)
+    result = explained()
+    index = result.predictions[0].index
+    ys, xs = np.nonzero(result.segmentation == index)
     at = (float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max()))
-    inside = made.with_options(at=at, targets=(index,)).heatmaps[0].target.pixels  # type: ignore[attr-defined]
-    assert (made.evidence.outputs.classes[inside] == index).all()
-    absent = next(i for i in range(len(demo().labels)) if not (made.segmentation == i).any())
-    other = made.with_options(at=at, targets=(absent,)).heatmaps[0].target.pixels  # type: ignore[attr-defined]
+    inside = result.with_options(at=at, targets=(index,)).heatmaps[0].target.pixels  # type: ignore[attr-defined]
+    assert (result.evidence.outputs.classes[inside] == index).all()
+    absent = next(i for i in range(len(demo().labels)) if not (result.segmentation == i).any())
+    other = result.with_options(at=at, targets=(absent,)).heatmaps[0].target.pixels  # type: ignore[attr-defined]
     assert other.sum() > inside.sum()
 
 
 def test_an_area_is_what_its_corners_go_around() -> None:
-    made = explained()
-    square = made.with_options(at=(20, 30, 100, 30, 100, 90, 20, 90), top_k=1)
-    rectangle = made.with_options(at=(20, 30, 99.9, 89.9), top_k=1)
+    result = explained()
+    square = result.with_options(at=(20, 30, 100, 30, 100, 90, 20, 90), top_k=1)
+    rectangle = result.with_options(at=(20, 30, 99.9, 89.9), top_k=1)
     assert (square.heatmaps[0].at_input == rectangle.heatmaps[0].at_input).all()
     corners = (0, 0, 192, 0, 192, 192, 0, 192, 0, 0, 48, 48, 48, 144, 144, 144, 144, 48, 48, 48, 0, 0)
-    holed = made.with_options(at=corners, targets=("background",), top_k=1).area()
+    holed = result.with_options(at=corners, targets=("background",), top_k=1).area()
     assert holed is not None and holed.any()
     assert not holed[52:140, 52:140].any()
     again = replay(square.recipe, scene().pixels)
     assert (again.heatmaps[0].at_input == square.heatmaps[0].at_input).all()
     assert "in this area lies outside it" in square.task.describe_outside(square, 0)
-    thin = made.with_options(at=(50, 50, 50.1, 50, 50.1, 50.1), top_k=1)
+    thin = result.with_options(at=(50, 50, 50.1, 50, 50.1, 50.1), top_k=1)
     assert thin.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
 
 
 def test_evidence_outside_of_a_region_is_a_share_with_its_meaning() -> None:
-    made = explained().with_options(per="region", top_k=1)
-    heatmap, area = made.heatmaps[0], made.area()
+    result = explained().with_options(per="region", top_k=1)
+    heatmap, area = result.heatmaps[0], result.area()
     assert area is not None
-    wanted = heatmap.values[~area].sum() / heatmap.values.sum()
-    assert made.outside() == pytest.approx(float(wanted), abs=1e-5)
-    assert "of what speaks for this region lies outside it" in made.task.describe_outside(made, 0)
-    assert made.task.describe_outside(made, 0) in [finding.text for finding in made.diagnosis]
+    expected = heatmap.values[~area].sum() / heatmap.values.sum()
+    assert result.outside() == pytest.approx(float(expected), abs=1e-5)
+    assert "of what speaks for this region lies outside it" in result.task.describe_outside(result, 0)
+    assert result.task.describe_outside(result, 0) in [finding.text for finding in result.diagnosis]
     assert Explainer("demo-cls-s")(scene().pixels, top_k=1).outside() is None
 
 
 def test_the_answer_is_each_class_with_its_share_of_the_picture_and_the_background_last() -> None:
-    made = explained()
-    for one in made.predictions:
-        assert one.score == pytest.approx(float((made.segmentation == one.index).mean()), abs=1e-6)
-    assert made.predictions[-1].label == "background"
-    assert describe(made, "yellow").headline.startswith("Demo-seg finds")
+    result = explained()
+    for prediction in result.predictions:
+        assert prediction.score == pytest.approx(float((result.segmentation == prediction.index).mean()), abs=1e-6)
+    assert result.predictions[-1].label == "background"
+    assert describe(result, "yellow").headline.startswith("Demo-seg finds")
     # Two classes of one colour, by design, are told apart by their lines.
     assert hatch_of(0) != hatch_of(7)
 
@@ -245,14 +245,14 @@ def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
 
 
 def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> None:
-    made = explained()
-    assert save_unsure(made, 1.0) is None
-    classifier = Explainer("demo-cls-s")(made.image, top_k=1)
+    result = explained()
+    assert save_unsure(result, 1.0) is None
+    classifier = Explainer("demo-cls-s")(result.image, top_k=1)
 
     def tell(score: float) -> str:
         sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
-        found = replace(made, predictions=(Prediction("gear", 2, 0.06), Prediction("star", 1, 0.01)))
-        return Comparison((sure, found), ("a", "b"), ()).verdict
+        explanation = replace(result, predictions=(Prediction("gear", 2, 0.06), Prediction("star", 1, 0.01)))
+        return Comparison((sure, explanation), ("a", "b"), ()).verdict
 
     assert tell(0.9) == tell(0.1) == "a says gear; b says gear and star."
-    assert Comparison((made, made), ("a", "b"), ()).verdict.startswith("a finds ")
+    assert Comparison((result, result), ("a", "b"), ()).verdict.startswith("a finds ")

@@ -26,7 +26,7 @@ def history(tmp_path: Path) -> History:
 
 
 @pytest.fixture(scope="session")
-def one(bus: Path) -> Explanation:
+def photo(bus: Path) -> Explanation:
     return Explainer("efficientnet-lite0")(bus, top_k=3)
 
 
@@ -71,7 +71,7 @@ def same_maps(history: History, record: Record, explanation: Explanation) -> Non
     """Assert that every number of every map is the explanation's own."""
     maps = history.heatmaps(record)
     assert plain(maps) == plain(explanation.heatmaps)
-    for i, (found, info, heatmap) in enumerate(zip(maps, record.maps, explanation.heatmaps, strict=True)):
-        assert found.values.tobytes() == heatmap.values.tobytes() and found.cells == heatmap.cells
+    for i, (saved, info, heatmap) in enumerate(zip(maps, record.maps, explanation.heatmaps, strict=True)):
+        assert saved.values.tobytes() == heatmap.values.tobytes() and saved.cells == heatmap.cells
         assert (info.statistics, info.boxes) == (explanation.statistics[i], explanation.own(i))
-        assert (info.label, found.target.label) == (heatmap.target.label,) * 2
+        assert (info.label, saved.target.label) == (heatmap.target.label,) * 2

@@ -24,32 +24,32 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
 
 
-def test_a_record_is_the_explanation(history: History, one: Explanation) -> None:
+def test_a_record_is_the_explanation(history: History, photo: Explanation) -> None:
     before = datetime.now(UTC)
-    record = history.keep(one, index=1, look={"colormap": "jet", "alpha": 0.7}, note=" why? ", tags=["a", "b", "A"])
+    record = history.keep(photo, index=1, look={"colormap": "jet", "alpha": 0.7}, note=" why? ", tags=["a", "b", "A"])
     assert before <= record.created <= datetime.now(UTC) + timedelta(seconds=1)
-    assert record == history.get(record.id) == history.find(one, 1)
-    assert history.find(one) is history.find(one.with_method("layercam"), 1) is None
-    assert (record.recipe, record.predictions) == (one.recipe, one.predictions)
-    assert record.labels == tuple(heatmap.target.label for heatmap in one.heatmaps)
-    assert (record.index, record.label, record.score) == (1, record.labels[1], one.predictions[1].score)
-    assert record.view == embedded_recipe.view_of(one, 1, colormap="jet", alpha=0.7)
+    assert record == history.get(record.id) == history.find(photo, 1)
+    assert history.find(photo) is history.find(photo.with_method("layercam"), 1) is None
+    assert (record.recipe, record.predictions) == (photo.recipe, photo.predictions)
+    assert record.labels == tuple(heatmap.target.label for heatmap in photo.heatmaps)
+    assert (record.index, record.label, record.score) == (1, record.labels[1], photo.predictions[1].score)
+    assert record.view == embedded_recipe.view_of(photo, 1, colormap="jet", alpha=0.7)
     assert (record.note, record.tags, record.marks, record.damaged) == ("why?", ("a", "b"), (), "")
     assert (record.picture_name, record.width, record.height) == ("bus.jpg", 810, 1080)
-    same_maps(history, record, one)
+    same_maps(history, record, photo)
     picture = history.picture(record)
-    assert picture.sha256 == record.picture_sha256 == one.image.sha256
-    assert (picture.jpeg, picture.name) == (one.image.jpeg, "bus.jpg")
+    assert picture.sha256 == record.picture_sha256 == photo.image.sha256
+    assert (picture.jpeg, picture.name) == (photo.image.jpeg, "bus.jpg")
     assert record.bytes == sum(path.stat().st_size for path in files(history) if path.name != "record.json")
 
 
 def test_a_detector_keeps_its_boxes(history: History) -> None:
     pixels = draw(sample(502, task="detect", held_out=True)).pixels
-    found = Explainer("demo-s")(Image(pixels, "scene.png"), per="detection", within="inside", confidence=0.1)
-    record = history.keep(found)
-    assert found.predictions and record.predictions == found.predictions
-    same_maps(history, record, found)
-    empty = history.keep(found.with_options(confidence=0.999))
+    result = Explainer("demo-s")(Image(pixels, "scene.png"), per="detection", within="inside", confidence=0.1)
+    record = history.keep(result)
+    assert result.predictions and record.predictions == result.predictions
+    same_maps(history, record, result)
+    empty = history.keep(result.with_options(confidence=0.999))
     assert (empty.predictions, empty.labels, empty.label) == ((), (), None)
     assert history.heatmaps(empty) == ()
     assert history.thumbnail(empty)
@@ -64,9 +64,9 @@ def test_a_detector_keeps_its_boxes(history: History) -> None:
     ],
 )
 def test_maps_of_every_kind_are_kept(history: History, noise: Explanation, model: str, options: Any) -> None:
-    made = Explainer(model)(noise.image, top_k=2, **options)
-    assert len(made.heatmaps[0].raw) == len(options.get("layers", "1"))
-    same_maps(history, history.keep(made), made)
+    result = Explainer(model)(noise.image, top_k=2, **options)
+    assert len(result.heatmaps[0].raw) == len(options.get("layers", "1"))
+    same_maps(history, history.keep(result), result)
 
 
 @pytest.mark.parametrize("kind", ["png", "planes", "long"])
@@ -77,13 +77,13 @@ def test_any_picture_comes_back_pixel_for_pixel(history: History, noise: Explana
         "planes": lambda: Image.open(chance.random((40, 50, 5), dtype=np.float32), name="a.npy"),
         "long": lambda: Image(chance.integers(0, 256, (2, 17_000, 3), dtype=np.uint8), "a.tif"),
     }[kind]()
-    found = history.picture(history.keep(replace(noise, image=image, heatmaps=())))
-    assert found.sha256 == image.sha256
-    assert np.array_equal(found.pixels, image.pixels)
+    picture = history.picture(history.keep(replace(noise, image=image, heatmaps=())))
+    assert picture.sha256 == image.sha256
+    assert np.array_equal(picture.pixels, image.pixels)
 
 
-def test_notes_tags_and_marks_are_kept_and_found(history: History, one: Explanation) -> None:
-    record = history.keep(one, note="first", tags=["old"])
+def test_notes_tags_and_marks_are_kept_and_found(history: History, photo: Explanation) -> None:
+    record = history.keep(photo, note="first", tags=["old"])
     marks = (EditMark("brush", ((0.1, 0.2), (0.35, 0.4)), 0.01),)
     changed = history.annotate(record.id, note="line one\nline two\x07", tags=[" New ", "x"], marks=marks)
     assert changed == history.get(record.id)
@@ -112,19 +112,19 @@ def test_names_are_only_data(history: History, noise: Explanation, name: str) ->
 
 
 def test_what_was_removed_is_put_back_whole(
-    history: History, one: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
+    history: History, photo: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = history.keep(one, note="the roof", tags=["odd"])
+    first = history.keep(photo, note="the roof", tags=["odd"])
     marked = history.annotate(first.id, marks=[EditMark("brush", ((0.5, 0.5),), 0.02)])
     history.delete([first.id, "nobody"], undoable=True)
     assert (history.search().total, history.choices()["tag"]) == (0, {})
-    assert history.find(one) is None
+    assert history.find(photo) is None
     with pytest.raises(Problem, match="deleted"):
         history.get(first.id)
     other = history.keep(noise)
     history.put_back([first.id])
     assert history.get(first.id) == marked
-    same_maps(history, marked, one)
+    same_maps(history, marked, photo)
     for found in (*(history.search(text=text) for text in ("roof", "odd")), history.search(tag="odd")):
         assert [record.id for record in found.records] == [first.id]
     history.delete([first.id], undoable=True)
@@ -135,8 +135,8 @@ def test_what_was_removed_is_put_back_whole(
     assert {path.parent.name for path in files(history)} == {other.id}
 
 
-def test_exported_files_open_again(history: History, one: Explanation, noise: Explanation) -> None:
-    first = history.keep(one, index=1, note="n", tags=["t"])
+def test_exported_files_open_again(history: History, photo: Explanation, noise: Explanation) -> None:
+    first = history.keep(photo, index=1, note="n", tags=["t"])
     history.annotate(first.id, marks=[EditMark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.02)])
     second = history.keep(noise)
     packed = BytesIO()
@@ -146,21 +146,21 @@ def test_exported_files_open_again(history: History, one: Explanation, noise: Ex
         names = archive.namelist()
         folder = names[0].split("/")[0]
         assert len(names) == len(set(names)) == 9
-        assert archive.read(f"{folder}/picture.jpg") == one.image.jpeg
-        said = json.loads(archive.read(f"{folder}/record.json"))
+        assert archive.read(f"{folder}/picture.jpg") == photo.image.jpeg
+        body = json.loads(archive.read(f"{folder}/record.json"))
         with np.load(BytesIO(archive.read(f"{folder}/maps.npz"))) as maps:
-            assert np.array_equal(maps[maps.files[0]], one.heatmaps[0].at_input)
-        found = embedded_recipe.contents(archive.read(f"{folder}/overlay.png"))
-    assert (said["note"], said["tags"], said["marks"][0]["size"]) == ("n", ["t"], 0.02)
-    assert said["recipe"]["model"] == "efficientnet-lite0"
-    assert found is not None
-    assert (found.recipe, found.view) == (one.recipe, first.view)
-    back = embedded_recipe.original(found)
-    assert back is not None and back.sha256 == one.image.sha256
+            assert np.array_equal(maps[maps.files[0]], photo.heatmaps[0].at_input)
+        embedded = embedded_recipe.contents(archive.read(f"{folder}/overlay.png"))
+    assert (body["note"], body["tags"], body["marks"][0]["size"]) == ("n", ["t"], 0.02)
+    assert body["recipe"]["model"] == "efficientnet-lite0"
+    assert embedded is not None
+    assert (embedded.recipe, embedded.view) == (photo.recipe, first.view)
+    back = embedded_recipe.original(embedded)
+    assert back is not None and back.sha256 == photo.image.sha256
 
 
-def test_marks_of_former_versions_are_lines_and_their_words_are_in_the_note(history: History, one: Explanation) -> None:
-    plain = json.loads((files(history)[0].parent / "record.json").read_text()) if history.keep(one, note="a") else {}
+def test_marks_of_former_versions_are_lines_with_their_words_in_the_note(history: History, photo: Explanation) -> None:
+    plain = json.loads((files(history)[0].parent / "record.json").read_text()) if history.keep(photo, note="a") else {}
     plain["marks"] = [
         {"kind": "line", "points": [[81, 108], [81, 324], [405, 324]], "text": "", "width": 20},
         {"kind": "circle", "points": [[500, 700], [600, 700]], "text": "a wheel", "width": 0},

@@ -47,9 +47,9 @@ def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity,
     assert again.find(compared) == record
 
 
-def test_what_is_no_pair_is_said(history: History, one: Explanation) -> None:
+def test_what_is_no_pair_is_said(history: History, photo: Explanation) -> None:
     with pytest.raises(Problem, match="of one picture"):
-        history.similarity(history.keep(one))
+        history.similarity(history.keep(photo))
 
 
 def test_a_pair_is_exported(history: History, pair: tuple[Similarity, Context]) -> None:

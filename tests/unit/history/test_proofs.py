@@ -30,10 +30,10 @@ MARKS = (
 
 @pytest.fixture(scope="module")
 def proved(bare: Explanation) -> Explanation:
-    made = Explainer("demo-cls-s")(bare.image, top_k=2)
-    made.prove(0, steps=4)
-    made.prove(1, steps=3, fillings=("linear",))
-    return made
+    result = Explainer("demo-cls-s")(bare.image, top_k=2)
+    result.prove(0, steps=4)
+    result.prove(1, steps=3, fillings=("linear",))
+    return result
 
 
 @pytest.fixture
@@ -49,10 +49,10 @@ def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(
 ) -> None:
     record = history.get(history.keep(proved).id)
     assert record.recipe == proved.recipe
-    for index, own in proved.proofs.items():
-        found = history.proof(record, index)
-        assert found is not None and plain(found) == plain(own)
-        assert (found.sentence, rows(found), lines(found)) == (own.sentence, rows(own), lines(own))
+    for index, expected in proved.proofs.items():
+        proof = history.proof(record, index)
+        assert proof is not None and plain(proof) == plain(expected)
+        assert (proof.sentence, rows(proof), lines(proof)) == (expected.sentence, rows(expected), lines(expected))
     again = replay(record.recipe, history.picture(record))
     saved = history.proof(record, 1)
     assert saved is not None and history.proof(record, 2) is None
@@ -72,13 +72,13 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(
     assert record.recipe == bare.recipe
     recipe = record.checked_recipe
     assert recipe is not None
-    assert [(one.index, one.marks[0].value) for one in recipe.seals] == [(1, MARKS[0].value)]
-    found = {name.rsplit("/", 1)[-1]: data for name, data in history.export([record.id])}
-    described = json.loads(found["record.json"])
+    assert [(seal.index, seal.marks[0].value) for seal in recipe.seals] == [(1, MARKS[0].value)]
+    files = {name.rsplit("/", 1)[-1]: data for name, data in history.export([record.id])}
+    described = json.loads(files["record.json"])
     assert described["seals"][0] is None
     assert described["seals"][1]["checks"][1]["sentence"] == MARKS[1].sentence
-    assert embedded_recipe.read(found["overlay.png"]) == recipe
-    (tmp_path / "record.json").write_bytes(found["record.json"])
+    assert embedded_recipe.read(files["overlay.png"]) == recipe
+    (tmp_path / "record.json").write_bytes(files["record.json"])
     assert read(tmp_path / "record.json") == recipe
     (picture,) = encoding.record_view(record, bare.image, history.heatmaps(record)).pictures
     assert picture.map is not None and picture.map.checks == sealed.line

@@ -31,9 +31,9 @@ def few(noise: Explanation, tmp_path_factory: pytest.TempPathFactory) -> History
 
 def names(history: History, **asked: Any) -> str:
     """The first letters of the names of what is found, in its order."""
-    found = history.search(**asked)
-    assert found.total >= len(found.records)
-    return "".join(record.picture_name[0] for record in found.records)
+    matches = history.search(**asked)
+    assert matches.total >= len(matches.records)
+    return "".join(record.picture_name[0] for record in matches.records)
 
 
 FOUND = {
@@ -63,10 +63,10 @@ def test_choices_narrow_and_are_counted(few: History, noise: Explanation) -> Non
     assert names(few, label=second) == "b"
     assert names(few, label=first, text="plate") == "ea"
     assert names(few, model="nothing") == ""
-    found = few.choices()
-    assert found["model"] == {"efficientnet-lite0": 5}
-    assert found["label"] == {first: 5, second: 1}
-    assert found["tag"] == {"street": 2, "Café": 1, "🚗": 1}
+    choices = few.choices()
+    assert choices["model"] == {"efficientnet-lite0": 5}
+    assert choices["label"] == {first: 5, second: 1}
+    assert choices["tag"] == {"street": 2, "Café": 1, "🚗": 1}
 
 
 def test_pages_and_days(few: History) -> None:

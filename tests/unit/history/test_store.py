@@ -41,10 +41,10 @@ def test_a_damaged_record_says_so_and_the_others_are_shown(history: History, noi
     if harm == "gone":
         file.unlink()
     history = History(history.folder)
-    found = {record.id: record for record in history.search().records}
-    assert found[good.id] == good
+    records = {record.id: record for record in history.search().records}
+    assert records[good.id] == good
     if harm != "another task":
-        assert found[bad.id].damaged
+        assert records[bad.id].damaged
         with pytest.raises(Problem, match="damaged"):
             history.annotate(bad.id, tags=["mended"])
         assert [name.partition("/")[2] for name, _ in history.export([bad.id])] == ["damaged.txt"]
@@ -89,17 +89,17 @@ def test_records_are_read_from_their_folders_where_the_database_is_lost(history:
 
 
 def test_a_full_history_refuses_and_keeps_what_it_has(
-    tmp_path: Path, one: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, photo: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.9")
     history, chance = History(tmp_path), np.random.default_rng(0)
-    record = history.keep(one)
+    record = history.keep(photo)
     with pytest.raises(Problem, match=r"full: 1.MB of 1.MB are taken. Delete some records"):
         for _ in range(20):
             history.keep(replace(noise, image=Image(chance.integers(0, 256, (200, 300, 3), np.uint8), "x.png")))
     assert record in history.search().records
-    assert history.taken() <= 900_000
-    assert {path.parent.name for path in files(history)} == {one.id for one in history.search().records}
+    assert history.used_bytes() <= 900_000
+    assert {path.parent.name for path in files(history)} == {record.id for record in history.search().records}
     history.delete([record.id])
     assert history.keep(noise)
 

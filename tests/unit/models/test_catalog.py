@@ -146,10 +146,10 @@ arch = "resnet10t"
 )
 def test_a_wrong_table_is_named_and_the_packaged_models_still_work(text: str, words: list[str], own_file: Path) -> None:
     own_file.write_text(text)
-    said = catalog.problem()
-    assert said is not None
-    assert [word for word in words if word not in said] == []
-    assert "\n" not in said
+    message = catalog.problem()
+    assert message is not None
+    assert [word for word in words if word not in message] == []
+    assert "\n" not in message
     assert len(catalog.catalog()) >= len(EVERY)
     assert catalog.spec("resnet18").target_layers == ()
     # What may be in a table that cannot be told apart is told with its fault; a table of its own has its own.
@@ -204,17 +204,17 @@ def test_the_packaged_models_are_timms_to_the_last_bit(size: int, bus: Path) -> 
     theirs.load_state_dict(dict(zip(theirs.state_dict(), tensors.values(), strict=True)))
     assert adapter.preprocessing == preprocessing_of(theirs)
     pixels = np.asarray(Pillow.open(bus).convert("RGB"))
-    given = adapter.prepare(pixels, "trained")
+    model_input = adapter.prepare(pixels, "trained")
     expected = create_transform(**resolve_model_data_config(theirs), is_training=False)(Pillow.fromarray(pixels))
-    off = (given.tensor[0] - expected).abs()
+    off = (model_input.tensor[0] - expected).abs()
     # Pillow weighs a window that is resized alone in another order, which may turn a rounding by one step of 255.
     assert off.max() <= 1.01 / 255 / 0.5 and (off > 1e-6).float().mean() < 1e-3
     with torch.no_grad():
-        outputs = adapter.run(given.tensor)
-        assert torch.equal(outputs.logits, theirs(given.tensor))
-    found = adapter.decode(outputs, given.geometry, top_k=5, confidence=0, iou=0)
-    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
-    assert BUSES & {p.label for p in found}
+        outputs = adapter.run(model_input.tensor)
+        assert torch.equal(outputs.logits, theirs(model_input.tensor))
+    predictions = adapter.decode(outputs, model_input.geometry, top_k=5, confidence=0, iou=0)
+    assert [p.score for p in predictions] == sorted((p.score for p in predictions), reverse=True)
+    assert BUSES & {p.label for p in predictions}
 
 
 @pytest.mark.parametrize(
@@ -262,9 +262,9 @@ def test_a_file_of_before_names_models_that_load(monkeypatch: pytest.MonkeyPatch
     assert list(catalog.faults()) == ["elsewhere"]
     with pytest.raises(ModelProblem, match=r"behind an HTTP address, which was removed: export .* ONNX"):
         catalog.spec("elsewhere")
-    found = {name: catalog.spec(name).loader for name in ("plain", "small vit")}
-    assert found == {"plain": "torchvision.classifiers", "small vit": "timm"}
-    for name in found:
+    loaders = {name: catalog.spec(name).loader for name in ("plain", "small vit")}
+    assert loaders == {"plain": "torchvision.classifiers", "small vit": "timm"}
+    for name in loaders:
         assert load(catalog.spec(name)).spec.id == name
 
 

@@ -39,7 +39,7 @@ SHAPES = {
     "1 px high": (1, 90),
 }
 
-every = pytest.mark.parametrize("way", CLASSIFIER_WAYS)
+ways = pytest.mark.parametrize("way", CLASSIFIER_WAYS)
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 kinds = pytest.mark.parametrize("preprocessing", PREPROCESSINGS.values(), ids=PREPROCESSINGS)
 
@@ -55,7 +55,7 @@ def points(geometry: Geometry) -> list[tuple[int, int]]:
     return [(y, x) for y in ys for x in xs]
 
 
-@every
+@ways
 @shapes
 @kinds
 def test_a_dot_in_the_input_maps_back_to_its_pixel(
@@ -68,13 +68,13 @@ def test_a_dot_in_the_input_maps_back_to_its_pixel(
         # A pixel of the picture may be many of the input or a part of one; the blob is as wide as it is there.
         wide_y, wide_x = (max(scale, 1.0) for scale in geometry.scale)
         blob = np.exp(-(((rows[:, None] - at_y) / wide_y) ** 2) - ((columns - at_x) / wide_x) ** 2).astype(np.float32)
-        found = np.unravel_index(geometry.to_original(blob).argmax(), shape)
+        peak = np.unravel_index(geometry.to_original(blob).argmax(), shape)
         slack = [1 + 0.5 / scale if scale < 1 else 0 for scale in geometry.scale]
-        assert abs(found[0] - y) <= slack[0]
-        assert abs(found[1] - x) <= slack[1]
+        assert abs(peak[0] - y) <= slack[0]
+        assert abs(peak[1] - x) <= slack[1]
 
 
-@every
+@ways
 @shapes
 @kinds
 def test_a_block_in_the_picture_is_where_the_geometry_says(
@@ -86,12 +86,12 @@ def test_a_block_in_the_picture_is_where_the_geometry_says(
     x0, x1 = left + (right - left) * 4 // 10, max(left + (right - left) * 7 // 10, left + 1)
     pixels = np.zeros((*shape, 3), np.uint8)
     pixels[y0:y1, x0:x1] = 255
-    given = prepare(pixels, preprocessing, way)
-    assert given.tensor.shape == (1, 3, *preprocessing.size)
-    assert given.tensor.dtype == torch.float32
-    assert given.geometry == geometry
+    model_input = prepare(pixels, preprocessing, way)
+    assert model_input.tensor.shape == (1, 3, *preprocessing.size)
+    assert model_input.tensor.dtype == torch.float32
+    assert model_input.geometry == geometry
     mean, std = preprocessing.mean[0], preprocessing.std[0]
-    bright = (given.tensor[0, 0].numpy() * std + mean) > 0.5
+    bright = (model_input.tensor[0, 0].numpy() * std + mean) > 0.5
     for axis, (low, high) in enumerate(((y0, y1), (x0, x1))):
         hit = np.flatnonzero(bright.any(1 - axis))
         scale, offset, size = geometry.scale[axis], geometry.offset[axis], geometry.input[axis]
@@ -101,7 +101,7 @@ def test_a_block_in_the_picture_is_where_the_geometry_says(
         assert abs(hit[-1] + 1 - np.clip(high * scale + offset, 1, size)) <= slack
 
 
-@every
+@ways
 @shapes
 @kinds
 def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(
@@ -134,10 +134,10 @@ NUMBERS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 @cache
 def pictures() -> tuple[Pillow.Image, ...]:
     """The packaged photographs, and windows of them: landscape, upright, square, odd sides, small."""
-    whole = {name: Pillow.open(path).convert("RGB") for name, path in photographs().items()}
-    cut = [whole[name].crop(window) for name, window in WINDOWS.items()]
-    small = [whole["flower"].resize(size) for size in ((225, 225), (97, 211), (640, 427))]
-    return (*whole.values(), *cut, *small)
+    photos = {name: Pillow.open(path).convert("RGB") for name, path in photographs().items()}
+    cut = [photos[name].crop(window) for name, window in WINDOWS.items()]
+    small = [photos["flower"].resize(size) for size in ((225, 225), (97, 211), (640, 427))]
+    return (*photos.values(), *cut, *small)
 
 
 def same(adapter: Any, tensor: Callable[[Pillow.Image], torch.Tensor], scores: Callable[[torch.Tensor], Any]) -> float:
@@ -148,8 +148,8 @@ def same(adapter: Any, tensor: Callable[[Pillow.Image], torch.Tensor], scores: C
         for picture in pictures():
             ours, theirs = adapter.prepare(np.asarray(picture), "trained").tensor, tensor(picture)
             assert ours.shape == theirs.shape
-            mine = adapter.run(ours).logits.double().softmax(1)
-            worst = max(worst, float((mine - scores(theirs).double().softmax(1)).abs().max()))
+            probabilities = adapter.run(ours).logits.double().softmax(1)
+            worst = max(worst, float((probabilities - scores(theirs).double().softmax(1)).abs().max()))
     return worst
 
 
@@ -266,5 +266,5 @@ def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
         for ours, theirs in ((adapter, squeezed), (cut, windowed)):
             with torch.no_grad():
                 expected = torch.as_tensor(net(theirs[None], training=False))
-                found = ours.run(ours.prepare(np.asarray(picture), "trained").tensor).logits.softmax(1)
-            assert (found - expected).abs().max() < CLOSE
+                model_input = ours.run(ours.prepare(np.asarray(picture), "trained").tensor).logits.softmax(1)
+            assert (model_input - expected).abs().max() < CLOSE

@@ -101,8 +101,8 @@ def test_hostile_yaml_ends_in_one_sentence(kind: str, leaf: bytes, stored: Path)
     data, words = HOSTILE_YAML[kind]
     with pytest.raises(Problem, match=words) as refused:
         add(("leaf.pth", leaf), ("data.yaml", data))
-    said = str(refused.value)
-    assert said.endswith((".", "?")) and "\n" not in said and str(stored) not in said and len(said) < 200
+    message = str(refused.value)
+    assert message.endswith((".", "?")) and "\n" not in message and str(stored) not in message and len(message) < 200
 
 
 def test_yaml_makes_no_objects(leaf: bytes, tmp_path: Path) -> None:
@@ -160,17 +160,17 @@ def test_code_runs_only_where_the_operator_lets_it(
     code = f"open({str(ran)!r}, 'w').close()\n".encode() + plant_net.SOURCE
     with users.acting(user):
         into = store.receive([("net.pth", saved(plant_net.tensors())), ("net.py", code)])
-        found = store.draft(into)
-        (question,) = [one for one in found.unknown if one.key == "arch"]
+        draft = store.draft(into)
+        (question,) = [item for item in draft.unknown if item.key == "arch"]
         assert question.choices[0] == f"{into / 'net.py'}:PlantNet"
         answers = {"arch": question.choices[0], TRUST: "yes"}
-        assert store.runs_code(found, answers) and not ran.exists()
+        assert store.runs_code(draft, answers) and not ran.exists()
         if not allowed:
             with pytest.raises(ModelProblem, match="runs code"):
-                store.register(into, found, answers)
+                store.register(into, draft, answers)
             assert not ran.exists() and into.name not in catalog.catalog()
             return
-        assert len(load(catalog.spec(store.register(into, found, answers))).labels) == 3
+        assert len(load(catalog.spec(store.register(into, draft, answers))).labels) == 3
     assert ran.exists()
 
 
@@ -495,8 +495,8 @@ def test_a_hostile_file_runs_nothing_leaves_nothing_and_gets_one_sentence(
     with pytest.raises(Problem, match=words) as refused:
         into = store.receive([(name, content)])
         store.register(into, store.draft(into), {})
-    said = str(refused.value)
-    assert said.endswith((".", "?")) and len(said) < 400 and "\n" not in said and str(stored) not in said
+    message = str(refused.value)
+    assert message.endswith((".", "?")) and len(message) < 400 and "\n" not in message and str(stored) not in message
     assert not store.tables() and not list(stored.glob(".*"))
     if into:
         store.discard(into)

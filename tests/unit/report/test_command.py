@@ -124,7 +124,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
     return load
 
 
-@pytest.mark.parametrize(("option", "model", "given"), CASES, ids=[f"{one[0]}-{one[1]}" for one in CASES])
+@pytest.mark.parametrize(("option", "model", "given"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
 def test_the_call_of_a_recipe_and_a_command_make_the_same_map_and_recipe(
     option: str, model: str, given: dict[str, Any], here: Path, loaded: Loaded
 ) -> None:

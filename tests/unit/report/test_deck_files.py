@@ -86,7 +86,7 @@ def test_a_heat_map_is_a_layer_of_its_own_that_lies_exactly_over_the_picture(ope
     below, layer = shapes["Picture"], shapes["Heat map: minibus"]
     assert (layer.left, layer.top, layer.width, layer.height) == (below.left, below.top, below.width, below.height)
     assert below.width / below.height == pytest.approx(SIZE[0] / SIZE[1], rel=0.01)
-    plain, mapped = (np.asarray(Pillow.open(BytesIO(one.image.blob))).astype(int) for one in (below, layer))
+    plain, mapped = (np.asarray(Pillow.open(BytesIO(shape.image.blob))).astype(int) for shape in (below, layer))
     (height, width), away = plain.shape[:2], np.abs(mapped - plain).max(-1)
     # Strong where it is hot, and the picture where it is cold; the model did not see the left edge.
     assert away[height // 2, width // 2] > 60 and away[20, width // 2] < 12 and 0 < away[5, 5] < 40
@@ -129,16 +129,16 @@ def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_point
     count: int, size: tuple[int, int], texts: dict[str, Any]
 ):
     for laid in pages(shown(count, size, **texts)):
-        found = [item for item in laid.items if isinstance(item, Text)]
-        for i, text in enumerate(found):
+        words = [item for item in laid.items if isinstance(item, Text)]
+        for i, text in enumerate(words):
             place = text.place
             assert text.size >= SMALLEST and place.left >= -1e-6 and place.right <= WIDTH + 1e-6
             assert place.top >= 0 and place.bottom <= HEIGHT
             assert fit(text.words, place, (text.size,), bold=text.bold)[0] == text.words, text
-            others = [one.place for one in found[i + 1 :]]
+            others = [item.place for item in words[i + 1 :]]
             if text.tone != "tag":
                 others += [item.place for item in laid.items if isinstance(item, Visual)]
-            assert not [one for one in others if overlaps(place, one)], text
+            assert not [other for other in others if overlaps(place, other)], text
 
 
 PORTRAIT, SQUARE = (300, 400), (400, 400)

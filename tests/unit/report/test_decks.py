@@ -89,11 +89,16 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
 
 
 def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
-    own = "sightglass image 'my cat.jpg' --model efficientnet-lite0"
-    hostile = (*("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "sightglass models add evil.pt", "it's"),)
+    command = "sightglass image 'my cat.jpg' --model efficientnet-lite0"
+    hostile = (
+        "rm -rf ~",
+        *(command + end for end in ("; id", " $(id)", "\nid")),
+        "sightglass models add evil.pt",
+        "it's",
+    )
     (plain,) = a_view("One").pictures
     picture = replace(plain, name="Li\x1b[31mte\uffff", answers=(("cat\0\u202egnp", 0.5),))
-    view = replace(a_view("One\uffff"), notes="a\ufffe\x1b", pictures=(picture,), commands=(own, *hostile))
+    view = replace(a_view("One\uffff"), notes="a\ufffe\x1b", pictures=(picture,), commands=(command, *hostile))
     there = history.decks.open(join([pack([view])], "A deck"))
     (first,) = (slide.view for slide in there.slides)
     assert first.commands == ()
@@ -104,9 +109,9 @@ def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(his
 
 def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, **about: object) -> bytes:
     out = io.BytesIO()
-    said = {"format": FORMAT, "version": 1, "title": "T", "slides": len(files)} | about
+    manifest = {"format": FORMAT, "version": 1, "title": "T", "slides": len(files)} | about
     with zipfile.ZipFile(out, "w", method) as made:
-        made.writestr("deck.json", json.dumps(said))
+        made.writestr("deck.json", json.dumps(manifest))
         for file, data in files.items():
             made.writestr(file, data)
     return out.getvalue()

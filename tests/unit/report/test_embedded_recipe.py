@@ -61,8 +61,8 @@ def whole(request) -> bytes:
 
 
 def test_recipe_and_view_are_read_from_every_kind(whole: bytes) -> None:
-    found = embedded_recipe.contents(whole)
-    assert found is not None and (found.recipe, found.view) == (recipe(), VIEW)
+    embedded = embedded_recipe.contents(whole)
+    assert embedded is not None and (embedded.recipe, embedded.view) == (recipe(), VIEW)
 
 
 @pytest.mark.parametrize("encode", [to_png, to_jpeg])
@@ -71,11 +71,11 @@ def test_the_picture_comes_along_bit_by_bit_and_only_if_it_is_the_one(encode) ->
     for image in (Image(PIXELS, "x.png"), jpeg):
         carried = embedded_recipe.encode(image)
         data = embedded_recipe.write(encode(PIXELS), recipe(picture_sha256=image.sha256), picture=carried)
-        found = embedded_recipe.contents(data)
-        assert found is not None and found.picture == carried
-        back = embedded_recipe.original(found)
+        embedded = embedded_recipe.contents(data)
+        assert embedded is not None and embedded.picture == carried
+        back = embedded_recipe.original(embedded)
         assert back is not None and (back.pixels == image.pixels).all() and "script" in back.name
-        assert embedded_recipe.original(found.model_copy(update={"recipe": recipe()})) is None
+        assert embedded_recipe.original(embedded.model_copy(update={"recipe": recipe()})) is None
         assert (np.array(Pillow.open(io.BytesIO(data))) == np.array(Pillow.open(io.BytesIO(encode(PIXELS))))).all()
     assert embedded_recipe.encode(jpeg) == jpeg.jpeg
 

@@ -54,9 +54,9 @@ def test_a_figure_carries_its_recipe_and_is_the_same_each_time(made: Explanation
     assert first == second != figure.figure(made, 1, format=kind, colormap="viridis", alpha=0.9)
     if kind in ("png", "jpg"):
         assert first == figure.figure(made, 1, format=kind, look={"colormap": "viridis", "alpha": 0.4})
-        found = embedded_recipe.contents(first)
-        assert found is not None and (found.view.index, found.view.label) == (1, made.heatmaps[1].target.label)
-        assert found.view.settings == {"mode": "overlay", "colormap": "viridis", "alpha": 0.4}
+        embedded = embedded_recipe.contents(first)
+        assert embedded is not None and (embedded.view.index, embedded.view.label) == (1, made.heatmaps[1].target.label)
+        assert embedded.view.settings == {"mode": "overlay", "colormap": "viridis", "alpha": 0.4}
 
 
 def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation) -> None:
@@ -100,8 +100,8 @@ def test_of_a_model_in_memory_files_give_the_call_in_python_and_no_command_that_
     first = Explainer(model, preprocess={"size": 64})(str(bus), layers=["2"], top_k=1, scale="shared")
     call = embedded_recipe.python_call(first.recipe)
     picture = first.recipe.picture_name
-    given = {"Explainer": lambda model: Explainer(model, preprocess={"size": 64}), "model": model}
-    again = eval(call.replace(repr(picture), repr(str(bus))), given)
+    namespace = {"Explainer": lambda model: Explainer(model, preprocess={"size": 64}), "model": model}
+    again = eval(call.replace(repr(picture), repr(str(bus))), namespace)
     np.testing.assert_array_equal(again.heatmaps[0].content, first.heatmaps[0].content)
     assert again.recipe == first.recipe
     # A report names it as well.
@@ -122,9 +122,9 @@ def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
 
 def test_a_sweep_shows_each_layer_once_and_in_order(made: Explanation) -> None:
     maps = animation.by_layer(made, 1)
-    layers = [one.layers[0] for one in maps]
+    layers = [item.layers[0] for item in maps]
     assert (layers[0], layers[-1]) == ("conv_stem", "bn2") and layers.index("blocks.2") < layers.index("blocks.4")
-    assert {one.target.label for one in maps} == {made.heatmaps[1].target.label}
+    assert {item.target.label for item in maps} == {made.heatmaps[1].target.label}
     assert np.abs(maps[-1].content - made.heatmaps[1].content).max() < 1e-5  # bn2 is where the map itself was taken
     moving = Pillow.open(io.BytesIO(animation.sweep(made, 1)))
     assert moving.n_frames == len(maps) and moving.info["duration"] == 700
@@ -167,14 +167,14 @@ def test_modules_keep_the_names_that_version_0_1_documented(former: str) -> None
 
 
 def test_an_explanation_is_the_same_in_the_library_and_in_its_file(scene: Path, tmp_path: Path) -> None:
-    made = Explainer("demo-s")(scene, per="detection", top_k=1)
-    made.save(tmp_path / "out")
+    result = Explainer("demo-s")(scene, per="detection", top_k=1)
+    result.save(tmp_path / "out")
     written = json.loads((tmp_path / "out" / result_folder.SUMMARY).read_text("utf-8"))
     del written["files"]
-    assert written == made.to_dict()
+    assert written == result.to_dict()
     assert written["version"] == results.VERSION
     read = results.Explained.model_validate_json(json.dumps(written))
-    assert (read.statistics, read.recipe) == (made.statistics, made.recipe)
+    assert (read.statistics, read.recipe) == (result.statistics, result.recipe)
     assert read.to_dict() == written
 
 

@@ -29,24 +29,24 @@ def bare(scene: Path) -> Explanation:
 
 
 @pytest.fixture(scope="module")
-def made(bare: Explanation) -> Explanation:
+def proved(bare: Explanation) -> Explanation:
     """Two maps, of which the second was proved."""
-    made = Explainer("demo-cls-s")(bare.image, top_k=2)
-    made.prove(made.heatmaps[1].target.label, steps=5)
-    return made
+    result = Explainer("demo-cls-s")(bare.image, top_k=2)
+    result.prove(result.heatmaps[1].target.label, steps=5)
+    return result
 
 
 @pytest.fixture(scope="module")
-def proof(made: Explanation) -> Proof:
-    return made.proofs[1]
+def proof(proved: Explanation) -> Proof:
+    return proved.proofs[1]
 
 
 def text(page: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", " ", page))
 
 
-def test_a_page_has_the_proof_in_words_curves_and_numbers(made: Explanation, proof: Proof) -> None:
-    page = html_report.html([made])
+def test_a_page_has_the_proof_in_words_curves_and_numbers(proved: Explanation, proof: Proof) -> None:
+    page = html_report.html([proved])
     words = text(page)
     assert proof.sentence in words
     for row in rows(proof):
@@ -83,9 +83,9 @@ def checked(bare: Explanation) -> Iterator[Explanation]:
 
 def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
     for kind in ("png", "jpg"):
-        found = embedded_recipe.read(figure.figure(checked, 1, format=kind))  # type: ignore[arg-type]
-        assert found is not None
-        (saved,) = found.seals
+        embedded = embedded_recipe.read(figure.figure(checked, 1, format=kind))  # type: ignore[arg-type]
+        assert embedded is not None
+        (saved,) = embedded.seals
         assert saved.index == 1
         assert [(mark.question, mark.answer, mark.value, mark.control) for mark in saved.marks] == [
             ("model", "yes", 0.03, 0.2),
@@ -94,7 +94,7 @@ def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
         ]
     # What two explanations are compared by has none.
     assert checked.recipe.seals == ()
-    assert embedded_recipe.proved_recipe(checked, 0) == found
+    assert embedded_recipe.proved_recipe(checked, 0) == embedded
 
 
 def test_a_report_has_the_checks_with_their_sentences(checked: Explanation) -> None:

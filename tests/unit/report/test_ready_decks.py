@@ -27,14 +27,14 @@ def decks() -> dict[str, list[View]]:
     return {name: [slide.view for slide in read(folder / f"{name}{SUFFIX}").slides] for name in READY}
 
 
-def overlap(one: Map, other: Map) -> float:
+def overlap(first: Map, second: Map) -> float:
     """Overlap of the hottest fifths of what both models saw, 0..1."""
-    seen, (width, height) = [one.seen or (0, 0, 1, 1), other.seen or (0, 0, 1, 1)], (960, 720)
-    left, top = (max(part[i] for part in seen) for i in (0, 1))
-    right, bottom = (min(part[i] for part in seen) for i in (2, 3))
+    regions, (width, height) = [first.seen or (0, 0, 1, 1), second.seen or (0, 0, 1, 1)], (960, 720)
+    left, top = (max(part[i] for part in regions) for i in (0, 1))
+    right, bottom = (min(part[i] for part in regions) for i in (2, 3))
     rows = slice(round(top * height), round(bottom * height))
     columns = slice(round(left * width), round(right * width))
-    parts = [item.upsampled(width, height)[rows, columns] for item in (one, other)]
+    parts = [item.upsampled(width, height)[rows, columns] for item in (first, second)]
     hot = [part >= np.quantile(part, 0.8) for part in parts]
     return float((hot[0] & hot[1]).sum() / (hot[0] | hot[1]).sum())
 
@@ -71,7 +71,7 @@ def test_answers_of_models_are_those_of_their_panels(decks: dict[str, list[View]
 def test_places_are_those_of_the_maps_on_the_slide(decks: dict[str, list[View]]) -> None:
     (view,) = [view for view in decks["sizes"] if view.title.startswith("Asked about")]
     maps = [picture.map for picture in of_models(view) if picture.map is not None]
-    assert len(maps) == 3 and all(f"Asked about {one.label}," in view.title for one in maps)
+    assert len(maps) == 3 and all(f"Asked about {item.label}," in view.title for item in maps)
     alike = [overlap(*pair) >= SAME_PLACE for pair in combinations(maps, 2)]
     where = "the same place" if all(alike) else "not all mark one place" if any(alike) else "different places"
     assert view.title.endswith(where), alike
@@ -81,10 +81,10 @@ def test_another_answer_s_map_moves_or_stays_as_its_slide_says(decks: dict[str, 
     slides = decks["lies"]
     moved = next(view for view in slides if view.title.startswith("Ask for another answer"))
     before = slides[slides.index(moved) - 1]
-    first, shown = (view.pictures[0].map for view in (before, moved))
-    assert first is not None and shown is not None
-    assert moved.title.endswith("stays" if overlap(first, shown) >= SAME_PLACE else "moves")
-    assert shown.label in moved.sentence
+    first, second = (view.pictures[0].map for view in (before, moved))
+    assert first is not None and second is not None
+    assert moved.title.endswith("stays" if overlap(first, second) >= SAME_PLACE else "moves")
+    assert second.label in moved.sentence
     flat = next(view for view in slides if "EigenCAM" in view.sentence)
     same = overlap(*(picture.map for picture in flat.pictures if picture.map is not None)) >= SAME_PLACE
     assert flat.title.startswith("Some maps lie" if same else "Two methods can disagree")

@@ -45,16 +45,16 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     """The slide of each page, of packaged models and pictures."""
     bus, drawn = load_bundled("bus"), load_bundled("scene 3")
     small, large = Explainer("efficientnet-lite0"), Explainer("efficientnet-lite1")
-    found, other = small(bus, top_k=4), large(bus)
+    result, other = small(bus, top_k=4), large(bus)
     time = Timing(1, 1, 1)
-    comparison = Comparison((found, other), ("small", "medium"), (time, time))
-    mark = strongest.strongest_tenth(found)
+    comparison = Comparison((result, other), ("small", "medium"), (time, time))
+    mark = strongest.strongest_tenth(result)
     assert mark is not None
     edit = edits.Edit(marks=(mark,))
-    covered = small(edits.edited(bus, edit).image, targets=(found.predictions[0].index,))
-    changed = changes.changes(found, covered)
+    covered = small(edits.edited(bus, edit).image, targets=(result.predictions[0].index,))
+    changed = changes.changes(result, covered)
     history = History(tmp_path_factory.mktemp("history"))
-    record = history.keep(found)
+    record = history.keep(result)
     rows = [
         {"predicted": "minibus", "predicted_score": 0.62, "wrong": False, "cells": None},
         {"predicted": "streetcar, tram, tramcar", "predicted_score": 0.94, "wrong": True, "cells": None},
@@ -62,12 +62,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     tiles = [finished.tile(row, image, table.Scores("classify")) for row, image in zip(rows, (bus, drawn), strict=True)]
     return {
         "title": View("When does a heat map lie?", ("Five minutes about where a model looks.",), kind="words"),
-        "map": replace(views.map_view(found), charts=(chart(),)),
+        "map": replace(views.map_view(result), charts=(chart(),)),
         "detect": views.map_view(Explainer("demo-s")(drawn, per="detection")),
-        "classes": views.classes_view(found),
+        "classes": views.classes_view(result),
         "models": views.models_view(comparison, ["Small", "Medium"]),
         "pair": pair_view(similarity(small, bus, load_bundled("china")), "related"),
-        "whatif": views.change_view(found, covered, changed, changes.sentence(found, changed, edit)),
+        "whatif": views.change_view(result, covered, changed, changes.sentence(result, changed, edit)),
         "gallery": views.gallery_view(
             "Minibus: 3 of 24 taken for a tram",
             "The surest wrong answer: minibus, 75 %, in the folder tram.",

@@ -54,13 +54,13 @@ def whole() -> View:
 
 
 def test_views_survive_packing() -> None:
-    given = [whole(), View("Only words", ("And a sentence.",), kind="words"), whole()]
-    data = pack(given)
-    found = unpack(data)
-    assert [view.title for view in found] == ["A title", "Only words", "A title"]
+    views_before = [whole(), View("Only words", ("And a sentence.",), kind="words"), whole()]
+    data = pack(views_before)
+    unpacked = unpack(data)
+    assert [view.title for view in unpacked] == ["A title", "Only words", "A title"]
     for name in ("kind", "statements", "notes", "charts", "display"):
-        assert getattr(found[0], name) == getattr(given[0], name), name
-    for mine, theirs in zip(given[0].pictures, found[0].pictures, strict=True):
+        assert getattr(unpacked[0], name) == getattr(views_before[0], name), name
+    for mine, theirs in zip(views_before[0].pictures, unpacked[0].pictures, strict=True):
         for name in ("name", "jpeg", "size", "caption", "answers", "boxes"):
             assert getattr(mine, name) == getattr(theirs, name), name
         assert mine.map is not None and theirs.map is not None
@@ -68,7 +68,7 @@ def test_views_survive_packing() -> None:
         for name in ("label", "score", "extent", "seen", "kind", "cells", "checks", "ends"):
             assert getattr(mine.map, name) == getattr(theirs.map, name), name
     # Packed again it is the same file; the picture and the maps, which two views share, are there once.
-    assert pack(unpack(pack(found))) == pack(found) and len(unpack_data(data)[1]) == 3
+    assert pack(unpack(pack(unpacked))) == pack(unpacked) and len(unpack_data(data)[1]) == 3
 
 
 def version_1(**changed: Any) -> bytes:
@@ -131,10 +131,10 @@ def test_a_deck_of_version_1_opens() -> None:
 
 
 def test_a_view_holds_what_its_explanation_shows(cropped: Explanation) -> None:
-    (found,) = unpack(pack([views.map_view(cropped)]))
-    (picture,) = found.pictures
+    (view,) = unpack(pack([views.map_view(cropped)]))
+    (picture,) = view.pictures
     assert (picture.size, picture.name) == ((1200, 300), "EfficientNet-Lite0")
-    assert picture.answers == tuple((one.label, round(one.score, 5)) for one in cropped.predictions[:5])
+    assert picture.answers == tuple((p.label, round(p.score, 5)) for p in cropped.predictions[:5])
     heatmap, item = cropped.heatmaps[0], picture.map
     assert item is not None and item.label == heatmap.target.label
     left, top, right, bottom = heatmap.seen
@@ -143,12 +143,12 @@ def test_a_view_holds_what_its_explanation_shows(cropped: Explanation) -> None:
 
 
 def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
-    found = Explainer("demo-s")(scene, per="detection", confidence=0.3)
-    picture = views.explained_picture(found)
-    assert [box.text.rpartition(" ")[0] for box in picture.boxes] == [one.label for one in found.predictions]
-    assert [label for label, _ in picture.answers] == [one.label for one in found.predictions]
-    assert [box.explained for box in picture.boxes] == [one == found.own(0)[0] for one in found.predictions]
-    proof = found.prove(0, steps=4)
+    result = Explainer("demo-s")(scene, per="detection", confidence=0.3)
+    picture = views.explained_picture(result)
+    assert [box.text.rpartition(" ")[0] for box in picture.boxes] == [p.label for p in result.predictions]
+    assert [label for label, _ in picture.answers] == [prediction.label for prediction in result.predictions]
+    assert [box.explained for box in picture.boxes] == [p == result.own(0)[0] for p in result.predictions]
+    proof = result.prove(0, steps=4)
     controls = [line.title.lower() for line in describe_proof(proof).curves[1:]]
     # The control that the sentence names is one that is drawn.
     assert proof.support is not None and proof.support.strongest_name in controls

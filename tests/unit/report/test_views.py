@@ -42,13 +42,13 @@ def test_a_map_s_words_are_measured(bus_explained: Explanation) -> None:
 
 def test_classes_are_pictures_with_their_own_map(bus_explained: Explanation) -> None:
     every, two = views.classes_view(bus_explained), views.classes_view(bus_explained, (2, 0), {"mode": "map"})
-    labels = [one.target.label for one in bus_explained.heatmaps]
+    labels = [heatmap.target.label for heatmap in bus_explained.heatmaps]
     assert two.display.mode == "map"
-    assert [one.name for one in every.pictures] == labels
-    assert [one.name for one in two.pictures] == [labels[2], labels[0], "Difference"]
+    assert [picture.name for picture in every.pictures] == labels
+    assert [picture.name for picture in two.pictures] == [labels[2], labels[0], "Difference"]
     assert two.sides == (f"more {labels[2]}", f"more {labels[0]}") and two.pictures[2].map
-    for shown in (every.pictures, two.pictures[:2]):
-        assert [picture.map and picture.map.label for picture in shown] == [picture.name for picture in shown]
+    for pictures in (every.pictures, two.pictures[:2]):
+        assert [picture.map and picture.map.label for picture in pictures] == [picture.name for picture in pictures]
     captions = [item.words for item in pages(two)[0].items if getattr(item, "name", "") == "Caption"]
     assert captions[-1] == "Difference" and captions[-3].startswith(labels[2])
     assert every.sentence == agreement_sentence(bus_explained)
@@ -67,36 +67,36 @@ def test_models_are_pictures_in_their_order(bus: Path, bus_explained: Explanatio
     other = Explainer("efficientnet-lite1")(bus, top_k=1)
     timing = Timing(1, 1, 1)
     comparison = Comparison((bus_explained, other), ("small", "medium"), (timing, timing))
-    made = views.models_view(comparison, ["Small", "Medium"], {"mode": "map"})
-    assert made.display.mode == "map"
-    assert [one.name for one in made.pictures] == ["Small", "Medium", "Difference"]
-    captions = [item.words for item in pages(made)[0].items if getattr(item, "name", "").startswith("Caption")]
+    view = views.models_view(comparison, ["Small", "Medium"], {"mode": "map"})
+    assert view.display.mode == "map"
+    assert [picture.name for picture in view.pictures] == ["Small", "Medium", "Difference"]
+    captions = [item.words for item in pages(view)[0].items if getattr(item, "name", "").startswith("Caption")]
     # The class of each map is named, as they may be of different ones.
-    maps = [picture.map for picture in made.pictures if picture.map is not None]
+    maps = [picture.map for picture in view.pictures if picture.map is not None]
     assert all(f"{maps[i].label} {percent(maps[i].score or 0)}" in captions[-3 + i] for i in (0, 1))
-    assert made.made == "EfficientNet-Lite0 and EfficientNet-Lite1 · GradCAM" and made.sides == (
+    assert view.made == "EfficientNet-Lite0 and EfficientNet-Lite1 · GradCAM" and view.sides == (
         "more Small",
         "more Medium",
     )
-    assert f"{made.title}.".lower() == comparison.verdict.lower()
-    assert len(made.commands) == 2
-    assert np.ptp(Image.open(drawing.thumbnail(made)).pixels) > 100
+    assert f"{view.title}.".lower() == comparison.verdict.lower()
+    assert len(view.commands) == 2
+    assert np.ptp(Image.open(drawing.thumbnail(view)).pixels) > 100
 
 
 def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation, tmp_path: Path) -> None:
     history = History(tmp_path)
     record = history.keep(bus_explained, index=2, look={"colormap": "viridis"}, note="mine")
-    made = encoding.record_view(record, history.picture(record), history.heatmaps(record), history.proof(record, 2))
+    proof = encoding.record_view(record, history.picture(record), history.heatmaps(record), history.proof(record, 2))
     live = views.map_view(bus_explained, 2, {"colormap": "viridis"})
-    assert (made.display, made.commands) == (live.display, live.commands)
-    assert made.title == live.title and made.notes.startswith("mine")
+    assert (proof.display, proof.commands) == (live.display, live.commands)
+    assert proof.title == live.title and proof.notes.startswith("mine")
     # Records of earlier versions have no title of their own.
     before = encoding.record_view(replace(record, title=""), history.picture(record), history.heatmaps(record))
     assert before.title == live.title
-    one, other = made.pictures[0].map, live.pictures[0].map
-    assert one is not None and other is not None
-    np.testing.assert_array_equal(one.values, other.values)
-    assert (one.extent, one.seen, one.score, made.pictures[0].answers) == (
+    saved, other = proof.pictures[0].map, live.pictures[0].map
+    assert saved is not None and other is not None
+    np.testing.assert_array_equal(saved.values, other.values)
+    assert (saved.extent, saved.seen, saved.score, proof.pictures[0].answers) == (
         other.extent,
         other.seen,
         other.score,

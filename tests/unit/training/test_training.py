@@ -26,15 +26,7 @@ from training.__main__ import page
 from training.demo import captioned_scenes, person_scenes, scenes
 from training.demo.__main__ import draw as draw_stored
 from training.demo.__main__ import frames
-from training.demo.scenes import (
-    Spec,
-    blank,
-    draw,
-    rival,
-    sample,
-    swap,
-    without,
-)
+from training.demo.scenes import Spec, blank, draw, rival, sample, swap, without
 from training.story import STORIES, story_step
 
 if TYPE_CHECKING:
@@ -45,22 +37,22 @@ if TYPE_CHECKING:
 SEEDS = range(8)
 
 
-def sharp(seed: int, **asked: str) -> Spec:
-    return replace(sample(seed, **asked), blur=0.0)
+def sharp(seed: int, **options: str) -> Spec:
+    return replace(sample(seed, **options), blur=0.0)
 
 
-def changed(one: Spec, other: Spec) -> np.ndarray:
-    return (draw(one).pixels != draw(other).pixels).any(-1)
+def changed(first: Spec, second: Spec) -> np.ndarray:
+    return (draw(first).pixels != draw(second).pixels).any(-1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_removing_a_thing_changes_its_pixels_and_no_others(seed: int) -> None:
     spec = sharp(seed)
     scene = draw(spec)
-    for seen in scene.objects:
-        difference = changed(spec, without(spec, seen.thing))
-        assert not (difference & ~seen.mask).any()
-        assert difference[seen.mask].mean() > 0.9  # the rest are pixels of the colour of what is behind
+    for item in scene.objects:
+        difference = changed(spec, without(spec, item.thing))
+        assert not (difference & ~item.mask).any()
+        assert difference[item.mask].mean() > 0.9  # the rest are pixels of the colour of what is behind
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -72,13 +64,13 @@ def test_a_swapped_or_removed_mark_changes_pixels_of_the_cause_and_no_others(see
             assert (seen.cause == seen.mask).all()
             continue
         other = swap(spec, seen.thing)
-        twin = next(one for one in draw(other).objects if one.thing == seen.thing)
-        assert twin.label == rival(seen.label)
-        assert (twin.cause == seen.cause).all()
+        swapped = next(item for item in draw(other).objects if item.thing == seen.thing)
+        assert swapped.label == rival(seen.label)
+        assert (swapped.cause == seen.cause).all()
         assert not (changed(spec, other) & ~seen.cause).any()
         assert changed(spec, other)[seen.cause].mean() > 0.04
         bare = blank(spec, seen.thing)
-        assert all(one.thing != seen.thing for one in draw(bare).objects)
+        assert all(item.thing != seen.thing for item in draw(bare).objects)
         assert not (changed(spec, bare) & ~seen.cause).any()
         assert changed(spec, bare)[seen.cause].mean() > 0.1
 
@@ -92,8 +84,8 @@ def test_the_packaged_pictures_are_what_is_drawn(name: str) -> None:
 
 def test_the_packaged_clip_shows_the_drawn_frames() -> None:
     with av.open(pictures.CLIP) as file:
-        shown = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
-    errors = [np.abs(one - drawn.astype(float)).mean() for one, drawn in zip(shown, frames(), strict=True)]
+        decoded = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    errors = [np.abs(image - drawn.astype(float)).mean() for image, drawn in zip(decoded, frames(), strict=True)]
     assert max(errors) < 4
 
 
@@ -159,11 +151,11 @@ def test_the_map_of_a_person_is_on_the_garment_that_differs() -> None:
     torch.set_num_threads(1)
     maps = reid_evaluation.map_metrics(reid_evaluation.trained(), persons=24)
     blind = [maps[name] for name in ("centre", "edges", "worn")]
-    assert maps["mim"]["energy"] > max(one["energy"] for one in blind) + 0.15
-    assert maps["mim"]["hit"] > max(one["hit"] for one in blind)
+    assert maps["mim"]["energy"] > max(row["energy"] for row in blind) + 0.15
+    assert maps["mim"]["hit"] > max(row["hit"] for row in blind)
     assert maps["flips"] > 0.7
     # It asks no question: on clothes, and on the one that differs no more than on the others.
-    assert maps["attention"]["clothes"] > max(one["clothes"] for one in blind[:2])
+    assert maps["attention"]["clothes"] > max(row["clothes"] for row in blind[:2])
 
 
 def test_a_training_of_persons_is_read_back(tmp_path: Path) -> None:
@@ -231,8 +223,8 @@ def test_boxes_turn_with_their_pixels(way: int) -> None:
 
 def test_a_box_counts_once_and_for_its_own_class() -> None:
     true = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
-    found = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [20, 20, 30, 26]], np.float32)
-    hits = evaluation.matched(found, np.array([1, 1, 2, 3], np.float32), true, np.array([1, 3]))
+    corners = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [20, 20, 30, 26]], np.float32)
+    hits = evaluation.matched(corners, np.array([1, 1, 2, 3], np.float32), true, np.array([1, 3]))
     assert hits[:, 0].tolist() == [True, False, False, True]
     # An overlap of 0.6 is one at 0.5, 0.55 and 0.6.
     assert hits[3].sum() == 3
@@ -274,9 +266,9 @@ def test_all_shipped_weights_are_small_and_have_a_card() -> None:
 @pytest.mark.release
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
 def test_shipped_weights_do_what_their_card_says(path: Path) -> None:
-    said = json.loads(path.read_text())["metrics"]
+    metrics = json.loads(path.read_text())["metrics"]
     done = evaluation.evaluate(path.stem, count=train.HELD_OUT)
-    numbers = {name: value for name, value in said.items() if isinstance(value, float)}
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
     assert {name: done[name] for name in numbers} == pytest.approx(numbers, abs=0.01)
 
 
@@ -300,9 +292,9 @@ def test_an_angle_turns_with_its_picture() -> None:
     pixels, angles, cells = regression.turn_rows(pool_seen, np.array([0, 0]), np.array([4, 6]))
     assert angles.tolist() == [-pool_seen[1][0]] * 2 and (pixels[0] == pool_seen[0][0][:, ::-1]).all()
     assert (cells[0].numpy() == pool_seen[2][0][:, ::-1]).all()
-    said = regression.targets_of(torch.tensor([15.0, -60.0]), torch.tensor([[[True, False]]] * 2))
-    assert said[0, :, 0, 0].nonzero()[:, 0].tolist() == [8, 9] and said[1, 1, 0, 0] == 1
-    assert (said.sum(1) == 1).all() and (said[:, 0, 0, 1] == 1).all()
+    numbers = regression.targets_of(torch.tensor([15.0, -60.0]), torch.tensor([[[True, False]]] * 2))
+    assert numbers[0, :, 0, 0].nonzero()[:, 0].tolist() == [8, 9] and numbers[1, 1, 0, 0] == 1
+    assert (numbers.sum(1) == 1).all() and (numbers[:, 0, 0, 1] == 1).all()
 
 
 @pytest.mark.release
@@ -317,9 +309,8 @@ def test_an_angle_turns_with_its_picture() -> None:
 def test_networks_of_their_own_training_do_what_their_card_says(
     name: str, module: Any, tolerances: dict[str, float]
 ) -> None:
-    said = json.loads((nets.WEIGHTS / f"{name}.json").read_text())["metrics"]
-    done = module.exam(module.HELD_OUT)(nets.trained(name))
-    for metric, within in (
-        tolerances or {key: 0.01 for key, value in said.items() if isinstance(value, float)}
-    ).items():
-        assert done[metric] == pytest.approx(said[metric], abs=within), metric
+    metrics = json.loads((nets.WEIGHTS / f"{name}.json").read_text())["metrics"]
+    measured = module.exam(module.HELD_OUT)(nets.trained(name))
+    tolerances = tolerances or {key: 0.01 for key, value in metrics.items() if isinstance(value, float)}
+    for metric, within in tolerances.items():
+        assert measured[metric] == pytest.approx(metrics[metric], abs=within), metric

@@ -38,9 +38,9 @@ def test_no_page_draws_html_of_its_own() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_mark_of_a_hostile_name_means_anything(text: str) -> None:
-    shown = escape(text)
-    assert not [i for i, mark in enumerate(shown) if mark in "*_[]`$:#<>~" and shown[i - 1] != "\\"]
-    assert shown.replace("\\", "") == text
+    escaped = escape(text)
+    assert not [i for i, mark in enumerate(escaped) if mark in "*_[]`$:#<>~" and escaped[i - 1] != "\\"]
+    assert escaped.replace("\\", "") == text
 
 
 def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
@@ -102,10 +102,10 @@ def test_an_area_that_makes_no_sense_is_none(given):
 
 
 def test_a_click_counts_on_its_own_picture_only():
-    given = {"picture": "p", "x": 7, "y": 8.5, "box": None}
-    assert viewer.parse_point(given, "p") == ((7.0, 8.5), None)
-    assert viewer.parse_point(given | {"box": 2}, "p") == ((7.0, 8.5), 2)
-    for wrong in (given | {"picture": "q"}, given | {"x": "left"}, {"x": 1, "y": 2}, "here", None):
+    message = {"picture": "p", "x": 7, "y": 8.5, "box": None}
+    assert viewer.parse_point(message, "p") == ((7.0, 8.5), None)
+    assert viewer.parse_point(message | {"box": 2}, "p") == ((7.0, 8.5), 2)
+    for wrong in (message | {"picture": "q"}, message | {"x": "left"}, {"x": 1, "y": 2}, "here", None):
         assert viewer.parse_point(wrong, "p") == (None, None)
 
 
@@ -140,15 +140,15 @@ def trace(*scores: float) -> Trace:
 
 
 def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control():
-    own = Curve("map", 0, "blur", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
-    parts = [(trace(0.8, one, 0.0), trace(0.0, one, 0.8)) for one in (0.3, 0.5)]
+    curve = Curve("map", 0, "blur", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
+    parts = [(trace(0.8, score, 0.0), trace(0.0, score, 0.8)) for score in (0.3, 0.5)]
     random = [Curve("random", number, "blur", *part) for number, part in enumerate(parts)]
     middle = Curve("centre", 0, "blur", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
-    made = Proof("dog", "class", (own, *random, middle), ("blur",), 0.8)
-    lines = proof_view.describe_proof(made).curves
+    proof = Proof("dog", "class", (curve, *random, middle), ("blur",), 0.8)
+    lines = proof_view.describe_proof(proof).curves
     assert [line.name for line in lines] == ["map", "random", "centre"]
     assert lines[1].hidden == (0.8, 0.4, 0.0) and lines[2].title == "Middle of the picture"
-    assert [row[1:3] for row in rows(made)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
+    assert [row[1:3] for row in rows(proof)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
 
 
 def test_each_upload_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +165,6 @@ def test_each_upload_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch:
     monkeypatch.setattr(image_picker.st, "session_state", {image_picker.UPLOADER: uploads})
     image_picker.take(image_picker.uploads())
     assert image_picker.uploads() == []
-    assert [one.name for one in pictures.own.values()] == ["1.png", "2.png"]
+    assert [image.name for image in pictures.own.values()] == ["1.png", "2.png"]
     assert image_source.is_chosen(pictures.own[pictures.chosen].sha256 if pictures.chosen in pictures.own else "")
     assert "broken.png" in (pictures.problem or "")

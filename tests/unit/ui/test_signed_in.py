@@ -55,11 +55,11 @@ def _app() -> None:
 @pytest.fixture
 def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A server at which a provider signs in, and what it said of whoever opened the page."""
-    said: dict[str, Any] = {"is_logged_in": True, "email": "Anna@example.org", "email_verified": True}
+    answers: dict[str, Any] = {"is_logged_in": True, "email": "Anna@example.org", "email_verified": True}
     monkeypatch.setattr(access, "_IN_USE", [access.Access("oidc")])
-    monkeypatch.setattr("streamlit.user_info._get_user_info", lambda: said)
+    monkeypatch.setattr("streamlit.user_info._get_user_info", lambda: answers)
     signed_in.install()
-    yield said
+    yield answers
     users.resolve_with(None)
 
 

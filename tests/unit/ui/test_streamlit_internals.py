@@ -58,23 +58,23 @@ def test_only_runs_of_fragments_that_are_all_gone_are_left_out() -> None:
     ran: list[Any] = []
     run = skip_lost_fragments(lambda _runner, request: ran.append(request))
     here: Any = SimpleNamespace(contains=lambda key: key == "here")
-    taken: list[Any] = []
-    runner = SimpleNamespace(_fragment_storage=here, _session_state=SimpleNamespace(on_script_will_rerun=taken.append))
+    reran: list[Any] = []
+    runner = SimpleNamespace(_fragment_storage=here, _session_state=SimpleNamespace(on_script_will_rerun=reran.append))
     typed: Any = object()
-    whole, found = (RerunData(fragment_id_queue=queue) for queue in ([], ["gone", "here"]))
+    full, present = (RerunData(fragment_id_queue=queue) for queue in ([], ["gone", "here"]))
     lost, note = (RerunData(fragment_id_queue=["gone"], widget_states=states) for states in (None, typed))
-    for request in (whole, lost, found, note):
+    for request in (full, lost, present, note):
         run(runner, request)
-    assert ran == [whole, found]
+    assert ran == [full, present]
     # What was typed as the page was left is kept.
-    assert taken == [typed]
+    assert reran == [typed]
 
 
 def test_the_version_that_was_tried_is_installed_and_allowed_and_a_new_major_one_is_not() -> None:
     assert version("streamlit").startswith(f"{streamlit_internals.TRIED}.")
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
-    (asked,) = (Requirement(line) for line in lines if line.startswith("streamlit"))
-    assert asked.specifier.contains(f"{streamlit_internals.TRIED}.0") and not asked.specifier.contains("2.0")
+    (allowed,) = (Requirement(line).specifier for line in lines if line.startswith("streamlit"))
+    assert allowed.contains(f"{streamlit_internals.TRIED}.0") and not allowed.contains("2.0")
 
 
 def test_a_name_that_is_missing_is_one_sentence() -> None:

@@ -18,9 +18,9 @@ from tests.clips import clip, number_of, only_sound, plain
 
 
 def test_frames_come_in_order_with_their_numbers_and_times(tmp_path: Path) -> None:
-    found = list(Clip(clip(tmp_path / "a.mp4", plain(20))).frames())
-    assert [number_of(one.pixels) for one in found] == [one.number for one in found] == list(range(20))
-    assert [one.seconds for one in found] == pytest.approx([i / 25 for i in range(20)])
+    frames = list(Clip(clip(tmp_path / "a.mp4", plain(20))).frames())
+    assert [number_of(frame.pixels) for frame in frames] == [frame.number for frame in frames] == list(range(20))
+    assert [frame.seconds for frame in frames] == pytest.approx([i / 25 for i in range(20)])
 
 
 def test_a_recording_of_a_browser_that_does_not_know_its_length(tmp_path: Path) -> None:
@@ -37,15 +37,15 @@ def test_a_recording_of_a_browser_that_does_not_know_its_length(tmp_path: Path) 
     path.write_bytes(data)
     opened = Clip(path)
     assert (opened.about.frames, opened.about.seconds) == (0, 0.0)
-    found = list(opened.frames())
-    assert [number_of(one.pixels) for one in found] == list(range(12))
-    assert [one.number for one in opened.frames(first=7)] == list(range(7, 12))
+    frames = list(opened.frames())
+    assert [number_of(frame.pixels) for frame in frames] == list(range(12))
+    assert [frame.number for frame in opened.frames(first=7)] == list(range(7, 12))
 
 
 def test_the_frame_at_a_time_is_the_one_that_is_shown_then(tmp_path: Path) -> None:
     opened = Clip(clip(tmp_path / "a.mp4", plain(4), pts=[0, 1, 60, 61], time_base=Fraction(1, 30)))
     shown = {at: opened.frame_at(at) for at in (0.0, 1 / 30, 1.5, 2.0, 2.01)}
-    assert {at: number_of(one.pixels) for at, one in shown.items()} == {0: 0, 1 / 30: 1, 1.5: 1, 2: 2, 2.01: 2}
+    assert {at: number_of(frame.pixels) for at, frame in shown.items()} == {0: 0, 1 / 30: 1, 1.5: 1, 2: 2, 2.01: 2}
 
 
 @pytest.mark.parametrize("turned", [90, 180, -90])
@@ -67,12 +67,12 @@ def test_broken_frames_are_skipped_and_counted(tmp_path: Path) -> None:
         data[start : start + size] = b"\xff" * size
     path.write_bytes(data)
     opened = Clip(path)
-    found = list(opened.frames())
-    assert [number_of(one.pixels) for one in found] == [*range(10), *range(13, 30)]
+    frames = list(opened.frames())
+    assert [number_of(frame.pixels) for frame in frames] == [*range(10), *range(13, 30)]
     assert opened.skipped == 3
     # Reading on: as if it had never stopped.
     rest = list(opened.frames(first=16))
-    assert [one.number for one in rest] == list(range(16, 27))
+    assert [frame.number for frame in rest] == list(range(16, 27))
 
 
 def test_a_clip_that_is_cut_off_gives_what_is_left(tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ def looking(model: str, **options) -> LiveExplainer:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["shapes"]))
 def test_the_browser_grows_maps_as_python_does(case):
     """What node tests expect of screen.js is what Python makes of the same raw maps."""
-    given = (tuple(case["geometry"][name]) for name in ("original", "input", "scale", "offset"))
+    fields = (tuple(case["geometry"][name]) for name in ("original", "input", "scale", "offset"))
     layers = tuple(f"layer{i}" for i in range(len(case["shapes"])))
-    geometry = Geometry(*given, tuple((path, *by) for path, by in zip(layers, case["offsets"], strict=True)))
+    geometry = Geometry(*fields, tuple((path, *by) for path, by in zip(layers, case["offsets"], strict=True)))
     raws = [torch.tensor(raw).view(1, *shape) for raw, shape in zip(case["raws"], case["shapes"], strict=True)]
     left, top, right, bottom = geometry.content
     assert case["content"] == [left, top, right, bottom]
@@ -56,10 +56,10 @@ def test_the_browser_grows_maps_as_python_does(case):
 def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     data = jpeg()
     answer, raws = looking(model).explain(data)
-    made = Explainer(model)(data, top_k=5, **options)
-    scores = [(p.label, p.index, round(p.score, 4)) for p in made.predictions]
-    assert [(one["label"], one["index"], one["score"]) for one in answer["answers"]] == scores
-    heatmap = made.heatmaps[0]
+    result = Explainer(model)(data, top_k=5, **options)
+    scores = [(p.label, p.index, round(p.score, 4)) for p in result.predictions]
+    assert [(entry["label"], entry["index"], entry["score"]) for entry in answer["answers"]] == scores
+    heatmap = result.heatmaps[0]
     assert (answer["map"]["label"], answer["map"]["content"]) == (heatmap.target.label, [*heatmap.geometry.content])
     assert answer["map"]["sure"] == (model == "demo-seg" or answer["map"]["score"] >= UNSURE)
     assert answer["map"]["shapes"] == [[*raw.shape] for raw in raws]
@@ -75,7 +75,7 @@ def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     followed, _ = classifier.explain(data)
     assert followed["map"]["label"] == "star"
     # It stays among the answers where the model gives it no place there.
-    assert [one["label"] for one in followed["answers"][5:]] == ["star"]
+    assert [entry["label"] for entry in followed["answers"][5:]] == ["star"]
     assert followed["map"]["score"] == followed["answers"][5]["score"] < followed["answers"][4]["score"]
     first, _ = detector.explain(data)
     boxes, (width, height) = first["answers"], first["size"]

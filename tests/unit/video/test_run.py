@@ -58,30 +58,30 @@ def frames_of(path: Path) -> list[Any]:
 
 
 def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    made = run(moving, explainer, tmp_path, settings=EXACT)
-    assert (made.frames, made.explained, made.skipped) == (18, 18, 0)
-    drawn = frames_of(made.clip)
+    summary = run(moving, explainer, tmp_path, settings=EXACT)
+    assert (summary.frames, summary.explained, summary.skipped) == (18, 18, 0)
+    written = frames_of(summary.clip)
     frames = list(Clip(moving).frames())
-    looking = ClipExplainer(explainer, {}, EXACT)
-    records = [record for i in range(0, 18, 4) for record in looking(frames[i : i + 4])]
-    painter = Painter(looking, 160, 160)
+    clip_explainer = ClipExplainer(explainer, {}, EXACT)
+    records = [record for i in range(0, 18, 4) for record in clip_explainer(frames[i : i + 4])]
+    painter = Painter(clip_explainer, 160, 160)
     for i in (0, 5, 17):
-        own = explainer(Image(frames[i].pixels), top_k=1)
-        ((answer, mine),) = painter.maps(records[i])
-        assert answer.label == own.predictions[0].label
-        assert answer.score == pytest.approx(own.predictions[0].score, abs=1e-5)
-        assert np.allclose(mine.content, own.heatmaps[0].content, atol=1e-4)
-        heatmap = own.heatmaps[0]
+        result = explainer(Image(frames[i].pixels), top_k=1)
+        ((answer, heatmap_of_clip),) = painter.maps(records[i])
+        assert answer.label == result.predictions[0].label
+        assert answer.score == pytest.approx(result.predictions[0].score, abs=1e-5)
+        assert np.allclose(heatmap_of_clip.content, result.heatmaps[0].content, atol=1e-4)
+        heatmap = result.heatmaps[0]
         height, width = heatmap.geometry.original
         expected = paint(frames[i].pixels, heatmap.field.scaled((width, height), (160, 160)), Style())
-        assert np.abs(drawn[i].to_ndarray(format="rgb24").astype(int) - expected).mean() < 6
+        assert np.abs(written[i].to_ndarray(format="rgb24").astype(int) - expected).mean() < 6
 
 
 @pytest.mark.parametrize(("model", "together"), [(MODEL, 4), (DETECTOR, 1)])
 def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, together: int) -> None:
     before = torch.get_num_threads()
-    frames, one = list(Clip(moving).frames()), Explainer(model)
-    alone, several = ClipExplainer(one, {}, EXACT), ClipExplainer(one, {}, EXACT)
+    frames, explainer = list(Clip(moving).frames()), Explainer(model)
+    alone, several = ClipExplainer(explainer, {}, EXACT), ClipExplainer(explainer, {}, EXACT)
     alone.workers, several.workers = 1, 3
     threads = set[tuple[str, int]]()
     prepare = several._prepare
@@ -92,7 +92,7 @@ def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, 
 
     several._prepare = watched  # type: ignore[method-assign]
     with contextlib.closing(several):
-        found = several(frames)
+        records = several(frames)
     expected = [record for i in range(0, 18, together) for record in alone(frames[i : i + together])]
     assert {threads_each for _, threads_each in threads} == {1}
     assert "MainThread" not in {name for name, _ in threads}
@@ -101,10 +101,10 @@ def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, 
     assert several.count_frames(160 * 160 * 3) == together * 6
     assert several.count_frames(3840 * 2160 * 3) == max(together, 4 // together)
     assert several.count_frames(10**9) == together
-    assert [one.number for one in found] == list(range(18))
-    for mine, theirs in zip(found, expected, strict=True):
-        assert [(a.label, a.track) for a in mine.answers] == [(b.label, b.track) for b in theirs.answers]
-        for a, b in zip(mine.answers, theirs.answers, strict=True):
+    assert [explainer.number for explainer in records] == list(range(18))
+    for ours, theirs in zip(records, expected, strict=True):
+        assert [(a.label, a.track) for a in ours.answers] == [(b.label, b.track) for b in theirs.answers]
+        for a, b in zip(ours.answers, theirs.answers, strict=True):
             assert a.score == pytest.approx(b.score, abs=1e-5)
             assert (a.raws is None) == (b.raws is None)
             assert all(np.allclose(x, y, atol=1e-4) for x, y in zip(a.raws or (), b.raws or (), strict=True))
@@ -113,8 +113,8 @@ def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, 
 def test_the_times_of_frames_are_kept(explainer: Explainer, tmp_path: Path) -> None:
     pts = [0, 400, 401, 900, 2000, 9000]
     path = clip(tmp_path / "a.mp4", scene(6), pts=pts, time_base=Fraction(1, 12800))
-    made = run(path, explainer, tmp_path / "out", settings=EXACT)
-    assert [frame.time for frame in frames_of(made.clip)] == pytest.approx([at / 12800 for at in pts], abs=1e-6)
+    summary = run(path, explainer, tmp_path / "out", settings=EXACT)
+    assert [frame.time for frame in frames_of(summary.clip)] == pytest.approx([at / 12800 for at in pts], abs=1e-6)
     rows = list(csv.DictReader((tmp_path / "out" / "timeline.csv").open()))
     assert [float(row["seconds"]) for row in rows] == pytest.approx([at / 12800 for at in pts], abs=1e-4)
 
@@ -167,10 +167,10 @@ def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(
 ) -> None:
     monkeypatch.setattr(runner, "PART", 4)
     cancel = threading.Event()
-    said: list[tuple[float, str]] = []
+    reports: list[tuple[float, str]] = []
 
     def stop(share: float, words: str) -> None:
-        said.append((share, words))
+        reports.append((share, words))
         if "frame 8" in words:
             cancel.set()
 
@@ -178,9 +178,9 @@ def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(
     assert first.cancelled
     assert first.explained == 8
     assert not first.clip.exists()
-    second = run(moving, explainer, tmp_path, settings=EXACT, progress=lambda *it: said.append(it))
+    second = run(moving, explainer, tmp_path, settings=EXACT, progress=lambda *it: reports.append(it))
     assert (second.cancelled, second.resumed, second.explained) == (False, True, 18)
-    assert [share for share, _ in said] == sorted(share for share, _ in said)
+    assert [share for share, _ in reports] == sorted(share for share, _ in reports)
     monkeypatch.setattr(ClipExplainer, "__call__", None)
     assert run(moving, explainer, tmp_path, settings=EXACT).moments == second.moments
     with pytest.raises(ModelProblem, match="holds results of other settings"):
@@ -188,8 +188,8 @@ def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(
 
 
 def test_a_class_that_was_named_is_followed(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    made = run(moving, explainer, tmp_path, options={"targets": ("gear",)}, settings=EXACT)
-    rows = json.loads((made.folder / "timeline.json").read_text())["rows"]
+    summary = run(moving, explainer, tmp_path, options={"targets": ("gear",)}, settings=EXACT)
+    rows = json.loads((summary.folder / "timeline.json").read_text())["rows"]
     frame = next(Clip(moving).frames())
     index = explainer.labels.index("gear")
     every = explainer(Image(frame.pixels), maps=False, top_k=len(explainer.labels)).predictions
@@ -200,8 +200,8 @@ def test_a_class_that_was_named_is_followed(moving: Path, explainer: Explainer, 
 
 def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path) -> None:
     detector = Explainer(DETECTOR)
-    made = run(moving, detector, tmp_path, settings=EXACT)
-    rows = json.loads((made.folder / "timeline.json").read_text())["rows"]
+    summary = run(moving, detector, tmp_path, settings=EXACT)
+    rows = json.loads((summary.folder / "timeline.json").read_text())["rows"]
     of = {number: [row for row in rows if row["object"] == number] for number in (1, 2)}
     assert all(len(found) == 18 and len({row["answer"] for row in found}) == 1 for found in of.values())
     # Everything moves to the right, by 0.4 pixels a frame.
@@ -210,7 +210,7 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     looking = ClipExplainer(detector, {}, EXACT)
     (record,) = looking([frame])
     painter = Painter(looking, 160, 160)
-    own = detector(Image(frame.pixels), per="detection", top_k=3)
+    result = detector(Image(frame.pixels), per="detection", top_k=3)
 
     # A pass with another number of threads rounds the other way.
     def place(box: Any) -> tuple[float, ...]:
@@ -219,16 +219,16 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     maps = {place(answer.box): heatmap.content for answer, heatmap in painter.maps(record)}
     assert len(maps) == 3
     # Each box has the colour of its object.
-    numbered = replace(record, answers=tuple(replace(one, track=n) for n, one in enumerate(record.drawn_answers, 1)))
+    numbered = replace(record, answers=tuple(replace(a, track=n) for n, a in enumerate(record.drawn_answers, 1)))
     painter.settings = replace(EXACT, labels=True)
     flat = painter.paint(np.full_like(frame.pixels, 128), numbered, ())
     assert [n for n in (1, 2, 3) if not (flat == rgb_of(n)).all(2).any()] == []
-    for prediction, heatmap in zip(own.predictions[:3], own.heatmaps, strict=True):
+    for prediction, heatmap in zip(result.predictions[:3], result.heatmaps, strict=True):
         if (at := place(prediction.box)) in maps:
             assert np.allclose(maps[at], heatmap.content, atol=1e-4)
-    assert {place(prediction.box) for prediction in own.predictions} >= set(maps)
-    one = run(moving, detector, tmp_path / "one", settings=Settings(only=2, every=6, side=0))
-    mapped = [row for row in json.loads((one.folder / "timeline.json").read_text())["rows"] if row["map"]]
+    assert {place(prediction.box) for prediction in result.predictions} >= set(maps)
+    followed = run(moving, detector, tmp_path / "one", settings=Settings(only=2, every=6, side=0))
+    mapped = [row for row in json.loads((followed.folder / "timeline.json").read_text())["rows"] if row["map"]]
     assert {row["object"] for row in mapped} == {2}
 
 
@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_clip(
 
     def looked(self: ClipExplainer, frames: list[Frame]) -> list[FrameRecord]:
         seen = AnswerRecord("gear", 9, 0.5, raws=(raw,))
-        return [FrameRecord(one.number, one.pts, one.seconds, "gear", 0.5, (seen,)) for one in frames]
+        return [FrameRecord(frame.number, frame.pts, frame.seconds, "gear", 0.5, (seen,)) for frame in frames]
 
     monkeypatch.setattr(Clip, "frames", frames)
     monkeypatch.setattr(ClipExplainer, "__call__", looked)
@@ -262,24 +262,24 @@ def test_memory_does_not_grow_with_the_clip(
 def test_a_gif_and_a_webp_of_it(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
     from PIL import Image as Pillow
 
-    made: Summary = run(moving, explainer, tmp_path, settings=EXACT)
+    summary: Summary = run(moving, explainer, tmp_path, settings=EXACT)
     for kind, rate in (("gif", 12.5), ("webp", 15)):
-        assert film(made.clip, tmp_path / f"a.{kind}", kind) == ""
+        assert film(summary.clip, tmp_path / f"a.{kind}", kind) == ""
         with Pillow.open(tmp_path / f"a.{kind}") as opened:
             assert opened.format == kind.upper()
             assert getattr(opened, "n_frames", 1) == pytest.approx(0.72 * rate, abs=1.5)
             opened.seek(3)
             colours = np.asarray(opened.convert("RGB"))
-    first = frames_of(made.clip)[4].to_ndarray(format="rgb24")
+    first = frames_of(summary.clip)[4].to_ndarray(format="rgb24")
     assert np.abs(colours.astype(int) - first).mean() < 25
 
 
 def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_followed() -> None:
     frame = Frame(0, 0, 0.0, scene(1)[0])
     segmenter = Explainer("demo-seg")
-    own = segmenter(Image(frame.pixels), top_k=1)
-    label, smaller = own.predictions[0].label, own.predictions[1].label
-    absent = next(one for one in segmenter.labels if one not in {found.label for found in own.predictions})
+    result = segmenter(Image(frame.pixels), top_k=1)
+    label, smaller = result.predictions[0].label, result.predictions[1].label
+    absent = next(label for label in segmenter.labels if label not in {found.label for found in result.predictions})
     for targets, expected in (((), label), ((smaller,), smaller), ((absent,), absent)):
         ((record,), looking) = _look_at(segmenter, frame, targets=targets)
         (seen,) = record.answers
@@ -289,7 +289,7 @@ def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_f
             assert (seen.score, seen.raws) == (0.0, None)
             continue
         alone = segmenter(Image(frame.pixels), targets=(expected,))
-        assert seen.score == pytest.approx(next(one.score for one in alone.predictions if one.label == expected))
+        assert seen.score == pytest.approx(next(p.score for p in alone.predictions if p.label == expected))
         assert seen.raws is not None
         assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(seen.raws, alone.heatmaps[0].raw, strict=True))
         painter = Painter(looking, 160, 160)
@@ -305,12 +305,12 @@ def _look_at(explainer: Explainer, frame: Frame, **options: Any) -> tuple[list[F
 
 @pytest.mark.parametrize("model", [MODEL, DETECTOR, "demo-seg"])
 def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
-    frame, one = Frame(0, 0, 0.0, scene(1)[0]), Explainer(model)
-    (record,), looking = _look_at(one, frame, evidence="both")
+    frame, explainer = Frame(0, 0, 0.0, scene(1)[0]), Explainer(model)
+    (record,), looking = _look_at(explainer, frame, evidence="both")
     painter = Painter(looking, 160, 160)
     answer, mine = painter.maps(record)[0]
     how = {"per": "detection"} if model == DETECTOR else {}
-    own = one(Image(frame.pixels), evidence="both", confidence=0.25, top_k=1, **how).heatmaps[0]
+    own = explainer(Image(frame.pixels), evidence="both", confidence=0.25, top_k=1, **how).heatmaps[0]
     assert mine.content.min() < 0 < mine.content.max()
     assert np.allclose(mine.content, own.content, atol=1e-3)
     drawn = painter.paint(frame.pixels, record, [(answer, mine)]).astype(int)
@@ -323,5 +323,5 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
 
 
 def test_the_colours_of_a_signed_map_are_named(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    made = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
-    assert made.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)
+    summary = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
+    assert summary.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)

@@ -20,15 +20,15 @@ def record(number: int, value: float, *, index: int = 0, seconds: float | None =
 
 
 def values(records: list[FrameRecord], tau: float) -> list[float]:
-    return [float(one.answers[0].raws[0][0, 0]) for one in smooth_maps(records, tau) if one.answers[0].raws]
+    return [float(item.answers[0].raws[0][0, 0]) for item in smooth_maps(records, tau) if item.answers[0].raws]
 
 
 def test_an_impulse_stays_where_it_is_and_spreads_evenly() -> None:
-    found = values([record(i, float(i == 30)) for i in range(61)], 0.1)
-    assert int(np.argmax(found)) == 30
-    assert found == pytest.approx(found[::-1], abs=1e-7)
-    assert found[29] / found[30] == pytest.approx(math.exp(-0.04 / 0.1), rel=0.01)
-    assert sum(found) == pytest.approx(1, abs=1e-6)
+    series = values([record(i, float(i == 30)) for i in range(61)], 0.1)
+    assert int(np.argmax(series)) == 30
+    assert series == pytest.approx(series[::-1], abs=1e-7)
+    assert series[29] / series[30] == pytest.approx(math.exp(-0.04 / 0.1), rel=0.01)
+    assert sum(series) == pytest.approx(1, abs=1e-6)
 
 
 def test_only_a_window_is_in_memory() -> None:
@@ -40,21 +40,21 @@ def test_only_a_window_is_in_memory() -> None:
             read = i
             yield record(i, 1.0, seconds=i / 1000)
 
-    for given, one in enumerate(smooth_maps(records(), 1.0)):
-        assert one.number == given
-        assert read - given <= parts.MAX_WINDOW // 2 + 1
+    for number, smoothed in enumerate(smooth_maps(records(), 1.0)):
+        assert smoothed.number == number
+        assert read - number <= parts.MAX_WINDOW // 2 + 1
 
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:
-    found = {"seconds": frame / 25, "frame": frame, "answer": best, "score": 0.9, "object": number}
-    one = {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
-    return found | one
+    columns = {"seconds": frame / 25, "frame": frame, "answer": best, "score": 0.9, "object": number}
+    answer = {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
+    return columns | answer
 
 
 def test_an_answer_that_lasts_is_a_moment_where_it_began_and_one_odd_frame_is_none() -> None:
     rows = [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)]
-    found = moments(rows)
-    assert [(one.kind, one.frame, one.words) for one in found] == [("answer", 40, "cat becomes dog, 90 % sure")]
+    (event,) = moments(rows)
+    assert (event.kind, event.frame, event.words) == ("answer", 40, "cat becomes dog, 90 % sure")
 
 
 def test_what_an_unsure_model_names_next_is_no_moment() -> None:
@@ -62,8 +62,8 @@ def test_what_an_unsure_model_names_next_is_no_moment() -> None:
     rows = [row(i, "cat") for i in range(20)]
     rows += [row(20 + i, guesses[i // 10 % 2][0]) | {"best_score": guesses[i // 10 % 2][1]} for i in range(60)]
     rows += [row(80 + i, "dog") for i in range(20)]
-    found = moments(rows)
-    assert [(one.frame, one.words, one.label) for one in found if one.kind == "answer"] == [
+    events = moments(rows)
+    assert [(event.frame, event.words, event.label) for event in events if event.kind == "answer"] == [
         (20, "unsure: at best parking meter, 7 %", ""),
         (80, "sure again: dog, 90 % sure", "dog"),
     ]
@@ -72,9 +72,9 @@ def test_what_an_unsure_model_names_next_is_no_moment() -> None:
 def test_objects_that_come_and_go_are_moments() -> None:
     rows = [row(i, number=1) for i in range(60)]
     rows += [row(i, "dog", number=2) for i in range(20, 40)] + [row(50, "fly", number=3)]
-    rows.sort(key=lambda one: one["frame"])
-    found = moments(rows)
-    assert [(one.kind, one.frame, one.words) for one in found] == [
+    rows.sort(key=lambda entry: entry["frame"])
+    events = moments(rows)
+    assert [(event.kind, event.frame, event.words) for event in events] == [
         ("object", 20, "dog 2 comes"),
         ("gone", 39, "dog 2 goes"),
     ]

@@ -59,8 +59,8 @@ class Neck(nn.Module):
 
 @pytest.mark.parametrize("size", [(32, 24), (64, 64), (4, 6)])
 def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
-    made = torch.Generator().manual_seed(1)
-    x, aside = (torch.randn(1, channels, *size, generator=made) for channels in (8, 4))
+    generator = torch.Generator().manual_seed(1)
+    x, aside = (torch.randn(1, channels, *size, generator=generator) for channels in (8, 4))
     x.requires_grad_()
     low, fine, rough = Neck()(x, aside)
     graph = Graph([fine, rough], [x, low])
@@ -72,13 +72,13 @@ def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
         at_rough[0, n, y // 2, column // 2] = -1.0
         seeds += [[at_fine, None], [None, at_rough], [at_fine, at_rough]]
     with torch.no_grad():
-        found = [walk_back(graph, seeded(*given)) for given in seeds]
-    for given, gradients in zip(seeds, found, strict=True):
+        shares = [walk_back(graph, seeded(*given)) for given in seeds]
+    for given, gradients in zip(seeds, shares, strict=True):
         ends = [(end, seed) for end, seed in zip((fine, rough), given, strict=True) if seed is not None]
         expected = torch.autograd.grad([e for e, _ in ends], [x, low], [s for _, s in ends], retain_graph=True)
         for gradient, whole in zip(gradients, expected, strict=True):
             torch.testing.assert_close(gradient.dense(), whole[0], rtol=1e-5, atol=1e-6)
-    smallest = min(gradients[0].values[0].numel() for gradients in found)
+    smallest = min(gradients[0].values[0].numel() for gradients in shares)
     assert size == (4, 6) or smallest < 0.4 * size[0] * size[1], "no window is smaller than the map"
 
 
@@ -128,9 +128,9 @@ def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
     """Evidence of a picture with all its boxes' gradients, and their targets; the last is several of them at once."""
     explainer = Explainer(name)
     resident = explainer.resident
-    given = resident.adapter.prepare(picture(name).pixels, "trained")
-    evidence = Evidence(resident, given, layers_at(resident, layers))
-    predictions = resident.adapter.decode(evidence.outputs, given.geometry, top_k=0, confidence=0.02, iou=0.7)
+    model_input = resident.adapter.prepare(picture(name).pixels, "trained")
+    evidence = Evidence(resident, model_input, layers_at(resident, layers))
+    predictions = resident.adapter.decode(evidence.outputs, model_input.geometry, top_k=0, confidence=0.02, iou=0.7)
     targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
     targets.append(replace(targets[0], anchors=tuple(target.anchors[0] for target in targets[-4:])))
     # The coarsest scale of YOLO26 goes through attention, which is left to torch.
@@ -167,16 +167,16 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
     import pytorch_grad_cam as library
 
     explainer = Explainer(name)
-    made = explainer(picture(name), per="detection", method=method, layers=("model.16",), top_k=3)
+    result = explainer(picture(name), per="detection", method=method, layers=("model.16",), top_k=3)
     adapter = explainer.resident.adapter
 
-    for heatmap in made.heatmaps:
+    for heatmap in result.heatmaps:
         (anchor,) = heatmap.target.anchors
         layer = adapter.module.get_submodule("model.16")
         logits = Answering(adapter.module, lambda _, x, anchor=anchor: adapter.run(x).logits[:, :, anchor])
         with getattr(library, kind)(logits, [layer]) as cam:
             target = library.utils.model_targets.ClassifierOutputTarget(heatmap.target.index)
-            expected = cam(made.evidence.tensor.clone().requires_grad_(), targets=[target])[0]
+            expected = cam(result.evidence.tensor.clone().requires_grad_(), targets=[target])[0]
         left, top, right, bottom = heatmap.geometry.content
         inside = expected[top:bottom, left:right]
         # The library's own range includes the bars of the letterbox; this picture has none.
@@ -187,5 +187,5 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
 
 
 def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:
-    made = Explainer("demo-s")(picture("demo-s"), per="detection", layers=("neck P4",), part="class")
-    assert {heatmap.state for heatmap in made.heatmaps} == {"ok", "no evidence"}
+    result = Explainer("demo-s")(picture("demo-s"), per="detection", layers=("neck P4",), part="class")
+    assert {heatmap.state for heatmap in result.heatmaps} == {"ok", "no evidence"}

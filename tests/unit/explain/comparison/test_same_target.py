@@ -49,7 +49,7 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -
 
     def verdict(*answers: tuple[str, float]) -> str:
         found = zip(classifiers, answers, strict=False)
-        made = tuple(replace(one, predictions=(Prediction(label, 0, score),)) for one, (label, score) in found)
+        made = tuple(replace(result, predictions=(Prediction(label, 0, score),)) for result, (label, score) in found)
         return Comparison(made, ("s", "m", "l")[: len(made)], ()).verdict.replace("\N{NO-BREAK SPACE}", " ")
 
     sorrel = [("sorrel", 0.117), ("sorrel", 0.12), ("sorrel", 0.11)]
@@ -60,33 +60,33 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -
 
 
 def test_classifiers_are_explained_for_what_the_largest_answers(bus: Path) -> None:
-    found = explained(LITES, bus, top_k=2)
-    first = largest_model(found)
-    assert first is found[2]
-    assert not Comparison(tuple(found), ("s", "m", "l"), ()).shares_none
+    result = explained(LITES, bus, top_k=2)
+    first = largest_model(result)
+    assert first is result[2]
+    assert not Comparison(tuple(result), ("s", "m", "l"), ()).shares_none
     label = first.predictions[0].label
-    same = same_target(found)
-    assert [one.heatmaps[0].target.label for one in same] == [label] * 3
-    assert [one.predictions for one in same] == [one.predictions for one in found]
-    other = found[0].predictions[1]
-    assert {one.heatmaps[0].target.label for one in same_target(found, other)} == {other.label}
+    same = same_target(result)
+    assert [explanation.heatmaps[0].target.label for explanation in same] == [label] * 3
+    assert [e.predictions for e in same] == [e.predictions for e in result]
+    other = result[0].predictions[1]
+    assert {e.heatmaps[0].target.label for e in same_target(result, other)} == {other.label}
 
 
 def test_detectors_are_explained_for_the_same_box(scene: Path) -> None:
-    found = explained(DEMOS, scene, per="detection")
-    wanted = found[2].predictions[1]
-    for one in same_target(found, wanted):
-        assert len(one.heatmaps) == 1
-        (own,) = one.own(0)
-        assert own.label == wanted.label
-        assert box_iou(torch.tensor([own.box]), torch.tensor([wanted.box])) > 0.5
+    result = explained(DEMOS, scene, per="detection")
+    expected = result[2].predictions[1]
+    for explanation in same_target(result, expected):
+        assert len(explanation.heatmaps) == 1
+        (box,) = explanation.own(0)
+        assert box.label == expected.label
+        assert box_iou(torch.tensor([box.box]), torch.tensor([expected.box])) > 0.5
 
 
 def test_a_model_without_the_class_has_no_map(bus: Path, scene: Path) -> None:
-    found = [Explainer("efficientnet-lite0")(bus, top_k=1), Explainer("demo-cls-s")(bus, top_k=1)]
-    wanted = found[0].predictions[0]
-    same = same_target(found, wanted)
-    assert same[0] is found[0]
+    results = [Explainer("efficientnet-lite0")(bus, top_k=1), Explainer("demo-cls-s")(bus, top_k=1)]
+    expected = results[0].predictions[0]
+    same = same_target(results, expected)
+    assert same[0] is results[0]
     assert same[1].heatmaps == ()
 
 
@@ -140,7 +140,7 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     paths = tuple(stage.path for stage in stages(explainer.resident))
     whole = explainer(scene, per="detection", targets=(1,), layers=paths)
     together = whole.by_layer()
-    assert [one.layers for one in together] == [(path,) for path in paths]
+    assert [e.layers for e in together] == [(path,) for path in paths]
     for place in (4, 15, 18):
         alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
         np.testing.assert_allclose(together[place].content, alone.heatmaps[0].content, atol=1e-4)
@@ -154,14 +154,14 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
 
 
 def test_the_same_object_is_found_or_its_candidate_is(result):
-    wanted = result.predictions[2]
-    same = match_target(result, wanted)
-    assert same.prediction == wanted
+    expected = result.predictions[2]
+    same = match_target(result, expected)
+    assert same.prediction == expected
     assert same.missing is None
-    strict = match_target(result.with_options(confidence=0.9), wanted)
+    strict = match_target(result.with_options(confidence=0.9), expected)
     assert strict.missing is not None
     assert strict.missing.reason.kind == "below"
-    assert strict.prediction.anchor == wanted.anchor
+    assert strict.prediction.anchor == expected.anchor
     np.testing.assert_array_equal(strict.explanation.heatmaps[0].content, result.heatmaps[2].content)
 
 
@@ -176,10 +176,10 @@ def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
 
 
 def test_the_files_are_pictures_of_the_pictures_own_size(result):
-    made = dict(of_boxes(result, everything=True))
-    assert list(made)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
-    assert "scene-3_04_rod-cross.jpg" in made
-    pictures = [data for name, data in made.items() if name.startswith("scene-3_") and name.endswith(".jpg")]
+    files = dict(of_boxes(result, everything=True))
+    assert list(files)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
+    assert "scene-3_04_rod-cross.jpg" in files
+    pictures = [data for name, data in files.items() if name.startswith("scene-3_") and name.endswith(".jpg")]
     assert len(pictures) == 3 + len(result.heatmaps)
     assert {Image.open(io.BytesIO(data)).size for data in pictures} == {(576, 576)}
     nothing = result.with_options(confidence=0.99)

@@ -146,9 +146,9 @@ def test_the_gradient_is_autograd_s_and_the_answer_is_the_model_s_own() -> None:
     torch.testing.assert_close(evidence.outputs.logits, outputs, rtol=0, atol=0)
     for index in range(3):
         expected = torch.autograd.grad(outputs[0, index], (stem, inner), retain_graph=True)
-        found = gradients(evidence, Target(index, ""))
+        gradient = gradients(evidence, Target(index, ""))
         assert expected[0].abs().max() > 0
-        torch.testing.assert_close(found, list(expected), rtol=0, atol=0)
+        torch.testing.assert_close(gradient, list(expected), rtol=0, atol=0)
     torch.testing.assert_close(evidence.activations, [stem.detach(), inner.detach()], rtol=0, atol=0)
 
 
@@ -209,12 +209,12 @@ def test_another_class_method_or_scale_of_held_evidence_runs_no_model() -> None:
     resident.layers  # noqa: B018 - found by a pass of its own, before the counting begins
     passes: list[int] = []
     resident.adapter.module.register_forward_pre_hook(lambda *_: passes.append(1))
-    made = explained(evidence_of(resident, "stem", "body"), top_k=2)
+    result = explained(evidence_of(resident, "stem", "body"), top_k=2)
     assert len(passes) == 1
     for name in ("gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam"):
-        assert made.with_method(name).heatmaps[0].method == name
-    assert [h.target.index for h in made.with_targets(2, "goldfish").heatmaps] == [2, 1]
-    made.with_options(scale="shared").with_targets(0).with_method("layercam")
+        assert result.with_method(name).heatmaps[0].method == name
+    assert [h.target.index for h in result.with_targets(2, "goldfish").heatmaps] == [2, 1]
+    result.with_options(scale="shared").with_targets(0).with_method("layercam")
     assert len(passes) == 1
 
 
@@ -230,11 +230,11 @@ def test_a_broken_map_does_not_dim_the_others_on_a_shared_scale() -> None:
     good = torch.arange(16.0).view(4, 4)
     geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
     targets = [Target(0, "good"), Target(1, "broken")]
-    made = heatmaps(
+    maps = heatmaps(
         [torch.stack([good, broken])], targets, method="gradcam", layers=("a",), geometry=geometry, scale="shared"
     )
-    assert [h.state for h in made] == ["ok", "not a number"]
-    np.testing.assert_allclose(made[0].values, good / 15, atol=1e-5)
+    assert [h.state for h in maps] == ["ok", "not a number"]
+    np.testing.assert_allclose(maps[0].values, good / 15, atol=1e-5)
 
 
 WIDE = (20, 40)
@@ -251,8 +251,8 @@ def test_bars_get_no_heat_and_do_not_set_the_scale(pool: int) -> None:
     # The bars are grey, brighter than anything painted here.
     pixels = np.zeros((*WIDE, 3), np.uint8)
     pixels[10:20, 20:30] = 60
-    made = letterboxed(pool, pixels, targets=(0,))
-    (heatmap,) = made.heatmaps
+    result = letterboxed(pool, pixels, targets=(0,))
+    (heatmap,) = result.heatmaps
     assert heatmap.geometry.content == (0, 4, 16, 12)
     cells = 16 // pool
     picture = heatmap.raw[0][4 * cells // 16 : 12 * cells // 16]
@@ -288,8 +288,8 @@ def test_maps_grow_as_torch_grows_them(grids: list[tuple[int, int]], size: tuple
         return (maps - maps.amin((1, 2), True)) / (maps.amax((1, 2), True) - maps.amin((1, 2), True) + 1e-7)
 
     grown = [nn.functional.interpolate(to_unit(raw)[None], size, mode="bilinear")[0] for raw in raws]
-    found = scale(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
-    torch.testing.assert_close(found, to_unit(sum(grown) / len(grown)), rtol=0, atol=2e-6)
+    scaled = scale(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
+    torch.testing.assert_close(scaled, to_unit(sum(grown) / len(grown)), rtol=0, atol=2e-6)
 
 
 def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:

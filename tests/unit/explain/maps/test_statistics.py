@@ -20,43 +20,43 @@ def bump(height, width, x, y, sigma):
 
 
 def test_two_by_two_by_hand():
-    found = statistics.describe(np.array([[1, 0.5], [0.5, 0]], np.float32), (10, 20, 30, 40))
-    assert found.mean == 0.5
-    assert found.max == 1
-    assert (found.coverage_25, found.coverage_50, found.coverage_75) == (0.75, 0.25, 0.25)
-    assert found.half_heat_area == 0.25  # the one cell of 1 holds half of 2
-    assert found.entropy == pytest.approx(1.5)
-    assert found.entropy_normalised == pytest.approx(0.75)
-    assert found.gini == pytest.approx(2 * (2 * 0.5 + 3 * 0.5 + 4 * 1) / (4 * 2) - 5 / 4)
-    assert found.centre == pytest.approx((17.5, 27.5))  # 15 and 25, by 3/4 and 1/4
-    assert found.spread == pytest.approx(math.sqrt(2 * 18.75) / math.hypot(20, 20))
-    assert found.peak == (15, 25)
-    assert found.regions == (statistics.Region((10, 20, 20, 30), 0.5, 1.0),)
-    assert found.quadrants == pytest.approx((0.5, 0.25, 0.25, 0))
-    assert found.border_share == pytest.approx(0.36)
-    assert found.histogram == (1, *[0] * 9, 2, *[0] * 8, 1)
-    assert not found.flat
-    assert all(type(number) in (int, float, bool) for number in dataclasses.astuple(found)[:10])
+    measured = statistics.describe(np.array([[1, 0.5], [0.5, 0]], np.float32), (10, 20, 30, 40))
+    assert measured.mean == 0.5
+    assert measured.max == 1
+    assert (measured.coverage_25, measured.coverage_50, measured.coverage_75) == (0.75, 0.25, 0.25)
+    assert measured.half_heat_area == 0.25  # the one cell of 1 holds half of 2
+    assert measured.entropy == pytest.approx(1.5)
+    assert measured.entropy_normalised == pytest.approx(0.75)
+    assert measured.gini == pytest.approx(2 * (2 * 0.5 + 3 * 0.5 + 4 * 1) / (4 * 2) - 5 / 4)
+    assert measured.centre == pytest.approx((17.5, 27.5))  # 15 and 25, by 3/4 and 1/4
+    assert measured.spread == pytest.approx(math.sqrt(2 * 18.75) / math.hypot(20, 20))
+    assert measured.peak == (15, 25)
+    assert measured.regions == (statistics.Region((10, 20, 20, 30), 0.5, 1.0),)
+    assert measured.quadrants == pytest.approx((0.5, 0.25, 0.25, 0))
+    assert measured.border_share == pytest.approx(0.36)
+    assert measured.histogram == (1, *[0] * 9, 2, *[0] * 8, 1)
+    assert not measured.flat
+    assert all(type(number) in (int, float, bool) for number in dataclasses.astuple(measured)[:10])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (40, 30)])
 def test_a_flat_map_is_even_in_every_number(shape):
-    found = statistics.describe(np.full(shape, 0.3, np.float32), (0, 0, 30, 40))
-    assert found.flat and found.gini == pytest.approx(0, abs=1e-9)
-    assert found.entropy == pytest.approx(math.log2(shape[0] * shape[1]), rel=1e-5)
-    assert found.centre == pytest.approx((15, 20)) and found.quadrants == pytest.approx((0.25,) * 4)
+    measured = statistics.describe(np.full(shape, 0.3, np.float32), (0, 0, 30, 40))
+    assert measured.flat and measured.gini == pytest.approx(0, abs=1e-9)
+    assert measured.entropy == pytest.approx(math.log2(shape[0] * shape[1]), rel=1e-5)
+    assert measured.centre == pytest.approx((15, 20)) and measured.quadrants == pytest.approx((0.25,) * 4)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 7)])
 def test_no_heat_at_all_gives_zeros(shape):
-    found = statistics.describe(np.zeros(shape, np.float32), (0, 0, 30, 40))
-    assert found.centre == found.peak == (15, 20)
-    assert found.regions == ()
-    assert found.quadrants == (0, 0, 0, 0)
-    assert found.histogram == (shape[0] * shape[1], *[0] * 19)
+    measured = statistics.describe(np.zeros(shape, np.float32), (0, 0, 30, 40))
+    assert measured.centre == measured.peak == (15, 20)
+    assert measured.regions == ()
+    assert measured.quadrants == (0, 0, 0, 0)
+    assert measured.histogram == (shape[0] * shape[1], *[0] * 19)
     for name in ("mean", "max", "half_heat_area", "entropy", "gini", "spread", "border_share", "n_regions"):
-        assert getattr(found, name) == 0, name
-    assert statistics.describe_place(found, PICTURE, PICTURE[2:]) == "nowhere in the picture"
+        assert getattr(measured, name) == 0, name
+    assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == "nowhere in the picture"
 
 
 def test_regions_agree_with_scipy():
@@ -64,14 +64,14 @@ def test_regions_agree_with_scipy():
     values = ndimage.gaussian_filter(np.random.default_rng(2).random((60, 80)), 2)
     values = ((values - values.min()) / np.ptp(values)).astype(np.float32)
     values[values < 0.6] /= 2
-    found = statistics.describe(values)
+    measured = statistics.describe(values)
     labels, count = ndimage.label(values > 0.5, np.ones((3, 3)))
     heat = ndimage.sum_labels(values.astype(np.float64), labels, range(1, count + 1)) / values.sum(dtype=np.float64)
     order = np.argsort(-heat)[:10]
-    assert found.n_regions == count > 10
-    assert [r.share_of_heat for r in found.regions] == pytest.approx(heat[order])
+    assert measured.n_regions == count > 10
+    assert [r.share_of_heat for r in measured.regions] == pytest.approx(heat[order])
     slices = ndimage.find_objects(labels)
-    for region, index in zip(found.regions, order, strict=True):
+    for region, index in zip(measured.regions, order, strict=True):
         rows, columns = slices[index]
         assert region.box == (columns.start, rows.start, columns.stop, rows.stop)
         assert region.peak == pytest.approx(values[labels == index + 1].max())
@@ -108,25 +108,25 @@ def test_the_place_in_words(at, says):
 def test_the_place_is_that_of_the_picture_and_not_of_the_crop():
     # At the left of the crop's bottom, and in the middle of the picture.
     crop = (300, 0, 900, 450)
-    found = statistics.describe(bump(60, 90, 16, 46, 4), crop)
-    assert statistics.describe_place(found, crop, (900, 600)) == "in the middle of the picture"
-    assert statistics.describe_place(found, crop, (1200, 450)) == "at the bottom"
+    measured = statistics.describe(bump(60, 90, 16, 46, 4), crop)
+    assert statistics.describe_place(measured, crop, (900, 600)) == "in the middle of the picture"
+    assert statistics.describe_place(measured, crop, (1200, 450)) == "at the bottom"
 
 
 def test_parts_of_one_thing_have_one_place():
     # The larger part alone would be in the middle.
     values = np.maximum(bump(60, 90, 52, 26, 4), bump(60, 90, 62, 18, 3))
-    found = statistics.describe(values, PICTURE)
-    assert found.n_regions == 2
+    measured = statistics.describe(values, PICTURE)
+    assert measured.n_regions == 2
     says = "above and right of the middle of the picture"
-    assert statistics.describe_place(found, PICTURE, PICTURE[2:]) == says
+    assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == says
 
 
 def test_the_place_of_two_spots_is_not_the_cold_middle():
     values = np.maximum(bump(60, 90, 15, 30, 5), 0.9 * bump(60, 90, 75, 30, 5))
-    found = statistics.describe(values, PICTURE)
-    assert found.centre[0] == pytest.approx(450, abs=60)
-    assert statistics.describe_place(found, PICTURE, PICTURE[2:]) == "at the left and at the right"
+    measured = statistics.describe(values, PICTURE)
+    assert measured.centre[0] == pytest.approx(450, abs=60)
+    assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == "at the left and at the right"
     even = statistics.describe(np.full((6, 9), 0.5, np.float32), PICTURE)
     assert statistics.describe_place(even, PICTURE, PICTURE[2:]) == "spread over the whole picture"
     assert statistics.describe_place(even, PICTURE, (900, 900)) == "spread over the whole crop"
@@ -136,14 +136,14 @@ def test_agreement_equals_scipy():
     stats = pytest.importorskip("scipy.stats")
     a = np.round(bump(40, 50, 20, 15, 9), 1)  # many ties
     b = bump(40, 50, 28, 18, 7)
-    found = statistics.agreement_matrix([a, b])[0][1]
-    assert found.rank_correlation == pytest.approx(stats.spearmanr(a.ravel(), b.ravel()).statistic)
-    one, two = hottest_mask(a, 0.2), hottest_mask(b, 0.2)
-    assert found.iou_top20 == (one & two).sum() / (one | two).sum()
+    measured = statistics.agreement_matrix([a, b])[0][1]
+    assert measured.rank_correlation == pytest.approx(stats.spearmanr(a.ravel(), b.ravel()).statistic)
+    first, second = hottest_mask(a, 0.2), hottest_mask(b, 0.2)
+    assert measured.iou_top20 == (first & second).sum() / (first | second).sum()
 
 
 def test_each_number_is_shown_in_one_format() -> None:
-    said = {
+    texts = {
         ("mean", 0.3141): "0.31",
         ("n_regions", 3.0): "3",
         ("flat", False): "no",
@@ -152,5 +152,5 @@ def test_each_number_is_shown_in_one_format() -> None:
         ("peak", (404.6, 540.2)): "405, 540",
         ("quadrants", (0.25, 0.5, 0.25, 0.0)): "25 %, 50 %, 25 %, 0 %",
     }
-    for (name, value), words in said.items():
+    for (name, value), words in texts.items():
         assert statistics.format_value(name, value).replace("\N{NO-BREAK SPACE}", " ") == words

@@ -68,9 +68,9 @@ OTHER_CLASS = 281
 @cache
 def evidence_of(layers: tuple[str, ...], bus: Path) -> Evidence:
     resident = Explainer("efficientnet-lite0").resident
-    given = resident.adapter.prepare(Image.open(bus).pixels, resident.adapter.preprocessings[0])
+    model_input = resident.adapter.prepare(Image.open(bus).pixels, resident.adapter.preprocessings[0])
     with unfold():
-        return Evidence(resident, given, layers_at(resident, layers))
+        return Evidence(resident, model_input, layers_at(resident, layers))
 
 
 def explained(evidence: Evidence, bus: Path, **options: Any) -> Explanation:
@@ -105,9 +105,9 @@ def built(kind: str, evidence: Evidence, module: nn.Module | None = None, **opti
 def test_gradient_methods_equal_the_library(name: str, count: int, bus: Path) -> None:
     evidence = evidence_of(LAYERS[-count:], bus)
     classes = (best_class(evidence), OTHER_CLASS)
-    made = explained(evidence, bus, method=name, targets=classes)
+    result = explained(evidence, bus, method=name, targets=classes)
     with built(GRADIENT[name], evidence) as cam:
-        for index, heatmap in zip(classes, made.heatmaps, strict=True):
+        for index, heatmap in zip(classes, result.heatmaps, strict=True):
             expected = reference(cam, evidence, index)
             assert np.ptp(expected) > 0.9, "a degenerate reference proves nothing"
             assert expected.shape == heatmap.at_input.shape
@@ -119,14 +119,14 @@ def test_gradient_methods_equal_the_library(name: str, count: int, bus: Path) ->
 def test_eigen_methods_equal_the_library_up_to_sign(name: str, count: int, bus: Path) -> None:
     evidence = evidence_of(LAYERS[-count:], bus)
     classes = (best_class(evidence), OTHER_CLASS)
-    made = explained(evidence, bus, method=name, targets=classes)
+    result = explained(evidence, bus, method=name, targets=classes)
     size = evidence.tensor.shape[:1:-1]
     with built(EIGEN[name], evidence) as cam:
-        for index, heatmap in zip(classes, made.heatmaps, strict=True):
+        for index, heatmap in zip(classes, result.heatmaps, strict=True):
             projections, original = [], type(cam).get_cam_image
 
-            def kept(*given: Any, original: Any = original, projections: list = projections, cam: Any = cam) -> Any:
-                projections.append(original(cam, *given))
+            def kept(*arguments: Any, original: Any = original, projections: list = projections, cam: Any = cam) -> Any:
+                projections.append(original(cam, *arguments))
                 return projections[-1]
 
             cam.get_cam_image = kept
@@ -137,8 +137,8 @@ def test_eigen_methods_equal_the_library_up_to_sign(name: str, count: int, bus: 
                 for p in projections
             ]
             candidates = [cam.aggregate_multi_layers(list(chosen))[0] for chosen in itertools.product(*signed)]
-            assert min(abs(heatmap.at_input - one).max() for one in candidates) <= CLOSE
-            assert max(abs(heatmap.at_input - one).max() for one in candidates) > 0.5, "both signs look the same"
+            assert min(abs(heatmap.at_input - candidate).max() for candidate in candidates) <= CLOSE
+            assert max(abs(heatmap.at_input - item).max() for item in candidates) > 0.5, "both signs look the same"
 
 
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -197,14 +197,14 @@ def test_numbers_worked_out_by_hand(name: str) -> None:
 
 def test_a_map_by_hand_is_clipped_and_scaled_in_that_order() -> None:
     picture = Image(np.zeros((2, 2, 3), np.uint8))
-    made = explain(picture, by_hand(2 * RED), Options(method="hirescam", targets=(0, 1)), milliseconds={})
+    result = explain(picture, by_hand(2 * RED), Options(method="hirescam", targets=(0, 1)), milliseconds={})
     # [[3, -2], [18, -8]] without what is negative, by its maximum; the other class has the opposite sign.
-    np.testing.assert_allclose(made.heatmaps[0].values, [[3 / 18, 0], [1, 0]], atol=1e-6)
-    np.testing.assert_allclose(made.heatmaps[1].values, [[0, 2 / 8], [0, 1]], atol=1e-6)
-    np.testing.assert_array_equal(made.heatmaps[1].raw[0], [[-3, 2], [-18, 8]])
+    np.testing.assert_allclose(result.heatmaps[0].values, [[3 / 18, 0], [1, 0]], atol=1e-6)
+    np.testing.assert_allclose(result.heatmaps[1].values, [[0, 2 / 8], [0, 1]], atol=1e-6)
+    np.testing.assert_array_equal(result.heatmaps[1].raw[0], [[-3, 2], [-18, 8]])
 
 
-@pytest.mark.parametrize("name", [one.id for one in METHODS.values() if one.quick])
+@pytest.mark.parametrize("name", [m.id for m in METHODS.values() if m.quick])
 def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -> None:
     evidence = evidence_of(("bn2",), bus)
     (together,) = raw_maps(evidence, METHODS[name], [Target(i, "") for i in (1, 2)])
@@ -242,7 +242,7 @@ class Small(nn.Module):
 
 def untouched(module: nn.Module) -> bool:
     """Return whether a method has left no hook and no gradient in the shared model."""
-    return not hooks_on(module) and all(one.grad is None and not one.requires_grad for one in module.parameters())
+    return not hooks_on(module) and all(p.grad is None and not p.requires_grad for p in module.parameters())
 
 
 def small(*paths: str, seed: int = 0) -> Evidence:
@@ -262,11 +262,11 @@ def by_method(evidence: Evidence, name: str, *targets: int, **options: Any) -> E
 def test_library_methods_equal_the_library_on_a_small_model(name: str, paths: tuple[str, ...]) -> None:
     evidence = small(*paths)
     parts = list(evidence.resident.adapter.module.modules())
-    made = by_method(evidence, name, 3, 1)
+    result = by_method(evidence, name, 3, 1)
     assert untouched(evidence.resident.adapter.module) and evidence.tensor.grad is None
     assert all(a is b for a, b in zip(parts, evidence.resident.adapter.module.modules(), strict=True))
     with built(BY_LIBRARY[name], evidence) as cam:
-        for index, heatmap in zip((3, 1), made.heatmaps, strict=True):
+        for index, heatmap in zip((3, 1), result.heatmaps, strict=True):
             expected = reference(cam, evidence, index)
             assert np.ptp(expected) > 0.9
             np.testing.assert_allclose(heatmap.at_input, expected, rtol=0, atol=CLOSE)
@@ -277,19 +277,19 @@ def test_library_methods_equal_the_library_on_a_small_model(name: str, paths: tu
 @pytest.mark.parametrize("path", ["relu", "second", "first"])
 def test_shapleycam_equals_the_library(path: str) -> None:
     evidence = small(path)
-    made = by_method(evidence, "shapleycam", 3, 1)
+    result = by_method(evidence, "shapleycam", 3, 1)
     assert untouched(evidence.resident.adapter.module)
     # Behind `relu` all is linear: there the library needs weights that take a gradient.
     module = copy.deepcopy(evidence.resident.adapter.module).requires_grad_()
-    for index, heatmap in zip((3, 1), made.heatmaps, strict=True):
+    for index, heatmap in zip((3, 1), result.heatmaps, strict=True):
         with built("ShapleyCAM", evidence, module) as cam:
             np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
 
 
 def test_kpcacam_is_the_same_bit_for_bit(bus: Path) -> None:
     # A grid of 28 x 28: beyond 200 places scikit-learn takes another, randomly started, solver.
-    one, other = (by_method(evidence_of.__wrapped__(("blocks.2",), bus), "kpcacam", 3) for _ in range(2))
-    np.testing.assert_array_equal(one.heatmaps[0].raw[0], other.heatmaps[0].raw[0])
+    first, second = (by_method(evidence_of.__wrapped__(("blocks.2",), bus), "kpcacam", 3) for _ in range(2))
+    np.testing.assert_array_equal(first.heatmaps[0].raw[0], second.heatmaps[0].raw[0])
 
 
 @pytest.mark.parametrize("name", ["scorecam", "ablationcam", "gradcamelementwise", "fullgrad"])
@@ -338,18 +338,18 @@ def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
 @pytest.mark.parametrize("size", [(5, 5), (9, 9), (40, 30)])
 @pytest.mark.parametrize("channels", [16, 96])
 def test_the_first_component_is_the_whole_decomposition_s(channels: int, size: tuple[int, int]) -> None:
-    made = torch.Generator().manual_seed(4)
+    generator = torch.Generator().manual_seed(4)
     places = 50 * size[0] * size[1]
     # Strong at a few places and next to nothing elsewhere, as a gradient is; two components near each other.
-    falling = 10 ** (-6 * torch.rand(size, generator=made))
-    x = torch.randn(channels, *size, generator=made) * falling + 0.1
+    falling = 10 ** (-6 * torch.rand(size, generator=generator))
+    x = torch.randn(channels, *size, generator=generator) * falling + 0.1
     x = x.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     whole = torch.cat((x.flatten(1).T, x.new_zeros(places - size[0] * size[1], channels))).double()
     centred = whole - whole.mean(0)
     scores = torch.linalg.svd(centred, full_matrices=False)[0][:, 0] * torch.linalg.norm(centred, 2)
     scores *= torch.sign(scores @ (whole.mean(1) - whole.mean()))
     inside, outside = projection(x, places)
-    found = torch.cat((inside.flatten(), outside.expand(places - size[0] * size[1])))
-    np.testing.assert_allclose(found, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))
+    cells = torch.cat((inside.flatten(), outside.expand(places - size[0] * size[1])))
+    np.testing.assert_allclose(cells, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))
     again, _ = projection(x, places)
     assert torch.equal(inside, again)

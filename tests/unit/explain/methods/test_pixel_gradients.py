@@ -40,39 +40,39 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
     """Return captum's own attribution (1, C, h, w), called directly."""
-    given, grey = evidence.tensor.clone(), make_baseline(evidence)
+    inputs, grey = evidence.tensor.clone(), make_baseline(evidence)
     noise = find_noise(evidence)
     torch.manual_seed(0)
     np.random.seed(0)
     if name == "inputxgradient":
-        return captum.InputXGradient(net).attribute(given.requires_grad_())
+        return captum.InputXGradient(net).attribute(inputs.requires_grad_())
     if name == "integratedgradients":
-        return captum.IntegratedGradients(net).attribute(given, grey, n_steps=12)
+        return captum.IntegratedGradients(net).attribute(inputs, grey, n_steps=12)
     if name == "gradientshap":
-        return captum.GradientShap(net).attribute(given, grey, n_samples=4, stdevs=noise)
+        return captum.GradientShap(net).attribute(inputs, grey, n_samples=4, stdevs=noise)
     if name == "smoothgrad":
         saliency = captum.NoiseTunnel(captum.Saliency(net))
-        return saliency.attribute(given, nt_type="smoothgrad", nt_samples=4, stdevs=noise)
-    return captum.GuidedBackprop(net).attribute(given.requires_grad_()).abs()
+        return saliency.attribute(inputs, nt_type="smoothgrad", nt_samples=4, stdevs=noise)
+    return captum.GuidedBackprop(net).attribute(inputs.requires_grad_()).abs()
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
 @pytest.mark.parametrize("name", IDS)
 def test_the_numbers_are_captums(name: str, scene: np.ndarray) -> None:
-    made = Explainer("demo-cls-s")(scene, top_k=1, method=name)
-    (heatmap,), evidence = made.heatmaps, made.evidence
+    result = Explainer("demo-cls-s")(scene, top_k=1, method=name)
+    (heatmap,), evidence = result.heatmaps, result.evidence
     index = heatmap.target.index
     net = Answering(copy_module(evidence.resident.adapter.module), lambda net, pictures: net(pictures)[:, index])
-    wanted = attribute(name, net, evidence).detach()[0].sum(0).cpu().numpy()
+    expected = attribute(name, net, evidence).detach()[0].sum(0).cpu().numpy()
     assert heatmap.layers == ("pixels",) and heatmap.state == "ok"
-    np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * np.abs(wanted).max())
+    np.testing.assert_allclose(heatmap.raw[0], expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("part", ["class", "box"])
 def test_a_box_is_explained_by_its_own_candidate(part: str) -> None:
     pixels = scenes.draw(scenes.sample(600_001, task="detect", held_out=True)).pixels
-    made = Explainer("demo-s")(pixels, per="detection", top_k=1, method="integratedgradients", part=part)
-    (heatmap,), adapter = made.heatmaps, made.evidence.resident.adapter
+    result = Explainer("demo-s")(pixels, per="detection", top_k=1, method="integratedgradients", part=part)
+    (heatmap,), adapter = result.heatmaps, result.evidence.resident.adapter
     (anchor,) = heatmap.target.anchors
 
     def scalar(pictures: torch.Tensor) -> torch.Tensor:
@@ -83,29 +83,29 @@ def test_a_box_is_explained_by_its_own_candidate(part: str) -> None:
         return (x1 - x0 + y1 - y0) / outputs.units[anchor]
 
     method = captum.IntegratedGradients(scalar)
-    given, grey = made.evidence.tensor, make_baseline(made.evidence)
-    wanted = method.attribute(given, grey, n_steps=12, internal_batch_size=1)[0].sum(0).cpu().numpy()
-    np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-2, atol=1e-4 * np.abs(wanted).max())
+    inputs, grey = result.evidence.tensor, make_baseline(result.evidence)
+    expected = method.attribute(inputs, grey, n_steps=12, internal_batch_size=1)[0].sum(0).cpu().numpy()
+    np.testing.assert_allclose(heatmap.raw[0], expected, rtol=1e-2, atol=1e-4 * np.abs(expected).max())
 
 
 def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_gradients, "STEPS", 50)
-    made = Explainer("demo-cls-s")(scene, top_k=1, method="integratedgradients")
-    evidence, target = made.evidence, made.heatmaps[0].target
+    result = Explainer("demo-cls-s")(scene, top_k=1, method="integratedgradients")
+    evidence, target = result.evidence, result.heatmaps[0].target
     adapter = evidence.resident.adapter
     with torch.no_grad():
-        ends = [adapter.run(one).logits[0, target.index] for one in (evidence.tensor, make_baseline(evidence))]
-    share = float(made.heatmaps[0].raw[0].sum() / (ends[0] - ends[1]))
+        ends = [adapter.run(tensor).logits[0, target.index] for tensor in (evidence.tensor, make_baseline(evidence))]
+    share = float(result.heatmaps[0].raw[0].sum() / (ends[0] - ends[1]))
     assert share == pytest.approx(1, abs=0.1)
-    assert f"The values sum to {share * 100:.0f}\xa0% of the difference" in " ".join(made.notes)
+    assert f"The values sum to {share * 100:.0f}\xa0% of the difference" in " ".join(result.notes)
     # Neither note is true of another method's map.
-    assert not set(pixel_gradients.OWN_NOTES) & set(made.with_method("gradcam").notes)
-    assert not any(note.endswith(pixel_gradients.COMPLETE) for note in made.with_method("gradcam").notes)
+    assert not set(pixel_gradients.OWN_NOTES) & set(result.with_method("gradcam").notes)
+    assert not any(note.endswith(pixel_gradients.COMPLETE) for note in result.with_method("gradcam").notes)
 
 
 def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
     evidence = Explainer("demo-cls-s", device="cpu")(scene, top_k=1).evidence
-    (target,) = [one.target for one in Explainer("demo-cls-s", device="cpu")(scene, top_k=1).heatmaps]
+    (target,) = [heatmap.target for heatmap in Explainer("demo-cls-s", device="cpu")(scene, top_k=1).heatmaps]
     cancel, heard = threading.Event(), []
 
     def progress(share: float, words: str) -> None:
@@ -120,11 +120,11 @@ def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
 
 
 def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> None:
-    made = Explainer("demo-cls-s")(scene, top_k=1, method="inputxgradient", evidence="both")
-    (heatmap,) = made.heatmaps
+    result = Explainer("demo-cls-s")(scene, top_k=1, method="inputxgradient", evidence="both")
+    (heatmap,) = result.heatmaps
     maps = heatmap.at_input, heatmap.raw[0]
     smoothed, raw = (np.abs(np.diff(values, axis=1)).mean() / np.abs(values).mean() for values in maps)
-    assert heatmap.signed and smoothed < raw / 3 and pixel_gradients.SMOOTHED in made.notes
+    assert heatmap.signed and smoothed < raw / 3 and pixel_gradients.SMOOTHED in result.notes
     even = torch.full((1, 9, 7), 2.0)
     torch.testing.assert_close(smooth(even), even)
 
@@ -152,9 +152,9 @@ def by_hand(net: torch.nn.Module, picture: torch.Tensor, index: int) -> torch.Te
     tokens = net._pos_embed(net.patch_embed(picture))
     rows = []
     for block in net.blocks:
-        given = block.norm1(tokens)
-        count, heads = given.shape[1], block.attn.num_heads
-        query, key, value = block.attn.qkv(given).reshape(1, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        normed = block.norm1(tokens)
+        count, heads = normed.shape[1], block.attn.num_heads
+        query, key, value = block.attn.qkv(normed).reshape(1, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
         weights = (query @ key.transpose(-2, -1) * block.attn.scale).softmax(-1).detach().requires_grad_()
         tokens = tokens.detach() + block.attn.proj((weights @ value).transpose(1, 2).flatten(2))
         tokens = tokens + block.mlp(block.norm2(tokens))
@@ -167,12 +167,12 @@ def by_hand(net: torch.nn.Module, picture: torch.Tensor, index: int) -> torch.Te
 
 def test_the_map_is_the_papers_mean_over_layers_heads_and_queries() -> None:
     pixels = scenes.draw(scenes.sample(600_002, task="classify", held_out=True)).pixels
-    made = Explainer("demo-vit")(pixels, top_k=2, method="legrad")
-    net, given = made.evidence.resident.adapter.module, made.evidence.tensor
-    for heatmap in made.heatmaps:
-        wanted = by_hand(net, given, heatmap.target.index).cpu().numpy()
-        np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
+    result = Explainer("demo-vit")(pixels, top_k=2, method="legrad")
+    net, inputs = result.evidence.resident.adapter.module, result.evidence.tensor
+    for heatmap in result.heatmaps:
+        expected = by_hand(net, inputs, heatmap.target.index).cpu().numpy()
+        np.testing.assert_allclose(heatmap.raw[0], expected, rtol=1e-3, atol=1e-5 * expected.max())
         assert heatmap.layers == ("every attention",) and heatmap.state == "ok"
-    assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])
+    assert not np.allclose(result.heatmaps[0].raw[0], result.heatmaps[1].raw[0])
     # As the catalogue states: maps of its stem are drawn where they were measured to look.
-    assert made.heatmaps[0].geometry.cell_offset("patch_embed.proj.4") == (-0.47, -0.47)
+    assert result.heatmaps[0].geometry.cell_offset("patch_embed.proj.4") == (-0.47, -0.47)

@@ -123,17 +123,17 @@ def test_it_equals_a_plain_loop_over_the_same_masks(part: str) -> None:
             w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
             both = max(w, 0) * max(h, 0)
             iou = both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
-            found = scores[:, j]
-            cosine = float(vector @ found / np.linalg.norm(vector) / np.linalg.norm(found))
-            if found.max() > rise.FLOOR:
-                worth.append({"all": iou * cosine * found.max(), "class": iou * found[index], "box": iou}[part])
+            column = scores[:, j]
+            cosine = float(vector @ column / np.linalg.norm(vector) / np.linalg.norm(column))
+            if column.max() > rise.FLOOR:
+                worth.append({"all": iou * cosine * column.max(), "class": iou * column[index], "box": iou}[part])
         return max(worth)
 
     for raw, target in zip(maps, targets, strict=True):
         weighted, weights, total = np.zeros(masks.cells), np.zeros(masks.cells), 0.0
         for i in range(50):
-            shown, coarse = masks.full(i, i + 1, CPU)[0], masks.coarse(i, i + 1)[0].numpy()
-            scores = adapter.run(GREY + (evidence.tensor - GREY) * shown).scores[0].numpy()
+            full, coarse = masks.full(i, i + 1, CPU)[0], masks.coarse(i, i + 1)[0].numpy()
+            scores = adapter.run(GREY + (evidence.tensor - GREY) * full).scores[0].numpy()
             score = float(np.mean([match(anchor, target.index, scores) for anchor in target.anchors]))
             weighted, weights, total = weighted + score * coarse, weights + coarse, total + score
         np.testing.assert_allclose(raw.numpy(), weighted / weights - total / 50, atol=1e-5)

@@ -126,10 +126,10 @@ def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
 
 def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
     red, tall = np.full((40, 40, 3), (255, 0, 0), np.uint8), np.full((80, 20, 3), (0, 0, 255), np.uint8)
-    made = contact_sheet.grid([red, tall, red], columns=2, gap=4, height=40)
-    assert made.shape == (4 + 2 * 44, 4 + 2 * 44, 3)
-    assert np.array_equal(made[4:44, 4:44], red)
-    assert (made[4:44, 63:73] == (0, 0, 255)).all()
+    sheet = contact_sheet.grid([red, tall, red], columns=2, gap=4, height=40)
+    assert sheet.shape == (4 + 2 * 44, 4 + 2 * 44, 3)
+    assert np.array_equal(sheet[4:44, 4:44], red)
+    assert (sheet[4:44, 63:73] == (0, 0, 255)).all()
     captioned = contact_sheet.grid([red, red], ["one", "a very long caption indeed"], gap=4, height=40)
     assert (captioned[:, 44:48] == 255).all()  # the long one did not run into its neighbour
     assert sightglass.contact_sheet([red] * 3, ["a", "b", "c"], columns=1, height=40).shape[0] > 120
@@ -175,9 +175,9 @@ def test_python_and_javascript_have_the_same_choices():
 
 
 def test_settings_become_a_style_as_in_the_viewer():
-    given = {"mode": "map", "colormap": "jet", "alpha": "0.25", "threshold": 0.5, "cells": "1"}
+    settings = {"mode": "map", "colormap": "jet", "alpha": "0.25", "threshold": 0.5, "cells": "1"}
     more = {"layout": "swipe", "split": 0.3, "zoom": "0,0,2", "boxes": False, "even": "1"}
-    assert Style.of(given | more) == Style("map", "jet", 0.25, 0.5, cells=True)
+    assert Style.of(settings | more) == Style("map", "jet", 0.25, 0.5, cells=True)
 
 
 def test_what_is_not_valid_counts_for_nothing():
@@ -238,9 +238,9 @@ def some_segments(count, longest):
 @pytest.mark.parametrize("longest", [0, 3, 30, 200])
 def test_coverage_is_that_of_each_pixel(half, longest):
     segments = some_segments(12, longest)
-    found = np.zeros((24, 32), np.uint8)
-    contours.cover([found], segments, [half])
-    assert abs(found.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0
+    coverage = np.zeros((24, 32), np.uint8)
+    contours.cover([coverage], segments, [half])
+    assert abs(coverage.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0
 
 
 def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:

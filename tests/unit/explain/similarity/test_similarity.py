@@ -41,18 +41,18 @@ def zidane() -> Path:
 def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tuple[float, list[np.ndarray]]:
     """The plain way: both pictures through the module, the layer's output kept, one backward pass of the cosine."""
     adapter = explainer.resident.adapter
-    kept: list[torch.Tensor] = []
+    recorded: list[torch.Tensor] = []
 
     def keep(_module: object, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-        kept.append(output.detach().requires_grad_())
-        return kept[-1]
+        recorded.append(output.detach().requires_grad_())
+        return recorded[-1]
 
     handle = adapter.module.get_submodule(layer).register_forward_hook(keep)
     try:
         vectors = []
         for path in paths:
-            given = adapter.prepare(Image.open(path).pixels, "trained")
-            vectors.append(adapter.embedding(adapter.run(given.tensor.to(explainer.resident.device)))[0])
+            model_input = adapter.prepare(Image.open(path).pixels, "trained")
+            vectors.append(adapter.embedding(adapter.run(model_input.tensor.to(explainer.resident.device)))[0])
     finally:
         handle.remove()
     cosine = torch.nn.functional.cosine_similarity(vectors[0], vectors[1], dim=0)
@@ -62,10 +62,10 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
     else:
         cosine.backward()
     maps = []
-    found = explainer.resident.known_layers[layer]
-    for output in kept:
+    layer_info = explainer.resident.known_layers[layer]
+    for output in recorded:
         assert output.grad is not None
-        maps.append((as_map(output.grad, found) * as_map(output.detach(), found))[0].sum(0).cpu().numpy())
+        maps.append((as_map(output.grad, layer_info) * as_map(output.detach(), layer_info))[0].sum(0).cpu().numpy())
     return float(cosine.detach()), maps
 
 
@@ -74,29 +74,29 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
 def test_the_gradient_of_both_pictures_is_autograds(model: str, layer: str, of: str, bus: Path, zidane: Path) -> None:
     explainer = Explainer(model)
     score, maps = autograd(explainer, [bus, zidane], layer, of)
-    found = similarity(explainer, bus, zidane, layers=(layer,), of=of, method="hirescam")  # type: ignore[arg-type]
-    assert found.score == pytest.approx(score, abs=1e-5)
-    for side, expected in zip(found.sides, maps, strict=True):
+    result = similarity(explainer, bus, zidane, layers=(layer,), of=of, method="hirescam")  # type: ignore[arg-type]
+    assert result.score == pytest.approx(score, abs=1e-5)
+    for side, expected in zip(result.sides, maps, strict=True):
         assert np.abs(side.raw[0] - expected).max() <= 1e-5 * np.abs(expected).max() + 1e-9
     # One scale: what is weak beside the other picture is drawn weaker.
-    for side, own in zip(found.sides, maps, strict=True):
-        share = np.abs(own).max() / max(np.abs(one).max() for one in maps)
+    for side, values in zip(result.sides, maps, strict=True):
+        share = np.abs(values).max() / max(np.abs(other).max() for other in maps)
         assert np.abs(side.signed).max() == pytest.approx(share, abs=0.05)
-    assert max(np.abs(side.signed).max() for side in found.sides) == pytest.approx(1, abs=1e-5)
+    assert max(np.abs(side.signed).max() for side in result.sides) == pytest.approx(1, abs=1e-5)
 
 
 def test_cells_of_a_mirrored_picture_match_their_mirror_images(lite: Explainer, bus: Path) -> None:
     pixels = Image.open(bus).pixels[200:900, 50:750]
-    found = similarity(lite, pixels, np.ascontiguousarray(pixels[:, ::-1]), layers=("blocks.4",))
-    columns = found.matches.query.shape[1]
-    right = [abs(pair.query[1] + pair.gallery[1] - (columns - 1)) <= 1 for pair in found.matches.pairs]
+    result = similarity(lite, pixels, np.ascontiguousarray(pixels[:, ::-1]), layers=("blocks.4",))
+    columns = result.matches.query.shape[1]
+    right = [abs(pair.query[1] + pair.gallery[1] - (columns - 1)) <= 1 for pair in result.matches.pairs]
     assert np.mean(right) > 0.8
 
 
 def test_the_same_picture_has_no_gradient_and_says_so(lite: Explainer, bus: Path) -> None:
-    found = similarity(lite, bus, bus)
-    assert (found.state, found.score) == ("same", pytest.approx(1, abs=1e-5))
-    assert not found.query.signed.any()
+    result = similarity(lite, bus, bus)
+    assert (result.state, result.score) == ("same", pytest.approx(1, abs=1e-5))
+    assert not result.query.signed.any()
     assert similarity(lite, bus, bus, of="product").state == "ok"
     blank = similarity(lite, np.zeros((9, 9, 3), np.uint8), bus)
     assert np.isfinite(blank.query.signed).all()
@@ -106,15 +106,15 @@ def test_nothing_is_drawn_where_two_pictures_differ_as_little_as_a_mirror_image(
     image = Image.open(bus)
     compressed = io.BytesIO()
     Pillow.fromarray(image.pixels).save(compressed, "JPEG", quality=90)
-    found = similarity(lite, image, compressed.getvalue())
+    result = similarity(lite, image, compressed.getvalue())
     # The gradient is there, and on one scale of its own it would paint half of each picture.
-    assert all(np.abs(side.raw[0]).max() > 0 for side in found.sides)
-    assert found.state == "indistinct"
-    assert not any(side.signed.any() for side in found.sides)
-    (sentence,) = similarity_files.places(found)
+    assert all(np.abs(side.raw[0]).max() > 0 for side in result.sides)
+    assert result.state == "indistinct"
+    assert not any(side.signed.any() for side in result.sides)
+    (sentence,) = similarity_files.places(result)
     assert "as little as a picture and its mirror image" in sentence
-    assert similarity_files.pair_view(found, "the same").sentence == sentence
-    assert np.array_equal(similarity_files.overlay(found.query), found.query.image.pixels)
+    assert similarity_files.pair_view(result, "the same").sentence == sentence
+    assert np.array_equal(similarity_files.overlay(result.query), result.query.image.pixels)
     # What the score is made of is no difference: it is still drawn.
     assert similarity(lite, image, compressed.getvalue(), of="product").state == "ok"
 
@@ -142,13 +142,13 @@ def gallery(tmp_path: Path, pictures: list[Path]) -> Path:
 
 
 def test_a_gallery_is_ranked_and_the_near_one_leads(lite: Explainer, bus: Path, gallery: Path) -> None:
-    found = rank(lite, bus, gallery)
-    assert found.itself == ("bus.png",)
-    assert [name for name, _ in found.failed] == ["broken.png"]
-    assert found.hits[0].name == "bus_near.png"
-    assert [hit.score for hit in found.hits] == sorted((hit.score for hit in found.hits), reverse=True)
+    result = rank(lite, bus, gallery)
+    assert result.itself == ("bus.png",)
+    assert [name for name, _ in result.failed] == ["broken.png"]
+    assert result.hits[0].name == "bus_near.png"
+    assert [hit.score for hit in result.hits] == sorted((hit.score for hit in result.hits), reverse=True)
     # A ranking's score is the comparison's.
-    assert similarity(lite, bus, found.hits[0].item.open()).score == pytest.approx(found.hits[0].score, abs=1e-5)
+    assert similarity(lite, bus, result.hits[0].item.open()).score == pytest.approx(result.hits[0].score, abs=1e-5)
     stop = threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
@@ -176,10 +176,10 @@ def test_the_command_writes_both_maps_and_says_what_the_number_means(
     assert "For comparison, unrelated pictures score" in capsys.readouterr().out
     names = {"similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
     assert {path.name for path in tmp_path.iterdir()} == names
-    said = json.loads((tmp_path / "similarity.json").read_text())
+    body = json.loads((tmp_path / "similarity.json").read_text())
     maps = np.load(tmp_path / "maps.npz")
     assert maps["query"].shape == (224, 224)
-    assert float(maps["query_vector"] @ maps["gallery_vector"]) == pytest.approx(said["score"], abs=1e-5)
+    assert float(maps["query_vector"] @ maps["gallery_vector"]) == pytest.approx(body["score"], abs=1e-5)
 
 
 def test_the_command_ranks_a_gallery(
@@ -189,9 +189,9 @@ def test_the_command_ranks_a_gallery(
         ["similarity", str(bus), "--gallery", str(gallery), "--top", "2", "--out", str(tmp_path / "o"), "--json"]
     )
     assert code == 1  # one file is no picture
-    said = json.loads(capsys.readouterr().out)
-    assert said["ranking"][0]["picture"] == "bus_near.png"
-    assert said["files"] == ["ranking.csv", "top1_bus_near.jpg", f"top2_{said['top'][1]['gallery'][:-4]}.jpg"]
+    body = json.loads(capsys.readouterr().out)
+    assert body["ranking"][0]["picture"] == "bus_near.png"
+    assert body["files"] == ["ranking.csv", "top1_bus_near.jpg", f"top2_{body['top'][1]['gallery'][:-4]}.jpg"]
     assert (tmp_path / "o/ranking.csv").read_text().splitlines()[1].startswith("1,bus_near.png,")
 
 
@@ -218,15 +218,15 @@ def reference(
     for q, (person, camera) in enumerate(queries):
         ranking = sorted(range(len(gallery)), key=lambda g: (-scores[q][g], g))
         ranking = [g for g in ranking if gallery[g] != (person, camera)]
-        seen, right = [], 0
+        reports, right = [], 0
         for place, g in enumerate(ranking, start=1):
             if gallery[g][0] == person:
                 right += 1
-                seen.append((place, right / place))
-        if not seen:
+                reports.append((place, right / place))
+        if not reports:
             continue
-        hits.append(seen[0][0])
-        precisions.append(sum(share for _, share in seen) / len(seen))
+        hits.append(reports[0][0])
+        precisions.append(sum(share for _, share in reports) / len(reports))
     curve = [sum(hit <= k for hit in hits) / len(hits) for k in range(1, ranks + 1)]
     return curve, sum(precisions) / len(precisions)
 
@@ -257,7 +257,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_folders_of_market_are_evaluated_by_its_protocol(reid: Explainer, market: Path) -> None:
-    found = evaluate(reid, market / "query", market / "gallery", names="market1501")
+    result = evaluate(reid, market / "query", market / "gallery", names="market1501")
 
     def read(name: str) -> tuple[list[tuple[str, str]], np.ndarray]:
         files = [path for path in sorted((market / name).iterdir()) if not path.name.startswith("-1")]
@@ -267,11 +267,11 @@ def test_folders_of_market_are_evaluated_by_its_protocol(reid: Explainer, market
 
     (queries, q), (gallery, g) = read("query"), read("gallery")
     curve, mean = reference(q @ g.T, queries, gallery, ranks=len(gallery))
-    assert found.mean_ap == pytest.approx(mean)
-    assert [found.rank(k) for k in range(1, len(gallery) + 1)] == pytest.approx(curve)
+    assert result.mean_ap == pytest.approx(mean)
+    assert [result.rank(k) for k in range(1, len(gallery) + 1)] == pytest.approx(curve)
     # A person who is not in the gallery does not count.
-    assert len(found.queries) == 6 and found.without_match == ("0042_c1s1_000009_00.png",)
-    assert all(query.average_precision > 0 and len(query.top) == 10 for query in found.queries)
+    assert len(result.queries) == 6 and result.without_match == ("0042_c1s1_000009_00.png",)
+    assert all(query.average_precision > 0 and len(query.top) == 10 for query in result.queries)
 
 
 def test_what_cannot_be_evaluated_is_one_sentence(reid: Explainer, market: Path) -> None:
@@ -299,11 +299,11 @@ def test_the_command_writes_the_numbers_a_row_per_query_and_sheets_of_their_matc
     call = ["similarity", str(market / "query"), "--gallery", str(market / "gallery"), "--names", "market1501"]
     call += ["--model", "demo-reid", "--top", "3", "--visualize", "--num-visualize", "2", "--out", str(tmp_path)]
     assert main([*call, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert set(said["rank"]) == {"1", "5", "10"}
+    body = json.loads(capsys.readouterr().out)
+    assert set(body["rank"]) == {"1", "5", "10"}
     sheets = [f"visualized/query{i}_000{i}_c1s1_000009_00.jpg" for i in (1, 2)]
-    assert said["files"] == ["report.json", "queries.csv", *sheets]
-    assert json.loads((tmp_path / "report.json").read_text())["mAP"] == said["mAP"]
+    assert body["files"] == ["report.json", "queries.csv", *sheets]
+    assert json.loads((tmp_path / "report.json").read_text())["mAP"] == body["mAP"]
     assert len((tmp_path / "queries.csv").read_text().splitlines()) == 7
     queries = evaluate(Explainer("demo-reid"), market / "query", market / "gallery").queries[:2]
     for query, texts in zip(queries, captions, strict=True):

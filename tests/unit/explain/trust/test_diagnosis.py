@@ -110,40 +110,40 @@ def text_of(made: Explanation, kind: str, index: int = 0) -> str:
 
 @pytest.mark.parametrize(("score", "unsure"), [(0.19, True), (0.21, False)])
 def test_headline_of_an_unsure_classifier_claims_nothing(score: float, unsure: bool) -> None:
-    made = explanation(blob(), scores=(score,))
-    said = describe(made, "yellow").headline
-    assert (" is unsure: its best answer is minibus (" in said) is unsure
-    assert unsure or said == f"{made.model.name} says minibus (21{NBSP}%). Yellow shows the evidence for it."
+    result = explanation(blob(), scores=(score,))
+    headline = describe(result, "yellow").headline
+    assert (" is unsure: its best answer is minibus (" in headline) is unsure
+    assert unsure or headline == f"{result.model.name} says minibus (21{NBSP}%). Yellow shows the evidence for it."
 
 
 def test_headline_of_a_detector_counts_what_it_found() -> None:
     labels = ("person", "bus", "tie", "car")
-    made = explanation(blob(), task="detect", labels=labels, scores=())
+    result = explanation(blob(), task="detect", labels=labels, scores=())
 
     def detector(*indices: int) -> str:
-        found = tuple(Prediction(labels[i], i, 0.9, (0, 0, 9, 9)) for i in indices)
-        return describe(replace(made, predictions=found), "yellow").headline
+        predictions = tuple(Prediction(labels[i], i, 0.9, (0, 0, 9, 9)) for i in indices)
+        return describe(replace(result, predictions=predictions), "yellow").headline
 
-    said = "fake found 4 people and 1 bus. Yellow shows the evidence for person."
-    assert detector(0, 1, 0, 0, 0) == said.replace("fake", made.model.name)
-    assert detector(0, 0, 1, 2, 3).startswith(f"{made.model.name} found 2 people, 1 bus and 2 other kinds.")
+    expected = "fake found 4 people and 1 bus. Yellow shows the evidence for person."
+    assert detector(0, 1, 0, 0, 0) == expected.replace("fake", result.model.name)
+    assert detector(0, 0, 1, 2, 3).startswith(f"{result.model.name} found 2 people, 1 bus and 2 other kinds.")
 
 
 def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
     logits = torch.tensor([[-4.0, -2.0, -3.0]])
-    made = explanation(task="detect", scores=(), logits=logits)
+    result = explanation(task="detect", scores=(), logits=logits)
     expected = (
         f"No detections above 25{NBSP}%; the best candidate was acoustic guitar at 12{NBSP}%. Try a lower threshold."
     )
-    assert describe(made, "yellow").headline == expected
-    assert diagnose(made) == (Finding("nothing", "serious", expected),)
+    assert describe(result, "yellow").headline == expected
+    assert diagnose(result) == (Finding("nothing", "serious", expected),)
 
 
 def test_cropped_share() -> None:
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    made = explanation(blob(), geometry=half)
-    assert unseen(made) == 0.5
-    assert text_of(made, "cropped") == f"50{NBSP}% of the picture was cropped away before the model saw it."
+    result = explanation(blob(), geometry=half)
+    assert unseen(result) == 0.5
+    assert text_of(result, "cropped") == f"50{NBSP}% of the picture was cropped away before the model saw it."
     sliver = Geometry((SIZE, SIZE + 4), (SIZE, SIZE), (1.0, 1.0), (0.0, -2.0))
     assert 0 < unseen(explanation(blob(), geometry=sliver)) < 0.1
     assert "cropped" not in kinds(explanation(blob(), geometry=sliver))
@@ -151,12 +151,12 @@ def test_cropped_share() -> None:
 
 @pytest.mark.parametrize(("method", "found"), [("eigencam", True), ("kpcacam", True), ("eigengradcam", False)])
 def test_not_per_class(method: str, found: bool) -> None:
-    made = explanation(blob(), blob(), method=method)
-    assert ("not per class" in kinds(made)) == found
-    assert ("alike" in kinds(made)) != found, "maps of such a method are alike by nature: said once"
+    result = explanation(blob(), blob(), method=method)
+    assert ("not per class" in kinds(result)) == found
+    assert ("alike" in kinds(result)) != found, "maps of such a method are alike by nature: said once"
     if method == "eigencam":
-        assert "EigenCAM shows what stands out" in text_of(made, "not per class")
-        assert "the evidence for minibus" in text_of(made, "not per class")
+        assert "EigenCAM shows what stands out" in text_of(result, "not per class")
+        assert "the evidence for minibus" in text_of(result, "not per class")
 
 
 def test_alike_maps() -> None:
@@ -177,14 +177,14 @@ def test_heat_outside_an_object_is_remarked_where_it_is_known(tmp_path: Path) ->
     mask[:32, :32] = 200
     Pillow.fromarray(mask).save(tmp_path / "mask.png")
     for where in (mask, torch.from_numpy(mask > 0), tmp_path / "mask.png", (0, 0, 32, 32)):
-        made = plain.with_object(where)
-        (on,), (off,) = ([one for one in diagnose(made, index) if one.kind == "outside"] for index in (0, 1))
+        result = plain.with_object(where)
+        (on,), (off,) = ([f for f in diagnose(result, index) if f.kind == "outside"] for index in (0, 1))
         assert (on.level, off.level) == ("note", "caution")
         assert off.text == (
             f"100{NBSP}% of the evidence for acoustic guitar lies outside the object, "
             f"while 75{NBSP}% of the picture does."
         )
-        assert made.outside() == pytest.approx(1 - plain.inside(mask > 0))
+        assert result.outside() == pytest.approx(1 - plain.inside(mask > 0))
     assert plain.with_object((0, 0, 32, 32), (32, 32, 64, 64)).outside(1) == pytest.approx(0, abs=0.01)
     for wrong, sentence in ((mask[1:], "give one pixel for each"), (mask * 0, "has no pixel"), (3, "The place is 3")):
         with pytest.raises(ModelProblem, match=sentence):
@@ -194,9 +194,9 @@ def test_heat_outside_an_object_is_remarked_where_it_is_known(tmp_path: Path) ->
 def boxed(box: tuple[float, float, float, float]) -> Explanation:
     """A detector's map whose heat is at the left edge, of an object in that box."""
     plain = explanation(blob(32, 2, 2), scores=(0.9,), task="detect")
-    found = Prediction("minibus", 0, 0.9, box, anchor=3)
+    predictions = Prediction("minibus", 0, 0.9, box, anchor=3)
     targets = [replace(heatmap, target=Target(0, "minibus", (3,))) for heatmap in plain.heatmaps]
-    return replace(plain, predictions=(found,), heatmaps=tuple(targets))
+    return replace(plain, predictions=(predictions,), heatmaps=tuple(targets))
 
 
 def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
@@ -210,8 +210,8 @@ def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
 
 def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def by(method: str) -> Explanation:
-        made = explanation(blob(), method=method, task="detect")
-        return replace(made, model=replace(made.model, method="hirescam"))
+        result = explanation(blob(), method=method, task="detect")
+        return replace(result, model=replace(result.model, method="hirescam"))
 
     assert "measured" not in kinds(by("gradcam")), "the figures are not of somebody's own network"
     monkeypatch.setattr(diagnosis, "is_packaged", lambda _: True)
@@ -226,9 +226,9 @@ def test_scattered_heat() -> None:
 
 
 def test_heat_at_the_border() -> None:
-    made = explanation(ring())
-    assert made.statistics[0].border_share == pytest.approx(1)
-    assert text_of(made, "border") == (
+    result = explanation(ring())
+    assert result.statistics[0].border_share == pytest.approx(1)
+    assert text_of(result, "border") == (
         f"100{NBSP}% of the evidence is on the outer border, more than the 36{NBSP}% of an even spread. The model may "
         "rely on the surroundings."
     )
@@ -249,25 +249,25 @@ def test_a_coarse_grid(cells: tuple[int, int], found: bool) -> None:
     ],
 )
 def test_an_empty_map_is_serious_and_nothing_else_is_said_of_it(state: str, words: str) -> None:
-    made = explanation(np.zeros((SIZE, SIZE), np.float32), state=state, cells=(7, 7))
-    (finding,) = diagnose(made)
+    result = explanation(np.zeros((SIZE, SIZE), np.float32), state=state, cells=(7, 7))
+    (finding,) = diagnose(result)
     assert (finding.kind, finding.level) == (state, "serious")
     assert finding.text.startswith(words)
-    assert describe_map(made) == finding.text
+    assert describe_map(result) == finding.text
 
 
 def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    made = explanation(ring(), geometry=half, cells=(7, 7), notes=("Only the first of 3 frames is used.",))
-    assert [finding.level for finding in diagnose(made)] == ["caution", "note", "note", "note"]
-    assert kinds(made) == ["border", "note", "cropped", "coarse"]
-    assert text_of(made, "note") == "Only the first of 3 frames is used."
-    assert made.diagnosis == diagnose(made)
+    result = explanation(ring(), geometry=half, cells=(7, 7), notes=("Only the first of 3 frames is used.",))
+    assert [finding.level for finding in diagnose(result)] == ["caution", "note", "note", "note"]
+    assert kinds(result) == ["border", "note", "cropped", "coarse"]
+    assert text_of(result, "note") == "Only the first of 3 frames is used."
+    assert result.diagnosis == diagnose(result)
 
 
 def test_why_is_answered_in_a_sentence() -> None:
-    made = explanation(blob(), blob(10, 50))
-    why = replace(made, options=replace(made.options, part="contrast"))
+    result = explanation(blob(), blob(10, 50))
+    why = replace(result, options=replace(result.options, part="contrast"))
     assert describe_map(why, 1).startswith("Why **acoustic guitar** and not minibus? ")
     assert describe(why, "yellow").headline.endswith("Yellow shows the evidence for minibus over the other classes.")
 
@@ -286,9 +286,9 @@ def test_looks_says_where_and_of_what() -> None:
     [((0.1,) * 15, True), ((0.5, *(0.0,) * 14), True), ((3.0, *(0.0,) * 14), False), ((0.1, 0.1), False)],
 )
 def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said: bool) -> None:
-    made = explanation(blob(), answer=answer)
-    assert ("undecided" in kinds(made)) is said
-    untrained = replace(made, model=replace(made.model, weights=WeightsTable(random=1)))
+    result = explanation(blob(), answer=answer)
+    assert ("undecided" in kinds(result)) is said
+    untrained = replace(result, model=replace(result.model, weights=WeightsTable(random=1)))
     assert "undecided" not in kinds(untrained)
 
 
@@ -309,10 +309,10 @@ def test_a_map_that_is_not_supported_is_unproved() -> None:
     own, better = (Effect(name, (SHOWN,), (hidden,), (0.5,)) for name, hidden in (("this map", 0.9), ("star", 0.1)))
     tested = Support("star", False, 1.0, own, (better,) * OTHERS, ())
     for support, unproved in ((tested, True), (replace(tested, others=(own,)), False), (None, False)):
-        made = replace(explanation(blob()), proofs={0: Proof("star", "class", (), ("blur",), 1.0, support)})
-        assert ("unproved" in kinds(made)) is unproved
+        result = replace(explanation(blob()), proofs={0: Proof("star", "class", (), ("blur",), 1.0, support)})
+        assert ("unproved" in kinds(result)) is unproved
         if unproved:
-            assert text_of(made, "unproved").startswith("By its proof: this map shows no more than others do")
+            assert text_of(result, "unproved").startswith("By its proof: this map shows no more than others do")
 
 
 BOX = {
@@ -328,14 +328,14 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published: None, scene: Path) -> None:
-    made = Explainer("demo-s")(scene, per="detection", top_k=1)
-    _, found = find_independent(made.with_method("hirescam"), 0) or ("", None)
-    assert found is not None and (found.kind, found.level) == ("independent", "caution")
-    assert "nearly the same map (9 of 12 measured): it shows which object" in found.text
-    assert found in made.with_method("hirescam").diagnosis
+    result = Explainer("demo-s")(scene, per="detection", top_k=1)
+    _, finding = find_independent(result.with_method("hirescam"), 0) or ("", None)
+    assert finding is not None and (finding.kind, finding.level) == ("independent", "caution")
+    assert "nearly the same map (9 of 12 measured): it shows which object" in finding.text
+    assert finding in result.with_method("hirescam").diagnosis
     # Of the other method fewer than half, and of the other question nothing was measured.
-    assert find_independent(made.with_method("gradcam"), 0) is None
-    assert find_independent(made.with_method("hirescam").with_options(part="contrast"), 0) is None
+    assert find_independent(result.with_method("gradcam"), 0) is None
+    assert find_independent(result.with_method("hirescam").with_options(part="contrast"), 0) is None
 
 
 def test_other_families_have_figures_of_their_own(published: None, scene: Path, persons: str) -> None:
@@ -366,9 +366,9 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(
 
 
 def test_a_finding_is_one_sentence_with_its_figure() -> None:
-    made = diagnosis.Reliability((0.97, 0.95, 0.99), "edges, smoothed", 0.41, fails=False)
-    said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert said == "On our test networks: 97 % right, edges alone 41 %."
+    reliability = diagnosis.Reliability((0.97, 0.95, 0.99), "edges, smoothed", 0.41, fails=False)
+    sentence = reliability.sentence.replace("\N{NO-BREAK SPACE}", " ")
+    assert sentence == "On our test networks: 97 % right, edges alone 41 %."
     failed = diagnosis.Reliability((0.12, 0.1, 0.2), "edges in its box", 0.41, fails=True)
     assert failed.sentence.startswith("Failed on our test networks: 12")
 

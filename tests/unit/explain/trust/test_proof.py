@@ -45,9 +45,9 @@ def explained(bus: Path) -> Explanation:
 def test_sufficiency_and_necessity_are_the_first_steps_that_hold():
     kept = trace(0.0, 0.1, 0.7, 0.73, 0.8)
     hidden = trace(0.8, 0.5, 0.3, 0.2, 0.0, stays=(True, True, True, False, False))
-    found = proof(curve("map", hidden, kept))
+    result = proof(curve("map", hidden, kept))
     # 90 % of .8 is .72.
-    assert (found.sufficiency, found.necessity) == (0.75, 0.75)
+    assert (result.sufficiency, result.necessity) == (0.75, 0.75)
     # It was another answer from the start, or it never goes away, or there is nothing to keep.
     lost = trace(0.2, 0.1, 0.0, stays=(False, False, False))
     assert proof(curve("map", lost, trace(0.0, 0.1, 0.2))).necessity is None
@@ -87,10 +87,10 @@ def test_the_linear_filling_solves_the_equations_of_road():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             expected = road.NoisyLinearImputer(noise=0)(picture[0], mask)
-        found = impute(picture, mask[None, None])[0]
+        filled = impute(picture, mask[None, None])[0]
         spread = float(picture.max() - picture.min())
-        assert float((found - expected).abs().max()) < 0.05 * spread
-        assert torch.equal(found[:, mask], picture[0][:, mask])
+        assert float((filled - expected).abs().max()) < 0.05 * spread
+        assert torch.equal(filled[:, mask], picture[0][:, mask])
 
 
 def test_it_stops_within_a_batch(explained, monkeypatch):
@@ -113,33 +113,33 @@ def test_it_stops_within_a_batch(explained, monkeypatch):
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "demo-s"])
 def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks(name, scene):
     per = "detection" if name == "demo-s" else "class"
-    made = Explainer(name, device="cpu")(scene, per=per, top_k=1)
-    resident, found, hooked = made.evidence.resident, [], []
+    result = Explainer(name, device="cpu")(scene, per=per, top_k=1)
+    resident, threads, hooked = result.evidence.resident, [], []
     resident.aside()
     handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
     with resident.lock:
-        perturber = Perturber(made, made.heatmaps[0].target)
-        shown = torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool)
-        whole = (shown, perturber.picture)
-        thread = threading.Thread(target=lambda: found.append(perturber.predict_masked(*whole)))
+        perturber = Perturber(result, result.heatmaps[0].target)
+        visible = torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool)
+        whole = (visible, perturber.picture)
+        thread = threading.Thread(target=lambda: threads.append(perturber.predict_masked(*whole)))
         thread.start()
         # Another session is at its map all the while.
         thread.join(60)
-        assert found
+        assert threads
     for handle in handles:
         handle.remove()
     assert not hooked and resident.aside()[0].module is not resident.fastest_adapter(()).module
     with torch.no_grad():
         same = perturber.score(resident.fastest_adapter(()).run(resident.move_input(perturber.picture)))
-    assert torch.equal(found[0].score, same.score)
+    assert torch.equal(threads[0].score, same.score)
 
 
 def test_a_box_that_is_gone_scores_0(scene: Path):
-    made = Explainer("demo-s")(scene, per="detection", top_k=1)
-    found = made.prove(steps=5, fillings=("mean",))
-    assert found.start == pytest.approx(made.predictions[0].score, abs=1e-4)
-    assert found.map.deletion.score[-1] < 0.05 and found.necessity is not None
-    assert found.controls == ("strongest", "random") and found.at(0.4)[0] < found.at(0.4, "random")[0]
+    result = Explainer("demo-s")(scene, per="detection", top_k=1)
+    proof = result.prove(steps=5, fillings=("mean",))
+    assert proof.start == pytest.approx(result.predictions[0].score, abs=1e-4)
+    assert proof.map.deletion.score[-1] < 0.05 and proof.necessity is not None
+    assert proof.controls == ("strongest", "random") and proof.at(0.4)[0] < proof.at(0.4, "random")[0]
 
 
 @pytest.mark.parametrize(
@@ -157,10 +157,10 @@ ROUNDING = 2e-5
 
 @pytest.fixture(scope="module")
 def squeezed(scene: Path) -> Explanation:
-    made = Explainer("demo-cls-m")(Image.open(scene), top_k=1, preprocessing="squash")
-    height, width = made.heatmaps[0].content.shape
-    assert made.evidence.tensor.shape[2:] == (height, width) and height * width % STEPS == 0
-    return made
+    result = Explainer("demo-cls-m")(Image.open(scene), top_k=1, preprocessing="squash")
+    height, width = result.heatmaps[0].content.shape
+    assert result.evidence.tensor.shape[2:] == (height, width) and height * width % STEPS == 0
+    return result
 
 
 @pytest.mark.parametrize("filling", ["blur", "mean"])
@@ -170,7 +170,7 @@ def test_areas_are_those_of_torch_cam(squeezed: Explanation, filling: Any, order
     # torch-cam hides equal pixels row by row; here the nearest to the hot places come first. A random map has none.
     places = ranking(content if order == "map" else controls.random_map(content.shape, (7, 7), 1))
     assert places is not None
-    (found,) = Perturber(squeezed, target).curves("map", [places], filling, STEPS)
+    (curve,) = Perturber(squeezed, target).curves("map", [places], filling, STEPS)
     # torch-cam's metric takes what makes maps; here the map is there already.
     module, known = squeezed.evidence.resident.adapter.module, torch.from_numpy(1 - places)[None]
     extractor = MagicMock(model=module, return_value=[known], fuse_cams=lambda maps: maps[0])
@@ -179,8 +179,8 @@ def test_areas_are_those_of_torch_cam(squeezed: Explanation, filling: Any, order
     )
     peer.update(squeezed.evidence.tensor.detach(), target.index)
     expected = peer.summary()
-    assert found.deletion.area == pytest.approx(expected["deletion_auc"], abs=ROUNDING)
-    assert found.insertion.area == pytest.approx(expected["insertion_auc"], abs=ROUNDING)
+    assert curve.deletion.area == pytest.approx(expected["deletion_auc"], abs=ROUNDING)
+    assert curve.insertion.area == pytest.approx(expected["insertion_auc"], abs=ROUNDING)
     # Curves of nothing would agree as well.
-    assert found.insertion.area - found.deletion.area > 0.05 or order == "random"
-    assert np.ptp(found.deletion.score) > 0.2
+    assert curve.insertion.area - curve.deletion.area > 0.05 or order == "random"
+    assert np.ptp(curve.deletion.score) > 0.2

@@ -44,19 +44,19 @@ def explained(bus: Path) -> Explanation:
 
 
 def digest(net: nn.Module) -> str:
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     for tensor in (*net.parameters(), *net.buffers()):
-        found.update(tensor.detach().cpu().numpy().tobytes())
-    return found.hexdigest()
+        checksum.update(tensor.detach().cpu().numpy().tobytes())
+    return checksum.hexdigest()
 
 
 def test_the_last_executed_come_first_and_every_parameter_once(explained: Explanation) -> None:
     resident = copy_resident(explained.evidence.resident)
     names = {id(each): name for name, each in resident.adapter.module.named_parameters()}
-    found = [names[id(each)] for each in parameters_of(resident, explained.evidence.tensor)]
-    assert sorted(found) == sorted(names.values())
-    assert found[0].startswith("classifier") and found[-1].startswith("conv_stem")
-    first = [next(at for at, name in enumerate(found) if f"blocks.{b}." in name) for b in range(7)]
+    order = [names[id(each)] for each in parameters_of(resident, explained.evidence.tensor)]
+    assert sorted(order) == sorted(names.values())
+    assert order[0].startswith("classifier") and order[-1].startswith("conv_stem")
+    first = [next(at for at, name in enumerate(order) if f"blocks.{b}." in name) for b in range(7)]
     assert first == sorted(first, reverse=True)
 
 
@@ -78,23 +78,23 @@ def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(
     resident, kept = explained.evidence.resident, []
 
     def watched(given: LoadedModel) -> LoadedModel:
-        made = copy_resident(given)
-        kept.append(weakref.ref(made.adapter.module))
-        return made
+        copied = copy_resident(given)
+        kept.append(weakref.ref(copied.adapter.module))
+        return copied
 
     monkeypatch.setattr(module, "copy_resident", watched)
     module._CACHE.clear()
     before = digest(resident.adapter.module), digest(resident.fastest_adapter(()).module)
-    found = scramble(explained)
+    result = scramble(explained)
     assert (digest(resident.adapter.module), digest(resident.fastest_adapter(()).module)) == before
     gc.collect()
     assert len(kept) == 1 and kept[0]() is None
     # Held: nothing is copied again, and another method is another one.
-    assert scramble(explained) is found and len(kept) == 1
-    assert scramble(explained.with_method("layercam")) is not found
+    assert scramble(explained) is result and len(kept) == 1
+    assert scramble(explained.with_method("layercam")) is not result
     module._CACHE.clear()
     again = scramble(explained)
-    assert (again.final, again.known, again.threshold) == (found.final, found.known, found.threshold), "seeded"
+    assert (again.final, again.known, again.threshold) == (result.final, result.known, result.threshold), "seeded"
 
 
 def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,10 +106,10 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
 
     monkeypatch.setattr(Method, "run", edges)
     module._CACHE.clear()
-    made = explained.with_method("gradcam")
-    found = scramble(made)
+    explanation = explained.with_method("gradcam")
+    result = scramble(explanation)
     module._CACHE.clear()
-    assert found.similarity > 0.95 and found.verdict == "edges" and found.mark == "no"
+    assert result.similarity > 0.95 and result.verdict == "edges" and result.mark == "no"
 
 
 def test_a_model_whose_copy_shares_its_weights_is_refused_and_left_as_it_is(bus: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_model_whose_copy_shares_its_weights_is_refused_and_left_as_it_is(bus:
     explained = Explainer(net, preprocess={"size": 64})(bus, layers=["2"], top_k=1)
     with pytest.raises(ModelProblem, match="cannot be copied"):
         scramble(explained)
-    assert all(torch.equal(one, each.cpu()) for one, each in zip(before, net.parameters(), strict=True))
+    assert all(torch.equal(old, each.cpu()) for old, each in zip(before, net.parameters(), strict=True))
 
 
 def made(*drawn: float, **known: float) -> Scramble:
@@ -133,10 +133,10 @@ def made(*drawn: float, **known: float) -> Scramble:
 
 def test_verdicts_by_hand() -> None:
     # The mean is .2, and the interval of 90 % is 2.92 * .1 / sqrt(3) = .17 to both sides.
-    found = made(0.1, 0.2, 0.3, edges=0.9)
-    assert interval_of(found.final) == pytest.approx((0.2 - 0.1686, 0.2 + 0.1686), abs=1e-4)
-    assert (found.verdict, found.mark) == ("depends", "yes")
-    assert found.sentence == (
+    result = made(0.1, 0.2, 0.3, edges=0.9)
+    assert interval_of(result.final) == pytest.approx((0.2 - 0.1686, 0.2 + 0.1686), abs=1e-4)
+    assert (result.verdict, result.mark) == ("depends", "yes")
+    assert result.sentence == (
         "With random weights the map changes completely: similarity 0.20 ± 0.17; unrelated maps reach 0.40."
     )
     survived = made(0.6, 0.6, 0.6, edges=0.9, centre=0.5)
@@ -147,9 +147,9 @@ def test_verdicts_by_hand() -> None:
     assert made(0.6, 0.6, 0.6, edges=0.2, centre=0.5).verdict == "survives"
     assert made(0.6, 0.6, 0.6, edges=0.2, centre=0.3).verdict == "survives"
     # Draws of very different values: those of bus.jpg, of which the mean of −.01 was a verdict.
-    found = made(0.51, -0.09, -0.46, edges=0.9)
-    assert (found.verdict, found.mark) == ("unclear", "cannot be told")
-    assert found.sentence == (
+    result = made(0.51, -0.09, -0.46, edges=0.9)
+    assert (result.verdict, result.mark) == ("unclear", "cannot be told")
+    assert result.sentence == (
         "Maps by random weights are neither clearly like this one nor clearly another: after 3 tries it cannot be "
         "told whether it depends on the model (similarity −0.01 ± 0.83; unrelated maps reach 0.40)."
     )
@@ -187,31 +187,32 @@ def test_weights_are_drawn_until_the_mean_is_clear_of_the_threshold(draws: Calla
     assert draws(0.1, 0.2, 0.3, 9).final == (0.1, 0.2, 0.3)
     assert draws(0.9, 0.8, 0.9, 9).verdict == "survives"
     # Three draws do not tell, and the fourth does.
-    found = draws(0.1, 0.4, 0.0, 0.0, 9)
-    assert (found.final, found.verdict) == ((0.1, 0.4, 0.0, 0.0), "depends")
+    result = draws(0.1, 0.4, 0.0, 0.0, 9)
+    assert (result.final, result.verdict) == ((0.1, 0.4, 0.0, 0.0), "depends")
     assert [len(draws(*([0.2, 0.6] * 4), 9).final), draws(*([0.2, 0.6] * 4)).verdict] == [8, "unclear"]
 
 
 def test_of_a_box_the_outlines_inside_it_are_compared(scene: Path) -> None:
     boxed = Explainer("demo-m")(scene, per="detection", top_k=1)
-    found = module.scramble(boxed)
-    assert found.keeps_box is not None and found.threshold >= 0.2 and 0 < (found.inside or 0) <= 1
-    moved = replace(found, final=(0.1, 0.12, 0.11), threshold=0.2, keeps_box=True, empty=0)
-    said = moved.sentence.replace("\N{NO-BREAK SPACE}", " ")
+    result = module.scramble(boxed)
+    assert result.keeps_box is not None and result.threshold >= 0.2 and 0 < (result.inside or 0) <= 1
+    moved = replace(result, final=(0.1, 0.12, 0.11), threshold=0.2, keeps_box=True, empty=0)
+    sentence = moved.sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert (moved.verdict, moved.mark) == ("box", "yes")
     assert (
-        said == "Random weights keep the box but move the hot spots: the outlines overlap by 11 % ± 2; "
+        sentence == "Random weights keep the box but move the hot spots: the outlines overlap by 11 % ± 2; "
         "unrelated maps reach 20 %."
     )
     assert replace(moved, keeps_box=False).verdict == "depends" and replace(moved, final=(0.9, 0.8, 0.9)).mark == "no"
 
 
 def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: Callable[..., Scramble]) -> None:
-    found = draws(None, None, None)
-    assert (found.final, found.empty, found.describe_draws()) == ((), 3, "3 random models: 3 empty maps.")
-    found = draws(None, 0.1, *[None] * 4, 0.2, 0.3)
-    assert (found.final, found.empty, found.verdict, found.mark) == ((0.1, 0.2, 0.3), 5, "unclear", "cannot be told")
-    assert found.sentence.startswith("With random weights 5 of 8 maps are empty. Whether this map depends")
+    result = draws(None, None, None)
+    assert (result.final, result.empty, result.describe_draws()) == ((), 3, "3 random models: 3 empty maps.")
+    result = draws(None, 0.1, *[None] * 4, 0.2, 0.3)
+    assert (result.final, result.empty) == ((0.1, 0.2, 0.3), 5)
+    assert (result.verdict, result.mark) == ("unclear", "cannot be told")
+    assert result.sentence.startswith("With random weights 5 of 8 maps are empty. Whether this map depends")
     # An empty map is not counted as unlike the true one, and is not the panel that is shown.
     few = draws(0.1, None, -0.05, 0.0, 9)
     assert (few.final, few.empty, few.verdict) == ((0.1, -0.05, 0), 1, "depends")

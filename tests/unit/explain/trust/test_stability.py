@@ -1,4 +1,4 @@
-"""RunningChecks: small changes of a picture, maps of other pictures as controls, and the three answers."""
+"""Checks: small changes of a picture, maps of other pictures as controls, and the three answers."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_a_change_is_small_is_seen_by_the_model_and_undone_on_the_map() -> None:
     ramp = np.ascontiguousarray((across + down[:, None])[..., None].repeat(3, 2))
     image, geometry = Image(ramp), Geometry((60, 80), (30, 40), (0.5, 0.5), (0.0, 0.0))
     for kind in CHANGES:
-        made = change(image, geometry, kind)
-        assert made.pixels.shape == ramp.shape and made.pixels.dtype == np.uint8
-        assert 0 < np.abs(made.pixels.astype(int) - ramp).mean() < 45, kind
-        assert np.array_equal(made.pixels, change(image, geometry, kind).pixels)
+        changed = change(image, geometry, kind)
+        assert changed.pixels.shape == ramp.shape and changed.pixels.dtype == np.uint8
+        assert 0 < np.abs(changed.pixels.astype(int) - ramp).mean() < 45, kind
+        assert np.array_equal(changed.pixels, change(image, geometry, kind).pixels)
     # 2 pixels of the model's input are 4 of the picture's.
     right = change(image, geometry, "right")
     assert np.array_equal(right.pixels[:, 4:], ramp[:, :-4]) and right.shift == (0, 2)
@@ -69,97 +69,98 @@ def test_a_change_is_small_is_seen_by_the_model_and_undone_on_the_map() -> None:
 
 
 def test_the_spread_is_over_the_true_and_the_changed_maps(explained: Explanation) -> None:
-    found, again = stability(explained), stability(explained)
-    assert [one.kind for one in found.variants] == [*CHANGES]
-    maps = np.stack([explained.heatmaps[0].content, *(one.map for one in found.variants if one.map is not None)])
-    assert len(maps) == 9 and np.allclose(found.spread, maps.std(0), atol=1e-6) and found.spread.max() > 0.01
-    assert np.array_equal(found.spread, again.spread) and found.sentence == again.sentence
-    assert found.score == pytest.approx(explained.predictions[0].score, abs=1e-4)
-    assert all(one.rank_correlation is not None and one.rank_correlation > 0.9 for one in found.variants)
+    result, again = stability(explained), stability(explained)
+    assert [variant.kind for variant in result.variants] == [*CHANGES]
+    maps = np.stack([explained.heatmaps[0].content, *(v.map for v in result.variants if v.map is not None)])
+    assert len(maps) == 9 and np.allclose(result.spread, maps.std(0), atol=1e-6) and result.spread.max() > 0.01
+    assert np.array_equal(result.spread, again.spread) and result.sentence == again.sentence
+    assert result.score == pytest.approx(explained.predictions[0].score, abs=1e-4)
+    assert all(variant.rank_correlation is not None and variant.rank_correlation > 0.9 for variant in result.variants)
 
 
 def test_what_a_change_does_to_the_answer_is_the_models_answer_to_that_picture(explained: Explanation) -> None:
-    found = {one.kind: one for one in stability(explained).variants}
+    variants = {variant.kind: variant for variant in stability(explained).variants}
     explainer, geometry = Explainer(), explained.evidence.geometry
     for kind in ("jpeg", "mirror", "darker"):
         other = explainer(Image(change(explained.image, geometry, kind).pixels), top_k=1)
-        assert found[kind].answer == other.predictions[0].label
-        assert found[kind].score == pytest.approx(other.predictions[0].score, abs=1e-4)
-        assert found[kind].flips == (other.predictions[0].label != explained.predictions[0].label)
+        assert variants[kind].answer == other.predictions[0].label
+        assert variants[kind].score == pytest.approx(other.predictions[0].score, abs=1e-4)
+        assert variants[kind].flips == (other.predictions[0].label != explained.predictions[0].label)
 
 
 FLAT = np.zeros((2, 2), np.float32)
 PETS = ModelSpec("pets", "Pets", "", "timm", "pets", "classify", "MIT")
 
 
-def made(*values: float, flips: tuple[int, ...] = (), answer: str = "dog") -> Stability:
-    """A map whose rank correlations after changes are these, where unrelated maps reach 0.3."""
+def stability_of(*values: float, flips: tuple[int, ...] = (), answer: str = "dog") -> Stability:
+    """Return the stability of a map by its rank correlations; unrelated maps reach 0.3."""
     kinds: list[Kind] = [*CHANGES]
     variants = tuple(
-        Variant(kinds[at], 0.5, "cat" if at in flips else answer, at in flips, FLAT, value)
-        for at, value in enumerate(values)
+        Variant(kinds[place], 0.5, "cat" if place in flips else answer, place in flips, FLAT, value)
+        for place, value in enumerate(values)
     )
     return Stability("dog", PETS, 0.6, variants, FLAT, 0.3)
 
 
 def test_verdicts_by_hand() -> None:
-    assert made(0.8, 0.9).verdict == "yes"
-    assert made(0.79, 0.9).verdict == "cannot be told"
-    assert made(0.31, 1.0).verdict == "cannot be told"
-    assert made(0.3, 1.0).verdict == "no"
+    assert stability_of(0.8, 0.9).verdict == "yes"
+    assert stability_of(0.79, 0.9).verdict == "cannot be told"
+    assert stability_of(0.31, 1.0).verdict == "cannot be told"
+    assert stability_of(0.3, 1.0).verdict == "no"
     # Where the answer changes, the map may. Where it stays, it may not.
-    assert made(0.1, 0.9, flips=(0,)).verdict == "cannot be told"
-    assert made(0.9, 0.1, flips=(0,)).verdict == "no"
-    assert made(0.1, 0.1, flips=(0, 1)).verdict == "cannot be told"
+    assert stability_of(0.1, 0.9, flips=(0,)).verdict == "cannot be told"
+    assert stability_of(0.9, 0.1, flips=(0,)).verdict == "no"
+    assert stability_of(0.1, 0.1, flips=(0, 1)).verdict == "cannot be told"
     # A model that compares pictures has no answer that changes.
-    assert made(0.95, answer="").verdict == "yes" and made(0.1, answer="").verdict == "no"
-    gone = Variant("mirror", 0.0, "", True, None, None)
-    assert Stability("dog", PETS, 0.6, (gone,), FLAT, 0.3).verdict == "cannot be told"
+    assert stability_of(0.95, answer="").verdict == "yes" and stability_of(0.1, answer="").verdict == "no"
+    vanished = Variant("mirror", 0.0, "", True, None, None)
+    assert Stability("dog", PETS, 0.6, (vanished,), FLAT, 0.3).verdict == "cannot be told"
 
 
 def test_the_sentence_is_made_of_the_numbers() -> None:
-    assert plain_text(made(0.9, 0.85).sentence) == (
+    assert plain_text(stability_of(0.9, 0.85).sentence) == (
         "Under 2 small changes dog scores 50 % to 50 %; the answer stays. The map keeps a rank correlation of 0.85 at "
         "least (after more noise). It holds still: 0.80 is asked, and unrelated maps reach 0.30."
     )
-    assert made(0.2).sentence.endswith("(after a little noise). It does not hold still: unrelated maps reach 0.30.")
-    shaky = made(0.4, 0.9, 0.8, flips=(0,))
+    moving = stability_of(0.2).sentence
+    assert moving.endswith("(after a little noise). It does not hold still: unrelated maps reach 0.30.")
+    shaky = stability_of(0.4, 0.9, 0.8, flips=(0,))
     words = "The answer changes after a little noise. Otherwise the map keeps a rank correlation of 0.80"
     assert f"dog scores 50 % to 50 %. {words}" in plain_text(shaky.sentence)
     assert shaky.sentence.endswith("cannot be told, because the answer changes.")
     # A model that compares pictures has a similarity to the picture as it is, and no answer.
-    alike = plain_text(replace(made(0.9, answer=""), model=replace(PETS, task="embed")).sentence)
+    alike = plain_text(replace(stability_of(0.9, answer=""), model=replace(PETS, task="embed")).sentence)
     assert alike.startswith("Under 1 small changes the picture stays 50 % to 50 % similar to itself. The map")
     # The number moves as well, and nobody has said how far it may.
     ages = replace(PETS, task="regress", weights=WeightsTable(unit="years"))
-    assert replace(made(0.2, answer=""), label="age", model=ages).verdict == "cannot be told"
+    assert replace(stability_of(0.2, answer=""), label="age", model=ages).verdict == "cannot be told"
 
 
 def test_a_map_that_jumps_under_noise_does_not_hold_still(
     explained: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A random map of the picture's bits: any change gives another one."""
+    """Maps are random, seeded by the picture's bytes: any change gives another map."""
 
     def run(self: Method, evidence: Evidence, targets: object, request: object = None) -> RawMaps:
         values = controls.random_map((7, 7), (7, 7), zlib.crc32(evidence.tensor.cpu().numpy().tobytes()))
         return RawMaps([torch.from_numpy(values)[None]], ("bn2",))
 
     monkeypatch.setattr(Method, "run", run)
-    found = stability(explained.with_method("gradcam"))
-    assert not found.flips and found.verdict == "no"
+    result = stability(explained.with_method("gradcam"))
+    assert not result.flips and result.verdict == "no"
 
 
 def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanation) -> None:
-    cancel, seen = threading.Event(), []
+    cancel, reports = threading.Event(), []
 
     def progress(share: float, words: str) -> None:
-        seen.append((share, words))
-        if len(seen) == 2:
+        reports.append((share, words))
+        if len(reports) == 2:
             cancel.set()
 
     with pytest.raises(Cancelled), stopped_by(cancel):
         stability(explained, progress=progress)
-    assert seen == [(0, CHANGES["noise"]), (1 / 8, CHANGES["more noise"])]
+    assert reports == [(0, CHANGES["noise"]), (1 / 8, CHANGES["more noise"])]
     scramble._CACHE.clear()
     flat = replace(explained, heatmaps=(replace(explained.heatmaps[0], state="flat"),))
     for test in (scramble.scramble, support, stability):
@@ -172,20 +173,20 @@ def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanatio
 
 
 def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_one(bus: Path) -> None:
-    explained, came = Explainer()(bus, top_k=1), list[Checks]()
+    explained, reports = Explainer()(bus, top_k=1), list[Checks]()
     assert explained.known_checks() is None
-    made = explained.checks(partial=came.append)
-    assert [len(one.checks) for one in came] == [1, 2, 3] and came[-1] == made == explained.known_checks()
-    assert explained.checks() is made, "no pass where it was made"
-    assert [check.id for check in made.checks] == list(QUESTIONS)
-    whole, proved = scramble.scramble(explained), explained.prove(steps=2, fillings=("blur",)).support
-    assert (made["model"].state, made["model"].value) == (whole.mark, whole.similarity)
+    checks = explained.checks(partial=reports.append)
+    assert [len(report.checks) for report in reports] == [1, 2, 3] and reports[-1] == checks == explained.known_checks()
+    assert explained.checks() is checks, "no pass where it was made"
+    assert [check.id for check in checks.checks] == list(QUESTIONS)
+    scrambled, proved = scramble.scramble(explained), explained.prove(steps=2, fillings=("blur",)).support
+    assert (checks["model"].state, checks["model"].value) == (scrambled.mark, scrambled.similarity)
     assert proved is not None and proved.own.shares == (SHOWN,)
-    assert made["answer"].sentence == proved.sentence
+    assert checks["answer"].sentence == proved.sentence
     sizes = (proved.own.size(SHOWN), proved.strongest.size(SHOWN))
-    assert (made["answer"].value, made["answer"].control) == sizes, "bit for bit"
-    assert all(check.sentence and QUESTIONS[check.id] in check.words for check in made.checks)
-    assert made.line.count(" · ") == 2
+    assert (checks["answer"].value, checks["answer"].control) == sizes, "bit for bit"
+    assert all(check.sentence and QUESTIONS[check.id] in check.words for check in checks.checks)
+    assert checks.line.count(" · ") == 2
 
 
 @pytest.mark.parametrize(
@@ -200,12 +201,12 @@ def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_mode
 ) -> None:
     explained = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
     mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, shows=shows)
-    made = Checks(explained.heatmaps[0].target.label, (mark,))
-    CACHE.put(explained.checks_key(0), made)
+    checks = Checks(explained.heatmaps[0].target.label, (mark,))
+    CACHE.put(explained.checks_key(0), checks)
     assert describe(explained, "{hot}").headline.endswith(sentence)
     assert "{hot}" not in describe(explained, "{hot}").headline
     assert describe_map(explained).startswith("The map for ")
-    assert [one.kind for one in explained.diagnosis].count("independent") == 1
+    assert [finding.kind for finding in explained.diagnosis].count("independent") == 1
 
 
 def test_what_a_method_does_not_allow_cannot_be_told_and_says_why(scene: Path) -> None:
@@ -221,7 +222,7 @@ def effect(hidden: float, kept: float, name: str = "palace in china") -> Effect:
     return Effect(name, (SHOWN,), (hidden,), (kept,))
 
 
-def found(*others: Effect, copies: tuple[Effect, ...] = (), own: Effect | None = None) -> Support:
+def support_by(*others: Effect, copies: tuple[Effect, ...] = (), own: Effect | None = None) -> Support:
     return Support("bus", False, 0.9, own or effect(0.2, 0.6), others, copies)
 
 
@@ -230,34 +231,35 @@ def with_map(explanation: Explanation, content: NDArray[np.float32]) -> Explanat
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[Explanation]:
+def explanations() -> list[Explanation]:
     explainer = Explainer(HONEST)
     pictures = (scenes.draw(scenes.sample(seed, task="classify", held_out=True)).pixels for seed in range(700, 712))
-    return [one for one in (explainer(pixels, top_k=1) for pixels in pictures) if one.predictions[0].score > 0.5]
+    answers = (explainer(pixels, top_k=1) for pixels in pictures)
+    return [answer for answer in answers if answer.predictions[0].score > 0.5]
 
 
 def test_a_map_is_supported_where_it_beats_nearly_every_control_and_not_where_most_other_maps_beat_it() -> None:
     weak, strong = effect(0.5, 0.3), effect(0.1, 0.8)
-    assert found(*[weak] * OTHERS, copies=(weak,)).verdict == "supported"
-    assert found(*[weak] * (OTHERS - 1), strong, copies=(weak,)).verdict == "supported"
-    assert found(*[weak] * (OTHERS - 2), strong, strong, copies=(weak,)).verdict == "cannot be told"
-    assert found(*[weak] * OTHERS, copies=(weak, strong)).verdict == "cannot be told"
-    assert found(*[weak] * OTHERS).verdict == "cannot be told"
+    assert support_by(*[weak] * OTHERS, copies=(weak,)).verdict == "supported"
+    assert support_by(*[weak] * (OTHERS - 1), strong, copies=(weak,)).verdict == "supported"
+    assert support_by(*[weak] * (OTHERS - 2), strong, strong, copies=(weak,)).verdict == "cannot be told"
+    assert support_by(*[weak] * OTHERS, copies=(weak, strong)).verdict == "cannot be told"
+    assert support_by(*[weak] * OTHERS).verdict == "cannot be told"
     # Too few other maps to tell, however weak they are.
-    assert found(*[weak] * (OTHERS - 1), copies=(weak,)).verdict == "cannot be told"
-    assert found(*[strong] * (OTHERS // 2), weak).verdict == "cannot be told"
-    assert found(*[strong] * (OTHERS // 2 + 1)).verdict == "not supported"
+    assert support_by(*[weak] * (OTHERS - 1), copies=(weak,)).verdict == "cannot be told"
+    assert support_by(*[strong] * (OTHERS // 2), weak).verdict == "cannot be told"
+    assert support_by(*[strong] * (OTHERS // 2 + 1)).verdict == "not supported"
     # As good is not better.
-    assert found(*[effect(0.2, 0.6)] * (OTHERS // 2 + 1)).verdict == "not supported"
+    assert support_by(*[effect(0.2, 0.6)] * (OTHERS // 2 + 1)).verdict == "not supported"
 
 
 def test_the_sentence_has_the_verdict_and_the_strongest_control() -> None:
     weak, strong = effect(0.5, 0.3), effect(0.1, 0.8, "zebra in flower")
-    said = found(*[weak] * 12, strong).sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert said == "Unclear: hiding this map's top 30 % leaves 20 % of 90 %; another picture's map leaves 10 %."
-    assert found(*[strong] * 10).sentence.startswith("This map shows no more than others do: hiding")
-    assert found(*[weak] * OTHERS, copies=(weak,)).sentence.startswith("This map matters: hiding")
-    boxed = replace(found(*[strong] * 10), in_box=True)
+    sentence = support_by(*[weak] * 12, strong).sentence.replace("\N{NO-BREAK SPACE}", " ")
+    assert sentence == "Unclear: hiding this map's top 30 % leaves 20 % of 90 %; another picture's map leaves 10 %."
+    assert support_by(*[strong] * 10).sentence.startswith("This map shows no more than others do: hiding")
+    assert support_by(*[weak] * OTHERS, copies=(weak,)).sentence.startswith("This map matters: hiding")
+    boxed = replace(support_by(*[strong] * 10), in_box=True)
     assert boxed.sentence.count("of the box") == 1 and boxed.strongest_name == "another box's map"
 
 
@@ -271,17 +273,17 @@ def test_a_proof_of_an_earlier_version_keeps_its_verdict_over_four_shares() -> N
 
 
 def test_maps_of_drawn_things_are_supported_more_often_than_maps_that_are_wrong_on_purpose(
-    drawn: list[Explanation],
+    explanations: list[Explanation],
 ) -> None:
-    right = [support(one)[0].verdict for one in drawn]
-    assert support(drawn[0])[0].effects == support(drawn[0])[0].effects
+    right = [support(explanation)[0].verdict for explanation in explanations]
+    assert support(explanations[0])[0].effects == support(explanations[0])[0].effects
     wrong = []
-    for number, one in enumerate(drawn):
-        own, other = one.heatmaps[0].content, drawn[number - 1].heatmaps[0].content
+    for number, explanation in enumerate(explanations):
+        own, other = explanation.heatmaps[0].content, explanations[number - 1].heatmaps[0].content
         for content in (other, np.roll(own, own.shape[1] // 4, 1), 1 - own):
-            wrong.append(support(with_map(one, content))[0].verdict)
+            wrong.append(support(with_map(explanation, content))[0].verdict)
     # One picture's object may be where the next one's is.
-    assert len(drawn) >= 5 and right.count("supported") / len(right) > 3 * wrong.count("supported") / len(wrong)
+    assert len(explanations) >= 5 and right.count("supported") / len(right) > 3 * wrong.count("supported") / len(wrong)
     assert right.count("not supported") <= 0.1 * len(right)
     assert wrong.count("supported") <= 0.1 * len(wrong)
     assert wrong.count("not supported") > 0.3 * len(wrong)
@@ -290,21 +292,21 @@ def test_maps_of_drawn_things_are_supported_more_often_than_maps_that_are_wrong_
 def test_a_picture_is_not_compared_with_maps_of_its_own_parts(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     explained = Explainer()(bus, top_k=1)
     others = maps.other_maps(explained, 0)
-    every = next(one for one in maps._CACHE.values() if set(others) <= set(one))
-    assert len(others) >= OTHERS and {"bus" in one.name for one in others} == {False}
-    assert explained.image.sha256 in {one.source for one in every}
-    assert all(one.values.shape == (maps.SIDE, maps.SIDE) for one in others)
+    pool = next(entry for entry in maps._CACHE.values() if set(others) <= set(entry))
+    assert len(others) >= OTHERS and {"bus" in other.name for other in others} == {False}
+    assert explained.image.sha256 in {other.source for other in pool}
+    assert all(other.values.shape == (maps.SIDE, maps.SIDE) for other in others)
 
 
 def test_boxes_are_compared_inside_of_them_alone(scene: Path) -> None:
     explained = Explainer("demo-s")(scene, per="detection", top_k=1)
-    tested, _ = support(explained)
+    result, _ = support(explained)
     box = explained.predictions[0].box
-    assert tested.in_box and box is not None
-    # What is outside of the box does not count.
+    assert result.in_box and box is not None
+    # The map outside the box does not count.
     outside = explained.heatmaps[0].content.copy()
     rows, columns = box_on_content(explained.evidence.geometry, box)
     inside = outside[rows, columns].copy()
     outside[:] = 1 - outside
     outside[rows, columns] = inside
-    assert support(with_map(explained, outside))[0].effects == tested.effects
+    assert support(with_map(explained, outside))[0].effects == result.effects

@@ -86,8 +86,8 @@ def test_each_filling_is_what_it_says_and_nothing_else_changes():
     middle = rectangle(0.25, 0.25, 0.75, 0.75)
     inside = box(5, 15, 10, 30)
     for fill in edits.FILLS:
-        made = edited(PICTURE, Edit((middle,), fill)).image
-        np.testing.assert_array_equal(made.pixels[~inside], RAMP[~inside])
+        image = edited(PICTURE, Edit((middle,), fill)).image
+        np.testing.assert_array_equal(image.pixels[~inside], RAMP[~inside])
     grey = edited(PICTURE, Edit((middle,), "grey")).image.pixels[inside]
     assert (grey == 128).all()
     mean = edited(PICTURE, Edit((middle,), "mean")).image.pixels[inside]
@@ -106,7 +106,7 @@ def test_a_picture_that_is_not_rgb_is_refused_in_a_sentence():
 
 
 def test_what_a_browser_sends_is_read_as_it_was_drawn():
-    given = {
+    message = {
         "marks": [
             {"kind": "brush", "points": [0.1, 0.2, 0.3, 0.4], "size": 0.1},
             {"kind": "rectangle", "points": [0, 0, 1, 1]},
@@ -117,7 +117,7 @@ def test_what_a_browser_sends_is_read_as_it_was_drawn():
     }
     brush = EditMark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.1)
     # Patches, which former versions moved, are left out.
-    assert parse(given) == Edit((brush, rectangle(0, 0, 1, 1)), "mean", True)
+    assert parse(message) == Edit((brush, rectangle(0, 0, 1, 1)), "mean", True)
 
 
 @pytest.mark.parametrize(
@@ -165,29 +165,29 @@ def as_sent(mark: EditMark) -> EditMark:
 
 
 def test_exactly_the_strongest_tenth_is_covered_and_not_its_rectangle(bus: Explanation) -> None:
-    found, heatmap = hidden(bus, strongest_tenth(bus)), bus.heatmaps[0]
+    result, heatmap = hidden(bus, strongest_tenth(bus)), bus.heatmaps[0]
     left, top, right, bottom = heatmap.seen
-    wanted = np.zeros_like(found)
-    wanted[top:bottom, left:right] = hottest_mask(heatmap.values[top:bottom, left:right], 0.1)
-    assert np.count_nonzero(found & wanted) / np.count_nonzero(found | wanted) > 0.97
-    assert found.sum() / ((right - left) * (bottom - top)) == pytest.approx(0.1, rel=0.02)
-    rows, columns = np.nonzero(found)
-    assert found.sum() < 0.9 * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    expected = np.zeros_like(result)
+    expected[top:bottom, left:right] = hottest_mask(heatmap.values[top:bottom, left:right], 0.1)
+    assert np.count_nonzero(result & expected) / np.count_nonzero(result | expected) > 0.97
+    assert result.sum() / ((right - left) * (bottom - top)) == pytest.approx(0.1, rel=0.02)
+    rows, columns = np.nonzero(result)
+    assert result.sum() < 0.9 * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
     mark = strongest_tenth(bus)
     assert mark is not None and as_sent(mark).points == mark.points
 
 
 def test_as_much_elsewhere_is_the_same_area_at_the_same_places_each_time(bus: Explanation) -> None:
-    own, others = hidden(bus, strongest_tenth(bus)), elsewhere(bus)
-    assert len(others) == DRAWS and others == elsewhere(bus) and len({one.points for one in others}) == DRAWS
-    seen = np.zeros_like(own)
+    tenth, others = hidden(bus, strongest_tenth(bus)), elsewhere(bus)
+    assert len(others) == DRAWS and others == elsewhere(bus) and len({other.points for other in others}) == DRAWS
+    seen = np.zeros_like(tenth)
     left, top, right, bottom = bus.heatmaps[0].seen
     seen[top:bottom, left:right] = True
     for mark in others:
-        found = hidden(bus, mark)
-        assert found.sum() == pytest.approx(own.sum(), rel=0.02)
-        assert not (found & ~seen).any()
-        assert (found & own).sum() < 0.5 * own.sum()
+        result = hidden(bus, mark)
+        assert result.sum() == pytest.approx(tenth.sum(), rel=0.02)
+        assert not (result & ~seen).any()
+        assert (result & tenth).sum() < 0.5 * tenth.sum()
 
 
 def test_a_map_that_shows_nothing_covers_nothing_and_a_ragged_one_is_covered_coarsely(bus: Explanation) -> None:
@@ -274,15 +274,15 @@ def test_the_sentence_on_classes_has_the_numbers():
 
 
 def test_the_sentence_on_boxes_says_which_vanished_appeared_and_stayed():
-    found = [Change("bus", 0.9, None), Change("person", 0.8, 0.7), Change("dog", None, 0.4), Change("dog", None, 0.3)]
-    assert said("detect", found) == "Without what you painted over, 1 bus vanishes; 2 dogs appear; 1 box stays."
+    changed = [Change("bus", 0.9, None), Change("person", 0.8, 0.7), Change("dog", None, 0.4), Change("dog", None, 0.3)]
+    assert said("detect", changed) == "Without what you painted over, 1 bus vanishes; 2 dogs appear; 1 box stays."
     assert said("detect", [Change("bus", 0.9, 0.9)] * 3).endswith(", all 3 boxes stay.")
     assert said("detect", [Change("bus", 0.9, 0.9)]).endswith(", 1 box stays.")
     fell = [Change("bus", 0.94, 0.93), Change("person", 0.86, 0.74)]
     assert said("detect", fell).endswith(", all 2 boxes stay; person falls most, from 86 % to 74 %.")
     assert said("detect", [Change("bus", 0.5, 0.6)]).endswith(", 1 box stays; bus rises from 50 % to 60 %.")
     assert said("detect", []).endswith(", there is still no box.")
-    assert said("detect", found, Edit()).endswith("which boxes vanish?")
+    assert said("detect", changed, Edit()).endswith("which boxes vanish?")
 
 
 @pytest.mark.parametrize("model", ["demo-cls-s", "demo-s", "demo-reid"])
@@ -290,9 +290,9 @@ def test_models_of_each_kind_are_compared(model):
     explainer = Explainer(model)
     picture = Image(np.random.default_rng(1).integers(0, 255, (96, 96, 3), np.uint8))
     before, after = explainer(picture), explainer(edited(picture, PAINTED).image)
-    found = changes(before, after)
-    assert plain_text(sentence(before, found, PAINTED)).startswith("Without what you painted over, ")
+    changed = changes(before, after)
+    assert plain_text(sentence(before, changed, PAINTED)).startswith("Without what you painted over, ")
     same = changes(before, before)
     assert all(change.before == pytest.approx(change.after) for change in same)
     if before.predictions:
-        assert [change.label for change in found[:3]] == [p.label for p in before.predictions[:3]]
+        assert [change.label for change in changed[:3]] == [p.label for p in before.predictions[:3]]

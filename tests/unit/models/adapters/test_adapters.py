@@ -86,8 +86,8 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: s
     (gradient,) = torch.autograd.grad(vector.square().sum().sqrt(), recorded, retain_graph=True)
     expected = (gradient * recorded)[0].sum(0).detach().cpu().numpy()
     assert np.abs(result.heatmaps[0].raw[0] - expected).max() < 1e-5 * np.abs(expected).max()
-    said = describe(result, "yellow").headline
-    assert said.startswith(f"{result.model.name} compares pictures. Yellow is what its embedding is based on")
+    headline = describe(result, "yellow").headline
+    assert headline.startswith(f"{result.model.name} compares pictures. Yellow is what its embedding is based on")
     assert any("untrained" in note for note in result.notes)
     again = replay(result.recipe, bus)
     assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])

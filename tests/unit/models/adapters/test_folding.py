@@ -48,13 +48,13 @@ def lively(norm: Any) -> Any:
     """With numbers of its own, as after a training."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for held, low, high in (
+        for tensor, low, high in (
             (norm.running_mean, -1, 1),
             (norm.running_var, 0.2, 2),
             (norm.weight, -2, 2),
             (norm.bias, -1, 1),
         ):
-            held.uniform_(low, high, generator=generator)
+            tensor.uniform_(low, high, generator=generator)
     return norm
 
 
@@ -72,20 +72,20 @@ def test_a_convolution_and_its_activation_in_one_step(
     conv = nn.Conv2d(channels, 12, kernel, stride, kernel // 2, groups=groups).requires_grad_(False)
     for layout in (torch.contiguous_format, torch.channels_last):
         for batch, height, width in ((1, 20, 26), (3, 7, 7), (2, 1, 1)):
-            given = picture(batch, channels, height, width).to(memory_format=layout)
-            torch.testing.assert_close(conv_act(conv, act, given), act(conv(given)), rtol=1e-5, atol=1e-5)
+            pictures = picture(batch, channels, height, width).to(memory_format=layout)
+            torch.testing.assert_close(conv_act(conv, act, pictures), act(conv(pictures)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("watched", [0, 1])
 def test_hooks_of_a_part_run_and_weights_that_change_are_laid_out_again(watched: int) -> None:
     parts = conv, act = nn.Conv2d(3, 4, 3).requires_grad_(False), nn.SiLU()
-    seen: list[Tensor] = []
-    handle = parts[watched].register_forward_hook(lambda _module, _given, out: seen.append(out))
+    outputs: list[Tensor] = []
+    handle = parts[watched].register_forward_hook(lambda _module, _given, out: outputs.append(out))
     conv_act(conv, act, picture())
     handle.remove()
     conv.weight.mul_(3)
     torch.testing.assert_close(conv_act(conv, act, picture()), act(conv(picture())))
-    assert len(seen) == 1
+    assert len(outputs) == 1
 
 
 def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
@@ -93,44 +93,44 @@ def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
 
     torch.manual_seed(0)
     module = timm.create_model("regnetz_b16", pretrained=False)
-    given = picture(1, 3, 64, 64)
+    pictures = picture(1, 3, 64, 64)
     with torch.no_grad():
         module.train()(picture(4, 3, 64, 64))
     adapter: Any = Answering(module)
-    made = fold_copy(adapter, given)
-    assert made is not None and {"stem.conv", "stem.bn.drop"} <= made.missing and "stem.bn" not in made.missing
-    seen: dict[str, dict[str, Tensor]] = {"plain": {}, "twin": {}}
-    for name, one in (("plain", module), ("twin", made.module)):
-        paths = {path for path, _ in module.named_modules() if path} - made.missing
+    folded = fold_copy(adapter, pictures)
+    assert folded is not None and {"stem.conv", "stem.bn.drop"} <= folded.missing and "stem.bn" not in folded.missing
+    outputs: dict[str, dict[str, Tensor]] = {"plain": {}, "twin": {}}
+    for name, network in (("plain", module), ("twin", folded.module)):
+        paths = {path for path, _ in module.named_modules() if path} - folded.missing
         for path in paths:
-            one.get_submodule(path).register_forward_hook(
-                lambda _m, _g, out, path=path, name=name: seen[name].update({path: out.clone()})
+            network.get_submodule(path).register_forward_hook(
+                lambda _m, _g, out, path=path, name=name: outputs[name].update({path: out.clone()})
             )
         with torch.no_grad():
-            one(given)
-    assert seen["plain"].keys() == seen["twin"].keys() and len(seen["plain"]) > 200
-    for path, plain in seen["plain"].items():
-        off = float((seen["twin"][path] - plain).abs().max())
-        assert off <= 1e-4 * float(plain.abs().max()), path
+            network(pictures)
+    assert outputs["plain"].keys() == outputs["twin"].keys() and len(outputs["plain"]) > 200
+    for path, plain in outputs["plain"].items():
+        difference = float((outputs["twin"][path] - plain).abs().max())
+        assert difference <= 1e-4 * float(plain.abs().max()), path
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d(8), FrozenBatchNorm2d(8)], ids=["trained", "frozen"])
 def test_a_norm_folds_into_the_convolution_before_it_and_follows_its_weights(norm: nn.Module) -> None:
     adapter: Any = Answering(Normed(lively(norm)))
-    made = fold_copy(adapter, picture())
-    assert made is not None and made.missing == {"conv"}
-    torch.testing.assert_close(made.module(picture(4)), adapter.module(picture(4)), rtol=1e-5, atol=1e-6)
-    for held in (adapter.module.conv.weight, adapter.module.norm.bias, adapter.module.norm.running_mean):
-        held.mul_(3)
-        torch.testing.assert_close(made.module(picture(2)), adapter.module(picture(2)), rtol=1e-5, atol=1e-5)
+    folded = fold_copy(adapter, picture())
+    assert folded is not None and folded.missing == {"conv"}
+    torch.testing.assert_close(folded.module(picture(4)), adapter.module(picture(4)), rtol=1e-5, atol=1e-6)
+    for weight in (adapter.module.conv.weight, adapter.module.norm.bias, adapter.module.norm.running_mean):
+        weight.mul_(3)
+        torch.testing.assert_close(folded.module(picture(2)), adapter.module(picture(2)), rtol=1e-5, atol=1e-5)
 
 
 class First(Normed):
     """Two answers, the first of them from before the norm."""
 
     def forward(self, x: Tensor) -> Any:
-        made = self.conv(x)
-        return made.mean((2, 3)), self.head(self.pool(self.act(self.norm(made))).flatten(1))
+        features = self.conv(x)
+        return features.mean((2, 3)), self.head(self.pool(self.act(self.norm(features))).flatten(1))
 
 
 def test_every_answer_is_checked_and_what_cannot_be_folded_is_left(caplog: pytest.LogCaptureFixture) -> None:
@@ -149,10 +149,11 @@ def test_the_engine_explains_with_the_folded_copy_but_a_convolution_before_its_n
     resident = explainer.resident
     folded = resident.fastest_adapter(layers_at(resident, (name,))) is not resident.adapter
     assert folded == ("bn2" in name)
-    made = explainer(bus, layers=name, targets=("minibus", "goldfish"))
+    result = explainer(bus, layers=name, targets=("minibus", "goldfish"))
+    evidence = result.evidence
     with unfold():
-        plain = Evidence(resident, ModelInput(made.evidence.tensor, made.evidence.geometry), made.evidence.layers)
-    targets = [heatmap.target for heatmap in made.heatmaps]
-    assert (made.evidence.activations[0] - plain.activations[0]).abs().max() <= 1e-5 * plain.activations[0].abs().max()
-    for ours, theirs in zip(made.evidence.gradients(targets)[0], plain.gradients(targets)[0], strict=True):
+        plain = Evidence(resident, ModelInput(evidence.tensor, evidence.geometry), evidence.layers)
+    targets = [heatmap.target for heatmap in result.heatmaps]
+    assert (evidence.activations[0] - plain.activations[0]).abs().max() <= 1e-5 * plain.activations[0].abs().max()
+    for ours, theirs in zip(evidence.gradients(targets)[0], plain.gradients(targets)[0], strict=True):
         assert float((ours.dense() - theirs.dense()).abs().max()) <= 1e-4 * float(theirs.dense().abs().max())

@@ -61,12 +61,12 @@ def net() -> Net:
     return Net()
 
 
-def same(found: dict[str, torch.Tensor], net: nn.Module) -> bool:
-    wanted = net.state_dict()
-    return found.keys() == wanted.keys() and all(torch.equal(found[key], wanted[key]) for key in wanted)
+def same(tensors: dict[str, torch.Tensor], net: nn.Module) -> bool:
+    expected = net.state_dict()
+    return tensors.keys() == expected.keys() and all(torch.equal(tensors[key], expected[key]) for key in expected)
 
 
-def held(kind: str, net: Net, folder: Path) -> Any:
+def contents_of(kind: str, net: Net, folder: Path) -> Any:
     state = net.state_dict()
     return {
         "plain": state,
@@ -86,15 +86,15 @@ def held(kind: str, net: Net, folder: Path) -> Any:
 )
 def test_however_it_was_saved_the_tensors_are_the_same(kind: str, zipped: bool, net: Net, tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
-    torch.save(held(kind, net, tmp_path), path, _use_new_zipfile_serialization=zipped)
-    found = checkpoint.open_(path)
-    assert same(found.tensors, net)
+    torch.save(contents_of(kind, net, tmp_path), path, _use_new_zipfile_serialization=zipped)
+    loaded = checkpoint.open_(path)
+    assert same(loaded.tensors, net)
     assert not (tmp_path / "ran").exists()
-    assert found.others == ()
+    assert loaded.others == ()
     if kind == "whole":
-        assert found.whole.endswith(".Net")
+        assert loaded.whole.endswith(".Net")
     if kind == "hostile":
-        assert found.extras["classes"] == ["a", "b"]
+        assert loaded.extras["classes"] == ["a", "b"]
 
 
 def test_safetensors(net: Net, tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_safetensors(net: Net, tmp_path: Path) -> None:
 def test_of_several_models_one_is_taken_and_the_others_are_told_of(net: Net, tmp_path: Path) -> None:
     other = Net()
     torch.save({"ema": other.state_dict(), "model": net.state_dict()}, tmp_path / "net.pth")
-    found = checkpoint.open_(tmp_path / "net.pth")
-    assert (found.key, found.others) == ("model", ("ema",))
-    assert same(found.tensors, net)
+    loaded = checkpoint.open_(tmp_path / "net.pth")
+    assert (loaded.key, loaded.others) == ("model", ("ema",))
+    assert same(loaded.tensors, net)
     assert same(checkpoint.open_(tmp_path / "net.pth", "ema").tensors, other)
     with pytest.raises(WeightsProblem, match="no tensors under 'teacher': say 'ema' or 'model'"):
         checkpoint.open_(tmp_path / "net.pth", "teacher")
@@ -210,13 +210,13 @@ class Answer(io.BytesIO):
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
-    made = Network()
-    monkeypatch.setattr(urllib.request, "urlopen", made.open)
-    return made
+    module = Network()
+    monkeypatch.setattr(urllib.request, "urlopen", module.open)
+    return module
 
 
-def spec_of(**held: object) -> ModelSpec:
-    return own_spec("tiny", "torchvision.classifiers", "tiny", **held)
+def spec_of(**contents_of: object) -> ModelSpec:
+    return own_spec("tiny", "torchvision.classifiers", "tiny", **contents_of)
 
 
 @pytest.fixture(autouse=True)
@@ -274,9 +274,9 @@ def test_offline_says_in_one_sentence_what_to_do(
     monkeypatch.setattr(urllib.request, "urlopen", network.open)
     with pytest.raises(WeightsProblem) as caught:
         weights.locate(spec_of(url="http://here/tiny.pth"))
-    said = str(caught.value)
-    assert "tiny.pth" in said and str(tmp_path / "mine") in said and "SIGHTGLASS_WEIGHTS" in said
-    assert said.endswith(".") and ". " not in said and "\n" not in said
+    message = str(caught.value)
+    assert "tiny.pth" in message and str(tmp_path / "mine") in message and "SIGHTGLASS_WEIGHTS" in message
+    assert message.endswith(".") and ". " not in message and "\n" not in message
     assert network.asked == []
 
 

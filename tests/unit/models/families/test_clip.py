@@ -59,23 +59,23 @@ def explainer(folder: Path) -> Explainer:
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
 def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path]) -> None:
-    made = explainer(folders[name])(PIXELS, vocabulary=PROMPTS, maps=False)
-    outputs = made.evidence.outputs
+    result = explainer(folders[name])(PIXELS, vocabulary=PROMPTS, maps=False)
+    outputs = result.evidence.outputs
     net = transformers.AutoModel.from_pretrained(folders[name]).eval()
     length = net.config.text_config.max_position_embeddings
     tokens = open_clip.tokenizer.SimpleTokenizer(context_length=length)(list(PROMPTS))
     with torch.no_grad():
-        theirs = net(input_ids=tokens, pixel_values=made.evidence.tensor)
+        theirs = net(input_ids=tokens, pixel_values=result.evidence.tensor)
     torch.testing.assert_close(outputs.logits.detach(), theirs.logits_per_image, atol=1e-4, rtol=1e-4)
     scores = theirs.logits_per_image[0].softmax(0) if name == "clip" else theirs.logits_per_image[0].sigmoid()
-    for prediction in made.predictions:
+    for prediction in result.predictions:
         assert prediction.score == pytest.approx(scores[prediction.index].item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
 def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, folders: dict[str, Path]) -> None:
-    made = explainer(folders[name])
-    explanation = made(PIXELS, vocabulary=PROMPTS)
+    result = explainer(folders[name])
+    explanation = result(PIXELS, vocabulary=PROMPTS)
     assert explanation.options.part == "contrast"
     assert "ok" in [heatmap.state for heatmap in explanation.heatmaps]
     evidence = explanation.evidence
@@ -90,14 +90,14 @@ def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, folders:
 
 
 def test_a_lone_prompt_has_an_opponent_and_says_so(folders: dict[str, Path]) -> None:
-    made = explainer(folders["clip"])(PIXELS, vocabulary="a dog")
-    (only,) = made.predictions
+    result = explainer(folders["clip"])(PIXELS, vocabulary="a dog")
+    (only,) = result.predictions
     assert 0 < only.score < 1
-    adapter = made.evidence.resident.adapter
+    adapter = result.evidence.resident.adapter
     neutral = F.normalize(adapter.towers.vectors(loader.NEUTRAL).mean(0), dim=0)
-    cosine = F.normalize(made.evidence.outputs.features, dim=1) @ neutral
+    cosine = F.normalize(result.evidence.outputs.features, dim=1) @ neutral
     expected = adapter.towers.scale * cosine
-    torch.testing.assert_close(made.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_list_of_classes_makes_a_classifier(
@@ -107,22 +107,22 @@ def test_a_list_of_classes_makes_a_classifier(
     table = f'[model.mine]\nloader = "clip"\nweights = {{ path = {json.dumps(str(folders["clip"]))}, {words} }}'
     (tmp_path / "models.toml").write_text(table)
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    made = Explainer("mine", device="cpu", model_cache=ModelCache(10**9))
-    assert made.labels == ("cat", "dog", "mouse")
-    predictions = made(PIXELS, maps=False).predictions
+    explainer = Explainer("mine", device="cpu", model_cache=ModelCache(10**9))
+    assert explainer.labels == ("cat", "dog", "mouse")
+    predictions = explainer(PIXELS, maps=False).predictions
     assert sum(prediction.score for prediction in predictions) == pytest.approx(1, abs=1e-5)
-    towers = made.resident.adapter.towers
+    towers = explainer.resident.adapter.towers
     mean = F.normalize(towers.vectors(["a photo of a dog", "a drawing of a dog"]).mean(0), dim=0)
-    torch.testing.assert_close(made.resident.adapter.rows[1], mean)
+    torch.testing.assert_close(explainer.resident.adapter.rows[1], mean)
 
 
 def test_words_are_each_sessions_own_and_without_any_it_asks_for_them(folders: dict[str, Path]) -> None:
-    made = explainer(folders["clip"])
+    result = explainer(folders["clip"])
     for words in ("cat", "dog"), ("horse", "cow", "cat"):
-        assert {p.label for p in made(PIXELS, vocabulary=words, maps=False).predictions} == set(words)
+        assert {p.label for p in result(PIXELS, vocabulary=words, maps=False).predictions} == set(words)
     with pytest.raises(ModelProblem, match="say in words what to look for"):
-        made(PIXELS)
-    adapter = made.resident.adapter
+        result(PIXELS)
+    adapter = result.resident.adapter
     outputs = adapter.run(adapter.prepare(PIXELS, "trained").tensor)
     assert adapter.embedding(outputs).shape == (1, 24)
 
@@ -181,12 +181,12 @@ def _legrad_by_hand(net: Any, picture: torch.Tensor, words: torch.Tensor) -> tor
 
 
 def test_legrad_reads_each_layer_by_the_phrase(folders: dict[str, Path]) -> None:
-    made = explainer(folders["clip"])(PIXELS, vocabulary=PROMPTS, method="legrad", top_k=2, part="class")
+    result = explainer(folders["clip"])(PIXELS, vocabulary=PROMPTS, method="legrad", top_k=2, part="class")
     net = transformers.AutoModel.from_pretrained(folders["clip"]).eval().requires_grad_(False)
     tokens = open_clip.tokenizer.SimpleTokenizer(context_length=77)(list(PROMPTS))
     with torch.no_grad():
-        words = net(input_ids=tokens, pixel_values=made.evidence.tensor).text_embeds
-    for heatmap in made.heatmaps:
-        wanted = _legrad_by_hand(net, made.evidence.tensor, words[heatmap.target.index]).cpu().numpy()
-        np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
-    assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])
+        words = net(input_ids=tokens, pixel_values=result.evidence.tensor).text_embeds
+    for heatmap in result.heatmaps:
+        expected = _legrad_by_hand(net, result.evidence.tensor, words[heatmap.target.index]).cpu().numpy()
+        np.testing.assert_allclose(heatmap.raw[0], expected, rtol=1e-3, atol=1e-5 * expected.max())
+    assert not np.allclose(result.heatmaps[0].raw[0], result.heatmaps[1].raw[0])

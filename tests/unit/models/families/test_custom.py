@@ -34,8 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def table(folder: Path, arch: str, file: str | Path, **weights: Any) -> str:
     """Write the table of a model called mine; returns its id."""
-    held = "".join(f", {key} = {value}" for key, value in weights.items())
-    text = f'[model.mine]\nloader = "custom"\narch = "{arch}"\nweights = {{ path = "{file}"{held} }}\n'
+    extra = "".join(f", {key} = {value}" for key, value in weights.items())
+    text = f'[model.mine]\nloader = "custom"\narch = "{arch}"\nweights = {{ path = "{file}"{extra} }}\n'
     (folder / "models.toml").write_text(text, "utf-8")
     catalog._merge.cache_clear()
     return "mine"
@@ -60,12 +60,12 @@ def test_blocks_are_explained_at_the_last_of_them(folder: Path) -> None:
     net = own_nets.BlocksCNN(num_classes=5, width=4).eval()
     state = {f"model.{key}": value for key, value in net.state_dict().items()} | {"loss.weight": torch.ones(5)}
     torch.save({"state_dict": state, "pytorch-lightning_version": "2.5"}, folder / "leaf.ckpt")
-    made = explained(table(folder, "nets.py:BlocksCNN", "leaf.ckpt", args="{ width = 4 }"), top_k=5)
-    (heatmap, *_) = made.heatmaps
+    result = explained(table(folder, "nets.py:BlocksCNN", "leaf.ckpt", args="{ width = 4 }"), top_k=5)
+    (heatmap, *_) = result.heatmaps
     assert (heatmap.layers, heatmap.raw[0].shape, heatmap.state) == (("block4",), (14, 14), "ok")
     with torch.no_grad():
-        scores = net(made.evidence.tensor).softmax(1)[0]
-    assert {p.index: p.score for p in made.predictions} == pytest.approx(dict(enumerate(scores.tolist())), abs=1e-5)
+        scores = net(result.evidence.tensor).softmax(1)[0]
+    assert {p.index: p.score for p in result.predictions} == pytest.approx(dict(enumerate(scores.tolist())), abs=1e-5)
 
 
 def heads() -> dict[str, Any]:
@@ -119,12 +119,12 @@ def test_what_a_module_returns_is_understood(name: str, count: int, side: int, n
     assert note in " ".join(adapter.notes)
     probe = torch.rand(1, adapter.preprocessing.channels, side, side)
     with torch.no_grad():
-        given, logits = net(probe), adapter.run(probe).logits
+        expected, logits = net(probe), adapter.run(probe).logits
     if name == "Fixed":
-        assert torch.allclose(logits, given["logits"], atol=1e-6)
+        assert torch.allclose(logits, expected["logits"], atol=1e-6)
     else:
         scores = logits.softmax(1)
-        assert torch.allclose(scores[:, -given.shape[1] :], given, atol=1e-5)
+        assert torch.allclose(scores[:, -expected.shape[1] :], expected, atol=1e-5)
     assert explained("mine").heatmaps[0].state == "ok"
 
 
@@ -140,10 +140,10 @@ WRONG: dict[str, tuple[str, dict[str, str], str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_does_not_fit_is_named_with_what_would(case: str, folder: Path) -> None:
-    arch, given, said = WRONG[case]
+    arch, options, pattern = WRONG[case]
     saved(torchvision.models.resnet18(num_classes=15), folder / "leaf.pth")
-    with pytest.raises(Problem, match=said) as caught:
-        loaded(folder, arch, "leaf.pth", **given)
+    with pytest.raises(Problem, match=pattern) as caught:
+        loaded(folder, arch, "leaf.pth", **options)
     assert "\n" not in str(caught.value)
 
 
@@ -152,8 +152,8 @@ def test_the_libraries_networks_are_told_apart_by_their_tensors() -> None:
 
     with torch.device("meta"):
         for name in ("resnet34", "efficientnet_b1", "convnext_tiny", "vit_b_16", "swin_t", "densenet121"):
-            held = torchvision.models.get_model(name, num_classes=7).state_dict()
-            assert architectures.exact(held)[0] == f"torchvision/{name}"
+            state = torchvision.models.get_model(name, num_classes=7).state_dict()
+            assert architectures.exact(state)[0] == f"torchvision/{name}"
         for name in ("convnext_atto", "swin_tiny_patch4_window7_224", "repvit_m0_9"):
             assert f"timm/{name}" in architectures.exact(timm.create_model(name, num_classes=7).state_dict())
 
@@ -184,8 +184,8 @@ def test_a_checkpoint_of_the_yolov5_repository_is_named_with_the_way(
 def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     torch.save(own_nets.BlocksCNN().state_dict(), folder / "net.pth")
-    made = Explainer("net.pth", arch="nets.py:BlocksCNN", labels=list("abcdefghij"))
-    assert type(made.resident.adapter.module).__name__ == "BlocksCNN"
+    explainer = Explainer("net.pth", arch="nets.py:BlocksCNN", labels=list("abcdefghij"))
+    assert type(explainer.resident.adapter.module).__name__ == "BlocksCNN"
     with pytest.raises(Problem, match=r"There is no file .*nope\.py: give its path from .* :Net\.$"):
         Explainer("net.pth", arch="nope.py:Net")
     with pytest.raises(Problem, match="arch names the network of a checkpoint"):

@@ -155,10 +155,10 @@ def resident_of(folders: Path) -> Any:
 
 
 def evidence_of(resident: LoadedModel, *layers: str) -> Evidence:
-    given = resident.adapter.prepare(PICTURE, "trained")
+    model_input = resident.adapter.prepare(PICTURE, "trained")
     # An untrained network carries a last bit that differs far.
     with unfold():
-        return Evidence(resident, given, layers_at(resident, layers or resident.default_layers))
+        return Evidence(resident, model_input, layers_at(resident, layers or resident.default_layers))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -172,29 +172,29 @@ def test_boxes_are_those_of_the_library_each_with_its_query(name: str, resident_
     (expected,) = adapter.processor.post_process_object_detection(
         answer, threshold=threshold, target_sizes=[PICTURE.shape[:2]]
     )
-    shown = adapter.decode(evidence.outputs, evidence.geometry, top_k=5, confidence=threshold, iou=0.5)
-    assert len(shown) == len(expected["scores"]) > 1
+    predictions = adapter.decode(evidence.outputs, evidence.geometry, top_k=5, confidence=threshold, iou=0.5)
+    assert len(predictions) == len(expected["scores"]) > 1
     order = expected["scores"].argsort(descending=True, stable=True)
-    np.testing.assert_allclose([one.score for one in shown], expected["scores"][order], atol=1e-5)
-    assert [one.index for one in shown] == expected["labels"][order].tolist()
-    assert {one.label for one in shown} <= set(NAMES.values())
+    np.testing.assert_allclose([p.score for p in predictions], expected["scores"][order], atol=1e-5)
+    assert [p.index for p in predictions] == expected["labels"][order].tolist()
+    assert {p.label for p in predictions} <= set(NAMES.values())
     height, width = PICTURE.shape[:2]
-    for one, box in zip(shown, expected["boxes"][order].tolist(), strict=True):
+    for prediction, box in zip(predictions, expected["boxes"][order].tolist(), strict=True):
         clipped = np.clip(box, 0, [width, height, width, height])
-        np.testing.assert_allclose(one.box, clipped, atol=0.05)
+        np.testing.assert_allclose(prediction.box, clipped, atol=0.05)
         # A box is its query.
-        cx, cy, w, h = answer.pred_boxes[0, one.anchor].tolist()
+        cx, cy, w, h = answer.pred_boxes[0, prediction.anchor].tolist()
         raw = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * [width, height, width, height]
         np.testing.assert_allclose(raw, box, atol=0.05)
 
 
 def test_a_picture_is_prepared_by_the_folders_own_processor(resident_of: Any) -> None:
-    given = resident_of("DetrForObjectDetection").adapter.prepare(PICTURE, "trained")
-    assert tuple(given.tensor.shape) == (1, 3, 96, 160)
+    model_input = resident_of("DetrForObjectDetection").adapter.prepare(PICTURE, "trained")
+    assert tuple(model_input.tensor.shape) == (1, 3, 96, 160)
     expected = transformers.DetrImageProcessor(size={"shortest_edge": 96, "longest_edge": 200})(
         images=PICTURE, return_tensors="pt"
     )
-    assert torch.equal(given.tensor, expected["pixel_values"])
+    assert torch.equal(model_input.tensor, expected["pixel_values"])
     squeezed = resident_of("DFineForObjectDetection").adapter.prepare(PICTURE, "trained")
     assert tuple(squeezed.tensor.shape) == (1, 3, 128, 128)
     assert squeezed.geometry.box_to_original((0, 0, 128, 128)) == (0, 0, 160, 96)
@@ -232,7 +232,7 @@ def test_maps_equal_pytorch_grad_cams_on_the_same_query(name: str, place: str, r
 
     scale = library.utils.image.scale_cam_image
     for ours, theirs in (("gradcam", library.GradCAM), ("hirescam", library.HiResCAM), ("layercam", library.LayerCAM)):
-        shown = 0
+        visible = 0
         for query, index in ((3, 1), (7, 0), (0, 2), (11, 1), (5, 0), (5, 2)):
             (raw,) = raw_maps(evidence, METHODS[ours], [Target(index, "", (query,))])
             with theirs(logits, [net.get_submodule(layer.path)], reshape_transform=as_grid) as cam:
@@ -241,9 +241,9 @@ def test_maps_equal_pytorch_grad_cams_on_the_same_query(name: str, place: str, r
             # As the library scales a map: on the layer's grid, enlarged, and scaled again.
             found = 1e6 * np.maximum(raw[0].cpu().numpy(), 0)[None]
             np.testing.assert_allclose(scale(scale(found, expected.shape[::-1]))[0], expected, atol=2e-3, err_msg=ours)
-            shown += expected.max() > 0.5
+            visible += expected.max() > 0.5
         # A map without a positive value is empty for both; the factor is for what the library adds to a map's peak.
-        assert shown or ours == "gradcam", ours
+        assert visible or ours == "gradcam", ours
 
 
 @pytest.mark.parametrize("head", [None, 2])
@@ -259,8 +259,8 @@ def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None,
         net.config._attn_implementation = usual
     rows = theirs[:, 5].reshape(4, 3, 5)
     options = Options(per="detection", targets=((5, 1),), method="queryattention", head=head)
-    made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
-    (heatmap,) = made.heatmaps
+    result = explain(Image.open(PICTURE), evidence, options, milliseconds={})
+    (heatmap,) = result.heatmaps
     np.testing.assert_allclose(heatmap.raw[0], rows.mean(0) if head is None else rows[head], atol=1e-6)
     assert heatmap.layers == ("model.decoder.layers.1.encoder_attn",)
 

@@ -56,8 +56,8 @@ def picture(height: int = 240, width: int = 320) -> np.ndarray[Any, Any]:
 
 
 def answers(adapter: ExportedDetector, pixels: np.ndarray[Any, Any] | None = None) -> list[Any]:
-    given = adapter.prepare(picture() if pixels is None else pixels, "trained")
-    return adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0.25, iou=0.7)
+    model_input = adapter.prepare(picture() if pixels is None else pixels, "trained")
+    return adapter.decode(adapter.run(model_input.tensor), model_input.geometry, top_k=5, confidence=0.25, iou=0.7)
 
 
 # What Ultralytics exports.
@@ -83,10 +83,10 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         from ultralytics import YOLO
 
         options = {"simplify": False} if kind == "onnx" else {}
-        made = YOLO(str(folder / "yolo11n.pt"), verbose=False).export(
+        exported = YOLO(str(folder / "yolo11n.pt"), verbose=False).export(
             format=kind, imgsz=IMGSZ, verbose=False, **options
         )
-        return Path(made)
+        return Path(exported)
 
     return make
 
@@ -103,18 +103,18 @@ def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports
         ModelSpec("yolo11n", "", "", "", "yolo11n.pt", "detect", "", WeightsTable(path=str(weight("yolo11n.pt"))))
     )
     theirs._size = IMGSZ  # type: ignore[union-attr]
-    given, reference = adapter.prepare(bus(), "trained"), theirs.prepare(bus(), "letterbox")
-    assert torch.equal(given.tensor, reference.tensor)
-    assert given.geometry == reference.geometry
+    model_input, reference = adapter.prepare(bus(), "trained"), theirs.prepare(bus(), "letterbox")
+    assert torch.equal(model_input.tensor, reference.tensor)
+    assert model_input.geometry == reference.geometry
     with torch.no_grad():
         expected = theirs.run(reference.tensor)
-    outputs = adapter.run(given.tensor)
+    outputs = adapter.run(model_input.tensor)
     torch.testing.assert_close(outputs.scores, expected.scores, atol=1e-3, rtol=0)
     sure = expected.scores[0].amax(0) > 0.05
     torch.testing.assert_close(outputs.boxes[0, sure], expected.boxes[0, sure], atol=1, rtol=0)
     torch.testing.assert_close(outputs.centres, expected.centres)
     torch.testing.assert_close(outputs.units, expected.units)
-    several = adapter.run(torch.cat((given.tensor, given.tensor.flip(3), given.tensor)))
+    several = adapter.run(torch.cat((model_input.tensor, model_input.tensor.flip(3), model_input.tensor)))
     torch.testing.assert_close(several.scores[2], outputs.scores[0], atol=1e-4, rtol=0)
 
 
@@ -135,30 +135,30 @@ class InMemory(runtimes.Runtime):
 def read(outputs: Sequence[torch.Tensor], metadata: dict[str, str] | None = None, **weights: Any) -> ExportedDetector:
     notes: list[str] = []
     runtime = InMemory(*outputs, **(metadata or {}))
-    made = make_detector(spec(Path("m.onnx"), **weights), runtime, (320, 320), tuple(outputs), notes, "")
-    made.notes = tuple(notes)
-    return made
+    adapter = make_detector(spec(Path("m.onnx"), **weights), runtime, (320, 320), tuple(outputs), notes, "")
+    adapter.notes = tuple(notes)
+    return adapter
 
 
 def rows(shape: tuple[int, ...], at: int, *numbers: float, axis: int = 1) -> torch.Tensor:
     """Zeros (1, N, columns), or (1, rows, N) along the second axis, with one candidate."""
-    made = torch.zeros(1, *shape)
-    (made[0, at] if axis == 1 else made[0, :, at])[: len(numbers)] = torch.tensor(numbers)
-    return made
+    array = torch.zeros(1, *shape)
+    (array[0, at] if axis == 1 else array[0, :, at])[: len(numbers)] = torch.tensor(numbers)
+    return array
 
 
 def yolox(decoded: bool) -> torch.Tensor:
     """One box of 32 x 16 px about (100, 60), at its own cell of the grid with stride 8; its class is the second."""
     centres, strides = grid(2100, (320, 320)) or (torch.empty(0), torch.empty(0))
-    made = torch.zeros(1, 2100, 5 + 2)
-    made[0, :, :4] = (
+    array = torch.zeros(1, 2100, 5 + 2)
+    array[0, :, :4] = (
         torch.cat((centres, strides[:, None].expand(-1, 2)), 1) if decoded else torch.tensor([0.5, 0.5, 0, 0])
     )
     at = int((centres - torch.tensor([100.0, 60.0])).abs().sum(1).argmin())
     x, y = ((centres[at] - strides[at] / 2) / strides[at]).tolist()
     box = [100.0, 60.0, 32.0, 16.0] if decoded else [100 / 8 - x, 60 / 8 - y, np.log(32 / 8), np.log(16 / 8)]
-    made[0, at] = torch.tensor([*box, 0.9, 0.1, 0.8])
-    return made
+    array[0, at] = torch.tensor([*box, 0.9, 0.1, 0.8])
+    return array
 
 
 NAMES = {"names": "{0: 'cat', 1: 'dog', 2: 'cow'}"}
@@ -198,16 +198,16 @@ def test_a_layout_is_told_by_its_shapes_and_read(kind: str) -> None:
     adapter = read(outputs, metadata, **weights)
     assert adapter.layout.name == layout
     assert any("inferred" in note for note in adapter.notes) == ("layout" not in weights)
-    found = answers(adapter, picture(320, 320) if layout == "torchvision" else picture())
-    assert [(one.label, round(one.score, 3)) for one in found] == expected
-    assert found[0].box == pytest.approx(box, abs=1e-2)
-    given = adapter.prepare(picture(), "trained")
+    answer = answers(adapter, picture(320, 320) if layout == "torchvision" else picture())
+    assert [(p.label, round(p.score, 3)) for p in answer] == expected
+    assert answer[0].box == pytest.approx(box, abs=1e-2)
+    model_input = adapter.prepare(picture(), "trained")
     if layout.startswith("yolox"):
         # BGR, 0 to 255, and the picture in the corner.
-        assert torch.equal(given.tensor[0, :, 3, 5], torch.from_numpy(picture()[3, 5, ::-1].copy()).float())
-        assert given.geometry.offset == (0, 0) and (given.tensor[0, :, 250:] == 114).all()
+        assert torch.equal(model_input.tensor[0, :, 3, 5], torch.from_numpy(picture()[3, 5, ::-1].copy()).float())
+        assert model_input.geometry.offset == (0, 0) and (model_input.tensor[0, :, 250:] == 114).all()
     else:
-        assert given.tensor.max() <= 1
+        assert model_input.tensor.max() <= 1
 
 
 # Classifiers.
@@ -229,16 +229,16 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     adapter = load(spec(path, "classify", labels=["a", "b", "c", "d"], preprocessing={"size": 64}))
     assert isinstance(adapter, CustomClassifier)
     assert adapter.batch is None
-    given = adapter.prepare(picture(), "trained")
+    model_input = adapter.prepare(picture(), "trained")
     with torch.no_grad():
-        expected = plain(given.tensor).softmax(1)
-    torch.testing.assert_close(adapter.run(given.tensor).logits.softmax(1), expected, atol=1e-5, rtol=0)
+        expected = plain(model_input.tensor).softmax(1)
+    torch.testing.assert_close(adapter.run(model_input.tensor).logits.softmax(1), expected, atol=1e-5, rtol=0)
     assert any(
         f"{kind.replace('torchscript', 'TorchScript').replace('onnx', 'ONNX')} files" in n for n in adapter.notes
     )
     resident = LoadedModel(adapter, CPU)
     assert resident.layers == () and {method.family for method in list_methods(resident)} == {"mask"}
-    evidence = Evidence(resident, given, ())
+    evidence = Evidence(resident, model_input, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 
@@ -308,12 +308,12 @@ def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monk
     files = ["cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "notes.xml"]
     for name in files:
         (tmp_path / name).touch()
-    own = {row.id: row for row in catalog.catalog().values() if row.family == row.id}
-    assert {name: (row.loader, row.task, row.method) for name, row in own.items()} == {
+    rows_by_id = {row.id: row for row in catalog.catalog().values() if row.family == row.id}
+    assert {name: (row.loader, row.task, row.method) for name, row in rows_by_id.items()} == {
         "cracks": ("ultralytics", "detect", "hirescam"),
         "cracks.onnx": ("exported", "detect", "drise"),
         "sorts-cls.torchscript": ("exported", "classify", "gradcam"),
         "yolo11n.onnx": ("exported", "detect", "drise"),
     }
-    assert catalog.available(own["yolo11n.onnx"])
+    assert catalog.available(rows_by_id["yolo11n.onnx"])
     assert weights.find(catalog.spec("cracks")) == tmp_path / "cracks.pt"

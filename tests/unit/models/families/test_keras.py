@@ -84,22 +84,22 @@ def test_the_map_is_that_of_a_plain_gradient_through_keras_itself(folder):
     result = model(picture, layers=("conv2d_2",), top_k=4)
     library = keras()
     with library.device("cpu"):
-        whole = library.saving.load_model(folder / "sketch.keras", compile=False)
-        inner = library.Model(whole.inputs, whole.get_layer("conv2d_2").output)
-        given = torch.from_numpy(picture[None, :, :, :1].astype("float32") / 255)
-        held = inner(given).detach().requires_grad_()
-        features = held
-        for layer in whole.layers[whole.layers.index(whole.get_layer("conv2d_2")) + 1 : -1]:
+        network = library.saving.load_model(folder / "sketch.keras", compile=False)
+        inner = library.Model(network.inputs, network.get_layer("conv2d_2").output)
+        inputs = torch.from_numpy(picture[None, :, :, :1].astype("float32") / 255)
+        activations = inner(inputs).detach().requires_grad_()
+        features = activations
+        for layer in network.layers[network.layers.index(network.get_layer("conv2d_2")) + 1 : -1]:
             features = layer(features)
-        kernel, bias = whole.layers[-1].weights
+        kernel, bias = network.layers[-1].weights
         logits = features @ kernel.value + bias.value
         for heatmap in result.heatmaps:
-            (gradient,) = torch.autograd.grad(logits[0, heatmap.target.index], held, retain_graph=True)
-            expected = (gradient.mean((1, 2), keepdim=True) * held).sum(3)[0].detach().numpy()
+            (gradient,) = torch.autograd.grad(logits[0, heatmap.target.index], activations, retain_graph=True)
+            expected = (gradient.mean((1, 2), keepdim=True) * activations).sum(3)[0].detach().numpy()
             np.testing.assert_allclose(heatmap.raw[0], expected, atol=1e-4)
-        scores = whole(given).detach().numpy()[0]
-    found = {p.index: p.score for p in result.predictions}
-    np.testing.assert_allclose([found[index] for index in range(4)], scores, atol=1e-5)
+        scores = network(inputs).detach().numpy()[0]
+    by_index = {p.index: p.score for p in result.predictions}
+    np.testing.assert_allclose([by_index[index] for index in range(4)], scores, atol=1e-5)
 
 
 def test_a_look_at_the_file_writes_its_table(folder):
@@ -116,8 +116,8 @@ def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(folder):
     assert model.resident.adapter.paper == "white on black"
     right, wrong = model(picture), model(255 - picture)
     assert "paper" not in {finding.kind for finding in right.diagnosis}
-    (told,) = [finding.text for finding in wrong.diagnosis if finding.kind == "paper"]
-    assert "Set the preprocessing to negative" in told
+    (finding_text,) = [finding.text for finding in wrong.diagnosis if finding.kind == "paper"]
+    assert "Set the preprocessing to negative" in finding_text
     swapped = model(255 - picture, preprocessing="negative")
     np.testing.assert_allclose(swapped.heatmaps[0].raw[0], right.heatmaps[0].raw[0], atol=1e-6)
     assert "paper" not in {finding.kind for finding in swapped.diagnosis}
@@ -138,17 +138,17 @@ def test_a_model_within_a_model_and_one_number_for_two_classes(tmp_path):
     backbone.name = "backbone"
     model = small(backbone, layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid"))
     model.save(tmp_path / "two.keras")
-    own = explainer(tmp_path / "two.keras", ("cat", "dog"), None)
+    sketch = explainer(tmp_path / "two.keras", ("cat", "dog"), None)
     # Seven channels on thirty-two pixels could be read as a picture seven wide.
-    assert {layer.path: layer.shape for layer in own.layers}["backbone.last"] == (7, 32, 32)
+    assert {layer.path: layer.shape for layer in sketch.layers}["backbone.last"] == (7, 32, 32)
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    result = own(picture)
+    result = sketch(picture)
     with keras().device("cpu"):
-        given = own.resident.adapter.prepare(picture, "trained").tensor.permute(0, 2, 3, 1)
-        score = model(given)[0, 0].item()
+        model_input = sketch.resident.adapter.prepare(picture, "trained").tensor.permute(0, 2, 3, 1)
+        score = model(model_input)[0, 0].item()
     assert {p.label: p.score for p in result.predictions}["dog"] == pytest.approx(score, abs=1e-5)
     # What speaks for the one speaks against the other.
-    first, second = (own(picture, targets=(name,), part="contrast").heatmaps[0].raw[0] for name in ("cat", "dog"))
+    first, second = (sketch(picture, targets=(name,), part="contrast").heatmaps[0].raw[0] for name in ("cat", "dog"))
     np.testing.assert_allclose(first, -second, atol=1e-5)
 
 
@@ -164,13 +164,13 @@ def test_other_ends_and_inputs(tmp_path):
     for name, end in ends.items():
         model = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), *end)
         with keras().device("cpu"):
-            given = torch.from_numpy(picture[None].astype("float32") / 255)
-            scores = model(given).detach().numpy()[0]
+            inputs = torch.from_numpy(picture[None].astype("float32") / 255)
+            scores = model(inputs).detach().numpy()[0]
         if name == "logits":
             scores = np.exp(scores) / np.exp(scores).sum()
         model.save(tmp_path / f"{name}.keras")
-        own = explainer(tmp_path / f"{name}.keras", ("a1", "b2", "c3"))
-        result = own(picture, top_k=3)
+        sketch = explainer(tmp_path / f"{name}.keras", ("a1", "b2", "c3"))
+        result = sketch(picture, top_k=3)
         np.testing.assert_allclose([p.score for p in result.predictions], sorted(scores, reverse=True), atol=1e-5)
         assert result.heatmaps[0].raw[0].any()
     flat = small(layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3), shape=(28, 28))
@@ -234,11 +234,11 @@ def test_broken_files_are_one_sentence(folder, tmp_path):
 def test_nets_of_keras_applications_are_given_what_they_were_trained_with(tmp_path, telltale, mode):
     layers = keras().layers
     small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3)).save(tmp_path / "net.keras")
-    own = explainer(tmp_path / "net.keras", None, None)
+    sketch = explainer(tmp_path / "net.keras", None, None)
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     expected = keras().applications.imagenet_utils.preprocess_input(picture.astype("float32"), mode=mode)
-    found = own.resident.adapter.prepare(picture, "trained").tensor[0].permute(1, 2, 0)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    model_input = sketch.resident.adapter.prepare(picture, "trained").tensor[0].permute(1, 2, 0)
+    np.testing.assert_allclose(model_input, expected, atol=1e-4)
 
 
 def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
@@ -254,11 +254,11 @@ def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
 def test_a_keras_model_measures_and_has_several_outputs():
     layers, library = keras().layers, keras()
     with library.device("cpu"):
-        given = layers.Input((32, 32, 3))
-        pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(given))
-        model = library.Model(given, [layers.Dense(1, name="age")(pooled), layers.Dense(2, name="sex")(pooled)])
+        inputs = layers.Input((32, 32, 3))
+        pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs))
+        model = library.Model(inputs, [layers.Dense(1, name="age")(pooled), layers.Dense(2, name="sex")(pooled)])
         other = layers.Input((3,))
-        two = library.Model([given, other], layers.Dense(2)(layers.Concatenate()([pooled, other])))
+        two = library.Model([inputs, other], layers.Dense(2)(layers.Concatenate()([pooled, other])))
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     with pytest.raises(WeightsProblem, match=r"returns 2 outputs \(age, sex\): choose one with `output`"):
         Explainer(model)
@@ -282,8 +282,8 @@ def test_random_layers_rest_and_a_layer_inside_a_nested_model_is_named():
     with library.device("cpu"):
         expected = model(torch.from_numpy(picture[None].astype("float32") / 255), training=False)[0].detach().numpy()
     for _ in range(2):
-        made = explainer(picture, top_k=3)
-        scores = {prediction.index: prediction.score for prediction in made.predictions}
+        result = explainer(picture, top_k=3)
+        scores = {prediction.index: prediction.score for prediction in result.predictions}
         np.testing.assert_allclose([scores[index] for index in range(3)], expected, atol=1e-5)
-    assert made.heatmaps[0].layers == ("body.seen",)
-    assert not any("differ from pass to pass" in note for note in made.notes)
+    assert result.heatmaps[0].layers == ("body.seen",)
+    assert not any("differ from pass to pass" in note for note in result.notes)

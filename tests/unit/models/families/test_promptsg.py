@@ -92,8 +92,8 @@ def test_the_encoders_are_clips():
 
 def test_the_configuration_is_stated_or_clips():
     config = Config(size=(256, 128), stride=12, classes=9)
-    stated = {"size": [256, 128], "stride": 12, "guidance": "attend"}
-    assert read_config({"classifier.weight": torch.zeros(9, 512)}, stated, "a.pth") == config
+    config_file = {"size": [256, 128], "stride": 12, "guidance": "attend"}
+    assert read_config({"classifier.weight": torch.zeros(9, 512)}, config_file, "a.pth") == config
     assert config.grid == (21, 10)
     assert read_config({}, {}, "a.pth") == Config(classes=0)
     with pytest.raises(ModelProblem, match="unknown key guidance"):
@@ -135,10 +135,10 @@ def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
 
 def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
     adapter = explainer.resident.adapter
-    found = adapter.attention_map(picture)
-    assert found.dtype == np.float32
-    assert found.sum() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_array_equal(adapter.attention_map(Image.fromarray(picture)), found)
+    attention_map = adapter.attention_map(picture)
+    assert attention_map.dtype == np.float32
+    assert attention_map.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_array_equal(adapter.attention_map(Image.fromarray(picture)), attention_map)
     module, tensor = adapter.module, adapter.prepare(picture, "trained").tensor
     with torch.no_grad():
         tokens = module.image_encoder(tensor)
@@ -148,20 +148,20 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
         attention.load_state_dict(own)
         patches = module.mim.ln_patches(tokens[:, 1:])
         read, weights = attention(text[:, None], patches, patches)
-    assert np.allclose(found.ravel(), weights[0, 0].numpy(), atol=1e-6)
+    assert np.allclose(attention_map.ravel(), weights[0, 0].numpy(), atol=1e-6)
     assert torch.allclose(module.mim.cross_attention(text, patches), read, atol=1e-5)
-    shown = explainer(picture, method="attention", top_k=1)
-    assert np.allclose(shown.heatmaps[0].raw[0], found, atol=1e-6)
+    result = explainer(picture, method="attention", top_k=1)
+    assert np.allclose(result.heatmaps[0].raw[0], attention_map, atol=1e-6)
 
 
 def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
     adapter = explainer.resident.adapter
     x = torch.cat([adapter.prepare(picture, "trained").tensor] * 2)
-    found = adapter.forward_with_attention(x)
-    assert [*found] == ["logits", "embedding", "feature", "image", "text", "attention"]
-    assert found["attention"].shape == (2, 12, 6) and torch.equal(adapter.attention_map(x), found["attention"])
-    np.testing.assert_allclose(found["attention"][1].cpu().numpy(), adapter.attention_map(picture), atol=1e-6)
-    assert torch.allclose(found["logits"].cpu(), adapter.module(x.to(found["logits"].device)).logits.detach().cpu())
+    outputs = adapter.forward_with_attention(x)
+    assert [*outputs] == ["logits", "embedding", "feature", "image", "text", "attention"]
+    assert outputs["attention"].shape == (2, 12, 6) and torch.equal(adapter.attention_map(x), outputs["attention"])
+    np.testing.assert_allclose(outputs["attention"][1].cpu().numpy(), adapter.attention_map(picture), atol=1e-6)
+    assert torch.allclose(outputs["logits"].cpu(), adapter.module(x.to(outputs["logits"].device)).logits.detach().cpu())
     named = explainer(picture, top_k=1, layers="mim.cross_attn").heatmaps[0]
     assert np.array_equal(named.values, explainer(picture, top_k=1, layers="mim").heatmaps[0].values)
 
@@ -178,8 +178,8 @@ def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):
     for mean in inside:
         mixed = (mean + torch.eye(len(mean))) / 2 @ mixed
     expected = (crossing @ mixed[1:])[0, 1:].reshape(12, 6)
-    shown = explainer(picture, method="rollout", top_k=1)
-    assert np.allclose(shown.heatmaps[0].raw[0], expected.numpy(), atol=1e-6)
+    result = explainer(picture, method="rollout", top_k=1)
+    assert np.allclose(result.heatmaps[0].raw[0], expected.numpy(), atol=1e-6)
     weighed = explainer(picture, method="chefer", top_k=1).heatmaps[0]
     assert weighed.raw[0].shape == (12, 6)
     assert weighed.state == "ok"

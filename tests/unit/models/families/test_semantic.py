@@ -77,73 +77,73 @@ KINDS: dict[str, tuple[Any, Any]] = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    made: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for name, (net, processor) in KINDS.items():
         torch.manual_seed(2)
-        made[name] = tmp_path_factory.mktemp("hub") / name
-        net().save_pretrained(made[name])
-        processor().save_pretrained(made[name])
-    return made
+        paths[name] = tmp_path_factory.mktemp("hub") / name
+        net().save_pretrained(paths[name])
+        processor().save_pretrained(paths[name])
+    return paths
 
 
 def answer(name: str, folder: Path) -> tuple[Any, Any]:
     """Return the library's own answer, and what went in."""
     net = KINDS[name][0]().from_pretrained(folder).eval()
-    given = transformers.AutoImageProcessor.from_pretrained(folder)(Pillow.fromarray(PICTURE), return_tensors="pt")
+    inputs = transformers.AutoImageProcessor.from_pretrained(folder)(Pillow.fromarray(PICTURE), return_tensors="pt")
     with torch.no_grad():
-        return net(pixel_values=given["pixel_values"]), given
+        return net(pixel_values=inputs["pixel_values"]), inputs
 
 
 def test_a_folder_answers_as_transformers_does(folders: dict[str, Path]) -> None:
-    made = Explainer(folders["segformer"])(PICTURE, per="region", top_k=1)
-    outputs, given = answer("segformer", folders["segformer"])
-    assert torch.equal(made.evidence.tensor, given["pixel_values"])
-    assert torch.allclose(made.evidence.outputs.logits, outputs.logits, atol=1e-4)
-    assert made.model.task == "segment" and made.model.method == "hirescam"
-    assert made.evidence.resident.adapter.labels == tuple(NAMES)
-    assert made.segmentation is not None and made.segmentation.shape == PICTURE.shape[:2]
-    assert made.heatmaps[0].layers[0].startswith("segformer.stages.3")
+    result = Explainer(folders["segformer"])(PICTURE, per="region", top_k=1)
+    outputs, inputs = answer("segformer", folders["segformer"])
+    assert torch.equal(result.evidence.tensor, inputs["pixel_values"])
+    assert torch.allclose(result.evidence.outputs.logits, outputs.logits, atol=1e-4)
+    assert result.model.task == "segment" and result.model.method == "hirescam"
+    assert result.evidence.resident.adapter.labels == tuple(NAMES)
+    assert result.segmentation is not None and result.segmentation.shape == PICTURE.shape[:2]
+    assert result.heatmaps[0].layers[0].startswith("segformer.stages.3")
 
 
 def test_the_classes_of_queries_are_those_of_the_librarys_post_processing(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Explainer(folders["mask2former"])(PICTURE, method="layercam", top_k=1)
-    outputs, given = answer("mask2former", folders["mask2former"])
-    assert torch.equal(made.evidence.tensor, given["pixel_values"])
+    result = Explainer(folders["mask2former"])(PICTURE, method="layercam", top_k=1)
+    outputs, inputs = answer("mask2former", folders["mask2former"])
+    assert torch.equal(result.evidence.tensor, inputs["pixel_values"])
     # Bars are no part of it: 90 x 150 with a short side of 64 is 64 x 106, each up to the next multiple of 32.
-    assert made.evidence.geometry.content == (0, 0, 128, 64) and made.evidence.geometry.seen == (0, 0, 150, 90)
+    assert result.evidence.geometry.content == (0, 0, 128, 64) and result.evidence.geometry.seen == (0, 0, 150, 90)
     classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
     scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
-    assert torch.allclose(made.evidence.outputs.logits.exp(), scores, atol=1e-4)
+    assert torch.allclose(result.evidence.outputs.logits.exp(), scores, atol=1e-4)
     # The library resizes masks to 384 pixels: of that size they stay as they are.
     generator = torch.Generator().manual_seed(4)
     fake = SimpleNamespace(
         class_queries_logits=torch.randn(1, 5, 5, generator=generator),
         masks_queries_logits=3 * torch.randn(1, 5, 384, 384, generator=generator),
     )
-    adapter = made.evidence.resident.adapter
+    adapter = result.evidence.resident.adapter
     assert isinstance(adapter, QuerySegmenter)
     monkeypatch.setattr(adapter, "module", lambda **_: fake)
-    found = adapter.run(torch.zeros(1, 3, 8, 8)).classes
-    (wanted,) = longest().post_process_semantic_segmentation(fake)
-    assert len(np.unique(found)) == len(NAMES) and (found == wanted.numpy()).all()
+    labels = adapter.run(torch.zeros(1, 3, 8, 8)).classes
+    (expected,) = longest().post_process_semantic_segmentation(fake)
+    assert len(np.unique(labels)) == len(NAMES) and (labels == expected.numpy()).all()
 
 
 def test_a_map_of_segformer_equals_that_of_pytorch_grad_cam(folders: dict[str, Path]) -> None:
     with unfold():
-        made = Explainer(folders["segformer"])(PICTURE, method="gradcam", top_k=1, layers=["decode_head.linear_fuse"])
-    target = made.heatmaps[0].target
-    assert isinstance(target, AreaTarget) and made.heatmaps[0].state == "ok"
+        result = Explainer(folders["segformer"])(PICTURE, method="gradcam", top_k=1, layers=["decode_head.linear_fuse"])
+    target = result.heatmaps[0].target
+    assert isinstance(target, AreaTarget) and result.heatmaps[0].state == "ok"
     net = segformer().from_pretrained(folders["segformer"]).eval()
 
-    asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
+    library_target = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
     with library.GradCAM(
         Answering(net, lambda net, x: net(pixel_values=x).logits), [net.decode_head.linear_fuse]
     ) as cam:
-        wanted = cam(made.evidence.tensor.clone().requires_grad_(), targets=[asked])[0]
-    assert wanted.std() > 0.05
-    assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-4
+        expected = cam(result.evidence.tensor.clone().requires_grad_(), targets=[library_target])[0]
+    assert expected.std() > 0.05
+    assert np.abs(result.heatmaps[0].at_input - expected).max() < 1e-4
 
 
 def test_ultralytics_semantic_classes_are_those_of_predict() -> None:
@@ -158,14 +158,14 @@ def test_ultralytics_semantic_classes_are_those_of_predict() -> None:
     with torch.no_grad():
         # So that more than one class is found: each is as strong as the others, in the mean.
         head.classifier[-1].weight.normal_(0, 1)
-        seen = torch.rand(1, 3, 384, 640, generator=torch.Generator().manual_seed(1))
-        head.classifier[-1].bias -= model.model.eval()(seen).mean((0, 2, 3))
+        inputs = torch.rand(1, 3, 384, 640, generator=torch.Generator().manual_seed(1))
+        head.classifier[-1].bias -= model.model.eval()(inputs).mean((0, 2, 3))
     explainer = Explainer(model)
     picture = draw(sample(1, task="segment", held_out=True)).pixels
-    made = explainer(picture, per="region", top_k=1)
-    assert made.model.task == "segment" and len(explainer.labels) == 19
-    assert made.heatmaps[0].layers == ("model.10",)
-    (found,) = model.predict(picture[..., ::-1], verbose=False)
-    wanted = found.semantic_mask.data.squeeze().cpu().numpy()
-    assert made.segmentation is not None and len(np.unique(wanted)) > 1
-    assert (made.segmentation == wanted).mean() > 0.95
+    result = explainer(picture, per="region", top_k=1)
+    assert result.model.task == "segment" and len(explainer.labels) == 19
+    assert result.heatmaps[0].layers == ("model.10",)
+    (prediction,) = model.predict(picture[..., ::-1], verbose=False)
+    expected = prediction.semantic_mask.data.squeeze().cpu().numpy()
+    assert result.segmentation is not None and len(np.unique(expected)) > 1
+    assert (result.segmentation == expected).mean() > 0.95

@@ -68,8 +68,8 @@ def last_layers(module: Any) -> dict[str, list[Any]]:
     if hasattr(classes, "module_list"):
         ends = [[x[-1] if isinstance(x, torch.nn.Sequential) else x for x in h.module_list] for h in (classes, boxes)]
         return {"class": ends[0], "box": ends[1]}
-    found = {"class": [classes.cls_logits], "box": [boxes.bbox_reg]}
-    return found | ({"objectness": [boxes.bbox_ctrness]} if hasattr(boxes, "bbox_ctrness") else {})
+    heads = {"class": [classes.cls_logits], "box": [boxes.bbox_reg]}
+    return heads | ({"objectness": [boxes.bbox_ctrness]} if hasattr(boxes, "bbox_ctrness") else {})
 
 
 def lively(module: Any) -> None:
@@ -128,22 +128,22 @@ def built(arch: str) -> tuple[TorchvisionDetector, Any]:
 def answer(arch: str) -> TorchvisionDetections:
     adapter, _ = built(arch)
     with torch.no_grad():
-        found = adapter.run(adapter.prepare(bus(), "trained").tensor)
-    assert isinstance(found, TorchvisionDetections)
-    return found
+        model_input = adapter.run(adapter.prepare(bus(), "trained").tensor)
+    assert isinstance(model_input, TorchvisionDetections)
+    return model_input
 
 
 def same(adapter: TorchvisionDetector, theirs: Any, pixels: NDArray[np.uint8], confidence: float, iou: float) -> int:
     """How many boxes both show, all of them the same."""
-    given = adapter.prepare(pixels, "trained")
+    inputs = adapter.prepare(pixels, "trained")
     with torch.no_grad():
-        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=1, confidence=confidence, iou=iou)
+        boxes = adapter.decode(adapter.run(inputs.tensor), inputs.geometry, top_k=1, confidence=confidence, iou=iou)
         (expected,) = theirs([tensor_of(pixels)])
     coco = labels.coco()
-    assert len(found) == len(expected["labels"])
-    assert np.allclose([p.score for p in found], expected["scores"], atol=1e-3)
+    assert len(boxes) == len(expected["labels"])
+    assert np.allclose([p.score for p in boxes], expected["scores"], atol=1e-3)
     rest = list(zip(expected["labels"].tolist(), expected["scores"].tolist(), expected["boxes"].tolist(), strict=True))
-    for p in found:  # equal scores may come in any order
+    for p in boxes:  # equal scores may come in any order
         assert p.box is not None
         twins = [
             place
@@ -152,7 +152,7 @@ def same(adapter: TorchvisionDetector, theirs: Any, pixels: NDArray[np.uint8], c
         ]
         assert twins, p
         del rest[twins[0]]
-    return len(found)
+    return len(boxes)
 
 
 @pytest.mark.parametrize("arch", [*KINDS, *(pytest.param(arch, marks=pytest.mark.slow) for arch in REST)])
@@ -169,17 +169,17 @@ def test_boxes_are_those_of_torchvision(arch: str, confidence: float, iou: float
 def test_input_is_torchvisions_own_and_its_geometry_knows_the_padding(arch: str, size: tuple[int, int]) -> None:
     adapter, theirs = built(arch)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    given = adapter.prepare(pixels, "trained")
+    model_input = adapter.prepare(pixels, "trained")
     if min(size) == 1 and arch == FASTER:
-        assert given.tensor.shape[3] == 32  # torch cannot resize to no width at all
+        assert model_input.tensor.shape[3] == 32  # torch cannot resize to no width at all
     else:
         expected, _ = theirs.transform([tensor_of(pixels)])
-        assert torch.equal(given.tensor, expected.tensors)
-        assert adapter._images(given.tensor).image_sizes == [tuple(one) for one in expected.image_sizes]
-        left, top, right, bottom = given.geometry.content
+        assert torch.equal(model_input.tensor, expected.tensors)
+        assert adapter._images(model_input.tensor).image_sizes == [tuple(size) for size in expected.image_sizes]
+        left, top, right, bottom = model_input.geometry.content
         assert (left, top, (bottom, right)) == (0, 0, tuple(expected.image_sizes[0]))
-    assert given.geometry.input == tuple(given.tensor.shape[2:])
-    assert given.geometry.seen == (0, 0, size[1], size[0])
+    assert model_input.geometry.input == tuple(model_input.tensor.shape[2:])
+    assert model_input.geometry.seen == (0, 0, size[1], size[0])
 
 
 @pytest.mark.parametrize("arch", KINDS)

@@ -124,13 +124,13 @@ def evidence_of(name: str, *paths: str) -> Evidence:
     resident = resident_of(name)
     size = resident.adapter.preprocessing.size  # type: ignore[attr-defined]
     tensor = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    given = ModelInput(tensor, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
-    return Evidence(resident, given, layers_at(resident, paths or resident.default_layers))
+    model_input = ModelInput(tensor, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
+    return Evidence(resident, model_input, layers_at(resident, paths or resident.default_layers))
 
 
 def raws(evidence: Evidence, method: str, **options: Any) -> list[np.ndarray]:
-    made = explain(Image.open(PICTURE), evidence, Options(method=method, top_k=2, **options), milliseconds={})
-    return [heatmap.raw[0] for heatmap in made.heatmaps]
+    result = explain(Image.open(PICTURE), evidence, Options(method=method, top_k=2, **options), milliseconds={})
+    return [heatmap.raw[0] for heatmap in result.heatmaps]
 
 
 def target(index: int) -> Target:
@@ -156,9 +156,9 @@ def target(index: int) -> Target:
 def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid: tuple[int, int], prefix: int) -> None:
     resident = resident_of(name)
     assert resident.default_layers == (layer,)
-    found = resident.known_layers[layer]
-    assert (found.layout, found.shape[1:], found.prefix) == ("tokens", grid, prefix)
-    assert [(one.grid, one.prefix, one.heads) for one in resident.attentions] == [(grid, prefix, 4)] * 3
+    layer_info = resident.known_layers[layer]
+    assert (layer_info.layout, layer_info.shape[1:], layer_info.prefix) == ("tokens", grid, prefix)
+    assert [(item.grid, item.prefix, item.heads) for item in resident.attentions] == [(grid, prefix, 4)] * 3
     # Heads and tokens inside of attention are no maps.
     assert all(layer.shape[1:] in {grid, (8, 8)} for layer in resident.layers)
     # A Swin is looked at where its last windows are read.
@@ -203,9 +203,9 @@ def test_cams_equal_the_library_s(name: str, method: str) -> None:
     evidence = evidence_of(name, path)
     module = evidence.resident.adapter.module
     options = Options(method=method, targets=(1, 3))
-    made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
+    result = explain(Image.open(PICTURE), evidence, options, milliseconds={})
     with CAMS[method](module, [module.get_submodule(path)], reshape_transform=reshape) as cam:
-        for heatmap, index in zip(made.heatmaps, (1, 3), strict=True):
+        for heatmap, index in zip(result.heatmaps, (1, 3), strict=True):
             theirs = cam(evidence.tensor.clone().requires_grad_(), targets=[ClassifierOutputTarget(index)])[0]
             assert np.ptp(theirs) > 0.9
             np.testing.assert_allclose(heatmap.at_input, theirs, rtol=0, atol=CLOSE)
@@ -217,15 +217,15 @@ def test_cams_equal_the_library_s(name: str, method: str) -> None:
 @pytest.mark.parametrize("name", BUILDERS)
 def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = evidence_of(name)
-    wanted = [target(index) for index in range(CLASSES)]
-    (ours,) = zip(*[evidence.gradients([one])[0] for one in wanted], strict=True)
+    expected = [target(index) for index in range(CLASSES)]
+    (ours,) = zip(*[evidence.gradients([target])[0] for target in expected], strict=True)
     monkeypatch.setattr(engine, "sparse", contextlib.nullcontext)
     plain = evidence_of(name)
     assert torch.equal(evidence.outputs.logits, plain.outputs.logits)
-    (theirs,) = zip(*[plain.gradients([one])[0] for one in wanted], strict=True)
-    for one, other in zip(ours, theirs, strict=True):
+    (theirs,) = zip(*[plain.gradients([target])[0] for target in expected], strict=True)
+    for gradient, other in zip(ours, theirs, strict=True):
         assert other.values.abs().max() > 0
-        assert (one.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
+        assert (gradient.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
 
 
 # Attention.
@@ -282,7 +282,7 @@ def test_rollout_and_chefer_equal_their_references(name: str, prefix: int, grid:
     with unfused(module) as held, torch.enable_grad():
         logits = module(evidence.tensor)
         logits[0, 3].backward()
-    weights = [one.detach() for one in held]
+    weights = [tensor.detach() for tensor in held]
     (ours,) = raws(evidence, "rollout", targets=(3,))
     expected = reference_rollout(weights)[0, prefix:].reshape(grid)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
@@ -305,8 +305,8 @@ def test_a_layer_s_attention_is_what_transformers_says_it_is() -> None:
     rows = theirs[0, :, 0, 1:].reshape(4, 8, 8)
     np.testing.assert_allclose(raws(evidence, "attention")[0], rows.mean(0), rtol=0, atol=1e-6)
     np.testing.assert_allclose(raws(evidence, "attention", head=2)[0], rows[2], rtol=0, atol=1e-6)
-    made = explain(Image.open(PICTURE), evidence, Options(method="attention"), milliseconds={})
-    assert made.heatmaps[0].layers == ("vit.layers.1.attention",)
+    result = explain(Image.open(PICTURE), evidence, Options(method="attention"), milliseconds={})
+    assert result.heatmaps[0].layers == ("vit.layers.1.attention",)
 
 
 # Transformers' folders.
@@ -361,11 +361,11 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
     picture = Pillow.open(bus).convert("RGB")
     # As everywhere the way that it was trained with has one name, whatever it is.
     assert adapter.preprocessings[0] == "trained"
-    given = adapter.prepare(np.asarray(picture), "trained")
+    model_input = adapter.prepare(np.asarray(picture), "trained")
     theirs = processor()(picture, return_tensors="pt")["pixel_values"]
     # Pillow rounds the resized picture to bytes, and a window of it may round the other way.
-    assert given.tensor.shape == theirs.shape
-    assert (given.tensor - theirs).abs().max() <= 1.01 / 255 / 0.22
+    assert model_input.tensor.shape == theirs.shape
+    assert (model_input.tensor - theirs).abs().max() <= 1.01 / 255 / 0.22
     with torch.no_grad():
         ours, expected = adapter.run(theirs), net(theirs)
     if spec.task == "embed":
@@ -376,8 +376,8 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
     if name == "vit":
         assert adapter.labels == ("rust", "blight", "none")
     resident = LoadedModel(adapter, CPU)
-    found = resident.known_layers[resident.default_layers[0]]
-    evidence = Evidence(resident, given, (found,))
+    layer_info = resident.known_layers[resident.default_layers[0]]
+    evidence = Evidence(resident, model_input, (layer_info,))
     method = Options(method="gradcam", top_k=1)
     (heatmap,) = explain(Image.open(np.asarray(picture)), evidence, method, milliseconds={}).heatmaps
     assert np.ptp(heatmap.raw[0]) > 0

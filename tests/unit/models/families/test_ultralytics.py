@@ -70,22 +70,22 @@ def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[i
     from ultralytics.utils.ops import scale_boxes
 
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    given = built(name).prepare(pixels, way)
+    model_input = built(name).prepare(pixels, way)
     side = 320 if way == "half" else 640
     # An RT-DETR sees the picture squeezed to a square.
     squash = way == "squash" or name == "rtdetr-l"
     box = LetterBox((side, side), auto=way in ("trained", "half") and not squash, scale_fill=squash, stride=32)
     expected = np.ascontiguousarray(box(image=pixels[..., ::-1])[..., ::-1].transpose(2, 0, 1))
-    assert torch.equal(given.tensor[0], torch.from_numpy(expected).float() / 255)
-    assert given.geometry.input == tuple(given.tensor.shape[2:])
-    assert given.geometry.seen == (0, 0, size[1], size[0])
-    left, top, right, bottom = given.geometry.content
+    assert torch.equal(model_input.tensor[0], torch.from_numpy(expected).float() / 255)
+    assert model_input.geometry.input == tuple(model_input.tensor.shape[2:])
+    assert model_input.geometry.seen == (0, 0, size[1], size[0])
+    left, top, right, bottom = model_input.geometry.content
     bars = np.ones(expected.shape[1:], bool)
     bars[top:bottom, left:right] = False
     assert (expected[:, bars] == 114).all()
     if not squash:
         back = scale_boxes(expected.shape[1:], torch.tensor([[left, top, right - 0.5, bottom - 0.25]]), size)
-        assert given.geometry.box_to_original((left, top, right - 0.5, bottom - 0.25)) == pytest.approx(
+        assert model_input.geometry.box_to_original((left, top, right - 0.5, bottom - 0.25)) == pytest.approx(
             back[0].tolist(), abs=1e-3
         )
 
@@ -96,17 +96,17 @@ def test_boxes_are_those_of_predict(name: str, confidence: float, iou: float) ->
     adapter = trained(name)
     for photograph in ("bus.jpg", "zidane.jpg"):
         pixels = picture(photograph)
-        given = adapter.prepare(pixels, "trained")
-        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=1, confidence=confidence, iou=iou)
+        inputs = adapter.prepare(pixels, "trained")
+        boxes = adapter.decode(adapter.run(inputs.tensor), inputs.geometry, top_k=1, confidence=confidence, iou=iou)
         (expected,) = library(name).predict(
             np.ascontiguousarray(pixels[..., ::-1]), conf=confidence, iou=iou, device="cpu", verbose=False
         )
-        assert [p.index for p in found] == expected.boxes.cls.int().tolist()
-        assert [p.label for p in found] == [library(name).names[p.index] for p in found]
-        assert np.allclose([p.score for p in found], expected.boxes.conf, atol=1e-3)
-        assert np.allclose([p.box for p in found], expected.boxes.xyxy, atol=0.5)
-        assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
-        assert "person" in {p.label for p in found}
+        assert [p.index for p in boxes] == expected.boxes.cls.int().tolist()
+        assert [p.label for p in boxes] == [library(name).names[p.index] for p in boxes]
+        assert np.allclose([p.score for p in boxes], expected.boxes.conf, atol=1e-3)
+        assert np.allclose([p.box for p in boxes], expected.boxes.xyxy, atol=0.5)
+        assert [p.score for p in boxes] == sorted((p.score for p in boxes), reverse=True)
+        assert "person" in {p.label for p in boxes}
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -134,13 +134,13 @@ def test_classifier_starts_from_the_logits_and_sees_what_the_library_shows_it() 
     adapter = built("yolo11n-cls", "classify")
     assert isinstance(adapter, YoloClassifier)
     pixels = picture("bus.jpg")
-    given = adapter.prepare(pixels, "trained")
-    assert torch.allclose(given.tensor[0], classify_transforms(224)(Image.fromarray(pixels)), atol=1.01 / 255)
-    outputs = adapter.run(given.tensor)
+    model_input = adapter.prepare(pixels, "trained")
+    assert torch.allclose(model_input.tensor[0], classify_transforms(224)(Image.fromarray(pixels)), atol=1.01 / 255)
+    outputs = adapter.run(model_input.tensor)
     logits = outputs.logits
-    probabilities, raw = build("yolo11n-cls").fuse(verbose=False)(given.tensor)
+    probabilities, raw = build("yolo11n-cls").fuse(verbose=False)(model_input.tensor)
     assert torch.allclose(logits, raw, atol=1e-4)
-    (best,) = adapter.decode(outputs, given.geometry, top_k=1, confidence=0, iou=0)
+    (best,) = adapter.decode(outputs, model_input.geometry, top_k=1, confidence=0, iou=0)
     assert best.index == probabilities.argmax()
     assert best.score == pytest.approx(probabilities.max().item(), abs=1e-5)
     assert len(adapter.labels) == logits.shape[1] == 1000
@@ -153,10 +153,10 @@ def test_classifier_takes_size_and_numbers_from_its_checkpoint() -> None:
     module.transforms = classify_transforms(64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="BICUBIC")
     module.names = ["cat", "dog"]
     adapter = adapt(spec_of("own", "classify"), module, "")
-    given = adapter.prepare(picture("zidane.jpg"), "trained")
-    assert given.tensor.shape == (1, 3, 64, 64)
+    model_input = adapter.prepare(picture("zidane.jpg"), "trained")
+    assert model_input.tensor.shape == (1, 3, 64, 64)
     expected = module.transforms(Image.fromarray(picture("zidane.jpg")))
-    assert torch.allclose(given.tensor[0], expected, atol=1.01 / 255 / 0.1)
+    assert torch.allclose(model_input.tensor[0], expected, atol=1.01 / 255 / 0.1)
     assert adapter.labels[:3] == ("cat", "dog", "2")
 
 
@@ -263,8 +263,8 @@ def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path, monkeypatc
 
 def layers_of(name: str, task: str = "detect") -> tuple[Layer, ...]:
     adapter = built(name, task)
-    given = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
-    return survey(adapter, given.tensor).short
+    model_input = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
+    return survey(adapter, model_input.tensor).short
 
 
 NECKS = {

@@ -291,17 +291,17 @@ def test_a_joints_gradient_is_its_finite_difference(axis: Any) -> None:
 
 
 def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explainer) -> None:
-    made = explainer(NOISE, joint="left_wrist x", layers=("neck P4",), **TWO)
-    heatmap = made.heatmaps[0]
-    assert heatmap.signed and heatmap.target.label == "left wrist x" and made.options.per == "detection"
-    lowers = made.with_options(part="lowers").heatmaps[0]
+    result = explainer(NOISE, joint="left_wrist x", layers=("neck P4",), **TWO)
+    heatmap = result.heatmaps[0]
+    assert heatmap.signed and heatmap.target.label == "left wrist x" and result.options.per == "detection"
+    lowers = result.with_options(part="lowers").heatmaps[0]
     np.testing.assert_allclose(lowers.raw[0], -heatmap.raw[0], atol=1e-6 * float(np.abs(heatmap.raw[0]).max()))
-    found = read_joint(made, 0)
-    assert found is not None and found[0].name == "left wrist" and found[1] == made.predictions[0].joints[9].x
-    (row, _) = table.rows(made)
-    assert (row["joint"], row["number"]) == ("left wrist", found[1])
-    said = PredictionResult.model_validate(made.to_dict()["predictions"][0])
-    assert (said.joints[9].name, said.joints[9].x) == ("left wrist", found[1])
+    joint = read_joint(result, 0)
+    assert joint is not None and joint[0].name == "left wrist" and joint[1] == result.predictions[0].joints[9].x
+    (row, _) = table.rows(result)
+    assert (row["joint"], row["number"]) == ("left wrist", joint[1])
+    parsed = PredictionResult.model_validate(result.to_dict()["predictions"][0])
+    assert (parsed.joints[9].name, parsed.joints[9].x) == ("left wrist", joint[1])
     assert DetectRequest.model_validate({"image": "", "joint": "nose x"}).joint == "nose x"
 
 

@@ -51,7 +51,7 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [YOLOE, WORLD])
 def test_words_are_asked_as_the_library_asks_them(name: str, encoder: None) -> None:
     words = ["red bus", "person", "tie"]
-    asked = open_model(name).with_classes(words)
+    adapter = open_model(name).with_classes(words)
     reference = build(name).fuse(verbose=False)
     rows = spoken("", tuple(words))
     tensor = torch.rand(1, 3, 64, 96)
@@ -62,8 +62,8 @@ def test_words_are_asked_as_the_library_asks_them(name: str, encoder: None) -> N
             reference.txt_feats, reference.model[-1].nc = rows, len(words)
         decoded = reference(tensor)[0]
         decoded = decoded[0] if isinstance(decoded, tuple) else decoded
-        outputs = asked.run(tensor)
-    assert asked.labels == tuple(words)
+        outputs = adapter.run(tensor)
+    assert adapter.labels == tuple(words)
     assert outputs.logits.shape == (1, 3, 126)
     assert torch.allclose(outputs.scores, decoded[:, 4:7], atol=1e-5)
 
@@ -73,20 +73,20 @@ def test_examples_are_asked_as_the_library_asks_them(bus: Path) -> None:
 
     pixels = pixels_of(bus)
     adapter = open_model()
-    asked = adapter.with_examples(pixels, [*BOXES, (670.0, 390.0, 810.0, 880.0)], ["bus", "person", "person"])
-    assert asked.labels == ("bus", "person")
-    given = adapter.prepare(pixels, "trained")
+    prompted = adapter.with_examples(pixels, [*BOXES, (670.0, 390.0, 810.0, 880.0)], ["bus", "person", "person"])
+    assert prompted.labels == ("bus", "person")
+    model_input = adapter.prepare(pixels, "trained")
     boxes = np.array([*BOXES, (670.0, 390.0, 810.0, 880.0)])
     visuals = YOLOEVPSegPredictor._process_single_image(
-        None, tuple(given.tensor.shape[2:]), pixels.shape[:2], np.array([0, 1, 1]), boxes
+        None, tuple(model_input.tensor.shape[2:]), pixels.shape[:2], np.array([0, 1, 1]), boxes
     )
     reference = build(YOLOE).fuse(verbose=False)
     with torch.no_grad():
-        rows = reference.get_visual_pe(given.tensor, visuals[None]).clone()
-        (decoded, _), _ = reference(given.tensor, vpe=rows)
-        outputs = asked.run(given.tensor)
-    assert asked.embeddings is not None
-    assert torch.allclose(asked.embeddings, rows, atol=1e-5)
+        rows = reference.get_visual_pe(model_input.tensor, visuals[None]).clone()
+        (decoded, _), _ = reference(model_input.tensor, vpe=rows)
+        outputs = prompted.run(model_input.tensor)
+    assert prompted.embeddings is not None
+    assert torch.allclose(prompted.embeddings, rows, atol=1e-5)
     assert torch.allclose(outputs.scores, decoded[:, 4:6], atol=1e-5)
 
 
@@ -141,7 +141,7 @@ def test_two_sessions_never_mix(encoder: None, bus: Path) -> None:
     alone = [ask(session) for session in sessions]
     with ThreadPoolExecutor(len(sessions)) as pool:
         together = list(pool.map(ask, sessions * 4))
-    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(alone * 4, together, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(alone * 4, together, strict=True))
     assert [logits.shape[1] for logits in alone] == [1, 3, 2]
 
 
@@ -157,14 +157,14 @@ def test_the_engine_asks_for_words_and_examples_and_writes_them_down(encoder: No
     loaded: Any = SimpleNamespace(get=lambda *_: resident, models=lambda: [resident])
     explainer: Any = Explainer("yoloe-11s-seg", model_cache=loaded)
     options = {"per": "detection", "confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
-    made = explainer(bus, vocabulary="red bus, person", **options)
-    told = made.evidence.resident
-    assert told.adapter.labels == ("red bus", "person")
-    assert explainer(bus, vocabulary=("red bus", "person"), **options).evidence is made.evidence
-    assert made.recipe.vocabulary == ("red bus", "person")
-    drawn = explainer(bus, examples=[(BOXES[0], "this bus")], **options)
-    assert drawn.evidence.resident.adapter.labels == ("this bus",)
-    assert drawn.recipe.examples == ((BOXES[0], "this bus"),)
-    assert drawn.heatmaps[0].state == "ok"
+    result = explainer(bus, vocabulary="red bus, person", **options)
+    prompted = result.evidence.resident
+    assert prompted.adapter.labels == ("red bus", "person")
+    assert explainer(bus, vocabulary=("red bus", "person"), **options).evidence is result.evidence
+    assert result.recipe.vocabulary == ("red bus", "person")
+    boxed = explainer(bus, examples=[(BOXES[0], "this bus")], **options)
+    assert boxed.evidence.resident.adapter.labels == ("this bus",)
+    assert boxed.recipe.examples == ((BOXES[0], "this bus"),)
+    assert boxed.heatmaps[0].state == "ok"
     with pytest.raises(ModelProblem, match="outside its picture"):
         explainer(bus, examples=[((2000, 2000, 2100, 2100), "nothing")], **options)

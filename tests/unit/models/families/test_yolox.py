@@ -167,17 +167,17 @@ def unfused() -> Any:
 )
 def test_boxes_are_those_of_megviis_formulas(name: str, expected: dict[str, list[float]]) -> None:
     adapter, pixels = trained(), picture(name)
-    given = adapter.prepare(pixels, "trained")
+    inputs = adapter.prepare(pixels, "trained")
     with torch.no_grad():
-        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=1, confidence=0.25, iou=0.45)
+        boxes = adapter.decode(adapter.run(inputs.tensor), inputs.geometry, top_k=1, confidence=0.25, iou=0.45)
     theirs = megvii(unfused(), pixels, 0.25, 0.45)
     height, width = pixels.shape[:2]
-    assert [p.index for p in found] == [index for index, _, _ in theirs]
-    assert np.allclose([p.score for p in found], [score for _, score, _ in theirs], atol=1e-3)
+    assert [p.index for p in boxes] == [index for index, _, _ in theirs]
+    assert np.allclose([p.score for p in boxes], [score for _, score, _ in theirs], atol=1e-3)
     clipped = np.clip([box for _, _, box in theirs], 0, [width, height, width, height])
-    assert np.abs(np.array([p.box for p in found]) - clipped).max() < 1
+    assert np.abs(np.array([p.box for p in boxes]) - clipped).max() < 1
     for label, scores in expected.items():
-        assert [round(p.score, 2) for p in found if p.label == label][: len(scores)] == scores
+        assert [round(p.score, 2) for p in boxes if p.label == label][: len(scores)] == scores
 
 
 @pytest.mark.parametrize("way", ["trained", "letterbox", "squash"])
@@ -185,20 +185,20 @@ def test_boxes_are_those_of_megviis_formulas(name: str, expected: dict[str, list
 def test_geometry_knows_where_the_picture_lies(size: tuple[int, int], way: str) -> None:
     adapter = built()
     pixels = np.random.default_rng(0).integers(0, 113, (*size, 3), np.uint8)
-    given = adapter.prepare(pixels, way)
-    assert given.tensor.shape == (1, 3, 416, 416)
-    assert given.geometry.seen == (0, 0, size[1], size[0])
-    left, top, right, bottom = given.geometry.content
+    model_input = adapter.prepare(pixels, way)
+    assert model_input.tensor.shape == (1, 3, 416, 416)
+    assert model_input.geometry.seen == (0, 0, size[1], size[0])
+    left, top, right, bottom = model_input.geometry.content
     bars = torch.ones(416, 416, dtype=torch.bool)
     bars[top:bottom, left:right] = False
-    assert (given.tensor[0, :, bars] == 114).all()
-    assert (given.tensor[0, :, ~bars] < 114).all()
+    assert (model_input.tensor[0, :, bars] == 114).all()
+    assert (model_input.tensor[0, :, ~bars] < 114).all()
     if size == (416, 416):
         # Blue first, from 0 to 255.
-        assert given.tensor[0, :, 5, 5].tolist() == pixels[5, 5, ::-1].tolist()
+        assert model_input.tensor[0, :, 5, 5].tolist() == pixels[5, 5, ::-1].tolist()
     if way == "trained":
         assert (left, top) == (0, 0)
-    back = given.geometry.box_to_original((left, top, right, bottom))
+    back = model_input.geometry.box_to_original((left, top, right, bottom))
     assert back == pytest.approx((0, 0, size[1], size[0]), abs=1e-3)
 
 
@@ -269,8 +269,8 @@ def test_what_is_no_yolox_is_said_in_one_sentence(tmp_path: Path) -> None:
     del short["backbone.C3_p4.conv1.conv.weight"]
     torch.save(short, tmp_path / "short.pth")
     for name in ("other", "short"):
-        with pytest.raises(WeightsProblem, match="does not hold the tensors of a YOLOX") as said:
+        with pytest.raises(WeightsProblem, match="does not hold the tensors of a YOLOX") as caught:
             load(spec_of(name, path=str(tmp_path / f"{name}.pth")))
-        assert "\n" not in str(said.value)
+        assert "\n" not in str(caught.value)
     with pytest.raises(ModelProblem, match="There is no YOLOX called yolox_xl: choose one of yolox_nano"):
         build_untrained("yolox_xl", 0)
