@@ -280,8 +280,8 @@ class Detector(Adapter):
         if not self.multi_label and (best := int(outputs.best(candidate.anchor))) != candidate.index:
             score = float(outputs.scores[0, best, candidate.anchor])
             winner = replace(candidate, label=self.labels[best], index=best, score=score)
-            place = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, best)), None)
-            return CandidateReason("class", place, winner=winner)
+            index = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, best)), None)
+            return CandidateReason("class", index, winner=winner)
         if not self.nms:
             return CandidateReason("beyond")
         rivals = [
