@@ -214,28 +214,28 @@ class RecordFiles:
         pair = record.pair if other else None
         name, sha256 = (pair.name, pair.sha256) if pair else (record.picture_name, record.picture_sha256)
         data = self.read(record, "other" if other else "picture")
-        named = _unpack(data) if data.startswith(b"PK") else {}
-        image = Image(named["pixels"], name, planes=named["planes"]) if named else Image.open(data, name=name)
+        saved = _unpack(data) if data.startswith(b"PK") else {}
+        image = Image(saved["pixels"], name, planes=saved["planes"]) if saved else Image.open(data, name=name)
         if image.sha256 != sha256:
             raise Problem("The picture of this record is damaged: its content has changed.")
         return image
 
     def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        named, maps = _unpack(self.read(record, "maps")) if record.maps else {}, list[Heatmap]()
+        saved, maps = _unpack(self.read(record, "maps")) if record.maps else {}, list[Heatmap]()
         for place, (info, label) in enumerate(zip(record.maps, record.labels, strict=False)):
             target = record.recipe.targets[place] if record.recipe else -1
             anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
             name = f"top{place + 1}_{label_stem(label)}"
-            if name not in named:
+            if name not in saved:
                 raise Problem(DAMAGED_MAP)
             heatmap = Heatmap(
                 target=Target(None if index < 0 else index, label, anchors),
-                raw=tuple(array for key, array in named.items() if key.startswith(f"{name}_raw_")),
-                at_input=named[name],
+                raw=tuple(array for key, array in saved.items() if key.startswith(f"{name}_raw_")),
+                at_input=saved[name],
                 **{field: getattr(info, field) for field in HEATMAP_FIELDS},
             )
-            uncut = named.get(f"measured {place}")
+            uncut = saved.get(f"measured {place}")
             maps.append(heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut)))
         return tuple(maps)
 
@@ -244,14 +244,15 @@ class RecordFiles:
         if the record is of one picture."""
         if (pair := record.pair) is None:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
-        named, sides, grids = _unpack(self.read(record, "maps")), [], []
+        saved, sides, grids = _unpack(self.read(record, "maps")), [], []
         try:
             for other, (name, geometry) in enumerate(zip(SIDES, pair.geometries, strict=True)):
                 image, (left, top, right, bottom) = self.picture(record, other=bool(other)), geometry.content
-                raw, signed = (named[f"{name}_raw_{at}"] for at in record.layers), named[name][top:bottom, left:right]
-                sides.append(ComparedImage(image, geometry, named[f"{name}_vector"], tuple(raw), signed))
-                grids.append(CellEdges(named[f"{name}_down"], named[f"{name}_across"]))
-            matches = Matches(grids[0], grids[1], named["cells"], pair.matches)
+                raw = tuple(saved[f"{name}_raw_{path}"] for path in record.layers)
+                signed = saved[name][top:bottom, left:right]
+                sides.append(ComparedImage(image, geometry, saved[f"{name}_vector"], raw, signed))
+                grids.append(CellEdges(saved[f"{name}_down"], saved[f"{name}_across"]))
+            matches = Matches(grids[0], grids[1], saved["cells"], pair.matches)
         except KeyError as error:
             raise Problem(DAMAGED_MAP) from error
         # The model may have left the catalogue since.
@@ -293,8 +294,8 @@ class RecordFiles:
 def _unpack(data: bytes) -> Arrays:
     """Return the arrays of an npz file. Raises Problem."""
     try:
-        with np.load(io.BytesIO(data)) as named:
-            return dict(named)
+        with np.load(io.BytesIO(data)) as archive:
+            return dict(archive)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise Problem(DAMAGED_MAP) from error
 

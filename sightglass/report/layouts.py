@@ -284,13 +284,13 @@ def numbered(views: Sequence[View], first: int = 1) -> Iterator[tuple[View, Page
 def pages(view: View, number: int = 1) -> list[Page]:
     """Return a view's page, and one for each of its charts."""
     if view.clip is not None:
-        drawn = [_clip(view)]
+        bodies = [_clip(view)]
     elif not view.pictures:
-        drawn = [_words(view)]
+        bodies = [_words(view)]
     else:
-        drawn = [_pictures(view), *(_chart(view, i) for i in range(len(view.charts)))]
+        bodies = [_pictures(view), *(_chart(view, i) for i in range(len(view.charts)))]
     notes = describe_making(view)
-    return [Page(name, (*items, _foot(view, LAYOUTS[name], number)), notes) for name, items in drawn]
+    return [Page(name, (*items, _foot(view, LAYOUTS[name], number)), notes) for name, items in bodies]
 
 
 def is_mapped(view: View, index: int) -> bool:

@@ -202,8 +202,8 @@ def of_boxes(
     """
     pixels, begin = explanation.image.pixels, file_stem(explanation.image.name.rsplit(".", 1)[0])
 
-    def overlay(drawn: NDArray[np.uint8], index: int = 0) -> bytes:
-        return embed_overlay(to_jpeg(drawn), explanation, index, style)
+    def overlay(picture: NDArray[np.uint8], index: int = 0) -> bytes:
+        return embed_overlay(to_jpeg(picture), explanation, index, style)
 
     yield f"{begin}_original.jpg", to_jpeg(pixels)
     yield f"{begin}_detection.jpg", overlay(_draw_boxes(explanation, pixels, explanation.predictions))

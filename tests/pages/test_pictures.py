@@ -169,12 +169,12 @@ def test_dropped_files_are_run_and_a_reload_shows_them_again(page, pictures):
 
 def test_what_cannot_be_used_is_one_sentence(page):
     app = page(SCREEN)
-    for name, data, said in (
+    for name, data, words in (
         ("x.exe", b"", "is no picture, no .zip"),
         ("mine.zip", packed(**{"a.txt": b"x"}), "The folder mine has no data.yaml"),
         ("mine.csv", b"a,b\n1,2\n", "has no column"),
     ):
-        assert said in drop(app, (name, data, "")).error[0].value, name
+        assert words in drop(app, (name, data, "")).error[0].value, name
     assert not any(kept.uploads_home().glob("*"))
 
 
@@ -348,11 +348,11 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, fini
 
 def test_notes_that_name_another_folder_than_an_upload_open_nothing(page, finished_run, tmp_path):
     cut(finished_run, 2)
-    told, upload = (finished_run / kept.FILE).read_text("utf-8"), next(kept.uploads_home().rglob("*.zip"))
-    assert f'"{upload}"' in told
+    facts, upload = (finished_run / kept.FILE).read_text("utf-8"), next(kept.uploads_home().rglob("*.zip"))
+    assert f'"{upload}"' in facts
     (tmp_path / "private").mkdir()
     for path in ("/etc", str(tmp_path / "batches" / "uploads" / ".." / ".." / "private")):
-        (finished_run / kept.FILE).write_text(told.replace(f'"{upload}"', f'"{path}"'), "utf-8")
+        (finished_run / kept.FILE).write_text(facts.replace(f'"{upload}"', f'"{path}"'), "utf-8")
         app = page(SCREEN)
         press(app, offered(app)[0], fails=True)
         assert "were not uploaded here" in texts(app), path

@@ -219,15 +219,15 @@ def test_maps_kept_to_their_boxes() -> None:
     values[8:32, 8:32] = np.linspace(0.2, 0.4, 24)
     values[50:60, 45:55] = 1.0
     result = explained(per="detection")
-    heatmap, own = replace(result.heatmaps[0], at_input=values.astype(np.float32)), result.own(0)
+    heatmap, boxes = replace(result.heatmaps[0], at_input=values.astype(np.float32)), result.own(0)
     result = replace(result, heatmaps=(heatmap, result.heatmaps[1]))
-    inside = confine(heatmap, own, "inside").at_input
+    inside = confine(heatmap, boxes, "inside").at_input
     assert inside.max() == pytest.approx(0.4) and not inside[50:60, 45:55].any()
-    shared, each = (confine(heatmap, [*own, *result.own(1)], way).at_input for way in ("shared", "each"))
+    shared, each = (confine(heatmap, [*boxes, *result.own(1)], way).at_input for way in ("shared", "each"))
     assert shared[8:32, 8:32].max() == pytest.approx(0.4)
     assert each[8:32, 8:32].max() == each[50:60, 45:55].max() == 1
-    assert confine(heatmap, own, "picture") is heatmap
-    confined = replace(result, heatmaps=(confine(heatmap, own, "each"), result.heatmaps[1]))
+    assert confine(heatmap, boxes, "picture") is heatmap
+    confined = replace(result, heatmaps=(confine(heatmap, boxes, "each"), result.heatmaps[1]))
     assert confined.box_numbers(0) == result.box_numbers(0), "a number changed with what is shown"
     assert confined.statistics[0] == result.statistics[0]
 
@@ -272,11 +272,11 @@ def test_boxes_are_added_with_the_same_peak_by_hand() -> None:
 def test_a_class_is_the_even_sum_of_its_boxes(name: str, label: str) -> None:
     alone = Explainer(name)(picture(name), targets=(label,), method="hirescam", per="detection")
     assert len(alone.heatmaps) > 1
-    (whole,) = alone.with_options(per="class").heatmaps
-    for at, raw in enumerate(whole.raw):
-        y0, y1, x0, x1 = picture_cells(whole.geometry, *raw.shape)
-        peaks = [heatmap.raw[at][y0:y1, x0:x1].max() for heatmap in alone.heatmaps]
+    (heatmap_of_class,) = alone.with_options(per="class").heatmaps
+    for place, raw in enumerate(heatmap_of_class.raw):
+        y0, y1, x0, x1 = picture_cells(heatmap_of_class.geometry, *raw.shape)
+        peaks = [heatmap.raw[place][y0:y1, x0:x1].max() for heatmap in alone.heatmaps]
         positive = [i for i, peak in enumerate(peaks) if peak > 0]
         level = sum(peaks[i] for i in positive) / max(len(positive), 1)
-        expected = sum(alone.heatmaps[i].raw[at] * (level / peaks[i]) for i in positive)
+        expected = sum(alone.heatmaps[i].raw[place] * (level / peaks[i]) for i in positive)
         np.testing.assert_allclose(raw, expected, atol=1e-5 * abs(raw).max() + 1e-6)

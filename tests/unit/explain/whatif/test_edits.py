@@ -153,9 +153,9 @@ def bus() -> Explanation:
     return Explainer("efficientnet-lite0")(load_bundled("bus"))
 
 
-def hidden(made: Explanation, mark: EditMark | None) -> np.ndarray:
+def hidden(explanation: Explanation, mark: EditMark | None) -> np.ndarray:
     assert mark is not None
-    return edited(made.image, Edit((mark,), "grey")).hidden
+    return edited(explanation.image, Edit((mark,), "grey")).hidden
 
 
 def as_sent(mark: EditMark) -> EditMark:
@@ -180,13 +180,13 @@ def test_exactly_the_strongest_tenth_is_covered_and_not_its_rectangle(bus: Expla
 def test_as_much_elsewhere_is_the_same_area_at_the_same_places_each_time(bus: Explanation) -> None:
     tenth, others = hidden(bus, strongest_tenth(bus)), elsewhere(bus)
     assert len(others) == DRAWS and others == elsewhere(bus) and len({other.points for other in others}) == DRAWS
-    seen = np.zeros_like(tenth)
+    visible = np.zeros_like(tenth)
     left, top, right, bottom = bus.heatmaps[0].seen
-    seen[top:bottom, left:right] = True
+    visible[top:bottom, left:right] = True
     for mark in others:
         result = hidden(bus, mark)
         assert result.sum() == pytest.approx(tenth.sum(), rel=0.02)
-        assert not (result & ~seen).any()
+        assert not (result & ~visible).any()
         assert (result & tenth).sum() < 0.5 * tenth.sum()
 
 
@@ -228,11 +228,11 @@ def at(label: str, score: float, left: float) -> Prediction:
     return Prediction(label, 0, score, (left, 0.0, left + 10, 10.0))
 
 
-def said(task: str, found: list[Change], edit: Edit = PAINTED, best: str = "") -> str:
+def text(task: str, differences: list[Change], edit: Edit = PAINTED, best: str = "") -> str:
     predictions = (Prediction(best, 0, 0.62),) if best else ()
     model = SimpleNamespace(unit_of=lambda _: "")
     before = SimpleNamespace(model=model, predictions=predictions, task=task_of(task))
-    return plain_text(sentence(before, found, edit))
+    return plain_text(sentence(before, differences, edit))
 
 
 def test_the_best_classes_of_both_pictures_are_compared():
@@ -263,26 +263,26 @@ def test_boxes_are_matched_by_class_and_by_the_largest_overlap_once():
 
 def test_the_sentence_on_classes_has_the_numbers():
     fell = [Change("minibus", 0.62, 0.11), Change("trolleybus", 0.05, 0.23)]
-    assert said("classify", fell) == (
+    assert text("classify", fell) == (
         "Without what you painted over, minibus falls from 62 % to 11 %; now it says trolleybus, 23 %."
     )
-    assert said("classify", fell, Edit((ALL,), keep=True)).startswith("With only what you kept, minibus falls")
+    assert text("classify", fell, Edit((ALL,), keep=True)).startswith("With only what you kept, minibus falls")
     still = "Without what you painted over, minibus rises from 62 % to 70 % and is still the answer."
-    assert said("classify", [Change("minibus", 0.62, 0.7)]) == still
-    assert said("classify", [Change("minibus", 0.621, 0.622)]).endswith("minibus stays at 62 %.")
-    assert said("classify", fell, Edit(), "minibus").startswith("Minibus, 62 %. Paint over something")
+    assert text("classify", [Change("minibus", 0.62, 0.7)]) == still
+    assert text("classify", [Change("minibus", 0.621, 0.622)]).endswith("minibus stays at 62 %.")
+    assert text("classify", fell, Edit(), "minibus").startswith("Minibus, 62 %. Paint over something")
 
 
 def test_the_sentence_on_boxes_says_which_vanished_appeared_and_stayed():
     changed = [Change("bus", 0.9, None), Change("person", 0.8, 0.7), Change("dog", None, 0.4), Change("dog", None, 0.3)]
-    assert said("detect", changed) == "Without what you painted over, 1 bus vanishes; 2 dogs appear; 1 box stays."
-    assert said("detect", [Change("bus", 0.9, 0.9)] * 3).endswith(", all 3 boxes stay.")
-    assert said("detect", [Change("bus", 0.9, 0.9)]).endswith(", 1 box stays.")
+    assert text("detect", changed) == "Without what you painted over, 1 bus vanishes; 2 dogs appear; 1 box stays."
+    assert text("detect", [Change("bus", 0.9, 0.9)] * 3).endswith(", all 3 boxes stay.")
+    assert text("detect", [Change("bus", 0.9, 0.9)]).endswith(", 1 box stays.")
     fell = [Change("bus", 0.94, 0.93), Change("person", 0.86, 0.74)]
-    assert said("detect", fell).endswith(", all 2 boxes stay; person falls most, from 86 % to 74 %.")
-    assert said("detect", [Change("bus", 0.5, 0.6)]).endswith(", 1 box stays; bus rises from 50 % to 60 %.")
-    assert said("detect", []).endswith(", there is still no box.")
-    assert said("detect", changed, Edit()).endswith("which boxes vanish?")
+    assert text("detect", fell).endswith(", all 2 boxes stay; person falls most, from 86 % to 74 %.")
+    assert text("detect", [Change("bus", 0.5, 0.6)]).endswith(", 1 box stays; bus rises from 50 % to 60 %.")
+    assert text("detect", []).endswith(", there is still no box.")
+    assert text("detect", changed, Edit()).endswith("which boxes vanish?")
 
 
 @pytest.mark.parametrize("model", ["demo-cls-s", "demo-s", "demo-reid"])
