@@ -94,7 +94,7 @@ class LoadedModel:
     @property
     def known_layers(self) -> dict[str, Layer]:
         """All explainable layers by path; none without gradients."""
-        return self._survey.known
+        return self._survey.by_path
 
     @property
     def layers(self) -> tuple[Layer, ...]:

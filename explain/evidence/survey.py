@@ -44,7 +44,7 @@ class AttentionModule:
 class Survey:
     """The inside of a model, as one pass shows it."""
 
-    known: dict[str, Layer]
+    by_path: dict[str, Layer]
     """Every module that returns a map, by path."""
     short: tuple[Layer, ...]
     """The short list for a picker, in the order of execution."""
@@ -65,9 +65,9 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     with ExitStack() as hooks:
         for path, module in adapter.module.named_modules():
             if path and not f"{path}.".startswith(outside):
-                seen = partial(observer.note_output, path, next(module.children(), None) is None)
+                note = partial(observer.note_output, path, next(module.children(), None) is None)
                 hooks.enter_context(
-                    module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output))
+                    module.register_forward_hook(lambda _module, _inputs, output, note=note: note(output))
                 )
         opened = adapter.record_attention(observer.note_attention)
         # In-place activations return their input, so that norm and ReLU would be one layer.
@@ -85,7 +85,7 @@ class _Observer:
     """Collects what the modules of one pass return, in the order of execution."""
 
     size: Size
-    known: dict[str, Layer] = field(default_factory=dict)
+    by_path: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
     attentions: dict[str, AttentionModule] = field(default_factory=dict)
     grids: dict[Size, None] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class _Observer:
             # Last seen, first tried: patches are cut by the latest convolution.
             self.grids.pop(layer.shape[1:], None)
             self.grids[layer.shape[1:]] = None
-        self.known[path], self.before[path] = layer, self.returned
+        self.by_path[path], self.before[path] = layer, self.returned
         if output is self.previous:
             self.short[-1] = path
         else:
@@ -122,7 +122,7 @@ class _Observer:
             self.attentions[path] = AttentionModule(path, heads, queries, grid, prefix, queries == keys)
             # Its parts' outputs (queries, keys) are no maps of it.
             read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
-            if read and (grid or pictures > 1) and self.known[read].layout != "nchw":
+            if read and (grid or pictures > 1) and self.by_path[read].layout != "nchw":
                 self.read_by[read] = path
         return weights
 
@@ -133,7 +133,7 @@ class _Observer:
                 tail_bytes=self.returned - self.before[path],
                 read_by=self.read_by.get(path, ""),
             )
-            for path, layer in self.known.items()
+            for path, layer in self.by_path.items()
         }
         inner = {path for path in layers if any(path.startswith(f"{parent}.") for parent in self.attentions)}
         shapes = {layer.shape[1:] for path, layer in layers.items() if path not in inner}

@@ -195,7 +195,7 @@ def _sets(
     _count(visits)
     if isinstance(value, StandIn) and "_modules" in parts and "_parameters" in parts:
         if tensors := dict(_of_module(value, visits)):
-            yield name, (tensors, value.named)
+            yield name, (tensors, value.qualified_name)
         return
     if any(isinstance(part, torch.Tensor) for part in parts.values()):
         tensors = {key: part for key, part in parts.items() if isinstance(part, torch.Tensor) and isinstance(key, str)}

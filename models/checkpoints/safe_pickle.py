@@ -29,7 +29,7 @@ class _Frozen(type):
 class StandIn(metaclass=_Frozen):
     """An object of an unimported class: `parts` is its state, `called` its arguments."""
 
-    named = ""
+    qualified_name = ""
     """Dotted name of the replaced class or function."""
 
     def __new__(cls, *args: object, **_: object) -> StandIn:
@@ -74,7 +74,7 @@ class Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (allowed := _find_type(module, name)) is not None:
             return allowed
-        return _Frozen(name, (StandIn,), {"named": f"{module}.{name}", "__module__": __name__})
+        return _Frozen(name, (StandIn,), {"qualified_name": f"{module}.{name}", "__module__": __name__})
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Torch's reader compares source code in old files, and may write a file.

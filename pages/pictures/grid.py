@@ -362,8 +362,8 @@ def _select(pictures: Sequence[str]) -> None:
 def _draw_tagging(result: Result) -> None:
     folder = result.plans[0].folder
     with st.popover("Tag", icon=":material/sell:", key="pictures-tagging"):
-        known = ", ".join(labels.read_tags(folder))
-        st.text_input("Tag", key="pictures-tag-name", placeholder=known or "blurred")
+        tags = ", ".join(labels.read_tags(folder))
+        st.text_input("Tag", key="pictures-tag-name", placeholder=tags or "blurred")
         for label, adds, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
             st.button(
                 label,

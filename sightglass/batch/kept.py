@@ -173,7 +173,7 @@ class Source:
     """The folder or archive."""
 
 
-Taken = tuple[Source | None, "GroundTruth | None"]
+LabelledSource = tuple[Source | None, "GroundTruth | None"]
 """The content of dropped files: pictures, labels, or both."""
 
 
@@ -182,7 +182,7 @@ def uploads_home() -> Path:
     return (users.folder(settings().batches) / UPLOADS).absolute()
 
 
-def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None = None) -> Taken:
+def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None = None) -> LabelledSource:
     """Keep dropped files and return what is in them; raise Problem for files that are of no use.
 
     `beside`: the pictures that labels alone are about; with those of an upload they are kept.
@@ -232,7 +232,9 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
     return source, truth
 
 
-def _open_archive(path: Path, name: str, source: Source | None, truth: GroundTruth | None, task: Task) -> Taken:
+def _open_archive(
+    path: Path, name: str, source: Source | None, truth: GroundTruth | None, task: Task
+) -> LabelledSource:
     """Return the pictures and labels, with those of an archive."""
     items: tuple[Item, ...] = ()
     # Masks are pictures, too: their names tell.
@@ -284,7 +286,7 @@ def delete_upload(path: str) -> None:
         shutil.rmtree(upload, ignore_errors=True)
 
 
-def open_upload(text: str) -> Taken:
+def open_upload(text: str) -> LabelledSource:
     """Return the pictures of an upload with their labels; raise Problem if it is not there."""
     source = open_source(str(uploads_home() / text))
     return source, labels.read_labels(uploads_home() / Path(text).parts[0])

@@ -210,8 +210,8 @@ def of_boxes(
     yield f"{begin}_gradcam.jpg", overlay(every_map(explanation, style, boxes=boxes))
     if everything:
         for i, heatmap in enumerate(explanation.heatmaps):
-            label, drawn = heatmap.target.label, one_map(explanation, i, style, boxes=boxes)
-            yield f"{begin}_{i + 1:02}_{file_stem(label)}.jpg", overlay(drawn, i)
+            label, blended = heatmap.target.label, one_map(explanation, i, style, boxes=boxes)
+            yield f"{begin}_{i + 1:02}_{file_stem(label)}.jpg", overlay(blended, i)
             yield f"{begin}_{i + 1:02}_{label_stem(label)}.npy", npy_bytes(heatmap.values)
         if len(explanation.heatmaps) > 1:
             yield "topk_comparison.jpg", _sheet(explanation, style)

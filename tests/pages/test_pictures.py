@@ -249,7 +249,7 @@ def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, many):
 
 
 @pytest.fixture
-def drawn(tmp_path: Path) -> Path:
+def scenes(tmp_path: Path) -> Path:
     """Three scenes, whose labels have a name and a line of their own."""
     given = draw_scenes(tmp_path / "drawn", 3)[1]
     given.write_text(given.read_text("utf-8").replace(",star\n", ",Stern\n") + "00.png,5,5,1,9,gear\n", "utf-8")
@@ -270,10 +270,10 @@ def test_a_folder_that_is_no_class_can_be_counted_as_one(page, many):
     assert finished.load(folder)["wrong"].notna().all()
 
 
-def test_labels_come_after_a_run_and_errors_open_where_their_maps_are(page, drawn):
-    app = run(choose(page(SCREEN, model="demo-s"), drawn / "pictures"))
+def test_labels_come_after_a_run_and_errors_open_where_their_maps_are(page, scenes):
+    app = run(choose(page(SCREEN, model="demo-s"), scenes / "pictures"))
     assert "different answer" in headline(app)
-    app = finish(drop(app, ("labels.csv", (drawn / "labels.csv").read_bytes(), "text/csv")))
+    app = finish(drop(app, ("labels.csv", (scenes / "labels.csv").read_bytes(), "text/csv")))
     folder = session(app, PicturesPage).job.plans[0].folder
     before = labels.load_summary(folder)
     assert f"{before.right} of {before.objects} objects found" in headline(app) and before.unknown == ("Stern",)
@@ -360,14 +360,14 @@ def test_notes_that_name_another_folder_than_an_upload_open_nothing(page, finish
 
 
 @pytest.mark.parametrize(
-    ("address", "asked", "kept"),
+    ("address", "query", "expected"),
     [
         ("batch", {"order": "sure", "second": "demo-cls-m"}, {"order": "sure", "models": "demo-cls-m"}),
         ("errors", {"type": "class"}, {"view": "wrong", "type": "class"}),
         ("scorecard", {"tolerance": "5.0"}, {"tolerance": "5.0"}),
     ],
 )
-def test_old_addresses_lead_here(page, address, asked, kept):
-    app = page(address, model="demo-cls-s", **asked)
+def test_old_addresses_lead_here(page, address, query, expected):
+    app = page(address, model="demo-cls-s", **query)
     assert session(app, Navigation).page == "pictures"
-    assert {name: parameter(app, name) for name in kept} == kept
+    assert {name: parameter(app, name) for name in expected} == expected

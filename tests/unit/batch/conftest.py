@@ -34,7 +34,7 @@ def many(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path
 
 
 @pytest.fixture(scope="session")
-def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_run(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the plain engine makes of them, four at a time."""
     out = tmp_path_factory.mktemp("whole")
     run(many, MODEL, out, batch_size=4, workers=2)

@@ -71,7 +71,7 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "meant"),
+    ("folder", "classes"),
     [
         ("tomato___Late_blight", {"tomato late blight"}),
         ("EGYPTIAN-cats", {"Egyptian cat"}),
@@ -88,10 +88,10 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
         ("", set()),
     ],
 )
-def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
+def test_which_classes_a_folder_means(folder: str, classes: set[str]) -> None:
     classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
     matches = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
-    assert matches.get(folder, frozenset()) == meant
+    assert matches.get(folder, frozenset()) == classes
 
 
 def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
@@ -134,8 +134,10 @@ def test_the_worst_class_is_named_with_what_it_is_taken_for() -> None:
     assert finished.describe_worst(frame) == "Lotion: 0 of 10 right (face powder 7, puck 3)."
 
 
-@pytest.mark.parametrize(("kept", "said"), [([30.0, 34.0, 40.0], "34 ms"), ([], "not measurable now"), (None, "")])
-def test_a_time_is_measured_or_said_not_to_be(kept: list[float] | None, said: str, tmp_path: Path) -> None:
-    if kept is not None:
-        (tmp_path / finished.SPEED).write_text(json.dumps(kept), "utf-8")
-    assert finished.describe_time(tmp_path).replace("\N{NO-BREAK SPACE}", " ") == said
+@pytest.mark.parametrize(
+    ("milliseconds", "words"), [([30.0, 34.0, 40.0], "34 ms"), ([], "not measurable now"), (None, "")]
+)
+def test_a_time_is_measured_or_said_not_to_be(milliseconds: list[float] | None, words: str, tmp_path: Path) -> None:
+    if milliseconds is not None:
+        (tmp_path / finished.SPEED).write_text(json.dumps(milliseconds), "utf-8")
+    assert finished.describe_time(tmp_path).replace("\N{NO-BREAK SPACE}", " ") == words

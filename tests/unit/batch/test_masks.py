@@ -29,7 +29,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def whole(drawn: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_run(drawn: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a run with masks that nothing interrupted."""
     out = tmp_path_factory.mktemp("whole")
     assert run(drawn[0], MODEL, out, labels=drawn[1]).done == SCENES
@@ -46,8 +46,8 @@ def confusions(drawn: tuple[Path, Path]) -> Any:
     return counts
 
 
-def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], whole: Path) -> None:
-    fit, counts = labels.load_summary(whole), confusions(drawn)
+def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], finished_run: Path) -> None:
+    fit, counts = labels.load_summary(finished_run), confusions(drawn)
     right, union = counts.diagonal(), counts.sum(0) + counts.sum(1) - counts.diagonal()
     expected = {name: right[i] / union[i] for i, name in enumerate(Explainer(MODEL).labels) if union[i]}
     assert {name: score.value for name, score in fit.by_class.items()} == pytest.approx(expected)
@@ -58,20 +58,23 @@ def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], whole: Path
     assert [float(points) for _, points, _ in fit.list_classes()] == pytest.approx([100 * v for v in worst], abs=0.06)
 
 
-def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Path, Path], whole: Path) -> None:
-    summary = labels.load_summary(whole)
-    assert run(drawn[0], MODEL, whole).nothing_new and labels.load_summary(whole).to_dict() == summary.to_dict()
-    with (whole / labels.CSV).open(newline="") as file:
+def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Path, Path], finished_run: Path) -> None:
+    summary = labels.load_summary(finished_run)
+    assert (
+        run(drawn[0], MODEL, finished_run).nothing_new
+        and labels.load_summary(finished_run).to_dict() == summary.to_dict()
+    )
+    with (finished_run / labels.CSV).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["class"]: float(row["iou"]) for row in rows} == pytest.approx(
         {name: score.value for name, score in summary.by_class.items()}
     )
-    frame = table.read(whole)
+    frame = table.read(finished_run)
     assert frame["mean_iou"].between(0, 1).all() and frame["pixel_accuracy"].between(0.5, 1).all()
-    page = finished.make_report(whole)
+    page = finished.make_report(finished_run)
     assert summary.headline in page and "The worst masks" in page and "IoU, 95 %" in page
     assert "sure" not in page, "a share of the picture is no sureness"
-    assert json.loads((whole / labels.SUMMARY).read_text())["summary"]["right"] == summary.right
+    assert json.loads((finished_run / labels.SUMMARY).read_text())["summary"]["right"] == summary.right
     assert summary.right == round(summary.scores["pixel_accuracy"].value * summary.objects)
 
 

@@ -63,7 +63,7 @@ def lines(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_cluster_makes_what_one_process_makes(
-    cluster: str, many: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: str, many: Path, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports: list[tuple[float, str]] = []
     monkeypatch.chdir(many.parent)
@@ -80,15 +80,17 @@ def test_a_cluster_makes_what_one_process_makes(
     assert (summary.pictures, summary.done, summary.resumed, summary.cancelled) == (22, 21, 0, False)
     assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
     assert summary.folder == tmp_path / "out"
-    same(tmp_path / "out", whole)
-    assert lines(tmp_path / "out") == lines(whole)
+    same(tmp_path / "out", finished_run)
+    assert lines(tmp_path / "out") == lines(finished_run)
     assert reports[0] == (0, "Starting") and reports[-1] == (1.0, "Writing the table")
     assert (1.0, "22 of 22 pictures") in reports
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name.startswith(".")]
 
 
 @pytest.mark.slow
-def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: str, many: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_stop_ends_in_order_and_either_engine_goes_on(
+    cluster: str, many: Path, finished_run: Path, tmp_path: Path
+) -> None:
     cancel = threading.Event()
     # So slow that there is a middle to stop in, however busy the machine is.
     wait = ("sh", "-c", 'sleep 0.2; exec cat "$0"')
@@ -106,7 +108,7 @@ def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: str, many: Path
     done = run(many, MODEL, tmp_path, batch_size=4, workers=2)
     assert done.resumed == stopped.done + len(stopped.failed) and not done.cancelled
     assert set(before) <= set(lines(tmp_path))
-    same(tmp_path, whole)
+    same(tmp_path, finished_run)
 
 
 @pytest.mark.slow
@@ -161,7 +163,9 @@ def test_where_nobody_answers_is_said_at_once(address: str, many: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_a_killed_run_on_a_cluster_is_gone_on_with(cluster: str, many: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_killed_run_on_a_cluster_is_gone_on_with(
+    cluster: str, many: Path, finished_run: Path, tmp_path: Path
+) -> None:
     """The command line, in a folder from which nothing of this project can be imported by chance."""
     out = tmp_path / "out"
     call = [sys.executable, "-m", "explain", "batch", str(many), "--engine", "ray", "--ray-address", cluster]
@@ -181,4 +185,4 @@ def test_a_killed_run_on_a_cluster_is_gone_on_with(cluster: str, many: Path, who
     answer = json.loads(again.stdout)
     assert (again.returncode, answer["done"]) == (1, 21), again.stderr
     assert answer["resumed"] >= max(1, len(before) - 2)
-    assert list(table.read(out)["picture"]) == list(table.read(whole)["picture"])
+    assert list(table.read(out)["picture"]) == list(table.read(finished_run)["picture"])

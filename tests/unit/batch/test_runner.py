@@ -66,37 +66,41 @@ def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, 
         assert again.heatmaps[0].raw_range == single.heatmaps[0].raw_range
 
 
-def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: Path, whole: Path) -> None:
-    summary = run(many, MODEL, whole, batch_size=4)
+def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: Path, finished_run: Path) -> None:
+    summary = run(many, MODEL, finished_run, batch_size=4)
     assert (summary.pictures, summary.done, summary.resumed) == (22, 21, 22)
     assert summary.words == "Nothing new: 21 explained earlier, 1 unreadable"
     assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
     assert summary.failed[0][1].endswith(".") and "broken.jpg" in summary.failed[0][1]
-    assert "first/broken.jpg" in (whole / table.PROBLEMS).read_text()
-    rows = table.read(whole)
+    assert "first/broken.jpg" in (finished_run / table.PROBLEMS).read_text()
+    rows = table.read(finished_run)
     expected = sorted(p.relative_to(many).as_posix() for p in many.rglob("[0-9]*.jpg"))
     assert list(rows["picture"]) == expected
     assert list(rows["labelled"]) == [name.split("/")[0] for name in expected]
-    assert all((whole / name).is_file() and (whole / name).with_suffix(".npy").is_file() for name in rows["file"])
-    assert not list(whole.rglob("*.part"))
-    settings = journal.settings_of(whole)
+    assert all(
+        (finished_run / name).is_file() and (finished_run / name).with_suffix(".npy").is_file() for name in rows["file"]
+    )
+    assert not list(finished_run.rglob("*.part"))
+    settings = journal.settings_of(finished_run)
     for row in rows.to_dict("records")[:3]:
-        assert embedded_recipe.read((whole / row["file"]).read_bytes()) == table.recipe(settings, row)
+        assert embedded_recipe.read((finished_run / row["file"]).read_bytes()) == table.recipe(settings, row)
     assert table.recipe(settings, row | {"class": float("nan"), "anchor": None}).targets == ()
     pd.testing.assert_frame_equal(
-        pd.read_csv(whole / table.CSV)[["picture", "predicted_score", "gini"]],
+        pd.read_csv(finished_run / table.CSV)[["picture", "predicted_score", "gini"]],
         rows[["picture", "predicted_score", "gini"]],
     )
 
 
-def test_a_row_says_what_the_explainer_says_and_its_recipe_makes_it_again(many: Path, whole: Path) -> None:
-    row = table.read(whole).iloc[7].to_dict()
+def test_a_row_says_what_the_explainer_says_and_its_recipe_makes_it_again(many: Path, finished_run: Path) -> None:
+    row = table.read(finished_run).iloc[7].to_dict()
     single = Explainer(MODEL)(many / row["picture"], top_k=1)
     assert row["predicted"] == single.predictions[0].label
     for name in ("gini", "border_share", "half_heat_area", "entropy"):
         assert row[name] == pytest.approx(getattr(single.statistics[0], name), rel=1e-3)
-    np.testing.assert_allclose(np.load((whole / row["file"]).with_suffix(".npy")), single.heatmaps[0].raw[0], atol=1e-4)
-    again = replay(table.recipe(journal.settings_of(whole), row), many / row["picture"])
+    np.testing.assert_allclose(
+        np.load((finished_run / row["file"]).with_suffix(".npy")), single.heatmaps[0].raw[0], atol=1e-4
+    )
+    again = replay(table.recipe(journal.settings_of(finished_run), row), many / row["picture"])
     np.testing.assert_allclose(again.heatmaps[0].at_input, single.heatmaps[0].at_input, atol=1e-4)
     small = np.frombuffer(row["cells"], np.uint8).reshape(CELLS, CELLS)
     assert np.unravel_index(small.argmax(), small.shape) == pytest.approx(
@@ -128,9 +132,9 @@ def test_a_picture_that_changed_is_done_again(many: Path, tmp_path: Path) -> Non
     assert len(rows) == 3
 
 
-def test_results_of_other_settings_are_not_gone_on_with(many: Path, whole: Path, tmp_path: Path) -> None:
+def test_results_of_other_settings_are_not_gone_on_with(many: Path, finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelProblem, match=r"other settings \(method\).*choose another folder"):
-        run(many, MODEL, whole, batch_size=4, options={"method": "hirescam"})
+        run(many, MODEL, finished_run, batch_size=4, options={"method": "hirescam"})
     only = [sorted(many.rglob("[0-9]*.jpg"))[0]]
     run(only, MODEL, tmp_path)
     assert run(only, MODEL, tmp_path, options={"method": "hirescam"}, resume=False).resumed == 0

@@ -98,8 +98,8 @@ def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_
 
 
 def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 2
     printed = capsys.readouterr()
     assert (printed.err.count("\n"), printed.out) == (1, "") and f"port {port}" in printed.err
@@ -123,8 +123,8 @@ def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert main(["dashboard"]) == 0
     start = [sys.executable, "-P", "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.address=localhost"]
     assert commands == [start]
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port)]) == 2
         assert "127.0.0.1 cannot be listened on at port" in capsys.readouterr().err
     assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]) == 0

@@ -37,12 +37,12 @@ def test_a_malformed_variable_is_one_sentence_where_it_is_read_and_nowhere_else(
     field: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable(field), text)
-    defaults, found = Settings.model_construct(), settings()
+    defaults, configured = Settings.model_construct(), settings()
     with pytest.raises(SettingProblem) as caught:
-        getattr(found, field)
+        getattr(configured, field)
     assert re.fullmatch(rf"{variable(field)} is '{re.escape(text)}': it should [^:]+\.", str(caught.value))
     for other in set(Settings.model_fields) - {field}:
-        assert getattr(found, other) == getattr(defaults, other)
+        assert getattr(configured, other) == getattr(defaults, other)
 
 
 def test_variables_are_read_whenever_they_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -91,20 +91,20 @@ def test_they_are_listed_and_wrong_ones_too(
     for name, value in (("API_KEY", "a-secret"), ("TOKEN", "a-secret"), ("MASKS", "100")):
         monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
     assert main(["settings"]) == 0
-    said = capsys.readouterr().out
-    assert "a-secret" not in said and all(variable(field) in said for field in Settings.model_fields)
+    output = capsys.readouterr().out
+    assert "a-secret" not in output and all(variable(field) in output for field in Settings.model_fields)
     monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "2GB")
     monkeypatch.setenv("SIGHTGLASS_MEMORYMB", "3")
     assert main(["settings", "--json"]) == 1
-    said = capsys.readouterr()
-    assert "a-secret" not in said.out
-    found = json.loads(said.out)
-    rows = {row["name"]: row for row in found["settings"]}
+    output = capsys.readouterr()
+    assert "a-secret" not in output.out
+    answer = json.loads(output.out)
+    rows = {row["name"]: row for row in answer["settings"]}
     assert rows["SIGHTGLASS_API_KEY"]["value"] == rows["SIGHTGLASS_TOKEN"]["value"] == "**********"
     assert rows["SIGHTGLASS_MASKS"].items() >= {"value": "100", "default": "800; 1000 for a classifier"}.items()
     assert (
-        found["problems"]
-        == said.err.splitlines()
+        answer["problems"]
+        == output.err.splitlines()
         == [
             "SIGHTGLASS_MEMORY_MB is '2GB': it should be a valid number, unable to parse string as a number.",
             "There is no setting SIGHTGLASS_MEMORYMB: did you mean SIGHTGLASS_MEMORY_MB?",

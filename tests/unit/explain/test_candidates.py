@@ -81,8 +81,8 @@ class Written(Detector):
         raw = self.module(tensor)
         felt = raw - raw.detach()
 
-        def boxes(given: tuple[Tensor, ...]) -> Tensor:
-            return given[0].flatten(2).transpose(1, 2)
+        def boxes(regressions: tuple[Tensor, ...]) -> Tensor:
+            return regressions[0].flatten(2).transpose(1, 2)
 
         levels, regressions = self.logits + felt[:, : len(LABELS)], self.boxes + felt[:, len(LABELS) :]
         return Detections((levels,), (regressions,), boxes, self.centres, torch.full((CELLS**2,), float(CELL)))
@@ -181,7 +181,7 @@ def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
     result = explained(per="detection")
     left, top, right, bottom = result.heatmaps[0].geometry.extent
 
-    def at(cells: tuple[float, float, float, float]) -> Prediction:
+    def prediction_at(cells: tuple[float, float, float, float]) -> Prediction:
         """A box by its edges in cells."""
         x0, x1 = (left + (right - left) * cells[i] / SIDE for i in (0, 2))
         y0, y1 = (top + (bottom - top) * cells[i] / SIDE for i in (1, 3))
@@ -193,13 +193,18 @@ def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
     values[36:40, 36:40] = 1.0  # the other only
     values[56:60, 56:60] = 1.0  # none
     heatmap = replace(result.heatmaps[0], at_input=values)
-    numbers = boxes.measure(heatmap, [at((0, 0, 30, 30))], [at((14, 14, 50, 50))], 0.0)
+    numbers = boxes.measure(heatmap, [prediction_at((0, 0, 30, 30))], [prediction_at((14, 14, 50, 50))], 0.0)
     four = (numbers.own_only, numbers.shared, numbers.elsewhere, numbers.outside)
     np.testing.assert_allclose(four, (0.2, 0.4, 0.2, 0.2), atol=1e-3)
     assert numbers.inside == pytest.approx(0.6, abs=1e-3)
     assert numbers.describe("its own box")[1].replace(NBSP, " ") == "40 % shared with other boxes"
     # Edges that cut cells leave nothing out and count nothing twice.
-    cut = boxes.measure(heatmap, [at((0, 0, 17.3, 19.1))], [at((16.6, 2.2, 57.7, 58.4)), at((0, 5, 9.5, 7))], 0.0)
+    cut = boxes.measure(
+        heatmap,
+        [prediction_at((0, 0, 17.3, 19.1))],
+        [prediction_at((16.6, 2.2, 57.7, 58.4)), prediction_at((0, 5, 9.5, 7))],
+        0.0,
+    )
     assert cut.own_only + cut.shared + cut.elsewhere + cut.outside == pytest.approx(1)
     assert sum(cut.printed.values()) == 100
 

@@ -125,11 +125,11 @@ def test_eigen_methods_equal_the_library_up_to_sign(name: str, count: int, bus: 
         for index, heatmap in zip(classes, result.heatmaps, strict=True):
             projections, original = [], type(cam).get_cam_image
 
-            def kept(*arguments: Any, original: Any = original, projections: list = projections, cam: Any = cam) -> Any:
+            def keep(*arguments: Any, original: Any = original, projections: list = projections, cam: Any = cam) -> Any:
                 projections.append(original(cam, *arguments))
                 return projections[-1]
 
-            cam.get_cam_image = kept
+            cam.get_cam_image = keep
             reference(cam, evidence, index)
             assert len(projections) == count
             signed = [
@@ -344,10 +344,10 @@ def test_the_first_component_is_the_whole_decomposition_s(channels: int, size: t
     falling = 10 ** (-6 * torch.rand(size, generator=generator))
     x = torch.randn(channels, *size, generator=generator) * falling + 0.1
     x = x.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-    whole = torch.cat((x.flatten(1).T, x.new_zeros(places - size[0] * size[1], channels))).double()
-    centred = whole - whole.mean(0)
+    padded = torch.cat((x.flatten(1).T, x.new_zeros(places - size[0] * size[1], channels))).double()
+    centred = padded - padded.mean(0)
     scores = torch.linalg.svd(centred, full_matrices=False)[0][:, 0] * torch.linalg.norm(centred, 2)
-    scores *= torch.sign(scores @ (whole.mean(1) - whole.mean()))
+    scores *= torch.sign(scores @ (padded.mean(1) - padded.mean()))
     inside, outside = projection(x, places)
     cells = torch.cat((inside.flatten(), outside.expand(places - size[0] * size[1])))
     np.testing.assert_allclose(cells, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))

@@ -143,11 +143,11 @@ NO_CHECKPOINTS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("said", NO_CHECKPOINTS)
-def test_what_is_no_checkpoint_is_called_what_it_is(said: str, net: Net, tmp_path: Path) -> None:
-    path, content = tmp_path / "net.pth", NO_CHECKPOINTS[said]
+@pytest.mark.parametrize("sentence", NO_CHECKPOINTS)
+def test_what_is_no_checkpoint_is_called_what_it_is(sentence: str, net: Net, tmp_path: Path) -> None:
+    path, content = tmp_path / "net.pth", NO_CHECKPOINTS[sentence]
     path.write_bytes(content) if isinstance(content, bytes) else content(net, path)
-    with pytest.raises(WeightsProblem, match=said) as caught:
+    with pytest.raises(WeightsProblem, match=sentence) as caught:
         checkpoint.read(path)
     assert str(caught.value).count(". ") == 0
     assert not (tmp_path / "ran").exists()
@@ -255,11 +255,11 @@ def test_a_hub_model_is_found_in_a_folder_and_in_the_hub_cache(tmp_path: Path, m
     assert weights.locate(spec_of(hub="timm/tiny.a1")) == snapshot / "model.safetensors"
     assert weights.find(spec_of(hub="timm/tiny")) == snapshot / "model.safetensors"
     assert weights.find(spec_of(hub="timm/tiny.b2")) is None
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "tiny.pth").write_bytes(BODY)
-    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(own))
-    assert weights.locate(spec_of(hub="timm/tiny.a1")) == own / "tiny.pth"
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "tiny.pth").write_bytes(BODY)
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(folder))
+    assert weights.locate(spec_of(hub="timm/tiny.a1")) == folder / "tiny.pth"
 
 
 @pytest.mark.parametrize("setting", ["1", "0"])

@@ -161,9 +161,9 @@ def test_the_libraries_networks_are_told_apart_by_their_tensors() -> None:
 def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     (folder / "nets.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n{NETS.read_text('utf-8')}", "utf-8")
     torch.save(own_nets.BlocksCNN(), folder / "net.pth")
-    (asked,) = (unknown for unknown in inspect_model(folder / "net.pth").unknown if unknown.key == "arch")
-    assert f"{folder / 'nets.py'}:BlocksCNN" in asked.choices
-    assert "a whole BlocksCNN" in asked.question
+    (question,) = (unknown for unknown in inspect_model(folder / "net.pth").unknown if unknown.key == "arch")
+    assert f"{folder / 'nets.py'}:BlocksCNN" in question.choices
+    assert "a whole BlocksCNN" in question.question
     assert not (folder / "ran").exists()
 
 
@@ -197,8 +197,8 @@ def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:
     saved(own_nets.BlocksCNN(num_classes=3, width=2), folder / "net.pth")
     model_cache = ModelCache()
 
-    def labels(**given: str) -> tuple[str, ...]:
-        name = table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 2 }", **given)
+    def labels(**keys: str) -> tuple[str, ...]:
+        name = table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 2 }", **keys)
         return Explainer(name, device="cpu", model_cache=model_cache).labels
 
     assert labels()[0] == "class 0"

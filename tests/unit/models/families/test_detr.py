@@ -129,7 +129,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("detr")
 
 
-def saved(name: str, folders: Path) -> Path:
+def save_model(name: str, folders: Path) -> Path:
     """A folder as `save_pretrained` writes it, with weights from a seed, spread so that no answer is the same."""
     folder = folders / name
     if not folder.is_dir():
@@ -151,7 +151,7 @@ def spec_of(folder: Path, task: str = "detect") -> ModelSpec:
 
 @pytest.fixture(scope="module")
 def resident_of(folders: Path) -> Any:
-    return cache(lambda name: LoadedModel(load(spec_of(saved(name, folders))), CPU))
+    return cache(lambda name: LoadedModel(load(spec_of(save_model(name, folders))), CPU))
 
 
 def evidence_of(resident: LoadedModel, *layers: str) -> Evidence:
@@ -239,8 +239,8 @@ def test_maps_equal_pytorch_grad_cams_on_the_same_query(name: str, place: str, r
                 tensor = evidence.tensor.detach().clone().requires_grad_()
                 expected = cam(tensor, targets=[lambda logits, at=(query, index): 1e6 * logits[at]])[0]
             # As the library scales a map: on the layer's grid, enlarged, and scaled again.
-            found = 1e6 * np.maximum(raw[0].cpu().numpy(), 0)[None]
-            np.testing.assert_allclose(scale(scale(found, expected.shape[::-1]))[0], expected, atol=2e-3, err_msg=ours)
+            values = 1e6 * np.maximum(raw[0].cpu().numpy(), 0)[None]
+            np.testing.assert_allclose(scale(scale(values, expected.shape[::-1]))[0], expected, atol=2e-3, err_msg=ours)
             visible += expected.max() > 0.5
         # A map without a positive value is empty for both; the factor is for what the library adds to a map's peak.
         assert visible or ours == "gradcam", ours
@@ -296,7 +296,7 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
 
 
 def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
-    folder = saved("DFineForObjectDetection", folders)
+    folder = save_model("DFineForObjectDetection", folders)
     draft = inspect_model(folder)
     assert (draft.loader, draft.arch, draft.table["task"]) == ("transformers", "DFineForObjectDetection", "detect")
     result = Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)
@@ -311,7 +311,7 @@ def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: 
     import shutil
 
     folder = tmp_path / "copy"
-    shutil.copytree(saved("RTDetrForObjectDetection", folders), folder)
+    shutil.copytree(save_model("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):
         load(spec_of(folder, "embed"))
     config = json.loads((folder / "config.json").read_text())
