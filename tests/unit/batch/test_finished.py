@@ -71,7 +71,7 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "classes"),
+    ("folder", "expected"),
     [
         ("tomato___Late_blight", {"tomato late blight"}),
         ("EGYPTIAN-cats", {"Egyptian cat"}),
@@ -88,10 +88,10 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
         ("", set()),
     ],
 )
-def test_which_classes_a_folder_means(folder: str, classes: set[str]) -> None:
+def test_which_classes_a_folder_means(folder: str, expected: set[str]) -> None:
     classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
     matches = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
-    assert matches.get(folder, frozenset()) == classes
+    assert matches.get(folder, frozenset()) == expected
 
 
 def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
