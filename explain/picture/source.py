@@ -149,7 +149,7 @@ def _walk(root: Path, left_out: Path | None) -> Iterator[Path]:
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if left_out in (here := Path(folder).resolve(), *here.parents):
+        if left_out is not None and left_out in (here := Path(folder).resolve(), *here.parents):
             below.clear()
         else:
             yield from (Path(folder, name) for name in sorted(names) if is_wanted(name, PICTURES))

@@ -333,8 +333,10 @@ BASELINES = {"edges, smoothed": "edges alone", "edges in its box": "edges in the
 
 def reliabilities(resident: LoadedModel, model: ModelSpec, question: str) -> dict[str, Reliability]:
     """Return methods' measured reliability, none for an own model."""
+    if not is_packaged(model):
+        return {}
     of = ("query" if resident.queries is not None else model.task, question)
-    return {method: row for (*key, method), row in _load_published().items() if tuple(key) == of and is_packaged(model)}
+    return {method: row for (*key, method), row in _load_published().items() if tuple(key) == of}
 
 
 @cache

@@ -310,14 +310,14 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     painter = Painter(looking, 160, 160)
     answer, mine = painter.maps(record)[0]
     how = {"per": "detection"} if model == DETECTOR else {}
-    own = explainer(Image(frame.pixels), evidence="both", confidence=0.25, top_k=1, **how).heatmaps[0]
+    expected = explainer(Image(frame.pixels), evidence="both", confidence=0.25, top_k=1, **how).heatmaps[0]
     assert mine.content.min() < 0 < mine.content.max()
-    assert np.allclose(mine.content, own.content, atol=1e-3)
+    assert np.allclose(mine.content, expected.content, atol=1e-3)
     drawn = painter.paint(frame.pixels, record, [(answer, mine)]).astype(int)
     # Over grey, so that every colour is the map's: red raises the score, blue lowers it.
-    hot, cold = (np.unravel_index(at(own.values), own.values.shape) for at in (np.argmax, np.argmin))
-    assert drawn[hot][0] > drawn[hot][2] or own.values.max() < 0.3
-    assert drawn[cold][2] > drawn[cold][0] or own.values.min() > -0.3
+    hot, cold = (np.unravel_index(at(expected.values), expected.values.shape) for at in (np.argmax, np.argmin))
+    assert drawn[hot][0] > drawn[hot][2] or expected.values.max() < 0.3
+    assert drawn[cold][2] > drawn[cold][0] or expected.values.min() > -0.3
     without = painter.paint(frame.pixels, record, ())
     assert np.ptp(without.astype(int), axis=2).max() == 0
 

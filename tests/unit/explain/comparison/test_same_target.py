@@ -49,8 +49,8 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -
 
     def verdict(*answers: tuple[str, float]) -> str:
         found = zip(classifiers, answers, strict=False)
-        made = tuple(replace(result, predictions=(Prediction(label, 0, score),)) for result, (label, score) in found)
-        return Comparison(made, ("s", "m", "l")[: len(made)], ()).verdict.replace("\N{NO-BREAK SPACE}", " ")
+        sizes = tuple(replace(result, predictions=(Prediction(label, 0, score),)) for result, (label, score) in found)
+        return Comparison(sizes, ("s", "m", "l")[: len(sizes)], ()).verdict.replace("\N{NO-BREAK SPACE}", " ")
 
     sorrel = [("sorrel", 0.117), ("sorrel", 0.12), ("sorrel", 0.11)]
     assert verdict(*sorrel) == "All three say sorrel, none with more than 12 %."
