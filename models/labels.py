@@ -6,8 +6,9 @@ import importlib.util
 import json
 import re
 import runpy
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -299,6 +300,29 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
         name: frozenset(kind for kind, forms in spelled.items() if words in forms) for name, words in split.items()
     }
     return {name: kinds for name, kinds in matches.items() if kinds}
+
+
+@lru_cache(maxsize=64)
+def same_classes(labels: tuple[str, ...], others: tuple[str, ...]) -> Mapping[int, int]:
+    """Map each class to the one of the same name among another model's `others`.
+
+    Case, separators, a plural and synonyms do not count. Ambiguous names have no counterpart; neither have numbers
+    that stand for names, unless both models have as many.
+
+    >>> same_classes(("Person", "bus", "class 2"), ("bus", "person"))
+    {1: 0, 0: 1}
+    """
+    if labels == others:
+        return {index: index for index in range(len(labels))}
+    pairs: dict[int, int] = {}
+    words = tuple([_split_words(name.split(",")[0]) for name in names] for names in (labels, others))
+    for keys, places in ((labels, others), words):
+        counts, by_key = (Counter(keys), Counter(places)), {key: place for place, key in enumerate(places)}
+        for index, key in enumerate(keys):
+            unnamed = len(labels) != len(others) and re.fullmatch(r"(class |output )?\d+", labels[index])
+            if key and not unnamed and all(count[key] == 1 for count in counts):
+                pairs.setdefault(index, by_key[key])
+    return pairs
 
 
 def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]:

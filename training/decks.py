@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
@@ -161,7 +160,7 @@ def _sizes(steps: int) -> Iterator[View]:
     )
     bus = _compare(CLASSIFIERS, PICTURE)
     yield _of_models(bus, _agree(_answers(bus)), "The last picture is the difference of the first and the last map.")
-    aligned = replace(bus, explanations=same_target(bus.explanations))
+    aligned = bus.aligned()
     pairs = [
         agreement.iou_top20
         for pair in combinations(range(len(bus.names)), 2)
@@ -202,8 +201,8 @@ def _of_models(comparison: Comparison, texts: tuple[str, str], notes: str) -> Vi
 
 
 def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
-    best = ((name, comparison.best(i)) for i, name in enumerate(comparison.names))
-    return [(name, prediction.label, prediction.score) for name, prediction in best if prediction is not None]
+    results = [pair for pair in zip(comparison.names, comparison.explanations, strict=True) if pair[1].predictions]
+    return [(name, result.predictions[0].label, result.predictions[0].score) for name, result in results]
 
 
 def _make_proof_slide(comparison: Comparison, steps: int) -> View:

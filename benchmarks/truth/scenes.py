@@ -15,10 +15,10 @@ from benchmarks.timing import CPU, SEED
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import LoadedModel
-from sightglass.explain.maps.boxes import SAME
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.questions import settings
+from sightglass.explain.tasks.detect import SAME
 from sightglass.models.adapter import Part, Target
 from sightglass.models.catalog import spec as row_of
 from sightglass.models.geometry import intersection_over_union

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, combinations
 from typing import TYPE_CHECKING
@@ -15,11 +16,12 @@ import numpy as np
 from sightglass.common.work.progress import check
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, listing, percent
-from sightglass.explain.tasks.task import COMPARED, UNSURE
+from sightglass.explain.tasks.detect import SAME, match_objects, measure_overlap
+from sightglass.explain.tasks.task import COMPARED, UNSURE, find_class
 from sightglass.explain.trust.diagnosis import NUMBERS, SAME_PLACE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -71,13 +73,111 @@ def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tup
 
 
 @dataclass(frozen=True, eq=False)
+class Subject:
+    """A class or an object that several models can be asked about."""
+
+    model: int
+    """Place of the model that answers it."""
+    prediction: Prediction
+    places: tuple[int | None, ...]
+    """For each model its class, or the place of its box; None where it has none."""
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """Explanations of one picture; each's first map is compared."""
+    """Explanations of one picture; first maps of one class or object are compared."""
 
     explanations: tuple[Explanation, ...]
     names: tuple[str, ...]
     """Short, for panels and sentences: `s`, `m`, `l`."""
     timings: tuple[Timing, ...]
+    subject: Subject | None = None
+    """What all models were asked about, by `aligned`."""
+
+    @cached_property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The first model's answers, then the others'; of classes their best."""
+        subjects: list[Subject] = []
+        for model, explanation in enumerate(self.explanations):
+            pairs = [self._match(explanation, other) for other in self.explanations]
+            for place, prediction in enumerate(explanation.predictions[: None if self._boxes or not subjects else 1]):
+                key = place if self._boxes else prediction.index
+                if all(subject.places[model] != key for subject in subjects):
+                    places = (key if i == model else match.get(key) for i, match in enumerate(pairs))
+                    subjects.append(Subject(model, prediction, tuple(places)))
+        return tuple(subjects)
+
+    @cached_property
+    def shared(self) -> Subject | None:
+        """The first subject that most models have; None if no two have one."""
+        best = min(self.subjects, key=lambda subject: subject.places.count(None), default=None)
+        return best if best is not None and best.places.count(None) < len(self.names) - 1 else None
+
+    @cached_property
+    def _boxes(self) -> bool:
+        """Whether objects are compared, as all models draw boxes; else classes."""
+        return all(e.task.has_boxes for e in self.explanations if e.task.names_classes)
+
+    def _match(self, explanation: Explanation, other: Explanation) -> Mapping[int, int]:
+        """Return another model's boxes, or answered classes, by those of one."""
+        if self._boxes:
+            return match_objects(explanation, other)
+        pairs = {p.index: find_class(explanation, p.index, other) for p in explanation.predictions}
+        return {i: j for i, j in pairs.items() if j is not None and other.task.explains(other, j)}
+
+    def aligned(self, subject: Subject | None = None) -> Comparison:
+        """Return the comparison of one subject in all models, by default `shared`.
+
+        A model that misses the object has the map of its candidate there, if any, which is not compared.
+        """
+        if (subject := subject or self.shared) is None:
+            return self
+        explanations = tuple(self._explain(model, subject) for model in range(len(self.names)))
+        return replace(self, explanations=explanations, subject=subject)
+
+    def _explain(self, model: int, subject: Subject) -> Explanation:
+        explanation, place = self.explanations[model], subject.places[model]
+        if place is not None:
+            asked = [(explanation.options.per, heatmap.target.index) for heatmap in explanation.heatmaps[:1]]
+            if not self._boxes and asked == [("class", place)]:
+                return explanation
+            return explanation.with_options(per="detection" if self._boxes else "class", targets=(place,))
+        index = find_class(self.explanations[subject.model], subject.prediction.index, explanation)
+        missing = explanation.missing(subject.prediction.box, index) if self._boxes and index is not None else None
+        if missing is None or measure_overlap(missing.candidate, subject.prediction) < SAME:
+            return replace(explanation, heatmaps=())
+        return explanation.with_options(per="detection", targets=((missing.candidate.anchor, missing.candidate.index),))
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Models whose first maps are of one class or object, by their places."""
+        groups: dict[Hashable, list[int]] = {}
+        for model in (i for i, explanation in enumerate(self.explanations) if explanation.heatmaps):
+            groups.setdefault(self._key(model), []).append(model)
+        return tuple(map(tuple, groups.values()))
+
+    def _key(self, model: int) -> Hashable:
+        """Return what a model's first map is of: the same for what is compared."""
+        explanation = self.explanations[model]
+        target, options = explanation.heatmaps[0].target, explanation.options
+        key: Hashable = target.label if target.index is None else self._name(model, target.index)
+        whole = options.per == "class" and options.joint is None
+        if self._boxes and target.index is not None:
+            boxes = [(p.anchor, p.index) for p in explanation.predictions]
+            places = [boxes.index(pair) for anchor in target.anchors if (pair := (anchor, target.index)) in boxes]
+            objects = [s for s in (self.subject, *self.subjects) if s is not None and s.places[model] in places]
+            # Maps of a class are compared where at least one object of it is matched.
+            matched = any(subject.places.count(None) < len(self.names) - 1 for subject in objects)
+            key = model if not matched else key if whole else objects[0]
+        elif target.index is not None and not whole and not options.at:
+            key = model
+        return options.per, options.at, options.joint, key
+
+    @property
+    def ends(self) -> tuple[int, int] | None:
+        """The first and the last model of the largest group, for a difference; or None."""
+        group = max((list(filter(self.has_map, group)) for group in self.groups), key=len, default=[])
+        return (group[0], group[-1]) if len(group) > 1 else None
 
     @cached_property
     def common(self) -> tuple[int, int, int, int]:
@@ -108,28 +208,28 @@ class Comparison:
         return bool(heatmaps) and heatmaps[0].state == "ok"
 
     def agreement(self, first: int, second: int) -> Agreement | None:
-        """Return the similarity of two models' maps, cached; None without both."""
-        return self._agreements[first][second] if self.has_map(first) and self.has_map(second) else None
-
-    def overlap(self, first: int, second: int) -> str:
-        """Return the overlap of two maps' hottest fifths, or a dash."""
-        agreement = self.agreement(first, second)
-        return "–" if agreement is None else f"{agreement.iou_top20:.2f}"
+        """Return the similarity of two models' maps, cached; None unless they are of the same."""
+        alike = any(first in group and second in group for group in self.groups)
+        both = alike and self.has_map(first) and self.has_map(second)
+        return self._agreements[first][second] if both else None
 
     @property
     def overlaps(self) -> str:
-        """Return the pairs of similar maps with their overlap; else empty."""
+        """Return a sentence on the overlap of the compared maps; else empty."""
+        return " ".join(filter(None, map(self._describe_overlap, self.groups)))
+
+    def _describe_overlap(self, group: Sequence[int]) -> str:
         pairs = {
             pair: agreement.iou_top20
-            for pair in combinations(range(len(self.names)), 2)
+            for pair in combinations(group, 2)
             if (agreement := self.agreement(*pair)) is not None
         }
+        if not pairs:
+            return ""
         nearest = {place: max(value for pair, value in pairs.items() if place in pair) for place in chain(*pairs)}
         together = [place for place, value in nearest.items() if value >= SAME_PLACE]
         apart = [place for place in nearest if place not in together]
         within = [value for pair, value in pairs.items() if not set(pair) & set(apart)]
-        if not pairs:
-            return ""
         if not together:
             most = f"{'at most ' if len(pairs) > 1 else ''}{percent(max(pairs.values()))} overlap"
             return f"{self._list_maps(apart)} highlight different places ({most})."
@@ -147,40 +247,79 @@ class Comparison:
     def _list_maps(self, places: Sequence[int]) -> str:
         return f"The maps of {listing([self.names[place] for place in places])}"
 
-    def best(self, index: int) -> Prediction | None:
-        """Return a model's first prediction; None without one."""
-        return next(iter(self.explanations[index].predictions), None)
-
     @property
     def label(self) -> str:
-        """The common class of all maps; empty if they differ."""
-        labels = {e.heatmaps[0].target.label for e in self.explanations if e.heatmaps and e.task.names_classes}
-        return labels.pop() if len(labels) == 1 else ""
+        """The class that all models were asked about; empty if they differ."""
+        if self.subject is not None:
+            return self.subject.prediction.label
+        mapped = [e for e in self.explanations if e.heatmaps]
+        return mapped[0].heatmaps[0].target.label if len(self.groups) == 1 and mapped[0].task.names_classes else ""
+
+    def _name(self, model: int, index: int) -> str:
+        """Return a name that a class has in every model, and no other class has."""
+        explanation, earlier = self.explanations[model], self.explanations[:model]
+        for place, other in enumerate(earlier):
+            if (same := find_class(explanation, index, other)) is not None:
+                return self._name(place, same)
+        label, *known = (names := class_names(explanation))[index], *map(class_names, earlier)
+        unique = names.count(label) == 1 and not any(label in labels for labels in known)
+        return label if unique else f"{label} ({index} in {self.names[model]})"
+
+    def _answers(self, most: int) -> list[str]:
+        answers = []
+        for model, e in enumerate(self.explanations):
+            named = (replace(p, label=self._name(model, p.index)) for p in e.predictions)
+            answers.append(e.task.answer_name(replace(e, predictions=tuple(named)), most))
+        return [NOTHING if answer is None else answer for answer in answers]
 
     @property
     def verdict(self) -> str:
-        """Summarise the answers, their certainty, and clear differences in speed."""
+        """Summarise the answers, and which model is surer of what is compared."""
         for task in dict.fromkeys(explanation.task for explanation in self.explanations):
             if (verdict := task.verdict(self.names, self.explanations)) is not None:
                 return verdict
-        answers = [
-            NOTHING if (answer := explanation.task.answer_name(explanation, COMPARED)) is None else answer
-            for explanation in self.explanations
-        ]
+        answers, every = self._answers(COMPARED), self._answers(sys.maxsize)
+        if len(set(answers)) < len(set(every)):
+            # They differ in kinds that the short list leaves out.
+            answers = every
         number = NUMBERS.get(len(answers), len(answers))
         if set(answers) == {NOTHING}:
             return f"{'Neither' if len(answers) == 2 else f'None of the {number}'} finds anything."
         if len(set(answers)) == 1:
-            sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
-            agreed, compared = ("Both", "more") if len(answers) == 2 else (f"All {number}", "most")
-            unsure = self._unsure
-            if unsure or not self._sure:
-                return f"{agreed} say {answers[0]}{unsure}."
-            return f"{agreed} say {answers[0]}; {self.names[int(np.argmax(sure))]} is {compared} confident."
-        groups: dict[str, list[str]] = {}
-        for name, answer in zip(self.names, answers, strict=True):
-            groups.setdefault(answer, []).append(name)
-        return f"{'; '.join(_says(names, answer) for answer, names in groups.items())}{self._unsure}."
+            agreed = "Both" if len(answers) == 2 else f"All {number}"
+            return f"{agreed} say {answers[0]}{self._unsure or self._describe_scores(answers[0])}."
+        says = "; ".join(_says(names, answer) for answer, names in _group(self.names, answers).items())
+        together = self.label and len(self.groups) == 1 < len(self.groups[0])
+        return f"{says}{self._unsure}{f': the maps are of {self.label}' if together else ''}."
+
+    def _describe_scores(self, answer: str) -> str:
+        """Return which of agreeing models is surer of what is compared; empty if none is."""
+        firsts = _group(self.names, [self._name(i, e.predictions[0].index) for i, e in enumerate(self.explanations)])
+        parts = [
+            f"{listing(names)} {'are' if names[1:] else 'is'} surest of {label}" for label, names in firsts.items()
+        ]
+        start = f". {'; '.join(parts)}" if parts[1:] else ""
+        # The best boxes of a class may be of different objects.
+        single = all(e.options.per == "detection" or not e.task.has_boxes for e in self.explanations)
+        if not (single and self._sure and [*chain(*self.groups[:1])] == [*range(len(self.names))]):
+            return start
+        scores = [e.task.score(e, 0) or 0.0 for e in self.explanations]
+        best, second = sorted(scores, reverse=True)[:2]
+        if percent(best) == percent(second):
+            return start
+        several = [p.label for p in self.explanations[0].predictions if p.box].count(self.label) > 1
+        of = "" if answer == self.label else f"for {'this ' if several else ''}{self.label}, "
+        more = "more" if len(scores) == 2 else "most"
+        return f"{start}; {of}{self.names[scores.index(best)]} is {more} confident"
+
+    @property
+    def _unsure(self) -> str:
+        """Return `, neither with more than 13 %` of unsure classifiers; else empty."""
+        best = [p for explanation in self.explanations for p in explanation.predictions[:1] if p.box is None]
+        if len(best) < len(self.names) or not self._sure or (most := max(p.score for p in best)) >= UNSURE:
+            return ""
+        # Rounded up, as an upper bound.
+        return f", {'neither' if len(best) == 2 else 'none'} with more than {math.ceil(100 * most)}{NBSP}%"
 
     @property
     def _sure(self) -> bool:
@@ -188,31 +327,16 @@ class Comparison:
         return all(explanation.task.sure for explanation in self.explanations)
 
     @property
-    def _unsure(self) -> str:
-        """Return `, neither with more than 13 %` of unsure classifiers; else empty."""
-        best = [self.best(index) for index in range(len(self.names))]
-        scores = [prediction.score for prediction in best if prediction is not None and prediction.box is None]
-        if len(scores) < len(best) or max(scores) >= UNSURE or not self._sure:
-            return ""
-        # Rounded up, as an upper bound.
-        most = math.ceil(100 * max(scores))
-        return f", {'neither' if len(scores) == 2 else 'none'} with more than {most}{NBSP}%"
-
-    @property
     def mixed(self) -> str | None:
-        """One sentence if the maps are of different classes; else empty."""
-        labels = dict.fromkeys(e.heatmaps[0].target.label for e in self.explanations if e.heatmaps)
-        if len(labels) < 2:
+        """One sentence if not all maps are compared, as they are of different things; else None."""
+        if len(self.groups) < 2:
             return None
-        if self.shares_none:
-            return "These models share no class: each map is of its model's own first answer."
-        return f"These are maps of different classes: {listing(list(labels))}."
-
-    @cached_property
-    def shares_none(self) -> bool:
-        """Whether no two models share a class name."""
-        classifiers = [explanation for explanation in self.explanations if class_names(explanation)]
-        return len(classifiers) > 1 and not any(share_classes(*pair) for pair in combinations(classifiers, 2))
+        if self.subject is None and self.shared is None:
+            return "The models have no class or object in common: each map is of its model's own first answer."
+        labels = list(dict.fromkeys(e.heatmaps[0].target.label for e in self.explanations if e.heatmaps))
+        if len(labels) > 1:
+            return f"Maps of different answers are not compared: {listing(labels)}."
+        return f"Not all maps are of the same {labels[0]}, so not all are compared."
 
     @property
     def fastest(self) -> str | None:
@@ -223,14 +347,13 @@ class Comparison:
         return self.names[order[0]] if clear else None
 
 
-def class_names(explanation: Explanation) -> frozenset[str]:
-    """Return a model's class or number names; none for embedders."""
-    return frozenset(explanation.evidence.resident.adapter.labels)
+def class_names(explanation: Explanation) -> tuple[str, ...]:
+    return tuple(explanation.evidence.resident.adapter.labels)
 
 
-def share_classes(first: Explanation, second: Explanation) -> bool:
-    """Return whether two models have a class of the same name."""
-    return not class_names(first).isdisjoint(class_names(second))
+def _group(names: Sequence[str], answers: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names of the models by their answers."""
+    return {answer: [name for name, other in zip(names, answers, strict=True) if other == answer] for answer in answers}
 
 
 def _says(names: Sequence[str], answer: str) -> str:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 WHERE = ("own box only", "shared with other boxes", "other boxes only", "outside all boxes")
 """Where heat can be, in the order in which it is listed everywhere."""
-SAME = 0.5
-"""IoU from which boxes of two models count as the same object."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +207,8 @@ def confine(heatmap: Heatmap, boxes: Sequence[Prediction], within: Within) -> He
     return replace(heatmap, at_input=grown, ends=heatmap.ends if within == "inside" else None, uncut=heatmap)
 
 
-def find_same(prediction: Prediction, candidates: Sequence[Prediction], least: float = SAME) -> int | None:
-    """Return the index of the same object's box, or None; `least`: IoU."""
+def find_same(prediction: Prediction, candidates: Sequence[Prediction], least: float) -> int | None:
+    """Return the index of the box that follows one of an earlier frame; `least`: IoU."""
     matches = [
         (other.label == prediction.label, overlap, place)
         for place, other in enumerate(candidates)

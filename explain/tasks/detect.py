@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
+
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural
-from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score
+from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score, find_class
 from sightglass.models.adapter import Adapter, Prediction, Target
 from sightglass.models.geometry import intersection_over_union
 from sightglass.models.labels import class_index
@@ -98,6 +100,9 @@ class Detect(Task):
             return ""
         words = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
         return f"{capital(words)}."
+
+    def explains(self, result: Result, index: int) -> bool:
+        return any(prediction.index == index for prediction in result.predictions)
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
@@ -247,25 +252,43 @@ def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Ev
 
 
 def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
-    """Match the boxes of two pictures by class and IoU."""
-    pairs = sorted(
-        (
-            (intersection_over_union(box.box, candidate.box), -i, -j)
-            for i, box in enumerate(before)
-            for j, candidate in enumerate(after)
-            if box.label == candidate.label and box.box is not None and candidate.box is not None
-        ),
-        reverse=True,
-    )
-    partner: dict[int, int] = {}
-    for overlap, i, j in pairs:
-        if overlap >= SAME and -i not in partner and -j not in partner.values():
-            partner[-i] = -j
+    """Return the changes of each box, those of before first."""
+    partner = assign(before, after)
     listed = [
         Change(box.label, box.score, after[partner[i]].score if i in partner else None) for i, box in enumerate(before)
     ]
     new = [Change(box.label, None, box.score) for j, box in enumerate(after) if j not in partner.values()]
     return (*listed, *new)
+
+
+def assign(boxes: Sequence[Prediction], others: Sequence[Prediction]) -> dict[int, int]:
+    """Match boxes of one class one to one, by the largest total overlap; return places."""
+    from scipy.optimize import linear_sum_assignment
+
+    pairs = [[measure_overlap(a, b) if a.index == b.index else 0.0 for b in others] for a in boxes]
+    overlaps = np.array(pairs).reshape(len(boxes), len(others))
+    overlaps[overlaps < SAME] = 0
+    rows, columns = linear_sum_assignment(overlaps, maximize=True)
+    return {int(i): int(j) for i, j in zip(rows, columns, strict=True) if overlaps[i, j]}
+
+
+def measure_overlap(a: Prediction, b: Prediction) -> float:
+    """Return the overlap (IoU) of two boxes, upright or turned, 0..1."""
+    upright = intersection_over_union(a.box, b.box) if a.box and b.box else 0.0
+    if not upright or not (a.corners or b.corners):
+        return upright
+    import cv2
+
+    first, second = (np.array(prediction.outline, np.float32) for prediction in (a, b))
+    both = cv2.intersectConvexConvex(first, second)[0]
+    return both / (cv2.contourArea(first) + cv2.contourArea(second) - both)
+
+
+def match_objects(result: Result, other: Result) -> dict[int, int]:
+    """Match the boxes of two models on one picture, as `assign`."""
+    classes = ((p, find_class(other, p.index, result)) for p in other.predictions)
+    # A class that the first model lacks matches none of its boxes.
+    return assign(result.predictions, [replace(p, index=-1 if index is None else index) for p, index in classes])
 
 
 def boxes_of(outputs: Detections, target: Target) -> Tensor:

@@ -102,9 +102,9 @@ class Segment(Task):
         classes = (list_classes(result, COMPARED) for result in results)
         return "; ".join(f"{name} finds {words}" for name, words in zip(names, classes, strict=True)) + "."
 
-    def explains(self, result: Result, label: str) -> bool:
+    def explains(self, result: Result, index: int) -> bool:
         # Without pixels of the class there is nothing to explain.
-        return any(prediction.label == label for prediction in result.predictions)
+        return any(prediction.index == index for prediction in result.predictions)
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return list_classes(result, most)

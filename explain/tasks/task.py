@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import capital, kinds, percent
 from sightglass.explain.rendering.mark import Mark
 from sightglass.models.adapter import Adapter, Prediction, Target
-from sightglass.models.labels import class_index
+from sightglass.models.labels import class_index, same_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -352,8 +352,8 @@ class Task:
         """Compare several models' answers; None: no task-specific comparison."""
         return None
 
-    def explains(self, result: Result, label: str) -> bool:
-        """Return whether a known class's map can be computed."""
+    def explains(self, result: Result, index: int) -> bool:
+        """Return whether a known class can be compared with other models' maps."""
         return True
 
     def nothing(self, result: Result) -> str:
@@ -425,13 +425,11 @@ class Task:
 
     def score(self, result: Result, index: int) -> float | None:
         """Return the score of a map's target; None without one."""
-        target = result.heatmaps[index].target.index
-        scores = [p.score for p in result.predictions if p.index == target]
-        if not scores:
-            count = len(result.evidence.resident.adapter.labels)
-            candidates = result.own(index) or self.decode(result.evidence, replace(result.options, top_k=count))
-            scores = [p.score for p in candidates if p.index == target]
-        return max(scores, default=None)
+        if (score := self.shown_score(result, index)) is not None:
+            return score
+        target, count = result.heatmaps[index].target.index, len(result.evidence.resident.adapter.labels)
+        candidates = self.decode(result.evidence, replace(result.options, top_k=count))
+        return max((p.score for p in candidates if p.index == target), default=None)
 
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
@@ -593,6 +591,15 @@ class Task:
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
         """Return a recipe's options for one answer, or for the picture."""
         return {"targets": () if index is None else (index,)}
+
+
+def find_class(result: Result, index: int, other: Result) -> int | None:
+    """Return another model's class, or number in the same unit, of the same name; else None."""
+    labels, names = (tuple(each.evidence.resident.adapter.labels) for each in (result, other))
+    place = same_classes(labels, names).get(index)
+    if place is None or result.measures != other.measures:
+        return None
+    return place if result.model.unit_of(labels[index]) == other.model.unit_of(names[place]) else None
 
 
 def all_answers(result: Result) -> list[Prediction]:

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.detections import largest_model, same_target
 from sightglass.explain.comparison.models import Comparison, score_of_map
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
@@ -54,9 +53,9 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
             return
         names = [model.name for model in models]
         comparison = _compare(choices, models, _choose_method(choices, models))
-        title.markdown(f"## {escape(sidebar.add_warning(choices, comparison.verdict))}")
         with target_place:
             comparison = _choose_target(comparison, names)
+        title.markdown(f"## {escape(sidebar.add_warning(choices, comparison.verdict))}")
         _draw_panels(comparison, names)
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Run each model five times, in turns. A busy machine makes that impossible."
@@ -93,7 +92,7 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
             key="models",
             max_selections=MAX_MODELS,
             help="Any models of the catalogue; those to download are fetched first. The difference is that of the "
-            "first and the last.",
+            "first and the last with a map of the same class or object.",
         )
     url_state.keep("models", ids, _sizes(chosen), name="models")
     return [specs[key] for key in ids]
@@ -135,51 +134,36 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
 
 
 def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:
-    """Choose what the maps are of: each model's own answer, or one in all.
-
-    There is no choice where no two of them have a class in common.
-    """
-    first = largest_model(comparison.explanations)
-    if first is None or comparison.shares_none:
-        return comparison
-    offered = [(names[comparison.explanations.index(first)], prediction) for prediction in first.predictions]
-    if first.predictions[0].box is None:
-        for i, name in enumerate(names):
-            best = comparison.best(i)
-            if best and best.box is None and best.label not in {prediction.label for _, prediction in offered}:
-                offered.append((name, best))
+    """Choose what the maps are of: one class or object in all models, or each model's own answer."""
+    subjects = comparison.subjects
     # Models differ in how sure they are: each percent names its model.
-    models = {name: item.model for name, item in zip(names, comparison.explanations, strict=True)}
-    labels = {OWN_ANSWERS: "Each model's own answer"} | {
-        str(i): f"{answer.label} ({name} {describe_score(answer.score, models[name], answer.label)})"
-        for i, (name, answer) in enumerate(offered)
-    }
+    labels = {OWN_ANSWERS: "Each model's own answer"}
+    for i, subject in enumerate(subjects):
+        answer, model = subject.prediction, comparison.explanations[subject.model].model
+        labels[str(i)] = f"{answer.label} ({names[subject.model]} {describe_score(answer.score, model, answer.label)})"
     chosen = url_state.widget(
         st.selectbox,
         "Map of",
         labels,
-        OWN_ANSWERS,
-        key=f"target-{'-'.join(comparison.names)}-{first.image.sha256[:8]}",
+        OWN_ANSWERS if comparison.shared is None else str(subjects.index(comparison.shared)),
+        key=f"target-{'-'.join(comparison.names)}-{comparison.explanations[0].image.sha256[:8]}",
         name="target",
-        help="Each model's own answer, or one class or object in all of them. Objects are matched by their place.",
+        help="One class or object in all models, or each model's own answer. Objects are matched by class and place.",
         label_visibility="collapsed",
         width=260,
     )
-    if chosen == OWN_ANSWERS:
-        return comparison
-    target = offered[int(chosen)][1] if int(chosen) else None
-    return replace(comparison, explanations=same_target(comparison.explanations, target))
+    return comparison if chosen == OWN_ANSWERS else comparison.aligned(subjects[int(chosen)])
 
 
 def _draw_panels(comparison: Comparison, names: list[str]) -> None:
     panes = [_pane(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
-    if comparison.agreement(0, -1) is not None:
-        values = share_difference(comparison.maps[0], comparison.maps[-1])
-        panes.append(Pane(maps=(panels.difference_map(values, comparison.common, (names[0], names[-1])),)))
+    if (ends := comparison.ends) is not None:
+        values = share_difference(*(comparison.maps[i] for i in ends))
+        sides = (names[ends[0]], names[ends[1]])
+        panes.append(Pane(maps=(panels.difference_map(values, comparison.common, sides),)))
     view = panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=350)
     panels.send_sentences(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
-    # That their answers differ is in the headline.
-    if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed if comparison.shares_none else ""))):
+    if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
         st.caption(escape(words))
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.task import Answer
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.report import offers
@@ -123,7 +123,7 @@ def _answer(
         sentence, more = changes.sentence(original, differences, edit), ""
     with title:
         st.markdown(f"## {escape(sidebar.add_warning(choices, f'{sentence} {more}'.rstrip()))}")
-    mapped = _with_map(original, after, differences)
+    mapped = _with_map(original, after)
     with right:
         _map(original, mapped, differences)
     slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
@@ -141,7 +141,7 @@ def _row(task: Task, change: Change, model: ModelSpec) -> tuple[Answer, float | 
     return Answer(change.label, f"{before} → {after} ({task.moved(change, unit)})", now), was
 
 
-def _with_map(original: Explanation, after: Explanation, differences: Sequence[Change]) -> Explanation:
+def _with_map(original: Explanation, after: Explanation) -> Explanation:
     """Return the edit's explanation with the original first answer's map, if any."""
     if not METHODS[after.options.method or after.model.method].quick:
         return after
@@ -149,12 +149,12 @@ def _with_map(original: Explanation, after: Explanation, differences: Sequence[C
         return after.with_options(targets=())
     first = original.predictions[0].index
     # A segmentation may have no pixel of the class any more.
-    if not original.task.explains(after, original.predictions[0].label):
+    if not original.task.explains(after, first):
         return after
     if not original.task.has_boxes:
         return after.with_options(targets=(first,))
-    # A box that vanished still has a candidate, too weak to be shown.
-    return after if differences[0].after is None else same_target([after], original.predictions[0])[0]
+    place = assign(original.predictions, after.predictions).get(0)
+    return after if place is None else after.with_options(per="detection", targets=(place,))
 
 
 def _map(original: Explanation, after: Explanation, differences: Sequence[Change]) -> None:

@@ -159,7 +159,7 @@ class CompareRequest(_DrawnRequest):
         description="Ids of GET /api/models; one: all sizes of its family; none: the default's.",
     )
     targets: tuple[Class, ...] = Field(
-        (), max_length=MAX_MAPS, description="Classes; none: in every model what the largest one answers first."
+        (), max_length=MAX_MAPS, description="Classes; none: the first model's first answer that most models share."
     )
     each_own: bool = Field(default=False, description="Whether each model's own first answer is explained instead.")
     confidence: Finite | None = _option("confidence")

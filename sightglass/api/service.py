@@ -14,7 +14,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
-from sightglass.explain.comparison.detections import find_missed, same_target
+from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison, measure_in_turns
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
@@ -142,8 +142,9 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     for name in ids:
         explanations.append(run(name, image, request, request.engine_options()))
         timings.append(measure_in_turns([explanations[-1].evidence])[0])
-    same = tuple(explanations) if request.targets or request.each_own else same_target(explanations)
-    comparison = Comparison(same, names, tuple(timings))
+    comparison = Comparison(tuple(explanations), names, tuple(timings))
+    if not (request.targets or request.each_own):
+        comparison = comparison.aligned()
     seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
     saved = [history.save_as_set(explanation) for explanation in comparison.explanations]
     if kind == "zip":

@@ -14,7 +14,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import describe_checks, load_explainer, open_picture
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
-from sightglass.explain.comparison import detections, models
+from sightglass.explain.comparison import models
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.similarity import evaluation, ranking
@@ -79,11 +79,12 @@ def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, p
         explainer = load_explainer(name, options.device, progress, engine)
         explanations.append(explainer(image, **cli.with_classes(engine, explainer)))
         timings.append(models.measure_in_turns([explanations[-1].evidence])[0])
+    comparison = models.Comparison(tuple(explanations), names, tuple(timings))
     if not ("targets" in engine or options.each_own):
-        explanations = list(detections.same_target(explanations))
-    for explanation in explanations if options.seal else ():
+        comparison = comparison.aligned()
+    for explanation in comparison.explanations if options.seal else ():
         checks.check_maps(explanation, 1, progress=progress)
-    return models.Comparison(tuple(explanations), names, tuple(timings))
+    return comparison
 
 
 def _report(console: Console, comparison: Comparison) -> None:
@@ -91,6 +92,7 @@ def _report(console: Console, comparison: Comparison) -> None:
     rows = []
     for i, (name, explanation) in enumerate(zip(comparison.names, comparison.explanations, strict=True)):
         label, sure = result_folder.of_first(explanation)
+        agreement = comparison.agreement(0, i)
         rows.append(
             (
                 # The size that sentences and pictures call the model by, if any, and its id.
@@ -99,7 +101,7 @@ def _report(console: Console, comparison: Comparison) -> None:
                 sure or "–",
                 phrases.milliseconds(comparison.timings[i].median),
                 phrases.count(explanation.evidence.resident.parameters),
-                comparison.overlap(0, i),
+                "–" if agreement is None else f"{agreement.iou_top20:.2f}",
             )
         )
     columns = ("map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")

@@ -302,10 +302,10 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
 
 
 def comparison(compared: Comparison) -> Json:
-    """Return several models' answers and agreement, as `results.ComparisonResult`, and what is mixed in it."""
+    """Return several models' answers and agreement, as `results.ComparisonResult`."""
     parts = zip(compared.explanations, compared.names, compared.timings, strict=True)
     models = [results.ComparedModel.build(item, name=name, timing=timing) for item, name, timing in parts]
-    return results.ComparisonResult.build(compared, models).to_dict() | {"mixed": compared.mixed}
+    return results.ComparisonResult.build(compared, models).to_dict()
 
 
 def of_proof(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:

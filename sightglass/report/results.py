@@ -182,8 +182,12 @@ class ComparisonResult(PlainResult):
     common: Corners
     """xyxy in pixels: the area that every model saw."""
     models: Sequence[ComparedModel]
+    label: str | None
+    """The class, or that of the object, which all models were asked about; null if they differ."""
+    mixed: str | None
+    """Why not all maps are compared; null if they are."""
     agreement: list[list[Agreement | None]]
-    """Between the first maps of each pair of models; null where one has no map."""
+    """Between the first maps of each pair of models; null unless both are of one class or one matched object."""
 
     @classmethod
     def build(cls, compared: Comparison, models: Sequence[ComparedModel]) -> Self:
@@ -195,6 +199,8 @@ class ComparisonResult(PlainResult):
             fastest=compared.fastest,
             common=compared.common,
             models=models,
+            label=compared.label or None,
+            mixed=compared.mixed,
             agreement=[[compared.agreement(a, b) for b in count] for a in count],
         )
 

@@ -397,6 +397,7 @@ def classes_view(
         difference,
         display_of(look),
         model=False,
+        sides=tuple(f"more {label}" for label in labels if difference),
         title=statement(agreement, f"{listing(labels[:2])}: {where}"),
         sentence=agreement,
         notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in indices))),
@@ -410,7 +411,7 @@ def _side_by_side(
 ) -> View:
     """Return the view of several maps, a picture each: (result, index, name of the picture).
 
-    `difference`: of the first and the last; `model`: whether captions name the pictures, too.
+    `difference`: of two of them; `model`: whether captions name the pictures, too.
     """
     pictures = [explained_picture(result, index, name=name) for result, index, name in maps]
     mapped = display.mode != "picture"
@@ -420,26 +421,26 @@ def _side_by_side(
         [*pictures, *([difference] if difference else [])],
         charts=tuple(charts.describe_proof(proof, place) for place, proof in proofs[:1]),
         display=display,
-        sides=(f"more {maps[0][2]}", f"more {maps[-1][2]}") if difference else (),
         **more,
     )
 
 
 def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str, Any] | None = None) -> View:
     """Return the view of several models on one picture, each with its map, in their order; `names`: short ones."""
-    results, difference = comparison.explanations[:MAX_PICTURES], None
-    verdict, overlap = comparison.verdict, comparison.mixed or comparison.overlaps
-    if 1 < len(results) < MAX_PICTURES and all(result.heatmaps for result in results):
-        values = share_difference(comparison.maps[0], comparison.maps[len(results) - 1])
+    results, difference = comparison.explanations[: MAX_PICTURES - 1], None
+    verdict, ends, compared = comparison.verdict, comparison.ends, (comparison.overlaps, comparison.mixed)
+    agreed = verdict.partition(";")[0].partition(". ")[0] if verdict.startswith(("Both ", "All ")) else ""
+    if ends is not None:
+        values = share_difference(*(comparison.maps[i] for i in ends))
         difference = _difference(results[0].image, values, results[0], comparison.common)
-    answers = {result.predictions[0].label if result.predictions else "" for result in results}
     return _side_by_side(
         [(result, 0, name) for name, result in zip(names, results, strict=False)],
         difference,
         display_of(look),
         model=True,
-        title=statement(verdict, "The models agree" if len(answers) == 1 else "The models do not agree"),
-        sentence=" ".join((verdict if len(verdict.split()) > MAX_WORDS else "", overlap)).strip(),
+        sides=tuple(f"more {names[i]}" for i in ends or ()),
+        title=statement(verdict, agreed, "What the models answer"),
+        sentence=" ".join(filter(None, (verdict if len(verdict.split()) > MAX_WORDS else "", *compared))),
         notes="\n".join(_describe_map(result, 0) for result in results),
         commands=tuple(python_call(result.recipe) for result in results),
         made=made_by(results),
