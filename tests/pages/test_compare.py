@@ -31,8 +31,8 @@ weights = { random = 1, labels = ["blight", "healthy", "rust", "mosaic", "spot"]
 """
 
 
-def test_a_familys_sizes_begin_with_their_own_answers_and_take_one_class(page, bus):
-    app = page("compare")
+def test_a_familys_sizes_are_compared_for_one_class_or_show_their_own_answers(page, bus):
+    app = page("compare", target="own")
     results = [Explainer(name)(bus) for name in SIZES]
     own = [result.predictions[0] for result in results]
     view, table = shown(app), app.dataframe[0].value
@@ -41,22 +41,26 @@ def test_a_familys_sizes_begin_with_their_own_answers_and_take_one_class(page, b
         assert view.head["panels"][i]["maps"][0]["note"] == f"{own[i].label}, {percent(own[i].score)}"
         assert table["Own answer"][i] == f"{own[i].label} {percent(own[i].score)}"
     # One name in the panels and in the table.
-    assert (
-        view.titles
-        == ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2", "Difference"]
-        == [*table["Model"], "Difference"]
+    titles = ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2", "Difference"]
+    assert view.titles == titles == [*table["Model"], "Difference"]
+    # Only maps of one class are compared: the last is of another.
+    assert [result.predictions[0].label for result in results] == ["minibus", "minibus", "trolleybus"]
+    assert view.head["panels"][3]["maps"][0]["sides"] == titles[:2] and np.isnan(
+        table["Overlap with EfficientNet-Lite0"][2]
     )
+    assert "Maps of different answers are not compared: minibus and trolleybus." in texts(app)
     # No size is marked as the chosen one: all are compared.
     assert not any(group.key.startswith("size-") for group in app.button_group if group.key)
     # Nothing is timed until somebody asks.
     assert set(table["One pass"]) == {"–"}
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]
-    app = page("compare", target="0")
+    app = page("compare")
+    assert app.markdown[0].value.endswith("EfficientNet-Lite2 says trolleybus: the maps are of minibus.")
     for i, name in enumerate(SIZES):
-        expected = Explainer(name)(bus, targets=[own[2].label])
+        expected = Explainer(name)(bus, targets=[own[0].label])
         np.testing.assert_allclose(shown(app).maps[i], expected.heatmaps[0].content, atol=1 / 65535)
-        score = {p.label: p.score for p in Explainer(name)(bus, top_k=1000, maps=False).predictions}[own[2].label]
-        assert app.dataframe[0].value[f"Score of {own[2].label}"][i] == pytest.approx(100 * score)
+        score = {p.label: p.score for p in Explainer(name)(bus, top_k=1000, maps=False).predictions}[own[0].label]
+        assert app.dataframe[0].value[f"Score of {own[0].label}"][i] == pytest.approx(100 * score)
     assert re.search(
         r"The maps of [\w, -]+ highlight |Overlap of the strongest evidence: EfficientNet-Lite0 and ", texts(app)
     )
@@ -75,7 +79,7 @@ def test_times_are_measured_in_turns_and_not_on_a_busy_machine(page, monkeypatch
 def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too_few(page, bus):
     names = (SIZES[0], SIZES[2])
     app = page("compare", models=",".join(names), target="1")
-    second = Explainer(names[1])(bus).predictions[1].label
+    second = Explainer(names[0])(bus).predictions[1].label
     for values, name in zip(shown(app).maps, names, strict=False):
         expected = Explainer(name)(bus, targets=[second])
         np.testing.assert_allclose(values, expected.heatmaps[0].content, atol=1 / 65535)
@@ -85,10 +89,12 @@ def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too
 
 
 def test_an_object_is_found_in_every_detector_or_missed(page):
-    app = page("compare", model="demo-s", example="scene 3", models="demo-s,demo-l", target="3")
-    result = Explainer("demo-s")(image_source.example("scene 3"), per="detection")
-    notes = [panel["maps"][0]["note"] for panel in shown(app).head["panels"]]
-    assert result and all(note for note in notes[:2]) and shown(app).titles[-1] == "Difference"
+    found = page("compare", model="demo-s", example="scene 3", models="demo-s,demo-m", target="1")
+    assert shown(found).titles == ["Demo-s", "Demo-m", "Difference"]
+    missed = page("compare", model="demo-s", example="scene 3", models="demo-s,demo-m", target="3")
+    notes = [panel["maps"][0]["note"] for panel in shown(missed).head["panels"]]
+    assert len(notes) == 2 and notes[1].startswith("misses it: rod-cross")
+    assert "Not all maps are of the same rod-cross, so not all are compared." in texts(missed)
 
 
 def test_a_method_that_is_slow_or_not_every_model_has_is_replaced(page):
@@ -106,7 +112,7 @@ def test_models_of_ones_own_are_no_sizes_of_each_other_and_may_share_no_class(pa
     app = page("compare", models=",".join(names))
     for values, name in zip(shown(app).maps, names, strict=False):
         np.testing.assert_allclose(values, Explainer(name)(bus).heatmaps[0].content, atol=1 / 65535)
-    assert texts(app).count("These models share no class: each map is of its model's own first answer.") == 1
+    assert texts(app).count("have no class or object in common: each map is of its model's own first answer.") == 1
 
 
 def test_the_best_classes_stand_side_by_side_and_can_share_a_scale(page, bus):

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import io
+from copy import copy
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import transforms
 from torchvision.ops import box_iou
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.comparison.detections import largest_model, match_target, same_target
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
+from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.adapter import Prediction
+from sightglass.models.labels import same_classes
 from sightglass.report.result_folder import every_map, of_boxes
 from sightglass.ui.session.pictures.image_source import load_bundled
+from tests.unit import own_nets
 
 if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Agreement
@@ -39,55 +44,185 @@ def test_models_that_find_nothing_are_not_said_to_agree(bus: Path) -> None:
     nothing = Comparison(tuple(explained(DEMOS, bus)), ("s", "m", "l"), ())
     assert nothing.verdict == "None of the three finds anything."
     assert all(nothing.agreement(a, b) is None for a in range(3) for b in range(3))
-    assert (nothing.overlaps, nothing.overlap(0, 1)) == ("", "–")
+    assert (nothing.overlaps, nothing.mixed, nothing.ends) == ("", None, None)
     assert Comparison(nothing.explanations[:2], ("s", "m"), ()).verdict == "Neither finds anything."
-    assert same_target(nothing.explanations) == nothing.explanations
+    assert nothing.aligned() is nothing
 
 
 def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -> None:
-    classifiers = explained(LITES, bus, top_k=1)
+    classifiers = explained(LITES, bus, top_k=1, targets=("sorrel",))
+    labels = classifiers[0].evidence.resident.adapter.labels
 
     def verdict(*answers: tuple[str, float]) -> str:
         found = zip(classifiers, answers, strict=False)
-        sizes = tuple(replace(result, predictions=(Prediction(label, 0, score),)) for result, (label, score) in found)
+        sizes = tuple(
+            replace(result, predictions=(Prediction(label, labels.index(label), score),))
+            for result, (label, score) in found
+        )
         return Comparison(sizes, ("s", "m", "l")[: len(sizes)], ()).verdict.replace("\N{NO-BREAK SPACE}", " ")
 
     sorrel = [("sorrel", 0.117), ("sorrel", 0.12), ("sorrel", 0.11)]
     assert verdict(*sorrel) == "All three say sorrel, none with more than 12 %."
     assert verdict(*sorrel[:2]) == "Both say sorrel, neither with more than 12 %."
-    assert verdict(("sorrel", 0.117), ("collie", 0.131)) == "s says sorrel; m says collie, neither with more than 14 %."
+    assert (
+        verdict(("sorrel", 0.117), ("collie", 0.131))
+        == "s says sorrel; m says collie, neither with more than 14 %: the maps are of sorrel."
+    )
     assert verdict(*sorrel[:2], ("sorrel", UNSURE)) == "All three say sorrel; l is most confident."
+    assert verdict(("sorrel", 0.404), ("sorrel", 0.396)) == "Both say sorrel."  # both are 40 %
 
 
-def test_classifiers_are_explained_for_what_the_largest_answers(bus: Path) -> None:
-    result = explained(LITES, bus, top_k=2)
-    first = largest_model(result)
-    assert first is result[2]
-    assert not Comparison(tuple(result), ("s", "m", "l"), ()).shares_none
-    label = first.predictions[0].label
-    same = same_target(result)
-    assert [explanation.heatmaps[0].target.label for explanation in same] == [label] * 3
-    assert [e.predictions for e in same] == [e.predictions for e in result]
-    other = result[0].predictions[1]
-    assert {e.heatmaps[0].target.label for e in same_target(result, other)} == {other.label}
+def test_classifiers_are_explained_for_what_the_first_answers(bus: Path) -> None:
+    own = Comparison(tuple(explained(LITES[::2], bus, top_k=2)), ("s", "l"), ())
+    labels = [explanation.predictions[0].label for explanation in own.explanations]
+    assert labels == ["minibus", "trolleybus"]
+    assert (own.agreement(0, 1), own.ends, own.overlaps, own.label) == (None, None, "", "")
+    assert own.verdict == "s says minibus; l says trolleybus."
+    assert own.mixed == "Maps of different answers are not compared: minibus and trolleybus."
+    same = own.aligned()
+    assert [e.heatmaps[0].target.label for e in same.explanations] == ["minibus"] * 2
+    assert [e.predictions for e in same.explanations] == [e.predictions for e in own.explanations]
+    assert same.verdict == "s says minibus; l says trolleybus: the maps are of minibus."
+    assert same.agreement(0, 1) and same.ends == (0, 1) and same.mixed is None
+    other = own.aligned(own.subjects[1])
+    assert {e.heatmaps[0].target.label for e in other.explanations} == {other.label} == {"trolleybus"}
 
 
 def test_detectors_are_explained_for_the_same_box(scene: Path) -> None:
-    result = explained(DEMOS, scene, per="detection")
-    expected = result[2].predictions[1]
-    for explanation in same_target(result, expected):
-        assert len(explanation.heatmaps) == 1
-        (box,) = explanation.own(0)
-        assert box.label == expected.label
-        assert box_iou(torch.tensor([box.box]), torch.tensor([expected.box])) > 0.5
+    own = Comparison(tuple(explained(DEMOS, scene)), DEMOS, ())
+    for subject in own.subjects:
+        same = own.aligned(subject)
+        for model, (explanation, place) in enumerate(zip(same.explanations, subject.places, strict=True)):
+            (box,) = explanation.own(0)
+            assert box.label == subject.prediction.label
+            assert box_iou(torch.tensor([box.box]), torch.tensor([subject.prediction.box])) > 0.5
+            # A candidate that is not shown has a map, which is compared with no other.
+            assert (box in explanation.predictions) == (place is not None)
+            alike = place is not None and subject.model != model
+            assert (same.agreement(subject.model, model) is not None) == (alike or subject.model == model)
+    (missed,) = (subject for subject in own.subjects if None in subject.places)
+    assert missed.prediction.label == "rod-cross" and missed.places[1] is None
 
 
-def test_a_model_without_the_class_has_no_map(bus: Path, scene: Path) -> None:
-    results = [Explainer("efficientnet-lite0")(bus, top_k=1), Explainer("demo-cls-s")(bus, top_k=1)]
-    expected = results[0].predictions[0]
-    same = same_target(results, expected)
-    assert same[0] is results[0]
-    assert same[1].heatmaps == ()
+def test_a_model_without_the_class_has_no_map(bus: Path) -> None:
+    results = (Explainer("efficientnet-lite0")(bus, top_k=1), Explainer("demo-cls-s")(bus, top_k=1))
+    own = Comparison(results, ("a", "b"), ())
+    assert own.aligned() is own and own.mixed and own.mixed.startswith("The models have no class or object in common")
+    same = own.aligned(own.subjects[0])
+    assert same.explanations[0] is results[0] and same.explanations[1].heatmaps == ()
+
+
+PLAIN = transforms.Compose([transforms.Resize((32, 32)), transforms.ToTensor()])
+
+
+def answering(explanation: Explanation, *answers: Prediction) -> Explanation:
+    """Return the explanation of a model that gives these answers."""
+    evidence, options = copy(explanation.evidence), explanation.options
+    evidence.decoded = {"top_k": options.top_k, "confidence": options.confidence, "iou": options.iou}, answers
+    return replace(explanation, evidence=evidence, predictions=answers)
+
+
+def leaves(labels: list[str], picture: Path, **options: Any) -> Explanation:
+    torch.manual_seed(0)
+    net = own_nets.BlocksCNN(num_classes=len(labels), width=4)
+    return Explainer(net, preprocess=PLAIN, labels=labels, **options)(picture, top_k=1)
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "pairs"),
+    [
+        (["person", "bus"], ["Bus", "Person"], {0: 1, 1: 0}),
+        (["traffic light", "cars"], ["Traffic_Light", "car", "bus"], {0: 0, 1: 1}),
+        (["tench, Tinca tinca", "sunglass", "sunglasses"], ["tench", "sunglasses"], {0: 0, 2: 1}),
+        (["crane", "crane"], ["crane", "crane"], {0: 0, 1: 1}),
+        (["crane", "crane"], ["crane"], {}),
+        (["class 0", "class 1"], ["class 0", "class 1", "class 2"], {}),
+        (["class 0", "bus"], ["bus", "class 0"], {0: 1, 1: 0}),
+        (["?", "bus"], ["!", "train"], {}),
+    ],
+)
+def test_classes_are_the_same_by_name_and_not_by_number(
+    names: list[str], others: list[str], pairs: dict[int, int]
+) -> None:
+    assert same_classes(tuple(names), tuple(others)) == pairs
+    assert same_classes(tuple(others), tuple(names)) == {there: here for here, there in pairs.items()}
+
+
+def test_models_that_spell_a_class_differently_say_the_same(bus: Path) -> None:
+    first, second = leaves(["Person", "bus", "car"], bus), leaves(["bus", "person", "van"], bus)
+    sides = answering(first, Prediction("Person", 0, 0.6)), answering(second, Prediction("person", 1, 0.9))
+    same = Comparison(sides, ("a", "b"), ()).aligned()
+    assert [e.heatmaps[0].target.label for e in same.explanations] == ["Person", "person"]
+    assert same.verdict == "Both say Person; b is more confident." and same.groups == ((0, 1),)
+
+
+@pytest.mark.parametrize(("unit", "compared"), [("years", True), ("months", False)])
+def test_numbers_in_other_units_are_not_compared(unit: str, compared: bool, bus: Path) -> None:
+    ages = tuple(leaves(["age"], bus, task="regress", unit=each) for each in ("years", unit))
+    assert (Comparison(ages, ("a", "b"), ()).aligned().ends is not None) == compared
+
+
+def shift(box: Prediction, share: float, **changed: Any) -> Prediction:
+    """Move a box to the right by a share of its width."""
+    x0, y0, x1, y1 = box.box or (0, 0, 0, 0)
+    return replace(box, box=(x0 + share * (x1 - x0), y0, x1 + share * (x1 - x0), y1), **changed)
+
+
+def test_only_a_matched_object_is_compared_and_its_scores(result: Explanation) -> None:
+    gear, ball = result.predictions[1], result.predictions[0]
+
+    def compare(*boxes: Prediction) -> Comparison:
+        sides = answering(result, replace(ball, score=0.9), replace(gear, score=0.5)), answering(result, *boxes)
+        return Comparison(sides, ("a", "b"), ()).aligned()
+
+    # Each is surest of another object; the scores of the compared one are those of its own box.
+    surer = compare(shift(gear, 0.1, score=0.8), shift(ball, 0.1, score=0.7))
+    assert surer.subject and surer.subject.places == (0, 1)
+    assert surer.verdict == (
+        "Both say 1 ball-dots and 1 gear. a is surest of ball-dots; b is surest of gear; "
+        "for ball-dots, a is more confident."
+    )
+    # One class at different places is not one object, and another class at one place neither.
+    for boxes in ((shift(ball, 0.5), shift(gear, 0.5)), (replace(ball, index=gear.index, label=gear.label),)):
+        apart = compare(*boxes)
+        assert (apart.subject, apart.ends, apart.overlaps) == (None, None, "")
+        assert "confident" not in apart.verdict and apart.mixed
+    # Where a nearer box takes the object, a second one of its class is another.
+    two = compare(shift(ball, 0.2, anchor=1), replace(ball, score=0.3), gear)
+    assert two.subject and two.subject.places == (0, 1) and two.ends == (0, 1)
+
+
+def test_boxes_are_assigned_as_all_permutations_say() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        corners = random.uniform(0, 6, (9, 2))
+        boxes = [Prediction("x", int(random.integers(2)), 0.5, (x, y, x + 9, y + 9)) for x, y in corners]
+        first, second = boxes[:4], boxes[4:]
+        overlaps = box_iou(*(torch.tensor([p.box for p in side]) for side in (first, second))).double().numpy()
+        same = np.array([[a.index == b.index for b in second] for a in first])
+        worth = np.where(same & (overlaps >= 0.5), overlaps, 0)
+        best = max(worth[range(4), list(order)].sum() for order in permutations(range(5), 4))
+        pairs = assign(first, second)
+        assert sum(worth[i, j] for i, j in pairs.items()) == pytest.approx(best, abs=1e-6)
+        assert all(worth[pair] for pair in pairs.items()) and len({*pairs.values()}) == len(pairs)
+    # Two thin boxes that cross share their upright rectangles, and nearly no ground.
+    one = Prediction("ship", 0, 0.9, (0, 0, 10, 10), corners=((0, 1), (9, 10), (10, 9), (1, 0)))
+    across = replace(one, corners=((0, 9), (1, 10), (10, 1), (9, 0)))
+    assert assign([one], [one]) == {0: 0} and assign([one], [across]) == {}
+
+
+@pytest.mark.weights("yolo11n.pt", "yolo26n.pt")
+def test_the_bus_is_compared_with_the_bus(bus: Path) -> None:
+    comparison = Comparison(tuple(explained(("yolo11n", "yolo26n"), bus)), ("YOLO11n", "YOLO26n"), ())
+    same = comparison.aligned()
+    assert same.verdict == (
+        "Both say 1 bus and 4 people. YOLO11n is surest of bus; YOLO26n is surest of person; "
+        "for bus, YOLO11n is more confident."
+    )
+    agreement = same.agreement(0, 1)
+    assert agreement and agreement.iou_top20 == pytest.approx(0.44, abs=0.02)
+    surest = max(comparison.subjects, key=lambda s: s.prediction.label == "person")
+    assert comparison.aligned(surest).label == "person" and None not in surest.places
 
 
 NAMES = ("small", "medium", "large")
@@ -122,6 +257,7 @@ def test_overlaps_are_a_sentence(
         return None if share is None else cast("Agreement", SimpleNamespace(iou_top20=share))
 
     monkeypatch.setattr(Comparison, "agreement", agreement)
+    monkeypatch.setattr(Comparison, "groups", ((0, 1, 2),))
     assert Comparison((), NAMES, ()).overlaps.replace("\N{NO-BREAK SPACE}", " ") == said
 
 
@@ -154,15 +290,15 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
 
 
 def test_the_same_object_is_found_or_its_candidate_is(result):
-    expected = result.predictions[2]
-    same = match_target(result, expected)
-    assert same.prediction == expected
-    assert same.missing is None
-    strict = match_target(result.with_options(confidence=0.9), expected)
-    assert strict.missing is not None
-    assert strict.missing.reason.kind == "below"
-    assert strict.prediction.anchor == expected.anchor
-    np.testing.assert_array_equal(strict.explanation.heatmaps[0].content, result.heatmaps[2].content)
+    strict = result.with_options(confidence=0.9)
+    comparison = Comparison((result, strict), ("a", "b"), ())
+    first, _, third, _ = comparison.subjects
+    assert comparison.aligned(first).ends == (0, 1) and third.places == (2, None)
+    missed = comparison.aligned(third)
+    (box,) = missed.explanations[1].own(0)
+    assert box == result.predictions[2] and (missed.ends, missed.overlaps) == (None, "")
+    assert missed.mixed == "Not all maps are of the same ball-dots, so not all are compared."
+    np.testing.assert_array_equal(missed.explanations[1].heatmaps[0].content, result.heatmaps[2].content)
 
 
 def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
