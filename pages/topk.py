@@ -103,14 +103,15 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
         return None
     ticked = st.pills(
         "Classes to compare",
-        labels,
+        # By number: two classes of ImageNet are called crane.
+        range(len(labels)),
         selection_mode="multi",
         key=f"ticked-{labels}",
-        format_func=escape,
+        format_func=lambda i: escape(labels[i]),
         label_visibility="collapsed",
         help="Tick two classes to see what speaks for the first and not for the second.",
     )
-    return (labels.index(ticked[-2]), labels.index(ticked[-1])) if len(ticked) > 1 else None
+    return (ticked[-2], ticked[-1]) if len(ticked) > 1 else None
 
 
 topk()

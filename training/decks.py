@@ -159,7 +159,9 @@ def _sizes(steps: int) -> Iterator[View]:
         "number was measured.",
     )
     bus = _compare(CLASSIFIERS, PICTURE)
-    yield _of_models(bus, _agree(_answers(bus)), "The last picture is the difference of the first and the last map.")
+    compared = " and ".join(bus.names[i] for i in bus.ends or ())
+    note = f"The last picture is the difference of {compared}: their maps are of one answer." if compared else ""
+    yield _of_models(bus, _agree(_answers(bus)), note)
     aligned = bus.aligned()
     pairs = [
         agreement.iou_top20

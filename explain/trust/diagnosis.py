@@ -19,7 +19,7 @@ import numpy as np
 from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import listing, percent
 from sightglass.explain.questions import answers_why, settings
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.statement import Statement
@@ -121,17 +121,20 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
         return f"There is only one map, for {labels[0]}."
     if not (method := METHODS[explanation.heatmaps[0].method]).per_class:
         return f"{method.name} gives the same map for every class: it shows what stands out, not why one class."
-    if pair is not None:
-        return _compare(explanation, *pair, explanation.overlap(*pair))
-    pairs = {pair: explanation.overlap(*pair) for pair in combinations(range(len(labels)), 2)}
+    asked = pair or range(len(labels))
+    maps = [i for i in asked if explanation.heatmaps[i].measured.state == "ok"]
+    if len(maps) < 2:
+        empty = listing([labels[i] for i in asked if i not in maps])
+        return f"Empty maps cannot be compared: {empty}."
+    if len(maps) == 2:
+        return _compare(explanation, *maps, explanation.overlap(*maps))
+    pairs = {pair: explanation.overlap(*pair) for pair in combinations(maps, 2)}
     if min(pairs.values()) >= SAME_PLACE:
-        return f"All {NUMBERS.get(len(labels), len(labels))} maps highlight the same place."
+        return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
     (first, second), least = min(pairs.items(), key=lambda item: item[1])
-    if len(labels) == 2:
-        return _compare(explanation, 0, 1, least)
-    nearest = [max(alike for pair, alike in pairs.items() if i in pair) for i in range(len(labels))]
-    outliers = [label for label, alike in zip(labels, nearest, strict=True) if alike < SAME_PLACE]
-    if len(outliers) == len(labels):
+    nearest = [max(alike for pair, alike in pairs.items() if i in pair) for i in maps]
+    outliers = [labels[i] for i, alike in zip(maps, nearest, strict=True) if alike < SAME_PLACE]
+    if len(outliers) == len(maps):
         return "No two maps highlight the same place."
     if len(outliers) == 1:
         return f"{outliers[0].capitalize()} highlights a different place from the others."

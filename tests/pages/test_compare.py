@@ -144,7 +144,7 @@ def test_two_classes_are_set_against_each_other_in_the_headline_and_on_the_slide
     labels = [heatmap.target.label for heatmap in result.heatmaps]
     app = page("topk")
     assert app.markdown[0].value.endswith(agreement_sentence(result))
-    app.button_group(key=f"ticked-{labels}").set_value(["minibus", "police van"]).run()
+    app.button_group(key=f"ticked-{labels}").set_value([labels.index("minibus"), labels.index("police van")]).run()
     assert app.markdown[0].value == "## What speaks for minibus and not for police van"
     agreement = agreement_sentence(result, (labels.index("minibus"), labels.index("police van")))
     assert agreement in [caption.value for caption in app.caption]

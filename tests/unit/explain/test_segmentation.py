@@ -248,10 +248,12 @@ def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> 
     result = explained()
     assert save_unsure(result, 1.0) is None
     classifier = Explainer("demo-cls-s")(result.image, top_k=1)
+    gear = classifier.evidence.resident.adapter.labels.index("gear")
+    area, other = (result.evidence.resident.adapter.labels.index(name) for name in ("gear", "star"))
 
     def tell(score: float) -> str:
-        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
-        explanation = replace(result, predictions=(Prediction("gear", 2, 0.06), Prediction("star", 1, 0.01)))
+        sure = replace(classifier, predictions=(Prediction("gear", gear, score),))
+        explanation = replace(result, predictions=(Prediction("gear", area, 0.06), Prediction("star", other, 0.01)))
         return Comparison((sure, explanation), ("a", "b"), ()).verdict
 
     assert tell(0.9) == tell(0.1) == "a says gear; b says gear and star."

@@ -68,6 +68,14 @@ def test_answers_of_models_are_those_of_their_panels(decks: dict[str, list[View]
             assert f"the {surest} one is the surest" in view.title
 
 
+def test_a_difference_is_of_two_maps_of_one_class(decks: dict[str, list[View]]) -> None:
+    views = [view for view in decks["sizes"] if view.sides]
+    assert views
+    for view in views:
+        maps = {f"more {picture.name}": picture.map for picture in of_models(view)}
+        assert len({item.label for side in view.sides if (item := maps[side]) is not None}) == 1, view.title
+
+
 def test_places_are_those_of_the_maps_on_the_slide(decks: dict[str, list[View]]) -> None:
     (view,) = [view for view in decks["sizes"] if view.title.startswith("Asked about")]
     maps = [picture.map for picture in of_models(view) if picture.map is not None]

@@ -31,6 +31,7 @@ from sightglass.explain.trust.diagnosis import (
     ALIKE,
     Finding,
     Randomisation,
+    agreement_sentence,
     describe,
     describe_map,
     diagnose,
@@ -168,6 +169,13 @@ def test_alike_maps() -> None:
     apart = explanation(blob(), blob(34, 36))
     assert apart.agreement(0, 1).iou_top20 < ALIKE
     assert "alike" not in kinds(apart)
+
+
+def test_empty_maps_are_not_compared() -> None:
+    full = explanation(blob(), blob(), blob())
+    empty = replace(full, heatmaps=(full.heatmaps[0], replace(full.heatmaps[1], state="flat"), full.heatmaps[2]))
+    assert agreement_sentence(empty, (1, 2)) == "Empty maps cannot be compared: acoustic guitar."
+    assert agreement_sentence(empty).startswith("The evidence for minibus and tram lies in the same place (100")
 
 
 def test_heat_outside_an_object_is_remarked_where_it_is_known(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def classes(**scores: float) -> list[Prediction]:
 
 
 def at(label: str, score: float, left: float) -> Prediction:
-    return Prediction(label, 0, score, (left, 0.0, left + 10, 10.0))
+    return Prediction(label, ["bus", "person", "car"].index(label), score, (left, 0.0, left + 10, 10.0))
 
 
 def text(task: str, differences: list[Change], edit: Edit = PAINTED, best: str = "") -> str:
