@@ -308,9 +308,6 @@ def same_classes(labels: tuple[str, ...], others: tuple[str, ...]) -> Mapping[in
 
     Case, separators, a plural and synonyms do not count. Ambiguous names have no counterpart; neither have numbers
     that stand for names, unless both models have as many.
-
-    >>> same_classes(("Person", "bus", "class 2"), ("bus", "person"))
-    {1: 0, 0: 1}
     """
     if labels == others:
         return {index: index for index in range(len(labels))}

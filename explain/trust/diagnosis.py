@@ -127,21 +127,22 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
         empty = listing([labels[i] for i in asked if i not in maps])
         return f"Empty maps cannot be compared: {empty}."
     if len(maps) == 2:
-        return _compare(explanation, *maps, explanation.overlap(*maps))
+        return _compare(explanation, *maps)
     pairs = {pair: explanation.overlap(*pair) for pair in combinations(maps, 2)}
     if min(pairs.values()) >= SAME_PLACE:
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
-    (first, second), least = min(pairs.items(), key=lambda item: item[1])
+    first, second = min(pairs, key=pairs.__getitem__)
     nearest = [max(alike for pair, alike in pairs.items() if i in pair) for i in maps]
     outliers = [labels[i] for i, alike in zip(maps, nearest, strict=True) if alike < SAME_PLACE]
     if len(outliers) == len(maps):
         return "No two maps highlight the same place."
     if len(outliers) == 1:
         return f"{outliers[0].capitalize()} highlights a different place from the others."
-    return _compare(explanation, first, second, least)
+    return _compare(explanation, first, second)
 
 
-def _compare(explanation: Result, first: int, second: int, overlap: float) -> str:
+def _compare(explanation: Result, first: int, second: int) -> str:
+    overlap = explanation.overlap(first, second)
     where = "the same place" if overlap >= SAME_PLACE else "different places"
     first_label, second_label = (explanation.heatmaps[index].target.label for index in (first, second))
     if any(checks is not None and checks.shows for checks in map(explanation.known_checks, (first, second))):

@@ -180,15 +180,7 @@ def test_an_explanation_is_the_same_in_the_library_and_in_its_file(scene: Path, 
 
 def test_numbers_that_are_not_finite_are_null() -> None:
     unlike = Agreement(np.nan, 0.5)
-    compared = results.ComparisonResult(
-        picture="a.png",
-        verdict="",
-        fastest=None,
-        common=(0, 0, 9, 9),
-        models=[],
-        label=None,
-        mixed=None,
-        agreement=[[unlike]],
-    )
+    fields = {"picture": "a.png", "verdict": "", "common": (0, 0, 9, 9), "models": [], "agreement": [[unlike]]}
+    compared = results.ComparisonResult(**fields, fastest=None, label=None, mixed=None)
     expected = [[{"rank_correlation": None, "iou_top20": 0.5}]]
     assert compared.to_dict()["agreement"] == json.loads(compared.model_dump_json())["agreement"] == expected
