@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Container
 from contextlib import suppress
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
