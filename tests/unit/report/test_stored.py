@@ -128,7 +128,5 @@ def changed(part: str = "view", **values: Any) -> bytes:
     ],
 )
 def test_hostile_bytes_end_in_one_sentence(data: bytes) -> None:
-    with pytest.raises(
-        Problem, match=r"^These slides cannot be read: they are damaged, or .* another version\.$"
-    ):
+    with pytest.raises(Problem, match=r"^These slides cannot be read: they are damaged, or .* another version\.$"):
         unpack(data)
