@@ -66,7 +66,9 @@ def open_file(kind: str, data: bytes, title: str) -> Any:
         from pillow_heif import HeifImageFile
 
         return cast("Any", HeifImageFile)(BytesIO(data))
-    # Not PIL.Image.open: its size limit is a global, and it warns where we must refuse.
+    # Not init, which imports Pillow's forty other plugins, too.
+    Pillow.preinit()
+    # Not PIL.Image.open: its size limit is a global, it warns where we must refuse, and Ultralytics replaces it.
     return Pillow.OPEN[kind][0](_Source(data, title), b"")
 
 

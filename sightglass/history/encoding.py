@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import secrets
-import zipfile
-import zlib
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import npz_bytes
+from sightglass.common.files import npz_bytes, read_npz
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
@@ -294,9 +291,8 @@ class RecordFiles:
 def _unpack(data: bytes) -> Arrays:
     """Return the arrays of an npz file. Raises Problem."""
     try:
-        with np.load(io.BytesIO(data)) as archive:
-            return dict(archive)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return read_npz(data)
+    except (ValueError, OSError) as error:
         raise Problem(DAMAGED_MAP) from error
 
 

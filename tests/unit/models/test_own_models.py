@@ -85,7 +85,8 @@ def test_a_checkpoint_and_its_class_names_become_a_model_by_two_files(name: str,
 
 FLAT = "x0: &x0 [l, l]\n" + "".join(f"x{i}: &x{i} [*x{i - 1}, *x{i - 1}]\n" for i in range(1, 40))
 HOSTILE_YAML = {
-    "nested": (b"names: " + b"[" * 400_000, "nested too deeply"),
+    "nested": (b"names: " + b"[" * 200 + b"]" * 200, "nested too deeply"),
+    "endless": (b"names: " + b"[" * 400_000, "it is no YAML"),
     "billions": (f"{FLAT}names: *x39".encode(), "refers to parts of itself"),
     "merged": (b"a: &a {b: c}\nd: &d {<<: [*a, *a]}\nnames: {<<: [*d, *d]}", "refers to parts of itself"),
     "recursive": (b"names: &a [*a]", "refers to parts of itself"),
