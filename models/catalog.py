@@ -284,6 +284,8 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
         return models, {"": f"{path.name} cannot be read ({error.strerror or error}): check {path.parent} for it."}
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return models, {"": f"{path.name} cannot be read ({error})."}
+    except RecursionError:
+        return models, {"": f"{path.name} cannot be read: it is nested too deeply; write the tables of models anew."}
     except ModelProblem as error:
         return models, {"": str(error)}
     for number, table in enumerate(tables.get("family", ()), 1):
