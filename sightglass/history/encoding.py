@@ -264,10 +264,9 @@ class RecordFiles:
             if not file.exists():
                 return None
             plain = json.loads(file.read_bytes(), object_hook=_read_curve)
-            # The earliest versions saved no verdict, and earlier ones a map of the next best class.
-            support = TypeAdapter(Support | None).validate_python(plain.get("support"))
-            curves = tuple(curve for curve in plain["curves"] if curve.name != "runner-up")
-            return Proof(plain["label"], plain["part"], curves, tuple(plain["fillings"]), plain["start"], support)
+            support = TypeAdapter(Support | None).validate_python(plain["support"])
+            curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
+            return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Problem("The proof of this record is damaged: its content has changed.") from error
 
