@@ -13,16 +13,17 @@ RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /build
 COPY requirements*.txt requirements*.lock ./
-# What is locked, by its hashes. PyTorch's own builds are not those of the lock: there all else has the locked versions.
-# torch and torchvision come from one index in one command. OpenCV without windows, because there is no screen here.
-RUN sed -nE '/^(torch|torchvision|triton|nvidia|cuda)/!s/^([a-z0-9._-]+==[^ \\]+( ;[^\\]+)?).*/\1/p' requirements-dev.lock > pins.txt \
-    && grep -E '^(torch|torchvision)[<>=]' requirements.txt > torch.txt \
-    && if [ -n "${TORCH_INDEX}" ]; then pip install --index-url "${TORCH_INDEX}" -r torch.txt \
-        && pip install -c pins.txt -r requirements.txt; \
+# What is locked, by its hashes. Without hashes are PyTorch's own builds, which are not those of the lock, and EXTRAS, of
+# which the versions are locked. OpenCV without windows replaces the one that Ultralytics asks for: there is no screen.
+RUN if [ -n "${TORCH_INDEX}" ]; then \
+        awk '/^[a-z]/ {keep = !/^(torch|torchvision|triton|nvidia|cuda)/} keep' requirements.lock > rest.txt \
+        && grep -E '^(torch|torchvision)[<>=]' requirements.txt > torch.txt \
+        && pip install --require-hashes --no-deps -r rest.txt && pip install --index-url "${TORCH_INDEX}" -r torch.txt; \
     else pip install --require-hashes -r requirements.lock; fi \
+    && sed -nE '/^(torch|torchvision|triton|nvidia|cuda)/!s/^([a-z0-9._-]+==[^ \\]+( ;[^\\]+)?).*/\1/p' requirements-dev.lock > pins.txt \
     && for extra in ${EXTRAS}; do pip install -c pins.txt -r "requirements-${extra}.txt" || exit 1; done \
-    && sed -n 's/^opencv-python/opencv-python-headless/p' requirements.txt > headless.txt \
-    && pip install --force-reinstall --no-deps -r headless.txt
+    && awk '/^[a-z]/ {keep = /^opencv-python-headless==/} keep' requirements.lock > headless.txt \
+    && pip install --require-hashes --force-reinstall --no-deps -r headless.txt
 
 FROM ${BASE} AS cpu
 RUN groupadd --gid 1000 sightglass \

@@ -95,13 +95,13 @@ class Recipe(BaseModel):
     scale: Scale
     preprocessing: Legible
     prepared: Preprocessing | None = None
-    """How the model's pictures are resized and normalised, where that is known; recipes of 0.1.0 lack it."""
+    """How the model's pictures are resized and normalised, where that is known."""
     confidence: Share
     iou: Share
     per: Per = "class"
     part: Part = "class"
     at: tuple[float, ...] = Field(default=(), max_length=2 * MAX_CORNERS, exclude_if=lambda at: not at)
-    """Of a segmentation; files of other models lack it and `against`, so that earlier versions read them."""
+    """Of a segmentation; files of other models lack it and `against`."""
     against: int | Legible | None = Field(default=None, exclude_if=lambda against: against is None)
     joint: Legible | None = Field(default=None, exclude_if=lambda joint: joint is None)
     """Of a pose; files of other models lack it."""
@@ -114,8 +114,8 @@ class Recipe(BaseModel):
     masks: int | None = None
     head: int | None = None
     prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)
-    """How one of its maps was proved; None: it was not, and then files lack it, so that earlier versions read them."""
+    """How one of its maps was proved; None: it was not, and files lack it."""
     seals: tuple[SavedChecks, ...] = Field(default=(), exclude_if=lambda seals: not seals)
-    """Of the maps that were sealed; files lack it where none was, so that earlier versions read them."""
+    """Of the maps that were sealed; files lack it where none was."""
     device: Legible
     versions: dict[Legible, Legible]

@@ -17,13 +17,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar
 
-from sightglass.common.errors import ModelProblem, Problem, describe_error, lacks_memory
+from pydantic import TypeAdapter, ValidationError
 
-P = ParamSpec("P")
+from sightglass.common.errors import (
+    ImageProblem,
+    MachineProblem,
+    ModelProblem,
+    Problem,
+    WeightsProblem,
+    describe_error,
+    lacks_memory,
+)
+
 R = TypeVar("R")
 SECONDS = 20.0
 """Time of one call, without the start of the process."""
@@ -39,28 +49,47 @@ PRELOADED = (
 )
 ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 """Variables of the child: it computes on the CPU, asks no hub, and reserves little for threads."""
+MAX_ANSWER = 16 * 2**20
+PROBLEMS = {kind.__name__: kind for kind in (Problem, ModelProblem, WeightsProblem, ImageProblem, MachineProblem)}
+
+
+@dataclass
+class _Answer:
+    """What a child sends: a value, or the class and the sentence of its problem, or that memory ran out."""
+
+    value: Any = None
+    problem: str = ""
+    sentence: str = ""
+    memory: bool = False
+
+
+_ANSWER = TypeAdapter(_Answer)
 _LOCK = threading.Lock()
 _SERVER: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
 
 
-def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
-    """Return what a function returns in a child process.
+def run(name: str, nbytes: int, kind: type[R], function: Callable[..., object], *args: object) -> R:
+    """Return what a function returns in a child process, as `kind`.
 
     `name` and `nbytes` are of the received files. Raises the function's Problem, or ModelProblem, one sentence, where
-    the child was ended at a limit or crashed. Arguments and result are pickled.
+    the child was ended at a limit or crashed. Arguments are pickled; the answer, of a process that opened a hostile
+    file, is JSON of a limited length, and validated here.
     """
     memory = max(MEMORY, TIMES * nbytes)
-    job = pickle.dumps((function, args, options, dict(os.environ), os.getcwd(), SECONDS, memory))
+    job = pickle.dumps((function, args, kind, dict(os.environ), os.getcwd(), SECONDS, memory))
     answer = (_run_forked if FORKS else _run_started)(job)
     if answer.startswith(TIMED_OUT):
         raise ModelProblem(f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model.")
-    value, error = pickle.loads(answer) if answer else (None, None)
-    if isinstance(error, Problem):
-        raise error
-    if not answer or error:
-        failure = "asks for more memory than" if error else "crashes its library, or asks for more memory than"
-        raise ModelProblem(f"{name} {failure} the {memory >> 20:,} MB that it may take here: save or export it again.")
-    return cast("R", value)
+    try:
+        plain = _ANSWER.validate_json(answer if len(answer) <= MAX_ANSWER else b"")
+        if plain.problem == "" and not plain.memory:
+            return TypeAdapter(kind).validate_python(plain.value)
+    except ValidationError:
+        plain = None
+    if plain and plain.problem:
+        raise PROBLEMS.get(plain.problem, ModelProblem)(plain.sentence)
+    failure = "asks for more memory than" if plain else "crashes its library, or asks for more memory than"
+    raise ModelProblem(f"{name} {failure} the {memory >> 20:,} MB that it may take here: save or export it again.")
 
 
 def warm_up() -> None:
@@ -94,7 +123,7 @@ def _run_forked(job: bytes) -> bytes:
     with contextlib.suppress(OSError), ours, ours.makefile("rwb") as stream:
         stream.write(job)
         stream.flush()
-        return stream.read()
+        return stream.read(MAX_ANSWER + 1)
     return b""
 
 
@@ -140,7 +169,7 @@ def _preload(*more: str) -> None:
 
 def _call(source: Any, sink: Any) -> None:
     """Do the work of one call within its limits, answer, and end the process."""
-    function, args, options, environment, folder, seconds, memory = pickle.load(source)
+    function, args, kind, environment, folder, seconds, memory = pickle.load(source)
     os.environ.clear()
     os.environ.update(environment, **ENVIRONMENT)
     os.chdir(folder)
@@ -154,13 +183,16 @@ def _call(source: Any, sink: Any) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (processor, processor))
         used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
-    answer: tuple[Any, Any] = (None, True)
+    answer = _Answer(memory=True)
     try:
-        answer = function(*args, **options), None
+        answer = _Answer(TypeAdapter(kind).dump_python(function(*args), mode="json", fallback=str))
     except Exception as error:
         if not any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
             sentence = f"The files cannot be read ({describe_error(error)}): save or export the model again."
-            answer = None, error if isinstance(error, Problem) else ModelProblem(sentence)
-    sink.write(pickle.dumps(answer))
+            known = isinstance(error, Problem)
+            answer = (
+                _Answer(None, type(error).__name__, str(error)) if known else _Answer(None, "ModelProblem", sentence)
+            )
+    sink.write(_ANSWER.dump_json(answer))
     sink.flush()
     os._exit(0)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Container
 from contextlib import suppress
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from PIL import AvifImagePlugin, ExifTags, TiffImagePlugin, WebPImagePlugin  # n
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.explain.picture import bounds
 from sightglass.models.preprocess import MAX_CHANNELS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -69,14 +70,11 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
     try:
         if isinstance(source, Pillow.Image):
             image: Any = source
-        elif kind == "HEIC":
-            from pillow_heif import HeifImageFile
-
-            image = cast("Any", HeifImageFile)(BytesIO(source))
         else:
-            # Not PIL.Image.open: its size limit is a global, and it warns where we must refuse.
-            image = Pillow.OPEN[kind][0](BytesIO(source), b"")
+            image = bounds.open_file(kind, source, name)
         check_size(image.width, image.height, name, max_pixels)
+        if isinstance(source, bytes):
+            bounds.check_decoding(image, source, name)
         pixels, notes = _flatten(image)
     except (ImageProblem, MemoryError):
         raise
@@ -87,12 +85,12 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         raise _damaged(name) from error
     if not isinstance(source, bytes):
         return pixels, notes, b""
-    frames: Any = "several"
-    # The first frame is intact where a later one is not.
+    several = True
+    # The first frame is intact where a later one is not; counting them can take minutes.
     with suppress(Exception):
-        frames = getattr(image, "n_frames", 1)
-    if frames != 1:
-        notes += (f"Only the first of {frames} frames is used.",)
+        several = getattr(image, "is_animated", False)
+    if several:
+        notes += ("Only the first frame is used.",)
     plain = kind == "JPEG" and not notes and source.endswith(b"\xff\xd9") and image.mode == "RGB"
     # Without metadata.
     plain = plain and [name for name, _ in image.applist] in ([], ["APP0"])

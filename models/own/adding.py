@@ -44,7 +44,7 @@ def parse_value(text: str) -> Any:
     """Return a value as TOML reads it; what is not TOML is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text.strip()
 
 
@@ -221,7 +221,7 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
         before = to.read_text("utf-8") if to.exists() else ""
         document = tomlkit.parse(before)
         models = document.get("model", {})
-    except (OSError, ValueError, TOMLKitError) as problem:
+    except (OSError, ValueError, RecursionError, TOMLKitError) as problem:
         raise ModelProblem(f"{to} cannot be read ({problem}): correct it first.") from problem
     text = text_of(id_, table)
     if not isinstance(models, dict) or id_ not in models:
@@ -250,7 +250,7 @@ def tables(path: Path) -> dict[str, Toml]:
     """Return the tables of a models.toml by model id."""
     try:
         by_id: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return by_id
 

@@ -9,15 +9,15 @@ import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, ParamSpec, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from sightglass.common import access, removed, users
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem, Problem, from_machine
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
 from sightglass.models import catalog, isolated, labels
 from sightglass.models.catalog import SUFFIXES
-from sightglass.models.inspect import TRUST, inspect_model
+from sightglass.models.inspect import TRUST, TableDraft, inspect_model
 from sightglass.models.load import load
 from sightglass.models.own import adding, is_on
 
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sightglass.models.adapter import Adapter
-    from sightglass.models.inspect import TableDraft, Toml
+    from sightglass.models.inspect import Toml
     from sightglass.models.spec import ModelSpec
 
-P = ParamSpec("P")
 R = TypeVar("R")
 MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
@@ -91,16 +90,20 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
     root = folder()
     budget = _free_space(root, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in items))
     stem = PurePosixPath(next((name for name, _ in items if _is_model(name)), items[0][0] if items else "model")).stem
-    into = _new_folder(root, stem)
+    into = None
     try:
+        into = _new_folder(root, stem)
         for name, data in items:
             with data.open("rb") if isinstance(data, Path) else contextlib.nullcontext() as source:
                 left = _store(into, name, (data,) if source is None else _pieces(source), budget)  # type: ignore[arg-type]
             budget = budget if name.endswith(".zip") else left
         for name in [name for name, _ in items if name.endswith(".zip")]:
-            budget = isolated.run(name, 0, _unpack, into, name, budget)
-    except BaseException:
-        shutil.rmtree(into, ignore_errors=True)
+            budget = isolated.run(name, 0, int, _unpack, into, name, budget)
+    except BaseException as error:
+        if into is not None:
+            shutil.rmtree(into, ignore_errors=True)
+        if problem := from_machine(error):
+            raise problem from error
         raise
     return into
 
@@ -158,12 +161,12 @@ def find_model(into: Path) -> Path:
 def draft(into: Path, arch: str = "") -> TableDraft:
     """Return what the received files say of the model; nothing of them runs."""
     with without_paths():
-        return _isolated(into, _draft, into, arch)
+        return _isolated(into, TableDraft, _draft, into, arch)
 
 
-def _isolated(into: Path, function: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
+def _isolated(into: Path, kind: type[R], function: Callable[..., R], *args: object) -> R:
     size = sum(file.stat().st_size for file in into.iterdir())
-    return isolated.run(find_model(into).name, size, function, *args, **options)
+    return isolated.run(find_model(into).name, size, kind, function, *args)
 
 
 def _draft(into: Path, arch: str) -> TableDraft:
@@ -213,7 +216,7 @@ def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> st
     with without_paths():
         spec = catalog.of_table(id_, filled, to)
         if not runs_code(draft, answers):
-            _isolated(into, _try, spec)
+            _isolated(into, type(None), _try, spec)
     adding.write(to, id_, filled, force=True)
     return id_
 

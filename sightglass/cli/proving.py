@@ -15,6 +15,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import extra_files, load_explainer, open_picture, report
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.files import read_npz
 from sightglass.explain import phrases, replaying
 from sightglass.explain import recipe as explain_recipe
 from sightglass.explain.picture import image as images
@@ -187,13 +188,13 @@ def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> flo
         # Another explanation may have overwritten the recipe's.
         if read(folder / result_folder.RECIPE).model_dump(exclude=machine) != recipe.model_dump(exclude=machine):
             return None
-        with np.load(folder / result_folder.MAPS, allow_pickle=False) as saved:
-            if {name: values.shape for name, values in now.items()} != {
-                name: saved[name].shape for name in saved.files
-            }:
-                return None
-            equal = all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items())
-            apart = [float(abs(saved[name] - values).max(initial=0)) for name, values in now.items()]
-            return 0.0 if equal else max(apart)
+        saved = read_npz(folder / result_folder.MAPS)
+        if {name: values.shape for name, values in now.items()} != {
+            name: values.shape for name, values in saved.items()
+        }:
+            return None
+        equal = all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items())
+        apart = [float(abs(saved[name] - values).max(initial=0)) for name, values in now.items()]
+        return 0.0 if equal else max(apart)
     except (OSError, ValueError, KeyError, ModelProblem):
         return None

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 512 * 2**20
 """Of one file of labels."""
+MAX_TABLES, MAX_XML = 10_000_000, 4 * 2**20
+"""Lists and tables of a file of COCO, and bytes of a file of Pascal VOC."""
 MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
 """Files of an archive of labels, and their bytes: a small one can unpack to a JSON that fills the memory."""
 PACKED = (".txt", ".xml", ".yaml", ".yml", ".json", ".csv")
@@ -250,10 +252,16 @@ def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
 
 def _list_coco(path: Path) -> Iterator[_Row]:
     try:
-        table = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        # In memory each takes twenty times its bytes.
+        if data.count(b"[") + data.count(b"{") > MAX_TABLES:
+            raise Problem(f"{path.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
+        table = json.loads(data)
         names = {row["id"]: str(row["file_name"]) for row in table["images"]}
         classes = {row["id"]: str(row["name"]) for row in table["categories"]}
         annotations = list(table["annotations"])
+    except Problem:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
     yield from ((name, path.name, 0, lambda: None) for name in names.values())
@@ -336,7 +344,7 @@ def _list_voc(file: Path) -> Iterator[_Row]:
     try:
         text = file.read_bytes()
         # Entities can stand for billions of letters, and no label needs one.
-        if len(text) > MAX_BYTES or b"<!ENTITY" in text:
+        if len(text) > MAX_XML or b"<!ENTITY" in text:
             raise ValueError
         root = ElementTree.fromstring(text)
     except (OSError, ValueError, ElementTree.ParseError):

@@ -5,18 +5,17 @@ A mask must have the size of its picture; an unusable one is a ValueError with t
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL.PngImagePlugin import PngImageFile
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.ground_truth import DATA, MAX_BYTES, PACKED, GroundTruth, LabelProblem, open_files
 from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, estimate, redraw
+from sightglass.explain.picture import bounds
 from sightglass.models import labels as class_names
 
 if TYPE_CHECKING:
@@ -83,8 +82,7 @@ def decode(
     """
     classes: Sequence[int] = [indices.get(label, VOID) for label in labels] if labels else range(count)
     try:
-        # Not PIL.Image.open: Ultralytics replaces it with one that needs another package for unknown files.
-        with PngImageFile(io.BytesIO(data)) as png:
+        with bounds.open_file("PNG", data, "the mask") as png:
             # Check before decoding: a small file may declare a huge size.
             if (png.height, png.width) != size:
                 picture = f"{size[1]} by {size[0]}"

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import examples
@@ -24,7 +24,7 @@ from sightglass.explain.picture.source import directory_bytes
 from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
-from sightglass.report.stored import MAX_VIEWS, pack, unpack
+from sightglass.report.stored import MAX_VIEWS, MAX_WORK, count_work, pack, unpack
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class Decks:
         id = secrets.token_hex(8)
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = tuple(map(_new_slide(id), views))
+        check_work(slides)
         deck = Deck(id, _name(title), slides, THEMES[theme].name)
         with self._history.writing():
             self._history.check_room(sum(len(slide.packed) for slide in slides))
@@ -139,6 +140,7 @@ class Decks:
         Raises Problem where it is none, or where there is no room: then none of it is added.
         """
         about, packed = split(data)
+        check_work(map(partial(Slide, ""), packed))
         # A stranger's commands may do anything in a shell.
         views = (replace(view, commands=()) for view in map(read_view, packed))
         return self.create(about["title"], views, theme=about["theme"])
@@ -190,7 +192,10 @@ class Decks:
             if id not in (deck.id, *(slide.id for slide in deck.slides)):
                 raise Problem(NO_SLIDE)
             self._history.check_room(more)
-            save(self._folder, change(deck))
+            changed = change(deck)
+            if more:
+                check_work(changed.slides)
+            save(self._folder, changed)
         return self.get(deck.id)
 
     def _find(self, id: str) -> Path:
@@ -280,6 +285,12 @@ def split(data: bytes) -> tuple[Json, list[bytes]]:
                 raise ValueError("other files")
             theme = THEMES.get(str(about.get("theme", DARK.name)), DARK).name
             return about | {"title": _name(str(about["title"])), "theme": theme}, list(map(archive.read, slides))
+
+
+def check_work(slides: Iterable[Slide]) -> None:
+    """Raise Problem for slides that together take long to unpack, or much memory."""
+    if sum(count_work(slide.packed) for slide in slides) > MAX_WORK:
+        raise Problem("These slides have more pictures and maps than one deck may have: make two decks of them.")
 
 
 def read_view(data: bytes) -> View:

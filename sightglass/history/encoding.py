@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import secrets
-import zipfile
-import zlib
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import npz_bytes
+from sightglass.common.files import npz_bytes, read_npz
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
@@ -267,10 +264,9 @@ class RecordFiles:
             if not file.exists():
                 return None
             plain = json.loads(file.read_bytes(), object_hook=_read_curve)
-            # The earliest versions saved no verdict, and earlier ones a map of the next best class.
-            support = TypeAdapter(Support | None).validate_python(plain.get("support"))
-            curves = tuple(curve for curve in plain["curves"] if curve.name != "runner-up")
-            return Proof(plain["label"], plain["part"], curves, tuple(plain["fillings"]), plain["start"], support)
+            support = TypeAdapter(Support | None).validate_python(plain["support"])
+            curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
+            return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Problem("The proof of this record is damaged: its content has changed.") from error
 
@@ -294,9 +290,8 @@ class RecordFiles:
 def _unpack(data: bytes) -> Arrays:
     """Return the arrays of an npz file. Raises Problem."""
     try:
-        with np.load(io.BytesIO(data)) as archive:
-            return dict(archive)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return read_npz(data)
+    except (ValueError, OSError) as error:
         raise Problem(DAMAGED_MAP) from error
 
 

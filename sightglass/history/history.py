@@ -26,7 +26,7 @@ from sightglass.common.files import ABANDONED, modified, remove_drafts, write_fo
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import megabytes
 from sightglass.explain.similarity.similarity import Similarity
-from sightglass.history import encoding, migration
+from sightglass.history import encoding
 from sightglass.history.decks import Decks
 from sightglass.history.records import (
     EPOCH,
@@ -275,16 +275,12 @@ class History(encoding.RecordFiles):
             yield database
 
     def _tidy(self, database: sqlite3.Connection) -> None:
-        """Rewrite a former history; remove deleted records; finish or remove what a killed process left."""
+        """Remove deleted records; finish or remove what a killed process left."""
         remove_drafts(self.root / "decks")
-        former = self.root / "history.db"
-        if not (former.exists() or self._expired(database) or self._unknown(database)):
+        if not (self._expired(database) or self._unknown(database)):
             return
         with database:
             database.execute("BEGIN IMMEDIATE")
-            # Another process may have done it meanwhile.
-            if former.exists():
-                migration.upgrade(former, self.root)
             self._purge(database)
             for record in sorted(map(self._read_record, self._unknown(database)), key=lambda record: record.created):
                 folder = self.locate(record.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,26 +62,6 @@ def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[EditMark]) -> NDArray[
         line = Mark("polyline", mark.points).moved(0, 0, (width, height))
         draw_lines(out, [line], max(1, round(mark.size * max(width, height))), 2)
     return out
-
-
-def _upgrade_marks(plain: Json) -> Json:
-    """Return a record's JSON with marks of former versions, in pixels, as lines, and with their words in its note."""
-    marks, width, height = plain.get("marks", ()), plain.get("width"), plain.get("height")
-    lines = [_to_line(mark, width, height) for mark in marks if mark["kind"] != "text"]
-    note = "\n".join(filter(None, (plain.get("note"), *(mark.get("text") for mark in marks))))
-    return plain | {"marks": lines, "note": note}
-
-
-def _to_line(mark: Json, width: Any, height: Any) -> Json:
-    points = mark["points"]
-    if mark["kind"] == "brush":
-        return mark
-    if mark["kind"] == "circle":
-        (x, y), edge = points
-        radius, turns = math.dist((x, y), edge), np.linspace(0, 2 * math.pi, 33)
-        points = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
-    size = mark.get("width", 0) / max(width, height) or edits.SIZES[0]
-    return {"kind": "brush", "points": [(x / width, y / height) for x, y in points], "size": size}
 
 
 @dataclass(frozen=True)
@@ -145,7 +124,7 @@ class Record:
     headline: str
     """The sentence over the picture when it was saved."""
     title: str = ""
-    """The first sentence of the headline; early records have none."""
+    """The first sentence of the headline."""
     layers: tuple[str, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     """All of them, best first."""
@@ -227,7 +206,7 @@ def to_text(record: Record, indent: int | None = None) -> str:
 
 def from_text(text: str) -> Record:
     """Return the record of `to_text`; raise ValueError for any other text."""
-    return _adapter().validate_python(_upgrade_marks(json.loads(text)))
+    return _adapter().validate_python(json.loads(text))
 
 
 def fold(text: str) -> str:

@@ -1,7 +1,9 @@
-"""Pack views for the history and for a deck's file, and read them again, those of former versions too."""
+"""Pack views for the history and for a deck's file, and read them again."""
 
 from __future__ import annotations
 
+import math
+import struct
 import zlib
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,6 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import pack_data, unpack_data
-from sightglass.explain.phrases import percent
 from sightglass.report.view import MAX_PICTURES, Index, View
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from sightglass.report.view import Map
 
 VERSION = 2
-MAX_VIEWS, MAX_SIDE = 200, 4_096
-"""Maximum number of views of a deck, and of cells of a map's side."""
-UNREADABLE = "These slides cannot be read: they are damaged, or of a newer version."
+MAX_VIEWS, MAX_SIDE, MAX_WORK = 200, 4_096, 400_000_000
+"""Maximum number of views of a deck, of cells of a map's side, and of `count_work` of all slides of a deck."""
+UNREADABLE = "These slides cannot be read: they are damaged, or were saved by another version."
 JPEG, MP4 = b"\xff\xd8\xff", b"\0\0\0\0ftyp"
 _READ_INDEX = TypeAdapter(Index).validate_python
 _VIEW = TypeAdapter(View)
@@ -63,11 +64,6 @@ def _plain(view: View, blobs: dict[bytes, int]) -> Json:
     return plain | {"display": style, "statements": view.statements[:1], "clip": clip}
 
 
-def style_fields(display: Json) -> Json:
-    """Return the fields of a style from those of a file."""
-    return {field: display[name] for name, field in _STYLE.items() if name in display}
-
-
 def _deflate(item: Map) -> bytes:
     low, count = (0, 255) if item.kind == "heat" else (128, 127)
     levels = np.rint(low + count * np.clip(item.values, -1 if low else 0, 1)).astype(np.uint8)
@@ -75,21 +71,32 @@ def _deflate(item: Map) -> bytes:
     return zlib.compress(np.ascontiguousarray(steps, np.uint8).tobytes(), 6)
 
 
-def unpack(data: bytes, view: Json | None = None) -> tuple[View, ...]:
+def unpack(data: bytes) -> tuple[View, ...]:
     """Return the views of `pack`; strangers' bytes are validated.
 
-    `view`: how version 1 showed a slide, where that is stored apart. Raises Problem, one sentence, for anything that is
-    damaged, too large or out of range.
+    Raises Problem, one sentence, for anything that is damaged, too large or out of range.
     """
     try:
         head, blobs = unpack_data(data)
-        plain = head["views" if head["version"] == VERSION else "scenes"]
-        if head["version"] not in (1, VERSION) or len(plain) > MAX_VIEWS:
+        if head["version"] != VERSION or len(head["views"]) > MAX_VIEWS:
             raise ValueError("another version, or too many")
-        if head["version"] == 1:
-            plain = [_upgrade(scene, scene["view"] | (view or {})) for scene in plain]
-        return tuple(_read(item, blobs) for item in plain)
+        return tuple(_read(item, blobs) for item in head["views"])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError, AttributeError, zlib.error) as error:
+        raise Problem(UNREADABLE) from error
+
+
+def count_work(data: bytes) -> int:
+    """Return about how many pixels packed views decode to; raise Problem for damaged ones.
+
+    A value of a map takes as long as four pixels, a byte of the header as long as sixteen.
+    """
+    try:
+        pictures = [picture for view in unpack_data(data)[0]["views"] for picture in view["pictures"]]
+        sizes = {(picture["source"], *map(int, picture["size"])) for picture in pictures}
+        maps = [picture["map"]["values"] for picture in pictures if picture["map"]]
+        cells = sum(abs(math.prod(map(int, values["shape"]))) for values in maps if values)
+        return 16 * int(struct.unpack_from("<I", data)[0]) + sum(abs(w * h) for _, w, h in sizes) + 4 * cells
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise Problem(UNREADABLE) from error
 
 
@@ -107,7 +114,8 @@ def _read(plain: Json, blobs: Sequence[bytes]) -> View:
             values = item["values"] and _inflate(item["values"], blobs, signed=item["kind"] != "heat")
             item = item | {"values": np.zeros((1, 1), np.float32) if values is None else values}
         pictures.append(picture | {"source": file, "map": item})
-    more: Json = {"pictures": pictures, "clip": clip, "display": style_fields(plain["display"])}
+    style = {field: plain["display"][name] for name, field in _STYLE.items()}
+    more: Json = {"pictures": pictures, "clip": clip, "display": style}
     view: View = _VIEW.validate_python(plain | more | {"tables": (), "recipe": None})
     if any(chart.picture >= len(view.pictures) for chart in view.charts):
         raise ValueError("no such picture")
@@ -126,77 +134,5 @@ def _inflate(plain: Json, blobs: Sequence[bytes], *, signed: bool) -> NDArray[np
     steps = zlib.decompressobj().decompress(blobs[_READ_INDEX(plain["blob"])], height * width + 1)
     levels = np.add.accumulate(np.frombuffer(steps, np.uint8).reshape(height, width), axis=1, dtype=np.uint8)
     low, count = (128, 127) if signed else (0, 255)
-    return np.clip((levels.astype(np.float32) - low) / count, -1, 1).astype(np.float32)
-
-
-# ---- version 1
-
-_SEVERAL = ("classes", "models", "story", "row")
-"""Version 1 named slides by what their pictures were; `picture` had one."""
-_KINDS = {"words": "words", "clip": "clip", "text": "text", "columns": "text"}
-_KINDS |= dict.fromkeys(("picture", *_SEVERAL), "picture")
-
-
-def _upgrade(scene: Json, view: Json) -> Json:
-    """Return the JSON of a slide of version 1 in the fields of today; `view`: which panel and map it showed."""
-    kind, panels, proof, charts = scene["kind"], scene["panels"][: MAX_PICTURES + 1], scene["proof"], []
-    several, first, index = kind in _SEVERAL and len(panels) > 1, view.get("panel", 0), view.get("map", 0)
-    # Every panel shows the map of one label, else its first.
-    label = panels[first]["maps"][index]["label"] if panels and index else None
-    labels = [[item["label"] for item in panel["maps"]] for panel in panels]
-    chosen = [names.index(label) if label in names else 0 for names in labels]
-    places = range(len(panels)) if several else [first][: len(panels)]
-    if proof is not None:
-        chosen[proof["panel"]] = proof["map"]
-        lines = ("map", "This map", ""), ("strongest", proof.get("control", "Random places"), "control_")
-        curves = [{"name": n, "title": t, "hidden": proof[f"{c}hide"], "kept": proof[f"{c}keep"]} for n, t, c in lines]
-        about = {name: proof[name] for name in ("label", "sentence")}
-        charts = [about | {"curves": curves, "picture": proof["panel"] if several else 0}]
-    pictures = [_upgrade_panel(panels[place], chosen[place], scene, view["mode"], several=several) for place in places]
-    if scene["picture"] is not None and (kind == "clip" or not panels):
-        pictures = [{"name": "", "source": scene["picture"], "size": scene["size"], "map": None}]
-    facts = [panel["name"] for panel in panels[:3] if kind == "clip"]
-    facts += [f"{value} {name}" for value, name in scene.get("numbers", ())]
-    return {name: scene[name] for name in _FIELDS if name in scene} | {
-        "kind": _KINDS[kind],
-        "statements": (scene["sentence"],) if scene["sentence"] else (),
-        "pictures": pictures,
-        "charts": charts,
-        "display": {name: view[name] for name in view if name not in ("panel", "map")},
-        "clip": scene["clip"],
-        "facts": facts or [f"{label} {percent(score)}" for label, score in scene.get("bars", ())],
-    }
-
-
-def _upgrade_panel(panel: Json, chosen: int, scene: Json, mode: str, *, several: bool) -> Json:
-    """Return a picture of a panel, with the one of its maps that was shown."""
-    item, drawn = panel["maps"][chosen] if panel["maps"] else None, panel.get("picture") is not None
-    best = (item["label"], item["score"]) if item and mode != "picture" else next(iter(panel["answers"]), None)
-    words = "" if best is None else best[0] if best[1] is None else f"{best[0]} {percent(best[1])}"
-    caption = panel["name"] if scene["kind"] == "row" or drawn or not words else words
-    if caption is words and scene["kind"] != "classes":
-        caption = f"{panel['name']}: {words}"
-    plain_map, explained = None, item and item["box"]
-    if item is not None:
-        low, high = item.get("ends", ("", ""))
-        about = {name: item[name] for name in ("label", "score", "values", "seen")} | {"ends": (low, "0", high)}
-        plain_map = about | {"kind": "signed" if item.get("signed") else "heat", "checks": item.get("seal", "")}
-    elif drawn and panel.get("seen") is not None:
-        # A map was drawn into the picture, which fades where the model saw nothing.
-        plain_map = {"label": "", "kind": "difference", "seen": panel["seen"], "values": None}
-    return {
-        "name": panel["name"],
-        "source": panel["picture"] if drawn else scene["picture"],
-        "size": panel["size"] if drawn else scene["size"],
-        "caption": caption if several else "",
-        "map": plain_map,
-        "answers": panel["answers"],
-        "boxes": [
-            {
-                "points": [(left, top), (right, top), (right, bottom), (left, bottom)],
-                "text": f"{label} {percent(score)}",
-                "explained": explained is not None and np.allclose((left, top, right, bottom), explained, atol=1e-3),
-            }
-            for (left, top, right, bottom), label, score in panel["boxes"]
-        ],
-    }
+    values: NDArray[np.float32] = np.clip((np.arange(256, dtype=np.float32) - low) / count, -1, 1)[levels]
+    return values

@@ -252,7 +252,7 @@ class View:
     made: Annotated[str, Field(max_length=MAX_MADE)] = ""
     """Model and method: `EfficientNet-Lite0 · HiResCAM`."""
     date: Annotated[str, Field(max_length=10)] = ""
-    """The day on which its maps were made, as `2026-11-25`; slides of former versions have none."""
+    """The day on which its maps were made, as `2026-11-25`; empty where it is not known."""
     facts: Annotated[tuple[Legible, ...], Field(max_length=MAX_FACTS)] = ()
     """Figures in words instead of a picture's answers, `75 % right`, or moments of a clip, `0:02 sports car`."""
     sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()

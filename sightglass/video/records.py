@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightglass.common.files import jsonable, npz_bytes, write_file
+from sightglass.common.files import jsonable, npz_bytes, read_npz, write_file
 from sightglass.models.geometry import Box
 from sightglass.video.clip import Frame
 
@@ -82,9 +82,9 @@ def save(path: Path, records: Sequence[FrameRecord]) -> None:
 
 def load(path: Path) -> list[FrameRecord]:
     """Read a part."""
-    with np.load(path) as file:
-        rows = json.loads(bytes(file["rows"]))
-        layers = [file[f"layer{i}"] for i in range(len(file.files) - 1)]
+    file = read_npz(path)
+    rows = json.loads(bytes(file["rows"]))
+    layers = [file[f"layer{i}"] for i in range(len(file) - 1)]
     maps: Iterator[RawMaps] = iter(zip(*layers, strict=True))
 
     def parse(fields: Sequence[Any]) -> AnswerRecord:

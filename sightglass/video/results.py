@@ -68,11 +68,9 @@ class Settings:
     @property
     def facts(self) -> Json:
         """All facts of the results, as plain values."""
-        # Runs of before could hold the earlier map, scale maps over the whole clip, or draw them with even opacity.
-        former = {"every": self.every, "between": "interpolate", "start": self.start, "end": self.end, "scale": "frame"}
-        names = ("smooth", "objects", "only", "labels", "side")
+        names = ("every", "start", "end", "smooth", "objects", "only", "labels", "side")
         styling = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold")}
-        return former | {name: getattr(self, name) for name in names} | styling | {"even": False}
+        return {name: getattr(self, name) for name in names} | styling
 
 
 COLORS = ((43, 165, 176), (224, 123, 46), (154, 123, 224), (76, 147, 224), (214, 84, 156), (124, 168, 58))

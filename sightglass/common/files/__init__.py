@@ -26,6 +26,8 @@ Json = dict[str, Any]
 """An object of JSON, as it is read from a file or a request, or leaves as one."""
 SCRATCH = "sightglass-"
 """Beginning of the names of temporary folders."""
+MAX_ARRAYS = 2**31
+"""Bytes of all arrays of a .npz that is read."""
 ABANDONED = 3600.0
 """Seconds after which nobody is still at work on a draft."""
 
@@ -117,6 +119,25 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]], *, compress: bool = True) -> b
     buffer = io.BytesIO()
     (np.savez_compressed if compress else np.savez)(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def read_npz(source: Path | bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a .npz; raise ValueError, OSError or KeyError for a damaged or huge one."""
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with zipfile.ZipFile(file) as archive:
+            # A few bytes can unpack to gigabytes.
+            if sum(info.file_size for info in archive.infolist()) > MAX_ARRAYS:
+                raise ValueError("its arrays are too large")
+        with np.load(file, allow_pickle=False) as saved:
+            return dict(saved)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ValueError("it is damaged") from error
 
 
 def file_stem(

@@ -73,6 +73,10 @@ def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
     after = given[[rest.endswith("AS cpu") for _, rest in given].index(True) :]
     assert not any("pip" in rest or "apt" in rest for word, rest in after if word == "RUN")
     assert "ADD" not in dict(given)
+    # Without hashes are PyTorch's own builds and the extras alone.
+    installs = re.findall(r"pip install (.+?)(?: \\|;|&&|$)", " ".join(rest for word, rest in given if word == "RUN"))
+    hashed = "--require-hashes"
+    assert [line.split()[0] for line in installs] == [hashed, "--index-url", hashed, "-c", hashed]
     entry, check = dict(given)["ENTRYPOINT"], dict(given)["HEALTHCHECK"].partition("CMD ")[2]
     for path in (*json.loads(entry), *json.loads(check)):
         assert os.access(ROOT / path.removeprefix("/app/"), os.X_OK)

@@ -85,7 +85,8 @@ def test_a_checkpoint_and_its_class_names_become_a_model_by_two_files(name: str,
 
 FLAT = "x0: &x0 [l, l]\n" + "".join(f"x{i}: &x{i} [*x{i - 1}, *x{i - 1}]\n" for i in range(1, 40))
 HOSTILE_YAML = {
-    "nested": (b"names: " + b"[" * 400_000, "nested too deeply"),
+    "nested": (b"names: " + b"[" * 200 + b"]" * 200, "nested too deeply"),
+    "endless": (b"names: " + b"[" * 400_000, "it is no YAML"),
     "billions": (f"{FLAT}names: *x39".encode(), "refers to parts of itself"),
     "merged": (b"a: &a {b: c}\nd: &d {<<: [*a, *a]}\nnames: {<<: [*d, *d]}", "refers to parts of itself"),
     "recursive": (b"names: &a [*a]", "refers to parts of itself"),
@@ -489,7 +490,7 @@ def test_a_hostile_file_runs_nothing_leaves_nothing_and_gets_one_sentence(
     if kind in ("architectures", "id2label", "hidden_size"):
         pytest.importorskip("transformers")
     if kind == "loop":
-        isolated.run("", 0, isolated.warm_up)
+        isolated.run("", 0, type(None), isolated.warm_up)
         monkeypatch.setattr(isolated, "SECONDS", 4.0)
     into = None
     with pytest.raises(Problem, match=words) as refused:
@@ -510,11 +511,11 @@ def test_a_child_is_ended_at_its_limits(forks: bool, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(isolated, "MEMORY", 2**28)
     ends: list[tuple[Any, int, str]] = [(time.sleep, 99, "not read within 1 s")]
     if forks:
-        assert isolated.run("m", 0, max, [3, 4]) == 4
+        assert isolated.run("m", 0, int, max, [3, 4]) == 4
         ends += [(bytearray, 2**30, "more memory than the 256 MB"), (os._exit, 3, "crashes its library")]
     for function, argument, words in ends:
         with pytest.raises(ModelProblem, match=f"^m .*{words}"):
-            isolated.run("m", 0, function, argument)
+            isolated.run("m", 0, object, function, argument)
 
 
 def test_code_that_is_no_python_and_names_that_are_none_leave_their_questions(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.history import History
+from sightglass.history import History, decks
 from sightglass.history.decks import FORMAT, SUFFIX, join
 from sightglass.report import Map, Picture, View
 from sightglass.report.deck_pptx import deck_pptx
-from sightglass.report.stored import MAX_VIEWS, pack
+from sightglass.report.stored import MAX_VIEWS, count_work, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,3 +167,18 @@ def test_a_hostile_file_ends_in_one_sentence(data: bytes | Callable[[], bytes], 
         history.decks.open(hostile)
     assert str(caught.value).count(". ") == 0 and len(str(caught.value)) < 200
     assert history.decks.all() == ()
+
+
+def test_all_slides_of_a_deck_have_one_limit(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 40 x 30 pixels, as many values, and the header.
+    assert count_work(ONE) == 1200 + 4 * 1200 + 16 * int.from_bytes(ONE[:4], "little")
+    monkeypatch.setattr(decks, "MAX_WORK", 3 * count_work(ONE))
+    deck = history.decks.open(join([ONE] * 3, "T"))
+    for refused in (
+        lambda: history.decks.open(join([ONE] * 4, "T")),
+        lambda: history.decks.create("T", [a_view("One")] * 4),
+        lambda: history.decks.add(deck.id, a_view("One")),
+    ):
+        with pytest.raises(Problem, match="more pictures and maps than one deck may have"):
+            refused()
+    assert [len(deck.slides) for deck in history.decks.all()] == [3]

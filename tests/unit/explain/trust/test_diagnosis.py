@@ -266,10 +266,10 @@ def test_an_empty_map_is_serious_and_nothing_else_is_said_of_it(state: str, word
 
 def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    result = explanation(ring(), geometry=half, cells=(7, 7), notes=("Only the first of 3 frames is used.",))
+    result = explanation(ring(), geometry=half, cells=(7, 7), notes=("Only the first frame is used.",))
     assert [finding.level for finding in diagnose(result)] == ["caution", "note", "note", "note"]
     assert kinds(result) == ["border", "note", "cropped", "coarse"]
-    assert text_of(result, "note") == "Only the first of 3 frames is used."
+    assert text_of(result, "note") == "Only the first frame is used."
     assert result.diagnosis == diagnose(result)
 
 

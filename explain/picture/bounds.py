@@ -1,0 +1,118 @@
+"""Refuse pictures' files whose decoding takes long for their size, or much memory.
+
+Pillow's parsers are in Python: what they do part by part is counted. Its decoders in C are fast by pixel, but a JPEG's
+scans go over all pixels each.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from io import BytesIO
+from typing import Any, cast
+
+import numpy as np
+from PIL import Image as Pillow
+
+from sightglass.common.errors import TooLarge
+
+MAX_PARTS = 100
+"""Maximum number of scans of a JPEG, and of metadata of one kind."""
+MAX_SCANNED = 1_500_000_000
+"""Maximum number of pixels that all scans of a JPEG go over."""
+MAX_READS, MAX_NUMBERS = 1_000_000, 300_000
+"""Maximum number of reads from a file, and of numbers in the tags of TIFF and EXIF."""
+MAX_SLOW = 500_000
+"""Maximum number of pixels of forms that Pillow decodes in Python."""
+_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")
+"""A JPEG's marker that begins a part; there is none within entropy-coded data."""
+_END, _SCAN = b"\xd9", b"\xda"
+_METADATA = {"JPEG": rb"Exif\0\0", "PNG": rb"iCCP|zTXt|iTXt"}
+_DIRECTORY = re.compile(rb"II[*+]\0|MM\0[*+]")
+_BYTES, _DIRECTORIES = (1, 2, 6, 7), (0x8769, 0x8825, 0xA005)
+"""Types of tags whose content stays bytes, and EXIF's tags that name another directory."""
+# libtiff's own limit is 100 scans, of every strip.
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "15")
+
+
+class _Source(BytesIO):
+    """A file that raises TooLarge when it is read in too many parts."""
+
+    def __init__(self, data: bytes, title: str) -> None:
+        super().__init__(data)
+        self.title, self.left = title, MAX_READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise _too_many(self.title)
+        return super().read(size)
+
+
+def _too_many(title: str) -> TooLarge:
+    return TooLarge(f"{title} has too many parts to be decoded in time; save it as an ordinary PNG or JPEG.")
+
+
+def open_file(kind: str, data: bytes, title: str) -> Any:
+    """Return Pillow's image of a file; raise TooLarge for too many parts.
+
+    Only the header is read; `check_decoding` belongs between it and the pixels.
+    """
+    scans = _count_scans(data) if kind == "JPEG" else 0
+    metadata = len(re.findall(_METADATA[kind], data)) if kind in _METADATA else 0
+    if max(scans, metadata) > MAX_PARTS or _count_numbers(data) > MAX_NUMBERS:
+        raise _too_many(title)
+    if kind == "HEIC":
+        from pillow_heif import HeifImageFile
+
+        return cast("Any", HeifImageFile)(BytesIO(data))
+    # Not init, which imports Pillow's forty other plugins, too.
+    Pillow.preinit()
+    # Not PIL.Image.open: its size limit is a global, it warns where we must refuse, and Ultralytics replaces it.
+    return Pillow.OPEN[kind][0](_Source(data, title), b"")
+
+
+def check_decoding(image: Any, data: bytes, title: str) -> None:
+    """Raise TooLarge for pixels that take long to decode."""
+    pixels = image.width * image.height
+    if image.format == "JPEG" and pixels * max(0, _count_scans(data) - 1) > MAX_SCANNED:
+        raise _too_many(title)
+    coders = {tile[0] for tile in image.tile}
+    # In text, a comment moves all that follows it.
+    comments = data.count(b"#") if "ppm_plain" in coders else 0
+    if comments > MAX_PARTS or (pixels > MAX_SLOW and coders & Pillow.DECODERS.keys()):
+        raise TooLarge(f"{title} takes long to decode in this form: save it as an ordinary PNG.")
+
+
+def _count_scans(data: bytes) -> int:
+    """Return a JPEG's number of scans; each of too many parts counts."""
+    at, scans, parts = 2, 0, 0
+    while parts <= 100 * MAX_PARTS and (marker := _MARKER.search(data, at)) and marker[1] != _END:
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        scans, parts = scans + (marker[1] == _SCAN), parts + 1
+    return scans if parts <= 100 * MAX_PARTS else parts
+
+
+def _count_numbers(data: bytes) -> int:
+    """Return how many tags and numbers the directories in a file have, of TIFF or of EXIF in another format."""
+    total = 0
+    for head in _DIRECTORY.finditer(data):
+        big, order = b"+" in head[0], "little" if head[0].startswith(b"I") else "big"
+        width = 8 if big else 4
+        entry: Any = [("tag", "u2"), ("type", "u2"), ("count", f"u{width}"), ("value", f"u{width}")]
+        kind = np.dtype(entry).newbyteorder(order)
+        start = head.start() + (8 if big else 4)
+        waiting = [int.from_bytes(data[start : start + width], order)]  # type: ignore[arg-type]
+        for offset in waiting:
+            at = head.start() + offset
+            first = at + (8 if big else 2)
+            size = int.from_bytes(data[at:first], order)  # type: ignore[arg-type]
+            size = min(size, max(0, (len(data) - first) // kind.itemsize))
+            tags = np.frombuffer(data, kind, size, first) if size else np.empty(0, kind)
+            # Pillow leaves out a tag that claims more than the file has.
+            counts = tags["count"][~np.isin(tags["type"], _BYTES) & (tags["count"] <= len(data))]
+            total += len(tags) + int(counts.astype(np.float64).sum())
+            waiting += [int(tag["value"]) for tag in tags[np.isin(tags["tag"], _DIRECTORIES)]][: 8 - len(waiting)]
+        if total > MAX_NUMBERS:
+            break
+    return total
