@@ -136,7 +136,7 @@ def match_run(folder: Path) -> list[LabelMatch]:
 def write_labels(folder: Path, labels: GroundTruth) -> None:
     """Write the labels beside a run's table, for resuming."""
     boxes = {
-        name: [(box.label, *box.box, box.crowd, box.relative) for box in boxes_of_picture]
+        name: [(box.label, *box.box, box.crowd, box.ignored, box.relative) for box in boxes_of_picture]
         for name, boxes_of_picture in labels.pictures.items()
     }
     problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
@@ -230,6 +230,7 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
         task=evaluation.task,
         pictures=len(evaluation.pictures),
         objects=evaluation.objects if has_boxes else 0,
+        not_counted=evaluation.not_counted,
         right=int(kind.find_right(evaluation).sum()),
         threshold=evaluation.threshold,
         scores=metrics.scores,
@@ -255,6 +256,7 @@ def _summarise_masks(folder: Path) -> EvaluationSummary:
             task=KINDS["areas"].task,
             pictures=sum(map(bool, pairs)),
             objects=sum(count for picture in pairs for *_, count in picture),
+            not_counted=sum(row["not_counted"] or 0 for row in good),
             right=sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
             threshold=0.0,
             scores=metrics.scores,

@@ -196,7 +196,7 @@ def _say_how_right(console: Console, folder: Path) -> Json:
     except Problem:
         # No label counts.
         return known if names else {}
-    console.say(f"{evaluation.headline}.")
+    console.say(" ".join(f"{line}." for line in (evaluation.headline, evaluation.not_counted_sentence) if line))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
     classes, head, most = evaluation.list_classes(), evaluation.class_columns, LISTED
