@@ -57,6 +57,8 @@ class FrameRecord:
     answers: tuple[AnswerRecord, ...]
     """A classifier's one class, or every box that a detector was at all sure of, also those that belong to no object:
     with these the objects can be followed again."""
+    problem: str = ""
+    """Why the model has no usable answer."""
 
     @property
     def drawn_answers(self) -> tuple[AnswerRecord, ...]:
@@ -70,6 +72,7 @@ def save(path: Path, records: Sequence[FrameRecord]) -> None:
         [
             *(record.number, record.pts, record.seconds, record.best, record.score),
             [[a.label, a.index, a.score, a.box, a.track, a.raws is not None] for a in record.answers],
+            record.problem,
         ]
         for record in records
     ]
@@ -92,8 +95,8 @@ def load(path: Path) -> list[FrameRecord]:
         return AnswerRecord(label, index, score, tuple(box) if box else None, track, next(maps) if mapped else None)
 
     return [
-        FrameRecord(number, pts, seconds, best, score, tuple(map(parse, answers)))
-        for number, pts, seconds, best, score, answers in rows
+        FrameRecord(number, pts, seconds, best, score, tuple(map(parse, answers)), problem)
+        for number, pts, seconds, best, score, answers, problem in rows
     ]
 
 
