@@ -20,7 +20,7 @@ from sightglass.batch import table
 from sightglass.batch.journal import writing
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.files import write_file
+from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
@@ -294,7 +294,7 @@ def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
         write_file(file.with_name(CSV), write_csv(units).encode())
         document = evaluation.to_dict() | {"errors": errors}
         del document["headline"]
-        write_file(file.with_name(SUMMARY), json.dumps({"summary": document}, ensure_ascii=False).encode())
+        write_file(file.with_name(SUMMARY), to_json({"summary": document}, None, ensure_ascii=False).encode())
     return evaluation
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -240,8 +241,8 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
 
 
 def number(value: float) -> str:
-    """Format three significant digits, with a true minus."""
-    return f"{value:.3g}".replace("-", "−")
+    """Format three significant digits, with a true minus; `–` of NaN."""
+    return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightglass.common.files import jsonable, npz_bytes, write_file
+from sightglass.common.files import npz_bytes, to_json, write_file
 from sightglass.models.geometry import Box
 from sightglass.video.clip import Frame
 
@@ -77,7 +77,7 @@ def save(path: Path, records: Sequence[FrameRecord]) -> None:
         for record in records
     ]
     maps = [answer.raws for record in records for answer in record.answers if answer.raws is not None]
-    arrays: dict[str, Any] = {"rows": np.frombuffer(json.dumps(jsonable(rows)).encode(), np.uint8)}
+    arrays: dict[str, Any] = {"rows": np.frombuffer(to_json(rows, None).encode(), np.uint8)}
     arrays |= {f"layer{i}": np.stack(layer) for i, layer in enumerate(zip(*maps, strict=True))}
     # A detector's maps are nearly everywhere 0.
     write_file(path, npz_bytes(arrays, compress=True))

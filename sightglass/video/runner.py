@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import json
 import shutil
 import threading
 import time
@@ -23,7 +22,7 @@ from typing import Any
 
 from sightglass.batch.journal import NAME, Journal, writing
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
-from sightglass.common.files import Json, jsonable, remove_drafts
+from sightglass.common.files import Json, remove_drafts, to_json
 from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order, processor_cores, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
@@ -220,7 +219,7 @@ class _Run:
                 smoothed = records.smooth_maps(itertools.chain.from_iterable(parts), chosen.smooth)
                 work = partial(_paint, draw.Painter(self.explainer, about.width, about.height))
                 for frame, pixels, rows in in_order(self._pair(frames, smoothed), work, pool, 4):
-                    file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
+                    file.writelines(to_json(row, None) + "\n" for row in rows)
                     count += 1
                     yield frame.pts, pixels
 
