@@ -190,8 +190,9 @@ class Detector(Adapter):
 
         Raises AnswerProblem for boxes and masks that are not finite.
         """
+        # Before any suppression, which can drop such a box.
+        self.require_finite(outputs.boxes[0, outputs.scores[0].amax(0) > confidence])
         anchors, classes = self.select_boxes(outputs, confidence, iou)
-        self.require_finite(outputs.boxes[0, anchors])
         if outputs.prototypes is not None:
             self.require_finite(outputs.prototypes[0], outputs.rows_of(outputs.coefficients, anchors.tolist()))
         return self.predictions(outputs, geometry, anchors.tolist(), classes.tolist())
@@ -212,7 +213,6 @@ class Detector(Adapter):
             anchors = (scores.amax(0) > confidence).nonzero().squeeze(1)
             classes = outputs.best(anchors)
         boxes, box_scores = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
-        self.require_finite(boxes)
         group = classes if self.multi_class_nms else torch.zeros_like(classes)
         kept_boxes = batched_nms(boxes, box_scores, group, iou)[:MAX_BOXES]
         return anchors[kept_boxes], classes[kept_boxes]

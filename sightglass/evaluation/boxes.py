@@ -7,8 +7,9 @@ interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +93,10 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     # The pictures as they are, then the redrawn sets.
     weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths), seed)])
     # Boxes of any class are ignored on a label without a class.
-    ignored = {picture: _find_classless(truths[picture], answers[picture]) for picture in labels.pop("", {})}
+    ignored = {
+        picture: list(compress(answers[picture], find_ignored(places, answers[picture])))
+        for picture, places in labels.pop("", {}).items()
+    }
     names = sorted({box.label for boxes in truths for box in boxes if box.counted})
     matches = {name: _match_class(labels[name], predictions.get(name, {}), ignored, len(truths)) for name in names}
     averages = {name: class_matches.average(weights) for name, class_matches in matches.items()}
@@ -121,7 +125,7 @@ def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
 def _match_class(
     labels: Mapping[int, Sequence[TrueBox]],
     boxes: Mapping[int, Sequence[Prediction]],
-    ignored_boxes: Mapping[int, Collection[Prediction]],
+    ignored_boxes: Mapping[int, Sequence[Prediction]],
     pictures: int,
 ) -> _ClassMatches:
     """Match boxes of one class with its labels by pycocotools, by picture."""
@@ -163,13 +167,6 @@ def _to_coco(box: Any) -> dict[str, Any]:
     """Return xyxy as an annotation of COCO; its id only says that it is one."""
     x0, y0, x1, y1 = box
     return {"id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": 0.0}
-
-
-def _find_classless(truths: Sequence[TrueBox], boxes: Sequence[Prediction]) -> Collection[Prediction]:
-    """Return the boxes that lie on labels without a class."""
-    boxes = [box for box in boxes if box.box is not None]
-    lie = find_ignored([truth for truth in truths if truth.counted or not truth.label], boxes)
-    return {box for box, ignored in zip(boxes, lie, strict=True) if ignored}
 
 
 def find_ignored(truths: Sequence[TrueBox], boxes: Sequence[Prediction]) -> NDArray[np.bool_]:

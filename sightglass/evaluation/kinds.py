@@ -419,8 +419,8 @@ class PixelEvaluation(ClassEvaluation):
         try:
             truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes))
             # An answered class that no label means is wrong for the true class, and none of the judged ones.
-            judged = set(indices.values()) if labels.truth.mask_labels else range(len(classes))
-            result["pairs"] = masks.count_pairs(truth, np.where(np.isin(answer, [*judged]), answer, masks.UNJUDGED))
+            judged = [masks.VOID, *(indices.values() if labels.truth.mask_labels else range(len(classes)))]
+            result["pairs"] = masks.count_pairs(truth, np.where(np.isin(answer, judged), answer, masks.UNJUDGED))
             result["not_counted"] = truth.size - sum(count for *_, count in result["pairs"])
         except ValueError as problem:
             result["problem"] = str(problem)

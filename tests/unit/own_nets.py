@@ -149,10 +149,14 @@ class Flat(nn.Module):
 
 
 class NaNInTheDark(BlocksCNN):
-    """Answers NaN for a black picture."""
+    """Answers NaN for a picture whose mean is below a limit."""
+
+    def __init__(self, num_classes: int = 10, limit: float = -1.5) -> None:
+        super().__init__(num_classes)
+        self.limit = limit
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x).where(x.mean((1, 2, 3))[:, None] > -1.5, torch.nan)
+        return super().forward(x).where(x.mean((1, 2, 3))[:, None] > self.limit, torch.nan)
 
 
 class NaNInside(BlocksCNN):

@@ -20,7 +20,7 @@ from sightglass.batch import run
 from sightglass.cli import main
 from sightglass.common.errors import AnswerProblem
 from sightglass.explain import Explainer
-from sightglass.explain.picture.image import Image, load_bundled, to_png
+from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.tasks import decode
 from sightglass.explain.trust.preprocessing_check import readings
@@ -54,7 +54,7 @@ ANSWERS = {
     "an infinite logit of a sigmoid": (own_nets.BlocksCNN(), fill(0, torch.inf), "multilabel", "infinity"),
     "an infinite number": (own_nets.HeadPose(), fill(2, -torch.inf), "regress", "infinity"),
     "a vector": (own_nets.BlocksCNN(), fill(3, torch.nan), "embed", "NaN"),
-    "float16": (own_nets.BlocksCNN(), lambda net, x: (net(x) * 1e6).half().float().abs(), "classify", "infinity"),
+    "float16": (own_nets.BlocksCNN(), lambda net, x: (net(x) * 1e9).half().float().abs(), "classify", "infinity"),
     "a map of classes": (own_nets.Segmenter(), fill(1, torch.nan), None, "NaN"),
     "no class": (own_nets.BlocksCNN(), lambda net, x: net(x)[:, :0], "classify", "with no numbers"),
 }
@@ -132,9 +132,8 @@ def test_files_of_a_map_of_nan_have_none(tmp_path: Path) -> None:
     (tmp_path / "photos" / "a.png").write_bytes(to_png(GREY))
     run(tmp_path / "photos", "hole", tmp_path / "out")
     result.save(tmp_path / "saved")
-    record = encoding.encode(result, 0)
     texts = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.suffix in (".json", ".jsonl", ".csv")}
-    texts |= {form.file: form.make(result, 0, {}) for form in ALSO.values()}
+    texts |= encoding.encode(result, 0, {})[1] | {form.file: form.make(result, 0, {}) for form in ALSO.values()}
     for name, data in texts.items():
         for text in data.splitlines() if name.endswith(".jsonl") else [data] if name.endswith(".json") else []:
             json.loads(text, parse_constant=lambda word, name=name: pytest.fail(f"{name} has {word}"))
