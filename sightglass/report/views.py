@@ -167,7 +167,7 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         method=METHODS[heatmap.method].name_for(result.model.task),
         target=target,
         text="" if share is None else describe_score(share, result.model, target),
-        bar=share,
+        bar=None if share is None else result.task.bar(share),
         empty="" if heatmap.state == "ok" else STATES[heatmap.state],
     )
 
