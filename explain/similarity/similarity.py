@@ -399,7 +399,7 @@ def _compare(
         ]
     raws = [[raw.float().cpu().numpy() for raw in side] for side in sides]
     state: State = "ok"
-    if not (np.isfinite(score) and all(np.isfinite(raw).all() for side in raws for raw in side)):
+    if not all(np.isfinite(raw).all() for side in raws for raw in side):
         state = "not a number"
     elif of == "cosine" and score > SAME:
         state = "same"
