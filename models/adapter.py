@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import AnswerProblem, ModelProblem
 from sightglass.common.legible import legible
 from sightglass.models.geometry import Box
 from sightglass.models.layers import Layer, ModelStage, Section, section_of
@@ -305,6 +306,23 @@ class Adapter:
         if self.spec.measures:
             return logits
         return logits.sigmoid() if self.spec.task == "multilabel" else logits.softmax(1)
+
+    def check_answer(self, outputs: Any) -> None:
+        """Raise AnswerProblem unless the first picture's answer is finite."""
+        row = self.answer_row(outputs)[:1]
+        if not row.numel():
+            raise AnswerProblem(f"{self.spec.id} answers with no numbers: check its last layer.")
+        # A logit of -infinity leaves its class out.
+        rows = (row.masked_fill(row == -math.inf, 0), self.class_scores(outputs)[:1]) if self.labels else (row,)
+        self.require_finite(*rows)
+
+    def require_finite(self, *answers: Tensor, picture: str = "this picture") -> None:
+        """Raise AnswerProblem for NaN and infinity in an answer."""
+        if (answer := next((answer for answer in answers if not bool(answer.isfinite().all())), None)) is not None:
+            raise AnswerProblem(
+                f"{self.spec.id} answers {'NaN' if bool(answer.isnan().any()) else 'infinity'} for {picture}: check "
+                "its weights, its number format (float16?) and how its pictures are prepared."
+            )
 
     def remarks(self, outputs: Any) -> tuple[str, ...]:
         """Return sentences that belong to the explanations of a pass."""

@@ -39,8 +39,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
     rows = x.permute(1, 2, 0).reshape(-1, channels).float()  # (n, C)
     total = rows.sum(0)
     if not bool(total.isfinite().all()):
-        rows = torch.nan_to_num(rows)
-        total = rows.sum(0)
+        return x.new_full((height, width), torch.nan), x.new_full((), torch.nan)
     count = len(rows)
     mean = total / places  # (C,)
     # Centred over all places, zeros included: the square root of I - 11'/places, times the rows.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
@@ -62,7 +62,8 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
                 with resident.lock:
                     outputs = resident.fastest_adapter(()).run(resident.move_input(model_input.tensor))
                 raw = adapter.embedding(outputs)[0].float()
-            vector = (raw / torch.linalg.vector_norm(raw)).cpu().numpy()
+                adapter.require_finite(raw)
+            vector = F.normalize(raw, dim=0).cpu().numpy()
             VECTORS.put(key, vector)
         return vector
 
@@ -90,10 +91,10 @@ class Embedder:
             return None
 
     def embed(self, image: Image, name: str) -> NDArray[np.float32] | None:
-        """Return a picture's unit embedding; None for one that has other channels than the model takes."""
+        """Return a picture's unit embedding; None for other channels than the model takes, and for NaN."""
         try:
             return embedding(self._explainer, image, self._preprocessing)
-        except ImageProblem as problem:
+        except (ImageProblem, AnswerProblem) as problem:
             self.failed.append((name, str(problem)))
             return None
 
@@ -372,7 +373,8 @@ def _compare(
     resident = pair[0].resident
     with resident.lock, torch.enable_grad():
         vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
-        lengths = [torch.linalg.vector_norm(vector) for vector in vectors]
+        resident.adapter.require_finite(*vectors)
+        lengths = [torch.linalg.vector_norm(vector).clamp_min(1e-12) for vector in vectors]
         units = [vector / length for vector, length in zip(vectors, lengths, strict=True)]
         cosine = units[0] @ units[1]
         product = vectors[0] @ vectors[1] / (lengths[0].detach() * lengths[1].detach())
@@ -397,7 +399,7 @@ def _compare(
         ]
     raws = [[raw.float().cpu().numpy() for raw in side] for side in sides]
     state: State = "ok"
-    if not (np.isfinite(score) and all(np.isfinite(raw).all() for side in raws for raw in side)):
+    if not all(np.isfinite(raw).all() for side in raws for raw in side):
         state = "not a number"
     elif of == "cosine" and score > SAME:
         state = "same"

@@ -268,6 +268,7 @@ class Task:
         # Suppression takes longer than a map, and does not depend on method or target.
         if (cached := evidence.decoded) is None or cached[0] != settings:
             predictions = tuple(adapter.decode(evidence.outputs, evidence.geometry, **settings))
+            adapter.check_answer(evidence.outputs)
             evidence.decoded = cached = settings, predictions
         only = {class_index(name, adapter.labels) for name in options.classes}
         return tuple(p for p in cached[1] if not only or p.index in only)

@@ -56,7 +56,7 @@ def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     """Describe the picture and its map at `index`, without limitations; `hot`: the colormap's hottest colour."""
     title, named = explanation.task.says(explanation, index)
     meaning, caution = "", ""
-    if named is not None and explanation.heatmaps:
+    if named is not None and explanation.heatmaps and explanation.heatmaps[index].state == "ok":
         caution, method = describe_independent(explanation, index), METHODS[explanation.heatmaps[index].method]
         if not caution and (method.reads or not method.per_class):
             shows = "what the box's query read" if method.reads else "what stands out to the model"

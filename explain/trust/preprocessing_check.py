@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,13 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     for _, candidate in prepared:
         inputs = resident.move_input(prepare(image.pixels, candidate, "trained").tensor)
         with torch.no_grad(), resident.lock:
-            scores.append(adapter.class_logits(adapter.run(inputs))[0].double().softmax(0))
-    ranked = sorted(range(1, len(scores)), key=lambda row: -float((scores[row] - scores[0]).abs().sum()))
+            scores.append(adapter.class_scores(adapter.run(inputs))[0].double())
+    adapter.require_finite(scores[0])
+    changes = [float((row - scores[0]).abs().sum()) for row in scores]
+    # A way for which the model answers NaN cannot be the right one.
+    ranked = sorted(
+        (row for row in range(1, len(scores)) if math.isfinite(changes[row])), key=lambda row: -changes[row]
+    )
     answers = []
     for row in (0, *ranked[: MOST - 1]):
         words, candidate = prepared[row]

@@ -226,6 +226,7 @@ def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> V
     changed, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
     pixels = replace(explanation.image, pixels=changed.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
     evidence = Evidence(before.resident, adapter.prepare(pixels, preprocessing), before.layers)
+    adapter.check_answer(evidence.outputs)
     score, answer, target = explanation.task.find_again(explanation, evidence, changed, heatmap.target)
     if target is None:
         return Variant(kind, score, answer, True, None, None)

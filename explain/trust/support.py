@@ -372,7 +372,9 @@ class Perturber:
         with torch.no_grad(), self._lock:
             outputs = self._adapter.run(evidence.resident.move_input(tensor))
         with torch.no_grad():
-            return self.score(outputs)
+            answers = self.score(outputs)
+        self._adapter.require_finite(answers.score, picture="this picture with a part hidden")
+        return answers
 
 
 def _trace(ends: Answers, between: Iterable[tuple[Tensor, Tensor, Tensor]], *, keeps: bool) -> Trace:

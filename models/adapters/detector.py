@@ -186,8 +186,15 @@ class Detector(Adapter):
     def decode(
         self, outputs: Detections, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        """Return all boxes above `confidence` after suppression, best first."""
+        """Return all boxes above `confidence` after suppression, best first.
+
+        Raises AnswerProblem for boxes and masks that are not finite.
+        """
+        # Before any suppression, which can drop such a box.
+        self.require_finite(outputs.boxes[0, outputs.scores[0].amax(0) > confidence])
         anchors, classes = self.select_boxes(outputs, confidence, iou)
+        if outputs.prototypes is not None:
+            self.require_finite(outputs.prototypes[0], outputs.rows_of(outputs.coefficients, anchors.tolist()))
         return self.predictions(outputs, geometry, anchors.tolist(), classes.tolist())
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
@@ -296,6 +303,10 @@ class Detector(Adapter):
     def overlap(self, a: Prediction, b: Prediction) -> float:
         """Return how much two boxes overlap, 0..1, as suppression measures it."""
         return intersection_over_union(a.box, b.box) if a.box and b.box else 0.0
+
+    def check_answer(self, outputs: Detections) -> None:
+        if outputs.count:
+            super().check_answer(outputs)
 
     def class_logits(self, outputs: Detections) -> Tensor:
         return outputs.logits.amax(2)

@@ -101,6 +101,8 @@ def logits_of(answer: Tensor, kind: Kind) -> Tensor:
     """Return class logits from an answer (B, n, ...); two for a single number."""
     if kind == "numbers":
         return answer
+    # Clamping would hide an infinite probability.
+    answer = answer if kind in ("logits", "logit") else answer.masked_fill(answer.isinf(), float("nan"))
     if kind == "probabilities":
         return answer.clamp_min(_LEAST).log()
     if kind in ("probability", "sigmoids"):

@@ -253,7 +253,8 @@ def _draw_result(job: PicturesJob) -> None:
         right = st.container(horizontal=True, width="content", key="pictures-acts")
     with left:
         against = _draw_headline(result)
-        if words := labels.describe_left_out(sheet.match_run(job)):
+        counts = {f"{fit.not_counted_sentence}." for fit in result.fits if fit and fit.not_counted}
+        if words := " ".join(filter(None, (labels.describe_left_out(sheet.match_run(job)), *sorted(counts)))):
             st.caption(escape(words))
     with right:
         saving.add_to_deck("pictures-run", partial(make_slide, job, result))

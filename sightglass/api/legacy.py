@@ -17,6 +17,7 @@ from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ExplainRequest, Name, Picture
 from sightglass.api.work import MEDIA_TYPES, answer, describe_route, read_number
 from sightglass.common import users
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
@@ -105,6 +106,8 @@ def view_heatmap(
 def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
     full, explanation, overlay = request.explain()
+    if explanation.task.measures:
+        raise ModelProblem(f"{explanation.model.id} {explanation.task.gives}, no confidence: ask /api/explain.")
     # A requested class need not be among the best ones, which alone are listed.
     score = explanation.task.score(explanation, 0) or 0.0
     alone = service.style_of(full.model_copy(update={"alpha": 1.0}))

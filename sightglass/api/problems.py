@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sightglass.common.errors import (
+    AnswerProblem,
     Cancelled,
     ImageProblem,
     Problem,
@@ -97,6 +98,7 @@ async def respond(request: Request, error: BaseException) -> Response:
 _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (
     (TooLarge, 413, "size"),
     (ImageProblem, 422, "image"),
+    (AnswerProblem, 422, "answer"),
     (WeightsProblem, 503, "weights"),
     (SettingProblem, 500, "internal"),
     (Problem, 400, "option"),

@@ -164,9 +164,10 @@ def overlay_png(explanation: Explanation, index: int, style: Style) -> bytes:
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
-    """Return the picture under its first map as `png`, or the map as `npy`; raise ApiProblem without one."""
-    if not explanation.heatmaps:
-        raise ApiProblem(422, "map", plain_text(describe(explanation, "bright").headline))
+    """Return the picture under its first map as `png`, or the map as `npy`; raise ApiProblem without a usable one."""
+    described = describe(explanation, "bright")
+    if not explanation.heatmaps or explanation.heatmaps[0].state == "not a number":
+        raise ApiProblem(422, "map", plain_text(described.place or described.headline))
     if kind == "png":
         return overlay_png(explanation, 0, style_of(request))
     return npy_bytes(np.ascontiguousarray(explanation.heatmaps[0].values, dtype=np.float32))

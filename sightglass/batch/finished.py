@@ -379,7 +379,8 @@ def make_report(folder: Path) -> str:
         numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
     views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
     if evaluation is not None:
-        lines = [f"{line}." for line in (evaluation.headline, evaluation.right_sentence) if line]
+        sentences = evaluation.headline, evaluation.right_sentence, evaluation.not_counted_sentence
+        lines = [f"{line}." for line in sentences if line]
         about = "In hundredths, the worst class first."
         if evaluation.problems:
             about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."

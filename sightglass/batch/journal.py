@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.files import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ class Journal:
             self._write({"settings": settings})
 
     def _write(self, value: Any) -> int:
-        data = (json.dumps(value, separators=(",", ":")) + "\n").encode()
+        data = (to_json(value, None, separators=(",", ":")) + "\n").encode()
         start = os.fstat(self._file).st_size
         try:
             while data:

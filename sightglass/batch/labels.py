@@ -20,7 +20,7 @@ from sightglass.batch import table
 from sightglass.batch.journal import writing
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.files import write_file
+from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
@@ -136,7 +136,7 @@ def match_run(folder: Path) -> list[LabelMatch]:
 def write_labels(folder: Path, labels: GroundTruth) -> None:
     """Write the labels beside a run's table, for resuming."""
     boxes = {
-        name: [(box.label, *box.box, box.crowd, box.relative) for box in boxes_of_picture]
+        name: [(box.label, *box.box, box.crowd, box.ignored, box.relative) for box in boxes_of_picture]
         for name, boxes_of_picture in labels.pictures.items()
     }
     problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
@@ -230,6 +230,7 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
         task=evaluation.task,
         pictures=len(evaluation.pictures),
         objects=evaluation.objects if has_boxes else 0,
+        not_counted=evaluation.not_counted,
         right=int(kind.find_right(evaluation).sum()),
         threshold=evaluation.threshold,
         scores=metrics.scores,
@@ -255,6 +256,7 @@ def _summarise_masks(folder: Path) -> EvaluationSummary:
             task=KINDS["areas"].task,
             pictures=sum(map(bool, pairs)),
             objects=sum(count for picture in pairs for *_, count in picture),
+            not_counted=sum(row["not_counted"] or 0 for row in good),
             right=sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
             threshold=0.0,
             scores=metrics.scores,
@@ -292,7 +294,7 @@ def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
         write_file(file.with_name(CSV), write_csv(units).encode())
         document = evaluation.to_dict() | {"errors": errors}
         del document["headline"]
-        write_file(file.with_name(SUMMARY), json.dumps({"summary": document}, ensure_ascii=False).encode())
+        write_file(file.with_name(SUMMARY), to_json({"summary": document}, None, ensure_ascii=False).encode())
     return evaluation
 
 

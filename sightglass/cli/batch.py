@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import Json, jsonable, write_file
+from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import kinds
 from sightglass.explain.phrases import listing, percent, plural
@@ -101,7 +100,7 @@ def batch(
     if done.done:
         result |= _say_how_right(console, done.folder)
         write_file(done.folder / "report.html", finished.make_report(done.folder).encode())
-        write_file(done.folder / "summary.json", json.dumps(result, indent=1, default=str).encode())
+        write_file(done.folder / "summary.json", to_json(result).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if below:
         console.say(f"{plural(len(saved - {None}), 'unsure answer')} below {percent(below)} in the history.")
@@ -196,7 +195,7 @@ def _say_how_right(console: Console, folder: Path) -> Json:
     except Problem:
         # No label counts.
         return known if names else {}
-    console.say(f"{evaluation.headline}.")
+    console.say(" ".join(f"{line}." for line in (evaluation.headline, evaluation.not_counted_sentence) if line))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
     classes, head, most = evaluation.list_classes(), evaluation.class_columns, LISTED

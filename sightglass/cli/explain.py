@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.cli import options as cli
 from sightglass.cli import pictures as common
 from sightglass.cli.console import Console
-from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections
 from sightglass.explain.options import OFFERED
@@ -211,8 +211,9 @@ class Series:
                         checks.check_maps(explanation, progress=update)
                     summary, files = write(explanation)
                     written = result_folder.write(folder, files)
-                except (ImageProblem, MemoryError) as error:
+                except (AnswerProblem, ImageProblem, MemoryError) as error:
                     sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
+                    sentence = f"{names[number]}: {sentence}" if isinstance(error, AnswerProblem) else sentence
                     self.console.warn(sentence)
                     failed.append({"picture": picture, "error": sentence})
                     continue

@@ -39,6 +39,10 @@ class ModelProblem(Problem):
     """The model is unknown, or cannot do what was asked of it."""
 
 
+class AnswerProblem(ModelProblem):
+    """A model's answer for a picture is not finite, or empty."""
+
+
 class WeightsProblem(Problem):
     """The weights are nowhere to be had, or are not what they should be."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class _ClassMatches:
     right: NDArray[np.bool_] = field(repr=False)
     """(thresholds, boxes)"""
     counted: NDArray[np.bool_] = field(repr=False)
-    """(thresholds, boxes): False of boxes inside a crowd."""
+    """(thresholds, boxes): False of boxes on a label that is not counted."""
     picture: NDArray[np.int64] = field(repr=False)
     """(boxes,): the index of each box's picture."""
     objects: NDArray[np.int64] = field(repr=False)
@@ -86,12 +87,18 @@ class _ClassMatches:
 def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
     """Return COCO's AP and AR with bootstrap intervals from `DRAWS` redrawn picture sets.
 
-    `truths`, `answers`: a list for each picture, boxes in its pixels. A class without labels does not count.
+    `truths`, `answers`: a list for each picture, boxes in its pixels. A class without counted labels has no AP.
     """
     labels, predictions = _group(truths), _group(answers)
     # The pictures as they are, then the redrawn sets.
     weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths), seed)])
-    matches = {name: _match_class(labels[name], predictions.get(name, {}), len(truths)) for name in sorted(labels)}
+    # Boxes of any class are ignored on a label without a class.
+    ignored = {
+        picture: list(compress(answers[picture], find_ignored(places, answers[picture])))
+        for picture, places in labels.pop("", {}).items()
+    }
+    names = sorted({box.label for boxes in truths for box in boxes if box.counted})
+    matches = {name: _match_class(labels[name], predictions.get(name, {}), ignored, len(truths)) for name in names}
     averages = {name: class_matches.average(weights) for name, class_matches in matches.items()}
     missing = [np.full((len(weights), len(THRESHOLDS)), np.nan)]
     redrawn = np.stack([*averages.values()] or missing)
@@ -116,7 +123,10 @@ def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
 
 
 def _match_class(
-    labels: Mapping[int, Sequence[TrueBox]], boxes: Mapping[int, Sequence[Prediction]], pictures: int
+    labels: Mapping[int, Sequence[TrueBox]],
+    boxes: Mapping[int, Sequence[Prediction]],
+    ignored_boxes: Mapping[int, Sequence[Prediction]],
+    pictures: int,
 ) -> _ClassMatches:
     """Match boxes of one class with its labels by pycocotools, by picture."""
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
@@ -124,23 +134,30 @@ def _match_class(
     coco = COCOeval(iouType="bbox")
     coco.params.maxDets = [MAX_BOXES]
     objects = np.zeros(pictures, np.int64)
-    parts: list[Any] = [(np.zeros((len(THRESHOLDS), 0)), np.zeros((len(THRESHOLDS), 0), bool), [], 0)]
+    parts: list[Any] = [(np.zeros((len(THRESHOLDS), 0), bool), np.zeros((len(THRESHOLDS), 0), bool), [], 0)]
     for picture in sorted({*labels, *boxes}):
         key = picture, 0
         coco._gts[key] = [
-            _to_coco(label.box) | {"ignore": label.crowd, "iscrowd": label.crowd} for label in labels.get(picture, ())
+            _to_coco(label.box) | {"ignore": not label.counted, "iscrowd": label.crowd}
+            for label in labels.get(picture, ())
         ]
         coco._dts[key] = [_to_coco(box.box) | {"score": box.score} for box in boxes.get(picture, ())]
         coco.ious[key] = coco.computeIoU(*key)
         matches = coco.evaluateImg(*key, (0, math.inf), MAX_BOXES)
         objects[picture] = np.sum(matches["gtIgnore"] == 0)
-        parts.append((matches["dtMatches"], matches["dtIgnore"], matches["dtScores"], picture))
-    right, ignored, scores, picture_of = zip(*parts, strict=True)
+        matched, ignored = matches["dtMatches"] > 0, matches["dtIgnore"].astype(bool)
+        if picture in ignored_boxes and picture in boxes:
+            surest = sorted(boxes[picture], key=lambda box: -box.score)[:MAX_BOXES]
+            on_classless = np.array([box in ignored_boxes[picture] for box in surest])
+            # What is right at the lowest threshold is about a counted label, and only fits badly at the others.
+            ignored |= on_classless & ~matched & ~(matched[0] & ~ignored[0])
+        parts.append((matched, ignored, matches["dtScores"], picture))
+    right, skipped, scores, picture_of = zip(*parts, strict=True)
     # The same sort as theirs: of equal scores the first picture comes first.
     order = np.argsort(-np.concatenate(scores), kind="stable")
     return _ClassMatches(
-        np.concatenate(right, 1)[:, order] > 0,
-        ~np.concatenate(ignored, 1)[:, order],
+        np.concatenate(right, 1)[:, order],
+        ~np.concatenate(skipped, 1)[:, order],
         np.repeat(picture_of, [*map(len, scores)])[order],
         objects,
     )
@@ -150,6 +167,22 @@ def _to_coco(box: Any) -> dict[str, Any]:
     """Return xyxy as an annotation of COCO; its id only says that it is one."""
     x0, y0, x1, y1 = box
     return {"id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": 0.0}
+
+
+def find_ignored(truths: Sequence[TrueBox], boxes: Sequence[Prediction]) -> NDArray[np.bool_]:
+    """Return whether boxes lie on labels that are not counted, (boxes,).
+
+    By an IoU of 0.5 or the centre; in a crowd by half of the box's area, as COCO has it.
+    """
+    if not (boxes and truths):
+        return np.zeros(len(boxes), bool)
+    corners, label_boxes = np.array([box.box for box in boxes])[:, None], np.array([truth.box for truth in truths])
+    counted, crowd = (np.array([getattr(truth, name) for truth in truths]) for name in ("counted", "crowd"))
+    centres, common = (corners[..., :2] + corners[..., 2:]) / 2, measure_common(corners, label_boxes)
+    inside = ((label_boxes[:, :2] <= centres) & (centres <= label_boxes[:, 2:])).all(2)
+    in_crowd = (common > 0) & (common >= FOREGROUND * np.prod(corners[..., 2:] - corners[..., :2], 2))
+    on_label = inside | (measure_pairs(corners, label_boxes) >= FOREGROUND)
+    return np.asarray((~counted & np.where(crowd, in_crowd, on_label)).any(1))
 
 
 MEANINGS: Mapping[str, str] = {
@@ -178,7 +211,7 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
     """Match a picture's boxes with its labels; right ones first, surest first.
 
     Each box is matched at an IoU of 0.5 to the free label of its class that it overlaps most, the surest box first.
-    Those in a crowd are neither.
+    Others on a label that is not counted are neither.
     """
     counted = [i for i, box in enumerate(boxes) if box.score >= confidence]
     counted = sorted(counted, key=lambda i: -boxes[i].score)[:MAX_BOXES]
@@ -186,13 +219,12 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
         return [BoxMatch(i, "extra", -1, boxes[i].score) for i in counted]
     corners, label_boxes = (np.array([item.box for item in some]) for some in ([boxes[i] for i in counted], truths))
     names, label_names = (np.array([item.label for item in some]) for some in ([boxes[i] for i in counted], truths))
-    same, crowd = names[:, None] == label_names, np.array([truth.crowd for truth in truths])
+    same, free = names[:, None] == label_names, np.array([truth.counted for truth in truths])
     overlaps = measure_pairs(corners[:, None], label_boxes)
-    class_overlaps = np.where(same & ~crowd, overlaps, -1.0)
-    other_overlaps = np.where(~same & ~crowd, overlaps, -1.0)
-    area = np.prod(corners[:, 2:] - corners[:, :2], 1)[:, None]
-    in_crowd = (same & crowd & (measure_common(corners[:, None], label_boxes) > FOREGROUND * area)).any(1)
-    matches, free = [], ~crowd
+    class_overlaps = np.where(same & free, overlaps, -1.0)
+    other_overlaps = np.where(~same & free, overlaps, -1.0)
+    ignored = find_ignored(truths, [boxes[i] for i in counted])
+    matches = []
     for row, i in enumerate(counted):
         nearest, other = int(class_overlaps[row].argmax()), int(other_overlaps[row].argmax())
         best, best_other = class_overlaps[row, nearest], other_overlaps[row, other]
@@ -200,7 +232,7 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
             nearest = int(candidates.argmax())
             free[nearest] = False
             matches.append(BoxMatch(i, RIGHT, nearest, boxes[i].score))
-        elif in_crowd[row]:
+        elif ignored[row]:
             continue
         elif BACKGROUND <= best < FOREGROUND:
             matches.append(BoxMatch(i, "misplaced", nearest, boxes[i].score))

@@ -32,7 +32,7 @@ COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wro
 def list_rows(units: Iterable[ErrorUnit]) -> list[Json]:
     """Return a row of plain values for each unit.
 
-    Of a detector there is one for each labelled object that is no crowd, and one for each wrong box, at its threshold:
+    Of a detector there is one for each labelled object that is counted, and one for each wrong box, at its threshold:
     an object with a box of the wrong class is in both. Of a classifier one for each picture.
     """
     return [{"picture": unit.picture.key} | {name: getattr(unit, name) for name in COLUMNS} for unit in units]

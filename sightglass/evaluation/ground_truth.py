@@ -45,18 +45,27 @@ class TrueBox:
     """One labelled object."""
 
     label: str
+    """Under the names of a model's classes: empty where it means none of them."""
     box: Box
     """xyxy in pixels of the picture; of a YOLO file in 0..1 until `in_pixels`."""
     crowd: bool = False
-    """Many objects in one box: COCO counts detections inside as neither right nor wrong."""
+    """Many objects in one box."""
+    ignored: bool = False
+    """COCO's `ignore`, or `difficult` of Pascal VOC."""
     relative: bool = False
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is to be found; answers on other labels are neither right nor wrong."""
+        return bool(self.label) and not (self.crowd or self.ignored)
 
     def in_pixels(self, size: tuple[int, int]) -> TrueBox:
         """Return the box in pixels, clipped to a picture of this width and height."""
         wide, high = size if self.relative else (1, 1)
         x0, y0, x1, y1 = self.box
         left, top = max(0.0, x0 * wide), max(0.0, y0 * high)
-        return TrueBox(self.label, (left, top, min(x1 * wide, size[0]), min(y1 * high, size[1])), self.crowd)
+        box = (left, top, min(x1 * wide, size[0]), min(y1 * high, size[1]))
+        return replace(self, box=box, relative=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +150,11 @@ class RunLabels:
         return tuple(label for label in self.truth.classes if label not in self.classes_by_label)
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
-        """Return a picture's counted boxes, by class; None without labels."""
+        """Return a picture's boxes by class, empty where they have none; None without labels."""
         boxes = self.truth.find(key)
         if boxes is None:
             return None
-        return tuple(replace(box, label=min(names)) for box in boxes if (names := self.classes_by_label.get(box.label)))
+        return tuple(replace(box, label=min(self.classes_by_label.get(box.label) or ("",))) for box in boxes)
 
     def find_classes(self, key: str) -> tuple[str, ...]:
         """Return the right classes of a picture; empty without counted labels."""
@@ -277,7 +286,8 @@ def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any,
     if annotation["category_id"] not in classes:
         raise ValueError("its class is not among the categories")
     x, y, wide, high = map(float, annotation["bbox"])
-    return TrueBox(classes[annotation["category_id"]], (x, y, x + wide, y + high), bool(annotation.get("iscrowd")))
+    flags = bool(annotation.get("iscrowd")), bool(annotation.get("ignore"))
+    return TrueBox(classes[annotation["category_id"]], (x, y, x + wide, y + high), *flags)
 
 
 def _list_csv(file: str, rows: Iterable[Mapping[str, str | None]]) -> Iterator[_Row]:
@@ -354,17 +364,18 @@ def _list_voc(file: Path) -> Iterator[_Row]:
     yield picture, file.name, 0, lambda: None
     for line, entry in enumerate(root.iterfind("object"), 1):
         corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
-        yield picture, file.name, line, partial(_parse_voc, entry.findtext("name") or "", corners)
+        difficult = (entry.findtext("difficult") or "").strip() in ("1", "true", "True")
+        yield picture, file.name, line, partial(_parse_voc, entry.findtext("name") or "", corners, difficult)
 
 
 def _refuse_xml() -> TrueBox:
     raise ValueError("it is no XML of Pascal VOC")
 
 
-def _parse_voc(name: str, corners: Sequence[str]) -> TrueBox:
+def _parse_voc(name: str, corners: Sequence[str], difficult: bool) -> TrueBox:
     # Its pixels are counted from 1, the last one included.
     x0, y0, x1, y1 = _parse_numbers(corners)
-    return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1))
+    return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1), ignored=difficult)
 
 
 def _parse_numbers(texts: Sequence[str]) -> list[float]:

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -154,6 +154,8 @@ class ClassEvaluation:
     """As files of evaluations name it."""
     number: ClassVar[str] = "right"
     """What each class has."""
+    unit: ClassVar[str] = "labelled picture"
+    """What is counted."""
     outcome: ClassVar[str] = ""
     """Under which name the outcome of a picture has what is stored of its labels; empty for nothing."""
     file: ClassVar[str] = stored.FILE
@@ -194,11 +196,13 @@ class ClassEvaluation:
         self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
     ) -> dict[str, Any] | None:
         """Return a picture's labels for an `EvaluatedPicture`, or None."""
-        if not (right := labels.find_classes(key)):
+        if not self.has(labels.truth, key):
             return None
+        right = labels.find_classes(key) or ("",)
         # Of a label that means several classes each is right.
         truth = answers[0].label if answers and answers[0].label in right else min(right)
-        return {"truths": place_boxes(labels.find(key) or (), size), "truth": truth}
+        boxes = tuple(box for box in labels.find(key) or () if box.counted)
+        return {"truths": place_boxes(boxes, size), "truth": truth}
 
     def digest(self, labels: RunLabels, key: str) -> str | None:
         """Return a digest of a picture's labels, or None."""
@@ -218,7 +222,7 @@ class ClassEvaluation:
     def rows(
         self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:
-        """Yield a picture's evaluation row, if it has counted labels."""
+        """Yield a picture's evaluation row, if it has labels."""
         rows = outcome["rows"]
         first = rows[0]
         size = first["width"], first["height"]
@@ -283,6 +287,7 @@ class BoxEvaluation(ClassEvaluation):
 
     task = "detect"
     number = "AP"
+    unit = "labelled object"
     outcome = "evaluated"
     by_folders = False
     errors = true_boxes.MEANINGS
@@ -296,7 +301,7 @@ class BoxEvaluation(ClassEvaluation):
         return truth.find(key) is not None
 
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
-        return [(truth.label, truth.box) for truth in picture.truths if not truth.crowd]
+        return [(truth.label, truth.box) for truth in picture.truths if truth.counted]
 
     def place(
         self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
@@ -307,7 +312,7 @@ class BoxEvaluation(ClassEvaluation):
     def digest(self, labels: RunLabels, key: str) -> str | None:
         if (boxes := labels.find(key)) is None:
             return None
-        return _digest(json.dumps([(box.label, box.box, box.crowd, box.relative) for box in boxes]).encode())
+        return _digest(json.dumps([astuple(box) for box in boxes]).encode())
 
     def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
         size = explanation.image.width, explanation.image.height
@@ -344,7 +349,7 @@ class BoxEvaluation(ClassEvaluation):
                 about = [match for match in matches if match.truth == index and match.type in MATCHED_TYPES]
                 best = min(about, key=lambda match: (MATCHED_TYPES.index(match.type), match.box), default=None)
                 kind, box_index = (best.type, best.box) if best is not None else ("missed", -1)
-                if not truth.crowd:
+                if truth.counted:
                     yield ErrorUnit(picture, "object", index, kind, box_index, truth)
             for match in matches:
                 if match.type != RIGHT:
@@ -379,6 +384,7 @@ class PixelEvaluation(ClassEvaluation):
 
     task = "segment"
     number = "IoU"
+    unit = "pixel"
     outcome = "masked"
     file = masks.FILE
     by_folders = False
@@ -412,7 +418,10 @@ class PixelEvaluation(ClassEvaluation):
         result: dict[str, Any] = {"digest": self.digest(labels, key)}
         try:
             truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes))
-            result["pairs"] = masks.count_pairs(truth, answer)
+            # An answered class that no label means is wrong for the true class, and none of the judged ones.
+            judged = [masks.VOID, *(indices.values() if labels.truth.mask_labels else range(len(classes)))]
+            result["pairs"] = masks.count_pairs(truth, np.where(np.isin(answer, judged), answer, masks.UNJUDGED))
+            result["not_counted"] = truth.size - sum(count for *_, count in result["pairs"])
         except ValueError as problem:
             result["problem"] = str(problem)
         return {self.outcome: result}
@@ -430,10 +439,11 @@ class PixelEvaluation(ClassEvaluation):
         result = outcome.get(self.outcome, {"problem": "no mask is named as this picture"})
         pairs = result.get("pairs", ())
         columns = {name: [pair[place] for pair in pairs] for place, name in enumerate(masks.PAIR)}
-        yield {"picture": key, "problem": result.get("problem"), **columns}
+        yield {name: result.get(name) for name in ("problem", "not_counted")} | {"picture": key, **columns}
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
-        columns = {"picture": "string", "problem": "string", **dict.fromkeys(masks.PAIR, "list<int64>")}
+        pairs = dict.fromkeys(masks.PAIR, "list<int64>")
+        columns = {"picture": "string", "problem": "string", "not_counted": "int64", **pairs}
         facts = {"model": about.model, "classes": about.classes, "unknown": about.unknown}
         stored.write_chunks(path, chunks, columns, {masks.ABOUT: json.dumps(facts)})
 

@@ -27,8 +27,8 @@ IGNORED = (255, 65535)
 """Values of a PNG that mark a pixel as not counted (`VOID`), where they are no class."""
 
 
-VOID = -1
-"""The class of a pixel that is not counted."""
+VOID, UNJUDGED = -1, -2
+"""The class of a pixel that is not counted, and the answered class of one that no label means."""
 EXPECTED = "give a folder of .png masks, or a .zip of it"
 
 
@@ -109,23 +109,23 @@ ABOUT = b"sightglass_masks"
 
 
 def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pair]:
-    """Count the pixels of each pair of classes, negative ones excluded."""
-    counted = (truth >= 0) & (answer >= 0)
+    """Count the pixels of each pair of classes, without `VOID`."""
+    counted = (truth >= 0) & (answer != VOID)
     if not counted.any():
         return []
-    base = int(max(truth.max(), answer.max())) + 1
-    counts = np.bincount(truth[counted] * base + answer[counted])
-    return [(int(code // base), int(code % base), int(counts[code])) for code in np.flatnonzero(counts)]
+    base = int(answer.max()) + 1 - UNJUDGED
+    counts = np.bincount(truth[counted] * base + answer[counted] - UNJUDGED)
+    return [(int(code // base), int(code % base) + UNJUDGED, int(counts[code])) for code in np.flatnonzero(counts)]
 
 
 def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
     """Return IoU and accuracy with bootstrap intervals over pictures.
 
-    Its classes are those that any mask or any answer has, by their indices.
+    Its classes are those that any mask or any judged answer has, by their indices.
     """
     # Pictures without counted pixels would only widen the intervals.
     pictures = [pairs for pairs in pictures if pairs]
-    classes = sorted({class_ for pairs in pictures for pair in pairs for class_ in pair[:2]})
+    classes = sorted({class_ for pairs in pictures for pair in pairs for class_ in pair[:2] if class_ >= 0})
     right, union = _count_classes(pictures, classes)
     total = np.array([sum(count for *_, count in pairs) for pairs in pictures], np.float64)
     draws = redraw(len(pictures), seed)
@@ -159,6 +159,6 @@ def _count_classes(
             union[row, places[truth]] += count
             if truth == answer:
                 right[row, places[truth]] += count
-            else:
+            elif answer >= 0:
                 union[row, places[answer]] += count
     return right, union

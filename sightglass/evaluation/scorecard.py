@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sightglass.evaluation.intervals import Metrics
     from sightglass.evaluation.kinds import ClassEvaluation
     from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
-    from sightglass.models.geometry import Box
 
 MOST = 6
 """Models that are compared at once."""
@@ -237,23 +236,17 @@ def score_runs(
 def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], int]:
     """Return evaluations of the common pictures, and the number dropped.
 
-    Labels that are no class of one of the models count for none. Raises Problem for no common picture.
+    Labels that are not counted for one of the models count for none. Raises Problem for no common picture.
     """
     by_key = [{picture.key: picture for picture in evaluation.pictures} for evaluation in evaluations]
     common = sorted(set.intersection(*map(set, by_key)))
     if not common:
         raise Problem("These runs have no picture in common: choose runs over the same pictures.")
-    counted: dict[str, set[Box]] = {}
-    if len({evaluation.unknown for evaluation in evaluations}) > 1:
-        counted = {
-            key: set.intersection(*({truth.box for truth in keyed[key].truths} for keyed in by_key)) for key in common
-        }
 
     def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
-        boxes = counted.get(picture.key)
-        if boxes is None:
-            return picture
-        return replace(picture, truths=tuple(truth for truth in picture.truths if truth.box in boxes))
+        classless = {truth.box for keyed in by_key for truth in keyed[picture.key].truths if not truth.label}
+        truths = (replace(truth, label="") if truth.box in classless else truth for truth in picture.truths)
+        return replace(picture, truths=tuple(truths))
 
     kept = [
         replace(evaluation, pictures=tuple(keep(keyed[key]) for key in common))

@@ -38,9 +38,9 @@ class EvaluatedPicture:
     size: tuple[int, int]
     """Width and height in pixels."""
     truths: tuple[TrueBox, ...] = field(default=(), repr=False)
-    """Labelled objects in pixels, under the names of the model's classes."""
+    """Labelled objects in pixels, under the names of the model's classes, with those that are not counted."""
     truth: str | None = None
-    """The class of the whole picture, for a classifier, under the model's name."""
+    """The class of the whole picture, for a classifier, under the model's name; empty: it is not counted."""
     predictions: tuple[Prediction, ...] = field(default=(), repr=False)
     """Answers, the surest first: a classifier's best five, a detector's boxes from `LEAST_CONFIDENCE` on."""
     maps: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
@@ -68,6 +68,8 @@ class Evaluation(EvaluationFacts):
     """One model on labelled pictures, in the order of their keys."""
 
     pictures: tuple[EvaluatedPicture, ...] = field(default=(), repr=False)
+    pictures_left_out: int = 0
+    """Pictures of a classifier whose label is not counted."""
 
     @property
     def called(self) -> str:
@@ -76,8 +78,13 @@ class Evaluation(EvaluationFacts):
 
     @property
     def objects(self) -> int:
-        """Labelled objects that are no crowd."""
-        return sum(not truth.crowd for picture in self.pictures for truth in picture.truths)
+        """Labelled objects that are counted."""
+        return sum(truth.counted for picture in self.pictures for truth in picture.truths)
+
+    @property
+    def not_counted(self) -> int:
+        """Labelled objects, or pictures of a classifier, that are not counted."""
+        return self.pictures_left_out + sum(not truth.counted for item in self.pictures for truth in item.truths)
 
     @cached_property
     def matches(self) -> list[list[BoxMatch]]:
@@ -96,6 +103,7 @@ COLUMNS = {
     "truth_label": "list<string>",
     "truth_box": "list<float64>",
     "truth_crowd": "list<bool>",
+    "truth_ignored": "list<bool>",
     "found_label": "list<string>",
     "found_class": "list<int32>",
     "found_score": "list<float64>",
@@ -119,6 +127,7 @@ def to_row(picture: EvaluatedPicture) -> dict[str, Any]:
         "truth_label": [item.label for item in picture.truths],
         "truth_box": [number for item in picture.truths for number in item.box],
         "truth_crowd": [item.crowd for item in picture.truths],
+        "truth_ignored": [item.ignored for item in picture.truths],
         "found_label": [item.label for item in picture.predictions],
         "found_class": [item.index for item in picture.predictions],
         "found_score": [item.score for item in picture.predictions],
@@ -169,7 +178,8 @@ def load(folder: Path) -> Evaluation:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
-    return Evaluation(**vars(facts), pictures=tuple(pictures))
+    counted = tuple(picture for picture in pictures if picture.truth != "")
+    return Evaluation(**vars(facts), pictures=counted, pictures_left_out=len(pictures) - len(counted))
 
 
 def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]:
@@ -177,7 +187,7 @@ def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]
     pictures = []
     for row in zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True):
         cell = dict(zip(COLUMNS, row, strict=True))
-        truths = map(TrueBox, cell["truth_label"], _take_fours(cell["truth_box"]), cell["truth_crowd"])
+        flags = cell["truth_crowd"], cell["truth_ignored"]
         answers = [[names[i] for i in cell["found_class"]], cell["found_class"], cell["found_score"]]
         if cell["found_box"]:
             answers += [_take_fours(cell["found_box"]), cell["found_anchor"]]
@@ -186,8 +196,7 @@ def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]
             EvaluatedPicture(
                 cell["picture"],
                 (cell["width"], cell["height"]),
-                # Earlier runs also stored labels that do not count.
-                tuple(truth for truth in truths if truth.label not in facts.unknown),
+                tuple(map(TrueBox, cell["truth_label"], _take_fours(cell["truth_box"]), *flags)),
                 cell["truth"],
                 tuple(map(Prediction, *answers)),
                 dict(zip(cell["map_of"], maps, strict=True)),

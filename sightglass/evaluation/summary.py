@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sightglass.evaluation import kinds
 from sightglass.evaluation.intervals import Estimate
+from sightglass.explain.phrases import plural
 from sightglass.report.results import PlainResult
 
 
@@ -23,6 +24,8 @@ class EvaluationSummary(PlainResult):
     """Pictures with labels."""
     objects: int
     """Labelled objects; 0 of a classifier; of a segmentation the counted pixels."""
+    not_counted: int
+    """Labelled objects, labelled pictures of a classifier, or pixels; answers on them are not counted, either."""
     right: int
     """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
     threshold: float
@@ -47,6 +50,12 @@ class EvaluationSummary(PlainResult):
     def right_sentence(self) -> str:
         """`36 of 48 objects have a right box at the threshold of 25 %`; empty of a classifier."""
         return kinds.kind_of(self.task).describe_right(self.right, self.objects, self.threshold)
+
+    @property
+    def not_counted_sentence(self) -> str:
+        """`Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
+        unit = kinds.kind_of(self.task).unit
+        return f"Not counted: {plural(self.not_counted, unit)}, nor answers on them" if self.not_counted else ""
 
     def list_classes(self) -> list[tuple[str, str, str]]:
         """Return (name, number, interval) of each class, worst first."""

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import npz_bytes, read_npz
+from sightglass.common.files import npz_bytes, read_npz, to_json
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
@@ -106,8 +106,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
     saved |= {f"measured {place}": item.uncut.at_input for place, item in enumerate(heatmaps) if item.uncut is not None}
     preview = render.paint(image.pixels, heatmaps[index].field, style) if heatmaps else image.pixels
     proofs = {
-        f"proof-{place}.json": json.dumps(asdict(proof), default=np.ndarray.tolist).encode()
-        for place, proof in explanation.proofs.items()
+        f"proof-{place}.json": to_json(asdict(proof), None).encode() for place, proof in explanation.proofs.items()
     }
     return record, proofs | _pack(saved, preview, picture=image)
 
@@ -298,7 +297,8 @@ def _unpack(data: bytes) -> Arrays:
 def _read_curve(plain: Json) -> Any:
     """Return a curve, or a trace, of its fields; any other object as it is."""
     if plain.keys() == set(Trace.__slots__):
-        return Trace(**{name: np.array(values) for name, values in plain.items()})
+        # null is NaN.
+        return Trace(**{name: np.array(values, None if name == "stays" else float) for name, values in plain.items()})
     return Curve(**plain) if plain.keys() == set(Curve.__slots__) else plain
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
+from sightglass.common.files import to_json
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.marks import Mark, draw_lines
@@ -200,8 +201,8 @@ def _adapter() -> TypeAdapter[Record]:
 
 
 def to_text(record: Record, indent: int | None = None) -> str:
-    """Return a record as JSON in ASCII; numbers that are not finite stay."""
-    return json.dumps(_adapter().dump_python(record, mode="json", by_alias=False), indent=indent)
+    """Return a record as JSON in ASCII."""
+    return to_json(_adapter().dump_python(record, mode="json", by_alias=False), indent)
 
 
 def from_text(text: str) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -166,7 +167,7 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         method=METHODS[heatmap.method].name_for(result.model.task),
         target=target,
         text="" if share is None else describe_score(share, result.model, target),
-        bar=share,
+        bar=None if share is None else result.task.bar(share),
         empty="" if heatmap.state == "ok" else STATES[heatmap.state],
     )
 
@@ -240,8 +241,8 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
 
 
 def number(value: float) -> str:
-    """Format three significant digits, with a true minus."""
-    return f"{value:.3g}".replace("-", "−")
+    """Format three significant digits, with a true minus; `–` of NaN."""
+    return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:

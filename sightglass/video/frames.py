@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.common.work.threads import in_order, torch_pool
 from sightglass.explain.evidence import evidence as batched_pass
@@ -214,17 +214,28 @@ class ClipExplainer(FrameExplainer):
                 return [self._record_class(frame, self._pass(resident, frame)) for frame in frames]
             inputs = [self._prepare(resident, frame.pixels) for frame in frames]
             parts = batched_pass.run_pass(resident, inputs, self.layers)
-            if self.method.gradients:
-                batched_pass.backward(parts, [self._target(part) for part in parts])
+            usable = [part for part in parts if not self._find_problem(part)]
+            if self.method.gradients and usable:
+                batched_pass.backward(usable, [self._target(part) for part in usable])
             return [self._record_class(frame, part) for frame, part in zip(frames, parts, strict=True)]
 
         return self._run(work)
+
+    def _find_problem(self, evidence: Evidence) -> str:
+        """Return why a frame's answer cannot be used; empty if it can."""
+        try:
+            decode(evidence, self.options)
+        except AnswerProblem as problem:
+            return str(problem)
+        return ""
 
     def _target(self, evidence: Evidence) -> Target:
         """Return the mapped class: the named one, or the best."""
         return self.find_class(next(iter(self.targets), None), decode(evidence, self.options), evidence)
 
     def _record_class(self, frame: Frame, evidence: Evidence) -> FrameRecord:
+        if problem := self._find_problem(evidence):
+            return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, (), problem)
         predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
         best = predictions[0]
         index = self.targets[0] if self.targets else best.index
@@ -240,7 +251,7 @@ class ClipExplainer(FrameExplainer):
 
         def work(resident: LoadedModel) -> tuple[Frame, Evidence, Sequence[Prediction]]:
             evidence = self._pass(resident, frame)
-            return frame, evidence, decode(evidence, options)
+            return frame, evidence, () if self._find_problem(evidence) else decode(evidence, options)
 
         return self._run(work)
 
@@ -272,7 +283,8 @@ class ClipExplainer(FrameExplainer):
             AnswerRecord(p.label, p.index, p.score, p.box, track, None if track is None else raws.get(track))
             for track, p in zip(tracks, predictions, strict=True)
         )
-        return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, answers)
+        problem = "" if answers else self._find_problem(evidence)
+        return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, answers, problem)
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
         if not targets:

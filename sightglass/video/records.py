@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightglass.common.files import jsonable, npz_bytes, read_npz, write_file
+from sightglass.common.files import npz_bytes, read_npz, to_json, write_file
 from sightglass.models.geometry import Box
 from sightglass.video.clip import Frame
 
@@ -57,6 +57,8 @@ class FrameRecord:
     answers: tuple[AnswerRecord, ...]
     """A classifier's one class, or every box that a detector was at all sure of, also those that belong to no object:
     with these the objects can be followed again."""
+    problem: str = ""
+    """Why the model has no usable answer."""
 
     @property
     def drawn_answers(self) -> tuple[AnswerRecord, ...]:
@@ -70,11 +72,12 @@ def save(path: Path, records: Sequence[FrameRecord]) -> None:
         [
             *(record.number, record.pts, record.seconds, record.best, record.score),
             [[a.label, a.index, a.score, a.box, a.track, a.raws is not None] for a in record.answers],
+            record.problem,
         ]
         for record in records
     ]
     maps = [answer.raws for record in records for answer in record.answers if answer.raws is not None]
-    arrays: dict[str, Any] = {"rows": np.frombuffer(json.dumps(jsonable(rows)).encode(), np.uint8)}
+    arrays: dict[str, Any] = {"rows": np.frombuffer(to_json(rows, None).encode(), np.uint8)}
     arrays |= {f"layer{i}": np.stack(layer) for i, layer in enumerate(zip(*maps, strict=True))}
     # A detector's maps are nearly everywhere 0.
     write_file(path, npz_bytes(arrays, compress=True))
@@ -92,8 +95,8 @@ def load(path: Path) -> list[FrameRecord]:
         return AnswerRecord(label, index, score, tuple(box) if box else None, track, next(maps) if mapped else None)
 
     return [
-        FrameRecord(number, pts, seconds, best, score, tuple(map(parse, answers)))
-        for number, pts, seconds, best, score, answers in rows
+        FrameRecord(number, pts, seconds, best, score, tuple(map(parse, answers)), problem)
+        for number, pts, seconds, best, score, answers, problem in rows
     ]
 
 

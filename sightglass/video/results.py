@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import Json, atomic_write, jsonable, packing
+from sightglass.common.files import Json, atomic_write, packing, to_json
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.rendering.style import Style, lut
 from sightglass.explain.tasks.task import Task
@@ -211,10 +211,10 @@ def write_timeline(folder: Path, columns: Sequence[str], lines: Path, facts: Map
     with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         packing.write(file, columns, read_rows(lines))
     with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
-        head = json.dumps(jsonable(facts), indent=1)
+        head = to_json(facts)
         file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')
         for number, row in enumerate(read_rows(lines)):
-            file.write((",\n  " if number else "\n  ") + json.dumps(row))
+            file.write((",\n  " if number else "\n  ") + to_json(row, None))
         file.write("\n ]\n}\n")
 
 

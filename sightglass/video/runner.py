@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import json
 import shutil
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -22,10 +22,11 @@ from typing import Any
 
 from sightglass.batch.journal import NAME, Journal, writing
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
-from sightglass.common.files import Json, jsonable, remove_drafts
+from sightglass.common.files import Json, remove_drafts, to_json
 from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order, processor_cores, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
+from sightglass.explain.phrases import plural
 from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.recipe import versions
 from sightglass.video import draw, records, results
@@ -116,6 +117,8 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.settings, self.work = self.explainer.settings, self.folder / WORK
+        self.problems: Counter[str] = Counter()
+        """Why frames have no answer."""
 
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
         """Run the rest, or all if `fresh`, and return the result."""
@@ -168,17 +171,22 @@ class _Run:
             number += 1
             self.count, first = self.count + len(saved), saved[-1].number + 1
             self.explainer.replay(saved)
+            self._count_problems(saved)
             yield saved
         with contextlib.closing(self._frames(self.clip, first, self.settings.every)) as frames:
             while chunk := self._explain_part(frames):
                 records.save(self._part(number), chunk)
                 self.count += len(chunk)
+                self._count_problems(chunk)
                 # As a resumed run reads it.
                 yield records.load(self._part(number))
                 number += 1
         if not self.count:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
         self.ended = True
+
+    def _count_problems(self, part: Sequence[FrameRecord]) -> None:
+        self.problems.update(record.problem for record in part if record.problem)
 
     def _explain_part(self, frames: Iterator[Frame]) -> list[FrameRecord]:
         """Return the next part's records; fewer at the end."""
@@ -211,7 +219,7 @@ class _Run:
                 smoothed = records.smooth_maps(itertools.chain.from_iterable(parts), chosen.smooth)
                 work = partial(_paint, draw.Painter(self.explainer, about.width, about.height))
                 for frame, pixels, rows in in_order(self._pair(frames, smoothed), work, pool, 4):
-                    file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
+                    file.writelines(to_json(row, None) + "\n" for row in rows)
                     count += 1
                     yield frame.pts, pixels
 
@@ -240,6 +248,7 @@ class _Run:
         notes = ["Red raises the score; blue, in dashed lines, lowers it."] if self.explainer.signed else []
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
+        notes += [f"In {plural(count, 'frame')}: {problem}" for problem, count in self.problems.items()]
         moments = tuple(results.find_moments(results.read_rows(lines), self.explainer.task))
         numbers = (frames, self.count, self.clip.skipped, 0.0)
         summary = Summary(self.folder, *numbers, resumed=False, moments=moments, notes=tuple(notes), run=facts)

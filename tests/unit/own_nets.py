@@ -148,6 +148,33 @@ class Flat(nn.Module):
         return self.net(x)
 
 
+class NaNInTheDark(BlocksCNN):
+    """Answers NaN for a picture whose mean is below a limit."""
+
+    def __init__(self, num_classes: int = 10, limit: float = -1.5) -> None:
+        super().__init__(num_classes)
+        self.limit = limit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).where(x.mean((1, 2, 3))[:, None] > self.limit, torch.nan)
+
+
+class NaNInside(BlocksCNN):
+    """Has NaN at one place of its last map, and finite answers."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__(num_classes)
+        self.block4.append(Hole())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.pool(self.block4(self.block3(self.block2(self.block1(x)))).nan_to_num()).flatten(1))
+
+
+class Hole(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.index_fill(3, torch.tensor([0]), torch.nan)
+
+
 class Segmenter(nn.Module):
     """A map for each class."""
 

@@ -88,17 +88,17 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             os.close(handle)
 
 
-def to_json(value: Any) -> str:
-    """Return plain values, dataclasses and pydantic models as JSON."""
-    return json.dumps(jsonable(value), indent=1)
+def to_json(value: Any, indent: int | None = 1, **layout: Any) -> str:
+    """Return plain values, dataclasses and pydantic models as JSON; null is what is not finite."""
+    return json.dumps(jsonable(value), indent=indent, allow_nan=False, **layout)
 
 
 def jsonable(value: Any) -> Any:
     """Return a value as dicts, lists, texts and finite numbers."""
 
     def plain(other: Any) -> Any:
-        # A scalar of numpy has `item`.
-        return dict(other) if isinstance(other, Mapping) else other.item()
+        # Scalars and arrays of numpy have `tolist`.
+        return dict(other) if isinstance(other, Mapping) else other.tolist()
 
     return to_jsonable_python(value, inf_nan_mode="null", fallback=plain)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from typing import Any, TextIO
 
 import yaml
 
-from sightglass.common.files import Json
+from sightglass.common.files import Json, to_json
 
 MAX_HEADER = 2**20
 """Of a header that is taken apart, in bytes: as JSON it takes up to 25 times the memory."""
@@ -23,7 +24,7 @@ def pack_data(head: Json, blobs: Sequence[bytes] = ()) -> bytes:
 
     The header gets `sizes`, the bytes of each blob. `sightglass/browser/unpack.js` takes it apart in the browser.
     """
-    text = json.dumps(head | {"sizes": [len(blob) for blob in blobs]}).encode()
+    text = to_json(head | {"sizes": [len(blob) for blob in blobs]}, None).encode()
     text += b" " * (-len(text) % 4)
     return b"".join([struct.pack("<I", len(text)), text, *blobs])
 
@@ -56,7 +57,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def escape(value: Any) -> Any:
-    """Put an apostrophe before a text like a spreadsheet formula."""
+    """Put an apostrophe before a text like a spreadsheet formula, and leave out what is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
 
 

@@ -58,6 +58,19 @@ def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], finished_ru
     assert [float(points) for _, points, _ in fit.list_classes()] == pytest.approx([100 * v for v in worst], abs=0.06)
 
 
+def test_a_class_under_another_name_is_not_counted(drawn: tuple[Path, Path], tmp_path: Path) -> None:
+    names = list(Explainer(MODEL).labels)
+    shutil.copytree(drawn[1], tmp_path / "masks")
+    (tmp_path / "masks" / "classes.txt").write_text("\n".join(["Himmel", *names[1:]]), "utf-8")
+    run(drawn[0], MODEL, tmp_path / "out", labels=tmp_path / "masks")
+    fit, counts = labels.load_summary(tmp_path / "out"), confusions(drawn)
+    right, union = counts.diagonal(), counts[1:].sum(0) + counts.sum(1) - counts.diagonal()
+    expected = {name: right[i] / union[i] for i, name in enumerate(names) if union[i] and i}
+    assert {name: score.value for name, score in fit.by_class.items()} == pytest.approx(expected)
+    assert (fit.not_counted, fit.objects) == (counts[0].sum(), counts[1:].sum())
+    assert f"Not counted: {fit.not_counted:,} pixels, nor answers on them." in finished.make_report(tmp_path / "out")
+
+
 def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Path, Path], finished_run: Path) -> None:
     summary = labels.load_summary(finished_run)
     assert (

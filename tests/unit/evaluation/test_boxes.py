@@ -37,7 +37,8 @@ def scene(seed: int, pictures: int = 12) -> tuple[list[list[TrueBox]], list[list
             x, y = dice.uniform(0, 300, 2)
             wide, high = np.exp(dice.uniform(np.log(8), np.log(250), 2))
             label = CLASSES[dice.integers(0, 3)]
-            true.append(TrueBox(label, (x, y, x + wide, y + high), crowd=bool(dice.random() < 0.1)))
+            crowd, ignored = (bool(dice.random() < 0.1) for _ in range(2))
+            true.append(TrueBox(label, (x, y, x + wide, y + high), crowd, ignored))
             for _ in range(dice.integers(0, 3)):
                 moved = dice.normal(0, 0.08, 4) * (wide, high, wide, high)
                 name = label if dice.random() < 0.8 else CLASSES[dice.integers(0, 3)]
@@ -61,9 +62,18 @@ def of_pycocotools(truths: list[list[TrueBox]], predictions: list[list[Predictio
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
+    class IgnoringEval(COCOeval):
+        """Keeps labels that are ignored without being a crowd."""
+
+        def _prepare(self) -> None:
+            super()._prepare()
+            for entries in self._gts.values():
+                for item in entries:
+                    item["ignore"] = item["ignored"]
+
     numbers = {name: i for i, name in enumerate(sorted({item.label for row in truths for item in row}))}
     annotations = [
-        entry(picture, numbers[item.label], item.box) | {"iscrowd": int(item.crowd)}
+        entry(picture, numbers[item.label], item.box) | {"iscrowd": int(item.crowd), "ignored": not item.counted}
         for picture, row in enumerate(truths)
         for item in row
     ]
@@ -85,7 +95,7 @@ def of_pycocotools(truths: list[list[TrueBox]], predictions: list[list[Predictio
             side.dataset = {"images": images, "annotations": entries, "categories": categories}
             side.createIndex()
             sides.append(side)
-        evaluation = COCOeval(*sides, "bbox")
+        evaluation = IgnoringEval(*sides, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -113,11 +123,23 @@ def find_errors(truths: Any, predictions: Any) -> list[str]:
     """The types of the errors of one picture."""
     matches = boxes.match(truths, predictions)
     near = {match.truth for match in matches if match.type != "extra"}
-    missed = ["missed" for i, item in enumerate(truths) if not item.crowd and i not in near]
+    missed = ["missed" for i, item in enumerate(truths) if item.counted and i not in near]
     return [match.type for match in matches if match.type != boxes.RIGHT] + missed
 
 
+SMALL = (10.0, 10.0, 30.0, 30.0)
+CLASSLESS, CROWD, IGNORED = (
+    TrueBox(*more) for more in (("", CAT.box), ("cat", CAT.box, True), ("cat", CAT.box, False, True))
+)
 CASES = {
+    "on a label without a class": ([CLASSLESS, DOG], [answer("cat"), answer("dog"), answer("bird")], ["missed"]),
+    "its centre on one": ([CLASSLESS], [answer("cat", box=(40, 40, 60, 60))], []),
+    "beside one": ([CLASSLESS], [answer("cat", box=(101, 0, 201, 100))], ["extra"]),
+    "in a crowd": ([CROWD], [answer("cat", box=SMALL), answer("dog", box=SMALL)], []),
+    "half in a crowd": ([CROWD], [answer("cat", box=(51, 0, 151, 100))], ["extra"]),
+    "on an ignored label": ([IGNORED], [answer("cat", box=CAT.box), answer("dog", box=CAT.box)], []),
+    "on another label, too": ([CLASSLESS, TrueBox("dog", SMALL)], [answer("cat", box=SMALL)], ["missed"]),
+    "right on both": ([CLASSLESS, CAT], [answer("cat", box=CAT.box)], []),
     "class": ([CAT], [answer("dog", box=CAT.box)], ["class"]),
     "misplaced": ([CAT], [answer("cat", box=HALF)], ["misplaced"]),
     "both is an extra box": ([CAT], [answer("dog", box=HALF)], ["extra", "missed"]),
@@ -145,8 +167,29 @@ def test_each_type(case: str) -> None:
     assert find_errors(truths, predictions) == expected
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_class_under_another_name_leaves_the_figures_of_the_others(seed: int) -> None:
+    truths, predictions = scene(seed, 30)
+    counted = [[item for item in row if item.label != "cat"] for row in truths]
+    renamed = [[replace(item, label=item.label.replace("cat", "")) for item in row] for row in truths]
+
+    def found(rows: list[list[TrueBox]]) -> list[tuple[str | None, bool]]:
+        pictures = zip(rows, predictions, strict=True)
+        judged = evaluation(*(EvaluatedPicture("", (400, 400), tuple(a), None, tuple(b)) for a, b in pictures))
+        return [(unit.label, unit.wrong) for unit in ErrorReport(judged).units if unit.kind == "object"]
+
+    assert found(renamed) == found(counted) == [pair for pair in found(truths) if pair[0] != "cat"]
+    # AP is that without the boxes that are wrong and lie on the label.
+    kept = []
+    for row, answers in zip(renamed, predictions, strict=True):
+        judged = {match.box: match.type for match in boxes.match([box for box in row if box.label], answers)}
+        on_any = boxes.find_ignored([box for box in row if box.counted or not box.label], answers)
+        kept.append([box for i, box in enumerate(answers) if not on_any[i] or judged.get(i) == boxes.RIGHT])
+    assert sum(map(len, kept)) < sum(map(len, predictions))
+    assert boxes.measure(renamed, predictions).by_class == boxes.measure(counted, kept).by_class
+
+
 LEFT, RIGHT, BELOW = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 100.0, 300.0)
-SMALL = (10.0, 10.0, 30.0, 30.0)
 
 
 def picture(truths: Sequence[tuple[str, Box]], predictions: Sequence[Prediction]) -> EvaluatedPicture:

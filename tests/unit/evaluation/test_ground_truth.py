@@ -75,6 +75,21 @@ def test_every_format_says_the_same(make: object, tmp_path: Path) -> None:
     assert truth.classes == ("cat",)
 
 
+def test_labels_that_are_not_to_be_found_are_marked(tmp_path: Path) -> None:
+    (tmp_path / "voc").mkdir()
+    file = voc(tmp_path / "voc") / "a.xml"
+    file.write_text(file.read_text().replace("<bndbox>", "<difficult>1</difficult><bndbox>"))
+    entry = {"image_id": 0, "category_id": 0, "bbox": [0, 0, 9, 9]}
+    table = {"images": [{"id": 0, "file_name": "a.jpg"}], "categories": [{"id": 0, "name": "cat"}]}
+    table["annotations"] = [entry | {"iscrowd": 1}, entry | {"ignore": 1}]
+    (tmp_path / "coco.json").write_text(json.dumps(table))
+    boxes = [box for path in ("voc", "coco.json") for box in ground_truth.read(tmp_path / path).find("a.jpg") or ()]
+    assert [(box.crowd, box.ignored) for box in boxes] == [(False, True), (True, False), (False, True)]
+    assert not any(box.counted for box in boxes)
+    kept = ground_truth.RunLabels(ground_truth.read(tmp_path / "voc"), {"cat": ()}).find("a.jpg") or ()
+    assert [box.label for box in kept] == [""]
+
+
 WRONG = {
     "1 0.5 0.5 0.5": "a box has four numbers after its class, a polygon six or more",
     "7 0.5 0.5 0.5 0.5": "class 7 is not one of the 2 that are named",

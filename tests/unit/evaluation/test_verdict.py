@@ -129,9 +129,11 @@ def test_only_pictures_and_labels_that_all_have_are_compared() -> None:
     with pytest.raises(Problem, match="no picture in common"):
         keep_common([replace(first, pictures=first.pictures[:2]), replace(second, pictures=second.pictures[2:])])
     # A label that is no class of one model counts for none.
-    fewer = tuple(replace(picture, truths=picture.truths[:1]) for picture in first.pictures)
+    fewer = tuple(
+        replace(picture, truths=(picture.truths[0], replace(picture.truths[1], label=""))) for picture in first.pictures
+    )
     both, _ = keep_common([replace(first, pictures=fewer, unknown=("star",)), second])
-    assert both[0].objects == both[1].objects == 10
+    assert both[0].objects == both[1].objects == both[1].not_counted == 10
 
 
 def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(tmp_path: Path) -> None:
