@@ -75,9 +75,8 @@ if script_context() is None:
     ]
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
-    from sightglass.common import removed
     from sightglass.ui.choices import model_picker
-    from sightglass.ui.session import signed_in, url_state
+    from sightglass.ui.session import signed_in
     from sightglass.ui.widgets import page_title
 
     def to_explore() -> None:
@@ -109,23 +108,12 @@ else:
 
         return st.Page(leave, title=to.capitalize(), url_path=name, visibility="hidden")
 
-    def removed_page(name: str) -> StreamlitPage:
-        """Return the hidden page at an address that opens another page with what to use instead."""
-
-        def leave() -> None:
-            url_state.note(removed.PAGES[name])
-            to, parameters = removed.INSTEAD.get(name, ("explore", {}))
-            st.switch_page(pages[to], query_params=parameters)
-
-        return st.Page(leave, title="Explore", url_path=name, visibility="hidden")
-
     with signed_in.running():
         menu = MENU | signed_in.menu()
         pages = {name: make_page(name, *about) for name, about in menu.items()}
         hidden = [
             st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
             *map(moved_page, MOVED),
-            *map(removed_page, removed.PAGES),
         ]
         # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
         st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")

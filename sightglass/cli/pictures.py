@@ -66,6 +66,12 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
         for row in table.rows(explanation)
     ]
     columns = ("map of", task.value, "half of it on", "strongest at")
+    # The ranks of the best answers are the order of the rows.
+    if None not in explanation.ranks and list(explanation.ranks) != list(range(1, len(rows) + 1)):
+        columns, rows = (
+            (*columns, "rank"),
+            [(*row, str(rank)) for row, rank in zip(rows, explanation.ranks, strict=True)],
+        )
     console.table(columns, rows, right=columns[1:])
     for index in range(len(explanation.heatmaps)):
         console.say(*describe_checks(explanation.known_checks(index)))

@@ -260,8 +260,6 @@ def test_every_former_name_stands_for_a_loader(former: str, now: str) -> None:
 def test_a_file_of_before_names_models_that_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(FORMER))
     assert list(catalog.faults()) == ["elsewhere"]
-    with pytest.raises(ModelProblem, match=r"behind an HTTP address, which was removed: export .* ONNX"):
-        catalog.spec("elsewhere")
     loaders = {name: catalog.spec(name).loader for name in ("plain", "small vit")}
     assert loaders == {"plain": "torchvision.classifiers", "small vit": "timm"}
     for name in loaders:
