@@ -161,13 +161,10 @@ def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy
     yield f"gradcam_class_{name}.png", figure.figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
     if npy:
         yield f"gradcam_class_{name}.npy", npy_bytes(explanation.heatmaps[index].values)
-    own = {name: values[name] and values[name][index] for name in ("statistics", "seals")}
     analysis = {field: value for field, value in values.items() if field not in ("heatmaps", "boxes")}
-    count = len(explanation.evidence.resident.adapter.labels)
-    yield (
-        f"class_analysis_{name}.json",
-        to_json(analysis | values["heatmaps"][index] | own | {"classes": count}).encode(),
-    )
+    analysis |= values["heatmaps"][index] | {"classes": len(explanation.evidence.resident.adapter.labels)}
+    analysis |= {field: values[field] and values[field][index] for field in ("statistics", "seals")}
+    yield f"class_analysis_{name}.json", to_json(analysis).encode()
 
 
 def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
