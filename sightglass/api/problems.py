@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from sightglass.common import guide_words
 from sightglass.common.errors import (
     Cancelled,
     ImageProblem,
@@ -88,6 +89,10 @@ async def respond(request: Request, error: BaseException) -> Response:
     path = request.url.path
     # As it was asked for: with its version.
     instance = request.scope.get("raw_path", path.encode()).decode("latin-1")
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        # The guides' routes may go on with a file's name.
+        if (sentence := guide_words.answer("/" + path.split("/")[1])) is not None:
+            return response(ApiProblem(404, "path", sentence), instance)
     return response(from_exception(error), instance)
 
 

@@ -112,7 +112,7 @@ def _report(console: Console, comparison: Comparison) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarityOptions(cli.ModelOptions):
-    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern or .zip.")
+    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern or .zip; or B itself.")
     top: int = cli.field("--top N", "Most similar pictures with maps [5].", default=5)
     names: str | None = cli.field("--names PATTERN", "Where names say person and camera [as Market-1501's].")
     of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
@@ -146,6 +146,9 @@ def similarity(
     and a --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
     gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
+    if gallery and len(pictures) == 1 and Path(gallery).is_file() and not gallery.lower().endswith(".zip"):
+        # One picture is no gallery.
+        pictures, gallery = [*pictures, gallery], None
     if len(pictures) != (1 if gallery else 2):
         raise Problem("Give two pictures, or with --gallery one picture or one folder, the queries.")
     path = Path(pictures[0])
