@@ -37,19 +37,6 @@ MENU = {
     "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
 }
 """The pages of the bar in their order: their addresses, titles, icons and help texts."""
-MOVED: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
-    "detect": ("explore", {}, {}),
-    "whatif": ("explore", {}, {"view": "whatif"}),
-    "trust": ("explore", {}, {"prove": "1"}),
-    "similarity": ("compare", {"parts": "of"}, {"tab": "pictures"}),
-    "batch": ("pictures", {"second": "models"}, {}),
-    "errors": ("pictures", {}, {"view": "wrong"}),
-    "scorecard": ("pictures", {"score": "models"}, {}),
-    "live": ("video", {}, {"source": "camera"}),
-    "history": ("saved", {}, {}),
-    "present": ("saved", {}, {"tab": "decks"}),
-}
-"""Former addresses: the page that has their content now, new names of their parameters, and parameters it needs."""
 
 if script_context() is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
@@ -75,7 +62,6 @@ if script_context() is None:
     ]
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
-    from sightglass.ui.choices import model_picker
     from sightglass.ui.session import signed_in
     from sightglass.ui.widgets import page_title
 
@@ -94,26 +80,11 @@ else:
             **page_tooltip(help),
         )
 
-    def moved_page(name: str) -> StreamlitPage:
-        """Return the hidden page at a former address, which opens the page that has its content now."""
-        to, names, parameters = MOVED[name]
-
-        def leave() -> None:
-            query = {names.get(key, key): value for key, value in st.query_params.to_dict().items()}
-            if query.pop("lens", "") == "layers":
-                query["view"] = "layers"
-            if name == "detect":
-                model_picker.choose_detector(query.get("model"))
-            st.switch_page(pages[to], query_params=query | parameters)
-
-        return st.Page(leave, title=to.capitalize(), url_path=name, visibility="hidden")
-
     with signed_in.running():
         menu = MENU | signed_in.menu()
         pages = {name: make_page(name, *about) for name, about in menu.items()}
         hidden = [
             st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
-            *map(moved_page, MOVED),
         ]
         # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
         st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")

@@ -24,7 +24,7 @@ from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_
 from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
 from sightglass.models.inspect import Toml, inspect_model
-from sightglass.models.load import current_name, loader_exists
+from sightglass.models.load import loader_exists
 from sightglass.models.spec import CHECKED, ModelSpec, Number, Task, WeightsTable, read_table
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _ROW = get_type_hints(ModelSpec, include_extras=True)
 
 
 def _loader(name: str) -> str:
-    if not loader_exists(current_name(name)):
+    if not loader_exists(name):
         raise ValueError("a file of models/families")
     return name
 
@@ -334,8 +334,6 @@ def of_table(model_id: str, table: Toml, path: Path, before: ModelSpec | None = 
         row.setdefault("megabytes", None)
     if "weights" in row and row["weights"].outputs:
         row.setdefault("task", "regress")
-    if "loader" in row:
-        row["loader"] = current_name(row["loader"])
     # It may lack layers and gradients, which most methods need.
     if row.get("loader") == "exported" and row.get("task", "classify") == "detect":
         row.setdefault("method", "drise")
@@ -382,7 +380,7 @@ def _family(table: Toml, path: Path, where: str) -> Iterator[ModelSpec]:
             size=size,
             arch=names["arch"],
             weights=_resolve_paths(read_table(WeightsTable, weights_table, where, path.name), path),
-            loader=current_name(table["loader"]),
+            loader=table["loader"],
             megabytes=table.get("megabytes", {}).get(size),
             **shared,
         )

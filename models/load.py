@@ -20,19 +20,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 FAMILIES = Path(__file__).with_name("families")
-FORMER_NAMES = {
-    **{f"{name}_models": name for name in ("clip", "demo", "keras", "promptsg", "timm", "transformers", "ultralytics")},
-    "own_models": "custom",
-    "torchvision_models": "torchvision.classifiers",
-    "yolox_models": "yolox",
-    "torchvision_detectors": "torchvision.detectors",
-}
-"""Names in tables that users wrote for earlier versions."""
-
-
-def current_name(loader: str) -> str:
-    """Translate a loader's former name to the current one."""
-    return FORMER_NAMES.get(loader, loader)
 
 
 def loader_exists(loader: str) -> bool:

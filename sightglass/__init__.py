@@ -41,45 +41,6 @@ _ALIASES = ("explain", "models")
 """Packages that a checkout also offers by their bare names: `python -m explain`, `from explain import Explainer`."""
 
 
-_FORMER = {
-    "sightglass.export": "sightglass.report",
-    "sightglass.deck": "sightglass.report",
-    "sightglass.deck.archive": "sightglass.history.decks",
-    "sightglass.deck.html_file": "sightglass.report.deck_html",
-    "sightglass.deck.pptx_file": "sightglass.report.deck_pptx",
-    "sightglass.deck.pdf_file": "sightglass.report.pdf",
-}
-"""Packages and modules under the names that version 0.1 documented."""
-
-
-class _FormerNames(MetaPathFinder, Loader):
-    """Let `sightglass.export.figure` be `sightglass.report.figure`."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self, is_package=name in _FORMER) if self._find(name) else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        name = module.__name__
-        if "." in name.removeprefix("sightglass."):
-            sys.modules[name] = import_module(self._find(name))
-        else:
-            vars(module)["__getattr__"] = lambda attribute: self._get(f"{name}.{attribute}")
-
-    def _get(self, name: str) -> object:
-        try:
-            return import_module(self._find(name))
-        except ImportError:
-            return getattr(import_module("sightglass.report"), name.rpartition(".")[2])
-
-    @staticmethod
-    def _find(name: str) -> str:
-        package, _, rest = name.rpartition(".")
-        return _FORMER.get(name) or (f"{_FORMER[package]}.{rest}" if package in _FORMER else "")
-
-
-sys.meta_path.append(_FormerNames())
-
-
 class _Aliases(MetaPathFinder, Loader):
     """Let `explain.recipe` be `sightglass.explain.recipe`, once `explain` is `sightglass.explain`."""
 

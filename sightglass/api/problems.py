@@ -89,10 +89,10 @@ async def respond(request: Request, error: BaseException) -> Response:
     path = request.url.path
     # As it was asked for: with its version.
     instance = request.scope.get("raw_path", path.encode()).decode("latin-1")
-    if isinstance(error, HTTPException) and error.status_code == 404:
-        # The guides' routes may go on with a file's name.
-        if (sentence := guide_words.answer("/" + path.split("/")[1])) is not None:
-            return response(ApiProblem(404, "path", sentence), instance)
+    # The guides' routes may go on with a file's name.
+    sentence = guide_words.answer("/" + path.split("/")[1])
+    if sentence is not None and isinstance(error, HTTPException) and error.status_code == 404:
+        return response(ApiProblem(404, "path", sentence), instance)
     return response(from_exception(error), instance)
 
 

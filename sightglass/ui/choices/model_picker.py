@@ -9,10 +9,9 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import download
-from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-from sightglass.ui.session import reopen, state, url_state
+from sightglass.ui.session import url_state
 from sightglass.ui.session.reopen import OTHER
 
 if TYPE_CHECKING:
@@ -99,13 +98,6 @@ def choose(*, sized: bool = True) -> ModelSpec:
     )
     url_state.write("model", spec.id, FIRST)
     return spec
-
-
-def choose_detector(name: str | None) -> None:
-    """Choose a detector before the menu is drawn, unless one is chosen or named."""
-    last, here = state.of(state.Sidebar).choices, menu()[1]
-    if name is None and (last is None or not task_of(last.model).has_boxes):
-        reopen.choose_model(catalog.spec(catalog.detector(here)))
 
 
 def _label_family(name: str, specs: list[ModelSpec], here: set[str]) -> str:

@@ -241,37 +241,11 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
     assert (docs / "models.md").read_text("utf-8") == table(), "run python docs/list_models.py"
 
 
-# Loaders are found by the names in tables, also by those of earlier versions, and by nothing else.
-
-
-FORMER = Path(__file__).parents[2] / "former" / "models.toml"
-"""Written by an earlier version."""
-
-
-@pytest.mark.parametrize(("former", "now"), loaders.FORMER_NAMES.items())
-def test_every_former_name_stands_for_a_loader(former: str, now: str) -> None:
-    assert loaders.current_name(former) == now
-    assert loaders.loader_exists(now)
-    assert callable(loaders.loader_module(now).load)
-    # Else the former name would mean something else by now.
-    assert not loaders.loader_exists(former)
-
-
-def test_a_file_of_before_names_models_that_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(FORMER))
-    assert list(catalog.faults()) == ["elsewhere"]
-    loaders = {name: catalog.spec(name).loader for name in ("plain", "small vit")}
-    assert loaders == {"plain": "torchvision.classifiers", "small vit": "timm"}
-    for name in loaders:
-        assert load(catalog.spec(name)).spec.id == name
-
-
 @pytest.mark.parametrize(
     "name",
     ["", ".", "..", "../adapter", "/etc/passwd", "timm/loader", "timm.", "timm..loader", "timm\0", "os", "__init__"],
 )
 def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loaders.current_name(name) == name
     assert not loaders.loader_exists(name)
     table = tmp_path / "models.toml"
     table.write_text(f"[model.mine]\nloader = {_toml(name)}\n")

@@ -9,7 +9,6 @@ import io
 import json
 import re
 from html.parser import HTMLParser
-from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -152,18 +151,6 @@ def test_every_format_writes_a_file_of_its_kind(made: Explanation, format: Forma
     assert format.fits(made, 0) and format.make(made, 0, {"colormap": "viridis"}).startswith(
         starts[format.file.rpartition(".")[2]]
     )
-
-
-FORMER = {
-    "export.figure": "report.figure",
-    "deck.archive": "history.decks",
-    "deck.html_file": "report.deck_html",
-}
-
-
-@pytest.mark.parametrize("former", FORMER)
-def test_modules_keep_the_names_that_version_0_1_documented(former: str) -> None:
-    assert import_module(f"sightglass.{former}") is import_module(f"sightglass.{FORMER[former]}")
 
 
 def test_an_explanation_is_the_same_in_the_library_and_in_its_file(scene: Path, tmp_path: Path) -> None:
