@@ -62,12 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 warnings.simplefilter("ignore")
             program = _command(words)
             words = guide_words.verb_first(words, program.commands)
-            if (
-                words
-                and words[0] not in program.commands
-                and (sentence := guide_words.answer(words[0].rpartition("/")[2]))
-            ):
-                return _fail(sentence, 2, words)
+            first = words[0] if words else "-"
+            if first not in program.commands and not first.startswith("-"):
+                if (sentence := guide_words.answer(first.rpartition("/")[2])) is not None:
+                    return _fail(sentence, 2, words)
             code = program(words, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:

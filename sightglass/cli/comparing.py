@@ -50,7 +50,7 @@ class CompareOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     cli.app,
     "compare",
     """
-    sightglass compare bus.jpg -m efficientnet-lite0 -m resnet50
+    sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite1
     sightglass compare bus.jpg -m yolo11n -m yolo26n --class bus
     """,
 )
@@ -127,8 +127,8 @@ class SimilarityOptions(cli.ModelOptions):
     cli.app,
     "similarity",
     """
-    sightglass similarity bus.jpg other.jpg --of product
-    sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
+    sightglass similarity bus.jpg zidane.jpg --of product
+    sightglass similarity person.png --gallery persons/ --top 3 --model osnet_x0_25_msmt17
     sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
     """,
 )
