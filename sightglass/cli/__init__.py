@@ -62,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 warnings.simplefilter("ignore")
             program = _command(words)
             words = guide_words.verb_first(words, program.commands)
-            first = words[0] if words else "-"
-            if first not in program.commands and not first.startswith("-"):
-                if (sentence := guide_words.answer(first.rpartition("/")[2])) is not None:
-                    return _fail(sentence, 2, words)
+            verb = words[0] if words else "-"
+            sentence = guide_words.answer(verb.rpartition("/")[2])
+            if sentence is not None and verb not in program.commands and not verb.startswith("-"):
+                return _fail(sentence, 2, words)
             code = program(words, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:

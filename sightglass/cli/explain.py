@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass, fields, replace
@@ -16,6 +17,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections
 from sightglass.explain.options import OFFERED
+from sightglass.explain.picture.source import find
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
@@ -133,6 +135,8 @@ def _split_model(arguments: list[str], model: str | None, console: Console) -> t
     configurations = [name for name in arguments if name.lower().endswith(catalog.CONFIGURATIONS)]
     files = [name for name in arguments if name.lower().endswith(catalog.SUFFIXES)]
     pictures = [name for name in arguments if name not in (*configurations, *files)]
+    inside = {name: [os.path.join(name, item.key) for item in find(name)] for name in pictures if os.path.isdir(name)}
+    pictures = [path for name in pictures for path in inside.get(name, [name])]
     models = [*files, *filter(None, [model])] or configurations
     if len(models) > 1 or not pictures:
         what = f"{models[1]} is a second model" if len(models) > 1 else "There is no picture"

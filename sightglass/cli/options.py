@@ -89,7 +89,9 @@ def field(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-Pictures = Annotated[list[str], typer.Argument(metavar="PICTURE", help="Image files, or names of examples.")]
+Pictures = Annotated[
+    list[str], typer.Argument(metavar="PICTURE", help="Image files, their folders, or names of examples.")
+]
 Picture = Annotated[str, typer.Argument(metavar="PICTURE", help="An image file, or the name of an example.")]
 Json = Annotated[bool, option("--json", "Print only JSON on stdout.", OUT)]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 
@@ -18,28 +17,16 @@ if TYPE_CHECKING:
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
-@dataclass(frozen=True)
-class Guide:
-    """One guide's words, as the table explains them."""
-
-    title: str
-    like: dict[str, str]
-    verbs: dict[str, str] = field(default_factory=dict)
-    taken: dict[str, str] = field(default_factory=dict)
-    here: dict[str, str] = field(default_factory=dict)
-
-
 @cache
-def guides() -> Mapping[str, Guide]:
-    """Return the guides by their names for `--like`."""
-    tables = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    return {name: Guide(**table) for name, table in tables.items()}
+def guides() -> Mapping[str, Mapping[str, Any]]:
+    """Return the table's sections of each guide, by its name for `--like`."""
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
 @cache
 def _words(section: str) -> Mapping[str, str]:
     """Return the words of a section of all guides, each with ours."""
-    rows = [row for guide in guides().values() for row in getattr(guide, section).items()]
+    rows = [row for guide in guides().values() for row in guide.get(section, {}).items()]
     return {word: ours for words, ours in rows for word in words.split(", ")}
 
 
@@ -83,7 +70,7 @@ def translate(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> lis
     if names[-1] not in guides():
         raise Problem(f"--like is {names[-1]}: use {', '.join(guides())}.")
     given = {name for flag in flags for name in options.get(flag, ())}
-    added = [pair for pair in guides()[names[-1]].like.items() if pair[0] in options and pair[0] not in given]
+    added = [pair for pair in guides()[names[-1]]["like"].items() if pair[0] in options and pair[0] not in given]
     return [*(part for pair in added for part in pair if part), *ours, *words[end:]]
 
 

@@ -157,12 +157,13 @@ def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy
 
     `values`: the explanation as `results.Explained`. `npy`: also the map.
     """
-    name = label_stem(explanation.heatmaps[index].target.label)
+    target, labels = explanation.heatmaps[index].target, explanation.evidence.resident.adapter.labels
+    name = label_stem(target.label) + f"_{target.index}" * (labels.count(target.label) > 1)
     yield f"gradcam_class_{name}.png", figure.figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
     if npy:
         yield f"gradcam_class_{name}.npy", npy_bytes(explanation.heatmaps[index].values)
     analysis = {field: value for field, value in values.items() if field not in ("heatmaps", "boxes")}
-    analysis |= values["heatmaps"][index] | {"classes": len(explanation.evidence.resident.adapter.labels)}
+    analysis |= values["heatmaps"][index] | {"index": target.index, "classes": len(labels)}
     analysis |= {field: values[field] and values[field][index] for field in ("statistics", "seals")}
     yield f"class_analysis_{name}.json", to_json(analysis).encode()
 
