@@ -81,8 +81,8 @@ def draw_marks(
         _draw_points(out, [mark for mark in marks if mark.kind == "point"], line)
     last = sorted(listed, key=lambda item: item[0] == chosen)
     for number, marks, _ in last:
-        # A clip keeps less of colours than of brightness: a thin line would be grey.
-        thick = 3 * line if colors else round(line * 1.8) if number == chosen else line
+        # Clips and JPEGs keep less of colours than of brightness: a thin line would be grey.
+        thick = 3 * line if colors or color != WHITE else round(line * 1.8) if number == chosen else line
         ink = colors[number] if colors else color
         draw_lines(out, [mark for mark in marks if mark.kind == "polygon"], thick, 2 * max(1, round(line / 2)), ink)
     occupied: list[Place] = []

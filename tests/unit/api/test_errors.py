@@ -208,6 +208,8 @@ def test_fields_of_a_form_and_of_a_query_that_are_wrong(client: TestClient, bus:
 def test_paths_methods_and_kinds_that_are_not_here(client: TestClient, picture: str) -> None:
     for path in ("/api", "/api/nothing", "/api/explain/", "/api/docs/app.py", "/x"):
         told(client.get(path), 404, "path")
+    for path in ("/predict", "/gradcam/temp_gradcam.jpg"):
+        assert "POST /" in told(client.get(path), 404, "path")
     assert client.get("/api/v1/nothing?x=1").json()["instance"] == "/api/v1/nothing"
     for way in ("GET", "DELETE"):
         answer = client.request(way, "/api/explain")

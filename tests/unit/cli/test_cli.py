@@ -24,7 +24,7 @@ from sightglass.explain.phrases import NBSP
 from sightglass.explain.recipe import Recipe
 from sightglass.history import History
 from sightglass.models import labels
-from sightglass.report import embedded_recipe, result_folder
+from sightglass.report import embedded_recipe, result_folder, table
 from tests import examples, plant_net, transcripts, weights
 from tests.clips import clip
 from tests.clips import scene as clip_scene
@@ -230,8 +230,10 @@ def test_a_class_has_its_rank_and_score_however_low(answer, call, here) -> None:
     assert (analysis["label"], analysis["rank"], analysis["classes"]) == ("goldfish", rank, 1000)
     assert analysis["score"] == named["heatmaps"][0]["score"] == pytest.approx(best[rank - 1].score, rel=1e-5)
     assert analysis["statistics"] == named["statistics"][0] and rank > 5
-    values = Explainer()("bus.png", targets=(1,)).heatmaps[0].values
-    np.testing.assert_array_equal(np.load("1/gradcam_class_goldfish.npy"), values)
+    result = Explainer()("bus.png", targets=(1,))
+    np.testing.assert_array_equal(np.load("1/gradcam_class_goldfish.npy"), result.heatmaps[0].values)
+    assert [(row["rank"], row["score"]) for row in table.rows(result)] == [(rank, best[rank - 1].score)]
+    assert result.task.saved_score(result, 0) == best[rank - 1].score
     assert re.search(rf"goldfish.* {rank} *\n", call("class", "bus.png", "--class", "1").out)
     files = answer("explain", "bus.png", "--class", best[1].label, "--out", "two")["results"][0]["files"]
     assert f"top_predictions/gradcam_top2_{result_folder.label_stem(best[1].label)}.png" in files

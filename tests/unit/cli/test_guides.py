@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as Pillow
 
@@ -87,6 +88,16 @@ def test_like_sets_what_the_guide_has_and_nothing_that_is_given() -> None:
     )
     with pytest.raises(Problem, match="--like is cat: use yoloe, yolox, sketch, leaves, promptsg"):
         guide_words.translate(["--like", "cat"], known)
+
+
+def test_like_draws_and_asks_as_the_guide_does(answer, scene) -> None:
+    said = answer("detect", scene, "-m", "demo-s", "--like", "yolox", "--score-thr", "0.5")["results"][0]
+    recipe = said["recipe"]
+    assert (said["folder"], recipe["method"], recipe["confidence"]) == ("outputs/gradcam", "gradcam", 0.5)
+    pixels = np.asarray(Pillow.open("outputs/gradcam/scene-3_detection.jpg")).astype(int)
+    assert (np.abs(pixels - (0, 128, 0)).max(2) < 40).sum() > 200
+    said = answer("detect", scene, "-m", "demo-s", "--like=yoloe", "--target-layers", "15")["results"][0]
+    assert (said["folder"], said["recipe"]["per"], said["recipe"]["layers"]) == ("heatmaps", "picture", ["model.15"])
 
 
 def test_the_docs_have_every_word() -> None:
