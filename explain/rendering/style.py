@@ -137,11 +137,11 @@ class Style:
     alpha: float = DEFAULTS["alpha"]
     threshold: float = DEFAULTS["threshold"]
     cells: bool = DEFAULTS["cells"]
-    boxes: str = "white"
+    box_color: str = "white"
     """The colour of boxes: a name, or `#00ff00`."""
 
     def __post_init__(self) -> None:
-        parse_color(self.boxes)
+        parse_color(self.box_color)
         _one_of(self.mode, Mode, "mode")
         check_fraction(self.alpha, "alpha")
         check_fraction(self.threshold, "threshold")

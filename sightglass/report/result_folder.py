@@ -193,7 +193,7 @@ def _draw_boxes(
 ) -> NDArray[np.uint8]:
     answers = explanation.task.answers(explanation, predictions)
     items = [(answer.marks, plain_text(answer.line)) for answer in answers]
-    return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes))
+    return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.box_color))
 
 
 def of_boxes(
