@@ -119,7 +119,7 @@ class SimilarityOptions(cli.ModelOptions):
     method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY)}.", cli.MAP)
     visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
     num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
-    out: Path | None = cli.field(*cli.FOLDER)
+    out: Path | None = cli.field(*cli.FOLDER, helps=cli.FOLDERS)
     json: cli.Json = False
 
 

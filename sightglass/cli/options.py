@@ -107,6 +107,9 @@ class EngineOptions(dict[str, Any]):
 MODEL_HELP = "Listed by `models list`, or a file [{}]."
 MODEL_ID = "--model -m ID", MODEL_HELP.format(DEFAULT_MODEL), MODEL
 FOLDER = "--out -o FOLDER", "Output folder [explained/<picture>].", OUT
+_NAMED = {"compare": "<picture>_compared", "similarity": "<picture>_and_<other>", "video": "<clip>"}
+FOLDERS = {verb: f"Output folder [explained/{name}]." for verb, name in _NAMED.items()}
+"""The help of verbs whose folder has another name."""
 ALSO = "--also FORMATS", "Also svg, pdf, html, report (PDF), or gif, of layers.", OUT
 
 
@@ -136,7 +139,7 @@ class DrawOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(DrawOptions):
-    out: Path | None = field(*FOLDER)
+    out: Path | None = field(*FOLDER, helps=FOLDERS)
 
     def style(self) -> Style:
         """Return how maps are drawn."""
