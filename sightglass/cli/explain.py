@@ -154,7 +154,8 @@ def _check_flags(verb: str, what: str, engine_options: cli.EngineOptions, option
         if verbs and verb not in verbs and getattr(options, option.name) != option.default:
             flags.append(option.metadata["flag"])
     if flags:
-        raise ModelProblem(f"{what}: leave {flags[0].split()[0]} out.")
+        given = f"--like {options.like}, which sets {flags[0].split()[0]}," if options.like else flags[0].split()[0]
+        raise ModelProblem(f"{what}: leave {given} out.")
 
 
 def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: str) -> int:
