@@ -37,6 +37,7 @@ MENU = {
     "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
 }
 """The pages of the bar in their order: their addresses, titles, icons and help texts."""
+
 if script_context() is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
     # No garbage until `import_ahead` is done: a search of all that is being imported takes a tenth of the time.
@@ -61,8 +62,7 @@ if script_context() is None:
     ]
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
-    from sightglass.common import removed
-    from sightglass.ui.session import signed_in, url_state
+    from sightglass.ui.session import signed_in
     from sightglass.ui.widgets import page_title
 
     def to_explore() -> None:
@@ -80,22 +80,11 @@ else:
             **page_tooltip(help),
         )
 
-    def removed_page(name: str) -> StreamlitPage:
-        """Return the hidden page at an address that opens another page with what to use instead."""
-
-        def leave() -> None:
-            url_state.note(removed.PAGES[name])
-            to, parameters = removed.INSTEAD.get(name, ("explore", {}))
-            st.switch_page(pages[to], query_params=parameters)
-
-        return st.Page(leave, title="Explore", url_path=name, visibility="hidden")
-
     with signed_in.running():
         menu = MENU | signed_in.menu()
         pages = {name: make_page(name, *about) for name, about in menu.items()}
         hidden = [
             st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
-            *map(removed_page, removed.PAGES),
         ]
         # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
         st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")

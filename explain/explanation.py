@@ -139,9 +139,6 @@ class Explanation(Result):
         """
         return run_checks(self, index, **options)
 
-    seal = checks
-    """Former name."""
-
     def save(self, path: str | Path) -> Path:
         """Write all files of the explanation into a folder.
 

@@ -117,7 +117,7 @@ class Options:
     top_k: int = _option(
         5,
         "--top-k -k N",
-        "image detect segment",
+        "image class detect segment",
         "Number of best predictions that get a map",
         least=1,
         wrong="ask for a whole number of classes, one at least",

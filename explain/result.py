@@ -82,6 +82,11 @@ class Result:
         return tuple(describe(heatmap.measured.coarse, heatmap.seen) for heatmap in self.heatmaps)
 
     @cached_property
+    def ranks(self) -> tuple[int | None, ...]:
+        """The place of each heatmap's target among all answers, from 1; None for numbers and hidden boxes."""
+        return self.task.ranks(self)
+
+    @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
         """The maps on one shared scale, from the raw maps."""
         return self.heatmaps if len(self.heatmaps) < 2 else rescale(self.heatmaps, "shared")

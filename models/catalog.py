@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Required, get_type_hints
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
 
-from sightglass.common import removed, users
+from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
 from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
@@ -74,6 +74,8 @@ EXPORTED = (".onnx", ".torchscript")
 """Extensions of exported models."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
+CONFIGURATIONS = (".py", ".yml", ".yaml")
+"""Of files that describe a network of other programs."""
 
 
 def catalog() -> Mapping[str, ModelSpec]:
@@ -116,8 +118,17 @@ def spec(model_id: str) -> ModelSpec:
     # It may be in an unreadable table.
     if "" in wrong:
         raise ModelProblem(f"There is no model {model_id!r}, and {wrong['']}")
+    _refuse_configuration(model_id)
     hint = did_you_mean(model_id, models, f"there are {len(models)}, for example {next(iter(models))}.", n=3)
     raise ModelProblem(f"There is no model {model_id!r}: {hint}")
+
+
+def _refuse_configuration(name: str) -> None:
+    """Raise ModelProblem for a configuration in place of a model."""
+    path = Path(name)
+    if path.suffix.lower() in CONFIGURATIONS:
+        hint = did_you_mean(path.stem, catalog(), "name its file of weights, or a model of `models list`.", n=3)
+        raise ModelProblem(f"{path.name} is a configuration, and no model: {hint}")
 
 
 def _letters(name: str) -> str:
@@ -161,7 +172,9 @@ def model_file(path: str | Path) -> Path:
     for an address.
     """
     if weights.is_address(path):
-        raise WeightsProblem(f"{path} {weights.NO_ADDRESS}")
+        # The longest, as one id may begin like another.
+        ids = sorted((id_ for id_ in catalog() if str(path).rpartition("/")[2].startswith(id_)), key=len)
+        raise WeightsProblem(f"{path} {weights.NO_ADDRESS[:-1]}{f', or name the model {ids[-1]}' if ids else ''}.")
     here = Path(path).expanduser().absolute()
     if here.exists():
         return here
@@ -174,6 +187,7 @@ def of_file(path: str | Path, arch: str = "") -> ModelSpec:
     `arch`: the network of a checkpoint, `net.py:Net` or a name of torchvision or timm. Raises ModelProblem if the file
     lacks information, WeightsProblem if it is no known model.
     """
+    _refuse_configuration(str(path))
     file = model_file(path)
     if file.suffix == ".pt" and b"ultralytics.nn" in (_pickle_in(file) or b""):
         return _own_file(file)
@@ -310,8 +324,6 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
 
 def of_table(model_id: str, table: Toml, path: Path, before: ModelSpec | None = None) -> ModelSpec:
     """Return the row of a table in or beside the file `path`; `before`: the row that it changes."""
-    if isinstance(table, dict) and (words := removed.LOADERS.get(str(table.get("loader")))):
-        raise ModelProblem(f'{path.name}: [model."{model_id}"] {words}')
     row = read_table(MODEL, table, f'[model."{model_id}"]', path.name)
     if "loader" in table:
         # Another model under a known name inherits nothing from it.

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightglass.common import removed
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, lacks_memory
 from sightglass.models import labels
 from sightglass.models.load import loader_module
@@ -84,8 +83,6 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             ) from problem
         if draft is not None:
             return draft
-    if sentence := removed.FORMATS.get(path.suffix.lower()):
-        raise WeightsProblem(f"{path.name}: {sentence}")
     raise WeightsProblem(
         f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
         ".h5 or a Transformers folder."

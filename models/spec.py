@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from sightglass.common import removed
 from sightglass.common.errors import ModelProblem, did_you_mean
 
 Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment"]
@@ -74,8 +73,6 @@ def _sentence(kind: Any, problem: ValidationError, where: str) -> str:
     if error["type"] == "missing":
         return f"{where} needs the key {key}."
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        if key in removed.KEYS:
-            return f"{where}: {removed.KEYS[key]}"
         allowed = next((INNER[name] for name in reversed(outer) if name in INNER), kind).__annotations__
         hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
         return f"{where} has an unknown key {key}: {hint}"

@@ -36,6 +36,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ELSEWHERE = {"cli.md": "unit/cli/test_cli.py", "api.md": "unit/api/test_documentation.py"}
 """Pages whose blocks another test runs, which also compares what they print or serves what they ask."""
+SERVERS = ("dashboard", "serve")
+"""Verbs that run until they are stopped."""
 _BLOCK = re.compile(
     r"^(?: *<!-- not run: (?P<reason>[^\n]+) -->\n)?"
     r"(?P<indent> *)```(?P<kind>toml|python|console)\n(?P<text>.*?)^(?P=indent)```$",
@@ -126,6 +128,19 @@ def _follow(block: Block, namespace: dict[str, object], where: str) -> None:
             assert call.startswith(_CALL), f"{where}: {call}"
             code = main(shlex.split(call.removeprefix(_CALL), comments=True))
             assert code == 0, f"{where}: {call} ended with {code}"
+
+
+def of_help() -> list[str]:
+    """Return every example of every verb's --help, each once."""
+    import typer
+
+    from sightglass.cli import app
+
+    program = typer.main.get_command(app)
+    verbs = [*program.commands.values(), *program.commands["models"].commands.values()]
+    lines = [line for verb in verbs for line in (verb.epilog or "").splitlines()]
+    calls = [line.strip().replace("\\[", "[") for line in lines if "sightglass " in line]
+    return [line for line in dict.fromkeys(calls) if line.split("sightglass ")[1].split()[0] not in SERVERS]
 
 
 @contextlib.contextmanager

@@ -210,6 +210,8 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             data = bytes(source)
         elif isinstance(source, (str, os.PathLike)):
             path = Path(os.fsdecode(source))
+            if path.is_dir():
+                raise ImageProblem(f"{name} is a folder: give a picture in it.")
             # A device may never end.
             if not path.is_file():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")

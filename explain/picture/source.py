@@ -23,7 +23,6 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from sightglass.common import removed
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.phrases import printable
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
@@ -131,8 +130,6 @@ def _from_path(source: str, skip: Path | str | None) -> Iterator[Item]:
     if path.is_dir():
         left_out = None if skip is None else local_path(str(skip))
         return _files(_walk(path, left_out), path)
-    if path.is_file() and (reason := removed.LISTS.get(path.suffix.lower())):
-        raise ModelProblem(reason)
     if path.is_file():
         return _from_archive(path) if path.suffix.lower() == ".zip" else _files([path], path.parent)
     if glob.has_magic(str(path)):

@@ -57,12 +57,13 @@ def draw_marks(
     *,
     chosen: int | None = None,
     colors: Sequence[Color] = (),
+    color: Color = WHITE,
     letters: int | None = None,
 ) -> Pixels:
     """Draw marks and labels, white over dark; the chosen one on top.
 
-    `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label. `letters`: pixels
-    of a label's letters.
+    `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label. `color`: of all boxes.
+    `letters`: pixels of a label's letters.
 
     A label is above its box if it fits, and avoids other labels. An area has its
     name in each of its larger regions.
@@ -80,10 +81,10 @@ def draw_marks(
         _draw_points(out, [mark for mark in marks if mark.kind == "point"], line)
     last = sorted(listed, key=lambda item: item[0] == chosen)
     for number, marks, _ in last:
-        # A clip keeps less of colours than of brightness: a thin line would be grey.
-        thick = 3 * line if colors else round(line * 1.8) if number == chosen else line
-        color = colors[number] if colors else WHITE
-        draw_lines(out, [mark for mark in marks if mark.kind == "polygon"], thick, 2 * max(1, round(line / 2)), color)
+        # Clips and JPEGs keep less of colours than of brightness: a thin line would be grey.
+        thick = 3 * line if colors or color != WHITE else round(line * 1.8) if number == chosen else line
+        ink = colors[number] if colors else color
+        draw_lines(out, [mark for mark in marks if mark.kind == "polygon"], thick, 2 * max(1, round(line / 2)), ink)
     occupied: list[Place] = []
     # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
     for number, marks, label in reversed(last):

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageColor
 
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
@@ -41,6 +42,15 @@ def colormap_name(name: str | int) -> str:
     if isinstance(name, int):
         name = next((key for key in dir(cv2) if key.startswith("COLORMAP_") and getattr(cv2, key) == name), "")
     return name.removeprefix("cv2.").removeprefix("COLORMAP_").lower()
+
+
+def parse_color(name: str) -> tuple[int, int, int]:
+    """Return a colour by name or `#00ff00`, RGB; raise Problem."""
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(name)
+    except ValueError:
+        raise Problem(f"There is no colour called {name}: name one, such as green, or give #00ff00.") from None
+    return red, green, blue
 
 
 def lut(name: str | int) -> Pixels:
@@ -120,15 +130,18 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field is drawn; `cells`: the cells as computed, without interpolation."""
+    """How a field and boxes are drawn; `cells`: the cells as computed, without interpolation."""
 
     mode: Mode = DEFAULTS["mode"]
     colormap: str = DEFAULTS["colormap"]
     alpha: float = DEFAULTS["alpha"]
     threshold: float = DEFAULTS["threshold"]
     cells: bool = DEFAULTS["cells"]
+    box_color: str = "white"
+    """The colour of boxes: a name, or `#00ff00`."""
 
     def __post_init__(self) -> None:
+        parse_color(self.box_color)
         _one_of(self.mode, Mode, "mode")
         check_fraction(self.alpha, "alpha")
         check_fraction(self.threshold, "threshold")

@@ -199,7 +199,7 @@ class Task:
     def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
         """Return a map's label and its class's best score, for records."""
         target = result.heatmaps[index].target
-        return target.label, max((p.score for p in result.predictions if p.index == target.index), default=None)
+        return target.label, max((p.score for p in self.all_answers(result) if p.index == target.index), default=None)
 
     def saved_score(self, result: Result, index: int) -> float | None:
         """Return the score of a record for searching, or None."""
@@ -208,7 +208,7 @@ class Task:
         target = result.heatmaps[index].target
         if target.index is None:
             return None
-        of_class = [p for p in result.predictions if p.index == target.index]
+        of_class = [p for p in self.all_answers(result) if p.index == target.index]
         scores = [p.score for p in of_class if p.anchor in target.anchors]
         return max(scores or (p.score for p in of_class), default=None)
 
@@ -418,19 +418,40 @@ class Task:
 
         return of_class
 
+    def all_answers(self, result: Result) -> Sequence[Prediction]:
+        """Return the answers for every class, best first; of boxes the shown ones."""
+        count = len(result.evidence.resident.adapter.labels)
+        if self.has_boxes or len(result.predictions) >= count:
+            return result.predictions
+        return self.decode(result.evidence, replace(result.options, top_k=count))
+
+    def ranks(self, result: Result) -> tuple[int | None, ...]:
+        """Return each map's place among all answers, from 1; None without an order or a place."""
+        answers = () if self.measures else self.all_answers(result)
+        return tuple(
+            min(
+                (
+                    place
+                    for place, answer in enumerate(answers, 1)
+                    if answer.index == target.index and (not self.has_boxes or answer.anchor in target.anchors)
+                ),
+                default=None,
+            )
+            for target in (heatmap.target for heatmap in result.heatmaps)
+        )
+
     def shown_score(self, result: Result, index: int) -> float | None:
-        """Return the score of a map's target, or None if not predicted."""
+        """Return the score of a map's target; None for one that is not shown."""
         target = result.heatmaps[index].target.index
-        predictions = result.own(index) or [p for p in result.predictions if p.index == target]
+        predictions = result.own(index) or [p for p in self.all_answers(result) if p.index == target]
         return max((p.score for p in predictions), default=None)
 
     def score(self, result: Result, index: int) -> float | None:
         """Return the score of a map's target; None without one."""
         if (score := self.shown_score(result, index)) is not None:
             return score
-        target, count = result.heatmaps[index].target.index, len(result.evidence.resident.adapter.labels)
-        candidates = self.decode(result.evidence, replace(result.options, top_k=count))
-        return max((p.score for p in candidates if p.index == target), default=None)
+        target = result.heatmaps[index].target.index
+        return max((p.score for p in self.all_answers(result) if p.index == target), default=None)
 
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target

@@ -230,10 +230,6 @@ def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = 
     return _CACHE.get_or_make(explanation.map_key(index), draw)
 
 
-final = scramble
-"""Former name."""
-
-
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:
     """Return the interval of 90 % of the mean of 2 to 8 draws, by Student's t.
 

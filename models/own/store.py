@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from sightglass.common import access, removed, users
+from sightglass.common import access, users
 from sightglass.common.errors import ModelProblem, Problem, from_machine
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
@@ -294,8 +294,6 @@ def _name(name: str) -> str:
     """Return a file's safe name: the last part of its path."""
     path = PurePosixPath(name.replace("\\", "/"))
     suffix = path.suffix.lower()
-    if sentence := removed.FORMATS.get(suffix):
-        raise ModelProblem(f"{path.name[:MAX_NAME]}: {sentence}")
     if suffix not in (*SUFFIXES, *BESIDE, ".zip"):
         raise ModelProblem(
             f"{path.name[:MAX_NAME]} is no file of a model: drop weights ({', '.join(SUFFIXES[:8])} …), names of "

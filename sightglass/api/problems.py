@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from sightglass.common import guide_words
 from sightglass.common.errors import (
     AnswerProblem,
     Cancelled,
@@ -26,7 +27,6 @@ from sightglass.common.errors import (
     did_you_mean,
     from_machine,
 )
-from sightglass.common.removed import FIELDS, find_route
 from sightglass.common.work import progress
 
 LOGGER = logging.getLogger(__name__)
@@ -90,8 +90,10 @@ async def respond(request: Request, error: BaseException) -> Response:
     path = request.url.path
     # As it was asked for: with its version.
     instance = request.scope.get("raw_path", path.encode()).decode("latin-1")
-    if isinstance(error, HTTPException) and error.status_code == 404 and (sentence := find_route(path)):
-        return response(ApiProblem(410, "path", sentence), instance)
+    # The guides' routes may go on with a file's name.
+    sentence = guide_words.answer("/" + path.split("/")[1])
+    if sentence is not None and isinstance(error, HTTPException) and error.status_code == 404:
+        return response(ApiProblem(404, "path", sentence), instance)
     return response(from_exception(error), instance)
 
 
@@ -147,7 +149,7 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = 
         if error["type"] == "extra_forbidden":
             field = str(error["loc"][-1])[:60]
             advice = did_you_mean(field, known, "GET /api/docs lists them")
-            unknown.append(FIELDS.get(field, f"there is no field {field!r}: {advice}").rstrip("."))
+            unknown.append(f"there is no field {field!r}: {advice}")
         else:
             missing = error["type"] == "missing"
             words = "is missing: send it" if missing else describe_invalid(str(error["msg"]))

@@ -75,8 +75,6 @@ def prepare(
         catalog.spec(settings().api_model)
     except ModelProblem as problem:
         raise SettingProblem(f"{environment.variable('api_model')}: {problem}") from problem
-    for advice in environment.find_removed():
-        LOGGER.warning("%s", advice)
     catalog.log_faults()
     for folder in weights.missing_folders():
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))

@@ -17,12 +17,13 @@ import typer
 from sightglass.cli import batch, comparing, doctor, explain, models, proving, serve, video
 from sightglass.cli.console import Console
 from sightglass.cli.options import MORE, PROGRAM, app, print_help
-from sightglass.common import removed
+from sightglass.common import guide_words
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine
 from sightglass.common.settings import settings
 from sightglass.explain import recipe
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import SOME_METHODS
+from sightglass.explain.phrases import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +53,6 @@ def print_versions(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and (sentence := removed.VERBS.get(words[0])):
-        return _fail(sentence, 2, words)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may be bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -61,7 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
-            code = _command(words)(words, prog_name=PROGRAM, standalone_mode=False)
+            program = _command(words)
+            words = guide_words.verb_first(words, program.commands)
+            verb = words[0] if words else "-"
+            sentence = guide_words.answer(verb.rpartition("/")[2])
+            if sentence is not None and verb not in program.commands and not verb.startswith("-"):
+                return _fail(sentence, 2, words)
+            code = program(words, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader closed the pipe; without this the interpreter complains about it again as it ends.
@@ -97,13 +102,27 @@ def _explain(error: Exception) -> tuple[str, int]:
     if hasattr(error, "format_message"):
         message = str(error.format_message()).strip().rstrip(".")
         advice = message if message.endswith("?") else f"{message}: see --help."
-        return removed.OPTIONS.get(getattr(error, "option_name", ""), advice), 2
+        return _explain_option(error) or advice, 2
     if (problem := from_machine(error)) is not None:
         return str(problem), 1
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
     name = type(error).__name__
     return f"This should not have happened ({name}: {error}): SIGHTGLASS_TRACEBACK=1 shows where it did.", 1
+
+
+def _explain_option(error: Any) -> str | None:
+    """Return what an option is that its verb lacks: another verb's, or a guide's word."""
+    name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if name is None or context is None:
+        return None
+    if context.parent is None:
+        return f"{name} has no verb before it: name one, such as {PROGRAM} image PICTURE; --help lists them."
+    commands = _command([]).commands.values()
+    having = [command.name for command in commands if any(name in param.opts for param in command.params)]
+    if having:
+        return f"{context.info_name} has no {name}, which is an option of {listing(having[:4])}: leave it out."
+    return guide_words.answer(name)
 
 
 def _fail(sentence: str, code: int, words: Sequence[str]) -> int:

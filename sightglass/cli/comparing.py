@@ -50,7 +50,7 @@ class CompareOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     cli.app,
     "compare",
     """
-    sightglass compare bus.jpg -m efficientnet-lite0 -m resnet50
+    sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite1
     sightglass compare bus.jpg -m yolo11n -m yolo26n --class bus
     """,
 )
@@ -114,14 +114,14 @@ def _report(console: Console, comparison: Comparison) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarityOptions(cli.ModelOptions):
-    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern or .zip.")
+    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern or .zip; or B itself.")
     top: int = cli.field("--top N", "Most similar pictures with maps [5].", default=5)
     names: str | None = cli.field("--names PATTERN", "Where names say person and camera [as Market-1501's].")
     of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
     method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY)}.", cli.MAP)
     visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
     num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
-    out: Path | None = cli.field(*cli.FOLDER)
+    out: Path | None = cli.field(*cli.FOLDER, helps=cli.FOLDERS)
     json: cli.Json = False
 
 
@@ -129,8 +129,8 @@ class SimilarityOptions(cli.ModelOptions):
     cli.app,
     "similarity",
     """
-    sightglass similarity bus.jpg other.jpg --of product
-    sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
+    sightglass similarity bus.jpg zidane.jpg --of product
+    sightglass similarity person.png --gallery persons/ --top 3 --model osnet_x0_25_msmt17
     sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
     """,
 )
@@ -148,6 +148,9 @@ def similarity(
     and a --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
     gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
+    if gallery and len(pictures) == 1 and Path(gallery).is_file() and not gallery.lower().endswith(".zip"):
+        # One picture is no gallery.
+        pictures, gallery = [*pictures, gallery], None
     if len(pictures) != (1 if gallery else 2):
         raise Problem("Give two pictures, or with --gallery one picture or one folder, the queries.")
     path = Path(pictures[0])

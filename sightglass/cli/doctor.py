@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -14,7 +14,7 @@ import typer
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common import settings as environment
-from sightglass.common.errors import ImageProblem, Problem
+from sightglass.common.errors import ImageProblem, Problem, describe_error
 from sightglass.common.files import Json, write_file
 from sightglass.explain.evidence import resident
 from sightglass.models import catalog
@@ -26,6 +26,14 @@ NATIVE = {
     "cv2": "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless.",
 }
 """Modules that can be installed and still not start, with what helps."""
+LIBRARIES = {
+    "timm": "most classifiers need it",
+    "ultralytics": "YOLO and RT-DETR need it",
+    "grad-cam": "methods that are its own code need it",
+}
+"""Distributions whose absence breaks some models or methods only, with which."""
+TRIED = "demo-cls-s"
+"""The packaged model that is tried on a packaged picture."""
 
 
 @cli.verb(cli.app, "settings", "SIGHTGLASS_MEMORY_MB=8192 sightglass settings --json")
@@ -96,7 +104,7 @@ class Check(NamedTuple):
 
 @cli.verb(cli.app, "doctor", "sightglass doctor --json")
 def doctor(json: cli.Json = False) -> int:
-    """Check versions, the device, weights and settings on this machine.
+    """Check versions, the device, weights and settings on this machine, and try a model.
 
     Nothing is downloaded, and no other machine is contacted. The exit code is 1 where something essential is broken.
     """
@@ -109,6 +117,22 @@ def doctor(json: cli.Json = False) -> int:
     return int(bool(broken))
 
 
+def _try_model() -> Check:
+    """Explain a packaged picture with a packaged model."""
+    # Here, so that --help needs no torch.
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.picture.image import load_bundled
+
+    try:
+        result = Explainer(TRIED)(load_bundled("scene 1"), top_k=1)
+        label, milliseconds = result.heatmaps[0].target.label, sum(result.milliseconds.values())
+    # Whatever is broken in a library, this line says so.
+    except Exception as error:
+        words = f"{TRIED} does not run ({describe_error(error)})"
+        return Check("Models", "Trial", "broken", words, "Install the packages anew, then try again.")
+    return Check("Models", "Trial", "works", f"{TRIED} says {label} and has a map, in {milliseconds:.0f} ms")
+
+
 def _check() -> Iterator[Check]:
     yield Check("Python", "Python", "works", f"{platform.python_version()} on {platform.platform(terse=True)}")
     for module, advice in NATIVE.items():
@@ -116,10 +140,16 @@ def _check() -> Iterator[Check]:
             yield Check("Packages", module, "works", str(import_module(module).__version__))
         except Exception as error:
             yield Check("Packages", module, "broken", f"does not start ({type(error).__name__}: {error})", advice)
+    for name, need in LIBRARIES.items():
+        try:
+            yield Check("Packages", name, "works", metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Check("Packages", name, "missing", need, f"pip install {name}")
     try:
         yield Check("Machine", "Device", "works", str(resident.device(environment.settings().api_device)))
     except Problem as problem:
         yield Check("Machine", "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}")
+    yield _try_model()
     for loader in dict.fromkeys(spec.loader for spec in catalog.catalog().values()):
         here = [catalog.available(spec) for spec in catalog.catalog().values() if spec.loader == loader]
         yield Check("Models", loader, "works" if any(here) else "missing", f"{sum(here)} of {len(here)} here")

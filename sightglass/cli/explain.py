@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, 
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections
 from sightglass.explain.options import OFFERED
+from sightglass.explain.picture.source import find
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
@@ -34,24 +36,38 @@ if TYPE_CHECKING:
     """From an explanation to its summary for JSON, and its files."""
 
 
+MODELS = {"detect": ("", "the first detector here"), "segment": ("demo-seg", "demo-seg")}
+"""Default models of verbs, and what their help says; "": the first detector on this machine."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
-    model: str | None = cli.field(*cli.MODEL_ID)
-    labels: Path | None = cli.field(
-        "--labels FILE", "Class names of a model's file.", cli.MODEL, verbs="image", hidden=True
+    model: str | None = cli.field(
+        *cli.MODEL_ID, helps={verb: cli.MODEL_HELP.format(default) for verb, (_, default) in MODELS.items()}
     )
+    labels: Path | None = cli.field("--labels FILE", "Class names of a model's file.", cli.MODEL, hidden=True)
     candidate: list[str] | None = cli.field(
         "--candidate N,CLASS", "A raw candidate, as recipes name it.", cli.MAP, verbs="detect segment", hidden=True
     )
     objects: list[str] | None = cli.field(
         "--object MASK|X,Y,X,Y", "The object: how much evidence is outside?", cli.MAP, verbs="image", hidden=True
     )
-    npy: bool = cli.field("--npy", "Also write each map as a .npy.", cli.OUT, verbs="image segment", default=False)
+    npy: bool = cli.field(
+        "--npy", "Also write each map as a .npy.", cli.OUT, verbs="image class segment", default=False
+    )
     save_all: bool = cli.field(
         "--save-all", "Also write an image and a .npy of each box.", cli.OUT, verbs="detect", default=False
     )
     no_boxes: bool = cli.field(
         "--no-boxes", "Draw the maps without boxes.", cli.OUT, verbs="detect", default=False, hidden=True
+    )
+    box_color: str = cli.field(
+        "--box-color NAME",
+        "Colour of boxes: white, green, '#00ff00', ... [white].",
+        cli.OUT,
+        verbs="detect",
+        default="white",
+        hidden=True,
     )
     also: list[str] | None = cli.field(*cli.ALSO, verbs="image detect segment")
 
@@ -61,24 +77,30 @@ VERBS = {
 
     Each picture's folder gets the maps, and recipe.json, from which `replay` makes exactly the same maps.""",
     "image": "Explain the best predictions for a picture.",
-    "class": "Explain a class of your choice: its score and its map.",
+    "class": """Explain a class of your choice: its rank among all classes, its score and its map.
+
+    The folder gets class_analysis_<class>.json and gradcam_class_<class>.png of each class.""",
     "detect": "Explain boxes, by default of the first detector on this machine.",
     "segment": "Explain the class of pixels, by default of demo-seg.",
 }
 """The help of each verb; the first is all of the others in one, with the same options."""
-EXAMPLES = """
-    sightglass explain *.jpg -m yolo11n --question why --top-k 3 --out out
-    sightglass class bus.jpg --class 874 --class minibus --question why
-    sightglass detect bus.jpg --missing 700,300 --class person
-    sightglass segment scene-3.png --per region --at 120,80 --against star
-    """
+EXAMPLES = {
+    "explain": "sightglass explain *.jpg --question why --top-k 3 --out out",
+    "image": "sightglass image bus.jpg --method layercam --top-k 3 --npy",
+    "class": "sightglass class bus.jpg --class 874 --class minibus --question why",
+    "detect": "sightglass detect scene-3.png -m demo-s --class gear --save-all",
+    "segment": "sightglass segment scene-3.png --per region --at 120,80 --against star",
+}
+"""Of each verb; `explain` shows all."""
 
 
 def _register(verb: str) -> None:
     def explain(pictures: cli.Pictures, engine_options: cli.EngineOptions, options: ExplainOptions) -> int:
         return _explain(verb, pictures, engine_options, options)
 
-    cli.verb(cli.app, verb, EXAMPLES, VERBS[verb], alias_of="" if verb == "explain" else "explain")(explain)
+    alias = verb != "explain"
+    examples = EXAMPLES[verb] if alias else "\n".join(EXAMPLES.values())
+    cli.verb(cli.app, verb, examples, VERBS[verb], panel="Aliases" if alias else None)(explain)
 
 
 for _verb in VERBS:
@@ -92,19 +114,36 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
     console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
+    pictures, model = _split_model(pictures, options.model, console)
     # The first detector that is here takes a while to find.
-    defaults = {"segment": "demo-seg", "detect": ""}
-    name = options.model or defaults.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
+    name = model or MODELS.get(verb, (cli.DEFAULT_MODEL, ""))[0] or catalog.detector()
     with console.progress(f"Loading {name}") as progress:
         explainer = common.load_explainer(name, options.device, progress, engine_options, labels=options.labels)
     task = task_of(explainer.model)
     verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
     _check_flags(verb, f"{explainer.model.id} {task.gives}", engine_options, options)
-    series = Series(console, explainer, pictures, options, formats, options.style())
+    style = replace(options.style(), box_color=options.box_color)
+    series = Series(console, explainer, pictures, options, formats, style)
     if verb == "detect":
         return _detect(series, engine_options)
     return _explain_picture(series, engine_options, verb)
+
+
+def _split_model(arguments: list[str], model: str | None, console: Console) -> tuple[list[str], str | None]:
+    """Return the pictures, and the model that is named among them: `CONFIG CHECKPOINT PICTURE`."""
+    configurations = [name for name in arguments if name.lower().endswith(catalog.CONFIGURATIONS)]
+    files = [name for name in arguments if name.lower().endswith(catalog.SUFFIXES)]
+    pictures = [name for name in arguments if name not in (*configurations, *files)]
+    inside = {name: [os.path.join(name, item.key) for item in find(name)] for name in pictures if os.path.isdir(name)}
+    pictures = [path for name in pictures for path in inside.get(name, [name])]
+    models = [*files, *filter(None, [model])] or configurations
+    if len(models) > 1 or not pictures:
+        what = f"{models[1]} is a second model" if len(models) > 1 else "There is no picture"
+        raise Problem(f"{what}: give pictures, and one model with -m.")
+    if configurations and models != configurations:
+        console.warn(f"{configurations[0]} is not read: the network is told from the weights.")
+    return pictures, models[0] if models else None
 
 
 def _check_flags(verb: str, what: str, engine_options: cli.EngineOptions, options: ExplainOptions) -> None:
@@ -115,7 +154,8 @@ def _check_flags(verb: str, what: str, engine_options: cli.EngineOptions, option
         if verbs and verb not in verbs and getattr(options, option.name) != option.default:
             flags.append(option.metadata["flag"])
     if flags:
-        raise ModelProblem(f"{what}: leave {flags[0].split()[0]} out.")
+        given = f"--like {options.like}, which sets {flags[0].split()[0]}," if options.like else flags[0].split()[0]
+        raise ModelProblem(f"{what}: leave {given} out.")
 
 
 def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: str) -> int:
@@ -133,6 +173,12 @@ def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: st
         explanation = explanation.with_object(*objects)
         common.report(series.console, explanation, style)
         series.console.say(*explanation.task.list_answers(explanation))
+        if verb == "class":
+            values = results.Explained.build(explanation, style).to_dict()
+            maps = range(len(explanation.heatmaps))
+            return values, chain.from_iterable(
+                result_folder.of_class(explanation, i, style, values, npy=options.npy) for i in maps
+            )
         files = chain(
             result_folder.of_picture(explanation, style, npy=options.npy),
             result_folder.of_methods(explanation, style) if by_all and explanation.heatmaps else (),

@@ -73,7 +73,7 @@ def list_(
     return 0
 
 
-@cli.verb(app, "layers", "sightglass models layers yolo11n --all")
+@cli.verb(app, "layers", "sightglass models layers demo-s --all")
 def layers(
     model: Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")],
     every: Annotated[bool, cli.option("--all", "Also layers nested in others.")] = False,
@@ -133,8 +133,8 @@ class AddOptions:
     "add",
     """
     sightglass models add leaf.pth --image leaf.jpg
-    sightglass models add leaf.ckpt --arch nets.py:PlantCNN --labels class_to_idx.json
-    sightglass models add sketch.h5 --name sketch --set weights.preprocessing.size=64
+    sightglass models add leaf.ckpt --arch nets.py:PlantNet --labels class_to_idx.json
+    sightglass models add sketch.h5 --name sketch --set weights.preprocessing.size=28
     """,
 )
 def add(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import mimetypes
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
+from sightglass.common import guide_words
 from sightglass.common.errors import Problem
 from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method as find_method
@@ -21,7 +27,7 @@ from sightglass.explain.rendering import style
 from sightglass.models import labels as models_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.rendering.style import Style
@@ -59,16 +65,33 @@ def option(usage: str, help: str, panel: str | None = None, **more: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=help.replace("[", "\\["), **more)
 
 
-def field(usage: str, help: str, panel: str | None = None, *, verbs: str = "", default: Any = None, **more: Any) -> Any:
+def field(
+    usage: str,
+    help: str,
+    panel: str | None = None,
+    *,
+    verbs: str = "",
+    helps: Mapping[str, str] = MappingProxyType({}),
+    default: Any = None,
+    **more: Any,
+) -> Any:
     """Return a dataclass field with a flag; `hidden`: only `--help-all` lists it.
 
-    `verbs`: the aliases of `explain` that the option is for, which the model's task decides on; none: all.
+    `verbs`: the aliases of `explain` that the option is for, which the model's task decides on; none: all. `helps`: the
+    help of verbs where it differs.
     """
-    metadata = {"flag": usage, "option": option(usage, help, panel, **more), "verbs": verbs.split()}
+    metadata = {
+        "flag": usage,
+        "option": option(usage, help, panel, **more),
+        "helps": {verb: option(usage, text, panel, **more) for verb, text in helps.items()},
+        "verbs": verbs.split(),
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
-Pictures = Annotated[list[str], typer.Argument(metavar="PICTURE", help="Image files, or names of examples.")]
+Pictures = Annotated[
+    list[str], typer.Argument(metavar="PICTURE", help="Image files, their folders, or names of examples.")
+]
 Picture = Annotated[str, typer.Argument(metavar="PICTURE", help="An image file, or the name of an example.")]
 Json = Annotated[bool, option("--json", "Print only JSON on stdout.", OUT)]
 
@@ -81,8 +104,12 @@ class EngineOptions(dict[str, Any]):
     """
 
 
-MODEL_ID = "--model -m ID", "Listed by `models list`, or a file [efficientnet-lite0].", MODEL
+MODEL_HELP = "Listed by `models list`, or a file [{}]."
+MODEL_ID = "--model -m ID", MODEL_HELP.format(DEFAULT_MODEL), MODEL
 FOLDER = "--out -o FOLDER", "Output folder [explained/<picture>].", OUT
+_NAMED = {"compare": "<picture>_compared", "similarity": "<picture>_and_<other>", "video": "<clip>"}
+FOLDERS = {verb: f"Output folder [explained/{name}]." for verb, name in _NAMED.items()}
+"""The help of verbs whose folder has another name."""
 ALSO = "--also FORMATS", "Also svg, pdf, html, report (PDF), or gif, of layers.", OUT
 
 
@@ -104,12 +131,15 @@ class DrawOptions:
         "--colormap NAME", "inferno, viridis, jet, turbo, ... [inferno].", OUT, default=DEFAULTS["colormap"]
     )
     alpha: float | None = field("--alpha 0..1", "Opacity of the colours over the picture.", OUT, hidden=True)
+    like: str | None = field(
+        "--like NAME", f"A guide's defaults and colours: {', '.join(guide_words.guides())}.", OUT, hidden=True
+    )
     json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(DrawOptions):
-    out: Path | None = field(*FOLDER)
+    out: Path | None = field(*FOLDER, helps=FOLDERS)
 
     def style(self) -> Style:
         """Return how maps are drawn."""
@@ -121,22 +151,52 @@ class SealOptions:
     seal: bool = field("--seal", "Also test each map, in about 60 passes.", MAP, default=False)
 
 
+class _Verb(TyperCommand):
+    """A verb, which takes the guides' options and layers with blanks between them, too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        names = {name: param.opts for param in self.params for name in param.opts if name.startswith("-")}
+        return super().parse_args(ctx, _join_layers(guide_words.translate(args, names)))
+
+
+def _join_layers(words: Sequence[str]) -> list[str]:
+    """Return the words with further layers after `--target-layers A` joined to it by commas."""
+    joined, follows = list[str](), False
+    for place, word in enumerate(words):
+        if follows and _may_be_layer(word):
+            joined[-1] += f",{word}"
+            continue
+        follows = list(words[place - 1 : place]) == ["--target-layers"] or word.startswith("--target-layers=")
+        joined.append(word)
+    return joined
+
+
+def _may_be_layer(word: str) -> bool:
+    """Return whether a word after a layer is another one, and no option and no picture."""
+    if not re.fullmatch(r"\w[\w.\[\]-]*", word) or mimetypes.guess_type(word)[0] or os.path.exists(word):
+        return False
+    # Here, so that --help needs no torch.
+    from sightglass.explain.picture.image import example_meant
+
+    return example_meant(word) is None
+
+
 def verb(
-    app: typer.Typer, name: str, examples: str, help: str = "", *, alias_of: str = ""
+    app: typer.Typer, name: str, examples: str, help: str = "", *, panel: str | None = None
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Register a function as a verb, with its help and examples.
 
     A parameter annotated with a dataclass stands for its fields, each of them an option, and one annotated with
-    `EngineOptions` for the engine's options that the verb, or the one that it is an alias of, has.
+    `EngineOptions` for the engine's options that the verb has.
     """
 
     def register(function: Callable[..., int]) -> Callable[..., int]:
-        call, options = _expand(function, alias_of or name)
+        call, options = _expand(function, name)
         paragraphs = inspect.cleandoc(help or function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
         more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(info.hidden for info in options)
         below = f"\b\n{more}[bold]Examples[/]\n" + inspect.cleandoc(examples).replace("[", "\\[")
-        app.command(name, help=text, epilog=below, rich_help_panel="Aliases" if alias_of else None)(call)
+        app.command(name, cls=_Verb, help=text, epilog=below, rich_help_panel=panel)(call)
         return function
 
     return register
@@ -148,7 +208,7 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
     groups: dict[str, tuple[Any, list[str]]] = {}
     for name, hint in get_type_hints(function, include_extras=True).items():
         if hint is EngineOptions or is_dataclass(hint):
-            added = _engine_flags(verb) if hint is EngineOptions else _own_flags(hint)
+            added = _engine_flags(verb) if hint is EngineOptions else _own_flags(hint, verb)
             parameters += added
             groups[name] = _read_options if hint is EngineOptions else hint, [flag for flag, *_ in added]
         elif name != "return":
@@ -167,13 +227,17 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
     return call, [about for _, kind, _ in parameters for about in getattr(kind, "__metadata__", ())]
 
 
-def _own_flags(options: Any) -> list[tuple[str, Any, Any]]:
-    """Return a dataclass's flags: (name, type, default)."""
+def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
+    """Return a dataclass's flags of a verb: (name, type, default)."""
     hints = get_type_hints(options, include_extras=True)
-    return [
-        (opt.name, Annotated[hints[opt.name], opt.metadata["option"]] if opt.metadata else hints[opt.name], opt.default)
-        for opt in fields(options)
-    ]
+    flags: list[tuple[str, Any, Any]] = []
+    for opt in fields(options):
+        kind, about = hints[opt.name], opt.metadata
+        if about:
+            kind = Annotated[kind, about["helps"].get(verb, about["option"])]
+        if verb in (about.get("verbs") or (verb,)) or verb == "explain":
+            flags.append((opt.name, kind, opt.default))
+    return flags
 
 
 def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:

@@ -65,8 +65,13 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
         )
         for row in table.rows(explanation)
     ]
-    columns = ("map of", task.value, "half of it on", "strongest at")
-    console.table(columns, rows, right=columns[1:])
+    columns: tuple[str, ...] = ("map of", task.value, "half of it on", "strongest at")
+    ranks = explanation.ranks
+    # Of the best answers the order of the rows says it.
+    if explanation.options.targets and any(ranks):
+        columns = (*columns, "rank")
+    cells = [(*row, str(rank or "–"))[: len(columns)] for row, rank in zip(rows, ranks, strict=True)]
+    console.table(columns, cells, right=columns[1:])
     for index in range(len(explanation.heatmaps)):
         console.say(*describe_checks(explanation.known_checks(index)))
     # Without a map of any box that a detector shows, its strongest candidates are reported instead.

@@ -42,7 +42,7 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     "video",
     """
     sightglass video scene.mp4 --model demo-s --every 3 --out scene
-    sightglass video clip.mp4 --class minibus --start 10 --end 25 --also gif
+    sightglass video clip.mp4 --class minibus --start 0.2 --end 1 --also gif
     """,
 )
 def video(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 
-from sightglass.common import removed
 from sightglass.common.errors import SettingProblem, describe_invalid, did_you_mean
 from sightglass.common.files import data_folder
 
@@ -195,15 +194,10 @@ def unknown() -> list[str]:
     strangers = sorted(
         name
         for name, value in os.environ.items()
-        if name.upper().startswith(PREFIX) and value.strip() and name not in names and name not in removed.SETTINGS
+        if name.upper().startswith(PREFIX) and value.strip() and name not in names
         if not (re.fullmatch(_SERVICE, name) or (name.endswith("_PORT") and "://" in value))
     )
     return [f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers]
-
-
-def find_removed() -> list[str]:
-    """Return a sentence for each removed variable in use."""
-    return [sentence for name, sentence in removed.SETTINGS.items() if os.environ.get(name, "").strip()]
 
 
 def models_bytes() -> int:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 import os
-import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +23,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.marks import draw_marks, draw_segments
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
 from sightglass.report import charts, embedded_recipe, figure, results, table
@@ -46,8 +44,6 @@ if TYPE_CHECKING:
 
 
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
-OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
-"""Names that a summary may list."""
 
 
 def save(explanation: Result, folder: Path) -> None:
@@ -61,33 +57,17 @@ def save(explanation: Result, folder: Path) -> None:
 
 
 def write(folder: Path, files: Iterable[File]) -> list[str]:
-    """Write files (name, bytes) into a folder, each atomically.
+    """Write files (name, bytes) into a folder, each atomically, and return their names; raises OSError.
 
-    Existing files are replaced. A new summary also deletes the files that the previous one listed: a folder holds one
-    explanation. Returns the names; raises OSError.
+    Existing files of these names are replaced, and all others stay.
     """
     names: list[str] = []
-    before: list[str] | None = None
     for name, data in files:
-        if name == SUMMARY:
-            before = _list(folder)
         to = folder / name
         to.parent.mkdir(parents=True, exist_ok=True)
         write_file(to, data)
         names.append(name)
-    for name in before or ():
-        if name not in names:
-            (folder / name).unlink(missing_ok=True)
     return names
-
-
-def _list(folder: Path) -> list[str]:
-    """Return the files of a folder's summary."""
-    try:
-        listed = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
-        return [name for name in listed if OURS.fullmatch(name)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def places(names: Sequence[str], out: Path | None) -> list[Path]:
@@ -124,8 +104,14 @@ def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def stem(explanation: Result, index: int) -> str:
-    """Return the name of a map's own files: `top1_minibus`."""
-    return f"top{index + 1}_{label_stem(explanation.heatmaps[index].target.label)}"
+    """Return the name of a map's own files, with its answer's rank: `top1_minibus`."""
+    return f"top{_number(explanation, index)}_{label_stem(explanation.heatmaps[index].target.label)}"
+
+
+def _number(explanation: Result, index: int) -> int:
+    """Return the rank of a map's answer, or its own number where ranks do not tell the maps apart."""
+    ranks = explanation.ranks
+    return ranks[index] or 0 if None not in ranks and len({*ranks}) == len(ranks) else index + 1
 
 
 def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
@@ -166,27 +152,48 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     yield from _numbers(explanation)
 
 
+def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy: bool = False) -> Iterator[File]:
+    """Yield one class's figure and analysis, under names that no other class has.
+
+    `values`: the explanation as `results.Explained`. `npy`: also the map.
+    """
+    target, labels = explanation.heatmaps[index].target, explanation.evidence.resident.adapter.labels
+    name = label_stem(target.label) + f"_{target.index}" * (labels.count(target.label) > 1)
+    yield f"gradcam_class_{name}.png", figure.figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
+    if npy:
+        yield f"gradcam_class_{name}.npy", npy_bytes(explanation.heatmaps[index].values)
+    analysis = {field: value for field, value in values.items() if field not in ("heatmaps", "boxes")}
+    analysis |= values["heatmaps"][index] | {"index": target.index, "classes": len(labels)}
+    analysis |= {field: values[field] and values[field][index] for field in ("statistics", "seals")}
+    yield f"class_analysis_{name}.json", to_json(analysis).encode()
+
+
 def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
     """Draw all maps and boxes over the picture, the hottest map foremost."""
     pixels = explanation.image.pixels
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.strength for heatmap in explanation.heatmaps])
         pixels = render.paint(pixels, replace(explanation.heatmaps[0].field, values=hottest, kind="heat"), style)
-    return _draw_boxes(explanation, pixels, explanation.predictions if boxes else ())
+    return _draw_boxes(explanation, pixels, explanation.predictions if boxes else (), style)
 
 
 def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
     """Draw one map over the picture, with its `boxes`."""
     pixels = render.paint(explanation.image.pixels, explanation.heatmaps[index].field, style)
     predictions = explanation.own(index) if boxes else ()
-    return _draw_boxes(explanation, pixels, predictions, chosen=0 if len(predictions) == 1 else None)
+    return _draw_boxes(explanation, pixels, predictions, style, chosen=0 if len(predictions) == 1 else None)
 
 
 def _draw_boxes(
-    explanation: Result, pixels: NDArray[np.uint8], predictions: Sequence[Prediction], chosen: int | None = None
+    explanation: Result,
+    pixels: NDArray[np.uint8],
+    predictions: Sequence[Prediction],
+    style: Style,
+    chosen: int | None = None,
 ) -> NDArray[np.uint8]:
     answers = explanation.task.answers(explanation, predictions)
-    return draw_marks(pixels, [(answer.marks, plain_text(answer.line)) for answer in answers], chosen=chosen)
+    items = [(answer.marks, plain_text(answer.line)) for answer in answers]
+    return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.box_color))
 
 
 def of_boxes(
@@ -206,13 +213,14 @@ def of_boxes(
         return embed_overlay(to_jpeg(picture), explanation, index, style)
 
     yield f"{begin}_original.jpg", to_jpeg(pixels)
-    yield f"{begin}_detection.jpg", overlay(_draw_boxes(explanation, pixels, explanation.predictions))
+    yield f"{begin}_detection.jpg", overlay(_draw_boxes(explanation, pixels, explanation.predictions, style))
     yield f"{begin}_gradcam.jpg", overlay(every_map(explanation, style, boxes=boxes))
     if everything:
         for i, heatmap in enumerate(explanation.heatmaps):
             label, blended = heatmap.target.label, one_map(explanation, i, style, boxes=boxes)
-            yield f"{begin}_{i + 1:02}_{file_stem(label)}.jpg", overlay(blended, i)
-            yield f"{begin}_{i + 1:02}_{label_stem(label)}.npy", npy_bytes(heatmap.values)
+            number = _number(explanation, i)
+            yield f"{begin}_{number:02}_{file_stem(label)}.jpg", overlay(blended, i)
+            yield f"{begin}_{number:02}_{label_stem(label)}.npy", npy_bytes(heatmap.values)
         if len(explanation.heatmaps) > 1:
             yield "topk_comparison.jpg", _sheet(explanation, style)
     yield from _numbers(explanation)

@@ -75,6 +75,10 @@ class MapResult(PlainResult):
     """What a map explains, and how it was made; its values are not part of it."""
 
     label: str = Field(validation_alias=AliasPath("target", "label"))
+    score: Number | None = None
+    """Of what it explains; null without one."""
+    rank: int | None = None
+    """The place of this answer among all, from 1; null for numbers and for a box that is not shown."""
     method: str
     layers: tuple[str, ...]
     state: State
@@ -128,7 +132,16 @@ class ModelResult(PlainResult):
                 for p in explanation.predictions
             ],
             "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],
-            "heatmaps": [item.model_copy(update={"outside": explanation.outside(i)}) for i, item in enumerate(maps)],
+            "heatmaps": [
+                item.model_copy(
+                    update={
+                        "score": task.shown_score(explanation, i),
+                        "rank": explanation.ranks[i],
+                        "outside": explanation.outside(i),
+                    }
+                )
+                for i, item in enumerate(maps)
+            ],
             "statistics": explanation.statistics,
             "seals": list_checks(explanation),
             "diagnosis": [finding.text for finding in diagnose(explanation)],

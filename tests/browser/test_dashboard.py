@@ -168,7 +168,7 @@ def test_of_several_in_quick_succession_the_last_one_stays_with_its_own_map(visi
 
 
 def test_a_click_shows_the_map_of_a_box_and_beside_all_asks_what_is_missing(visit):
-    page = visit("/detect?model=demo-s&example=scene%201")
+    page = visit("/?model=demo-s&example=scene%201")
     canvas = page.locator("canvas.base").first
 
     def click(x: float, y: float) -> None:

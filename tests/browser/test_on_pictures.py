@@ -33,7 +33,7 @@ def canvas(page: Page) -> np.ndarray:
 
 
 def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_the_original(visit):
-    page = visit("/whatif")
+    page = visit("/?view=whatif")
     expect(headline(page)).to_have_text(re.compile("Paint over something"))
     original = canvas(page)
     page.get_by_label("Fill with").select_option("grey")

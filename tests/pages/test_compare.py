@@ -230,11 +230,6 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     assert [name for name, _ in listed(app)] == [images[0].name]
 
 
-def test_the_address_of_the_former_page_opens_the_tab_with_its_choices(page) -> None:
-    app = page("similarity", parts="matches", model="demo-cls-s")
-    assert "Equal numbers match." in shown(app).head["line"]
-
-
 def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page):
     app = page("topk", model="demo-cls-s", method="eigencam")
     assert any("gives the same map for every class" in element.value for element in app.markdown)

@@ -129,7 +129,7 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
 
 def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(page, many):
     how = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
-    app = choose(page("batch", second="efficientnet-lite2", **how), many)
+    app = choose(page(SCREEN, models="efficientnet-lite2", **how), many)
     assert headline(app) == "## 7 pictures: press Run."
     app = run(app)
     job = session(app, PicturesPage).job
@@ -357,17 +357,3 @@ def test_notes_that_name_another_folder_than_an_upload_open_nothing(page, finish
         press(app, offered(app)[0], fails=True)
         assert "were not uploaded here" in texts(app), path
         assert session(app, PicturesPage).job is None
-
-
-@pytest.mark.parametrize(
-    ("address", "query", "expected"),
-    [
-        ("batch", {"order": "sure", "second": "demo-cls-m"}, {"order": "sure", "models": "demo-cls-m"}),
-        ("errors", {"type": "class"}, {"view": "wrong", "type": "class"}),
-        ("scorecard", {"tolerance": "5.0"}, {"tolerance": "5.0"}),
-    ],
-)
-def test_old_addresses_lead_here(page, address, query, expected):
-    app = page(address, model="demo-cls-s", **query)
-    assert session(app, Navigation).page == "pictures"
-    assert {name: parameter(app, name) for name in expected} == expected

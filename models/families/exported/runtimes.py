@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sightglass.common import removed
 from sightglass.common.errors import ModelProblem
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -201,10 +200,8 @@ def open_file(path: Path) -> Runtime:
     """Open a file in its extension's runtime; raise ModelProblem without one."""
     suffix = path.suffix.lower()
     if suffix not in (*ONNX, *TORCHSCRIPT):
-        known = f"is no exported model: its name should end in one of {', '.join((*ONNX, *TORCHSCRIPT))}."
-        raise ModelProblem(
-            f"{path.name}: {removed.FORMATS[suffix]}" if suffix in removed.FORMATS else f"{path.name} {known}"
-        )
+        known = ", ".join((*ONNX, *TORCHSCRIPT))
+        raise ModelProblem(f"{path.name} is no exported model: its name should end in one of {known}.")
     archive_names(path)
     return OnnxRuntime(path) if suffix in ONNX else TorchScript(path)
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
-from sightglass.common import removed
 from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape, shorten
 
@@ -38,9 +37,6 @@ def arrive(page: str) -> None:
     """Note the drawn page: other pages' widgets do not pass values on."""
     navigation = state.of(state.Navigation)
     navigation.arrived, navigation.page = navigation.page != page, page
-    for name in [name for name in removed.PARAMETERS if name in st.query_params]:
-        del st.query_params[name]
-        note(removed.PARAMETERS[name])
 
 
 def memory(key: str) -> Any:

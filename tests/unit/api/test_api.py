@@ -231,7 +231,7 @@ def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
     seals = send_form(client, "explain", scene, model=MODEL, top_k=2, seal="true").json()["seals"]
     CACHE.clear()
     result = Explainer(MODEL)(scene, top_k=2)
-    expected = [result.seal(index) for index in range(2)]
+    expected = [result.checks(index) for index in range(2)]
     assert seals == TypeAdapter(list[Checks]).dump_python(expected, mode="json", by_alias=True)
     assert [mark["question"] for mark in seals[0]["marks"]] == list(QUESTIONS)
 

@@ -69,9 +69,6 @@ def test_a_pattern_one_file_and_paths(tmp_path: Path, monkeypatch: pytest.Monkey
         with pytest.raises(ImageProblem):
             item.open()
     assert keys(find(tmp_path / "cat" / "1.jpg")) == ["1.jpg"]
-    (tmp_path / "list.txt").write_text("cat/1.jpg")
-    with pytest.raises(ModelProblem, match="Lists of pictures were removed"):
-        find(tmp_path / "list.txt")
     assert [(i.key, i.open().name) for i in find([("a/up.jpg", JPEG)])] == [("a/up.jpg", "up.jpg")]
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 
 from sightglass.cli import app, main
@@ -19,8 +24,8 @@ from sightglass.explain.phrases import NBSP
 from sightglass.explain.recipe import Recipe
 from sightglass.history import History
 from sightglass.models import labels
-from sightglass.report import embedded_recipe, result_folder
-from tests import transcripts
+from sightglass.report import embedded_recipe, result_folder, table
+from tests import examples, plant_net, transcripts, weights
 from tests.clips import clip
 from tests.clips import scene as clip_scene
 
@@ -53,13 +58,21 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("detect bus.png --model efficientnet-lite0", 2, r"efficientnet-lite0 is a classifier and draws no boxes: .*"),
         ("detect bus.png --candidate x", 2, r"--candidate is x: give its number and its class, .*"),
         ("detect bus.png --candidate 1,star --per class", 2, r"--candidate is for single detections: .*"),
-        ("detect bus.png --missing 300,20", 2, r"--missing was removed: .*"),
+        ("detect bus.png --missing 300,20", 2, r"No such option: --missing .*: see --help\."),
+        ("detect bus.png --box-color blu", 2, r"There is no colour called blu: .*"),
+        ("detect a.pth b.pth bus.png", 2, r"b\.pth is a second model: give pictures, and one model with -m\."),
+        (
+            "image yolox_s_8xb8-300e_coco.py bus.png",
+            2,
+            r".* is a configuration, .*: did you mean yolox_s_8xb8-300e_coco .*",
+        ),
+        ("class bus.png --class bus --per class", 2, r"class has no --per, which is an option of .*: leave it out\."),
+        ("--model demo-s bus.png", 2, r"--model has no verb before it: name one, such as sightglass image PICTURE; .*"),
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
         ("replay nowhere.json", 2, r"nowhere\.json is not a recipe: .*"),
         ("image nowhere.png", 1, r"There is no file nowhere\.png at that path; .*"),
         ("image bus.png --out bus.png", 2, r"bus\.png is a file: name a folder to write to\."),
-        ("detect bus.png --renormalize", 2, r"--renormalize was removed: .*"),
-        ("history list", 2, r"history was removed: .*"),
+        ("history list", 2, r"No such command 'history': see --help\."),
         ("explain bus.png --save-all", 2, r"efficientnet-lite0 is a classifier: leave --save-all out\."),
         ("explain bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
         ("image https://e.org/a.jpg", 1, r".*a\.jpg is not fetched by its address: download it and give the file\."),
@@ -124,6 +137,62 @@ def test_help_fits_a_screen(verb, call, monkeypatch) -> None:
         assert len(call(verb, "--help-all")[1]) > len(out)
 
 
+def help_lines() -> list[Any]:
+    trained = {"yolo11n": "yolo11n.pt", "yolo26n": "yolo26n.pt", "osnet_x0_25_msmt17": "osnet_x0_25_msmt17.pth"}
+    trained |= {"sketch.h5": "sketch_quickdraw30_28x28.h5"}
+    marked = []
+    for line in examples.of_help():
+        files = [file for word, file in trained.items() if word in line.split()]
+        marked.append(
+            pytest.param(
+                line, id=line, marks=[pytest.mark.slow, pytest.mark.weights(*files)] if files else pytest.mark.slow
+            )
+        )
+    return marked
+
+
+@pytest.mark.parametrize("line", help_lines())
+def test_the_examples_of_help_run(line: str, call, here, bus, monkeypatch) -> None:
+    """Each runs as it is written, in a folder with the files that it names."""
+    from torchvision.models import resnet18
+
+    call("examples", ".")
+    persons = [
+        f"{folder}/000{i}_c{i}s1_00000{i}_00.png"
+        for folder in ("query", "bounding_box_test", "persons")
+        for i in (1, 2)
+    ]
+    persons += [f"{folder}/0001_c3s1_000003_00.png" for folder in ("bounding_box_test", "persons")]
+    copies = {"photos/bus/1.jpg": "bus.jpg", "photos/holidays/1.jpg": "zidane.jpg", "leaf.jpg": "flower.jpg"}
+    for number, (copy, name) in enumerate([*copies.items(), *((person, "person.png") for person in persons)]):
+        Path(copy).parent.mkdir(parents=True, exist_ok=True)
+        Pillow.open(name).rotate(number).save(copy)
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.write("scene-3.png")
+    Path("boxes.csv").write_text("file,label,x0,y0,x1,y1\nscene-3.png,gear,1,1,200,200\n")
+    for name in ("scene.mp4", "clip.mp4"):
+        clip(here / name, clip_scene(6))
+    torch.save(resnet18(num_classes=3).state_dict(), "leaf.pth")
+    Path("nets.py").write_text(Path(plant_net.__file__).read_text("utf-8"), "utf-8")
+    torch.save(plant_net.tensors(), "leaf.ckpt")
+    Path("class_to_idx.json").write_text('{"rust": 0, "rot": 1, "fine": 2}')
+    if "sketch.h5" in line:
+        shutil.copy(weights.weight("sketch_quickdraw30_28x28.h5"), "sketch.h5")
+    if "remove" in line:
+        Path("models.toml").write_text('[model.leaf]\nloader = "timm"\narch = "resnet18"\n')
+    if "replay" in line:
+        call("image", "bus.jpg")
+        shutil.copy("explained/bus/recipe.json", "recipe.json")
+    *variables, words = line.split("sightglass ")
+    for variable in filter(None, variables):
+        monkeypatch.setenv(*variable.strip().split("="))
+    arguments = [
+        file for word in shlex.split(words) for file in (sorted(glob.glob(word)) if word == "*.jpg" else [word])
+    ]
+    code, _, err = call(*arguments)
+    assert code == 0, err
+
+
 def test_an_object_is_a_rectangle_or_a_mask(answer) -> None:
     Pillow.new("L", (270, 360), 255).save("mask.png")
     for given, area in (("7,80,260,250", (7, 80, 260, 250)), ("mask.png", (0, 0, 270, 360))):
@@ -132,26 +201,13 @@ def test_an_object_is_a_rectangle_or_a_mask(answer) -> None:
         assert heatmap["outside"] == pytest.approx(outside, abs=1e-3)
 
 
-def test_a_folder_is_of_one_explanation(call) -> None:
-    call("image", "bus.png", "--top-k", "3")
-    Path("explained/bus/mine.txt").write_text("kept")
-    assert len(list(Path("explained/bus/top_predictions").iterdir())) == 3
-    call("image", "bus.png", "--top-k", "1", "--class", "goldfish")
-    assert [path.name for path in Path("explained/bus/top_predictions").iterdir()] == ["gradcam_top1_goldfish.png"]
-    assert not Path("explained/bus/topk_comparison.jpg").exists()
-    assert Path("explained/bus/mine.txt").read_text() == "kept"
-
-
-def test_a_summary_from_elsewhere_takes_no_file_with_it(tmp_path) -> None:
-    (tmp_path / "out").mkdir()
-    for name in ("precious.json", "out/notes.txt"):
-        (tmp_path / name).write_text("precious")
-    named = ["../precious.json", str(tmp_path / "precious.json"), "notes.txt", 3]
-    for held in ({"files": named}, {"files": 3}, [], {"files": named[:3]}):
-        (tmp_path / "out" / result_folder.SUMMARY).write_text(json.dumps(held))
-        result_folder.write(tmp_path / "out", [(result_folder.SUMMARY, b"{}")])
-    assert (tmp_path / "precious.json").exists()
-    assert (tmp_path / "out/notes.txt").exists()
+def test_two_commands_in_one_folder_keep_each_others_files(call) -> None:
+    call("image", "bus.png", "--top-k", "3", "--out", "one")
+    first = {path: path.read_bytes() for path in Path("one").rglob("*.*")}
+    call("class", "bus.png", "--class", "goldfish", "--class", "trolleybus", "--out", "one")
+    assert {path: path.read_bytes() for path in first} == first
+    names = {f"{kind}_{label}" for label in ("goldfish", "trolleybus") for kind in ("gradcam_class", "class_analysis")}
+    assert {path.stem for path in Path("one").rglob("*.*") if path not in first} == names
 
 
 def test_several_pictures_one_of_them_bad(call) -> None:
@@ -163,14 +219,25 @@ def test_several_pictures_one_of_them_bad(call) -> None:
     assert [one["picture"] for one in said["failed"]] == ["bad.png"] and err.count("\n") == 1
 
 
-def test_a_class_by_name_and_by_index_is_the_same(answer, here) -> None:
+def test_a_class_has_its_rank_and_score_however_low(answer, call, here) -> None:
     named, counted = (
-        answer("class", "bus.png", "--class", name, "--out", name)["results"][0] for name in ("Goldfish", "1")
+        answer("class", "bus.png", "--class", name, "--npy", "--out", name)["results"][0] for name in ("Goldfish", "1")
     )
-    assert [one["label"] for one in named["heatmaps"]] == ["goldfish"]
-    assert (named["recipe"], named["statistics"]) == (counted["recipe"], counted["statistics"])
-    values = Explainer()("bus.png", targets=(1,)).heatmaps[0].at_input
-    np.testing.assert_array_equal(np.load("1/maps.npz")["top1_goldfish"], values)
+    assert (named["recipe"], named["heatmaps"]) == (counted["recipe"], counted["heatmaps"])
+    best = Explainer()("bus.png", top_k=1000).predictions
+    (rank,) = (place for place, answer in enumerate(best, 1) if answer.label == "goldfish")
+    analysis = json.loads(Path("1/class_analysis_goldfish.json").read_text())
+    assert (analysis["label"], analysis["rank"], analysis["classes"]) == ("goldfish", rank, 1000)
+    assert analysis["score"] == named["heatmaps"][0]["score"] == pytest.approx(best[rank - 1].score, rel=1e-5)
+    assert analysis["statistics"] == named["statistics"][0] and rank > 5
+    result = Explainer()("bus.png", targets=(1,))
+    np.testing.assert_array_equal(np.load("1/gradcam_class_goldfish.npy"), result.heatmaps[0].values)
+    assert [(row["rank"], row["score"]) for row in table.rows(result)] == [(rank, best[rank - 1].score)]
+    assert result.task.saved_score(result, 0) == best[rank - 1].score
+    assert re.search(rf"goldfish.* {rank} *\n", call("class", "bus.png", "--class", "1").out)
+    files = answer("explain", "bus.png", "--class", best[1].label, "--out", "two")["results"][0]["files"]
+    assert f"top_predictions/gradcam_top2_{result_folder.label_stem(best[1].label)}.png" in files
+    assert len(answer("class", "bus.png", "--class", "1", "--top-k", "1000")["results"][0]["predictions"]) == 1000
 
 
 def test_detect_has_the_words_that_its_users_know(answer, scene) -> None:
@@ -291,7 +358,7 @@ def test_replay_proves_that_the_maps_are_the_same(answer, call, here) -> None:
     assert (code, err) == (1, "") and "The maps differ, by 0.5." in out
     # Nothing is held against maps of another recipe.
     call("class", "bus.png", "--class", "trolleybus", "--out", "other")
-    Path("other/gradcam_prediction.png").rename(folder / "other.png")
+    Path("other/gradcam_class_trolleybus.png").rename(folder / "other.png")
     assert "so the new maps were not compared" in call("replay", folder / "other.png")[1]
     Pillow.new("RGB", (270, 360)).save("other.png")
     code, out, err = call("replay", folder / "recipe.json", "--picture", "other.png")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from sightglass.cli import main
-from sightglass.common import removed
 from sightglass.common import settings as environment
 from sightglass.common.errors import SettingProblem
 from sightglass.common.settings import Settings, describe_default, settings, variable
@@ -116,13 +115,6 @@ def test_models_and_evidence_take_their_parts(monkeypatch: pytest.MonkeyPatch) -
     assert (environment.models_bytes(), environment.evidence_bytes()) == (2048 * 2**20, 256 * 2**20)
     monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "0")
     assert environment.models_bytes() == environment.evidence_bytes() == 0
-
-
-def test_a_removed_setting_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(removed.SETTINGS, "SIGHTGLASS_GONE", "It was removed.")
-    monkeypatch.setenv("SIGHTGLASS_GONE", "1")
-    assert "It was removed." in environment.find_removed()
-    assert environment.unknown() == []
 
 
 @pytest.mark.parametrize("text", ["https://a; script-src *", "https://a\nX-Injected: 1", "https://ü.example"])

@@ -364,7 +364,7 @@ def bomb() -> bytes:
         *((source, ".") for source in (None, 3, [1, 2], object(), StringIO("x"))),
         (b"", "known kind"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(40), "video"),
-        (".", "no file"),
+        (".", "is a folder"),
         ("missing.png", "no file missing.png"),
         *((path, ".") for path in ("a\x00b", "x" * 5000, "")),
         ("https://example.org/bus.jpg", "is not fetched by its address"),

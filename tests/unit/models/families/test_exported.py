@@ -272,7 +272,7 @@ def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], opt
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("m.onnx", " is not"), ("m.torchscript", " is not"), ("m.tflite", " is no "), ("m.xml", ": OpenVINO.* ONNX")],
+    [("m.onnx", " is not"), ("m.torchscript", " is not"), ("m.tflite", " is no "), ("m.xml", " is no ")],
 )
 def test_a_file_that_is_none_is_said(name: str, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"nothing")

@@ -1,0 +1,85 @@
+"""Read the words of the guides that users come from: `guide_words.toml` says what each is here."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+
+
+@cache
+def guides() -> Mapping[str, Mapping[str, Any]]:
+    """Return the table's sections of each guide, by its name for `--like`."""
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+
+
+@cache
+def _words(section: str) -> Mapping[str, str]:
+    """Return the words of a section of all guides, each with ours."""
+    rows = [row for guide in guides().values() for row in guide.get(section, {}).items()]
+    return {word: ours for words, ours in rows for word in words.split(", ")}
+
+
+def answer(word: str) -> str | None:
+    """Return a sentence that says what a guide's word is here, or None."""
+    here = _LINK.sub(r"docs/\1", _words("here").get(word, ""))
+    return f"{word}: {here}." if here else None
+
+
+def verb_first(words: Sequence[str], verbs: Collection[str]) -> list[str]:
+    """Return a command line with its verb in front, by our name.
+
+    The guides' scripts stand for verbs, and their subcommands follow options.
+    """
+    scripts = _words("verbs")
+    for place, word in enumerate(words):
+        name = word.rpartition("/")[2]
+        if word.startswith("-") or (place and words[place - 1].startswith("-")):
+            continue
+        rest = [*words[:place], *words[place + 1 :]]
+        if name in scripts:
+            return [scripts[name], *rest] if scripts[name] else verb_first(rest, verbs)
+        if not place or word in verbs:
+            return [word, *rest]
+    return list(words)
+
+
+def translate(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a verb's words with the guides' options replaced by ours.
+
+    `options`: those that the verb has, each with all of its names. `--like NAME` adds a guide's defaults, without the
+    options that are given or that the verb lacks. Raises Problem for an unknown guide.
+    """
+    end = list(words).index("--") if "--" in words else len(words)
+    ours = [part for word in words[:end] for part in _replace(word, options)]
+    flags = [word.partition("=")[0] for word in ours]
+    names = [value for flag, value in pairwise(ours) if flag == "--like"]
+    names += [word.removeprefix("--like=") for word in ours if word.startswith("--like=")]
+    if not names or "--like" not in options:
+        return [*ours, *words[end:]]
+    if names[-1] not in guides():
+        raise Problem(f"--like is {names[-1]}: use {', '.join(guides())}.")
+    given = {name for flag in flags for name in options.get(flag, ())}
+    added = [pair for pair in guides()[names[-1]]["like"].items() if pair[0] in options and pair[0] not in given]
+    return [*(part for pair in added for part in pair if part), *ours, *words[end:]]
+
+
+def _replace(word: str, options: Collection[str]) -> list[str]:
+    name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+    dashed, taken = name.replace("_", "-") if name.startswith("--") else name, _words("taken")
+    if name in options or (dashed not in options and name not in taken):
+        return [word]
+    replaced = [dashed] if dashed in options else taken[name].split()
+    if not equals:
+        return replaced
+    return [*replaced[:-1], f"{replaced[-1]}={value}"] if replaced else [value]
