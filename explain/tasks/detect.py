@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
+
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural
 from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score
@@ -248,24 +250,26 @@ def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Ev
 
 def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
     """Match the boxes of two pictures by class and IoU."""
-    pairs = sorted(
-        (
-            (intersection_over_union(box.box, candidate.box), -i, -j)
-            for i, box in enumerate(before)
-            for j, candidate in enumerate(after)
-            if box.label == candidate.label and box.box is not None and candidate.box is not None
-        ),
-        reverse=True,
-    )
+    from scipy.optimize import linear_sum_assignment
+
     partner: dict[int, int] = {}
-    for overlap, i, j in pairs:
-        if overlap >= SAME and -i not in partner and -j not in partner.values():
-            partner[-i] = -j
+    if before and after:
+        overlaps = np.array([[_overlap(box, candidate) for candidate in after] for box in before])
+        # As many pairs as possible; of these the ones that overlap most.
+        values = (overlaps >= SAME) * (len(before) + overlaps)
+        pairs = zip(*linear_sum_assignment(values, maximize=True), strict=True)
+        partner = {int(i): int(j) for i, j in pairs if overlaps[i, j] >= SAME}
     listed = [
         Change(box.label, box.score, after[partner[i]].score if i in partner else None) for i, box in enumerate(before)
     ]
     new = [Change(box.label, None, box.score) for j, box in enumerate(after) if j not in partner.values()]
     return (*listed, *new)
+
+
+def _overlap(box: Prediction, other: Prediction) -> float:
+    if box.label != other.label or box.box is None or other.box is None:
+        return 0.0
+    return intersection_over_union(box.box, other.box)
 
 
 def boxes_of(outputs: Detections, target: Target) -> Tensor:

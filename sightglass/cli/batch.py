@@ -21,7 +21,7 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, jsonable, write_file
 from sightglass.common.settings import settings
-from sightglass.evaluation import kinds
+from sightglass.evaluation import kinds, stored
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.tasks import task_of
@@ -59,6 +59,8 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1, min=1)
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
+    instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
+    tolerance: float = cli.field("--tolerance POINTS", "Of AP or accuracy that may be lost [2].", default=2.0, min=0.1)
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True
     )
@@ -100,7 +102,14 @@ def batch(
     result: Json = {name: getattr(done, name) for name in numbers}
     if done.done:
         result |= _say_how_right(console, done.folder)
-        write_file(done.folder / "report.html", finished.make_report(done.folder).encode())
+        decision = None
+        if options.instead_of is not None:
+            folders = done.folder, options.instead_of
+            decision = finished.decide_runs({folder: stored.load(folder) for folder in folders})
+            decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
+            console.say(f"{decision.headline}. {decision.words}")
+            result["decision"] = decision.summarise().to_dict()
+        write_file(done.folder / "report.html", finished.make_report(done.folder, decision).encode())
         write_file(done.folder / "summary.json", json.dumps(result, indent=1, default=str).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if below:

@@ -11,6 +11,59 @@ from sightglass.evaluation import kinds
 from sightglass.evaluation.intervals import Estimate
 from sightglass.report.results import PlainResult
 
+Kind = Literal["ship", "do not ship", "cannot be told"]
+"""A verdict on one model in the place of another."""
+
+
+class ClassChange(PlainResult):
+    """What a model in another one's place has right of a class."""
+
+    label: str
+    objects: int
+    """Labelled objects, or pictures, of the class."""
+    right: int
+    before: int
+    """Right by the model that is replaced."""
+    certain: bool
+    """Whether its pictures differ beyond chance: a sign test, corrected for the number of classes and pairs."""
+
+
+class DecidedModel(PlainResult):
+    """One of the models of a decision."""
+
+    model: str
+    bytes: int | None
+    """Of its weights; null: not known."""
+    score: Estimate
+    gap: Estimate | None
+    """How much lower the score is than that of the model to be replaced, which has null."""
+    verdict: Kind | None
+
+
+class DecisionSummary(PlainResult):
+    """Which of several models to take, on the same labelled pictures."""
+
+    headline: str
+    sentence: str
+    verdict: Kind
+    candidate: str | None
+    """The model that takes the other one's place; null where that is too close to call."""
+    against: str
+    """The model that is to be replaced."""
+    tolerance: float
+    """Of AP or accuracy that may be lost, 0..1."""
+    pairs: int
+    """Pairs of models, for all of which the gaps' 95 % intervals hold at once."""
+    models: list[DecidedModel]
+    classes: int
+    """Labelled classes that were looked at for losses and gains."""
+    losses: tuple[ClassChange, ...]
+    gains: tuple[ClassChange, ...]
+    left_out: str
+    """What was not counted."""
+    stopped: bool
+    """Whether a run was stopped, so that nothing is decided."""
+
 
 class EvaluationSummary(PlainResult):
     """How well a run's answers fit its labels."""
@@ -36,6 +89,8 @@ class EvaluationSummary(PlainResult):
     """Labels for which the model has no class."""
     problems: tuple[tuple[str, str], ...]
     """Pictures whose mask is missing or cannot be used, and why."""
+    decision: DecisionSummary | None = Field(default=None, exclude_if=lambda decision: decision is None)
+    """Of a run of several models."""
 
     @classmethod
     def build(cls, **fields: Any) -> EvaluationSummary:

@@ -15,11 +15,11 @@ from sightglass.batch.kept import Source
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.scorecard import VERDICTS
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
 from sightglass.history import History
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from tests.labelled import draw_masked, draw_scenes
 from tests.pages.conftest import button, press, session, texts
@@ -112,11 +112,10 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     example = open_example()
     result = finished.read(example.ready)[0]
     assert "Example" in texts(app) and session(app, PicturesPage).job is None
-    assert button(app, "Run").disabled and result.scores is not None
+    assert button(app, "Run").disabled and result.decision is not None
     frame = app.dataframe[0].value
     assert frame["Model"].tolist() == result.names and frame["Right"].tolist()[0].endswith("%")
-    verdict = result.scores.verdict
-    assert f"## {VERDICTS[verdict.kind]}." in texts(app) and verdict.scores in texts(app)
+    assert f"## {result.decision.headline}." in texts(app) and escape(result.decision.words) in texts(app)
     for view in ("wrong", "class", "differ", "all"):
         app.segmented_control(key="pictures-view").set_value(view).run()
         assert not app.error, view

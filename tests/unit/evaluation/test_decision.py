@@ -10,16 +10,15 @@ import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
+from sightglass.evaluation.decision import decide, keep_common, list_objects, score, score_runs
 from sightglass.evaluation.ground_truth import TrueBox
-from sightglass.evaluation.scorecard import compare as compare_rows
-from sightglass.evaluation.scorecard import keep_common, list_objects, score, score_runs
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation, EvaluationFacts
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.evaluation.scorecard import Scorecard
+    from sightglass.evaluation.decision import Decision
 
 SEEDS = range(40)
 CLASSES = ("cat", "dog")
@@ -51,11 +50,11 @@ def detect(name: str, right: np.ndarray, sides: np.ndarray) -> Evaluation:
     return Evaluation(name, "", "detect", CLASSES, 0.25, pictures=tuple(pictures))
 
 
-def compare(small: Evaluation, large: Evaluation) -> Scorecard:
-    return compare_rows([score(small), score(large)], tolerance=TOLERANCE, against="large")
+def compare(small: Evaluation, large: Evaluation) -> Decision:
+    return decide([score(small), score(large)], against="large", tolerance=TOLERANCE)
 
 
-def classifiers(seed: int, gap: float, count: int = 200) -> Scorecard:
+def classifiers(seed: int, gap: float, count: int = 200) -> Decision:
     """Two classifiers of which the large one is right in 9 of 10, and the small one in less by a gap."""
     rng = np.random.default_rng(seed)
     labels, luck = rng.integers(0, 2, count), rng.random(count)
@@ -65,7 +64,7 @@ def classifiers(seed: int, gap: float, count: int = 200) -> Scorecard:
     return compare(classify("small", small, labels), classify("large", large, labels))
 
 
-def detectors(seed: int, gap: float, count: int = 100) -> Scorecard:
+def detectors(seed: int, gap: float, count: int = 100) -> Decision:
     """Two detectors of which the small one finds less by a gap."""
     rng = np.random.default_rng(seed)
     sides = rng.choice([20.0, 120.0], (count, 2))
@@ -76,9 +75,8 @@ def detectors(seed: int, gap: float, count: int = 100) -> Scorecard:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_worse_by_more_than_is_tolerated_is_never_shipped(seed: int) -> None:
     for card in (classifiers(seed, 0.06), classifiers(seed, 0.06, count=20), detectors(seed, 0.15)):
-        assert card.verdict is not None
-        assert card.verdict.kind in ("do not ship", "cannot be told")
-        assert "good enough" not in card.verdict.words
+        assert card.kind in ("do not ship", "cannot be told")
+        assert "good enough" not in card.headline
 
 
 def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
@@ -86,14 +84,14 @@ def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
     labels, right = rng.integers(0, 2, 400), rng.random(400) < 0.9
     for count, kind in ((40, "cannot be told"), (400, "ship")):
         card = compare(*(classify(name, right[:count], labels[:count]) for name in ("small", "large")))
-        assert card.verdict is not None and card.verdict.kind == kind, card.verdict.words
+        assert card.kind == kind, card.words
 
 
 def test_more_pictures_than_are_said_would_settle_it() -> None:
     card = classifiers(0, 0.05, count=100)
-    assert card.verdict is not None and card.verdict.kind == "cannot be told", card.verdict.words
-    more = card.verdict.more_pictures
-    assert more is not None and "would decide" in card.verdict.words
+    assert card.kind == "cannot be told", card.words
+    more = card.more_pictures
+    assert more is not None and "would decide" in card.words
     # The same pictures as often as is said: then it is settled.
     times = (100 + more) // 100 + 1
     small, large = ([*row.evaluation.pictures] * times for row in card.rows)
@@ -101,7 +99,7 @@ def test_more_pictures_than_are_said_would_settle_it() -> None:
         Evaluation("small", "", "classify", CLASSES, 0.0, pictures=tuple(small)),
         Evaluation("large", "", "classify", CLASSES, 0.0, pictures=tuple(large)),
     )
-    assert repeated.verdict is not None and repeated.verdict.kind in ("ship", "do not ship")
+    assert repeated.kind in ("ship", "do not ship")
 
 
 def write_run(folder: Path, evaluation: Evaluation) -> Path:
@@ -116,8 +114,9 @@ def test_a_detector_that_finds_less_loses_a_class() -> None:
     card = detectors(0, 0.5, count=30)
     small, large = card.rows
     assert card.reference is large and large.score.value > small.score.value + 0.1
-    assert card.verdict.words.startswith("small instead of large: loses too much. AP ")
-    assert f"It loses cat ({small.right.sum()} of 60 against {large.right.sum()})." in card.verdict.words
+    assert card.headline == "small instead of large: loses too much" and card.words.startswith("AP ")
+    assert f"(most: cat, {small.right.sum()} of 60 against {large.right.sum()})" in card.words
+    assert "Beyond chance: cat" in card.words
     objects = list_objects(card.rows)
     assert len(objects) == 60 and sum(row["large"] for row in objects) == large.right.sum()
 
