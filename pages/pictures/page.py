@@ -275,16 +275,19 @@ def _draw_result(job: PicturesJob) -> None:
 
 def _choose_decision(decision: Decision) -> Decision:
     """Draw the choice of models and of the allowed gap; return the decision on them."""
-    names = [row.model for row in decision.rows]
+    names = {row.model: row.model for row in decision.rows}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="pictures-verdict"):
-        everything = {} if len(names) == 2 else {"": f"All {len(names)} models"}
-        options = everything | {name: name for name in names}
-        fallback = "" if everything else decision.choose().candidate.model
-        candidate = _choose_model("Model", options, fallback, "candidate")
+
+        def choose(label: str, options: Mapping[str, str], first: str, name: str) -> str:
+            key = f"pictures-{name}-{'-'.join(names)}"
+            return url_state.widget(st.selectbox, label, options, first, key=key, name=name, width=210)
+
+        every = {"": f"All {len(names)} models"} if decision.candidate is None else {}
+        candidate = choose("Model", every | names, decision.candidate.model if decision.candidate else "", "candidate")
         against = ""
         if candidate:
             others = {name: name for name in names if name != candidate}
-            against = _choose_model("Instead of", others, decision.choose(candidate).reference.model, "against")
+            against = choose("Instead of", others, decision.choose(candidate).reference.model, "against")
         tolerance = url_state.widget(
             st.number_input,
             "Allowed gap, points",
@@ -302,21 +305,22 @@ def _choose_decision(decision: Decision) -> Decision:
     return decision.choose(candidate, against, tolerance / 100)
 
 
-def _choose_model(label: str, names: Mapping[str, str], first: str, parameter: str) -> str:
-    key = f"pictures-{parameter}-{'-'.join(names)}"
-    return url_state.widget(st.selectbox, label, names, first, key=key, name=parameter, width=210)
-
-
 def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
-    remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
+    remembered, place = state.of(PicturesPage), _find_place(result)
+    frame = result.frames[place]
     rows = frame.set_index("picture", drop=False)
     chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
     records = finished.list_rows(rows.loc[chosen[:MAX_PICTURES]])
-    scores = table.read_scores(plan.folder)
+    scores = table.read_scores(result.plans[place].folder)
     tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
-    return views.gallery_view(title.removesuffix("."), words, tiles, result.names[0])
+    return views.gallery_view(title.removesuffix("."), words, tiles, result.names[place])
+
+
+def _find_place(result: Result) -> int:
+    """Return the place of the model whose maps are shown."""
+    return next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
 
 
 def _draw_export(job: PicturesJob, result: Result) -> None:
@@ -328,7 +332,7 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
             ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(decision.rows))),
         ]
     if not job.example:
-        place = next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
+        place = _find_place(result)
         folder = result.plans[place].folder
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers += [

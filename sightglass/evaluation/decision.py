@@ -12,16 +12,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.intervals import LEVEL, Estimate, Z, estimate, find_sign_p, find_z
+from sightglass.evaluation.intervals import LEVEL, Estimate, Z, estimate
 from sightglass.evaluation.kinds import kind_of
-from sightglass.evaluation.summary import ClassChange, DecidedModel, DecisionSummary, Kind
-from sightglass.explain.phrases import NBSP, capital, listing, plural, signed
+from sightglass.evaluation.summary import ClassChange, DecisionSummary, Kind
+from sightglass.explain.phrases import NBSP, listing, plural, signed
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -117,18 +118,27 @@ class Decision:
         """Pairs of models, whose intervals hold at once."""
         return math.comb(len(self.rows), 2)
 
+    @property
+    def _z(self) -> float:
+        return Z if self.pairs == 1 else NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / self.pairs)
+
     def gap(self, first: ModelScore, second: ModelScore) -> Estimate:
         """Return the advantage of `second` over `first` in AP or accuracy, on redrawn pictures."""
         value = second.score.value - first.score.value
         if self.stopped:
             return Estimate(value, math.nan, math.nan)
-        gap, z = estimate(value, second.metrics.drawn - first.metrics.drawn), find_z(self.pairs)
+        gap = estimate(value, second.metrics.drawn - first.metrics.drawn)
         # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
         # doi:10.3102/1076998611411915).
-        half = z * math.sqrt(2) / (len(second.evaluation.pictures) + 2)
-        low, high = (value + z / Z * (end - value) for end in (gap.low, gap.high))
+        half = self._z * math.sqrt(2) / (len(second.evaluation.pictures) + 2)
+        low, high = (value + self._z / Z * (end - value) for end in (gap.low, gap.high))
         # In this order, nan stays nan.
         return Estimate(value, min(low, value - half), max(high, value + half))
+
+    @property
+    def gaps(self) -> dict[str, Estimate]:
+        """How much lower the score of each other model is than the reference's."""
+        return {row.model: self.gap(row, self.reference) for row in self.rows if row is not self.reference}
 
     def judge(self, first: ModelScore) -> Kind:
         """Judge a model in the reference's place: `ship` only for an interval within the tolerance."""
@@ -136,10 +146,6 @@ class Decision:
         if gap.high <= self.tolerance:
             return "ship"
         return "do not ship" if gap.low > self.tolerance else "cannot be told"
-
-    @property
-    def _sized(self) -> bool:
-        return all(row.size for row in self.rows)
 
     def _find_closest(self, first: ModelScore) -> tuple[float, ModelScore]:
         """Return how much lower its score may be than another model's, at most, and that model."""
@@ -152,7 +158,8 @@ class Decision:
         if self.candidate is not None:
             return self.candidate
         undecided = False
-        for row in sorted(self.rows, key=lambda row: (row.size or 0) if self._sized else row is self.reference):
+        known = all(row.size for row in self.rows)
+        for row in sorted(self.rows, key=lambda row: (row.size or 0) if known else row is self.reference):
             # As long as a smaller one may do, the best one is not the answer.
             if row is self.reference and undecided:
                 return None
@@ -176,7 +183,7 @@ class Decision:
         """
         if self.candidate is None or self.stopped or self.kind != "cannot be told":
             return None
-        count, z = len(self.reference.evaluation.pictures), find_z(self.pairs)
+        count, z = len(self.reference.evaluation.pictures), self._z
         distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value)
         error = float(np.nanstd(self.reference.metrics.drawn - self.candidate.metrics.drawn))
         needed = max(count * (z * error / distance) ** 2, z * math.sqrt(2) / distance - 2) if distance else math.inf
@@ -187,6 +194,8 @@ class Decision:
         """Each labelled class by the taken model and the reference, the largest loss first."""
         if self.first is None or self.first is self.reference:
             return ()
+        from scipy.stats import binomtest
+
         first, second = self.first.model, self.reference.model
         objects: dict[str, list[dict[str, Any]]] = {}
         for row in list_objects((self.first, self.reference)):
@@ -198,11 +207,10 @@ class Decision:
             for row in rows:
                 leads[row["picture"]] += row[first] - row[second]
             signs = [lead > 0 for lead in leads.values() if lead]
-            p = find_sign_p(sum(signs), len(signs)) * len(objects) * self.pairs
+            p = binomtest(sum(signs), len(signs)).pvalue * len(objects) * self.pairs if signs else 1.0
             right, before = (sum(row[model] for row in rows) for model in (first, second))
-            changes.append(
-                ClassChange(label=label, objects=len(rows), right=right, before=before, certain=p < 1 - LEVEL)
-            )
+            certain = bool(p < 1 - LEVEL)
+            changes.append(ClassChange(label=label, objects=len(rows), right=right, before=before, certain=certain))
         return tuple(sorted(changes, key=lambda change: (change.right - change.before, change.label)))
 
     @property
@@ -218,56 +226,53 @@ class Decision:
     # Sentences
 
     @property
-    def title(self) -> str:
-        """`demo-s instead of demo-l: loses too much`, or `Take demo-s: the smallest`."""
+    def headline(self) -> str:
+        """`demo-s instead of demo-l: loses too much`, or `Take demo-s: the smallest; at most 2 points worse than …`."""
         if self.stopped:
             return "Not decided: a run was stopped"
         if self.candidate is not None:
             return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.kind]}"
         if self.first is None:
-            return capital(VERDICTS[self.kind])
-        smallest = self.first is min(self.rows, key=lambda row: row.size or 0)
-        size = "the smallest" if smallest else "the smallest that is certainly good enough"
-        return f"Take {self.first.model}: {size if self._sized else VERDICTS[self.kind]}"
-
-    @property
-    def headline(self) -> str:
-        """The title and, of several models, how much worse the taken one may be; without a full stop."""
-        if self.candidate is not None or self.stopped:
-            return self.title
-        if self.first is None:
-            return f"{self.title}; no model is certainly the smallest within {_points(self.tolerance)} of the others"
+            allowed = _points(self.tolerance)
+            return f"Too close to call; no model is certainly the smallest within {allowed} of the others (95{NBSP}%)"
+        known, others = all(row.size for row in self.rows), [row for row in self.rows if row is not self.first]
+        if all(self.gap(row, self.first).low > self.tolerance for row in others):
+            return f"Take {self.first.model}; the others lose too much (95{NBSP}%)"
+        about = "the smallest that is certainly good enough" if known else VERDICTS[self.kind]
+        if known and self.first.size == min(row.size or 0 for row in self.rows):
+            about = "the smallest"
         most, other = self._find_closest(self.first)
         # Rounded up, as a bound.
         bound = f"at most {_points(math.ceil(1000 * most - 1e-9) / 1000)} worse" if most > 0 else "no worse"
-        return f"{self.title}; {bound} than {other.model} (95{NBSP}%)"
+        return f"Take {self.first.model}: {about}; {bound} than {other.model} (95{NBSP}%)"
 
     @property
-    def scores(self) -> str:
-        """`AP 61.2 against 70.1: 8.9 points less (95 %: 5.0 to 12.0).`, or each model's gap to the best one."""
-        best, pairs = self.reference, "" if self.pairs == 1 else f" for all {self.pairs} pairs at once"
+    def comparison(self) -> str:
+        """`AP 61.2 against 70.1: 8.9 points less (5.0 to 12.0; 95 %).`, or each model's gap to the best one."""
+        best, level = self.reference, f"95{NBSP}%{'' if self.pairs == 1 else f' for all {self.pairs} pairs at once'}"
+        if self.stopped:
+            level = "so far"
         if self.candidate is not None:
-            texts = self.candidate.text.removesuffix(f"{NBSP}% right"), best.text.removeprefix("AP ")
-            rows = {" against ".join(texts): self.candidate}
-        else:
-            rows = {f"{row.model} {row.text}": row for row in self.rows if row is not best}
-        described = [f"{text}: {_describe_gap(self.gap(row, best))}" for text, row in rows.items()]
-        if self.candidate is None:
-            described = [f"{best.model} {best.text}", *described]
-        level = "so far" if self.stopped else f"95{NBSP}%{pairs}"
-        return f"{'; '.join(described)} ({level})."
+            text, other = self.candidate.text.removesuffix(f"{NBSP}% right"), best.text.removeprefix("AP ")
+            return f"{text} against {other}: {_describe_gap(self.gap(self.candidate, best), level)}."
+        others = [
+            f"{row.model} {row.text}: {_describe_gap(self.gaps[row.model])}" for row in self.rows if row is not best
+        ]
+        return f"{'; '.join([f'{best.model} {best.text}', *others])} ({level})."
 
     @property
     def class_changes(self) -> str:
         """What the taken model loses and gains, and how much of it is certain."""
-        if not (self.losses or self.gains):
+        if self.first is None or not (self.losses or self.gains):
             return ""
-        parts = [
-            f"{word} right in {f'{len(changes)}{_describe_most(changes[0])}' if changes else 'none'}"
-            for word, changes in (("fewer", self.losses), ("more", self.gains))
-        ]
-        assert self.first is not None
-        counted = f"Of {plural(len(self.changes), 'class')} {self.first.model} has {' and '.join(parts)}."
+        fewer, more = (
+            f"{len(some)} (most: {some[0].label}, {some[0].right:,} of {some[0].objects:,} against {some[0].before:,})"
+            if some
+            else "none"
+            for some in (self.losses, self.gains)
+        )
+        classes = plural(len(self.changes), "class")
+        counted = f"Of {classes} {self.first.model} has fewer right in {fewer} and more right in {more}."
         if self.stopped:
             return counted
         certain = [change.label for change in self.changes if change.certain]
@@ -282,30 +287,17 @@ class Decision:
         decide = f"About {plural(round(more, 2 - len(str(more))), 'more picture')} would decide." if more else ""
         allowed = f"Allowed gap: {_points(self.tolerance)}."
         stopped = "The pictures so far are no random sample: the others may differ." if self.stopped else ""
-        return " ".join(filter(None, (self.scores, allowed, decide, stopped, self.class_changes, self.left_out)))
+        return " ".join(filter(None, (self.comparison, allowed, decide, stopped, self.class_changes, self.left_out)))
 
     def summarise(self) -> DecisionSummary:
         """Return its numbers and sentences for JSON."""
-        best = self.reference
-        models = [
-            DecidedModel(
-                model=row.model,
-                bytes=row.size,
-                score=replace(row.score, low=math.nan, high=math.nan) if self.stopped else row.score,
-                gap=None if row is best else self.gap(row, best),
-                verdict=None if row is best else self.judge(row),
-            )
-            for row in self.rows
-        ]
+        names = "headline", "words", "kind", "tolerance", "pairs", "gaps", "losses", "gains", "left_out", "stopped"
         return DecisionSummary(
-            headline=f"{self.headline}.",
-            sentence=self.words,
-            verdict=self.kind,
             candidate=self.first.model if self.first else None,
-            against=best.model,
-            classes=len(self.changes),
-            models=models,
-            **{name: getattr(self, name) for name in ("tolerance", "pairs", "losses", "gains", "left_out", "stopped")},
+            against=self.reference.model,
+            scores={row.model: row.score.value for row in self.rows},
+            sizes={row.model: row.size for row in self.rows},
+            **{name: getattr(self, name) for name in names},
         )
 
 
@@ -314,16 +306,13 @@ def _points(share: float) -> str:
     return f"{value} {'point' if value == '1' else 'points'}"
 
 
-def _describe_gap(gap: Estimate) -> str:
-    """Return `8.9 points less (5.0 to 12.0)`."""
+def _describe_gap(gap: Estimate, level: str = "") -> str:
+    """Return `8.9 points less (5.0 to 12.0; 95 %)`."""
     less = gap.value >= 0
-    low, high = (gap.low, gap.high) if less else (-gap.high, -gap.low)
-    ends = "" if math.isnan(low) else f" ({signed(100 * low, '.1f')} to {signed(100 * high, '.1f')})"
-    return f"{_points(abs(gap.value))} {'less' if less else 'more'}{ends}"
-
-
-def _describe_most(change: ClassChange) -> str:
-    return f" (most: {change.label}, {change.right:,} of {change.objects:,} against {change.before:,})"
+    low, high = (100 * end for end in ((gap.low, gap.high) if less else (-gap.high, -gap.low)))
+    interval = [] if math.isnan(low) else [f"{signed(low, '.1f')} to {signed(high, '.1f')}"]
+    about = "; ".join([*interval, *filter(None, [level])])
+    return f"{_points(abs(gap.value))} {'less' if less else 'more'}{f' ({about})' if about else ''}"
 
 
 def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:

@@ -63,20 +63,6 @@ def estimate_share(count: int, total: int) -> Estimate:
     return Estimate(count / total, float(interval.low), float(interval.high))
 
 
-def find_z(intervals: int) -> float:
-    """Return the standard deviations that many intervals take to hold at once, after Bonferroni."""
-    from scipy.stats import norm
-
-    return Z if intervals == 1 else float(norm.ppf(1 - (1 - LEVEL) / 2 / intervals))
-
-
-def find_sign_p(first: int, total: int) -> float:
-    """Return the p-value of the two-sided sign test; 1 where nothing differs."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(first, total).pvalue) if total else 1.0
-
-
 def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
     if not pictures:

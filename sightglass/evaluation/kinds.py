@@ -308,11 +308,7 @@ class BoxEvaluation(ClassEvaluation):
     outcome = "evaluated"
     by_folders = False
     errors = true_boxes.MEANINGS
-    agreement = (
-        "Same boxes",
-        "Pictures on which each box has its own box by the other model, of the same class with an IoU of at least .5; "
-        "also those on which neither finds anything.",
-    )
+    agreement = "Same boxes", "Pictures on which all boxes of both models match, by class and an IoU of .5; or none is."
 
     def answers_equal(self, first: Json, second: Json) -> bool:
         boxes = [

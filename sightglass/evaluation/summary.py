@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sightglass.evaluation import kinds
 from sightglass.evaluation.intervals import Estimate
-from sightglass.report.results import PlainResult
+from sightglass.report.results import Number, PlainResult
 
 Kind = Literal["ship", "do not ship", "cannot be told"]
 """A verdict on one model in the place of another."""
@@ -28,35 +28,25 @@ class ClassChange(PlainResult):
     """Whether its pictures differ beyond chance: a sign test, corrected for the number of classes and pairs."""
 
 
-class DecidedModel(PlainResult):
-    """One of the models of a decision."""
-
-    model: str
-    bytes: int | None
-    """Of its weights; null: not known."""
-    score: Estimate
-    gap: Estimate | None
-    """How much lower the score is than that of the model to be replaced, which has null."""
-    verdict: Kind | None
-
-
 class DecisionSummary(PlainResult):
     """Which of several models to take, on the same labelled pictures."""
 
     headline: str
-    sentence: str
-    verdict: Kind
+    words: str
+    kind: Kind
     candidate: str | None
     """The model that takes the other one's place; null where that is too close to call."""
     against: str
-    """The model that is to be replaced."""
     tolerance: float
     """Of AP or accuracy that may be lost, 0..1."""
     pairs: int
     """Pairs of models, for all of which the gaps' 95 % intervals hold at once."""
-    models: list[DecidedModel]
-    classes: int
-    """Labelled classes that were looked at for losses and gains."""
+    scores: dict[str, Number]
+    """AP or accuracy of each model, 0..1."""
+    gaps: dict[str, Estimate]
+    """How much lower each is than that of `against`."""
+    sizes: dict[str, int | None]
+    """Bytes of the weights; null: not known."""
     losses: tuple[ClassChange, ...]
     gains: tuple[ClassChange, ...]
     left_out: str

@@ -489,4 +489,5 @@ def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: s
     if not pictures:
         raise Problem("There is no picture to show: choose some.")
     title = statement(title, title.partition(";")[0])
-    return new_view(pictures[:MAX_PICTURES], title=title, sentence=sentence, made=made[:MAX_MADE])
+    # A long sentence is cut on the slide, and whole in its notes.
+    return new_view(pictures[:MAX_PICTURES], title=title, sentence=sentence, notes=sentence, made=made[:MAX_MADE])
