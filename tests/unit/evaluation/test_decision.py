@@ -1,9 +1,12 @@
-"""Verdicts on simulated evaluations: what was planted, and never "ship" above the tolerance."""
+"""Decisions on simulated evaluations: what was planted, and never "ship" above the tolerance."""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,9 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.decision import decide, keep_common, list_objects, score, score_runs
 from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation, EvaluationFacts
+from sightglass.explain.phrases import NBSP
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -148,3 +153,89 @@ def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(tmp_p
     assert [row.model for row in rows] == ["again", "run-s"]
     with pytest.raises(Problem, match="has no evaluation"):
         score_runs([tmp_path / "no-run", tmp_path / "run-s"])
+
+
+def decide_three(
+    rights: dict[str, np.ndarray], labels: np.ndarray, sizes: tuple[int | None, ...] = (1, 2, 3)
+) -> Decision:
+    rows = [score(classify(name, right, labels)) for name, right in rights.items()]
+    return decide([replace(row, size=size) for row, size in zip(rows, sizes, strict=True)], tolerance=0.05)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sizes", "headline"),
+    [
+        ((10, 10, 10), (1, 2, 3), "Take a: the smallest; at most"),
+        ((60, 10, 10), (1, 2, 3), "Take b: the smallest that is certainly good enough; at most"),
+        ((60, 60, 10), (1, 2, 3), "Take c; the others lose too much"),
+        # As long as a may do, c is not the answer; nor is what is larger than c.
+        ((26, 60, 10), (1, 2, 3), "Too close to call;"),
+        ((26, 10, 10), (1, 3, 2), "Too close to call;"),
+        ((10, 10, 10), (None, 2, 3), "Take b: good enough; at most"),
+    ],
+)
+def test_of_three_models_the_smallest_is_taken_that_is_certainly_good_enough(
+    wrong: tuple[int, ...], sizes: tuple[int | None, ...], headline: str
+) -> None:
+    rights = {name: np.arange(400) >= count for name, count in zip("abc", wrong, strict=True)}
+    rights["c"] = np.roll(rights["c"], 1)
+    card = decide_three(rights, np.arange(400) % 2, sizes)
+    assert card.headline.startswith(headline), (card.headline, card.gaps)
+    bound = re.search(r"at most ([\d.]+) points? worse than (.+) \(95", card.headline)
+    if bound and card.first:
+        highs = {row.model: card.gap(card.first, row).high for row in card.rows if row is not card.first}
+        assert highs[bound[2]] == max(highs.values()) and 0 <= float(bound[1]) - 100 * highs[bound[2]] <= 0.1
+
+
+def test_intervals_of_all_pairs_and_tests_of_all_classes_hold_at_once() -> None:
+    missed, certain, count = 0, 0, 150
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        rights = {name: rng.random(120) < 0.7 for name in "abc"}
+        card = decide_three(rights, rng.integers(0, 2, 120))
+        missed += any(not card.gap(*pair).low <= 0 <= card.gap(*pair).high for pair in combinations(card.rows, 2))
+        certain += any(change.certain for change in card.choose("a", "b").changes)
+    # At most 5 %, and what three standard deviations allow.
+    assert missed <= 0.1 * count and certain <= 0.1 * count
+    worse = decide_three(
+        {"a": np.arange(120) >= 40, "b": np.arange(120) >= 0, "c": np.arange(120) >= 0}, np.zeros(120, int)
+    )
+    assert [(change.label, change.certain) for change in worse.choose("a", "b").losses] == [("cat", True)]
+
+
+BOXES = {
+    "": [],
+    "cat": [["cat", 0.9, 0, 0, 10, 10]],
+    "moved": [["cat", 0.5, 0, 0, 10, 14]],
+    "far": [["cat", 0.9, 0, 0, 10, 21]],
+}
+BOXES |= {"dog": [["dog", 0.9, 0, 0, 10, 10]], "both": [["dog", 0.9, 0, 0, 10, 10], ["cat", 0.3, 0, 0, 10, 10]]}
+# The first box of one overlaps most with the second of the other, which only that one can take.
+BOXES |= {
+    "pair": [["cat", 0.9, 0, 0, 10, 10], ["cat", 0.8, 6, 0, 16, 10]],
+    "shifted": [["cat", 0.9, -3, 0, 7, 10], ["cat", 0.8, 2.8, 0, 12.8, 10]],
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "first", "second", "text", "differs"),
+    [
+        *(("detect", BOXES[name], BOXES[name], "100 %", False) for name in ("", "cat", "both")),
+        ("detect", BOXES["cat"], BOXES["moved"], "100 %", False),
+        ("detect", BOXES["pair"], BOXES["shifted"], "100 %", False),
+        *(("detect", BOXES["cat"], BOXES[name], "0 %", True) for name in ("", "far", "dog", "both")),
+        ("classify", "cat", "dog", "0 %", True),
+        ("segment", "cat", "cat", "100 %", False),
+        ("regress", "angle", "angle", "2.5°", None),
+        ("embed", None, None, "", None),
+    ],
+)
+def test_what_the_same_answer_is(task: str, first: Any, second: Any, text: str, differs: bool | None) -> None:
+    rows = [
+        {"predicted": answer, "predicted_score": 2.5 * i, "boxes": json.dumps(answer) if answer else None}
+        for i, answer in enumerate((first, second))
+    ]
+    said, differing = kind_of(task).compare_answers({"a.jpg": (rows[0], rows[1])}, "°")
+    assert said.replace(NBSP, " ") == text and differing == (
+        None if differs is None else {"a.jpg"} if differs else set()
+    )
