@@ -22,7 +22,7 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.intervals import LEVEL, Estimate, Z, estimate
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.summary import ClassChange, DecisionSummary, Kind
-from sightglass.explain.phrases import NBSP, listing, plural, signed
+from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -291,8 +291,10 @@ class Decision:
 
     def summarise(self) -> DecisionSummary:
         """Return its numbers and sentences for JSON."""
-        names = "headline", "words", "kind", "tolerance", "pairs", "gaps", "losses", "gains", "left_out", "stopped"
+        names = "kind", "tolerance", "pairs", "gaps", "losses", "gains", "left_out", "stopped"
         return DecisionSummary(
+            headline=plain_text(self.headline),
+            words=plain_text(self.words),
             candidate=self.first.model if self.first else None,
             against=self.reference.model,
             scores={row.model: row.score.value for row in self.rows},
@@ -312,7 +314,7 @@ def _describe_gap(gap: Estimate, level: str = "") -> str:
     low, high = (100 * end for end in ((gap.low, gap.high) if less else (-gap.high, -gap.low)))
     interval = [] if math.isnan(low) else [f"{signed(low, '.1f')} to {signed(high, '.1f')}"]
     about = "; ".join([*interval, *filter(None, [level])])
-    return f"{_points(abs(gap.value))} {'less' if less else 'more'}{f' ({about})' if about else ''}"
+    return f"{abs(100 * gap.value):.1f} points {'less' if less else 'more'}{f' ({about})' if about else ''}"
 
 
 def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
