@@ -150,8 +150,9 @@ class Result:
 
     def find_differing(self, place: int | None = None) -> set[str] | None:
         """Return the pictures on which a model, or any, differs from another one; None where that has no meaning."""
-        pairs = [differing for pair, (_, differing) in self.agreements.items() if place in (None, pair[0])]
-        return None if not pairs or None in pairs else set().union(*pairs)
+        every = [differing for pair, (_, differing) in self.agreements.items() if place in (None, pair[0])]
+        pictures = [differing for differing in every if differing is not None]
+        return set[str]().union(*pictures) if pictures else None
 
 
 def name_of(model: str) -> str:
@@ -254,6 +255,8 @@ def _describe_first(result: Result) -> tuple[str, str]:
         return f"{pictures}.", "Drop a .csv with file,label to see how far the numbers are off."
     if not (answers := frame["predicted"].nunique()):
         return f"{pictures}: {task.no_answer}.", ""
+    if task.has_boxes:
+        return f"{plural(int(frame['predictions'].sum()), 'box')} in {pictures}.", ""
     return f"{pictures}, {plural(answers, 'different answer')}.", ""
 
 
@@ -428,17 +431,17 @@ def make_report(folder: Path, decision: Decision | None = None) -> str:
         numbers.append((f"Mean absolute error{so_far}", plain_text(quantity(errors.mean, scores.unit))))
     views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
     if decision is not None:
-        lines = (plain_text(f"{decision.headline}."), plain_text(decision.words))
-        views.insert(0, View("Which model to take", tables=(Table("", lines),)))
+        decided = Table("", (plain_text(f"{decision.headline}."), plain_text(decision.words)))
+        views.insert(0, View("Which model to take", tables=(decided,)))
     if evaluation is not None:
         said = ["" if stopped else evaluation.headline, evaluation.right_sentence]
         about = f"In hundredths{so_far}, the worst class first."
         if evaluation.problems:
             about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."
-        columns = slice(2 if stopped else 3)
-        rows = tuple(row[columns] for row in evaluation.list_classes())
+        # Without its last column, the intervals.
+        head, *rows = (row[: 2 if stopped else 3] for row in (evaluation.class_columns, *evaluation.list_classes()))
         lines = (*(f"{line}." for line in said if line), about)
-        by_class = Table("", lines, head=evaluation.class_columns[columns], rows=rows)
+        by_class = Table("", lines, head=head, rows=tuple(rows))
         views.append(View("How right is each class?", tables=(by_class,)))
     return report_html(
         [[view] for view in views],

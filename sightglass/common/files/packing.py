@@ -56,7 +56,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def escape(value: Any) -> Any:
-    """Put an apostrophe before a text like a spreadsheet formula."""
+    """Put an apostrophe before a text like a spreadsheet formula; return None for a number that is none."""
+    if isinstance(value, float) and value != value:
+        return None
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
 
 
