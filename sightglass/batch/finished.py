@@ -204,8 +204,8 @@ def read_decision(folder: Path) -> Decision | None:
 
 
 def _list_left_out(folders: Iterable[Path]) -> str:
-    matches = {match.label: match for folder in folders for match in labels.match_run(folder) if not match.classes}
-    return labels.describe_left_out([*matches.values()])
+    runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
+    return labels.describe_left_out([*{row.label: row for run in runs for row in run if not row.classes}.values()])
 
 
 def _report(plan: RunPlan) -> ErrorReport | None:
@@ -464,7 +464,7 @@ def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator
         pictures = []
         for row in list_rows(rows.iloc[:LISTED]):
             label, file, rest = row["predicted"], b"", ""
-            score = plain_text(scores.describe(row["predicted_score"], label)) if label else ""
+            score = plain_text(scores.describe(row["predicted_score"], label or ""))
             with contextlib.suppress(OSError):
                 file = (folder / row["file"]).read_bytes() if row["file"] else b""
             if by == "sure":

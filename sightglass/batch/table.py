@@ -66,9 +66,9 @@ class Scores:
         task = task_of(self.task)
         return not (task.gives_pixels or task.measures)
 
-    def describe(self, score: float, label: str) -> str:
-        """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`."""
-        return task_of(self.task).text(score, self.units.get(label, ""))
+    def describe(self, score: float | None, label: str) -> str:
+        """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`; empty without one."""
+        return "" if score is None else task_of(self.task).text(score, self.units.get(label, ""))
 
     @property
     def unit(self) -> str:

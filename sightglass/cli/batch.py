@@ -93,6 +93,8 @@ def batch(
     # In a cluster the pictures are elsewhere.
     below, saved = 0.0 if options.engine == "ray" else settings().save_below, set[str | None]()
     cancel = threading.Event()
+    # Read first, so that a wrong folder ends no run.
+    before = {options.instead_of: stored.load(options.instead_of)} if options.instead_of is not None else {}
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         done = _run(source, options, engine_options, names, progress, cancel, saved if below else None)
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
@@ -103,9 +105,8 @@ def batch(
     if done.done:
         result |= _say_how_right(console, done.folder)
         decision = None
-        if options.instead_of is not None:
-            folders = done.folder, options.instead_of
-            decision = finished.decide_runs({folder: stored.load(folder) for folder in folders})
+        if before:
+            decision = finished.decide_runs({done.folder: stored.load(done.folder)} | before)
             decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
             console.say(f"{decision.headline}. {decision.words}")
             result["decision"] = decision.summarise().to_dict()

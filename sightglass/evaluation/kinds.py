@@ -172,7 +172,10 @@ class ClassEvaluation:
         ("The least sure", "The lowest scores of all predictions. ", "unsure"),
     )
     """Of a report: title, introduction and order of each section."""
-    agreement: ClassVar[tuple[str, str]] = ("Same class", "Pictures with the same best class as the other model.")
+    agreement: ClassVar[tuple[str, str]] = (
+        "Same class",
+        "Pictures with the same best class as the model whose cell is empty.",
+    )
     """What is compared of two models' answers: title and meaning."""
 
     # Answers of two models
@@ -308,7 +311,7 @@ class BoxEvaluation(ClassEvaluation):
     outcome = "evaluated"
     by_folders = False
     errors = true_boxes.MEANINGS
-    agreement = "Same boxes", "Pictures on which all boxes of both models match, by class and an IoU of .5; or none is."
+    agreement = "Same boxes", "Pictures on which all boxes match those of the other model, by class and an IoU of .5."
 
     def answers_equal(self, first: Json, second: Json) -> bool:
         boxes = [
@@ -484,7 +487,7 @@ class NumberEvaluation(ClassEvaluation):
         ("The smallest numbers", "", "smallest"),
         ("The largest numbers", "", "largest"),
     )
-    agreement = ("Mean difference", "Mean absolute difference from the other model's number.")
+    agreement = ("Mean difference", "Mean absolute difference from the number of the model whose cell is empty.")
 
     def compare_answers(self, pairs: Pairs, unit: str = "") -> tuple[str, set[str] | None]:
         numbers = [
