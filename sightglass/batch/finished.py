@@ -228,7 +228,7 @@ def describe(result: Result) -> tuple[str, str]:
     if result.decision is not None:
         return f"{result.decision.headline}.", result.decision.words
     title, words = _describe_first(result)
-    return (f"So far: {title}", "Stopped: the other pictures may differ.") if result.stopped else (title, words)
+    return title, "Stopped: the other pictures may differ." if result.stopped else words
 
 
 def _describe_first(result: Result) -> tuple[str, str]:
@@ -239,13 +239,13 @@ def _describe_first(result: Result) -> tuple[str, str]:
         common, (what, _) = set.intersection(*({*f["picture"]} for f in result.frames)), kind_of(scores.task).agreement
         return f"{what} by all models: {len(common - differing):,} of {plural(len(common), 'picture')}.", ""
     if report is not None and fit is not None:
-        of = plural(fit.pictures, "labelled picture")
+        of, so_far = plural(fit.pictures, "labelled picture"), " so far" if result.stopped else ""
         if task.has_boxes:
-            return f"{fit.right:,} of {plural(fit.objects, 'object')} found ({of}).", f"{report.headline}."
-        return f"{fit.scores['accuracy'].percent} right ({of}).", describe_worst(frame)
+            return f"{fit.right:,} of {plural(fit.objects, 'object')} found{so_far} ({of}).", f"{report.headline}."
+        return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", describe_worst(frame)
     if fit is not None:
         name, score = next(iter(fit.scores.items()))
-        # The first pictures by name are no random sample, so they have no interval.
+        # The pictures of some batches are no random sample, so they have no interval.
         return f"{NAMES[name]} {score.points}." if result.stopped else f"{fit.headline}.", ""
     if (errors := measure_numbers(frame)) is not None:
         if result.stopped:
@@ -321,7 +321,7 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
             name, score = next(iter(fit.scores.items()))
             is_accuracy = name == "accuracy"
             row[capital(NAMES[name])] = score.percent if is_accuracy else score.points
-            # The first pictures by name are no random sample, so they have no interval.
+            # The pictures of some batches are no random sample, so they have no interval.
             row["95 %"] = "" if result.stopped else score.percent_range if is_accuracy else score.range
             if task_of(fit.task).has_boxes:
                 row["Found"] = f"{fit.right:,} of {fit.objects:,}"
@@ -421,7 +421,7 @@ def make_report(folder: Path, decision: Decision | None = None) -> str:
     # The run may have no usable labels.
     with contextlib.suppress(Problem):
         evaluation = labels.load_summary(folder)
-    # The first pictures by name are no random sample, so they have no interval.
+    # The pictures of some batches are no random sample, so they have no interval.
     stopped = kept.is_stopped(folder)
     numbers, so_far = [("Pictures", f"{len(frame):,}")], " so far: the run was stopped" if stopped else ""
     if evaluation is not None and (share := evaluation.scores.get("accuracy")) is not None:

@@ -52,7 +52,7 @@ ROUTES: dict[str, str] = _gone("""
     /api/problems = docs/api.md says when each `code` is answered
     /api/explain/class = name the classes as `targets` of POST /api/explain
     /api/layers = `sightglass models layers` lists them, and so does Explainer.layers in Python
-    /api/scorecard = the page Pictures compares runs, and so does sightglass.evaluation.decision in Python
+    /api/scorecard = the page Pictures compares runs, and so does sightglass.evaluation.scorecard in Python
 """)
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""
 SETTINGS: dict[str, str] = _gone(

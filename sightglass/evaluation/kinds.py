@@ -314,10 +314,9 @@ class BoxEvaluation(ClassEvaluation):
     agreement = "Same boxes", "Pictures on which all boxes match those of the other model, by class and an IoU of .5."
 
     def answers_equal(self, first: Json, second: Json) -> bool:
-        boxes = [
-            [Prediction(label, 0, score, tuple(box)) for label, score, *box in json.loads(row["boxes"] or "[]")]
-            for row in (first, second)
-        ]
+        rows = [json.loads(row["boxes"] or "[]") for row in (first, second)]
+        indices = {label: index for index, label in enumerate({label for row in rows for label, *_ in row})}
+        boxes = [[Prediction(label, indices[label], score, tuple(box)) for label, score, *box in row] for row in rows]
         return not any(None in (change.before, change.after) for change in match_boxes(*boxes))
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -56,9 +57,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def escape(value: Any) -> Any:
-    """Put an apostrophe before a text like a spreadsheet formula; return None for a number that is none."""
-    if isinstance(value, float) and value != value:
-        return None
+    """Put an apostrophe before a text like a spreadsheet formula, and leave out what is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
 
 
