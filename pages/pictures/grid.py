@@ -82,12 +82,12 @@ def draw(job: PicturesJob, result: Result) -> None:
         grid = st.container()
         side = st.container(width=PANEL, key="pictures-panel") if remembered.opened else None
     place = _choose_model(result, rail)
-    frame, report = result.answers(place), result.reports[place]
+    frame = result.frames[place]
     with top:
         view = url_state.widget(
             st.segmented_control,
             "Pictures",
-            _list_views(result, frame, report),
+            _list_views(result, place),
             "all",
             key=VIEW,
             name="view",
@@ -110,17 +110,18 @@ def draw(job: PicturesJob, result: Result) -> None:
             draw_panel(job, result, place)
 
 
-def _list_views(result: Result, frame: Frame, report: ErrorReport | None) -> dict[str, str]:
+def _list_views(result: Result, place: int) -> dict[str, str]:
     """Return the views that the results have, with their counts."""
+    frame = result.frames[place]
     views = {"all": f"All {len(frame):,}"}
-    if (boxes := _find_boxes(report)) is not None:
+    if (boxes := _find_boxes(result.reports[place])) is not None:
         views["wrong"] = f"Wrong {len(boxes.errors):,}"
     elif frame["wrong"].notna().any():
         views["wrong"] = f"Wrong {int(frame['wrong'].eq(True).sum()):,}"
     if len(views) > 1 or any(result.fits):
         views["class"] = "By class"
-    if len(result.plans) > 1:
-        views["differ"] = f"Disagreements {int(frame['differs'].sum()):,}"
+    if (differing := result.find_differing(place)) is not None:
+        views["differ"] = f"Disagreements {len(differing):,}"
     return views
 
 
@@ -170,7 +171,7 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
     if view == "wrong":
         frame = frame[frame["wrong"].eq(True)]
     elif view == "differ":
-        frame = frame[frame["differs"]]
+        frame = frame[frame["picture"].isin(result.find_differing(place) or ())]
     left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if task.measures else ("smallest", "largest"))}
     orders = {
         name: title for name, (title, column, _) in finished.ORDERS.items() if name not in left_out and column in frame
@@ -180,7 +181,7 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
     )
     frame = finished.order(_filter_rows(job, result, place, frame, scores, view), order)
     tiles = []
-    for row in frame.to_dict("records"):
+    for row in finished.list_rows(frame):
         picture, words = row["picture"], describe_row(row, scores, task.no_answer)
         tiles.append(Tile(picture, picture, words, f"{picture} under its map", file=row["file"]))
     return tiles
@@ -188,12 +189,14 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
 
 def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
     """Return a picture's answer and, where it is wrong, its label, in Markdown."""
-    words = f"**{escape(row['predicted'])}** {scores.describe(row['predicted_score'], row['predicted'])}"
-    words = JUDGED.get(row.get("wrong"), "") + (words if row["predicted"] else f"**{nothing}**")
+    words = f"**{nothing}**"
+    if label := row["predicted"]:
+        words = f"**{escape(label)}** {scores.describe(row['predicted_score'], label)}"
+    words = JUDGED.get(row.get("wrong"), "") + words
     if row.get("wrong") is True:
         words += f"  \nis: {escape(row['truth'])}"
-    if (true := row.get("true_number")) is not None and true == true:
-        words += f"  \nis: {scores.describe(true, row['predicted'])}"
+    if (true := row.get("true_number")) is not None:
+        words += f"  \nis: {scores.describe(true, label or '')}"
     return words
 
 
@@ -411,21 +414,21 @@ def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
     unit = next((unit for unit in report.errors if unit.id == remembered.unit), None) if report is not None else None
     if unit is not None:
         st.markdown(escape(unit.words))
-    row = _find_row(result.frames[place], key)
-    if row is None:
-        return
-    st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
+    if (row := _find_row(result.frames[place], key)) is not None:
+        st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
     page.say_problem()
     wide = PANEL if len(result.plans) == 1 else (PANEL - 16) // 2
     with st.container(horizontal=True):
         for by, frame, name in zip(result.plans, result.frames, result.names, strict=True):
-            if (row := _find_row(frame, key)) is not None:
-                with st.container(width=wide, gap="xxsmall"):
+            with st.container(width=wide, gap="xxsmall"):
+                if (row := _find_row(frame, key)) is not None:
                     _draw_model_map(by, row, name)
+                else:
+                    st.caption(f"{escape(name)} has no answer to this picture.")
 
 
 def _find_row(frame: Any, key: str) -> Json | None:
-    return next(iter(frame[frame["picture"].eq(key)].to_dict("records")), None)
+    return next(iter(finished.list_rows(frame[frame["picture"].eq(key)])), None)
 
 
 def _draw_model_map(plan: RunPlan, row: Json, name: str) -> None:
@@ -462,4 +465,4 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
         recipe = table.recipe(journal.settings_of(plan.folder), row)
         return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 
-    saving.add_to_deck("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))
+    saving.add_to_deck("pictures", *(partial(make, row) for row in finished.list_rows(rows.loc[[*selected]])))

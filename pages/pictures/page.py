@@ -13,7 +13,7 @@ import streamlit as st
 from sightglass.batch import finished, kept, labels, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
-from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
+from sightglass.evaluation.decision import MOST, TOLERANCE, list_objects
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
@@ -31,12 +31,13 @@ from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.batch.finished import Result
     from sightglass.batch.labels import LabelMatch
+    from sightglass.evaluation.decision import Decision
     from sightglass.explain import Explainer
     from sightglass.report.offers import Offer
     from sightglass.report.view import View
@@ -247,51 +248,46 @@ _results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
 
 def _draw_result(job: PicturesJob) -> None:
     key = jobs.stamps(job), job.paused
-    result, _ = _results.get_or_make(key, lambda: finished.read(job.ready, stopped=job.paused))
+    result, _ = _results.get_or_make(key, lambda: finished.read(job.ready))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
         left = st.container()
         right = st.container(horizontal=True, width="content", key="pictures-acts")
     with left:
-        against = _draw_headline(result)
-        counts = {f"{fit.not_counted_sentence}." for fit in result.fits if fit and fit.not_counted}
-        if words := " ".join(filter(None, (labels.describe_left_out(sheet.match_run(job)), *sorted(counts)))):
-            st.caption(escape(words))
+        heading = st.container()
+        # What is drawn, saved and exported below is of the chosen models and gap.
+        if result.decision is not None:
+            result = replace(result, decision=_choose_decision(result.decision))
+        title, words = finished.describe(result)
+        heading.markdown(f"## {escape(title)}")
+        if words:
+            st.markdown(escape(words))
+        if result.left_out and result.decision is None:
+            st.caption(escape(result.left_out))
     with right:
         saving.add_to_deck("pictures-run", partial(make_slide, job, result))
         _draw_export(job, result)
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
-        rows = finished.list_models(result, against)
-        tables.table(rows, right=[*rows[0]][1:])
+        against = result.decision.reference.model if result.decision is not None else result.names[0]
+        rows = finished.list_models(result, result.names.index(against))
+        tables.table(rows, right=[*rows[0]][1:], help=finished.MEANINGS)
     grid.draw(job, result)
 
 
-def _draw_headline(result: Result) -> int:
-    """Draw the headline; return the place of the model that the others are compared with."""
-    if result.scores is not None:
-        return _draw_verdict(result)
-    title, words = finished.describe(result)
-    st.markdown(f"## {escape(title)}")
-    if words:
-        st.markdown(escape(words))
-    return 0
+def _choose_decision(decision: Decision) -> Decision:
+    """Draw the choice of models and of the allowed gap; return the decision on them."""
+    names = {row.model: row.model for row in decision.rows}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="pictures-verdict"):
 
+        def choose(label: str, options: Mapping[str, str], first: str, name: str) -> str:
+            key = f"pictures-{name}-{'-'.join(names)}"
+            return url_state.widget(st.selectbox, label, options, first, key=key, name=name, width=210)
 
-def _draw_verdict(result: Result) -> int:
-    """Draw whether one model can take the place of another; both can be chosen."""
-    scores = result.scores
-    assert scores is not None
-    names = [row.model for row in scores.rows]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures-verdict"):
-        first, between, second, verdict_place = (st.container(width="content") for _ in range(4))
-        with second:
-            against = _choose_model("Instead of", names, scores.reference.model, "against")
-        others = [name for name in names if name != against]
-        fallback = scores.verdict.first.model if scores.verdict is not None else others[0]
-        with first:
-            ours = _choose_model("Model", others, fallback if fallback in others else others[0], "candidate")
-        between.markdown("## instead of")
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures-gap"):
-        score_place = st.container(width="content")
+        every = {"": f"All {len(names)} models"} if decision.candidate is None else {}
+        candidate = choose("Model", every | names, decision.candidate.model if decision.candidate else "", "candidate")
+        against = ""
+        if candidate:
+            others = {name: name for name in names if name != candidate}
+            against = choose("Instead of", others, decision.choose(candidate).reference.model, "against")
         tolerance = url_state.widget(
             st.number_input,
             "Allowed gap, points",
@@ -304,56 +300,43 @@ def _draw_verdict(result: Result) -> int:
             max_value=20.0,
             step=0.5,
             format="%.1f",
-            width=110,
-            label_visibility="collapsed",
+            width=150,
         )
-        loss_place = st.container()
-    compared = compare(scores.rows, against=against, tolerance=tolerance / 100)
-    verdict = next(each for each in compared.verdicts if each.first.model == ours)
-    verdict_place.markdown(f"## {VERDICTS[verdict.kind]}.")
-    score_place.markdown(f"{escape(verdict.scores)} Allowed gap:")
-    loss_place.markdown(f"points. {escape(verdict.loss)}")
-    return names.index(against)
-
-
-def _choose_model(label: str, names: Sequence[str], first: str, parameter: str) -> str:
-    return url_state.widget(
-        st.selectbox,
-        label,
-        names,
-        first,
-        key=f"pictures-{parameter}-{'-'.join(names)}",
-        name=parameter,
-        width=210,
-        label_visibility="collapsed",
-    )
+    return decision.choose(candidate, against, tolerance / 100)
 
 
 def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
-    remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
+    remembered, place = state.of(PicturesPage), _find_place(result)
+    frame = result.frames[place]
     rows = frame.set_index("picture", drop=False)
     chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
-    records = rows.loc[chosen[:MAX_PICTURES]].to_dict("records")
-    scores = table.read_scores(plan.folder)
+    records = finished.list_rows(rows.loc[chosen[:MAX_PICTURES]])
+    scores = table.read_scores(result.plans[place].folder)
     tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
-    return views.gallery_view(title.removesuffix("."), words, tiles, result.names[0])
+    return views.gallery_view(title.removesuffix("."), words, tiles, result.names[place])
+
+
+def _find_place(result: Result) -> int:
+    """Return the place of the model whose maps are shown."""
+    return next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
 
 
 def _draw_export(job: PicturesJob, result: Result) -> None:
     """Draw the menu of files, of the model whose maps are shown; each is made on request."""
     offers: list[Offer] = []
-    if (scores := result.scores) is not None:
-        offers.append(
-            ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(scores.rows)))
-        )
+    if (decision := result.decision) is not None:
+        offers += [
+            ("Decision, .json", "decision.json", lambda: decision.summarise().model_dump_json(indent=1)),
+            ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(decision.rows))),
+        ]
     if not job.example:
-        place = next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
+        place = _find_place(result)
         folder = result.plans[place].folder
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers += [
-            (f"Report{of}, .html", "report.html", partial(finished.make_report, folder)),
+            (f"Report{of}, .html", "report.html", partial(finished.make_report, folder, result.decision)),
             (f"Table{of}, .csv", table.CSV, (folder / table.CSV).read_bytes),
         ]
     with st.popover("Export", icon=":material/download:", key="pictures-export"):

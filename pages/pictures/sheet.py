@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -55,10 +56,10 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     if (
         job is not None
         and job.finished()
-        and (failed := [each for summary in (job.result or ())[:1] for each in summary.failed])
+        and (failed := {name: why for summary in job.result or () for name, why in summary.failed})
     ):
         st.caption(f":material/broken_image: {plural(len(failed), 'file')} could not be read.")
-        tables.table([{"picture": name, "why": why} for name, why in failed[:1000]], height=160)
+        tables.table([{"picture": name, "why": why} for name, why in [*failed.items()][:1000]], height=160)
     _draw_earlier(remembered)
 
 
@@ -132,14 +133,7 @@ def match_run(job: PicturesJob) -> list[LabelMatch]:
     """Return the labels of a run with their classes, unmatched ones first; none for numbers, or before its end."""
     if job.example or not job.finished() or not job.ready:
         return []
-
-    def match() -> list[LabelMatch]:
-        folder = job.ready[0].folder
-        if task_of(table.read_scores(folder).task).measures:
-            return []
-        return labels.match_run(folder)
-
-    return state.latest("pictures-matches", jobs.stamps(job), match)
+    return state.latest("pictures-matches", jobs.stamps(job), partial(labels.match_run, job.ready[0].folder))
 
 
 def keep_known(matches: Mapping[str, tuple[str, ...]], known: Iterable[str]) -> dict[str, tuple[str, ...]]:

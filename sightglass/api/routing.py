@@ -17,11 +17,12 @@ from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
 from sightglass.api.work import answer, describe_route
-from sightglass.batch import labels
+from sightglass.batch import finished, labels
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.common.work import progress
 from sightglass.evaluation import summary
+from sightglass.evaluation.decision import TOLERANCE
 from sightglass.explain.methods import list_methods
 from sightglass.explain.recipe import VERSION
 from sightglass.models.catalog import available, catalog
@@ -126,15 +127,26 @@ def list_evaluated_runs() -> results.Runs:
 @router.get("/api/runs/{run}", tags=["runs"])
 def get_evaluation(
     run: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")],
+    candidate: Annotated[str, Query(max_length=200, description="The model that takes another one's place.")] = "",
+    against: Annotated[str, Query(max_length=200, description="The model that is to be replaced.")] = "",
+    tolerance: Annotated[float, Query(gt=0, le=100, description="Allowed gap in points.")] = 100 * TOLERANCE,
 ) -> summary.EvaluationSummary:
-    """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
+    """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type.
+
+    Of a run of several models on the page Pictures, also which one to take, by the parameters of the page's address.
+    """
     if (folder := next((folder for folder in labels.list_labelled() if folder.name == run), None)) is None:
         raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
     try:
-        return labels.load_summary(folder).model_copy(update={"id": run})
+        evaluation, decision = labels.load_summary(folder), finished.read_decision(folder)
     except Problem as problem:
         # Its sentence names a folder of the server.
         raise ApiProblem(400, "option", "This run's evaluation is damaged: run it with labels again.") from problem
+    if decision is not None:
+        decided = decision.choose(candidate, against, tolerance / 100).summarise()
+    elif candidate or against:
+        raise ApiProblem(400, "option", "This run is of one model: leave candidate and against out.")
+    return evaluation.model_copy(update={"id": run, "decision": decided if decision is not None else None})
 
 
 class Load(PlainResult):

@@ -13,34 +13,33 @@ import math
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.batch import labels, table
+from sightglass.batch import kept, labels, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
+from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import redraw
-from sightglass.evaluation.kinds import NAMES, TYPE_NAMES, kind_of, to_number
-from sightglass.evaluation.scorecard import compare, score_runs
+from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of, to_number
 from sightglass.explain.maps.heatmap import CELLS
-from sightglass.explain.phrases import capital, milliseconds, percent, plain_text, plural, quantity
+from sightglass.explain.phrases import capital, milliseconds, plain_text, plural, quantity
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.models.checkpoints import weights
 from sightglass.report.html_report import report_html
 from sightglass.report.table import csv as write_csv
 from sightglass.report.view import Map, Picture, Table, View, fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
     from sightglass.common.files import Json
-    from sightglass.evaluation.scorecard import Scorecard
     from sightglass.evaluation.stored import Evaluation
     from sightglass.evaluation.summary import EvaluationSummary
 
@@ -67,6 +66,10 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     where labels were given, `error`, the number minus it, and `absolute_error`. `evaluation`: read before.
     """
     frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
+    # A run in which nothing was found has no map, and no answer that tells the type of these columns.
+    frame = frame.assign(**{name: None for name in ("cells", "boxes", "label") if name not in frame})
+    frame["predicted"] = frame["predicted"].astype(object).where(frame["predicted"].notna(), None)
+    frame["predicted_score"] = frame["predicted_score"].astype(float)
     frame["place"] = np.arange(len(frame))
     scores = table.read_scores(folder)
     kind, measures = kind_of(scores.task), task_of(scores.task).measures
@@ -90,6 +93,13 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     return frame
 
 
+def list_rows(frame: Frame) -> list[Json]:
+    """Return a frame's rows, with None for each value that is missing."""
+    frame = frame.astype(object)
+    rows: list[Json] = frame.where(frame.notna(), None).to_dict("records")
+    return rows
+
+
 def order(frame: Frame, order: str) -> Frame:
     """Sort by one of `ORDERS`, rows without a number last."""
     _, column, rising = ORDERS[order]
@@ -105,10 +115,10 @@ SPEED = "speed.json"
 
 
 def describe_time(folder: Path) -> str:
-    """Return `34 ms`; that it could not be measured; empty of a run whose time nobody asked for."""
+    """Return `34 ms (30 to 40 ms)`; that it could not be measured; empty of a run whose time nobody asked for."""
     try:
-        times: Any = json.loads((folder / SPEED).read_bytes())
-        return milliseconds(float(times[1])) if times else "not measurable now"
+        times = [milliseconds(float(time)) for time in json.loads((folder / SPEED).read_bytes())]
+        return f"{times[1]} ({times[0]} to {times[2]})" if times else "not measurable now"
     except (OSError, ValueError, TypeError, IndexError):
         return ""
 
@@ -124,22 +134,25 @@ class Result:
     """The errors of each model; None without labels of classes or boxes."""
     fits: tuple[EvaluationSummary | None, ...]
     """How well the answers of each model fit the labels; None without any."""
-    scores: Scorecard | None
-    """The models on the same labels; None of one model, or where they cannot be compared."""
+    agreements: Mapping[tuple[int, int], tuple[str, set[str] | None]]
+    """How far the answers of two models agree, by their places (`ClassEvaluation.compare_answers`)."""
+    decision: Decision | None
+    """Which model to take; None of one model, or where they cannot be compared."""
     stopped: bool
+    """Whether a run has no answers to some of its pictures yet."""
+    left_out: str
+    """What was not counted, as a sentence."""
 
     @property
     def names(self) -> list[str]:
         """The models' names, each once."""
         return [name_of(plan.model) for plan in self.plans]
 
-    def answers(self, place: int) -> Frame:
-        """Return a model's table with `differs`: whether another model has another answer."""
-        frame, differs = self.frames[place], np.zeros(len(self.frames[place]), bool)
-        for other in self.frames[:place] + self.frames[place + 1 :]:
-            answers = other.set_index("picture")["predicted"].reindex(frame["picture"]).fillna("")
-            differs |= answers.to_numpy() != frame["predicted"].fillna("").to_numpy()
-        return frame.assign(differs=differs)
+    def find_differing(self, place: int | None = None) -> set[str] | None:
+        """Return the pictures on which a model, or any, differs from another one; None where that has no meaning."""
+        every = [differing for pair, (_, differing) in self.agreements.items() if place in (None, pair[0])]
+        pictures = [differing for differing in every if differing is not None]
+        return set[str]().union(*pictures) if pictures else None
 
 
 def name_of(model: str) -> str:
@@ -148,7 +161,7 @@ def name_of(model: str) -> str:
     return spec.name if spec is not None else model
 
 
-def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, int]:
+def read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     """Return the result of finished runs over the same pictures, and about how many bytes it takes."""
     reports = tuple(_report(plan) for plan in plans)
     frames = tuple(
@@ -160,13 +173,45 @@ def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, in
         # An answer or a labelled object takes about 600 bytes.
         size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
-    by_folder = {plan.folder: report.evaluation for plan, report in zip(plans, reports, strict=True) if report}
-    scores = None
+    scores = table.read_scores(plans[0].folder)
+    kind, by_picture = kind_of(scores.task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
+    agreements = {}
+    for (i, first), (j, second) in combinations(enumerate(by_picture), 2):
+        pairs = {key: (first[key], second[key]) for key in first if key in second}
+        agreements[i, j] = agreements[j, i] = kind.compare_answers(pairs, scores.unit)
+    folders, decision = [plan.folder for plan in plans], None
     # There may be nothing to compare.
     with contextlib.suppress(Problem):
-        if len(by_folder) > 1:
-            scores = compare(score_runs(list(by_folder), by_folder.__getitem__)[0])
-    return Result(tuple(plans), frames, reports, fits, scores, stopped), size
+        decision = decide_runs({p.folder: r.evaluation for p, r in zip(plans, reports, strict=True) if r})
+    stopped, left_out = any(map(kept.is_stopped, folders)), _list_left_out(folders)
+    return Result(tuple(plans), frames, reports, fits, agreements, decision, stopped, left_out), size
+
+
+def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
+    """Return the decision between the models of runs over the same labelled pictures. Raises Problem."""
+    if len(runs) < 2:
+        raise Problem("A decision takes two models or more: run others over the same pictures.")
+    rows, left_out = score_runs([*runs], runs.__getitem__)
+    sentences = filter(None, (_list_left_out(runs), *left_out))
+    return replace(decide(rows), stopped=any(map(kept.is_stopped, runs)), left_out=" ".join(sentences))
+
+
+def read_decision(folder: Path) -> Decision | None:
+    """Return the decision on a run of the page Pictures; None of one model. Raises Problem."""
+    facts = kept.read_facts(folder)
+    reports = {plan.folder: report for plan in (facts.plans if facts else ()) if (report := _report(plan))}
+    return decide_runs({place: report.evaluation for place, report in reports.items()}) if len(reports) > 1 else None
+
+
+def _list_left_out(folders: Collection[Path]) -> str:
+    runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
+    names = labels.describe_left_out([*{row.label: row for run in runs for row in run if not row.classes}.values()])
+    counts = set()
+    for folder in folders:
+        # A run may have no usable labels.
+        with contextlib.suppress(Problem):
+            counts.add(labels.load_summary(folder).not_counted_sentence)
+    return " ".join(filter(None, (names, *(f"{count}." for count in sorted(counts - {""})))))
 
 
 def _report(plan: RunPlan) -> ErrorReport | None:
@@ -186,29 +231,39 @@ def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
 
 def describe(result: Result) -> tuple[str, str]:
     """Return the decision, or the headline of the first model, and a sentence; plain text without Markdown."""
-    if result.scores is not None and (verdict := result.scores.verdict) is not None:
-        return f"{verdict.title}.", f"{verdict.scores} {verdict.loss}".strip()
+    if result.decision is not None:
+        return f"{result.decision.headline}.", result.decision.words
+    title, words = _describe_first(result)
+    return title, "Stopped: the other pictures may differ." if result.stopped else words
+
+
+def _describe_first(result: Result) -> tuple[str, str]:
     frame, report, fit = result.frames[0], result.reports[0], result.fits[0]
-    if len(result.plans) > 1 and not any(result.reports):
-        same = plural(int((~result.answers(0)["differs"]).sum()), "picture")
-        return f"The models agree on {same} of {len(frame):,}.", ""
     scores = table.read_scores(result.plans[0].folder)
+    task, pictures = task_of(scores.task), plural(len(frame), "picture")
+    if not any(result.reports) and (differing := result.find_differing()) is not None:
+        common, (what, _) = set.intersection(*({*f["picture"]} for f in result.frames)), kind_of(scores.task).agreement
+        return f"{what} by all models: {len(common - differing):,} of {plural(len(common), 'picture')}.", ""
     if report is not None and fit is not None:
-        of = plural(fit.pictures, "labelled picture")
-        if task_of(fit.task).has_boxes:
-            return f"{fit.right:,} of {plural(fit.objects, 'object')} found ({of}).", f"{report.headline}."
-        share = fit.scores["accuracy"].percent
-        if result.stopped:
-            return f"{share} right so far ({of}).", "Stopped: the other pictures may differ."
-        return f"{share} right ({of}).", describe_worst(frame)
+        of, so_far = plural(fit.pictures, "labelled picture"), " so far" if result.stopped else ""
+        if task.has_boxes:
+            return f"{fit.right:,} of {plural(fit.objects, 'object')} found{so_far} ({of}).", f"{report.headline}."
+        return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", describe_worst(frame)
     if fit is not None:
-        return f"{fit.headline}.", ""
+        name, score = next(iter(fit.scores.items()))
+        # The pictures of some batches are no random sample, so they have no interval.
+        return f"{NAMES[name]} {score.points}." if result.stopped else f"{fit.headline}.", ""
     if (errors := measure_numbers(frame)) is not None:
+        if result.stopped:
+            errors = replace(errors, low=math.nan, high=math.nan)
         return f"{errors.describe(scores.unit)}.", ""
-    if task_of(scores.task).measures:
-        return f"{plural(len(frame), 'picture')}.", "Drop a .csv with file,label to see how far the numbers are off."
-    answers = frame["predicted"].nunique()
-    return f"{plural(len(frame), 'picture')}, {plural(answers, 'different answer')}.", ""
+    if task.measures:
+        return f"{pictures}.", "Drop a .csv with file,label to see how far the numbers are off."
+    if not (answers := frame["predicted"].nunique()):
+        return f"{pictures}: {task.no_answer}.", ""
+    if task.has_boxes:
+        return f"{plural(int(frame['predictions'].sum()), 'box')} in {pictures}.", ""
+    return f"{pictures}, {plural(answers, 'different answer')}.", ""
 
 
 def describe_worst(frame: Frame) -> str:
@@ -256,6 +311,13 @@ def list_area_classes(fit: EvaluationSummary) -> list[dict[str, Any]]:
     ]
 
 
+MEANINGS = dict(kind.agreement for kind in KINDS.values()) | {
+    "95 %": "How much the number varies between sets of as many pictures.",
+    "Time": "Of one pass on the first picture: the median of several, and the fastest to the slowest.",
+}
+"""Of the columns of `list_models`."""
+
+
 def list_models(result: Result, against: int) -> list[dict[str, Any]]:
     """Return a row of texts for each model, without columns that are empty."""
     rows = []
@@ -265,18 +327,14 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
             name, score = next(iter(fit.scores.items()))
             is_accuracy = name == "accuracy"
             row[capital(NAMES[name])] = score.percent if is_accuracy else score.points
-            # The first pictures by name are no random sample, so they have no interval.
+            # The pictures of some batches are no random sample, so they have no interval.
             row["95 %"] = "" if result.stopped else score.percent_range if is_accuracy else score.range
             if task_of(fit.task).has_boxes:
                 row["Found"] = f"{fit.right:,} of {fit.objects:,}"
-        if len(result.plans) > 1:
-            pair = [result.frames[i][["picture", "predicted"]].fillna("") for i in (place, against)]
-            merged = pair[0].merge(pair[1], on="picture")
-            same = percent(float((merged["predicted_x"] == merged["predicted_y"]).mean())) if len(merged) else ""
-            row["Same answers"] = "" if place == against else same
-        spec = catalog.catalog().get(plan.model)
-        file = weights.find(spec) if spec is not None else None
-        row["Size"] = quantity(file.stat().st_size / 1e6, "MB") if file is not None and file.is_file() else ""
+        title, _ = kind_of(table.read_scores(plan.folder).task).agreement
+        row[title] = result.agreements[place, against][0] if place != against else ""
+        size = find_size(plan.model)
+        row["Size"] = quantity(size / 1e6, "MB") if size is not None else ""
         row["Time"] = describe_time(plan.folder)
         rows.append(row)
     return [{name: row[name] for name in rows[0] if any(each[name] for each in rows)} for row in rows]
@@ -322,8 +380,7 @@ def pack(folder: Path, pictures: Collection[str]) -> bytes:
     selected = table_rows[table_rows["picture"].isin(pictures)]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", strict_timestamps=False) as archive:
-        rows = selected.drop(columns=["cells"]).astype(object)
-        archive.writestr(table.CSV, write_csv(rows.where(rows.notna(), None).to_dict("records")))
+        archive.writestr(table.CSV, write_csv(list_rows(selected.drop(columns=["cells"]))))
         for stem in (folder / str(name) for name in selected["file"]):
             for path in (stem, *(stem.with_suffix(kind) for kind in (".npy", ".npz"))):
                 if path.is_file():
@@ -342,8 +399,7 @@ def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
     # Several large pictures at full size would take gigabytes.
     picture = Picture.of(Image(image.thumbnail(_SIDE), image.name), name, caption=name)
-    # A table may have NaN where there is no map.
-    if not isinstance(cells, bytes) or not cells:
+    if not cells:
         return picture
     edges = [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")]
     region = fraction(edges, (image.width, image.height))
@@ -357,11 +413,11 @@ LISTED = 24
 """Pictures of each section."""
 
 
-def make_report(folder: Path) -> str:
+def make_report(folder: Path, decision: Decision | None = None) -> str:
     """Return the offline report of a finished run's folder.
 
-    It lists the least sure predictions, and where there are labels the wrong ones and each class. Raises OSError where
-    the folder holds no table.
+    It has the decision, if there is one, lists the least sure predictions, and where there are labels the wrong ones
+    and each class. Raises OSError where the folder holds no table.
 
     >>> from pathlib import Path
     >>> make_report(Path("explained/photos"))[:15]
@@ -371,20 +427,27 @@ def make_report(folder: Path) -> str:
     # The run may have no usable labels.
     with contextlib.suppress(Problem):
         evaluation = labels.load_summary(folder)
-    numbers = [("Pictures", f"{len(frame):,}")]
+    # The pictures of some batches are no random sample, so they have no interval.
+    stopped = kept.is_stopped(folder)
+    numbers, so_far = [("Pictures", f"{len(frame):,}")], " so far: the run was stopped" if stopped else ""
     if evaluation is not None and (share := evaluation.scores.get("accuracy")) is not None:
-        numbers.append(("Right", plain_text(f"{share.percent} of {evaluation.pictures:,}")))
-        numbers.append(("95 % interval of that", plain_text(share.percent_range)))
+        numbers.append((f"Right{so_far}", plain_text(f"{share.percent} of {evaluation.pictures:,}")))
+        numbers += [] if stopped else [("95 % interval of that", plain_text(share.percent_range))]
     if (errors := measure_numbers(frame)) is not None:
-        numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
+        numbers.append((f"Mean absolute error{so_far}", plain_text(quantity(errors.mean, scores.unit))))
     views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
+    if decision is not None:
+        decided = Table("", (plain_text(f"{decision.headline}."), plain_text(decision.words)))
+        views.insert(0, View("Which model to take", tables=(decided,)))
     if evaluation is not None:
-        sentences = evaluation.headline, evaluation.right_sentence, evaluation.not_counted_sentence
-        lines = [f"{line}." for line in sentences if line]
-        about = "In hundredths, the worst class first."
+        said = ["" if stopped else evaluation.headline, evaluation.right_sentence, evaluation.not_counted_sentence]
+        about = f"In hundredths{so_far}, the worst class first."
         if evaluation.problems:
             about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."
-        by_class = Table("", (*lines, about), head=evaluation.class_columns, rows=tuple(evaluation.list_classes()))
+        # Without its last column, the intervals.
+        head, *rows = (row[: 2 if stopped else 3] for row in (evaluation.class_columns, *evaluation.list_classes()))
+        lines = (*(f"{line}." for line in said if line), about)
+        by_class = Table("", lines, head=head, rows=tuple(rows))
         views.append(View("How right is each class?", tables=(by_class,)))
     return report_html(
         [[view] for view in views],
@@ -405,9 +468,9 @@ def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator
             column = ORDERS[by][1]
             rows = rows[rows[column].notna()] if column in rows else rows.iloc[:0]
         pictures = []
-        for row in rows.iloc[:LISTED].to_dict("records"):
+        for row in list_rows(rows.iloc[:LISTED]):
             label, file, rest = row["predicted"], b"", ""
-            score = plain_text(scores.describe(row["predicted_score"], label)) if label else ""
+            score = plain_text(scores.describe(row["predicted_score"], label or ""))
             with contextlib.suppress(OSError):
                 file = (folder / row["file"]).read_bytes() if row["file"] else b""
             if by == "sure":

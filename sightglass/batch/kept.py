@@ -144,6 +144,12 @@ def is_finished(facts: RunFacts) -> bool:
     )
 
 
+def is_stopped(folder: Path) -> bool:
+    """Return whether a run has no answers to some of its pictures yet."""
+    run = read_facts(folder)
+    return run is not None and (run.done or 0) < run.pictures
+
+
 # Uploads
 
 MAX_PICTURES = 20_000

@@ -126,6 +126,9 @@ def label_by_folders(items: Iterable[Item]) -> GroundTruth:
 
 def match_run(folder: Path) -> list[LabelMatch]:
     """Return a run's labels with their classes, unmatched ones first: given labels, else a classifier's folders."""
+    # Labels of numbers name no class.
+    if task_of(table.read_scores(folder).task).measures:
+        return []
     if (truth := read_labels(folder)) is None:
         by_folders, rows = kind_of(table.read_scores(folder).task).by_folders, table.read(folder)
         labelled = zip(rows["picture"], rows["labelled"], strict=True)

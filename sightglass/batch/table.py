@@ -66,9 +66,9 @@ class Scores:
         task = task_of(self.task)
         return not (task.gives_pixels or task.measures)
 
-    def describe(self, score: float, label: str) -> str:
-        """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`."""
-        return task_of(self.task).text(score, self.units.get(label, ""))
+    def describe(self, score: float | None, label: str) -> str:
+        """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`; empty without one."""
+        return "" if score is None else task_of(self.task).text(score, self.units.get(label, ""))
 
     @property
     def unit(self) -> str:
@@ -84,8 +84,8 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     """Return one JSON row a map, at least one a picture.
 
     Adds to the columns of `sightglass.report.table`: `labelled`, the label of the folder or list; `margin`, the lead of
-    the best class over the next; `anchor`, the raw candidate of a single detection; `scores`, the best ones; `cells`,
-    the small map.
+    the best class over the next; `anchor`, the raw candidate of a single detection; `scores`, the best ones; `boxes`,
+    all boxes as [label, score, x0, y0, x1, y1]; `cells`, the small map.
     """
     predictions = explanation.predictions
     left, top, right, bottom = explanation.evidence.geometry.seen
@@ -103,6 +103,8 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         "seen_bottom": bottom,
         "notes": " ".join(explanation.notes),
     }
+    if boxes := [[p.label, round(p.score, 6), *(round(x, 1) for x in p.box)] for p in predictions if p.box]:
+        more["boxes"] = json.dumps(boxes)
     per = explanation.options.per
     map_rows: list[Row] = [
         {

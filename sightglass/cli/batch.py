@@ -20,7 +20,7 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.settings import settings
-from sightglass.evaluation import kinds
+from sightglass.evaluation import kinds, stored
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.tasks import task_of
@@ -58,6 +58,8 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1, min=1)
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
+    instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
+    tolerance: float = cli.field("--tolerance POINTS", "Of AP or accuracy that may be lost [2].", default=2.0, min=0.1)
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True
     )
@@ -90,6 +92,8 @@ def batch(
     # In a cluster the pictures are elsewhere.
     below, saved = 0.0 if options.engine == "ray" else settings().save_below, set[str | None]()
     cancel = threading.Event()
+    # Read first, so that a wrong folder ends no run.
+    before = {options.instead_of: stored.load(options.instead_of)} if options.instead_of is not None else {}
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         done = _run(source, options, engine_options, names, progress, cancel, saved if below else None)
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
@@ -99,7 +103,13 @@ def batch(
     result: Json = {name: getattr(done, name) for name in numbers}
     if done.done:
         result |= _say_how_right(console, done.folder)
-        write_file(done.folder / "report.html", finished.make_report(done.folder).encode())
+        decision = None
+        if before:
+            decision = finished.decide_runs({done.folder: stored.load(done.folder)} | before)
+            decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
+            console.say(f"{decision.headline}. {decision.words}")
+            result["decision"] = decision.summarise().to_dict()
+        write_file(done.folder / "report.html", finished.make_report(done.folder, decision).encode())
         write_file(done.folder / "summary.json", to_json(result).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if below:

@@ -21,8 +21,9 @@ from sightglass.evaluation.boxes import RIGHT
 from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.maps.heatmap import cells
-from sightglass.explain.phrases import percent, plural, plural_noun
+from sightglass.explain.phrases import percent, plural, plural_noun, quantity
 from sightglass.explain.tasks import decode, task_of
+from sightglass.explain.tasks.detect import match as match_boxes
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox
     from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.stored import Evaluation, EvaluationFacts
@@ -147,6 +149,10 @@ class ErrorUnit:
         return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
 
 
+Pairs = Mapping[str, "tuple[Json, Json]"]
+"""The rows of a picture in the tables of two runs, by the picture."""
+
+
 class ClassEvaluation:
     """Evaluate one class a picture."""
 
@@ -168,6 +174,25 @@ class ClassEvaluation:
         ("The least sure", "The lowest scores of all predictions. ", "unsure"),
     )
     """Of a report: title, introduction and order of each section."""
+    agreement: ClassVar[tuple[str, str]] = (
+        "Same class",
+        "Pictures with the same best class as the model whose cell is empty.",
+    )
+    """What is compared of two models' answers: title and meaning."""
+
+    # Answers of two models
+
+    def answers_equal(self, first: Json, second: Json) -> bool:
+        """Return whether two rows of a picture have the same answer."""
+        return bool(first["predicted"] == second["predicted"])
+
+    def compare_answers(self, pairs: Pairs, unit: str = "") -> tuple[str, set[str] | None]:
+        """Return how far two models agree, without labels, and the pictures with different answers.
+
+        Where answers cannot be compared, the text is empty; where none is the same as another, the pictures are None.
+        """
+        differing = {key for key, pair in pairs.items() if not self.answers_equal(*pair)}
+        return percent(1 - len(differing) / len(pairs)) if pairs else "", differing
 
     # Labels
 
@@ -291,6 +316,13 @@ class BoxEvaluation(ClassEvaluation):
     outcome = "evaluated"
     by_folders = False
     errors = true_boxes.MEANINGS
+    agreement = "Same boxes", "Pictures on which all boxes match those of the other model, by class and an IoU of .5."
+
+    def answers_equal(self, first: Json, second: Json) -> bool:
+        rows = [json.loads(row["boxes"] or "[]") for row in (first, second)]
+        indices = {label: index for index, label in enumerate({label for row in rows for label, *_ in row})}
+        boxes = [[Prediction(label, indices[label], score, tuple(box)) for label, score, *box in row] for row in rows]
+        return not any(None in (change.before, change.after) for change in match_boxes(*boxes))
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
         if truth.picture_labels:
@@ -391,6 +423,7 @@ class PixelEvaluation(ClassEvaluation):
     extremes = (
         ("The worst masks", "Mean IoU of each picture, over the classes that its mask or its answer has. ", "iou"),
     )
+    agreement = ("Same largest class", "Pictures of which the same class fills most; pixels are not compared.")
 
     def read(self, path: Path | str) -> GroundTruth:
         return masks.read(path)
@@ -463,6 +496,15 @@ class NumberEvaluation(ClassEvaluation):
         ("The smallest numbers", "", "smallest"),
         ("The largest numbers", "", "largest"),
     )
+    agreement = ("Mean difference", "Mean absolute difference from the number of the model whose cell is empty.")
+
+    def compare_answers(self, pairs: Pairs, unit: str = "") -> tuple[str, set[str] | None]:
+        numbers = [
+            abs(first["predicted_score"] - second["predicted_score"])
+            for first, second in pairs.values()
+            if first["predicted"] == second["predicted"] is not None
+        ]
+        return quantity(sum(numbers) / len(numbers), unit) if numbers else "", None
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
         if not truth.picture_labels:
@@ -479,6 +521,9 @@ class NoEvaluation(ClassEvaluation):
     """Refuse labels: the task states nothing to compare them with."""
 
     by_folders = False
+
+    def compare_answers(self, pairs: Pairs, unit: str = "") -> tuple[str, set[str] | None]:
+        return "", None
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")

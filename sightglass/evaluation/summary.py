@@ -10,7 +10,50 @@ from pydantic import Field
 from sightglass.evaluation import kinds
 from sightglass.evaluation.intervals import Estimate
 from sightglass.explain.phrases import plural
-from sightglass.report.results import PlainResult
+from sightglass.report.results import Number, PlainResult
+
+Kind = Literal["ship", "do not ship", "cannot be told"]
+"""A verdict on one model in the place of another."""
+
+
+class ClassChange(PlainResult):
+    """What a model in another one's place has right of a class."""
+
+    label: str
+    objects: int
+    """Labelled objects, or pictures, of the class."""
+    right: int
+    before: int
+    """Right by the model that is replaced."""
+    certain: bool
+    """Whether its pictures differ beyond chance: a sign test, corrected for the number of classes and pairs."""
+
+
+class DecisionSummary(PlainResult):
+    """Which of several models to take, on the same labelled pictures."""
+
+    headline: str
+    words: str
+    kind: Kind
+    candidate: str | None
+    """The model that takes the other one's place; null where that is too close to call."""
+    against: str
+    tolerance: float
+    """Of AP or accuracy that may be lost, 0..1."""
+    pairs: int
+    """Pairs of models, for all of which the gaps' 95 % intervals hold at once."""
+    scores: dict[str, Number]
+    """AP or accuracy of each model, 0..1."""
+    gaps: dict[str, Estimate]
+    """How much lower each is than that of `against`."""
+    sizes: dict[str, int | None]
+    """Bytes of the weights; null: not known."""
+    losses: tuple[ClassChange, ...]
+    gains: tuple[ClassChange, ...]
+    left_out: str
+    """What was not counted."""
+    stopped: bool
+    """Whether a run was stopped, so that nothing is decided."""
 
 
 class EvaluationSummary(PlainResult):
@@ -39,6 +82,8 @@ class EvaluationSummary(PlainResult):
     """Labels for which the model has no class."""
     problems: tuple[tuple[str, str], ...]
     """Pictures whose mask is missing or cannot be used, and why."""
+    decision: DecisionSummary | None = Field(default=None, exclude_if=lambda decision: decision is None)
+    """Of a run of several models."""
 
     @classmethod
     def build(cls, **fields: Any) -> EvaluationSummary:

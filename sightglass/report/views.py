@@ -490,5 +490,8 @@ def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: s
     """Return the view of a run over many pictures, with some of them."""
     if not pictures:
         raise Problem("There is no picture to show: choose some.")
-    title = statement(title, title.partition(";")[0])
-    return new_view(pictures[:MAX_PICTURES], title=title, sentence=sentence, made=made[:MAX_MADE])
+    short = statement(title, title.partition(";")[0])
+    if short != capital(title):
+        sentence = f"{title}. {sentence}"
+    # A long sentence is cut on the slide, and whole in its notes.
+    return new_view(pictures[:MAX_PICTURES], title=short, sentence=sentence, notes=sentence, made=made[:MAX_MADE])

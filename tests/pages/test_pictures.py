@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import html
 import io
+import json
+import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from PIL import Image as Pillow
 
+from sightglass.api.routing import get_evaluation
 from sightglass.batch import finished, journal, kept, labels, table
 from sightglass.batch.kept import Source
+from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.scorecard import VERDICTS
+from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
 from sightglass.history import History
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
+from sightglass.report.view import View
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
+from sightglass.ui.views import charts
 from tests.labelled import draw_masked, draw_scenes
 from tests.pages.conftest import button, press, session, texts
 from tests.unit.batch.test_earlier import cut
@@ -112,11 +122,10 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     example = open_example()
     result = finished.read(example.ready)[0]
     assert "Example" in texts(app) and session(app, PicturesPage).job is None
-    assert button(app, "Run").disabled and result.scores is not None
+    assert button(app, "Run").disabled and result.decision is not None
     frame = app.dataframe[0].value
     assert frame["Model"].tolist() == result.names and frame["Right"].tolist()[0].endswith("%")
-    verdict = result.scores.verdict
-    assert f"## {VERDICTS[verdict.kind]}." in texts(app) and verdict.scores in texts(app)
+    assert f"## {result.decision.headline}." in texts(app) and escape(result.decision.words) in texts(app)
     for view in ("wrong", "class", "differ", "all"):
         app.segmented_control(key="pictures-view").set_value(view).run()
         assert not app.error, view
@@ -272,7 +281,7 @@ def test_a_folder_that_is_no_class_can_be_counted_as_one(page, many):
 
 def test_labels_come_after_a_run_and_errors_open_where_their_maps_are(page, scenes):
     app = run(choose(page(SCREEN, model="demo-s"), scenes / "pictures"))
-    assert "different answer" in headline(app)
+    assert re.fullmatch(r"## \d+ boxes in 3 pictures\.", headline(app))
     app = finish(drop(app, ("labels.csv", (scenes / "labels.csv").read_bytes(), "text/csv")))
     folder = session(app, PicturesPage).job.plans[0].folder
     before = labels.load_summary(folder)
@@ -290,6 +299,92 @@ def test_labels_come_after_a_run_and_errors_open_where_their_maps_are(page, scen
     app.button(key="pictures-explore").click().run()
     recipe = session(app, Reopened).recipe
     assert recipe.targets == ((unit.answer.anchor, unit.answer.index),)
+
+
+@pytest.fixture
+def made(monkeypatch) -> dict[str, Callable[[], Any]]:
+    """The files that the page offers, by name."""
+    offered: dict[str, Callable[[], Any]] = {}
+    monkeypatch.setattr(charts, "download", lambda label, make, file, **_: offered.update({file: make}))
+    return offered
+
+
+def add_slide(app) -> View:
+    app.button(key="deck-pictures-run").click().run()
+    press(app, "Add the slide")
+    return History().decks.all()[0].slides[-1].view
+
+
+def test_page_slide_report_json_and_address_show_one_decision(page, tmp_path, made, monkeypatch, capsys):
+    def compare(**address: str) -> str:
+        app = finish(page(SCREEN, run=folder.name, **address))
+        decision = json.loads(made["decision.json"](), parse_constant=pytest.fail)
+        title, words = decision["headline"], decision["words"]
+        assert headline(app).replace(NBSP, " ") == f"## {escape(title)}.", address
+        assert escape(words) in texts(app).replace(NBSP, " "), address
+        report = html.unescape(made["report.html"]())
+        assert f"{title}." in report and words in report, address
+        slide = add_slide(app)
+        assert title in f"{slide.title}\n{slide.notes}".replace(NBSP, " ") and words in slide.notes, address
+        chosen = {name: address[name] for name in ("candidate", "against") if name in address}
+        told = get_evaluation(folder.name, **chosen, tolerance=float(address.get("tolerance", 2)))
+        assert told.to_dict()["decision"] == decision, address
+        assert {name: parameter(app, name) for name in address} == address
+        return f"{title}. {words}"
+
+    pictures, truth = draw_scenes(tmp_path / "many", 40)
+    truth.write_text(truth.read_text("utf-8").replace(",star\n", ",Stern\n"), "utf-8")
+    app = run(choose(page(SCREEN, model="demo-s", models="demo-m,demo-l"), pictures, truth))
+    first, second, _ = (plan.folder for plan in session(app, PicturesPage).job.plans)
+    folder, pair = first, {"candidate": "Demo-s", "against": "Demo-m"}
+    seen = [compare(), compare(tolerance="20.0"), compare(**pair), compare(**pair, tolerance="20.0")]
+    assert len({*seen}) == 4 and all("Not counted: Stern" in text for text in seen)
+    assert "too close to call" in seen[2] and "good enough" in seen[3]
+    app.selectbox(key="pictures-match").set_value("Stern").run()
+    app.multiselect(key="pictures-match-Stern").set_value(["star"]).run()
+    finish(press(app, "Count it so"))
+    assert "Not counted" not in (counted := compare(**pair)) and counted != seen[2]
+    monkeypatch.setattr(kept, "is_stopped", lambda folder: folder == second)
+    labels.change_tag(first, "seen", ["00.png"], add=True)
+    assert "Not decided: a run was stopped" in (stopped := compare(**pair)) and "95" not in stopped
+    capsys.readouterr()
+    out = tmp_path / "cli"
+    options = ("--labels", str(truth), "--out", str(out), "--instead-of", str(second), "--tolerance", "20", "--json")
+    assert main(["batch", str(pictures), "-m", "demo-s", *options]) == 0
+    decision = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["decision"]
+    assert (decision["candidate"], decision["against"], decision["tolerance"]) == ("Demo-s", "Demo-m", 0.2)
+    assert decision["words"] in html.unescape((out / "report.html").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("scenes_among", [0, 1])
+def test_pictures_without_an_answer_are_shown_filtered_and_written_like_others(page, tmp_path, made, scenes_among):
+    pictures, _ = draw_scenes(tmp_path / "drawn", scenes_among)
+    for name in ("grey-1.png", "grey-2.png"):
+        Image.new("RGB", (64, 64), (120, 120, 120)).save(pictures / name)
+    (pictures / "broken.png").write_bytes(b"no picture")
+    app = run(choose(page(SCREEN, model="demo-s", models="demo-m"), pictures))
+    assert f"{scenes_among + 2} of {scenes_among + 2} pictures." in headline(app) or scenes_among
+    shown = [texts(app)]
+    for order in ("unsure", "sure", "source"):
+        app.selectbox(key="pictures-order-detect").set_value(order).run()
+        assert not app.error and len(opened(app)) == scenes_among + 2, order
+    assert not app.checkbox(key="pictures-unsure").check().run().error
+    app.checkbox(key="pictures-unsure").uncheck().run()
+    app.button(key="pictures-open-grey-1.png").click().run()
+    shown += [texts(app), add_slide(app).pictures[-1].caption]
+    assert shown[1].count("**nothing found**") >= 3, "the tile, and the panel of both models"
+    app.toggle(key="pictures-select").set_value(True).run()
+    app.checkbox(key="pictures-pick-grey-1.png").check().run()
+    folder = session(app, PicturesPage).job.plans[0].folder
+    with zipfile.ZipFile(io.BytesIO(made["selected.zip"]())) as archive:
+        shown.append(archive.read("results.csv").decode())
+    report = re.sub(r"<(style|script).*?</\1>|data:[^\"]+", "", made["report.html"](), flags=re.DOTALL)
+    shown += [made["results.csv"]().decode(), report]
+    for text in shown:
+        assert not re.search(r"\b(nan|NaN|None|NaT)\b", text), text
+    app.button(key="pictures-explore").click().run()
+    assert session(app, Sidebar).picture.name == "grey-1.png"
+    assert len(opened(finish(page(SCREEN, run=folder.name)))) == scenes_among + 2
 
 
 def test_masks_give_the_iou_of_each_class(page, tmp_path):

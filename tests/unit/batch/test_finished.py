@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,8 @@ def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
 
 def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() -> None:
     (plan, *_) = open_example().ready
-    complete, part = (finished.read([plan], stopped=stopped)[0] for stopped in (False, True))
+    complete = finished.read([plan])[0]
+    part = replace(complete, stopped=True)
     title, words = finished.describe(part)
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
     assert "so far" not in finished.describe(complete)[0]
@@ -135,7 +137,7 @@ def test_the_worst_class_is_named_with_what_it_is_taken_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "words"), [([30.0, 34.0, 40.0], "34 ms"), ([], "not measurable now"), (None, "")]
+    ("milliseconds", "words"), [([30.0, 34.0, 40.0], "34 ms (30 ms to 40 ms)"), ([], "not measurable now"), (None, "")]
 )
 def test_a_time_is_measured_or_said_not_to_be(milliseconds: list[float] | None, words: str, tmp_path: Path) -> None:
     if milliseconds is not None:

@@ -1,25 +1,29 @@
-"""Verdicts on simulated evaluations: what was planted, and never "ship" above the tolerance."""
+"""Decisions on simulated evaluations: what was planted, and never "ship" above the tolerance."""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
+from sightglass.evaluation.decision import decide, keep_common, list_objects, score, score_runs
 from sightglass.evaluation.ground_truth import TrueBox
-from sightglass.evaluation.scorecard import compare as compare_rows
-from sightglass.evaluation.scorecard import keep_common, list_objects, score, score_runs
+from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation, EvaluationFacts
+from sightglass.explain.phrases import NBSP
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.evaluation.scorecard import Scorecard
+    from sightglass.evaluation.decision import Decision
 
 SEEDS = range(40)
 CLASSES = ("cat", "dog")
@@ -51,11 +55,11 @@ def detect(name: str, right: np.ndarray, sides: np.ndarray) -> Evaluation:
     return Evaluation(name, "", "detect", CLASSES, 0.25, pictures=tuple(pictures))
 
 
-def compare(small: Evaluation, large: Evaluation) -> Scorecard:
-    return compare_rows([score(small), score(large)], tolerance=TOLERANCE, against="large")
+def compare(small: Evaluation, large: Evaluation) -> Decision:
+    return decide([score(small), score(large)], against="large", tolerance=TOLERANCE)
 
 
-def classifiers(seed: int, gap: float, count: int = 200) -> Scorecard:
+def classifiers(seed: int, gap: float, count: int = 200) -> Decision:
     """Two classifiers of which the large one is right in 9 of 10, and the small one in less by a gap."""
     rng = np.random.default_rng(seed)
     labels, luck = rng.integers(0, 2, count), rng.random(count)
@@ -65,7 +69,7 @@ def classifiers(seed: int, gap: float, count: int = 200) -> Scorecard:
     return compare(classify("small", small, labels), classify("large", large, labels))
 
 
-def detectors(seed: int, gap: float, count: int = 100) -> Scorecard:
+def detectors(seed: int, gap: float, count: int = 100) -> Decision:
     """Two detectors of which the small one finds less by a gap."""
     rng = np.random.default_rng(seed)
     sides = rng.choice([20.0, 120.0], (count, 2))
@@ -76,9 +80,8 @@ def detectors(seed: int, gap: float, count: int = 100) -> Scorecard:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_worse_by_more_than_is_tolerated_is_never_shipped(seed: int) -> None:
     for card in (classifiers(seed, 0.06), classifiers(seed, 0.06, count=20), detectors(seed, 0.15)):
-        assert card.verdict is not None
-        assert card.verdict.kind in ("do not ship", "cannot be told")
-        assert "good enough" not in card.verdict.words
+        assert card.kind in ("do not ship", "cannot be told")
+        assert "good enough" not in card.headline
 
 
 def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
@@ -86,14 +89,14 @@ def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
     labels, right = rng.integers(0, 2, 400), rng.random(400) < 0.9
     for count, kind in ((40, "cannot be told"), (400, "ship")):
         card = compare(*(classify(name, right[:count], labels[:count]) for name in ("small", "large")))
-        assert card.verdict is not None and card.verdict.kind == kind, card.verdict.words
+        assert card.kind == kind, card.words
 
 
 def test_more_pictures_than_are_said_would_settle_it() -> None:
     card = classifiers(0, 0.05, count=100)
-    assert card.verdict is not None and card.verdict.kind == "cannot be told", card.verdict.words
-    more = card.verdict.more_pictures
-    assert more is not None and "would decide" in card.verdict.words
+    assert card.kind == "cannot be told", card.words
+    more = card.more_pictures
+    assert more is not None and "would decide" in card.words
     # The same pictures as often as is said: then it is settled.
     times = (100 + more) // 100 + 1
     small, large = ([*row.evaluation.pictures] * times for row in card.rows)
@@ -101,7 +104,7 @@ def test_more_pictures_than_are_said_would_settle_it() -> None:
         Evaluation("small", "", "classify", CLASSES, 0.0, pictures=tuple(small)),
         Evaluation("large", "", "classify", CLASSES, 0.0, pictures=tuple(large)),
     )
-    assert repeated.verdict is not None and repeated.verdict.kind in ("ship", "do not ship")
+    assert repeated.kind in ("ship", "do not ship")
 
 
 def write_run(folder: Path, evaluation: Evaluation) -> Path:
@@ -116,8 +119,9 @@ def test_a_detector_that_finds_less_loses_a_class() -> None:
     card = detectors(0, 0.5, count=30)
     small, large = card.rows
     assert card.reference is large and large.score.value > small.score.value + 0.1
-    assert card.verdict.words.startswith("small instead of large: loses too much. AP ")
-    assert f"It loses cat ({small.right.sum()} of 60 against {large.right.sum()})." in card.verdict.words
+    assert card.headline == "small instead of large: loses too much" and card.words.startswith("AP ")
+    assert f"(most: cat, {small.right.sum()} of 60 against {large.right.sum()})" in card.words
+    assert "Beyond chance: cat" in card.words
     objects = list_objects(card.rows)
     assert len(objects) == 60 and sum(row["large"] for row in objects) == large.right.sum()
 
@@ -151,3 +155,75 @@ def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(tmp_p
     assert [row.model for row in rows] == ["again", "run-s"]
     with pytest.raises(Problem, match="has no evaluation"):
         score_runs([tmp_path / "no-run", tmp_path / "run-s"])
+
+
+def decide_three(rights: dict[str, Any], labels: np.ndarray, sizes: tuple[int | None, ...] = (1, 2, 3)) -> Decision:
+    rows = [score(classify(name, right, labels)) for name, right in rights.items()]
+    return decide([replace(row, size=size) for row, size in zip(rows, sizes, strict=True)], tolerance=0.05)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sizes", "headline"),
+    [
+        ((10, 10, 10), (1, 2, 3), "Take a: the smallest; at most"),
+        ((60, 10, 10), (1, 2, 3), "Take b: the smallest that is certainly good enough; at most"),
+        ((60, 60, 10), (1, 2, 3), "Take c; the others lose too much"),
+        # As long as a may do, c is not the answer; nor is what is larger than c.
+        ((26, 60, 10), (1, 2, 3), "Too close to call;"),
+        ((26, 12, 10), (1, 3, 2), "Too close to call;"),
+        ((10, 10, 10), (None, 2, 3), "Take b: good enough; at most"),
+    ],
+)
+def test_of_three_models_the_smallest_is_taken_that_is_certainly_good_enough(
+    wrong: tuple[int, ...], sizes: tuple[int | None, ...], headline: str
+) -> None:
+    rights = {name: np.arange(400) >= count for name, count in zip("abc", wrong, strict=True)}
+    rights["c"] = np.roll(rights["c"], 1)
+    card = decide_three(rights, np.arange(400) % 2, sizes)
+    assert card.headline.startswith(headline), (card.headline, card.gaps)
+    bound = re.search(r"at most ([\d.]+) points? worse than (.+) \(95", card.headline)
+    if bound and card.first:
+        highs = {row.model: card.gap(card.first, row).high for row in card.rows if row is not card.first}
+        assert highs[bound[2]] == max(highs.values()) and 0 <= float(bound[1]) - 100 * highs[bound[2]] <= 0.1
+
+
+def test_intervals_of_all_pairs_and_tests_of_all_classes_hold_at_once() -> None:
+    missed, certain, count = 0, 0, 150
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        rights = {name: rng.random(120) < 0.7 for name in "abc"}
+        card = decide_three(rights, rng.integers(0, 2, 120))
+        missed += any(not card.gap(*pair).low <= 0 <= card.gap(*pair).high for pair in combinations(card.rows, 2))
+        certain += any(change.certain for change in card.choose("a", "b").changes)
+    # At most 5 %, and what three standard deviations allow.
+    assert missed <= 0.1 * count and certain <= 0.1 * count
+    worse = decide_three({"a": np.arange(120) >= 40, "b": [True] * 120, "c": [True] * 120}, np.zeros(120, int))
+    assert [(change.label, change.certain) for change in worse.choose("a", "b").losses] == [("cat", True)]
+
+
+CAT, DOG = ["cat", 0.9, 0, 0, 10, 10], ["dog", 0.9, 0, 0, 10, 10]
+# The first cat overlaps most with the second shifted one, which only the second cat can take.
+CATS, SHIFTED = [CAT, ["cat", 0.8, 6, 0, 16, 10]], [["cat", 0.9, -3, 0, 7, 10], ["cat", 0.8, 2.8, 0, 12.8, 10]]
+
+
+@pytest.mark.parametrize(
+    ("task", "first", "second", "text", "differs"),
+    [
+        ("detect", [], [], "100 %", False),
+        ("detect", [CAT, DOG], [DOG, ["cat", 0.3, 0, 0, 10, 14]], "100 %", False),
+        ("detect", CATS, SHIFTED, "100 %", False),
+        *(("detect", [CAT], other, "0 %", True) for other in ([], [DOG], [CAT, DOG], [["cat", 0.9, 0, 0, 10, 21]])),
+        ("classify", "cat", "dog", "0 %", True),
+        ("segment", "cat", "cat", "100 %", False),
+        ("regress", "angle", "angle", "2.5°", None),
+        ("embed", None, None, "", None),
+    ],
+)
+def test_what_the_same_answer_is(task: str, first: Any, second: Any, text: str, differs: bool | None) -> None:
+    rows = [
+        {"predicted": answer, "predicted_score": 2.5 * i, "boxes": json.dumps(answer) if answer else None}
+        for i, answer in enumerate((first, second))
+    ]
+    said, differing = kind_of(task).compare_answers({"a.jpg": (rows[0], rows[1])}, "°")
+    assert said.replace(NBSP, " ") == text
+    assert differing == {True: {"a.jpg"}, False: set(), None: None}[differs]

@@ -1,0 +1,413 @@
+"""Decide which of several models to take, by stored runs over the same labelled pictures.
+
+The page Pictures, its slide, its report, the API and the command line show one `Decision`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import itemgetter
+from pathlib import Path
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation import stored
+from sightglass.evaluation.intervals import LEVEL, Estimate, Z, estimate
+from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.summary import ClassChange, DecisionSummary, Kind
+from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
+from sightglass.explain.tasks import task_of
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sightglass.evaluation.intervals import Metrics
+    from sightglass.evaluation.kinds import ClassEvaluation
+    from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
+
+MOST = 6
+"""Models that are compared at once."""
+TOLERANCE = 0.02
+"""Of AP or accuracy that may be lost."""
+NAMED = 4
+"""Classes in a sentence."""
+ENOUGH = 50
+"""Times as many pictures as there are, beyond which no number of them is named."""
+
+VERDICTS: dict[Kind, str] = {
+    "ship": "good enough",
+    "do not ship": "loses too much",
+    "cannot be told": "too close to call",
+}
+"""Of one model in the place of another."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelScore:
+    """One model's score on labelled pictures."""
+
+    evaluation: Evaluation = field(repr=False)
+    metrics: Metrics = field(repr=False)
+    size: int | None = None
+    """Bytes of its weights; None: not known."""
+
+    @property
+    def score(self) -> Estimate:
+        """AP of a detector, accuracy of a classifier, 0..1."""
+        return next(iter(self.metrics.scores.values()))
+
+    @property
+    def text(self) -> str:
+        """`AP 61.2` or `77 % right`."""
+        if task_of(self.evaluation.task).has_boxes:
+            return f"{self.kind.number} {self.score.points}"
+        return f"{self.score.percent} {self.kind.number}"
+
+    @property
+    def model(self) -> str:
+        """What a sentence calls the model."""
+        return self.evaluation.called
+
+    @property
+    def kind(self) -> ClassEvaluation:
+        """The evaluation kind of its answers."""
+        return kind_of(self.evaluation.task)
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """Right objects or pictures at the run's threshold, (objects,)."""
+        return self.kind.find_right(self.evaluation)
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """Which model to take, within what a person tolerates, on the same labelled pictures.
+
+    The intervals of the gaps between all pairs of its models hold at once, at 95 %: each is widened by Bonferroni's
+    correction for their number. So a pair may be chosen after the results are known.
+    """
+
+    rows: tuple[ModelScore, ...]
+    reference: ModelScore
+    """The model that is to be replaced; without a candidate the best one."""
+    candidate: ModelScore | None
+    """The model in its place; None: the smallest that is good enough, if there is one."""
+    tolerance: float
+    """Of AP or accuracy that may be lost, 0..1."""
+    left_out: str = ""
+    """What was not counted, as a sentence."""
+    stopped: bool = False
+    """Whether a run was stopped: nothing is decided, because its first pictures are no random sample."""
+
+    def choose(self, candidate: str = "", against: str = "", tolerance: float = TOLERANCE) -> Decision:
+        """Return the decision on other models or for another gap (`decide`)."""
+        return replace(decide(self.rows, candidate, against, tolerance), left_out=self.left_out, stopped=self.stopped)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of models, whose intervals hold at once."""
+        return math.comb(len(self.rows), 2)
+
+    @property
+    def _z(self) -> float:
+        return Z if self.pairs == 1 else NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / self.pairs)
+
+    def gap(self, first: ModelScore, second: ModelScore) -> Estimate:
+        """Return the advantage of `second` over `first` in AP or accuracy, on redrawn pictures."""
+        value = second.score.value - first.score.value
+        if self.stopped:
+            return Estimate(value, math.nan, math.nan)
+        gap = estimate(value, second.metrics.drawn - first.metrics.drawn)
+        # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
+        # doi:10.3102/1076998611411915).
+        half = self._z * math.sqrt(2) / (len(second.evaluation.pictures) + 2)
+        low, high = (value + self._z / Z * (end - value) for end in (gap.low, gap.high))
+        # In this order, nan stays nan.
+        return Estimate(value, min(low, value - half), max(high, value + half))
+
+    @property
+    def gaps(self) -> dict[str, Estimate]:
+        """How much lower the score of each other model is than the reference's."""
+        return {row.model: self.gap(row, self.reference) for row in self.rows if row is not self.reference}
+
+    def judge(self, first: ModelScore) -> Kind:
+        """Judge a model in the reference's place: `ship` only for an interval within the tolerance."""
+        gap = self.gap(first, self.reference)
+        if gap.high <= self.tolerance:
+            return "ship"
+        return "do not ship" if gap.low > self.tolerance else "cannot be told"
+
+    def _find_closest(self, first: ModelScore) -> tuple[float, ModelScore]:
+        """Return how much lower its score may be than another model's, at most, and that model."""
+        others = (row for row in self.rows if row is not first)
+        return max(((self.gap(first, row).high, row) for row in others), key=itemgetter(0))
+
+    @cached_property
+    def first(self) -> ModelScore | None:
+        """The candidate, else the smallest model that is good enough; None where that is too close to call."""
+        if self.candidate is not None:
+            return self.candidate
+        undecided = False
+        known = all(row.size for row in self.rows)
+        for row in sorted(self.rows, key=lambda row: (row.size or 0) if known else row is self.reference):
+            # As long as a smaller one may do, the best one is not the answer.
+            if row is self.reference and undecided:
+                return None
+            if self._find_closest(row)[0] <= self.tolerance:
+                return row
+            undecided |= row is not self.reference and self.judge(row) == "cannot be told"
+        return None
+
+    @property
+    def kind(self) -> Kind:
+        """The verdict on the candidate; without one `ship` where a model can be taken."""
+        if self.candidate is not None:
+            return self.judge(self.candidate)
+        return "cannot be told" if self.first is None else "ship"
+
+    @property
+    def more_pictures(self) -> int | None:
+        """Pictures needed to settle a candidate's gap; None if settled or too many.
+
+        The standard error is taken to fall with the square root of the number of pictures.
+        """
+        if self.candidate is None or self.stopped or self.kind != "cannot be told":
+            return None
+        count, z = len(self.reference.evaluation.pictures), self._z
+        distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value)
+        error = float(np.nanstd(self.reference.metrics.drawn - self.candidate.metrics.drawn))
+        needed = max(count * (z * error / distance) ** 2, z * math.sqrt(2) / distance - 2) if distance else math.inf
+        return max(1, math.ceil(needed - count)) if needed <= ENOUGH * count else None
+
+    @cached_property
+    def changes(self) -> tuple[ClassChange, ...]:
+        """Each labelled class by the taken model and the reference, the largest loss first."""
+        if self.first is None or self.first is self.reference:
+            return ()
+        from scipy.stats import binomtest
+
+        first, second = self.first.model, self.reference.model
+        objects: dict[str, list[dict[str, Any]]] = {}
+        for row in list_objects((self.first, self.reference)):
+            objects.setdefault(str(row["label"]), []).append(row)
+        changes = []
+        for label, rows in objects.items():
+            # Objects of one picture are not independent: each picture counts once.
+            leads: Counter[str] = Counter()
+            for row in rows:
+                leads[row["picture"]] += row[first] - row[second]
+            signs = [lead > 0 for lead in leads.values() if lead]
+            p = binomtest(sum(signs), len(signs)).pvalue * len(objects) * self.pairs if signs else 1.0
+            right, before = (sum(row[model] for row in rows) for model in (first, second))
+            certain = bool(p < 1 - LEVEL)
+            changes.append(ClassChange(label=label, objects=len(rows), right=right, before=before, certain=certain))
+        return tuple(sorted(changes, key=lambda change: (change.right - change.before, change.label)))
+
+    @property
+    def losses(self) -> tuple[ClassChange, ...]:
+        """The classes of which the taken model has fewer right, the largest loss first."""
+        return tuple(change for change in self.changes if change.right < change.before)
+
+    @property
+    def gains(self) -> tuple[ClassChange, ...]:
+        """The classes of which it has more right, the largest gain first."""
+        return tuple(change for change in self.changes[::-1] if change.right > change.before)
+
+    # Sentences
+
+    @property
+    def headline(self) -> str:
+        """`demo-s instead of demo-l: loses too much`, or `Take demo-s: the smallest; at most 2 points worse than …`."""
+        if self.stopped:
+            return "Not decided: a run was stopped"
+        if self.candidate is not None:
+            return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.kind]}"
+        if self.first is None:
+            allowed = _points(self.tolerance)
+            return f"Too close to call; no model is certainly the smallest within {allowed} of the others (95{NBSP}%)"
+        known, others = all(row.size for row in self.rows), [row for row in self.rows if row is not self.first]
+        if all(self.gap(row, self.first).low > self.tolerance for row in others):
+            return f"Take {self.first.model}; the others lose too much (95{NBSP}%)"
+        about = "the smallest that is certainly good enough" if known else VERDICTS[self.kind]
+        if known and self.first.size == min(row.size or 0 for row in self.rows):
+            about = "the smallest"
+        most, other = self._find_closest(self.first)
+        # Rounded up, as a bound.
+        bound = f"at most {_points(math.ceil(1000 * most - 1e-9) / 1000)} worse" if most > 0 else "no worse"
+        return f"Take {self.first.model}: {about}; {bound} than {other.model} (95{NBSP}%)"
+
+    @property
+    def comparison(self) -> str:
+        """`AP 61.2 against 70.1: 8.9 points less (5.0 to 12.0; 95 %).`, or each model's gap to the best one."""
+        best, level = self.reference, f"95{NBSP}%{'' if self.pairs == 1 else f' for all {self.pairs} pairs at once'}"
+        if self.stopped:
+            level = "so far"
+        if self.candidate is not None:
+            text, other = self.candidate.text.removesuffix(f"{NBSP}% right"), best.text.removeprefix("AP ")
+            return f"{text} against {other}: {_describe_gap(self.gap(self.candidate, best), level)}."
+        others = [
+            f"{row.model} {row.text}: {_describe_gap(self.gaps[row.model])}" for row in self.rows if row is not best
+        ]
+        return f"{'; '.join([f'{best.model} {best.text}', *others])} ({level})."
+
+    @property
+    def class_changes(self) -> str:
+        """What the taken model loses and gains, and how much of it is certain."""
+        if self.first is None or not (self.losses or self.gains):
+            return ""
+        fewer, more = (
+            f"{len(some)} (most: {some[0].label}, {some[0].right:,} of {some[0].objects:,} against {some[0].before:,})"
+            if some
+            else "none"
+            for some in (self.losses, self.gains)
+        )
+        classes = plural(len(self.changes), "class")
+        counted = f"Of {classes} {self.first.model} has fewer right in {fewer} and more right in {more}."
+        if self.stopped:
+            return counted
+        certain = [change.label for change in self.changes if change.certain]
+        tests = f"sign tests, corrected for {plural(len(self.changes) * self.pairs, 'comparison')}"
+        beyond = f"Beyond chance: {listing(certain, NAMED)}" if certain else "No single class differs beyond chance"
+        return f"{counted} {beyond} ({tests})."
+
+    @property
+    def words(self) -> str:
+        """The scores with their intervals, losses and gains, and what was not counted."""
+        more = self.more_pictures
+        decide = f"About {plural(round(more, 2 - len(str(more))), 'more picture')} would decide." if more else ""
+        allowed = f"Allowed gap: {_points(self.tolerance)}."
+        stopped = "The pictures so far are no random sample: the others may differ." if self.stopped else ""
+        return " ".join(filter(None, (self.comparison, allowed, decide, stopped, self.class_changes, self.left_out)))
+
+    def summarise(self) -> DecisionSummary:
+        """Return its numbers and sentences for JSON."""
+        names = "kind", "tolerance", "pairs", "gaps", "losses", "gains", "left_out", "stopped"
+        return DecisionSummary(
+            headline=plain_text(self.headline),
+            words=plain_text(self.words),
+            candidate=self.first.model if self.first else None,
+            against=self.reference.model,
+            scores={row.model: row.score.value for row in self.rows},
+            sizes={row.model: row.size for row in self.rows},
+            **{name: getattr(self, name) for name in names},
+        )
+
+
+def _points(share: float) -> str:
+    value = f"{100 * share:.1f}".removesuffix(".0")
+    return f"{value} {'point' if value == '1' else 'points'}"
+
+
+def _describe_gap(gap: Estimate, level: str = "") -> str:
+    """Return `8.9 points less (5.0 to 12.0; 95 %)`."""
+    less = gap.value >= 0
+    low, high = (100 * end for end in ((gap.low, gap.high) if less else (-gap.high, -gap.low)))
+    interval = [] if math.isnan(low) else [f"{signed(low, '.1f')} to {signed(high, '.1f')}"]
+    about = "; ".join([*interval, *filter(None, [level])])
+    return f"{abs(100 * gap.value):.1f} points {'less' if less else 'more'}{f' ({about})' if about else ''}"
+
+
+def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
+    """Return a row per labelled object or picture, right or wrong by each model."""
+    objects: list[dict[str, Any]] = []
+    for picture in rows[-1].evaluation.pictures:
+        for label, box in rows[-1].kind.list_labels(picture):
+            judged = {row.model: bool(row.right[len(objects)]) for row in rows}
+            corners = dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
+            objects.append({"picture": picture.key, "label": label, **corners, **judged})
+    return objects
+
+
+def decide(
+    rows: Sequence[ModelScore], candidate: str = "", against: str = "", tolerance: float = TOLERANCE
+) -> Decision:
+    """Return the decision between models on the same labels.
+
+    `candidate`: the model that is to replace another one; empty: the other one of two, else the smallest that is good
+    enough. `against`: the model that it is to replace; empty: the best of the others. Raises Problem for more than
+    `MOST` models, two of one name, other labels, detectors beside classifiers, or no such model.
+    """
+    by_name = {row.model: row for row in rows}
+    if len(by_name) < len(rows):
+        raise Problem("Two of these have the same name: a decision tells models apart by their names.")
+    if not 2 <= len(rows) <= MOST:
+        raise Problem(f"A decision is between 2 and {MOST} models: choose as many runs.")
+    for name in filter(None, (candidate, against)):
+        if name not in by_name:
+            raise Problem(f"{name} is none of the models of this decision: {listing([*by_name])}.")
+    if candidate and candidate == against:
+        raise Problem(f"{candidate} cannot take its own place: name two models.")
+    if len({row.evaluation.task for row in rows}) > 1:
+        raise Problem("Detectors and classifiers cannot be compared with each other: choose models of one kind.")
+    for row in rows[1:]:
+        for picture, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
+            same = [truth.box for truth in picture.truths] == [truth.box for truth in other.truths]
+            if picture.key != other.key or not same:
+                raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
+    others = [row for row in rows if row.model != candidate]
+    best = by_name[against] if against else max(others, key=lambda row: row.score.value)
+    chosen = by_name.get(candidate)
+    if chosen is None and (against or len(rows) == 2):
+        chosen = next(row for row in rows if row is not best)
+    return Decision(tuple(rows), best, chosen, tolerance)
+
+
+def score(evaluation: Evaluation) -> ModelScore:
+    """Return the score of an evaluated model."""
+    return ModelScore(evaluation, kind_of(evaluation.task).measure_fit(evaluation), find_size(evaluation.model))
+
+
+def find_size(model: str) -> int | None:
+    """Return the bytes of a model's weights; None where they are not here."""
+    spec = catalog.catalog().get(model)
+    file = weights.find(spec) if spec is not None else None
+    return file.stat().st_size if file is not None and file.is_file() else None
+
+
+def score_runs(
+    folders: Sequence[Path], load: Callable[[Path], Evaluation] = stored.load
+) -> tuple[list[ModelScore], list[str]]:
+    """Return the rows of stored runs on their common pictures.
+
+    The sentences are on pictures that are left out. Runs of the same model are called after their folders. `load`
+    reads the evaluation of each. Raises Problem for a run without an evaluation, and runs without a common picture.
+    """
+    evaluations = [load(folder) for folder in folders]
+    times = Counter(evaluation.called for evaluation in evaluations)
+    named = [
+        replace(evaluation, name=evaluation.called if times[evaluation.called] == 1 else folder.name)
+        for evaluation, folder in zip(evaluations, folders, strict=True)
+    ]
+    common, left = keep_common(named)
+    return list(map(score, common)), [f"{plural(left, 'picture')} that not every run has."] if left else []
+
+
+def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], int]:
+    """Return evaluations of the common pictures, and the number dropped.
+
+    Labels that are not counted for one of the models count for none. Raises Problem for no common picture.
+    """
+    by_key = [{picture.key: picture for picture in evaluation.pictures} for evaluation in evaluations]
+    common = sorted(set.intersection(*map(set, by_key)))
+    if not common:
+        raise Problem("These runs have no picture in common: choose runs over the same pictures.")
+
+    def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
+        classless = {truth.box for keyed in by_key for truth in keyed[picture.key].truths if not truth.label}
+        truths = (replace(truth, label="") if truth.box in classless else truth for truth in picture.truths)
+        return replace(picture, truths=tuple(truths))
+
+    kept = [
+        replace(evaluation, pictures=tuple(keep(keyed[key]) for key in common))
+        for evaluation, keyed in zip(evaluations, by_key, strict=True)
+    ]
+    return kept, len(set.union(*map(set, by_key))) - len(common)
