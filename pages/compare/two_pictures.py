@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.ui.session.state import Choices
 
+SECOND = "with"
+"""Name in the address of the second picture."""
 LISTED = 50
 """Pictures of a gallery in the list."""
 SHOWS = {
@@ -55,11 +57,23 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
             show = url_state.widget(st.radio, "Show", SHOWS, "cosine", key="of", name="of", help=help)
     with main:
         ranked = _rank(choices, explainer, items)
+        linked = _linked_name(ranked)
         if not ranked.hits:
             title.markdown("## There is no other picture to compare with.")
+        elif linked not in ("", *(hit.name for hit in ranked.hits[:LISTED])):
+            title.markdown(f"## This link compares it with {escape(linked)}, which is not in it: add it here.")
+            st.button("Compare with others", key="pair-others", on_click=url_state.keep, args=(SECOND, ""))
         else:
             _draw_pair(choices, explainer, ranked, show, title)
         _draw_notes(ranked, instead)
+
+
+def _linked_name(ranked: Ranking) -> str:
+    """Return the name of the second picture that a link was made with; empty without one."""
+    if name := url_state.take_linked(SECOND):
+        url_state.keep(SECOND, shorten(name, image_source.MAX_NAME))
+    uploaded = gallery_picker.is_uploaded() and url_state.memory(SECOND) not in {hit.name for hit in ranked.hits}
+    return "" if uploaded else url_state.memory(SECOND) or ""
 
 
 def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
@@ -100,7 +114,10 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         chosen = _choose_hit(ranked)
     result = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
     with left:
-        pairs.draw_pair(result, key="viewer-pair", matches=show == "matches")
+        own = not gallery_picker.is_example(choices.image)
+        url_state.write(SECOND, ranked.hits[chosen].name if own or chosen else None)
+        lacks = (f"the picture {result.gallery.image.name}",) if own else ()
+        pairs.draw_pair(result, key="viewer-pair", matches=show == "matches", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
     with st.spinner("Comparing unrelated pictures…", show_time=False):
@@ -115,6 +132,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
             view=False,
             slide=lambda _: similarity_files.pair_view(result, context.verdict(result.score)),
         )
+        saving.link_button()
     with right:
         more: tuple[str, ...] = ()
         if context.subject != "pictures" and not context.caution and image_source.is_photograph():
@@ -129,7 +147,8 @@ def _choose_hit(ranked: Ranking) -> int:
     listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in best]
     key = f"hits-{hash(tuple(hit.item.stamp for hit in best)) & 0xFFFFFFFF:x}-{ranked.query.sha256[:8]}"
     st.markdown("### Most similar first")
-    chosen = rows(listed, key=key)
+    linked = url_state.memory(SECOND)
+    chosen = rows(listed, key=key, chosen=next((i for i, hit in enumerate(best) if hit.name == linked), 0))
     if len(ranked.hits) > LISTED:
         st.caption(f"The best {LISTED} of {len(ranked.hits):,}.")
     return chosen

@@ -186,6 +186,11 @@ def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
 
 def describe(result: Result) -> tuple[str, str]:
     """Return the decision, or the headline of the first model, and a sentence; plain text without Markdown."""
+    title, words = _describe(result)
+    return title, "Stopped: the other pictures may differ." if result.stopped else words
+
+
+def _describe(result: Result) -> tuple[str, str]:
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
         return f"{verdict.title}.", f"{verdict.scores} {verdict.loss}".strip()
     frame, report, fit = result.frames[0], result.reports[0], result.fits[0]
@@ -195,12 +200,11 @@ def describe(result: Result) -> tuple[str, str]:
     scores = table.read_scores(result.plans[0].folder)
     if report is not None and fit is not None:
         of = plural(fit.pictures, "labelled picture")
+        sofar = " so far" if result.stopped else ""
         if task_of(fit.task).has_boxes:
-            return f"{fit.right:,} of {plural(fit.objects, 'object')} found ({of}).", f"{report.headline}."
+            return f"{fit.right:,} of {plural(fit.objects, 'object')} found{sofar} ({of}).", f"{report.headline}."
         share = fit.scores["accuracy"].percent
-        if result.stopped:
-            return f"{share} right so far ({of}).", "Stopped: the other pictures may differ."
-        return f"{share} right ({of}).", describe_worst(frame)
+        return f"{share} right{sofar} ({of}).", describe_worst(frame)
     if fit is not None:
         return f"{fit.headline}.", ""
     if (errors := measure_numbers(frame)) is not None:
@@ -265,7 +269,7 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
             name, score = next(iter(fit.scores.items()))
             is_accuracy = name == "accuracy"
             row[capital(NAMES[name])] = score.percent if is_accuracy else score.points
-            # The first pictures by name are no random sample, so they have no interval.
+            # The pictures of some batches are no random sample, so they have no interval.
             row["95 %"] = "" if result.stopped else score.percent_range if is_accuracy else score.range
             if task_of(fit.task).has_boxes:
                 row["Found"] = f"{fit.right:,} of {fit.objects:,}"

@@ -36,17 +36,21 @@ def writing(folder: Path) -> Iterator[None]:
         raise ModelProblem(f"Results cannot be written to {folder} ({reason}): {hint}.") from error
 
 
+class FolderBusy(ModelProblem):
+    """Another run, of this process or another, writes into the folder."""
+
+
 class Journal:
     """The journal in a folder, locked by one run at a time."""
 
     def __init__(self, folder: Path, settings: Json, *, resume: bool) -> None:
-        """Open or create it; raise ModelProblem if another run has locked it or its settings differ."""
+        """Open or create it; raise FolderBusy if another run has locked it, ModelProblem if its settings differ."""
         self._path = folder / NAME
         self.done: dict[str, tuple[str, int, int]] = {}
         """By key: the stamp, the start of the line, and the position in it."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            # Windows has no such lock.
+            # The kernel frees it with the process, however that ends. Windows has no such lock.
             with contextlib.suppress(ImportError):
                 import fcntl
 
@@ -56,7 +60,7 @@ class Journal:
             self._read(settings, folder)
         except (BlockingIOError, PermissionError) as error:
             self.close()
-            raise ModelProblem(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
+            raise FolderBusy(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
         except BaseException:
             self.close()
             raise
@@ -118,6 +122,15 @@ class Journal:
         """Release the lock."""
         with contextlib.suppress(OSError):
             os.close(self._file)
+
+
+def count_done(folder: Path) -> int:
+    """Return how many pictures a run has done, while it goes on or later."""
+    done = set[str]()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        for start, line in _lines(folder / NAME):
+            done.update(entry["key"] for entry in json.loads(line) if start)
+    return len(done)
 
 
 def settings_of(folder: Path) -> Json:
