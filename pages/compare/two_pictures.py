@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.ui.session.state import Choices
 
-SECOND = "with"
-"""Name in the address of the second picture."""
+SECOND, LACKS = "with", "lacks"
+"""Names in the address of an example as the second picture, and of one that a link cannot carry."""
 LISTED = 50
 """Pictures of a gallery in the list."""
 SHOWS = {
@@ -57,23 +57,22 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
             show = url_state.widget(st.radio, "Show", SHOWS, "cosine", key="of", name="of", help=help)
     with main:
         ranked = _rank(choices, explainer, items)
-        linked = _linked_name(ranked)
+        missing = _missing_name(choices)
         if not ranked.hits:
             title.markdown("## There is no other picture to compare with.")
-        elif linked not in ("", *(hit.name for hit in ranked.hits[:LISTED])):
-            title.markdown(f"## This link compares it with {escape(linked)}, which is not in it: add it here.")
-            st.button("Compare with others", key="pair-others", on_click=url_state.keep, args=(SECOND, ""))
+        elif missing:
+            title.markdown(f"## This link compares it with {escape(missing)}, which is not in it: add it here.")
+            st.button("Compare with others", key="pair-others", on_click=url_state.keep, args=(LACKS, ""))
         else:
             _draw_pair(choices, explainer, ranked, show, title)
         _draw_notes(ranked, instead)
 
 
-def _linked_name(ranked: Ranking) -> str:
-    """Return the name of the second picture that a link was made with; empty without one."""
-    if name := url_state.take_linked(SECOND):
-        url_state.keep(SECOND, shorten(name, image_source.MAX_NAME))
-    uploaded = gallery_picker.is_uploaded() and url_state.memory(SECOND) not in {hit.name for hit in ranked.hits}
-    return "" if uploaded else url_state.memory(SECOND) or ""
+def _missing_name(choices: Choices) -> str:
+    """Return the name of a link's second picture that it cannot carry, until others than examples are here."""
+    if name := url_state.take_linked(LACKS):
+        url_state.keep(LACKS, shorten(name, image_source.MAX_NAME))
+    return (url_state.memory(LACKS) or "") if gallery_picker.is_example(choices.image) else ""
 
 
 def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
@@ -115,7 +114,8 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
     result = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
     with left:
         own = not gallery_picker.is_example(choices.image)
-        url_state.write(SECOND, ranked.hits[chosen].name if own or chosen else None)
+        url_state.write(SECOND, ranked.hits[chosen].name if chosen and not own else None)
+        url_state.write(LACKS, ranked.hits[chosen].name if own else None)
         lacks = (f"the picture {result.gallery.image.name}",) if own else ()
         pairs.draw_pair(result, key="viewer-pair", matches=show == "matches", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
@@ -147,8 +147,13 @@ def _choose_hit(ranked: Ranking) -> int:
     listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in best]
     key = f"hits-{hash(tuple(hit.item.stamp for hit in best)) & 0xFFFFFFFF:x}-{ranked.query.sha256[:8]}"
     st.markdown("### Most similar first")
-    linked = url_state.memory(SECOND)
-    chosen = rows(listed, key=key, chosen=next((i for i, hit in enumerate(best) if hit.name == linked), 0))
+    names = [hit.name for hit in best]
+    if name := url_state.take_linked(SECOND):
+        url_state.keep(SECOND, name)
+        if name not in names:
+            url_state.leave_out(SECOND, name)
+    linked = url_state.memory(SECOND) or url_state.memory(LACKS)
+    chosen = rows(listed, key=key, chosen=names.index(linked) if linked in names else 0)
     if len(ranked.hits) > LISTED:
         st.caption(f"The best {LISTED} of {len(ranked.hits):,}.")
     return chosen

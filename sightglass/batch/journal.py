@@ -75,7 +75,7 @@ class Journal:
                 break
             good = start + len(line)
             if start == 0:
-                if not isinstance(entries, dict) or _fill_in(entries.get("settings"), settings) != settings:
+                if not isinstance(entries, dict) or entries.get("settings") != settings:
                     raise ModelProblem(
                         f"{folder} holds results of other settings ({differing_settings(entries, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."
@@ -140,17 +140,6 @@ def settings_of(folder: Path) -> Json:
         recorded: Json = json.loads(line)["settings"]
     except (OSError, StopIteration, ValueError, KeyError, TypeError) as error:
         raise ModelProblem(f"{folder} holds no results of a folder of pictures.") from error
-    return recorded
-
-
-def _fill_in(recorded: Any, settings: Json) -> Any:
-    """Return the settings of an earlier version, which made the same maps, as this one writes them."""
-    with contextlib.suppress(AttributeError, KeyError, TypeError):
-        recipe, now = recorded["recipe"], settings["recipe"]
-        versions = now["versions"] | recipe["versions"]
-        if versions["sightglass"] == "0.1.0":
-            versions["sightglass"] = now["versions"]["sightglass"]
-        recorded["recipe"] = {"prepared": now["prepared"]} | recipe | {"versions": versions}
     return recorded
 
 

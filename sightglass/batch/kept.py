@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import os
 import re
 import shutil
@@ -100,16 +99,8 @@ def write_facts(folder: Path, facts: RunFacts) -> None:
 def read_facts(folder: Path) -> RunFacts | None:
     """Return a run's facts; None without readable ones."""
     try:
-        document = json.loads((folder / FILE).read_bytes())
-        if "origin" in document:
-            # The format of former versions.
-            origin = document["origin"]
-            first = {"model": document["model"], "options": document["arguments"]["options"], "folder": "."}
-            document["plans"] = [first, *filter(None, [origin.get("second"), *origin.get("more", ())])]
-            document["source"] = origin["source"]
-            document["name"] = origin.get("name") or Path(origin["source"][0]).name or origin["source"][0]
-        facts = _ADAPTER.validate_python(document)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        facts = _ADAPTER.validate_json((folder / FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
     # Plain folder names only: no path may lead out of the results.
     if not (facts.source and facts.plans and facts.pictures > 0) or any(

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sightglass.batch import run, table
 from sightglass.explain import replay
 from sightglass.history import History
 from sightglass.report import embedded_recipe
@@ -75,21 +73,6 @@ def test_a_history_of_version_2_keeps_proofs_marks_pairs_and_decks(tmp_path: Pat
     assert deck.slides[0].view.pictures[0].map is not None
     assert not (tmp_path / "history" / "files").exists()
     assert [item.id for item in History(tmp_path / "history").search().records] == [pair.id, record.id]
-
-
-def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:
-    folder = shutil.copytree(FORMER / "batch", tmp_path / "batch")
-    before = table.read(folder)
-    assert set(before["picture"]) == {"scene0.jpg", "scene1.jpg"}
-    pictures = shutil.copytree(FORMER / "pictures", tmp_path / "pictures")
-    for line in (folder / "journal.jsonl").read_text("utf-8").splitlines()[1:]:
-        for entry in json.loads(line):
-            # A picture is recognised by size and time, and a checkout changes the time.
-            time = int(entry["stamp"].partition("-")[2])
-            os.utime(pictures / entry["key"], ns=(time, time))
-    summary = run(str(pictures), "demo-cls-s", str(folder), workers=1)
-    assert (summary.resumed, summary.done, summary.failed) == (2, 2, ())
-    assert table.read(folder).equals(before)
 
 
 @pytest.mark.parametrize(

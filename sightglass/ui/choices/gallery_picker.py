@@ -39,14 +39,9 @@ def compare_with(image: Image) -> None:
     state.of(Gallery).items = (_item(image),)
 
 
-def is_uploaded() -> bool:
-    """Return whether pictures were given to compare with."""
-    return bool(state.of(Gallery).items)
-
-
 def is_example(query: Image) -> bool:
     """Return whether a picture is compared with examples, which everybody has."""
-    return not is_uploaded() and not image_source.own_items(exclude=query.sha256)
+    return not state.of(Gallery).items and not image_source.own_items(exclude=query.sha256)
 
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:

@@ -67,35 +67,6 @@ def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pic
     assert listed.folder == first and kept.is_finished(listed)
 
 
-FORMER = {
-    "origin": {
-        "source": ["pictures"],
-        "base": "/",
-        "name": "",
-        "model": "as it was named",
-        "second": {"model": "demo-cls-m", "options": {"layers": ["layer4"]}, "folder": "second"},
-        "more": [{"model": "demo-cls-l", "options": {}, "folder": "third"}],
-    },
-    "model": MODEL,
-    "arguments": {"options": {"targets": [1, 2]}, "device": "cpu", "maps": 1, "side": 224},
-    "pictures": 32,
-    "started": "2026-11-26T05:32:53Z",
-    "done": 32,
-}
-"""What a former version wrote."""
-
-
-def test_facts_of_a_former_version_are_read(tmp_path: Path) -> None:
-    (tmp_path / kept.FILE).write_text(json.dumps(FORMER), "utf-8")
-    facts = read(tmp_path)
-    assert (facts.source, facts.name, facts.done) == (("pictures",), "pictures", 32)
-    assert facts.plans == (
-        RunPlan(MODEL, {"targets": (1, 2)}, tmp_path),
-        RunPlan("demo-cls-m", {"layers": ("layer4",)}, tmp_path.parent / "second"),
-        RunPlan("demo-cls-l", {}, tmp_path.parent / "third"),
-    )
-
-
 def hostile(told: dict, **changed: object) -> bytes:
     return json.dumps(told | changed).encode()
 
@@ -118,7 +89,6 @@ def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_pa
             hostile(told, plans=[*told["plans"], {"model": MODEL, "options": {}, "folder": folder}])
             for folder in ("../../elsewhere", "..", "/etc", "")
         ),
-        hostile(FORMER, origin=[]),
     ):
         (out / kept.FILE).write_bytes(data)
         assert kept.read_facts(out) is None

@@ -13,7 +13,6 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
-from sightglass.batch.journal import FolderBusy
 from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from sightglass.common.work import progress as stopping
@@ -148,6 +147,8 @@ def wait_for_folder(
     cancel: threading.Event,
 ) -> T:
     """Return `run()` once no other run writes into its folder; report meanwhile how far that is."""
+    from sightglass.batch.journal import FolderBusy
+
     while True:
         try:
             return run()
