@@ -375,7 +375,7 @@ def test_a_run_is_its_address_from_the_start_and_every_window_follows_it(page, m
         finish(window)
         assert "Stopped: 0 of 7 pictures so far." in texts(window)
     held.set()
-    assert session(press(page(SCREEN, **address), "Go on"), PicturesPage).job.finished(patience(90))
+    assert session(press(finish(page(SCREEN, **address)), "Go on"), PicturesPage).job.finished(patience(90))
     assert len(opened(finish(page(SCREEN, **address)))) == 6
 
 

@@ -217,8 +217,10 @@ def _draw_options(
         options["preprocessing"] = fit
     if "threshold" in task.tools:
         limits: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "step": 1.0, "format": "%g %%"}
-        limits |= {"read": url_state.read_percent, "help": widgets.TERMS["score threshold"], "name": "confidence"}
-        score = url_state.widget(st.slider, "Show boxes above", None, 25.0, key="confidence", **limits)
+        url_state.recall("confidence", None, 25.0, name="confidence", read=url_state.read_percent)
+        help = widgets.TERMS["score threshold"]
+        score = url_state.widget(st.slider, "Show boxes above", None, 25.0, key="confidence", help=help, **limits)
+        url_state.write("confidence", _plain(score), 25)
         options["confidence"] = url_state.to_share(score)
     if boxes and task.has_boxes:
         options |= _choose_boxes(explainer) | ({"per": "detection"} if whole else {})
@@ -264,7 +266,7 @@ def _take_carried(image: Image, explainer: Explainer, *, boxes: bool) -> dict[st
         if value == default:
             url_state.write(name, None)
             continue
-        url_state.write(name, url_state.to_percent(value) if name == "iou" else value)
+        url_state.write(name, _plain(url_state.to_percent(value)) if name == "iou" else value)
         carried[name] = value
     if carried:
         st.caption(f"From a file or a link: {', '.join(f'{name} {value}' for name, value in carried.items())}.")
@@ -275,6 +277,11 @@ def _take_carried(image: Image, explainer: Explainer, *, boxes: bool) -> dict[st
         # They are places in this picture.
         carried |= {"examples": recipe.examples} if recipe.examples else {}
     return carried
+
+
+def _plain(percent: float) -> float:
+    """Return a whole number as an int, which an address shows without `.0`."""
+    return int(percent) if percent.is_integer() else percent
 
 
 def _forget_carried() -> None:

@@ -173,7 +173,6 @@ def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, na
 def write(name: str, value: Any, default: Any = None) -> None:
     """Write a value to the address, or remove the default."""
     text = write_list(value) if isinstance(value, list) else str(int(value) if isinstance(value, bool) else value)
-    text = text.removesuffix(".0") if isinstance(value, float) else text
     if value is None or value == default:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != text:
