@@ -78,6 +78,7 @@ PAGES: dict[str, str] = {
 """Addresses of the dashboard, such as `watch`. The visit opens a page of `INSTEAD`, else Explore, with the sentence."""
 PARAMETERS: dict[str, str] = {
     **dict.fromkeys(("per", "ratio"), "Explore has one map for each box: `sightglass explain --per` has the others."),
+    "head": "Attention is the mean of all heads on pages: `sightglass explain --head` shows one.",
     "tags": "Boxes have their numbers only: their names and scores are in the list.",
     **dict.fromkeys(
         ("folder", "labels"), "Pages read no folders of the server: drop the pictures here, or run `sightglass batch`."

@@ -7,14 +7,14 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 from PIL import Image as Pillow
 
-from sightglass import batch
-from sightglass.batch import finished, journal, kept, labels, table
+from sightglass.batch import finished, journal, kept, labels, runner, table
 from sightglass.batch.kept import Source
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -23,6 +23,7 @@ from sightglass.evaluation.scorecard import VERDICTS
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
 from sightglass.history import History
+from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from tests.labelled import draw_masked, draw_scenes
@@ -348,15 +349,15 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, fini
 @pytest.fixture
 def held(monkeypatch) -> Iterator[threading.Event]:
     """Runs wait for this before their first picture."""
-    release, run = threading.Event(), batch.run
+    release = threading.Event()
 
     def waits(*args: Any, progress: Any, cancel: threading.Event, **options: Any) -> Any:
         progress(0.5, "Held")
         while not release.wait(0.02) and not cancel.is_set():
             pass
-        return run(*args, progress=progress, cancel=cancel, **options)
+        return runner.run(*args, progress=progress, cancel=cancel, **options)
 
-    monkeypatch.setattr(batch, "run", waits)
+    monkeypatch.setattr(jobs, "batch", SimpleNamespace(run=waits, Summary=runner.Summary))
     yield release
     release.set()
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.questions import Preset
     from sightglass.models.spec import ModelSpec
 
@@ -76,7 +75,7 @@ def draw(
     with popover:
         method, chosen = _draw_options(explainer, methods, whole=whole, boxes=boxes or whole)
         if bar is not None and not methods:
-            chosen |= _take_carried(image, explainer, boxes=boxes or whole)
+            chosen |= _take_carried(explainer, boxes=boxes or whole)
         if colours:
             palette()
     with question_place:
@@ -220,8 +219,8 @@ def _draw_options(
         url_state.recall("confidence", None, 25.0, name="confidence", read=url_state.read_percent)
         help = widgets.TERMS["score threshold"]
         score = url_state.widget(st.slider, "Show boxes above", None, 25.0, key="confidence", help=help, **limits)
-        url_state.write("confidence", _plain(score), 25)
         options["confidence"] = url_state.to_share(score)
+        url_state.write("confidence", url_state.to_percent(options["confidence"]), 25)
     if boxes and task.has_boxes:
         options |= _choose_boxes(explainer) | ({"per": "detection"} if whole else {})
     return method, options
@@ -255,9 +254,10 @@ def _choose_boxes(explainer: Explainer) -> dict[str, Any]:
     return {"classes": tuple(only)}
 
 
-def _take_carried(image: Image, explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
+def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
     """Return the options that a file or a link brought; say which, and offer to forget them."""
-    has_boxes, carried = task_of(explainer.model).has_boxes, {}
+    has_boxes = task_of(explainer.model).has_boxes
+    carried: dict[str, Any] = {}
     for name in CARRIED:
         default = OFFERED[name].default
         if (name == "iou" and not has_boxes) or (name == "within" and not (boxes and has_boxes)):
@@ -266,22 +266,13 @@ def _take_carried(image: Image, explainer: Explainer, *, boxes: bool) -> dict[st
         if value == default:
             url_state.write(name, None)
             continue
-        url_state.write(name, _plain(url_state.to_percent(value)) if name == "iou" else value)
+        url_state.write(name, url_state.to_percent(value) if name == "iou" else value)
         carried[name] = value
     if carried:
         st.caption(f"From a file or a link: {', '.join(f'{name} {value}' for name, value in carried.items())}.")
         help = "Go back to the defaults."
         st.button("Forget these", key="forget-carried", type="tertiary", on_click=_forget_carried, help=help)
-    recipe = state.of(state.Reopened).recipe
-    if recipe is not None and (recipe.picture_sha256, recipe.model) == (image.sha256, explainer.model.id):
-        # They are places in this picture.
-        carried |= {"examples": recipe.examples} if recipe.examples else {}
     return carried
-
-
-def _plain(percent: float) -> float:
-    """Return a whole number as an int, which an address shows without `.0`."""
-    return int(percent) if percent.is_integer() else percent
 
 
 def _forget_carried() -> None:

@@ -63,7 +63,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     if recipe.per in ("region", "pixel"):
         options[state.SPAN] = recipe.per
     if task.has_boxes:
-        controls["confidence"] = url_state.to_percent(recipe.confidence)
+        controls["confidence"] = float(url_state.to_percent(recipe.confidence))
         options |= {"iou": recipe.iou, "within": recipe.within, f"only-{spec.id}": list(recipe.classes)}
         target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
         box = state.of(state.ChosenBox)

@@ -14,7 +14,6 @@ from urllib.parse import unquote
 
 import streamlit as st
 
-from sightglass.common import removed
 from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape, shorten
 
@@ -42,9 +41,6 @@ def arrive(page: str) -> None:
     """Note the drawn page: other pages' widgets do not pass values on."""
     navigation = state.of(state.Navigation)
     navigation.arrived, navigation.page = navigation.page != page, page
-    for name in [name for name in removed.PARAMETERS if name in st.query_params]:
-        del st.query_params[name]
-        note(removed.PARAMETERS[name])
 
 
 def memory(key: str) -> Any:
@@ -180,8 +176,9 @@ def write(name: str, value: Any, default: Any = None) -> None:
 
 
 def to_percent(share: float) -> float:
-    """Return a share in percent, without what binary fractions add."""
-    return float(Decimal(str(share)) * 100)
+    """Return a share in percent, without what binary fractions add; a whole number as an int."""
+    percent = 100 * Decimal(str(share))
+    return int(percent) if percent == int(percent) else float(percent)
 
 
 def to_share(percent: float) -> float:
