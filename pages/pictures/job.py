@@ -121,7 +121,8 @@ def _run(
             count, pictures = journal.count_done(plan.folder), len(source.items)
             return count / pictures, f"{count:,} of {plural(pictures, 'picture')}, in another run"
 
-        done = background.wait_for_folder(run, follow, report, cancel)
+        nothing = batch.Summary(plan.folder, len(source.items), 0, 0, (), 0.0, cancelled=True)
+        done = background.wait_for_folder(run, follow, report, cancel) or nothing
         if (plan.folder / labels.FILE).exists():
             report(1.0, "Comparing with the labels")
             # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.

@@ -75,7 +75,9 @@ def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any)
         stop.set()
     run = partial(video.run, plan.clip, plan.model, plan.folder, options=plan.options, settings=plan.settings)
     run = partial(run, progress=progress, cancel=stop)
-    return background.wait_for_folder(run, lambda: (0.0, "Another run explains this clip"), progress, cancel)
+    nothing = Summary(plan.folder, 0, 0, 0, 0.0, resumed=True, cancelled=True)
+    follow = lambda: (0.0, "Another run explains this clip")  # noqa: E731
+    return background.wait_for_folder(run, follow, progress, cancel) or nothing
 
 
 def find(name: str) -> ClipJob | None:

@@ -22,7 +22,7 @@ from sightglass.models import catalog
 from sightglass.models.preprocess import WAYS
 from sightglass.ui import widgets
 from sightglass.ui.choices import image_picker, import_ahead, model_picker
-from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.state import Choices
@@ -236,10 +236,8 @@ def _option(
 def _choose_boxes(explainer: Explainer) -> dict[str, Any]:
     """Choose the classes whose boxes are listed."""
     labels, key = explainer.resident.adapter.labels, f"only-{explainer.model.id}"
-    remembered = url_state.memory(key) or ()
-    if any(isinstance(name, int) for name in remembered):
-        # A recipe may have indices.
-        url_state.put(key, [labels[name] if isinstance(name, int) else name for name in remembered])
+    if remembered := url_state.memory(key):
+        url_state.keep(key, reopen.name_classes(remembered, labels))
     only: list[str] = url_state.widget(
         st.multiselect,
         "Only these classes",

@@ -18,6 +18,8 @@ from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
@@ -165,6 +167,11 @@ def go(*kept_parameters: str) -> None:
         st.switch_page(script, query_params={name: query[name] for name in kept_parameters if name in query} or None)
 
 
+def name_classes(classes: Iterable[int | str], labels: Sequence[str]) -> list[str]:
+    """Return a recipe's classes, which may be indices, by their names."""
+    return [labels[name] if isinstance(name, int) and 0 <= name < len(labels) else str(name) for name in classes]
+
+
 def compare_with_file(explanation: Explanation) -> None:
     """Say if a reopened view has other weights, and once which options are not the file's."""
     reopened = state.of(state.Reopened)
@@ -174,8 +181,7 @@ def compare_with_file(explanation: Explanation) -> None:
     if not reopened.compared and explanation.finished:
         reopened.compared = True
         labels = explanation.evidence.resident.adapter.labels
-        classes = tuple(labels[name] if isinstance(name, int) else name for name in recipe.classes)
-        before = recipe.model_copy(update={"classes": classes})
+        before = recipe.model_copy(update={"classes": tuple(name_classes(recipe.classes, labels))})
         # A page has its own number of answers and scale; no map of one box depends on the ratio.
         names = [
             name for name in (*RECIPE_OPTIONS, "method", "layers", "masks") if name not in ("top_k", "scale", "ratio")

@@ -145,8 +145,8 @@ def wait_for_folder(
     describe: Callable[[], tuple[float, str]],
     progress: stopping.Progress,
     cancel: threading.Event,
-) -> T:
-    """Return `run()` once no other run writes into its folder; report meanwhile how far that is."""
+) -> T | None:
+    """Return `run()` once no other run writes into its folder; report meanwhile how far that is. None if cancelled."""
     from sightglass.batch.journal import FolderBusy
 
     while True:
@@ -155,7 +155,7 @@ def wait_for_folder(
         except FolderBusy:
             progress(*describe())
             if cancel.wait(BUSY):
-                raise Cancelled from None
+                return None
 
 
 @dataclass

@@ -176,11 +176,10 @@ def with_times(comparison: Comparison, *, measure: bool = False) -> Comparison:
 
 def with_checks(explanation: Explanation) -> Explanation:
     """Return an explanation with the checks that pages ran of its maps."""
-    checks = {
-        index: found
-        for index in range(len(explanation.heatmaps))
-        if explanation.known_checks(index) is None and (found := CACHE.get(explanation.checks_key(index))) is not None
-    }
+    open_ones = [
+        i for i in range(len(explanation.heatmaps) if len(CACHE) else 0) if explanation.known_checks(i) is None
+    ]
+    checks = {i: found for i in open_ones if (found := CACHE.get(explanation.checks_key(i))) is not None}
     return explanation.with_tests(checks) if checks else explanation
 
 
