@@ -236,7 +236,7 @@ def _draw_job(job: PicturesJob) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f":material/pause_circle: {escape(words)}", width="content")
             if st.button("Go on", icon=":material/play_arrow:", key="pictures-continue"):
-                _show(PicturesJob(job.source, job.plans, labels=job.labels))
+                _show(jobs.find_running(job.plans) or PicturesJob(job.source, job.plans, labels=job.labels))
     if not job.ready and not job.paused:
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
         return

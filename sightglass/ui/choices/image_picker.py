@@ -109,7 +109,7 @@ def bar(place: DeltaGenerator) -> None:
             kind: Any = "primary" if url_state.memory("draw") else "secondary"
             st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-about"):
-            if chosen is not None and (image := state.of(state.Sidebar).picture) is not None:
+            if (image := state.of(state.Sidebar).picture) is not None:
                 st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")
             if chosen is not None and chosen not in EXAMPLES:
                 help = "Delete the picture from the server; you can undo this for a minute."

@@ -56,7 +56,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     joint, _, number = (recipe.joint or "none ").rpartition(" ")
     options: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
     options |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
-    options |= {"masks": recipe.masks, "head": recipe.head}
+    options |= {"masks": recipe.masks, "head": recipe.head, "k": recipe.top_k}
     if recipe.method in METHODS and METHODS[recipe.method].family == "mask":
         from sightglass.explain.methods.rise import budget  # imports torch
 
@@ -182,13 +182,11 @@ def compare_with_file(explanation: Explanation) -> None:
         reopened.compared = True
         labels = explanation.evidence.resident.adapter.labels
         before = recipe.model_copy(update={"classes": tuple(name_classes(recipe.classes, labels))})
-        # A page has its own number of answers and scale; no map of one box depends on the ratio.
-        names = [
-            name for name in (*RECIPE_OPTIONS, "method", "layers", "masks") if name not in ("top_k", "scale", "ratio")
-        ]
-        if other := [
-            f"{name} {getattr(before, name)}" for name in names if getattr(before, name) != getattr(now, name)
-        ]:
+        # Explore has its own number of answers, viewers their scale, and no map of one box depends on the ratio.
+        own = {"scale", "ratio"} if state.of(state.Navigation).page == "topk" else {"scale", "ratio", "top_k"}
+        names = [name for name in (*RECIPE_OPTIONS, "method", "layers", "masks") if name not in own]
+        other = [f"{name} {getattr(before, name)}" for name in names if getattr(before, name) != getattr(now, name)]
+        if other:
             url_state.note(f"The file has {escape(', '.join(other))}, which this page does not offer: it was left out.")
     if recipe.weights_sha256 != now.weights_sha256:
         st.caption(
