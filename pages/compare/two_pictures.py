@@ -61,7 +61,7 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
         if not ranked.hits:
             title.markdown("## There is no other picture to compare with.")
         elif missing:
-            title.markdown(f"## This link compares it with {escape(missing)}, which is not in it: add it here.")
+            title.markdown(f"## This link is also about {escape(missing)}, which is not in it: add it under Against.")
             st.button("Compare with others", key="pair-others", on_click=url_state.keep, args=(LACKS, ""))
         else:
             _draw_pair(choices, explainer, ranked, show, title)

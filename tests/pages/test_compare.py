@@ -228,7 +228,7 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     viewers = [viewer.head for viewer in (shown(app, 0), shown(app, 1))]
     assert {(v["private"], *v["lacks"]) for v in viewers} == {(images[1].name, f"the picture {images[0].name}")}
     other = page("compare", tab="pictures", lacks=parameter(app, "lacks"))
-    assert f"compares it with {images[0].name}, which is not in it" in other.markdown[0].value
+    assert f"also about {images[0].name}, which is not in it" in other.markdown[0].value
     assert not received(other, "viewer") and names(press(other, "Compare with others"))[0] == "bus.jpg"
     assert [name for name, _ in listed(app)] == [images[0].name]
 
