@@ -113,7 +113,8 @@ class Explanation(Result):
         True
         """
         masks = [boxes.to_mask(area, self.image.width, self.image.height) for area in areas]
-        return replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
+        result = replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
+        return result.with_tests(self._checks, self._proofs)
 
     def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
         explanation = explain(
@@ -125,19 +126,21 @@ class Explanation(Result):
         """Hide or keep a map's hottest shares and measure the answer.
 
         Takes the options of `explain.trust.support.prove`: steps, fillings, progress, cancel. The proof
-        is also put into `proofs`, so that reports and records made afterwards carry it.
+        is also in `proofs`, so that reports and records made of this explanation afterwards carry it.
         """
         proof = prove(self, index, **options)
-        self.proofs[self.heatmaps.index(self._map(index))] = proof
+        self._proofs[self._place(index)] = proof
         return proof
 
     def checks(self, index: int | str = 0, **options: Any) -> Checks:
         """Run the trust checks on a map, with about 60 passes.
 
         Takes the options of `explain.trust.checks.run_checks`: progress, cancel, partial. Files that are made of
-        this explanation afterwards carry it.
+        this explanation afterwards carry it; a second call returns it.
         """
-        return run_checks(self, index, **options)
+        if (place := self._place(index)) not in self._checks:
+            self._checks[place] = run_checks(self, place, **options)
+        return self._checks[place]
 
     def save(self, path: str | Path) -> Path:
         """Write all files of the explanation into a folder.

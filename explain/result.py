@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import weakref
 import zlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +30,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import decode, task_of
 from sightglass.explain.tasks.detect import Missing
 from sightglass.explain.tasks.task import Task
-from sightglass.explain.trust.checks import CACHE, Checks
+from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.proof import Proof
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.geometry import Box
@@ -56,11 +59,12 @@ class Result:
     """Sentences a reader should know: about decoding, a device that ran out of memory."""
     finished: bool = True
     """False while the method is still refining the maps."""
-    proofs: dict[int, Proof] = field(default_factory=dict, repr=False)
-    """Proofs of maps by index; files written from this result contain them."""
     object_mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     """The pixels of the object, bool (H, W), if the caller gave them."""
-    _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
+    # Of this object alone: `replace` begins with none.
+    _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, init=False)
+    _checks: dict[int, Checks] = field(default_factory=dict, init=False)
+    _proofs: dict[int, Proof] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
         best = ", ".join(f"{p.label} {p.score:.2f}" for p in self.predictions[:3])
@@ -112,9 +116,21 @@ class Result:
             versions=versions(),
         )
 
+    @property
+    def proofs(self) -> Mapping[int, Proof]:
+        """The proofs made of this result, by index of their map; its files contain them."""
+        return MappingProxyType(self._proofs)
+
     def known_checks(self, index: int | str = 0) -> Checks | None:
-        """Return a map's checks if `Explanation.checks` ran in this process."""
-        return CACHE.get(self.checks_key(index))
+        """Return a map's checks if they were run on this result."""
+        return self._checks.get(self._place(index))
+
+    def with_tests(self, checks: Mapping[int, Checks], proofs: Mapping[int, Proof] | None = None) -> Self:
+        """Return a copy that also has these checks and proofs, by index of their map."""
+        # Unlike `replace`, this keeps what was computed.
+        copied = copy.copy(self)
+        copied.__dict__.update(_checks={**self._checks, **checks}, _proofs={**self._proofs, **(proofs or {})})
+        return copied
 
     def checks_key(self, index: int | str = 0) -> Hashable:
         """Return the cache key of a map's checks."""
@@ -123,13 +139,20 @@ class Result:
 
     def map_key(self, index: int | str = 0) -> tuple[Hashable, ...]:
         """Return everything that the values of one map depend on."""
-        heatmap, adapter, options = self._map(index).measured, self.evidence.resident.adapter, self.options
+        resident = self.evidence.resident
+        heatmap, adapter, options = self._map(index).measured, resident.adapter, self.options
         return (
+            # Networks with the same weights may compute something else.
+            weakref.ref(resident.origin),
             *(adapter.weights_sha256, self.image.sha256, heatmap.method, heatmap.layers, self.evidence.paths),
             *(heatmap.target, options.preprocessing, options.masks, options.head, options.vocabulary, options.examples),
             # Maps added to an explanation later have no identity of their own.
             *(adapter.spec.row, zlib.crc32(heatmap.coarse.tobytes())),
         )
+
+    def _place(self, index: int | str) -> int:
+        """Return the index of a map from 0."""
+        return self.heatmaps.index(self._map(index))
 
     def _map(self, index: int | str) -> Heatmap:
         if isinstance(index, str):
@@ -278,7 +301,7 @@ class Result:
         area = self.object_mask if self.object_mask is not None else self.task.explained_area(self, index)
         if area is None or self._map(index).measured.state != "ok":
             return None
-        return 1 - self.inside(area, self.heatmaps.index(self._map(index)))
+        return 1 - self.inside(area, self._place(index))
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
         """Return a mask's share of a map's heat, 0..1.

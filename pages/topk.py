@@ -11,7 +11,7 @@ from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import sidebar
-from sightglass.ui.session import page, url_state
+from sightglass.ui.session import page, reopen, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @page.guard
 def topk() -> None:
     bar, top, main = st.container(key="controls"), st.container(key="top"), st.container(key="maps")
-    choices, explainer = sidebar.draw(bar)
+    choices, explainer = sidebar.draw(bar, boxes=True)
     with top.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         # As wide as is left: a long sentence takes two lines and does not push the controls below it.
         title, controls = st.container(), st.container(horizontal=True, width="content", vertical_alignment="center")
@@ -80,6 +80,7 @@ def topk() -> None:
                 slide=lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look),
             )
         checks.draw_cards(explanation, 0, beside=True)
+        reopen.compare_with_file(explanation)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:
@@ -101,17 +102,22 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
     """Return the places of the two ticked classes, or None."""
     if len(labels) < 2:
         return None
+    key = f"ticked-{labels}"
+    if (linked := url_state.take_pair("ticked", labels)) is not None:
+        st.session_state[key] = [*linked]
     ticked = st.pills(
         "Classes to compare",
         # By number: two classes of ImageNet are called crane.
         range(len(labels)),
         selection_mode="multi",
-        key=f"ticked-{labels}",
+        key=key,
         format_func=lambda i: escape(labels[i]),
         label_visibility="collapsed",
         help="Tick two classes to see what speaks for the first and not for the second.",
     )
-    return (ticked[-2], ticked[-1]) if len(ticked) > 1 else None
+    pair = (ticked[-2], ticked[-1]) if len(ticked) > 1 else None
+    url_state.write("ticked", [labels[place] for place in pair] if pair else None)
+    return pair
 
 
 topk()

@@ -55,10 +55,10 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def own_seals() -> Iterator[None]:
-    """What one module sealed is in no file that another one writes: the seals are the process's."""
+    """Pages of one module show no checks that another one ran."""
     yield
-    if (seal := sys.modules.get("sightglass.explain.trust.checks")) is not None:
-        seal.CACHE.clear()
+    if (checks := sys.modules.get("sightglass.ui.checks")) is not None:
+        checks.CACHE.clear()
 
 
 @pytest.fixture(scope="session")

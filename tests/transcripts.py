@@ -52,10 +52,6 @@ def _answered(part: str) -> str:
         return part
     output = io.StringIO()
     from sightglass.cli import main
-    from sightglass.explain.trust import checks
-
-    # Each call is a process of its own for who follows the docs.
-    checks.CACHE.clear()
 
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         code = main(shlex.split(call.removeprefix(_PROGRAM)))

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ConfigDict
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, stopped_by
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import SHOWS, Mark, proof, scramble, stability, support
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from sightglass.explain.explanation import Explanation
     from sightglass.explain.result import Result
 
 CheckId = Literal["model", "answer", "still"]
@@ -33,8 +32,6 @@ QUESTIONS: dict[CheckId, str] = {
 }
 SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
 MARKS: dict[proof.SupportVerdict, Mark] = {"supported": "yes", "not supported": "no"}
-CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
-"""The checks of maps made earlier in this process, by `Result.checks_key`."""
 _ALIASES = {"id": "question", "state": "answer", "label": "target", "checks": "marks"}
 """Names of fields in files and in the API's answers."""
 _FILES = ConfigDict(
@@ -111,15 +108,13 @@ def run_checks(
     """Test one map in three ways, each in its shortest form.
 
     About 60 passes; `partial` is called after each test. A test that this model, method or picture does not allow
-    "cannot be told". Cached for the same map. Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
+    "cannot be told". Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
 
     >>> from sightglass import Explainer
     >>> run_checks(Explainer()("bus.jpg", top_k=1))["model"].state
     'cannot be told'
     """
     heatmap, _ = support.tested_map(explanation, index, "there is nothing to test")
-    if (earlier := explanation.known_checks(index)) is not None:
-        return earlier
     result = Checks(heatmap.target.label, ())
     for id, words in QUESTIONS.items():
         progress(len(result.checks) / len(QUESTIONS), words)
@@ -131,14 +126,13 @@ def run_checks(
         result = Checks(result.label, (*result.checks, check))
         if partial is not None:
             partial(result)
-    CACHE.put(explanation.checks_key(index), result)
     return result
 
 
 def check_maps(
-    explanation: Result, most: int | None = None, *, progress: Progress = lambda *_: None
+    explanation: Explanation, most: int | None = None, *, progress: Progress = lambda *_: None
 ) -> tuple[Checks | None, ...]:
-    """Check the first `most` maps; None for an empty map; raises Cancelled.
+    """Run `Explanation.checks` on the first `most` maps; None for an empty one; raises Cancelled.
 
     >>> from sightglass import Explainer
     >>> [one.label for one in check_maps(Explainer()("bus.jpg", top_k=2))]
@@ -151,7 +145,7 @@ def check_maps(
         def update(share: float, words: str, index: int = index, label: str = heatmap.target.label) -> None:
             progress((index + share) / len(chosen), f"{label}: {words}")
 
-        checks.append(run_checks(explanation, index, progress=update) if heatmap.measured.state == "ok" else None)
+        checks.append(explanation.checks(index, progress=update) if heatmap.measured.state == "ok" else None)
     return tuple(checks)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -193,7 +194,9 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     detects = explanation.task.has_boxes
     options = replace(options, per="detection") if detects else options
     shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
-    key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shared)
+    # Networks with the same weights may compute something else.
+    origin = weakref.ref(resident.origin)
+    key = (origin, resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shared)
     maps = _CACHE.get_or_make(key, lambda: tuple(_explain_bundled(explanation, heatmap.method, shared)))
     others = tuple(other for other in maps if other.source != explanation.image.sha256)
     return others or _random(explanation, index)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.ui.session.state import Choices
 
+SECOND, LACKS = "with", "lacks"
+"""Names in the address of an example as the second picture, and of one that a link cannot carry."""
 LISTED = 50
 """Pictures of a gallery in the list."""
 SHOWS = {
@@ -55,11 +57,22 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
             show = url_state.widget(st.radio, "Show", SHOWS, "cosine", key="of", name="of", help=help)
     with main:
         ranked = _rank(choices, explainer, items)
+        missing = _missing_name(choices)
         if not ranked.hits:
             title.markdown("## There is no other picture to compare with.")
+        elif missing:
+            title.markdown(f"## This link is also about {escape(missing)}, which is not in it: add it under Against.")
+            st.button("Compare with others", key="pair-others", on_click=url_state.keep, args=(LACKS, ""))
         else:
             _draw_pair(choices, explainer, ranked, show, title)
         _draw_notes(ranked, instead)
+
+
+def _missing_name(choices: Choices) -> str:
+    """Return the name of a link's second picture that it cannot carry, until others than examples are here."""
+    if name := url_state.take_linked(LACKS):
+        url_state.keep(LACKS, shorten(name, image_source.MAX_NAME))
+    return (url_state.memory(LACKS) or "") if gallery_picker.is_example(choices.image) else ""
 
 
 def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
@@ -100,7 +113,11 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         chosen = _choose_hit(ranked)
     result = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
     with left:
-        pairs.draw_pair(result, key="viewer-pair", matches=show == "matches")
+        own = not gallery_picker.is_example(choices.image)
+        url_state.write(SECOND, ranked.hits[chosen].name if chosen and not own else None)
+        url_state.write(LACKS, ranked.hits[chosen].name if own else None)
+        lacks = (f"the picture {result.gallery.image.name}",) if own else ()
+        pairs.draw_pair(result, key="viewer-pair", matches=show == "matches", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
     with st.spinner("Comparing unrelated pictures…", show_time=False):
@@ -115,6 +132,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
             view=False,
             slide=lambda _: similarity_files.pair_view(result, context.verdict(result.score)),
         )
+        saving.link_button()
     with right:
         more: tuple[str, ...] = ()
         if context.subject != "pictures" and not context.caution and image_source.is_photograph():
@@ -129,7 +147,13 @@ def _choose_hit(ranked: Ranking) -> int:
     listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in best]
     key = f"hits-{hash(tuple(hit.item.stamp for hit in best)) & 0xFFFFFFFF:x}-{ranked.query.sha256[:8]}"
     st.markdown("### Most similar first")
-    chosen = rows(listed, key=key)
+    names = [hit.name for hit in best]
+    if name := url_state.take_linked(SECOND):
+        url_state.keep(SECOND, name)
+        if name not in names:
+            url_state.leave_out(SECOND, name)
+    linked = url_state.memory(SECOND) or url_state.memory(LACKS)
+    chosen = rows(listed, key=key, chosen=names.index(linked) if linked in names else 0)
     if len(ranked.hits) > LISTED:
         st.caption(f"The best {LISTED} of {len(ranked.hits):,}.")
     return chosen

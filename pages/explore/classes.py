@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 from sightglass.explain.comparison.models import score_of_map
+from sightglass.explain.options import parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.marks import draw_numbers, draw_segments, ends_of
@@ -96,8 +97,12 @@ class Classes:
         task, unit_of = explanation.task, explanation.model.unit_of
         items = [task.row(label, scores.get(label, ()), unit_of(label)) for label in labels]
         ticks = len(mapped) if len(mapped) > 1 else 0
-        chosen = rows(items, key=key, chosen=labels.index(mapped[index]), ticks=ticks)
-        self.pair = ticked_pair(key, ticks)
+        if (linked := url_state.take_pair(TICKED, mapped)) is not None:
+            url_state.keep(f"{TICKED}-{key}", linked)
+        first = url_state.memory(f"{TICKED}-{key}")
+        chosen = rows(items, key=key, chosen=labels.index(mapped[index]), ticks=ticks, ticked=first)
+        self.pair = ticked_pair(key, ticks, first)
+        url_state.write(TICKED, [mapped[place] for place in self.pair] if self.pair else None)
         _choose(None if chosen == 0 else labels[chosen])
         _draw_another(explanation, labels)
         if labels[chosen] not in mapped:
@@ -182,8 +187,8 @@ SPANS = {"region": "Region", "pixel": "Pixel"}
 """What a click asks about."""
 HEIGHT = 380
 """Of either picture in a window of 900 pixels: two are side by side."""
-AT = "at"
-"""Name in the address."""
+AT, AGAINST, TICKED = "at", "against", "ticked"
+"""Names in the address."""
 STEP = 10
 """Places are rounded down to a tenth of a pixel: an address has room for them."""
 
@@ -210,19 +215,24 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     task = task_of(explainer.resident.adapter)
     if not task.gives_pixels:
         url_state.write(AT, None)
+        url_state.write(AGAINST, None)
         return {}
     if area.picture is None:
         area.picture, area.model = choices.image.sha256, choices.model.id
         at = st.query_params.get(AT, "")
-        area.at = parse_place(at, choices.image)
+        area.at, area.against = parse_place(at, choices.image), st.query_params.get(AGAINST)
         if at and not area.at:
             url_state.leave_out(AT, at)
+        if area.against and area.against not in explainer.labels and parse_other_place(area.against) is None:
+            url_state.leave_out(AGAINST, area.against)
+            area.against = None
     elif (area.picture, area.model) != (choices.image.sha256, choices.model.id):
         area.at, area.against, area.class_index = (), None, None
     if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
         # A recipe may have its index.
         area.against = dict(enumerate(explainer.labels)).get(int(area.against))
     url_state.write(AT, write_place(area.at))
+    url_state.write(AGAINST, area.against if area.at else None)
     if not area.at:
         return {}
     # Before its control is drawn a link may name it.

@@ -75,7 +75,9 @@ def parse_place(text: str, image: Image) -> tuple[float, ...]:
 
 def write_place(place: tuple[float, ...]) -> str | None:
     """Write a place for the address; a point as two numbers, None for no place."""
-    return ",".join(f"{number:g}" for number in (place[:2] if place[:2] == place[2:] else place)) or None
+    return (
+        ",".join(str(number).removesuffix(".0") for number in (place[:2] if place[:2] == place[2:] else place)) or None
+    )
 
 
 def find_place(explanation: Explanation) -> MissedPlace | None:

@@ -19,6 +19,7 @@ from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.pages.explore import classes
 from sightglass.pages.explore.boxes import Boxes
 from sightglass.pages.explore.classes import Classes
+from sightglass.pages.explore.missing import find_place
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import sidebar
 from sightglass.ui.session import page, reopen
@@ -179,6 +180,8 @@ def _draw_picture(
     # A wide picture fills the page by itself; the space key shows it without the map.
     panes = [Pane(maps=maps)] if maps else [panels.plain_pane(image)]
     look: dict[str, Any] = {"key": answers.viewer, "area": True, "line": line, "dimmed": dimmed}
+    if find_place(explanation) is not None:
+        look["lacks"] = ("the question about a place",)
     if explanation.task.gives_pixels and not dimmed:
         # What each pixel has and the map side by side: either can be clicked.
         left, right = st.columns(2)
@@ -218,7 +221,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
             if view.region is not None:
                 charts.draw_marked_area(explanation, view.region, index)
             charts.draw_findings(explanation, index, exclude=("cropped", "coarse"))
-        reopen.warn_of_other_weights(explanation)
+        reopen.compare_with_file(explanation)
 
 
 # A box's map at every layer

@@ -125,7 +125,7 @@ def _answer(
         st.markdown(f"## {escape(sidebar.add_warning(choices, f'{sentence} {more}'.rstrip()))}")
     mapped = _with_map(original, after)
     with right:
-        _map(original, mapped, differences)
+        _map(original, mapped, differences, lacks=("your edit",) if edit.marks else ())
     slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
     with below.container(horizontal=True, vertical_alignment="center"):
         draft = (lambda _: slide()) if original.heatmaps else None
@@ -157,20 +157,19 @@ def _with_map(original: Explanation, after: Explanation) -> Explanation:
     return after if place is None else after.with_options(per="detection", targets=(place,))
 
 
-def _map(original: Explanation, after: Explanation, differences: Sequence[Change]) -> None:
+def _map(original: Explanation, after: Explanation, differences: Sequence[Change], *, lacks: tuple[str, ...]) -> None:
     if after.heatmaps:
         label = after.heatmaps[0].target.label
         score = next((change.after for change in differences if change.label == label), None)
         plain = score is None or original.task.has_boxes
         note = None if plain else describe_score(score or 0.0, original.model, label)
         panel = Pane(maps=(panels.to_map(after, 0, note=note),))
-        view = panels.draw_viewer(
-            after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=panels.boxes(after, 0)
-        )
+        marks = panels.boxes(after, 0)
+        view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
         panels.send_sentences(view, [(after, 0)], key="viewer-whatif-words")
         return
     panes = [panels.plain_pane(after.image)]
-    panels.draw_viewer(after.image, panes, key="viewer-whatif", height=HEIGHT, marks=panels.boxes(after))
+    panels.draw_viewer(after.image, panes, key="viewer-whatif", height=HEIGHT, marks=panels.boxes(after), lacks=lacks)
     if original.predictions and (why := original.task.describe_unmapped(original.predictions[0].label)):
         st.caption(escape(why))
     elif not original.evidence.resident.gradients:

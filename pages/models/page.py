@@ -39,7 +39,12 @@ def draw_list() -> None:
     # Above the list, as a long one ends below the window.
     above = st.container()
     # The kinds of the demos are named by several words.
-    chosen = tables.choose_row(rows, key=KEY, columns={"Sizes": st.column_config.TextColumn(width=220)})
+    if name := url_state.take_linked("row"):
+        url_state.keep(KEY, name)
+    first = next((i for i, specs in enumerate(matching) if specs[0].family == url_state.memory(KEY)), 0)
+    columns = {"Sizes": st.column_config.TextColumn(width=220)}
+    chosen = tables.choose_row(rows, key=KEY, first=first, columns=columns)
+    url_state.write("row", matching[chosen][0].family if chosen else None)
     if chosen is not None:
         with above:
             _draw_actions(matching[chosen], here, added=matching[chosen][0].id in added)
@@ -59,9 +64,8 @@ def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
             label_visibility="collapsed",
             help="What the models are for.",
         )
-        only = st.toggle(
-            "Here only", value=True, key="models-here", help="Only models whose weights are on this machine."
-        )
+        help = "Only models whose weights are on this machine."
+        only = url_state.widget(st.toggle, "Here only", None, True, key="models-here", name="here", help=help)
     families = [
         specs
         for specs in catalog.families().values()

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import threading
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from sightglass.common.settings import settings
 from sightglass.evaluation import stored
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import measure_in_turns
+from sightglass.explain.phrases import plural
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 
@@ -46,17 +48,25 @@ class PicturesJob(Job["list[Summary]"]):
         *,
         labels: GroundTruth | None = None,
         resume: bool = True,
+        stopped: bool = False,
         read: int | None = None,
         example: bool = False,
     ) -> None:
-        """`labels`: what is in the pictures; None: those of an earlier run in the same folders, if it has any. `read`:
-        the pictures of a finished run, whose results are read and not made. `example`: the packaged one, of which
-        nothing beside its tables can be changed."""
+        """`labels`: what is in the pictures; None: those of an earlier run in the same folders, if it has any.
+        `stopped`: show what was done and run nothing. `read`: the pictures of a finished run, whose results are read
+        and not made. `example`: the packaged one, of which nothing beside its tables can be changed. Raises
+        ModelProblem where results cannot be written."""
         self.source, self.plans, self.labels, self.example = source, plans, labels, example
         if read is not None:
             super().__init__(partial(_read_results, plans, read), reads=True)
         else:
-            super().__init__(partial(_run, source, plans, labels, resume), name=plans[0].folder)
+            # From now on its folder is its address.
+            if kept.read_facts(plans[0].folder) is None:
+                with journal.writing(plans[0].folder):
+                    plans[0].folder.mkdir(parents=True, exist_ok=True)
+                    facts = RunFacts(source=(source.path,), name=source.name, plans=plans, pictures=len(source.items))
+                    kept.write_facts(plans[0].folder, facts)
+            super().__init__(partial(_run, source, plans, labels, resume, stopped), name=plans[0].folder)
 
     @property
     def ready(self) -> list[RunPlan]:
@@ -85,30 +95,34 @@ def _run(
     plans: tuple[RunPlan, ...],
     truth: GroundTruth | None,
     resume: bool,
+    stopped: bool,
     *,
     progress: Progress,
     cancel: Event,
     **_: Any,
 ) -> list[Summary]:
     summaries: list[Summary] = []
+    stop = threading.Event() if stopped else cancel
+    if stopped:
+        # A run that is stopped at once writes the table of what was done.
+        stop.set()
     for number, plan in enumerate(plans):
         before = f"{plan.model}: " if len(plans) > 1 else ""
 
         def report(share: float, words: str, number: int = number, before: str = before) -> None:
             progress((number + share) / len(plans), before + words)
 
-        done = batch.run(
-            source.items,
-            plan.model,
-            plan.folder,
-            options=plan.options,
-            labels=truth,
-            progress=report,
-            cancel=cancel,
-            resume=resume,
-            # The first run is listed with all others.
-            facts=RunFacts(source=(source.path,), name=source.name, plans=(plan,) if number else plans),
-        )
+        # The first run is listed with all others.
+        facts = RunFacts(source=(source.path,), name=source.name, plans=(plan,) if number else plans)
+        run = partial(batch.run, source.items, plan.model, plan.folder, options=plan.options, labels=truth)
+        run = partial(run, progress=report, cancel=stop, resume=resume, facts=facts)
+
+        def follow(plan: RunPlan = plan) -> tuple[float, str]:
+            count, pictures = journal.count_done(plan.folder), len(source.items)
+            return count / pictures, f"{count:,} of {plural(pictures, 'picture')}, in another run"
+
+        nothing = batch.Summary(plan.folder, len(source.items), 0, 0, (), 0.0, cancelled=True)
+        done = background.wait_for_folder(run, follow, report, cancel) or nothing
         if (plan.folder / labels.FILE).exists():
             report(1.0, "Comparing with the labels")
             # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.
@@ -195,13 +209,26 @@ def list_earlier() -> list[RunFacts]:
     return kept.list_runs(users.folder(settings().batches))
 
 
-def reopen(facts: RunFacts) -> PicturesJob:
-    """Return the job of a run, which goes on with what is left; raise Problem without its pictures."""
-    running: PicturesJob | None = background.find_shared(facts.folder)
-    if running is not None and not running.finished():
+def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
+    """Return this person's job that makes these results now, in any window."""
+    running: PicturesJob | None = background.find_shared(plans[0].folder)
+    same = running is not None and not running.finished() and list(running.plans) == list(plans)
+    return running if same else None
+
+
+def open_run(name: str) -> PicturesJob | None:
+    """Return the job of a folder of results; None without it."""
+    folder = users.folder(settings().batches) / name
+    facts = kept.read_facts(folder) if folder.name == name and not name.startswith(".") else None
+    return None if facts is None else reopen(facts, stopped=True)
+
+
+def reopen(facts: RunFacts, *, stopped: bool = False) -> PicturesJob:
+    """Return the job of a run, which goes on with what is left unless `stopped`; raise Problem without its pictures."""
+    if (running := find_running(facts.plans)) is not None:
         return running
     if not kept.is_finished(facts):
-        return PicturesJob(kept.open_source(facts.source[0], facts.name), facts.plans)
+        return PicturesJob(kept.open_source(facts.source[0], facts.name), facts.plans, stopped=stopped)
     try:
         source = kept.open_source(facts.source[0], facts.name)
     except Problem:

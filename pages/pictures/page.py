@@ -55,6 +55,8 @@ def pictures() -> None:
     main, ribbon = st.container(), None
     with main:
         _read_address(remembered)
+        # At once: what a run writes into the address that another one follows closely may be lost.
+        _write_address(remembered)
         if remembered.job is not None:
             _draw_job(remembered.job)
         elif remembered.source is None:
@@ -81,12 +83,13 @@ def _read_address(remembered: PicturesPage) -> None:
     if remembered.read and not (name and state.of(state.Navigation).arrived):
         return
     remembered.read = True
-    run = next((facts for facts in jobs.list_earlier() if facts.folder.name == name), None) if name else None
-    if run is not None:
+    if name:
         with page.saying_problems():
-            remembered.show(jobs.reopen(run))
-    elif name:
-        url_state.leave_out("run", name)
+            if (job := jobs.open_run(name)) is None:
+                url_state.leave_out("run", name)
+            else:
+                remembered.show(job)
+                remembered.opened, remembered.unit = (st.query_params.get(each, "") for each in ("open", "error"))
     elif path := st.query_params.get("upload"):
         try:
             remembered.source, remembered.truth = kept.open_upload(path)
@@ -97,6 +100,8 @@ def _read_address(remembered: PicturesPage) -> None:
 def _write_address(remembered: PicturesPage) -> None:
     job = remembered.job
     url_state.write("run", None if job is None or job.example else job.plans[0].folder.name)
+    url_state.write("open", remembered.opened or None)
+    url_state.write("error", remembered.unit or None)
     chosen, home = remembered.source, kept.uploads_home()
     uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
     url_state.write("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
@@ -128,7 +133,6 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     ):
         assert chosen is not None
         _start(chosen, choices, plans_of, remembered)
-    _write_address(remembered)
 
 
 def _describe_chosen(chosen: kept.Source | None, matches: Sequence[LabelMatch]) -> str:
@@ -188,7 +192,7 @@ def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembe
         if corrections := sheet.keep_known(matches, explainer.labels):
             labels.correct(folder, corrections)
         plans.append(kept.RunPlan(name, options, folder))
-    remembered.show(PicturesJob(chosen, tuple(plans), labels=truth))
+    remembered.show(jobs.find_running(plans) or PicturesJob(chosen, tuple(plans), labels=truth))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
     st.rerun()
 
@@ -227,14 +231,18 @@ def _draw_job(job: PicturesJob) -> None:
             _show(PicturesJob(job.source, job.plans, labels=job.labels, resume=False))
         return
     if job.paused and job.source.items:
+        done = sum(summary.done + len(summary.failed) for summary in (job.result or ())[-1:])
+        left = "" if len(job.plans) == 1 else f" by {finished.name_of(job.plans[len(job.result or ()) - 1].model)}"
+        words = f"Stopped: {done:,} of {plural(len(job.source.items), 'picture')} so far{left}."
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(":material/pause_circle: Stopped.", width="content")
-            if st.button("Continue", icon=":material/play_arrow:", key="pictures-continue"):
-                _show(PicturesJob(job.source, job.plans, labels=job.labels))
-    if not job.ready:
+            st.caption(f":material/pause_circle: {escape(words)}", width="content")
+            if st.button("Go on", icon=":material/play_arrow:", key="pictures-continue"):
+                _show(jobs.find_running(job.plans) or PicturesJob(job.source, job.plans, labels=job.labels))
+    if not job.ready and not job.paused:
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
         return
-    _draw_result(job)
+    if job.ready:
+        _draw_result(job)
 
 
 def _show(job: PicturesJob) -> None:

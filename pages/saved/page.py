@@ -52,9 +52,8 @@ def draw_runs() -> None:
         about = f"{names}, {plural(facts.pictures, 'picture')}, {day}"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]", width=420)
-            label = "Open" if kept.is_finished(facts) else "Continue"
             query = {"run": facts.folder.name}
-            st.page_link(pictures, label=label, icon=":material/photo_library:", query_params=query, width="content")
+            st.page_link(pictures, label="Open", icon=":material/photo_library:", query_params=query, width="content")
 
 
 saved()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -18,7 +20,7 @@ from sightglass.models.demo import pictures
 from sightglass.report.view import Picture, View
 from sightglass.report.views import new_view, statement
 from sightglass.ui import saving
-from sightglass.ui.session import page, reopen
+from sightglass.ui.session import page, reopen, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
@@ -29,6 +31,8 @@ from sightglass.video.clip import Clip, ClipInfo
 from sightglass.video.kept import ClipPlan, read_plan
 from sightglass.video.results import AnswerCurve, clock, curves, read_result
 
+MOMENT = "moment"
+"""Name in the address of the seconds that the player begins at."""
 MOMENTS = 3
 """On a slide, beside the player."""
 NAMED = 2
@@ -38,9 +42,10 @@ NAMED = 2
 class ClipJob(Job["Summary"]):
     """One run over a clip, or the reading of a finished one."""
 
-    def __init__(self, plan: ClipPlan) -> None:
+    def __init__(self, plan: ClipPlan, *, stopped: bool = False) -> None:
+        """`stopped`: say what was done and run nothing."""
         self.plan = plan
-        call, words = partial(_run, plan), "Reading the clip"
+        call, words = partial(_run, plan, stopped), "Reading the clip"
         if plan.done:
             call, words = partial(_read, plan), "Reading the result"
         super().__init__(call, words=words, name=plan.name, reads=plan.done)
@@ -64,25 +69,24 @@ def _read(plan: ClipPlan, **_: Any) -> Summary:
     return read_result(plan.folder)
 
 
-def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
-    return video.run(
-        plan.clip,
-        plan.model,
-        plan.folder,
-        options=plan.options,
-        settings=plan.settings,
-        progress=progress,
-        cancel=cancel,
-    )
+def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any) -> Summary:
+    stop = threading.Event() if stopped else cancel
+    if stopped:
+        stop.set()
+    run = partial(video.run, plan.clip, plan.model, plan.folder, options=plan.options, settings=plan.settings)
+    run = partial(run, progress=progress, cancel=stop)
+    nothing = Summary(plan.folder, 0, 0, 0, 0.0, resumed=True, cancelled=True)
+    follow = lambda: (0.0, "Another run explains this clip")  # noqa: E731
+    return background.wait_for_folder(run, follow, progress, cancel) or nothing
 
 
 def find(name: str) -> ClipJob | None:
-    """Return the person's job of a clip, which goes on with what is left; None without its plan."""
+    """Return the person's job of a clip, at work or as it was stopped; None without its plan."""
     if (job := background.find_shared(name)) is not None:
         running: ClipJob = job
         return running
     plan = read_plan(name) if name else None
-    return ClipJob(plan) if plan is not None else None
+    return ClipJob(plan, stopped=True) if plan is not None else None
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
@@ -140,7 +144,10 @@ def draw(job: ClipJob, *, key: str) -> None:
     summary, start, about = job.summary, job.plan.settings.start, job.about
     task = task_of(catalog.catalog().get(job.plan.model) or "")
     moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
+    with contextlib.suppress(ValueError):
+        st.session_state.setdefault(f"{key}-at", max(0.0, float(url_state.take_linked(MOMENT) or 0)))
     at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
+    url_state.write(MOMENT, round(at, 2), 0.0)
     width = round(MAX_HEIGHT * about.width / about.height)
     share = min(width / PAGE_WIDTH, 2 / 3)
     player, beside = st.columns([share, 1 - share], gap="medium")

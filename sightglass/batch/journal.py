@@ -37,17 +37,21 @@ def writing(folder: Path) -> Iterator[None]:
         raise ModelProblem(f"Results cannot be written to {folder} ({reason}): {hint}.") from error
 
 
+class FolderBusy(ModelProblem):
+    """Another run, of this process or another, writes into the folder."""
+
+
 class Journal:
     """The journal in a folder, locked by one run at a time."""
 
     def __init__(self, folder: Path, settings: Json, *, resume: bool) -> None:
-        """Open or create it; raise ModelProblem if another run has locked it or its settings differ."""
+        """Open or create it; raise FolderBusy if another run has locked it, ModelProblem if its settings differ."""
         self._path = folder / NAME
         self.done: dict[str, tuple[str, int, int]] = {}
         """By key: the stamp, the start of the line, and the position in it."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            # Windows has no such lock.
+            # The kernel frees it with the process, however that ends. Windows has no such lock.
             with contextlib.suppress(ImportError):
                 import fcntl
 
@@ -57,7 +61,7 @@ class Journal:
             self._read(settings, folder)
         except (BlockingIOError, PermissionError) as error:
             self.close()
-            raise ModelProblem(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
+            raise FolderBusy(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
         except BaseException:
             self.close()
             raise
@@ -72,7 +76,7 @@ class Journal:
                 break
             good = start + len(line)
             if start == 0:
-                if not isinstance(entries, dict) or _fill_in(entries.get("settings"), settings) != settings:
+                if not isinstance(entries, dict) or entries.get("settings") != settings:
                     raise ModelProblem(
                         f"{folder} holds results of other settings ({differing_settings(entries, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."
@@ -121,6 +125,15 @@ class Journal:
             os.close(self._file)
 
 
+def count_done(folder: Path) -> int:
+    """Return how many pictures a run has done, while it goes on or later."""
+    done = set[str]()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        for start, line in _lines(folder / NAME):
+            done.update(entry["key"] for entry in json.loads(line) if start)
+    return len(done)
+
+
 def settings_of(folder: Path) -> Json:
     """Return the settings of a result folder; raise ModelProblem without any."""
     try:
@@ -128,17 +141,6 @@ def settings_of(folder: Path) -> Json:
         recorded: Json = json.loads(line)["settings"]
     except (OSError, StopIteration, ValueError, KeyError, TypeError) as error:
         raise ModelProblem(f"{folder} holds no results of a folder of pictures.") from error
-    return recorded
-
-
-def _fill_in(recorded: Any, settings: Json) -> Any:
-    """Return the settings of an earlier version, which made the same maps, as this one writes them."""
-    with contextlib.suppress(AttributeError, KeyError, TypeError):
-        recipe, now = recorded["recipe"], settings["recipe"]
-        versions = now["versions"] | recipe["versions"]
-        if versions["sightglass"] == "0.1.0":
-            versions["sightglass"] = now["versions"]["sightglass"]
-        recorded["recipe"] = {"prepared": now["prepared"]} | recipe | {"versions": versions}
     return recorded
 
 

@@ -100,7 +100,7 @@ def read_facts(folder: Path) -> RunFacts | None:
     """Return a run's facts; None without readable ones."""
     try:
         facts = _ADAPTER.validate_json((folder / FILE).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     # Plain folder names only: no path may lead out of the results.
     if not (facts.source and facts.plans and facts.pictures > 0) or any(

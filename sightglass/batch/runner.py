@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -153,6 +154,8 @@ def run(
         # and so gives the same results to the last bit.
         chunks = (items[i : i + size] for i in range(0, len(items), size))
         batches = [batch for chunk in chunks if (batch := [item for item in chunk if item.key in pending])]
+        # A run that is stopped has then seen pictures of all folders.
+        random.Random(0).shuffle(batches)
         report = progress or (lambda share, words: None)
         report(finished / len(items), "Starting")
         with contextlib.closing(chosen.run(batches)) as results:

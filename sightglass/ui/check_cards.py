@@ -102,7 +102,7 @@ def _run(id: CheckId, explanation: Explanation, index: int, *, progress: Progres
 
     if id == "answer":
         # Other sessions may hold the same explanation: they have not asked for its proof.
-        return replace(explanation, proofs={}).prove(index, progress=report, cancel=cancel)
+        return explanation.with_tests({}).prove(index, progress=report, cancel=cancel)
     test: Callable[..., Any] = scramble.scramble if id == "model" else stability.stability
     with stopped_by(cancel):
         return test(explanation, index, progress=report)

@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.settings import settings
+from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import PausableStop
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import capital
-from sightglass.explain.trust.checks import CACHE, QUESTIONS, Check, Checks, run_checks
+from sightglass.explain.trust.checks import QUESTIONS, Check, Checks, run_checks
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.markdown import escape
@@ -34,6 +35,8 @@ ICONS: dict[Mark, str] = {
     "cannot be told": ":material/help:",
 }
 WORDS: dict[Mark, str] = {"yes": "passed", "no": "failed", "cannot be told": "unclear"}
+CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
+"""The checks of maps that pages showed, by `Result.checks_key`."""
 JOB = "checks"
 """Name of the session's tests among its jobs."""
 
@@ -115,7 +118,7 @@ def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
     job = jobs.find(JOB, key)
     if CACHE.get(key) is None and key not in checked.failed and job is None and checked.drawn == key:
         stop = state.of(page.PageRun).tests = PausableStop()
-        job = jobs.start(JOB, key, partial(run_checks, explanation, index), cancel=stop)
+        job = jobs.start(JOB, key, partial(_run, explanation, index), cancel=stop)
     checked.drawn = key
     works = job is not None and not job.polled()
     if job is not None and not works and job.failure is not None and CACHE.get(key) is None:
@@ -123,6 +126,12 @@ def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
         failed = tuple(Check(id, "cannot be told", why) for id in QUESTIONS)
         checked.failed[key] = Checks(explanation.heatmaps[index].target.label, failed)
     return CACHE.get(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
+
+
+def _run(explanation: Explanation, index: int, **options: Any) -> Checks:
+    result = run_checks(explanation, index, **options)
+    CACHE.put(explanation.checks_key(index), result)
+    return result
 
 
 def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) -> None:

@@ -137,6 +137,9 @@ class _Run:
         resumed = self._part(0).is_file()
         self._part(0).parent.mkdir(parents=True, exist_ok=True)
         try:
+            if self.cancel is not None and self.cancel.is_set():
+                self.count = sum(len(records.load(path)) for path in self._part(0).parent.glob("*.npz"))
+            self._check()
             summary = self._write(facts, self._draw())
         except Cancelled:
             summary = Summary(self.folder, 0, self.count, 0, 0.0, resumed, cancelled=True)

@@ -8,10 +8,12 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sightglass.batch.journal import FolderBusy, Journal
 from tests.faults.outcome import is_one_sentence, result, survived
 
 if TYPE_CHECKING:
@@ -56,6 +58,17 @@ def test_nothing_is_lost_by_a_kill(victims: Victims, work: str, tmp_path: Path) 
         assert not again.broke and not again.problem and not again.killed, f"{where}: {again}"
         assert result(work, folder) == expected, where
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_run_that_was_killed_blocks_no_other(tmp_path: Path) -> None:
+    held = "from pathlib import Path; from sightglass.batch.journal import Journal; "
+    held += f"Journal(Path({str(tmp_path)!r}), {{}}, resume=True); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline()
+        with pytest.raises(FolderBusy, match="wait for it"):
+            Journal(tmp_path, {}, resume=True)
+        holder.kill()
+    Journal(tmp_path, {}, resume=True).close()
 
 
 def grown_old(folder: Path) -> None:

@@ -42,6 +42,7 @@ test("a view goes into an address and comes out the same", () => {
 test("a link names an example and never an upload", () => {
   const href = linkTo("http://x/?picture=1f2e&class=cat", defaults(), { x: 0, y: 0, zoom: 1 });
   assert.equal(href, "http://x/?class=cat");
+  assert.equal(linkTo(href, defaults(), WIDE, "a b.png"), "http://x/?class=cat&missing=a+b.png");
 });
 
 test("storage that is forbidden or broken is no error", () => {

@@ -123,6 +123,12 @@ def press(app: AppTest, label: str, *, fails: bool = False) -> AppTest:
     return app
 
 
+def parameter(app: AppTest, name: str) -> str:
+    """A parameter of the address."""
+    value = app.query_params[name]
+    return value if isinstance(value, str) else value[0]
+
+
 def labels(app: AppTest) -> list[str]:
     """The names of all buttons."""
     return [element.label for element in app.button]

@@ -48,7 +48,7 @@ def dialog(app: AppTest, id: str) -> AppTest:
 @pytest.fixture(autouse=True)
 def _nothing_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is expected is computed while no page polls, for long on a busy machine."""
-    checks.CACHE.clear()
+    page_checks.CACHE.clear()
     monkeypatch.setattr(background, "ABANDONED_AFTER", 600.0)
 
 

@@ -20,7 +20,7 @@ from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
-from tests.pages.conftest import press, received, shown, texts
+from tests.pages.conftest import parameter, press, received, shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 LEAF = """
@@ -148,6 +148,7 @@ def test_two_classes_are_set_against_each_other_in_the_headline_and_on_the_slide
     assert app.markdown[0].value == "## What speaks for minibus and not for police van"
     agreement = agreement_sentence(result, (labels.index("minibus"), labels.index("police van")))
     assert agreement in [caption.value for caption in app.caption]
+    assert page("topk", ticked=parameter(app, "ticked")).markdown[0].value == app.markdown[0].value
     last = shown(app).head["panels"][-1]["maps"][0]
     assert (last["kind"], last["sides"]) == ("difference", ["minibus", "police van"])
     difference = shown(app).maps[-1] * 2 - 1
@@ -183,6 +184,8 @@ def test_another_of_the_list_and_another_view(page) -> None:
     app.session_state[received(app, "answer_list")[0]["name"]] = {"chosen": 1}
     app.run()
     assert names(app)[1] == listed(app)[1][0]
+    again = page("compare", tab="pictures", **{"with": parameter(app, "with")})
+    assert names(again) == names(app) and again.button(key="copy-link")
     for of, words in (("product", "What the score is made of"), ("matches", "Similarity and difference")):
         app.radio(key="of").set_value(of).run()
         assert not app.error and app.query_params["of"] in (of, [of])
@@ -227,6 +230,12 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
         app.run()
         assert not app.error
     assert names(app) == [images[1].name, images[0].name]
+    # A link cannot carry either, and says so where it is copied and where it is opened.
+    viewers = [viewer.head for viewer in (shown(app, 0), shown(app, 1))]
+    assert {(v["private"], *v["lacks"]) for v in viewers} == {(images[1].name, f"the picture {images[0].name}")}
+    other = page("compare", tab="pictures", lacks=parameter(app, "lacks"))
+    assert f"also about {images[0].name}, which is not in it" in other.markdown[0].value
+    assert not received(other, "viewer") and names(press(other, "Compare with others"))[0] == "bus.jpg"
     assert [name for name, _ in listed(app)] == [images[0].name]
 
 

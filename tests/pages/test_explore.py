@@ -21,6 +21,7 @@ from tests.pages.conftest import (
     bar,
     headline,
     labels,
+    parameter,
     press,
     received,
     rerun_until,
@@ -85,6 +86,11 @@ def test_two_ticked_answers_are_set_against_each_other_as_on_top_k(page, bus):
     result = Explainer()(bus)
     assert view.head["line"] == agreement_sentence(result, (2, 0))
     np.testing.assert_allclose(view.maps[0], result.heatmaps[2].content, atol=1 / 65535)
+    # A link has them, and a click takes them back.
+    again = page(ticked=parameter(app, "ticked"))
+    assert headline(again) == headline(app) and received(again, "answer_list")[0]["ticked"] == [2, 0]
+    assert headline(again.run()) == headline(app)
+    assert headline(choose_row(again, 0, ticked=[])).startswith("Minibus") and "ticked" not in again.query_params
     # A place in the list that has no map, of a late message.
     assert headline(choose_row(app, 0, ticked=[0, 40])).startswith("Minibus")
 

@@ -5,26 +5,42 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from sightglass.explain import Explainer
+from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import percent, plain_text
-from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.image import Image, load_bundled, to_png
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.report import embedded_recipe
 from sightglass.ui.choices import image_picker
+from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import UNDO, UPLOADS, Pictures, Uploads, token
 from sightglass.ui.session.state import Sidebar
-from tests.pages.conftest import bar, choose, headline, labels, press, received, session, shown, texts
+from tests.pages.conftest import (
+    bar,
+    choose,
+    headline,
+    labels,
+    parameter,
+    press,
+    received,
+    rerun_until,
+    session,
+    shown,
+    texts,
+)
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
+
+    from sightglass.explain.recipe import Recipe
 
 
 SIZES = {"a.png": [60, 40], "b.png": [50, 70], "c.png": [80, 80]}
@@ -77,6 +93,20 @@ def test_a_picture_that_is_gone_is_said_to_be_and_not_replaced_in_silence(page):
     assert bar(app)["name"] == "china.jpg" and "picture" not in app.query_params
     choose(app, "flower")
     assert not bar(app)["problem"]
+
+
+@pytest.mark.parametrize("name", ["", "topk", "compare"])
+def test_a_link_asks_for_the_picture_that_it_cannot_carry(page, name):
+    sender = upload(page(name), "c.png")
+    assert shown(sender).head["private"] == "c.png"
+    app = page(name, missing="c.png", **{"class": "minibus"}, fails=True)
+    assert "This link is about c.png, which is not in it" in app.error[0].value
+    assert not received(app, "viewer") and not app.get("imgs") and parameter(app, "missing") == "c.png"
+    upload(app, "c.png")
+    assert not app.error and shown(app).head["size"] == SIZES["c.png"] and "missing" not in app.query_params
+    # Or an example, also the one that a visit without a link begins with.
+    other = choose(page(name, missing="c.png", fails=True), "bus")
+    assert not other.error and bar(other)["name"] == "bus.jpg"
 
 
 def test_an_upload_can_be_deleted_from_the_server_and_brought_back_for_a_minute(page, monkeypatch):
@@ -173,6 +203,47 @@ def test_a_recipe_opens_its_view_and_what_cannot_be_opened_changes_nothing(page,
     gone = Explainer("efficientnet-lite0")(Image(Image.open(bus).pixels[:300], "gone.png"))
     upload(app, "a.png", embedded_recipe.write(to_png(gone.overlay()), gone.recipe))
     assert "gone.png" in bar(app)["problem"] and "does not carry" in bar(app)["problem"]
+
+
+NO_CONTROL = {"top_k", "scale", "ratio", "targets", "joint", "examples"}
+"""What a page has of its own, or no page or packaged model has."""
+RECIPES: list[tuple[str, str, dict[str, Any]]] = [
+    ("demo-s", "scene 3", {"per": "detection", "confidence": 0.0149, "iou": 0.47, "within": "each"}),
+    ("demo-s", "scene 3", {"per": "detection", "confidence": 1 / 3, "iou": 1e-3, "classes": ("gear",)}),
+    ("demo-s", "scene 3", {"per": "detection", "part": "box", "method": "drise", "masks": 7}),
+    ("demo-s", "scene 3", {"confidence": 0.0149, "iou": 0.47, "within": "inside"}),
+    ("demo-cls-s", "scene 3", {"method": "hirescam", "evidence": "both", "layers": ("layer2.0", "layer3.0")}),
+    ("demo-cls-s", "bus", {"preprocessing": "squash", "part": "contrast"}),
+    ("demo-vit", "scene 3", {"method": "attention", "head": 1}),
+    ("demo-seg", "bus", {"at": (100.25, 1000.125), "per": "pixel", "against": "rod-ring"}),
+    ("demo-clip", "scene 3", {"vocabulary": ("red star", "blue ball")}),
+]
+
+
+def recipe_of(app: AppTest) -> Recipe:
+    """The recipe of what the page explained last, exactly."""
+    rerun_until(app, lambda: session(app, explain_job.Explained).last is not None and not app.get("progress"))
+    explanation = explain_job._cache().get(session(app, explain_job.Explained).last)
+    assert explanation is not None
+    return explanation.recipe
+
+
+@pytest.mark.parametrize(("model", "picture", "options"), RECIPES)
+def test_a_recipe_and_the_address_it_leads_to_keep_every_option_exactly(page, model, picture, options):
+    recipe = Explainer(model)(load_bundled(picture), **options).recipe
+    app = page()
+    upload(app, "recipe.json", recipe.model_dump_json().encode())
+    linked = {name: parameter(app, name) for name in app.query_params}
+    for opened in (app, page("topk" if options.get("per", "class") == "class" and model == "demo-s" else "", **linked)):
+        again = recipe_of(opened)
+        different = {name for name in OFFERED if getattr(again, name) != getattr(recipe, name)} - NO_CONTROL
+        assert not different, [(getattr(recipe, name), getattr(again, name)) for name in different]
+        assert not [toast.value for toast in opened.toast]
+        assert {name: parameter(opened, name) for name in opened.query_params} == linked
+
+
+def test_every_option_is_in_a_recipe_that_is_opened():
+    assert {name for *_, options in RECIPES for name in options} | NO_CONTROL == {*OFFERED}
 
 
 LINE = {"kind": "brush", "points": [0.2, 0.2, 0.8, 0.8], "size": 1 / 16}

@@ -6,9 +6,11 @@ import html
 import io
 import json
 import re
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from PIL import Image
 from PIL import Image as Pillow
 
 from sightglass.api.routing import get_evaluation
-from sightglass.batch import finished, journal, kept, labels, table
+from sightglass.batch import finished, journal, kept, labels, runner, table
 from sightglass.batch.kept import Source
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
@@ -26,13 +28,14 @@ from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
 from sightglass.history import History
+from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.report.view import View
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from sightglass.ui.views import charts
 from tests.labelled import draw_masked, draw_scenes
-from tests.pages.conftest import button, press, session, texts
+from tests.pages.conftest import button, parameter, press, rerun_until, session, texts
 from tests.unit.batch.test_earlier import cut
 from tests.waits import patience
 
@@ -106,11 +109,6 @@ def opened(app) -> list[str]:
     """The keys of the tiles."""
     start = "pictures-open-"
     return [str(element.key).removeprefix(start) for element in app.button if str(element.key).startswith(start)]
-
-
-def parameter(app, name: str) -> str:
-    value = app.query_params[name]
-    return value[0] if isinstance(value, list) else value
 
 
 def headline(app) -> str:
@@ -439,6 +437,64 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, fini
     (plan,) = job.plans
     assert (plan.folder, plan.model, plan.options["method"]) == (finished_run, "demo-cls-s", "layercam")
     assert labels.corrections(finished_run) == {"minibus": ("star",)}
+
+
+@pytest.fixture
+def held(monkeypatch) -> Iterator[threading.Event]:
+    """Runs wait for this before their first picture."""
+    release = threading.Event()
+
+    def waits(*args: Any, progress: Any, cancel: threading.Event, **options: Any) -> Any:
+        progress(0.5, "Held")
+        while not release.wait(0.02) and not cancel.is_set():
+            pass
+        return runner.run(*args, progress=progress, cancel=cancel, **options)
+
+    monkeypatch.setattr(jobs, "batch", SimpleNamespace(run=waits, Summary=runner.Summary))
+    yield release
+    release.set()
+
+
+def test_a_run_is_its_address_from_the_start_and_every_window_follows_it(page, many, held):
+    app = press(choose(page(SCREEN, model="demo-cls-s"), many), "Run")
+    job = session(app, PicturesPage).job
+    address = {name: parameter(app, name) for name in app.query_params}
+    assert address["run"] == job.plans[0].folder.name and "upload" not in address
+    # By its address, or by the same choices.
+    other = page(SCREEN, **address)
+    same = press(choose(page(SCREEN, model="demo-cls-s"), many), "Run")
+    assert session(other, PicturesPage).job is session(same, PicturesPage).job is job and not job.finished()
+    press(other, "Stop")
+    for window in (app, other, page(SCREEN, **address)):
+        finish(window)
+        assert "Stopped: 0 of 7 pictures so far." in texts(window)
+    held.set()
+    assert session(press(finish(page(SCREEN, **address)), "Go on"), PicturesPage).job.finished(patience(90))
+    assert len(opened(finish(page(SCREEN, **address)))) == 6
+
+
+def test_a_run_of_a_server_that_was_killed_is_shown_as_stopped(page, finished_run):
+    cut(finished_run, 2)
+    before = (finished_run / journal.NAME).read_bytes()
+    app = finish(page(SCREEN, run=finished_run.name))
+    done = before.count(b'"stamp"')
+    assert f"Stopped: {done} of 7 pictures so far." in texts(app) and "The other pictures may differ" not in headline(
+        app
+    )
+    assert (finished_run / journal.NAME).read_bytes() == before and 0 < len(opened(app)) < 6
+    assert len(opened(finish(press(app, "Go on")))) == 6
+
+
+def test_a_run_of_another_server_is_followed(page, finished_run):
+    fcntl = pytest.importorskip("fcntl")
+    cut(finished_run, 2)
+    with (finished_run / journal.NAME).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        app = page(SCREEN, run=finished_run.name)
+        job = session(app, PicturesPage).job
+        rerun_until(app, lambda: job.words.endswith("of 7 pictures, in another run"))
+        assert 0 < job.share < 1
+    assert "so far" in texts(finish(app))
 
 
 def test_notes_that_name_another_folder_than_an_upload_open_nothing(page, finished_run, tmp_path):

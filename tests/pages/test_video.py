@@ -152,6 +152,14 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, 
     assert not kept.folder.parent.exists()
 
 
+def test_a_clip_of_a_server_that_was_killed_goes_on_when_it_is_asked_to(page: Any, kept: ClipPlan) -> None:
+    app = page("video", clip=kept.name, model="demo-cls-s")
+    finished(session(app, Video).job)
+    assert app.run().markdown[0].value.startswith("## Stopped after 0 frames") and not kept.done
+    press(app, "Go on")
+    assert finished(session(app, Video).job).summary.frames == 7
+
+
 def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
     plan.clip.path.write_bytes(b"nothing of the kind")

@@ -39,6 +39,11 @@ def compare_with(image: Image) -> None:
     state.of(Gallery).items = (_item(image),)
 
 
+def is_example(query: Image) -> bool:
+    """Return whether a picture is compared with examples, which everybody has."""
+    return not state.of(Gallery).items and not image_source.own_items(exclude=query.sha256)
+
+
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     """Return the uploaded gallery, else the session's other pictures, else examples; draw the uploader."""
     gallery = state.of(Gallery)

@@ -61,7 +61,8 @@ def choose() -> Image:
     _take_inputs()
     state.of(image_source.Pictures).is_new = False
     reopen.go()
-    image = state.of(state.Sidebar).picture = image_source.current()
+    image = image_source.current()
+    state.of(state.Sidebar).picture = None if image_source.current_id() is None else image
     return image
 
 
@@ -79,7 +80,7 @@ def bar(place: DeltaGenerator) -> None:
     uploaded = {token(image): _label(image.name, f"{small}#{token(image)}") for image, small in uploads if small}
     thumbs = uploaded | _examples()
     chosen = image_source.current_id()
-    if st.session_state.get(bar.strip) != chosen:
+    if chosen is not None and st.session_state.get(bar.strip) != chosen:
         bar.number += 1
     with place.container(gap="xxsmall", key="picture-bar"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-row"):
@@ -110,7 +111,7 @@ def bar(place: DeltaGenerator) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-about"):
             if (image := state.of(state.Sidebar).picture) is not None:
                 st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")
-            if chosen not in EXAMPLES:
+            if chosen is not None and chosen not in EXAMPLES:
                 help = "Delete the picture from the server; you can undo this for a minute."
                 st.button("Delete", key="delete-picture", type="tertiary", on_click=_remove, args=(chosen,), help=help)
             if (gone := image_source.removed()) is not None:

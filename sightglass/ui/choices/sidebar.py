@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import streamlit as st
 
 from sightglass import explain
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.methods.method import GROUPS
+from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.phrases import percent
 from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.explain.tasks import task_of
@@ -19,7 +22,7 @@ from sightglass.models import catalog
 from sightglass.models.preprocess import WAYS
 from sightglass.ui import widgets
 from sightglass.ui.choices import image_picker, import_ahead, model_picker
-from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.state import Choices
@@ -39,6 +42,7 @@ def draw(
     bar: DeltaGenerator | None = None,
     *,
     whole: bool = False,
+    boxes: bool = False,
     sized: bool = True,
     methods: Sequence[str] = (),
     place: DeltaGenerator | None = None,
@@ -47,8 +51,8 @@ def draw(
     """Draw the row of controls and load the model for its layers.
 
     `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
-    are drawn on a page without one. `sized`: see `model_picker.choose`. `whole`, `methods`: see `_draw_options`.
-    `colours`: the page draws its maps in the browser.
+    are drawn on a page without one. `sized`: see `model_picker.choose`. `whole`, `boxes`, `methods`: see
+    `_draw_options`. `colours`: the page draws its maps in the browser.
     """
     image, controls = image_picker.choose(), place or st.container()
     if bar is not None:
@@ -56,6 +60,7 @@ def draw(
             picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
         # First: also a model that cannot be loaded leaves the choice of a picture.
         image_picker.bar(picture)
+        image_source.require_picture()
     with (
         controls,
         st.container(
@@ -68,7 +73,9 @@ def draw(
         popover = st.popover("", icon=":material/tune:", key="options", help=help)
     explainer = load(model.id)
     with popover:
-        method, chosen = _draw_options(explainer, methods, whole=whole)
+        method, chosen = _draw_options(explainer, methods, whole=whole, boxes=boxes or whole)
+        if bar is not None and not methods:
+            chosen |= _take_carried(explainer, boxes=boxes or whole)
         if colours:
             palette()
     with question_place:
@@ -130,7 +137,7 @@ def adapt_to_model(choices: Choices, explainer: Explainer, method: str) -> Choic
     """
     if task_of(explainer.model) is not task_of(choices.model):
         method = explainer.model.method
-    kept = ("confidence", "vocabulary") if explainer.resident.adapter.takes_words else ("confidence",)
+    kept = ["confidence", "iou", "head", *(["vocabulary"] if explainer.resident.adapter.takes_words else [])]
     chosen = {key: value for key, value in choices.options.items() if key in kept}
     way = choices.options.get("preprocessing")
     if way in explainer.resident.adapter.preprocessings:
@@ -163,20 +170,25 @@ PARTS: dict[str, str] = {
     "signed": "what raises it and what lowers it",
     "lowers": "what lowers it",
 }
-WITHIN = ("picture", "inside", "shared", "each")
 QUESTIONS = {"where": "Where", "why": "Why"}
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
-BOX_OPTIONS = ("per", "classes", "within", "iou")
+BOX_OPTIONS = ("per", "classes", "within")
 """Options of a list of boxes, which other views do without."""
 MAX_LAYERS = 8
 
 
-def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) -> tuple[str, dict[str, Any]]:
+CARRIED = ("iou", "masks", "head", "within")
+"""Options without a control, which a file or a link brings."""
+
+
+def _draw_options(
+    explainer: Explainer, methods: Sequence[str], *, whole: bool, boxes: bool
+) -> tuple[str, dict[str, Any]]:
     """Draw all options; return the method and keyword arguments of an Explainer.
 
     `methods`: those of a page that does not explain a class, its default first. `whole`: the page lists the boxes of a
-    detector, and shows what speaks against its target too.
+    detector, and shows what speaks against its target too. `boxes`: a detector's classes can be chosen.
     """
     adapter, task = explainer.resident.adapter, task_of(explainer.model)
     method = _choose_method(explainer, methods)
@@ -203,11 +215,15 @@ def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) 
         fit = _option(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
         options["preprocessing"] = fit
     if "threshold" in task.tools:
-        limits: dict[str, Any] = {"min_value": 1, "max_value": 95, "format": "%d %%"}
+        limits: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "step": 1.0, "format": "%g %%"}
+        url_state.recall("confidence", None, 25.0, name="confidence", read=url_state.read_percent)
         help = widgets.TERMS["score threshold"]
-        score = _option(st.slider, "Show boxes above", range(1, 96), 25, "confidence", help, read=int, **limits)
-        options["confidence"] = score / 100
-    return method, options | (_choose_boxes(explainer) if whole and task.has_boxes else {})
+        score = url_state.widget(st.slider, "Show boxes above", None, 25.0, key="confidence", help=help, **limits)
+        options["confidence"] = url_state.to_share(score)
+        url_state.write("confidence", url_state.to_percent(options["confidence"]), 25)
+    if boxes and task.has_boxes:
+        options |= _choose_boxes(explainer) | ({"per": "detection"} if whole else {})
+    return method, options
 
 
 def _option(
@@ -218,38 +234,85 @@ def _option(
 
 
 def _choose_boxes(explainer: Explainer) -> dict[str, Any]:
-    """Choose which boxes are listed; `within` and `iou` are read from the address alone."""
+    """Choose the classes whose boxes are listed."""
+    labels, key = explainer.resident.adapter.labels, f"only-{explainer.model.id}"
+    if remembered := url_state.memory(key):
+        url_state.keep(key, reopen.name_classes(remembered, labels))
     only: list[str] = url_state.widget(
         st.multiselect,
         "Only these classes",
-        sorted(set(explainer.resident.adapter.labels)),
+        sorted(set(labels)),
         [],
-        key=f"only-{explainer.model.id}",
+        key=key,
         name="only",
-        read=lambda text: text.split(","),
+        read=url_state.read_list,
         placeholder="all classes",
         help="Hide the boxes of all other classes.",
     )
-    within = url_state.recall_value("within", WITHIN, "picture", name="within")
-    iou = url_state.recall_value("iou", range(5, 101), 70, name="iou", read=int) / 100
-    return {"per": "detection", "classes": tuple(only), "within": within, "iou": iou}
+    return {"classes": tuple(only)}
+
+
+def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
+    """Return the options that a file or a link brought; say which, and offer to forget them."""
+    has_boxes = task_of(explainer.model).has_boxes
+    carried: dict[str, Any] = {}
+    for name in CARRIED:
+        default = OFFERED[name].default
+        if (name == "iou" and not has_boxes) or (name == "within" and not (boxes and has_boxes)):
+            continue
+        value = url_state.recall_value(name, None, default, name=name, read=partial(_read_carried, name))
+        if value == default:
+            url_state.write(name, None)
+            continue
+        url_state.write(name, url_state.to_percent(value) if name == "iou" else value)
+        carried[name] = value
+    if carried:
+        st.caption(f"From a file or a link: {', '.join(f'{name} {value}' for name, value in carried.items())}.")
+        help = "Go back to the defaults."
+        st.button("Forget these", key="forget-carried", type="tertiary", on_click=_forget_carried, help=help)
+    return carried
+
+
+def _forget_carried() -> None:
+    for name in CARRIED:
+        url_state.keep(name, None)
+
+
+def _read_carried(name: str, text: str) -> Any:
+    """Parse an option of the address; raise ValueError for a wrong value."""
+    value = url_state.to_share(url_state.read_percent(text)) if name == "iou" else OFFERED[name].kind(text)
+    try:
+        Options.parse({name: value})
+    except ModelProblem as problem:
+        raise ValueError(text) from problem
+    return value
+
+
+def _layer_shapes(explainer: Explainer) -> dict[str, tuple[int, ...]]:
+    """Return the offered layers, with those that a file or a link names."""
+    shapes, known = {layer.path: layer.shape for layer in explainer.layers}, explainer.resident.known_layers
+    # The menu leaves out layers that return what another one does.
+    named = url_state.memory(f"layers-{explainer.model.id}") or url_state.read_list(st.query_params.get("layers", ""))
+    return shapes | {path: known[path].shape for path in named if path in known}
 
 
 def _choose_layers(explainer: Explainer) -> tuple[str, ...]:
     """Choose target layers; none: the model's default."""
-    shapes = {layer.path: layer.shape for layer in explainer.layers}
+    shapes = _layer_shapes(explainer)
     if not shapes:
         st.caption("This model exposes no internals: it has no layers to choose.")
         return ()
+    key, read = f"layers-{explainer.model.id}", url_state.read_list
+    url_state.recall(key, shapes, [], name="layers", read=read)
     layers: list[str] = url_state.widget(
         st.multiselect,
         "Target layers",
         {path: f"{path}, {shape[1]}×{shape[2]}" for path, shape in shapes.items()},
         [],
-        key=f"layers-{explainer.model.id}",
+        key=key,
         name="layers",
-        read=lambda text: text.split(","),
-        max_selections=MAX_LAYERS,
+        read=read,
+        max_selections=max(MAX_LAYERS, len(st.session_state.get(key) or ())),
         placeholder=f"automatic: {', '.join(explainer.default_layers)}",
         help=widgets.TERMS["target layer"],
     )
@@ -302,8 +365,8 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
     question = question_of(url_state.recall_value("part", PARTS, "class", name="part"))
     tests, draws = reliabilities(resident, model, question), {}
     if not methods:
-        paths, named = {layer.path for layer in explainer.layers}, f"layers-{model.id}"
-        remembered = url_state.recall_value(named, paths, [], name="layers", read=lambda text: text.split(","))
+        paths, named = _layer_shapes(explainer), f"layers-{model.id}"
+        remembered = url_state.recall_value(named, paths, [], name="layers", read=url_state.read_list)
         # The control is drawn below the menu of methods: the remembered value is the last run's.
         draws = randomisations(resident, model, question, st.session_state.get(named, remembered))
 

@@ -9,13 +9,17 @@ import streamlit as st
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS
+from sightglass.explain.options import RECIPE_OPTIONS
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
@@ -52,12 +56,17 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     joint, _, number = (recipe.joint or "none ").rpartition(" ")
     options: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
     options |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
+    options |= {"masks": recipe.masks, "head": recipe.head, "k": recipe.top_k}
+    if recipe.method in METHODS and METHODS[recipe.method].family == "mask":
+        from sightglass.explain.methods.rise import budget  # imports torch
+
+        # A recipe has the number that was used; the usual one is no choice.
+        options["masks"] = None if recipe.masks == budget(spec.task, recipe.method) else recipe.masks
     if recipe.per in ("region", "pixel"):
         options[state.SPAN] = recipe.per
     if task.has_boxes:
-        controls["confidence"] = min(95, max(1, round(100 * recipe.confidence)))
-        options |= {"iou": 5 * round(20 * recipe.iou), "within": recipe.within}
-        options[f"only-{spec.id}"] = [name for name in recipe.classes if isinstance(name, str)]
+        controls["confidence"] = float(url_state.to_percent(recipe.confidence))
+        options |= {"iou": recipe.iou, "within": recipe.within, f"only-{spec.id}": list(recipe.classes)}
         target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
         box = state.of(state.ChosenBox)
         box.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
@@ -72,12 +81,14 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     area.against = None if recipe.against is None else str(recipe.against)
     places = recipe.targets[view.index :] if recipe.per in ("region", "pixel") else ()
     area.pixel = next((target for target in places if isinstance(target, tuple)), None)
-    fields = {name: value for name, value in view.settings.items() if name in SETTINGS}
+    settings: Json = {"scale": "shared"} if recipe.scale == "shared" else {}
+    fields = settings | {name: value for name, value in view.settings.items() if name in SETTINGS}
     if settings := {name: str(int(value) if isinstance(value, bool) else value) for name, value in fields.items()}:
         start = state.of(state.ViewerStart)
         start.settings, start.read = settings | {"id": secrets.token_hex(8)}, True
         start.generation += 1
-    state.of(state.Reopened).recipe = recipe
+    reopened = state.of(state.Reopened)
+    reopened.recipe, reopened.compared = recipe, False
     open_explore("map")
     if task.has_boxes and recipe.per == "class":
         # Explore has one map for each box.
@@ -156,12 +167,28 @@ def go(*kept_parameters: str) -> None:
         st.switch_page(script, query_params={name: query[name] for name in kept_parameters if name in query} or None)
 
 
-def warn_of_other_weights(explanation: Explanation) -> None:
-    """Warn if a reopened view was made with other weights."""
-    recipe = state.of(state.Reopened).recipe
+def name_classes(classes: Iterable[int | str], labels: Sequence[str]) -> list[str]:
+    """Return a recipe's classes, which may be indices, by their names."""
+    return [labels[name] if isinstance(name, int) and 0 <= name < len(labels) else str(name) for name in classes]
+
+
+def compare_with_file(explanation: Explanation) -> None:
+    """Say if a reopened view has other weights, and once which options are not the file's."""
+    reopened = state.of(state.Reopened)
+    recipe, now = reopened.recipe, explanation.recipe
     if recipe is None or (recipe.picture_sha256, recipe.model) != (explanation.image.sha256, explanation.model.id):
         return
-    if recipe.weights_sha256 != explanation.recipe.weights_sha256:
+    if not reopened.compared and explanation.finished:
+        reopened.compared = True
+        labels = explanation.evidence.resident.adapter.labels
+        before = recipe.model_copy(update={"classes": tuple(name_classes(recipe.classes, labels))})
+        # Explore has its own number of answers, viewers their scale, and no map of one box depends on the ratio.
+        own = {"scale", "ratio"} if state.of(state.Navigation).page == "topk" else {"scale", "ratio", "top_k"}
+        names = [name for name in (*RECIPE_OPTIONS, "method", "layers", "masks") if name not in own]
+        other = [f"{name} {getattr(before, name)}" for name in names if getattr(before, name) != getattr(now, name)]
+        if other:
+            url_state.note(f"The file has {escape(', '.join(other))}, which this page does not offer: it was left out.")
+    if recipe.weights_sha256 != now.weights_sha256:
         st.caption(
             f":material/warning: The weights of {recipe.model} here are not those that the file was made with: its "
             "map was different."

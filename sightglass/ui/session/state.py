@@ -151,3 +151,5 @@ class Reopened:
     """The recipe of the file or result that was opened last."""
 
     recipe: Recipe | None = None
+    compared: bool = False
+    """Whether what is shown was compared with it."""

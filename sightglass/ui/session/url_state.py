@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 import streamlit as st
 
@@ -16,7 +18,7 @@ from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
 MAX_VALUE = 40
 """Characters that are shown of a value of the address."""
@@ -30,6 +32,8 @@ class Memory:
     """Each widget's last value, and the defaults that depend on the model."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    linked: set[str] = field(default_factory=set)
+    """The parameters that `take_linked` returned."""
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
@@ -116,6 +120,26 @@ def recall_value(
     return default
 
 
+def take_linked(name: str) -> str:
+    """Return a parameter of the address that the session began with, once; empty without it."""
+    linked = state.of(Memory).linked
+    value = "" if name in linked else st.query_params.get(name, "")
+    linked.add(name)
+    return value
+
+
+def take_pair(name: str, labels: Sequence[str]) -> tuple[int, int] | None:
+    """Return the places of the two labels that the address names, once."""
+    text = take_linked(name)
+    if not text:
+        return None
+    pair = read_list(text)
+    if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(labels):
+        leave_out(name, text)
+        return None
+    return labels.index(pair[0]), labels.index(pair[1])
+
+
 def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
     """Remember a widget's value; write other values than the default."""
     state.of(Memory).values[key] = value
@@ -144,11 +168,39 @@ def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, na
 
 def write(name: str, value: Any, default: Any = None) -> None:
     """Write a value to the address, or remove the default."""
-    text = ",".join(value) if isinstance(value, list) else str(int(value) if isinstance(value, bool) else value)
+    text = write_list(value) if isinstance(value, list) else str(int(value) if isinstance(value, bool) else value)
     if value is None or value == default:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != text:
         st.query_params[name] = text
+
+
+def to_percent(share: float) -> float:
+    """Return a share in percent, without what binary fractions add; a whole number as an int."""
+    percent = 100 * Decimal(str(share))
+    return int(percent) if percent == int(percent) else float(percent)
+
+
+def to_share(percent: float) -> float:
+    """Return the share of `to_percent`."""
+    return float(Decimal(str(percent)) / 100)
+
+
+def read_percent(text: str) -> float:
+    """Parse a percentage; raise ValueError outside of 0 to 100."""
+    if not 0 <= (value := float(text)) <= 100:
+        raise ValueError(text)
+    return value
+
+
+def write_list(values: list[str]) -> str:
+    """Join texts, which may have commas."""
+    return ",".join(value.replace("%", "%25").replace(",", "%2C") for value in values)
+
+
+def read_list(text: str) -> list[str]:
+    """Split what `write_list` joined."""
+    return [unquote(value) for value in text.split(",")]
 
 
 def _valid(value: Any, options: Collection[Any] | None) -> bool:

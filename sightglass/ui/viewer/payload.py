@@ -98,8 +98,9 @@ class ViewerOptions:
     `initial`: settings of a link or a file, by the names in `SETTINGS`, and an `id`: they win over what this browser
     remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
     the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `area`: areas
-    can be measured. `private`: a link to this page does not carry the picture. `dimmed`: what is shown is about to be
-    replaced. `together`: all maps are on one scale until the user chooses otherwise.
+    can be measured. `private`: the name of a picture that a link to this page cannot carry; `lacks`: what else.
+    `dimmed`: what is shown is about to be replaced. `together`: all maps are on one scale until the user chooses
+    otherwise.
     """
 
     initial: Mapping[str, str] | None = None
@@ -108,7 +109,8 @@ class ViewerOptions:
     line: str = ""
     beside: bool = False
     area: bool = False
-    private: bool = False
+    private: str = ""
+    lacks: tuple[str, ...] = ()
     dimmed: bool = False
     together: bool = False
 

@@ -130,8 +130,9 @@ export function keep(storage, settings, link) {
 /**
  * Return the address with everything of the view that is not the default.
  * @param {string} href @param {Style} settings @param {Viewport} viewport
+ * @param {string} [missing] the name of a picture that it cannot carry
  */
-export function linkTo(href, settings, viewport) {
+export function linkTo(href, settings, viewport, missing = "") {
   const url = new URL(href);
   const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
   for (const [name, start] of Object.entries(defaults())) {
@@ -143,6 +144,7 @@ export function linkTo(href, settings, viewport) {
   else url.searchParams.delete("zoom");
   // An upload is for who gave it.
   url.searchParams.delete("picture");
+  if (missing) url.searchParams.set("missing", missing);
   return url.href;
 }
 

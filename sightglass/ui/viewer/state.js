@@ -12,7 +12,7 @@ import { defaults } from "./settings.js";
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./marks.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
- *   columns: number|null, line: string, beside: boolean, area: boolean, private: boolean, dimmed: boolean, together: boolean,
+ *   columns: number|null, line: string, beside: boolean, area: boolean, private: string, lacks: string[], dimmed: boolean, together: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
@@ -20,7 +20,7 @@ import { defaults } from "./settings.js";
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
   ...{ boxes: [], range: null, reach: null, choice: null, height: 0, columns: null, line: "", beside: false, area: false },
-  ...{ private: false, dimmed: false, together: false, initial: null, colormaps: [] },
+  ...{ private: "", lacks: [], dimmed: false, together: false, initial: null, colormaps: [] },
 };
 
 export class State {

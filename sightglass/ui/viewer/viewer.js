@@ -202,10 +202,12 @@ export class Viewer {
   }
 
   async #copyLink() {
-    const { state } = this, address = linkTo(location.href, state.settings, state.viewport);
+    const { state } = this, { private: name, lacks } = state.head;
+    const address = linkTo(location.href, state.settings, state.viewport, name);
     const message = (await copied(address)) ? "Link copied to the clipboard." : address;
-    const missing = " It does not include your picture: whoever opens it needs the picture too.";
-    this.say(message + (state.head.private ? missing : ""));
+    const left = [...(name ? [`your picture ${name}`] : []), ...lacks, ...(state.region ? ["the marked area"] : [])];
+    const asks = name ? ": whoever opens it is asked for the picture" : "";
+    this.say(message + (left.length ? ` It does not include ${left.join(" or ")}${asks}.` : ""));
   }
 
   #maps() {

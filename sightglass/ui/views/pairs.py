@@ -13,6 +13,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.report import similarity_files
 from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import Pane, ViewerOptions, viewer
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ HEIGHT = 420
 EXPLAINED = {"cosine": "Similarity and difference", "product": "What the score is made of"}
 
 
-def draw_pair(pair: Similarity, *, key: str, matches: bool = False) -> None:
-    """Draw both pictures under their maps, or with numbered best matches."""
+def draw_pair(pair: Similarity, *, key: str, matches: bool = False, lacks: tuple[str, ...] = ()) -> None:
+    """Draw both pictures under their maps, or with numbered best matches; `lacks`: see `ViewerOptions`."""
     unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
     name = (
         *(side.image.sha256 + side.image.name for side in pair.sides),
@@ -41,7 +42,8 @@ def draw_pair(pair: Similarity, *, key: str, matches: bool = False) -> None:
     pictures = state.latest("compared-pictures", name, make)
     for i, (column, side) in enumerate(zip(st.columns(2), pair.sides, strict=True)):
         line = "Equal numbers match." if matches else _describe(pair, side)
-        options = ViewerOptions(height=HEIGHT, line=plain_text(line))
+        private = image_source.unlinked_name()
+        options = ViewerOptions(height=HEIGHT, line=plain_text(line), private=private, lacks=lacks)
         with column:
             viewer(pictures[i], [Pane(title=side.image.name)], options=options, key=f"{key}-{i}")
     if pair.state != "ok":

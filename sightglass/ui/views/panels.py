@@ -153,7 +153,7 @@ def draw_viewer(
         image,
         panels,
         marks,
-        ViewerOptions(start.settings, private=image_source.is_own(), **options),
+        ViewerOptions(start.settings, private=image_source.unlinked_name(), **options),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,
         place=place,

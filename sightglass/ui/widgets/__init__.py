@@ -35,30 +35,40 @@ def page_title(text: str) -> None:
 
 
 def rows(
-    items: Sequence[Answer], *, key: str, chosen: int = 0, ticks: int = 0, before: Sequence[float | None] = ()
+    items: Sequence[Answer],
+    *,
+    key: str,
+    chosen: int = 0,
+    ticks: int = 0,
+    ticked: tuple[int, int] | None = None,
+    before: Sequence[float | None] = (),
 ) -> int:
     """Show the list and return the index of the chosen row.
 
     `chosen` is the initial choice; from then on `st.session_state[key]["chosen"]` counts, which a page may set.
-    `ticks`: how many rows, the first, can be ticked, see `ticked_pair`. `before`: lengths of bars above the answers'
-    own, as they were before an edit; such rows cannot be pressed.
+    `ticks`: how many rows, the first, can be ticked; `ticked`: those that are at first, see `ticked_pair`. `before`:
+    lengths of bars above the answers' own, as they were before an edit; such rows cannot be pressed.
     """
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
     listed = [{"label": item.label, "text": item.text, "share": _share(item.bar)} for item in items]
     for row, length in zip(listed, before, strict=False):
         row["before"] = _share(length)
-    ticked = ticked_pair(key, ticks) or ()
-    data = {"name": key, "rows": listed, "chosen": index, "ticks": ticks, "ticked": ticked, "plain": bool(before)}
+    pair = ticked_pair(key, ticks, ticked) or ()
+    data = {"name": key, "rows": listed, "chosen": index, "ticks": ticks, "ticked": pair, "plain": bool(before)}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
     height = min(ROW * len(items) - GAP, MOST)
     result = _answers(key=key, data=data, height=height, on_chosen_change=no_callback, on_ticked_change=no_callback)
     return index if result.chosen is None else _within(result.chosen, items)
 
 
-def ticked_pair(key: str, ticks: int) -> tuple[int, int] | None:
-    """Return the two rows of a list that are ticked, the first ticked first; None without two."""
-    ticked: Sequence[int] = st.session_state.get(key, {}).get("ticked") or ()
+def ticked_pair(key: str, ticks: int, first: tuple[int, int] | None = None) -> tuple[int, int] | None:
+    """Return the two rows of a list that are ticked, the first ticked first; None without two.
+
+    `first`: those of a list in which nobody has ticked any.
+    """
+    current = st.session_state.get(key, {}).get("ticked")
+    ticked: Sequence[int] = (first or ()) if current is None else current
     return (ticked[0], ticked[1]) if len(ticked) == 2 and set(ticked) <= set(range(ticks)) else None
 
 

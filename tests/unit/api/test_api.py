@@ -31,7 +31,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.explain.trust.checks import CACHE, QUESTIONS, Checks
+from sightglass.explain.trust.checks import QUESTIONS, Checks
 from sightglass.history import History
 from sightglass.models.adapter import Prediction
 from sightglass.report import embedded_recipe, result_folder, results
@@ -227,9 +227,7 @@ MODEL = "demo-cls-s"
 
 
 def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
-    CACHE.clear()
     seals = send_form(client, "explain", scene, model=MODEL, top_k=2, seal="true").json()["seals"]
-    CACHE.clear()
     result = Explainer(MODEL)(scene, top_k=2)
     expected = [result.checks(index) for index in range(2)]
     assert seals == TypeAdapter(list[Checks]).dump_python(expected, mode="json", by_alias=True)

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Image
-from sightglass.explain.trust.checks import CACHE
 from sightglass.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sightglass.explain import Explanation
@@ -40,14 +38,6 @@ def noise() -> Explanation:
 def bare(scene: Path) -> Explanation:
     """Two maps, neither proved nor sealed."""
     return Explainer("demo-cls-s")(Image.open(scene), top_k=2)
-
-
-@pytest.fixture
-def no_seals() -> Iterator[None]:
-    """The process remembers no seal, before and after."""
-    CACHE.clear()
-    yield
-    CACHE.clear()
 
 
 def files(history: History) -> list[Path]:

@@ -10,7 +10,7 @@ import pytest
 from sightglass.cli.proving import read
 from sightglass.explain import Explainer
 from sightglass.explain.replaying import replay
-from sightglass.explain.trust.checks import CACHE, Check, Checks
+from sightglass.explain.trust.checks import Check, Checks
 from sightglass.explain.trust.proof import lines, rows
 from sightglass.history import History, encoding
 from sightglass.report import embedded_recipe
@@ -36,12 +36,10 @@ def proved(bare: Explanation) -> Explanation:
     return result
 
 
-@pytest.fixture
-def sealed(bare: Explanation, no_seals: None) -> Checks:
-    """The seal of the second of two maps."""
-    seal = Checks(bare.heatmaps[1].target.label, MARKS)
-    CACHE.put(bare.checks_key(1), seal)
-    return seal
+@pytest.fixture(scope="module")
+def checked(bare: Explanation) -> Explanation:
+    """Two maps, of which the second has checks."""
+    return bare.with_tests({1: Checks(bare.heatmaps[1].target.label, MARKS)})
 
 
 def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(
@@ -62,10 +60,10 @@ def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(
 
 
 def test_a_record_and_its_files_have_the_seals_of_its_maps(
-    history: History, bare: Explanation, sealed: Checks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    history: History, bare: Explanation, checked: Explanation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = history.get(history.keep(bare, index=1).id)
-    CACHE.clear()
+    record, sealed = history.get(history.keep(checked, index=1).id), checked.known_checks(1)
+    assert sealed is not None and bare.known_checks(1) is None
     assert record.seals == (None, sealed)
     assert [record.checks_of(i) for i in range(3)] == [None, sealed, None]
     # Its own recipe is the explanation's, and that of its files has the seal.

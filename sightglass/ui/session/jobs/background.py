@@ -28,6 +28,8 @@ STOP_TIMEOUT = 10.0
 """Seconds that `stop_all` waits for stopped jobs."""
 READING = 10.0
 """Seconds for which a page waits for a finished result; then it shows that it is read."""
+BUSY = 0.5
+"""Seconds between two looks at a folder that another run writes into."""
 PROGRESS_AFTER = 0.4
 """Seconds that work may take before a progress bar is worth showing."""
 MAX_RESULTS = 24
@@ -136,6 +138,24 @@ _SHARED: weakref.WeakValueDictionary[Hashable, Job[Any]] = weakref.WeakValueDict
 def find_shared(name: Hashable) -> Any:
     """Return the person's job of this name; None without one."""
     return _SHARED.get((users.owner(), name))
+
+
+def wait_for_folder(
+    run: Callable[[], T],
+    describe: Callable[[], tuple[float, str]],
+    progress: stopping.Progress,
+    cancel: threading.Event,
+) -> T | None:
+    """Return `run()` once no other run writes into its folder; report meanwhile how far that is. None if cancelled."""
+    from sightglass.batch.journal import FolderBusy
+
+    while True:
+        try:
+            return run()
+        except FolderBusy:
+            progress(*describe())
+            if cancel.wait(BUSY):
+                return None
 
 
 @dataclass

@@ -19,6 +19,7 @@ from sightglass.explain.comparison import models
 from sightglass.explain.evidence import resident
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
+from sightglass.ui.checks import CACHE
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
@@ -95,7 +96,8 @@ def explain(
             result, finished = _in_thread(running)
             if result is None or not finished:
                 return result
-        _cache().put(key, result)
+    if (tested := with_checks(result)) is not result or _cache().get(key) is None:
+        _cache().put(key, result := tested)
     explained = state.of(Explained)
     # The history is imported where it is used.
     if explained.last != key and settings().save_below:
@@ -158,7 +160,7 @@ def select_class(explanation: Explanation, label: str | None) -> tuple[Explanati
         return explanation, labels.index(label) if label else 0
     try:
         indices: list[Any] = [heatmap.target.index for heatmap in explanation.heatmaps]
-        return explanation.with_targets(*indices, label), len(labels)
+        return with_checks(explanation.with_targets(*indices, label)), len(labels)
     except Problem:
         return explanation, 0
 
@@ -172,9 +174,19 @@ def with_times(comparison: Comparison, *, measure: bool = False) -> Comparison:
     return replace(comparison, timings=timings.get(key, ()))
 
 
+def with_checks(explanation: Explanation) -> Explanation:
+    """Return an explanation with the checks that pages ran of its maps."""
+    open_ones = [
+        i for i in range(len(explanation.heatmaps) if len(CACHE) else 0) if explanation.known_checks(i) is None
+    ]
+    checks = {i: found for i in open_ones if (found := CACHE.get(explanation.checks_key(i))) is not None}
+    return explanation.with_tests(checks) if checks else explanation
+
+
 def with_proofs(explanation: Explanation) -> Explanation:
-    """Return an explanation with this session's whole proofs of its maps."""
+    """Return an explanation with pages' checks and this session's whole proofs of its maps."""
+    explanation = with_checks(explanation)
     results = state.of(Jobs).results
     keys = [("answer", explanation.checks_key(index)) for index in range(len(explanation.heatmaps))] if results else []
     finished = {i: results[key] for i, key in enumerate(keys) if key in results}
-    return replace(explanation, proofs=explanation.proofs | finished) if finished else explanation
+    return explanation.with_tests({}, finished) if finished else explanation

@@ -19,6 +19,7 @@ from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
 from sightglass.models.demo.pictures import example_named as example_named
 from sightglass.ui.session import state, url_state
+from sightglass.ui.session.markdown import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,6 +120,8 @@ UPLOADS = Uploads()
 """Of this process."""
 
 
+MAX_NAME = 60
+"""Characters of a missing picture's name."""
 FIRST = "bus"
 MAX_OWN = 12
 """Pictures of one session; the oldest is dropped first."""
@@ -136,6 +139,8 @@ class Pictures:
     """The SHA-256 of an own picture, or an example's name; None before the address was read."""
     removed: str = ""
     """The name in addresses of the picture that was removed last."""
+    missing: str = ""
+    """The name of a link's picture that it cannot carry, until another one is chosen."""
     problem: str | None = None
     """What was wrong with the last upload or choice."""
     is_new: bool = False
@@ -202,6 +207,19 @@ def is_own() -> bool:
     return _choose().chosen not in EXAMPLES
 
 
+def unlinked_name() -> str:
+    """Return the name of a picture that a link cannot carry; empty for an example."""
+    pictures = _choose()
+    own = pictures.own.get(pictures.chosen or "")
+    return own.name if own is not None else ""
+
+
+def require_picture() -> None:
+    """Raise ImageProblem where the link was made with a picture that is not here."""
+    if name := state.of(Pictures).missing:
+        raise ImageProblem(f"This link is about {name}, which is not in it: drop that picture here, or choose another.")
+
+
 def is_chosen(sha256: str) -> bool:
     """Return whether a picture of the session's own is chosen."""
     return _choose().chosen == sha256
@@ -212,13 +230,16 @@ def current() -> Image:
     pictures = _choose()
     image = pictures.opened(pictures.chosen)
     url_state.write("picture", None if image is None else token(image))
-    url_state.write("example", pictures.chosen if image is None else None, FIRST)
+    url_state.write("example", pictures.chosen if image is None and not pictures.missing else None, FIRST)
+    url_state.write("missing", pictures.missing or None)
     return example(pictures.chosen or FIRST) if image is None else image
 
 
-def current_id() -> str:
-    """Return the chosen picture's name in addresses."""
+def current_id() -> str | None:
+    """Return the chosen picture's name in addresses; None for that of a link that is not here."""
     chosen = _choose().chosen or FIRST
+    if state.of(Pictures).missing:
+        return None
     return chosen if chosen in EXAMPLES else chosen[:DIGITS]
 
 
@@ -229,6 +250,7 @@ def _choose() -> Pictures:
         linked = st.query_params.get("example")
         names = (linked, FIRST, *EXAMPLES) if linked in EXAMPLES else (FIRST, *EXAMPLES)
         pictures.chosen = next(name for name in names if name and is_installed(name))
+        pictures.missing = shorten(st.query_params.get("missing", ""), MAX_NAME)
         if (key := st.query_params.get("picture")) is not None and not choose_by_id(key):
             pictures.problem = (
                 "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
@@ -255,7 +277,7 @@ def choose_upload(image: Image, data: bytes = b"") -> None:
     UPLOADS.put(image, data)
     while len(pictures.own) > MAX_OWN:
         del pictures.own[next(iter(pictures.own))]
-    pictures.chosen, pictures.problem = image.sha256, None
+    pictures.chosen, pictures.problem, pictures.missing = image.sha256, None, ""
 
 
 def choose_by_id(key: str) -> bool:
@@ -268,14 +290,14 @@ def choose_by_id(key: str) -> bool:
     if image is None and (image := UPLOADS.get(key)) is None:
         return False
     pictures.own.setdefault(image.sha256, OwnPicture(image.sha256, image.name))
-    pictures.last, pictures.chosen, pictures.problem = image, image.sha256, None
+    pictures.last, pictures.chosen, pictures.problem, pictures.missing = image, image.sha256, None, ""
     return True
 
 
 def choose_example(name: str) -> None:
     """Choose an example by its name."""
     pictures = state.of(Pictures)
-    pictures.chosen, pictures.problem, pictures.is_new = name, None, False
+    pictures.chosen, pictures.problem, pictures.is_new, pictures.missing = name, None, False, ""
 
 
 def remove(key: str) -> None:

@@ -21,7 +21,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import SHOWS, controls, scramble
 from sightglass.explain.trust import support as maps
-from sightglass.explain.trust.checks import CACHE, QUESTIONS, Check, Checks
+from sightglass.explain.trust.checks import QUESTIONS, Check, Checks
 from sightglass.explain.trust.diagnosis import describe, describe_map
 from sightglass.explain.trust.proof import OTHERS, SHOWN, Effect, Support
 from sightglass.explain.trust.stability import CHANGES, Changed, Stability, Variant, change, stability
@@ -202,7 +202,7 @@ def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_mode
     explained = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
     mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, shows=shows)
     checks = Checks(explained.heatmaps[0].target.label, (mark,))
-    CACHE.put(explained.checks_key(0), checks)
+    explained = explained.with_tests({0: checks})
     assert describe(explained, "{hot}").headline.endswith(sentence)
     assert "{hot}" not in describe(explained, "{hot}").headline
     assert describe_map(explained).startswith("The map for ")
@@ -310,3 +310,22 @@ def test_boxes_are_compared_inside_of_them_alone(scene: Path) -> None:
     outside[:] = 1 - outside
     outside[rows, columns] = inside
     assert support(with_map(explained, outside))[0].effects == result.effects
+
+
+def test_tests_of_one_result_are_in_no_other(scene: Path) -> None:
+    explained, twin = (Explainer("demo-cls-s")(scene, top_k=2) for _ in range(2))
+    boxed, empty = explained.with_object((0, 0, 9, 9)), replace(explained, heatmaps=())
+    others = (twin, boxed, explained.with_tests({}))
+    before = [other.to_dict() for other in others]
+    explained.agreement(0, 1)
+    label = explained.heatmaps[1].target.label
+    checks, proof = explained.checks(-1), explained.prove(label, steps=2, fillings=("mean",))
+    assert explained.known_checks(label) is checks and explained.proofs == {1: proof}
+    assert [other.to_dict() for other in others] == before
+    assert not any(other.proofs or other.known_checks(1) for other in others) and not empty._agreements
+    with pytest.raises(TypeError):
+        explained.proofs[0] = proof  # type: ignore[index]
+    # A copy keeps its own tests, and adds none to what it was made of.
+    assert explained.with_object((0, 0, 9, 9)).known_checks(1) is checks
+    more = explained.with_tests({0: checks})
+    assert more.known_checks(0) is more.known_checks(1) is checks and explained.known_checks(0) is None
