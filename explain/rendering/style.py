@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageColor
 
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
@@ -81,7 +82,7 @@ Values = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]
 Unseen = Literal["light", "dark", "keep"]
 Kind = Literal["heat", "difference", "signed"]
-Mode = Literal["overlay", "map", "contour", "spotlight", "picture"]
+Mode = Literal["overlay", "blend", "map", "contour", "spotlight", "picture"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,23 +128,31 @@ class Style:
     alpha: float = DEFAULTS["alpha"]
     threshold: float = DEFAULTS["threshold"]
     cells: bool = DEFAULTS["cells"]
+    box_color: str = DEFAULTS["box_color"]
 
     def __post_init__(self) -> None:
         _one_of(self.mode, Mode, "mode")
+        object.__setattr__(self, "box_color", _hex(self.box_color))
         check_fraction(self.alpha, "alpha")
         check_fraction(self.threshold, "threshold")
 
     @classmethod
-    def parse(cls, colormap: str | int, alpha: float | None = None) -> Style:
-        """Return a style by its options; `alpha` None: the usual one.
+    def parse(
+        cls, colormap: str | int, alpha: float | None = None, mode: str | None = None, box_color: str | None = None
+    ) -> Style:
+        """Return a style by its options; None: the usual one.
 
-        Raises a Problem for an unknown colormap and for an opacity outside 0..1.
+        Raises a Problem for an unknown colormap, mode or colour, and for an opacity outside 0..1.
         """
         lut(colormap)
         alpha = DEFAULTS["alpha"] if alpha is None else alpha
         if not 0 <= alpha <= 1:
             raise Problem(f"alpha is {alpha:g}: give a number from 0 to 1.")
-        return cls(colormap=colormap_name(colormap), alpha=alpha)
+        try:
+            given = {"mode": mode or DEFAULTS["mode"], "box_color": box_color or DEFAULTS["box_color"]}
+            return cls(colormap=colormap_name(colormap), alpha=alpha, **given)
+        except ValueError as error:
+            raise Problem(str(error)) from error
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:
@@ -153,6 +162,17 @@ class Style:
             with suppress(TypeError, ValueError):
                 values[name] = _check(name, settings[name])
         return cls(**values)
+
+    @property
+    def overlay(self) -> dict[str, Any]:
+        """The options of an overlay: a blend stays one, and any other mode is the usual overlay."""
+        mode = "blend" if self.mode == "blend" else "overlay"
+        return {"mode": mode, "colormap": self.colormap, "alpha": self.alpha}
+
+    @property
+    def box_rgb(self) -> tuple[int, int, int]:
+        """Colour of the boxes' lines."""
+        return ImageColor.getcolor(self.box_color, "RGB")
 
     @property
     def hot(self) -> str:
@@ -166,6 +186,14 @@ def check_fraction(value: float, name: str) -> None:
         raise ValueError(f"{name} must lie within 0..1, got {value}.")
 
 
+def _hex(color: str) -> str:
+    """Return a colour, by name or in CSS's ways, as #rrggbb; raise ValueError for another."""
+    try:
+        return "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(color)[:3])
+    except (ValueError, AttributeError):
+        raise ValueError(f"box_color is {color!r}: give a colour's name, such as green, or #rrggbb.") from None
+
+
 def _one_of(value: str, choices: Any, name: str) -> None:
     if value not in get_args(choices):
         raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
@@ -176,6 +204,8 @@ def _check(name: str, value: Any) -> Any:
     usual = DEFAULTS[name]
     if isinstance(usual, bool):
         return value is True or str(value) in ("1", "1.0", "true")
+    if name == "box_color":
+        return _hex(value)
     if isinstance(usual, str):
         if value not in CHOICES.get(name, [colormap.name for colormap in colormaps()]):
             raise ValueError(f"{name} is {value!r}.")
@@ -185,4 +215,6 @@ def _check(name: str, value: Any) -> Any:
 
 
 VIEWER_STYLE = Style()
+GUIDE_STYLE = Style("blend", "jet", 0.5, box_color="lime")
+"""As scripts with OpenCV draw, for routes and verbs that are named as theirs: red is high, blue is low, boxes green."""
 _NAMES = DEFAULTS.keys() & Style.__dataclass_fields__.keys()

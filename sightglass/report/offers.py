@@ -94,16 +94,14 @@ FORMATS = (
     Format(
         "Report",
         "report.html",
-        lambda item, i, look: html_report.html([item], index=i, colormap=Style.of(look).colormap).encode(),
+        lambda item, i, look: html_report.html([item], index=i, style=Style.of(look)).encode(),
         also="html",
     ),
-    Format(
-        "Report", "report.pdf", lambda item, i, look: pdf.pdf(item, i, colormap=Style.of(look).colormap), also="report"
-    ),
+    Format("Report", "report.pdf", lambda item, i, look: pdf.pdf(item, i, style=Style.of(look)), also="report"),
     Format(
         "Layer by layer",
         "layers.gif",
-        lambda item, i, look: animation.sweep(item, i, colormap=Style.of(look).colormap),
+        lambda item, i, look: animation.sweep(item, i, style=Style.of(look)),
         also="gif",
         fits=lambda item, i: METHODS[item.heatmaps[i].method].quick,
     ),

@@ -233,7 +233,7 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
     alpha = min(style.alpha, 0.6) if style.mode == "spotlight" else style.alpha
-    return Style(style.mode, style.colormap, alpha, style.threshold)
+    return replace(style, alpha=alpha, cells=False)
 
 
 # ---- captions

@@ -133,7 +133,9 @@ def test_a_grey_picture_is_resized_by_pillow_whatever_its_classes_are_called(fol
     guide = np.array(picture.convert("L").resize((64, 64))) / 255.0
     for labels in (SHAPES, ("north", "south", "east", "west"), None):
         model = explainer(alone, labels)
-        np.testing.assert_allclose(model.resident.adapter.prepare(drawing(300), "trained").tensor[0, 0], guide, atol=1e-6)
+        np.testing.assert_allclose(
+            model.resident.adapter.prepare(drawing(300), "trained").tensor[0, 0], guide, atol=1e-6
+        )
         assert any("does not say how pictures are resized: squeezed to 64, bicubic" in n for n in model(picture).notes)
     stated = Explainer(alone, preprocess={"range": 1, "antialias": False}, model_cache=ModelCache())(picture)
     assert not any("resized" in note for note in stated.notes)
