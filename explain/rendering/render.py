@@ -199,7 +199,3 @@ def line_width(shape: tuple[int, ...]) -> int:
 def _u8(array: Any) -> Pixels:
     """Narrow the type of OpenCV's result."""
     return np.asarray(array, dtype=np.uint8)
-
-
-shown = paint
-"""Former name."""

@@ -44,6 +44,15 @@ def colormap_name(name: str | int) -> str:
     return name.removeprefix("cv2.").removeprefix("COLORMAP_").lower()
 
 
+def parse_color(name: str) -> tuple[int, int, int]:
+    """Return a colour by name or `#00ff00`, RGB; raise Problem."""
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(name)
+    except ValueError:
+        raise Problem(f"There is no colour called {name}: name one, such as green, or give #00ff00.") from None
+    return red, green, blue
+
+
 def lut(name: str | int) -> Pixels:
     """Return a colormap's colours, uint8 (256, 3); raise Problem if unknown."""
     names = [colormap.name for colormap in colormaps()]
@@ -121,45 +130,42 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field is drawn; `cells`: the cells as computed, without interpolation."""
+    """How a field and boxes are drawn; `cells`: the cells as computed, without interpolation."""
 
     mode: Mode = DEFAULTS["mode"]
     colormap: str = DEFAULTS["colormap"]
     alpha: float = DEFAULTS["alpha"]
     threshold: float = DEFAULTS["threshold"]
     cells: bool = DEFAULTS["cells"]
-    box_color: str = DEFAULTS["box_color"]
+    boxes: str = DEFAULTS["boxes"]
+    """The colour of boxes: a name, or `#00ff00`."""
 
     def __post_init__(self) -> None:
+        parse_color(self.boxes)
         _one_of(self.mode, Mode, "mode")
-        object.__setattr__(self, "box_color", _hex(self.box_color))
         check_fraction(self.alpha, "alpha")
         check_fraction(self.threshold, "threshold")
 
     @classmethod
-    def parse(
-        cls, colormap: str | int, alpha: float | None = None, mode: str | None = None, box_color: str | None = None
-    ) -> Style:
+    def parse(cls, colormap: str | int, alpha: float | None = None, mode: str | None = None) -> Style:
         """Return a style by its options; None: the usual one.
 
-        Raises a Problem for an unknown colormap, mode or colour, and for an opacity outside 0..1.
+        Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.
         """
         lut(colormap)
         alpha = DEFAULTS["alpha"] if alpha is None else alpha
         if not 0 <= alpha <= 1:
             raise Problem(f"alpha is {alpha:g}: give a number from 0 to 1.")
-        try:
-            given = {"mode": mode or DEFAULTS["mode"], "box_color": box_color or DEFAULTS["box_color"]}
-            return cls(colormap=colormap_name(colormap), alpha=alpha, **given)
-        except ValueError as error:
-            raise Problem(str(error)) from error
+        if mode not in (None, *CHOICES["mode"]):
+            raise Problem(f"There is no mode called {mode}: choose one of {', '.join(CHOICES['mode'])}.")
+        return cls(mode or DEFAULTS["mode"], colormap_name(colormap), alpha)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:
         """Return the style for a view's settings; invalid ones are ignored."""
         values = {}
         for name in _NAMES & settings.keys():
-            with suppress(TypeError, ValueError):
+            with suppress(TypeError, ValueError, Problem):
                 values[name] = _check(name, settings[name])
         return cls(**values)
 
@@ -168,11 +174,6 @@ class Style:
         """The options of an overlay: a blend stays one, and any other mode is the usual overlay."""
         mode = "blend" if self.mode == "blend" else "overlay"
         return {"mode": mode, "colormap": self.colormap, "alpha": self.alpha}
-
-    @property
-    def box_rgb(self) -> tuple[int, int, int]:
-        """Colour of the boxes' lines."""
-        return ImageColor.getcolor(self.box_color, "RGB")
 
     @property
     def hot(self) -> str:
@@ -186,14 +187,6 @@ def check_fraction(value: float, name: str) -> None:
         raise ValueError(f"{name} must lie within 0..1, got {value}.")
 
 
-def _hex(color: str) -> str:
-    """Return a colour, by name or in CSS's ways, as #rrggbb; raise ValueError for another."""
-    try:
-        return "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(color)[:3])
-    except (ValueError, AttributeError):
-        raise ValueError(f"box_color is {color!r}: give a colour's name, such as green, or #rrggbb.") from None
-
-
 def _one_of(value: str, choices: Any, name: str) -> None:
     if value not in get_args(choices):
         raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
@@ -204,8 +197,9 @@ def _check(name: str, value: Any) -> Any:
     usual = DEFAULTS[name]
     if isinstance(usual, bool):
         return value is True or str(value) in ("1", "1.0", "true")
-    if name == "box_color":
-        return _hex(value)
+    if name == "boxes":
+        parse_color(value)
+        return value
     if isinstance(usual, str):
         if value not in CHOICES.get(name, [colormap.name for colormap in colormaps()]):
             raise ValueError(f"{name} is {value!r}.")
@@ -215,6 +209,6 @@ def _check(name: str, value: Any) -> Any:
 
 
 VIEWER_STYLE = Style()
-GUIDE_STYLE = Style("blend", "jet", 0.5, box_color="lime")
-"""As scripts with OpenCV draw, for routes and verbs that are named as theirs: red is high, blue is low, boxes green."""
+GUIDE_STYLE = Style("blend", "jet", 0.5, boxes="#00ff00")
+"""As scripts with OpenCV draw, for the routes that are named as theirs: red is high, blue is low, boxes are green."""
 _NAMES = DEFAULTS.keys() & Style.__dataclass_fields__.keys()

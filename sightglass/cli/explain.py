@@ -97,11 +97,11 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
     name = options.model or defaults.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
     with console.progress(f"Loading {name}") as progress:
         explainer = common.load_explainer(name, options.device, progress, engine_options, labels=options.labels)
-    task, style = task_of(explainer.model), options.style(guide=verb in ("class", "detect"))
+    task = task_of(explainer.model)
     verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
     _check_flags(verb, f"{explainer.model.id} {task.gives}", engine_options, options)
-    series = Series(console, explainer, pictures, options, formats, style)
+    series = Series(console, explainer, pictures, options, formats, options.style())
     if verb == "detect":
         return _detect(series, engine_options)
     return _explain_picture(series, engine_options, verb)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from sightglass.common.errors import Problem
+from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import BOXES as BOXES
 from sightglass.explain.options import MODEL as MODEL
@@ -99,25 +100,16 @@ class ModelOptions(LoadOptions):
 class DrawOptions:
     """How maps are drawn."""
 
-    colormap: str | None = field(
-        "--colormap NAME", "inferno, viridis, jet, turbo, ... [inferno; class, detect: jet].", OUT
+    colormap: str = field(
+        "--colormap NAME", "inferno, viridis, jet, turbo, ... [inferno].", OUT, default=DEFAULTS["colormap"]
     )
     alpha: float | None = field("--alpha 0..1", "Opacity of the colours over the picture.", OUT, hidden=True)
-    mode: str | None = field(
-        "--mode overlay|blend", "blend colours cold places, too [overlay; class, detect: blend].", OUT, hidden=True
-    )
-    box_color: str | None = field(
-        "--box-color COLOUR", "Of boxes: red, #00ff00, ... [white; detect: lime].", OUT, hidden=True
-    )
+    mode: str | None = field("--mode overlay|blend", "blend colours cold places, too [overlay].", OUT, hidden=True)
     json: Json = False
 
-    def style(self, *, guide: bool = False) -> Style:
-        """Return how maps are drawn; `guide`: unset options as in `GUIDE_STYLE`."""
-        usual = style.GUIDE_STYLE if guide else style.VIEWER_STYLE
-        alpha = usual.alpha if self.alpha is None else self.alpha
-        return style.Style.parse(
-            self.colormap or usual.colormap, alpha, self.mode or usual.mode, self.box_color or usual.box_color
-        )
+    def style(self) -> Style:
+        """Return how maps are drawn."""
+        return style.Style.parse(self.colormap, self.alpha, self.mode)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@
  * @typedef {"auto"|"single"|"beside"|"swipe"} Layout  where the plain picture is: auto: beside a portrait, where there is room
  * @typedef {"auto"|"own"|"shared"} Scale  1 is each map's own maximum, or that of all the maps; auto: as the page has it
  * @typedef {{mode: Mode, layout: Layout, split: number, alpha: number, colormap: string, threshold: number, scale: Scale,
- *   cells: boolean, box_color: string}} Style
+ *   cells: boolean, boxes: string}} Style
  */
 
-/** @type {Style} alpha: opacity where the map is highest, of a blend everywhere; box_color: #rrggbb */
+/** @type {Style} alpha: opacity where the map is highest, of a blend everywhere; boxes: #rrggbb */
 export const DEFAULTS = {
   "mode": "overlay",
   "layout": "auto",
@@ -18,7 +18,7 @@ export const DEFAULTS = {
   "threshold": 0.0,
   "scale": "auto",
   "cells": false,
-  "box_color": "#ffffff"
+  "boxes": "#ffffff"
 };
 
 /**

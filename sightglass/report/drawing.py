@@ -14,7 +14,7 @@ from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.report import charts
 from sightglass.report.layouts import DARK, SMALLEST, Visual, pages
 
@@ -106,7 +106,7 @@ def mark(
     explained = [i for i, box in enumerate(boxes) if box.explained]
     items = [([Mark("polygon", box.points)], box.text) for box in boxes]
     chosen = explained[0] if len(explained) == 1 else None
-    return draw_marks(pixels, items, chosen=chosen, color=style.box_rgb, letters=round(SMALLEST * scale))
+    return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes), letters=round(SMALLEST * scale))
 
 
 def thumbnail(view: View) -> bytes:

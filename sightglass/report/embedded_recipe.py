@@ -2,17 +2,14 @@
 
 PNG: an iTXt chunk `Sightglass`. JPG: EXIF UserComment. Each holds the same line of JSON, and can also hold the original
 picture, in a private chunk `sgPc` or in APP15 segments: other programs ignore them, and drop them when they save the
-file. Earlier versions wrote the line into SVG (a metadata element) and PDF (the document information) as well; it is
-still read there.
+file.
 
 Files are untrusted: Pillow reads only the metadata, and one line of JSON of bounded length is validated by a schema.
 """
 
 from __future__ import annotations
 
-import html
 import json
-import re
 import struct
 from io import BytesIO
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -45,8 +42,6 @@ MAX_LOSSLESS = 4_000_000
 """Maximum number of pixels of a picture that is encoded without loss for that."""
 _SEGMENT = 65_533  # bytes after a JPEG segment's own length
 _PNG, _KEY, _CHUNK = b"\x89PNG\r\n\x1a\n", b"Sightglass", b"sgPc"
-_SVG = re.compile(rb'<metadata id="sightglass">([^<]{1,%d})</metadata>' % MAX_TEXT)
-_PDF = re.compile(rb"/Sightglass <([0-9A-F]{2,%d})>" % (2 * MAX_TEXT))
 
 _LOSSLESS: MutableMapping[Image, bytes] = WeakKeyDictionary()
 """Lossless files of pictures that are not JPEG, as encoding 3 million pixels takes half a second."""
@@ -148,11 +143,6 @@ def contents(data: bytes) -> Contents | None:
             return Contents(recipe=Recipe.model_validate(document.get("recipe", document)))
         if data.startswith((_PNG, b"\xff\xd8\xff")):
             line, picture = _read_parts(data)
-        elif data.startswith(b"%PDF-"):
-            if matches := [*_PDF.finditer(data)]:
-                line = bytes.fromhex(matches[-1][1].decode())
-        elif (svg := _SVG.search(data)) is not None:
-            line = html.unescape(svg[1].decode("utf-8")).encode()
         if not 0 < len(line) <= MAX_TEXT:
             return None
         return Contents.model_validate_json(line).model_copy(update={"picture": picture})

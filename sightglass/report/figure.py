@@ -14,7 +14,7 @@ import numpy as np
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.report import charts
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.view import reduce, require_map
@@ -69,7 +69,7 @@ def figure(
 def draw(view: View, format: Format, style: Style) -> bytes:
     """Return the figure of a view's first picture and map, without its recipe."""
     picture = view.pictures[0]
-    style = Style(**style.overlay, box_color=style.box_color)
+    style = Style(**style.overlay, boxes=style.boxes)
     pixels, item = picture.image.pixels, picture.map
     assert item is not None
     size = picture.image.width, picture.image.height
@@ -108,7 +108,7 @@ def _draw_page(view: View, pictures: list[Pixels], style: Style) -> Figure:
         panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
         panel.spines[:].set(linewidth=0.5, color="#8a8a8a")
         panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
-        _boxes(panel, listed, size, size[0] / wide, style.box_color, chosen=bool(explained) and i == 2)
+        _boxes(panel, listed, size, size[0] / wide, style, chosen=bool(explained) and i == 2)
     top = _MARGIN + _HEAD + high + 0.12
     _colour_bar(axes(first + wide + _GAP, top, room - wide - _GAP, 0.12), item, style.colormap)
     answers = [_cut(line, wide, picture.rest if line is picture.best[-1] else "") for line in picture.best]
@@ -119,12 +119,14 @@ def _draw_page(view: View, pictures: list[Pixels], style: Style) -> Figure:
     return sheet
 
 
-def _boxes(panel: Axes, boxes: Sequence[Box], size: tuple[int, int], inch: float, ink: str, *, chosen: bool) -> None:
+def _boxes(
+    panel: Axes, boxes: Sequence[Box], size: tuple[int, int], inch: float, style: Style, *, chosen: bool
+) -> None:
     """Draw outlines and names, without overlaps."""
     from matplotlib.patches import Polygon
 
     colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
-    line = 1.4 if chosen else 0.9
+    line, ink = 1.4 if chosen else 0.9, np.divide(parse_color(style.boxes), 255)
     about: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
     taken: list[tuple[float, float, float]] = []
     for box in boxes:

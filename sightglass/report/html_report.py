@@ -81,7 +81,7 @@ def report_html(
         about=about,
         alpha=style.alpha,
         floor=floor,
-        ink=style.box_color,
+        ink=style.boxes,
         curves={kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in opacities.items()},
         groups=[_group(views, index, style) for views in groups],
     )

@@ -25,7 +25,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.marks import draw_marks, draw_segments
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
 from sightglass.report import charts, embedded_recipe, figure, results, table
@@ -190,7 +190,7 @@ def _draw_boxes(
     chosen: int | None = None,
 ) -> NDArray[np.uint8]:
     items = [(answer.marks, plain_text(answer.line)) for answer in explanation.task.answers(explanation, predictions)]
-    return draw_marks(pixels, items, chosen=chosen, color=style.box_rgb)
+    return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes))
 
 
 def of_boxes(

@@ -325,10 +325,6 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
     )
 
 
-of_map = map_view
-"""As version 0.1 called and documented it."""
-
-
 def _tables(result: Result, index: int, sentence: str, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
     """Return the tables of a report below a map; `sentence`: the map's description."""
     seal = result.known_checks(index)

@@ -71,7 +71,7 @@ class Settings:
         # Runs of before could hold the earlier map, scale maps over the whole clip, or draw them with even opacity.
         former = {"every": self.every, "between": "interpolate", "start": self.start, "end": self.end, "scale": "frame"}
         names = ("smooth", "objects", "only", "labels", "side")
-        drawn = ("mode", "colormap", "alpha", "threshold", "box_color")
+        drawn = ("mode", "colormap", "alpha", "threshold", "boxes")
         styling = {name: getattr(self.style, name) for name in drawn}
         return former | {name: getattr(self, name) for name in names} | styling | {"even": False}
 

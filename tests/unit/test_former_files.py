@@ -5,7 +5,6 @@ All of `tests/former` was written by version 0.1.0 before its modules were moved
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -90,17 +89,3 @@ def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:
     summary = run(str(pictures), "demo-cls-s", str(folder), workers=1)
     assert (summary.resumed, summary.done, summary.failed) == (2, 2, ())
     assert table.read(folder).equals(before)
-
-
-@pytest.mark.parametrize(
-    ("module", "names"),
-    [
-        ("explain.faithfulness.checks", ("check_maps",)),
-        ("explain.faithfulness.scramble", ("final", "scramble")),
-        ("explain.faithfulness.stability", ("stability",)),
-        ("explain.rendering.render", ("shown",)),
-        ("explain.whatif.edits", ("Mark",)),
-    ],
-)
-def test_what_the_docs_once_named_is_there(module: str, names: tuple[str, ...]) -> None:
-    assert all(hasattr(importlib.import_module(f"sightglass.{module}"), name) for name in names)

@@ -29,7 +29,7 @@ export function wireControls(root, signal, on) {
   hear("colormap", "change", ({ value }) => on.set({ colormap: value }));
   hear("shared", "change", ({ checked }) => on.scale(checked ? "shared" : "own"));
   hear("cells", "change", ({ checked }) => on.set({ cells: checked }));
-  hear("box_color", "input", ({ value }) => on.set({ box_color: value }));
+  hear("boxes", "input", ({ value }) => on.set({ boxes: value }));
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
   for (const name of /** @type {const} */ (["measure", "full"])) hear(name, "click", () => on[name]());
   wireMenu(find(root, "details"), signal);
@@ -86,7 +86,7 @@ export function showControls(root, settings, facts) {
   if (signed) showSigned(root, threshold, signed, dark);
   $(".shared").checked = facts.scale === "shared";
   $(".cells").checked = cells;
-  $(".box_color").value = settings.box_color;
+  $(".boxes").value = settings.boxes;
   const pressed = { beside: facts.layout === "beside", swipe: facts.layout === "swipe", measure: facts.measuring };
   for (const [name, on] of Object.entries(pressed)) $(`.${name}`).setAttribute("aria-pressed", String(on));
   $(".more").classList.toggle("on", pressed.swipe || pressed.measure);

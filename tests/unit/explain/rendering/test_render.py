@@ -102,15 +102,15 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
 
 
 def test_a_style_takes_any_colour_of_boxes_and_only_known_modes():
-    for colour in ("green", "#008000", "rgb(0, 128, 0)"):
-        assert Style.parse("jet", box_color=colour).box_rgb == (0, 128, 0)
+    for name in ("green", "#008000", "rgb(0, 128, 0)"):
+        assert colormaps.parse_color(Style(boxes=name).boxes) == (0, 128, 0)
     out = draw_marks(np.zeros((99, 99, 3), np.uint8), [((box_mark((9, 9, 80, 80)),), "")], color=(0, 128, 0))
     assert out[40, 9].tolist() == [0, 128, 0]
-    assert Style.of({"mode": "blend", "box_color": "#00ff00"}) == Style("blend", box_color="lime")
-    assert Style.of({"mode": "hottest", "box_color": "greenish", "alpha": 2}) == Style()
-    for wrong in ({"mode": "hottest"}, {"box_color": "greenish"}):
-        with pytest.raises(Problem, match=f"{next(iter(wrong))} "):
-            Style.parse("jet", **wrong)
+    assert Style.of({"mode": "blend", "boxes": "#00ff00"}) == Style("blend", boxes="#00ff00")
+    assert Style.of({"mode": "hottest", "boxes": "greenish", "alpha": 2}) == Style()
+    for style in (lambda: Style.parse("jet", mode="hottest"), lambda: Style(boxes="greenish")):
+        with pytest.raises(Problem, match=r"There is no (mode|colour) called"):
+            style()
 
 
 def test_no_line_where_there_is_nothing_to_outline(pixels):
