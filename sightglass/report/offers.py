@@ -129,8 +129,10 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
     for format in FORMATS:
         if format.fits(explanation, index):
             label = format.label or format.file.rpartition(".")[2].upper()
-            make = partial(format.make, explanation, index, look)
-            offers.setdefault(format.row, []).append((label, f"{stem(explanation, index)}-{format.file}", make))
+            make, source = partial(format.make, explanation, index, look), explanation.image.name
+            named = format.file == "picture.jpg" and source.startswith("heatmap_")
+            name = source if named else f"{stem(explanation, index)}-{format.file}"
+            offers.setdefault(format.row, []).append((label, name, make))
     return [Files(title, ROWS[title], files) for title, files in offers.items()]
 
 
