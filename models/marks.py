@@ -45,13 +45,13 @@ class PictureFunction:
         """Return the size and channels of what it makes of a noisy picture; raise ModelProblem."""
         noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
         channels, height, width = self.run(noise).shape[1:]
-        numbers = {"mean": (0.0,) * channels, "std": (1.0,) * channels, "range": 1}
-        return PreprocessingTable(size=(height, width), crop="squash", function=self, **numbers)
+        mean, std = (0.0,) * channels, (1.0,) * channels
+        return PreprocessingTable(size=(height, width), mean=mean, std=std, range=1, crop="squash", function=self)
 
     def run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return its output as float32 (1, C, h, w); raise ModelProblem."""
         self.calls += 1
-        problems = []
+        problems: list[Exception] = []
         for takes in self._takes:
             try:
                 output = _to_input(self.function(takes(pixels)))
@@ -104,7 +104,7 @@ class PictureFunction:
 
     def _find(self, pixels: NDArray[np.uint8], number: int) -> NDArray[np.float64] | None:
         """Return the place (y, x) of a mark in the output; None where it is cut off."""
-        square, outputs = _square(pixels.shape, number)[0], []
+        square, outputs = _square(pixels.shape, number)[0], list[Tensor]()
         for ink in (255, 0):
             marked = pixels.copy()
             marked[square] = ink

@@ -147,7 +147,7 @@ class Style:
         check_fraction(self.threshold, "threshold")
 
     @classmethod
-    def parse(cls, colormap: str | int, alpha: float | None = None, mode: str | None = None) -> Style:
+    def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Style:
         """Return a style by its options; None: the usual one.
 
         Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.

@@ -7,7 +7,7 @@ names, which differ between published versions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ TYPES = {"mim": READ, "vit_last": "image_encoder.transformer", "vit_proj": "imag
 """Layer types with a map of their own."""
 ALIASES = TYPES | dict.fromkeys(("mim.cross_attn", "bottleneck", "classifier"), READ)
 """The others are one vector for the whole picture: their map is that of the last tokens before it."""
-BESIDE = {".json": json.loads, ".yml": yaml.safe_load, ".yaml": yaml.safe_load}
+BESIDE: dict[str, Callable[[str], Any]] = {".json": json.loads, ".yml": yaml.safe_load, ".yaml": yaml.safe_load}
 """Configurations beside the weights, the first that there is."""
 
 
