@@ -95,10 +95,11 @@ class Explainer:
 
         The last is a module of PyTorch (of torchvision, timm or your own), a `YOLO` of Ultralytics, or a
         model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
-        is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image to a tensor
-        (C, h, w), or None: inferred for pictures, and float tensors are taken as they are; `labels` are the names of
-        its classes or numbers, by index or as {name: index}, or a file of them; `name` its own. `arch` is the network
-        of a checkpoint's file: `"net.py:Net"`, or a name of torchvision or timm.
+        is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image or an array to
+        an array or tensor (C, h, w), whose place in the picture is then measured, or None: inferred for pictures, and
+        float tensors are taken as they are; `labels` are the names of its classes or numbers, by index or as
+        {name: index}, or a file of them; `name` its own. `arch` is the network of a checkpoint's file: `"net.py:Net"`,
+        or a name of torchvision or timm.
 
         `task` says what its row of numbers means: "classify", "multilabel", "regress" or "embed"; None: inferred, and
         said in the notes. `output` chooses one of several by its name or place. `unit` is that of a regression's

@@ -26,7 +26,7 @@ from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
 from sightglass.explain.tasks import decode, task_of
 from sightglass.explain.tasks.detect import Missing
 from sightglass.explain.tasks.task import Task
@@ -173,15 +173,21 @@ class Result:
         raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
 
     def overlay(
-        self, index: int | str = 0, *, colormap: str = VIEWER_STYLE.colormap, alpha: float = VIEWER_STYLE.alpha
+        self,
+        index: int | str = 0,
+        *,
+        colormap: str = VIEWER_STYLE.colormap,
+        alpha: float = VIEWER_STYLE.alpha,
+        mode: Mode = VIEWER_STYLE.mode,
     ) -> NDArray[np.uint8]:
         """Draw one heatmap over the picture as the viewer does, uint8 (H, W, 3) RGB.
 
-        `index`: a map's number or label. `alpha`: the opacity of its strong places, 0..1; 0 gives the picture. The part
-        that the model did not see is dimmed and outside of a frame. Signed maps have their own colours over grey, and
-        lines at half their scale, dashed for what lowers. Raises ModelProblem for an unknown map.
+        `index`: a map's number or label. `alpha`: the opacity of its strong places, 0..1; 0 gives the picture. `mode`
+        "blend": of all places, cold ones in the colormap's first colours. The part that the model did not see is dimmed
+        and outside of a frame. Signed maps have their own colours over grey, and lines at half their scale, dashed for
+        what lowers. Raises ModelProblem for an unknown map.
         """
-        style = Style(colormap=colormap, alpha=alpha)
+        style = Style(mode, colormap, alpha)
         return render.paint(self.image.pixels, self._map(index).field, style, unseen="light" if alpha else "keep")
 
     def agreement(self, first: int, second: int) -> Agreement:

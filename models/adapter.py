@@ -265,8 +265,11 @@ class Adapter:
         `pixels` is uint8 (H, W, 3) RGB, or for a model of other channels an array of the picture's own numbers;
         `preprocessing` is one of `preprocessings` (`check_preprocessing`).
         """
-        assert self.preprocessing is not None
-        model_input = prepare(pixels, self.preprocessing, preprocessing)
+        if self.spec.preprocessing.function is not None and preprocessing == "trained":
+            model_input: ModelInput = self.spec.preprocessing.function.prepare(pixels)
+        else:
+            assert self.preprocessing is not None
+            model_input = prepare(pixels, self.preprocessing, preprocessing)
         return replace(model_input, geometry=replace(model_input.geometry, cell_offsets=self.cell_offsets))
 
     def check_preprocessing(self, preprocessing: str) -> None:

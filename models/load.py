@@ -48,8 +48,9 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         if table.transforms is not None:
             keys = above("families", ".custom.own_code").read_transform(table.transforms)
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
-        adapter: Adapter = loader_module(spec.loader).load(spec, progress)
-        return adapter
+        from sightglass.models.marks import check_used
+
+        return check_used(loader_module(spec.loader).load(spec, progress))
     except (Problem, Cancelled, MemoryError):
         raise
     except ImportError as problem:

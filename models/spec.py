@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 
@@ -94,6 +94,10 @@ def _rises(ends: tuple[Number, Number]) -> tuple[Number, Number]:
     return ends
 
 
+def _only_in_python(_: Any) -> None:
+    raise ValueError("left out: a file names a function with transforms")
+
+
 Side = Annotated[int, Field(ge=1, le=MAX_INPUT_SIDE)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -124,6 +128,8 @@ class PreprocessingTable(Table):
     the largest window of the input's shape (Keras's smart_resize); the whole picture, squeezed or with bars."""
     transforms: str | None = None
     """Name of a transform that states the rest: `train.py:transform`."""
+    function: Annotated[Any, BeforeValidator(_only_in_python)] = None
+    """A `marks.PictureFunction` that prepares pictures; in Python alone."""
 
     @property
     def sides(self) -> tuple[int, int] | None:

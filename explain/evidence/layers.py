@@ -111,6 +111,8 @@ def _refuse(
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
     if path in dict(resident.adapter.module.named_modules()):
         shown_name = name if path == name else f"{name} ({path})"
+        if any(attention.path == path for attention in resident.attentions):
+            choose = f'method "attention" shows its weights, or {choose}'
         return ModelProblem(f"The output of {shown_name} is not a map: {choose}.")
     near = nearest(name, [*presets, *resident.known_layers], cutoff=0.75)
     listed = f"the nearest is {near[0]}" if near else choose

@@ -27,6 +27,9 @@ _SIDES = np.where(_LEVELS[:, None] > 128, FIRST_RGB, SECOND_RGB)  # (256, 3)
 def of(kind: Kind, style: Style, ground: int) -> Table | None:
     """Return the table of a style; None for an uncoloured picture."""
     mode, alpha, threshold, first = style.mode, style.alpha, style.threshold, _first(style.threshold)
+    if mode == "blend" and kind == "heat":
+        return overlay(lut(style.colormap), np.where(np.less(_LEVELS, first), 0, np.float32(alpha)))
+    mode = "overlay" if mode == "blend" else mode
     if mode in ("contour", "picture"):
         return None
     if kind == "difference":

@@ -16,12 +16,17 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Pixels, Styl
 
 
 def overlay(
-    map: Any, picture: Any, *, colormap: str | int = VIEWER_STYLE.colormap, alpha: float = VIEWER_STYLE.alpha
+    map: Any,
+    picture: Any,
+    *,
+    colormap: str | int = VIEWER_STYLE.colormap,
+    alpha: float = VIEWER_STYLE.alpha,
+    mode: str = VIEWER_STYLE.mode,
 ) -> Pixels:
     """Draw a map over a picture, uint8 (H, W, 3) RGB.
 
     `map`: an array or tensor (h, w), of any size; if numbers lie outside 0..1, the lowest becomes 0 and the highest 1.
-    `picture`: whatever an Explainer takes. Raises Problem, one sentence.
+    `picture`: whatever an Explainer takes. `mode` "blend": the whole picture is coloured. Raises Problem, one sentence.
     """
     try:
         values = np.asarray(map.detach().cpu() if hasattr(map, "detach") else map, dtype=np.float32)
@@ -31,7 +36,7 @@ def overlay(
         values = values[0]
     if values.ndim != 2 or not np.isfinite(values).all():
         raise Problem(f"A map of shape {values.shape} cannot be drawn: give finite numbers of shape (h, w).")
-    style, low, high = Style.parse(colormap, alpha), float(values.min()), float(values.max())
+    style, low, high = Style.parse(colormap, alpha, mode), float(values.min()), float(values.max())
     if low < 0 or high > 1:
         values = (values - low) / ((high - low) or 1)
     pixels = Image.open(picture).pixels

@@ -56,14 +56,14 @@ def draw_marks(
     items: Iterable[tuple[Sequence[Mark], str]],
     *,
     chosen: int | None = None,
-    colors: Sequence[Color] = (),
     color: Color = WHITE,
+    colors: Sequence[Color] = (),
     letters: int | None = None,
 ) -> Pixels:
-    """Draw marks and labels, white over dark; the chosen one on top.
+    """Draw marks and labels, lines in `color` over dark; the chosen one on top.
 
-    `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label. `color`: of all boxes.
-    `letters`: pixels of a label's letters.
+    `colors`: instead of it, one for each item, RGB; a bar of it is at the left of its label. `letters`: pixels
+    of a label's letters.
 
     A label is above its box if it fits, and avoids other labels. An area has its
     name in each of its larger regions.
@@ -77,14 +77,14 @@ def draw_marks(
             if mark.mask is not None:
                 _draw_area(out, mark, line)
                 names += _find_places(mark.mask, label) if label else []
-        draw_lines(out, [mark for mark in marks if mark.kind == "polyline"], line, 2)
-        _draw_points(out, [mark for mark in marks if mark.kind == "point"], line)
+        draw_lines(out, [mark for mark in marks if mark.kind == "polyline"], line, 2, color)
+        _draw_points(out, [mark for mark in marks if mark.kind == "point"], line, color)
     last = sorted(listed, key=lambda item: item[0] == chosen)
     for number, marks, _ in last:
         # Clips and JPEGs keep less of colours than of brightness: a thin line would be grey.
         thick = 3 * line if colors or color != WHITE else round(line * 1.8) if number == chosen else line
-        ink = colors[number] if colors else color
-        draw_lines(out, [mark for mark in marks if mark.kind == "polygon"], thick, 2 * max(1, round(line / 2)), ink)
+        ink, halo = colors[number] if colors else color, 2 * max(1, round(line / 2))
+        draw_lines(out, [mark for mark in marks if mark.kind == "polygon"], thick, halo, ink)
     occupied: list[Place] = []
     # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
     for number, marks, label in reversed(last):
@@ -105,10 +105,10 @@ def draw_lines(out: Pixels, marks: Sequence[Mark], line: int, halo: int, color: 
             cv2.polylines(out, _paths(mark), closed, ink, thick, cv2.LINE_AA if smooth else cv2.LINE_8)
 
 
-def _draw_points(out: Pixels, marks: Sequence[Mark], line: int) -> None:
+def _draw_points(out: Pixels, marks: Sequence[Mark], line: int, color: Color) -> None:
     for mark in marks:
         for x, y in filter(_is_near, mark.points):
-            for ink, more in ((HALO, 2), (WHITE, 0)):
+            for ink, more in ((HALO, 2), (color, 0)):
                 thick = (3 if more else 1) if mark.hollow else cv2.FILLED
                 cv2.circle(out, (round(x), round(y)), 2 * line + more, ink, thick, cv2.LINE_AA)
 

@@ -57,7 +57,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     inside = out[y0:y1, x0:x1]
     table = color_tables.of(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
-        grey = field.kind != "heat" and style.mode == "overlay" and style.alpha > 0
+        grey = field.kind != "heat" and style.mode in ("overlay", "blend") and style.alpha > 0
         for rows, levels in contours.levels(values, field, style, seen, (height, width)):
             under, channels = inside[rows], cv2.merge([levels] * 3)
             if grey:

@@ -91,7 +91,7 @@ Values = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]
 Unseen = Literal["light", "dark", "keep"]
 Kind = Literal["heat", "difference", "signed"]
-Mode = Literal["overlay", "map", "contour", "spotlight", "picture"]
+Mode = Literal["overlay", "blend", "map", "contour", "spotlight", "picture"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,35 +137,43 @@ class Style:
     alpha: float = DEFAULTS["alpha"]
     threshold: float = DEFAULTS["threshold"]
     cells: bool = DEFAULTS["cells"]
-    box_color: str = "white"
+    boxes: str = DEFAULTS["boxes"]
     """The colour of boxes: a name, or `#00ff00`."""
 
     def __post_init__(self) -> None:
-        parse_color(self.box_color)
+        parse_color(self.boxes)
         _one_of(self.mode, Mode, "mode")
         check_fraction(self.alpha, "alpha")
         check_fraction(self.threshold, "threshold")
 
     @classmethod
-    def parse(cls, colormap: str | int, alpha: float | None = None) -> Style:
-        """Return a style by its options; `alpha` None: the usual one.
+    def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Style:
+        """Return a style by its options; None: the usual one.
 
-        Raises a Problem for an unknown colormap and for an opacity outside 0..1.
+        Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.
         """
         lut(colormap)
         alpha = DEFAULTS["alpha"] if alpha is None else alpha
         if not 0 <= alpha <= 1:
             raise Problem(f"alpha is {alpha:g}: give a number from 0 to 1.")
-        return cls(colormap=colormap_name(colormap), alpha=alpha)
+        if mode not in (None, *CHOICES["mode"]):
+            raise Problem(f"There is no mode called {mode}: choose one of {', '.join(CHOICES['mode'])}.")
+        return cls(mode or DEFAULTS["mode"], colormap_name(colormap), alpha)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:
         """Return the style for a view's settings; invalid ones are ignored."""
         values = {}
         for name in _NAMES & settings.keys():
-            with suppress(TypeError, ValueError):
+            with suppress(TypeError, ValueError, Problem):
                 values[name] = _check(name, settings[name])
         return cls(**values)
+
+    @property
+    def overlay(self) -> dict[str, Any]:
+        """The options of an overlay: a blend stays one, and any other mode is the usual overlay."""
+        mode = "blend" if self.mode == "blend" else "overlay"
+        return {"mode": mode, "colormap": self.colormap, "alpha": self.alpha}
 
     @property
     def hot(self) -> str:
@@ -189,6 +197,9 @@ def _check(name: str, value: Any) -> Any:
     usual = DEFAULTS[name]
     if isinstance(usual, bool):
         return value is True or str(value) in ("1", "1.0", "true")
+    if name == "boxes":
+        parse_color(value)
+        return value
     if isinstance(usual, str):
         if value not in CHOICES.get(name, [colormap.name for colormap in colormaps()]):
             raise ValueError(f"{name} is {value!r}.")
@@ -198,4 +209,6 @@ def _check(name: str, value: Any) -> Any:
 
 
 VIEWER_STYLE = Style()
+GUIDE_STYLE = Style("blend", "jet", 0.5, boxes="#00ff00")
+"""As scripts with OpenCV draw, for the routes that are named as theirs: red is high, blue is low, boxes are green."""
 _NAMES = DEFAULTS.keys() & Style.__dataclass_fields__.keys()

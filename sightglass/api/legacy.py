@@ -1,11 +1,14 @@
-"""Legacy routes for existing client apps: thin aliases of `/api/explain`."""
+"""Legacy routes for existing client apps: thin aliases of `/api/explain`, drawn in `GUIDE_STYLE`."""
 
 from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
@@ -15,21 +18,24 @@ from starlette.responses import Response
 from sightglass.api import service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ExplainRequest, Name, Picture
-from sightglass.api.work import MEDIA_TYPES, answer, describe_route, read_number
+from sightglass.api.work import answer, describe_route, read_number
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
-from sightglass.common.style import DEFAULTS
+from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.explain.rendering.render import heatmap_only
+from sightglass.explain.rendering.style import GUIDE_STYLE
+from sightglass.explain.tasks import task_of
+from sightglass.report.embedded_recipe import embed
 from sightglass.report.html_report import base64_text
+from sightglass.report.result_folder import every_map
 from sightglass.report.results import PlainResult
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
 
-STYLE = {"colormap": "jet", "alpha": DEFAULTS["alpha"]}
-"""The colours that legacy apps show a legend for; /api/explain has all others."""
-HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.png")
+HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
 MAX_HEATMAPS = 1000
 """Files of these names that are kept in a visitor's folder."""
 router = APIRouter(tags=["legacy"])
@@ -47,13 +53,15 @@ class LegacyRequest(BaseModel):
         validation_alias=AliasChoices("class", "class_index", "class_idx", "class_name", "target_class"),
         description="By index or label, also as class_index, class_idx, class_name or target_class; null: the best.",
     )
+    show_box: bool = Field(False, description="Whether /generate_heatmap draws a detector's boxes, in green.")
 
-    def explain(self) -> tuple[ExplainRequest, Explanation, bytes]:
-        """Explain it as `/api/explain` does, and draw its overlay; raise Problem."""
-        target = {"top_k": 1} if self.class_ is None else {"targets": (self.class_,)}
-        full = ExplainRequest.model_validate({"image": self.image, "model": self.model} | STYLE | target)
+    def explain(self, **options: Any) -> Explanation:
+        """Explain it as `/api/explain` does; raise Problem, and ApiProblem without a map."""
+        target = options or {"top_k": 1} if self.class_ is None else {"targets": (self.class_,)}
+        full = ExplainRequest.model_validate({"image": self.image, "model": self.model} | target)
         explanation = service.explain(full)
-        return full, explanation, service.first_map(explanation, "png", full)
+        service.check_mapped(explanation)
+        return explanation
 
 
 class LegacyAnswer(PlainResult):
@@ -91,7 +99,7 @@ async def generate_heatmap(request: Request) -> Response:
 
 
 @router.get(
-    "/view_heatmap", responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
+    "/view_heatmap", responses={200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}}
 )
 def view_heatmap(
     path: Annotated[str, Query(max_length=200, description="`path` of an answer of POST /generate_heatmap.")],
@@ -99,34 +107,47 @@ def view_heatmap(
     """Return a heat map that POST /generate_heatmap wrote."""
     # A whole name, so that no path leads out of the folder.
     if HEATMAP.fullmatch(path) and (file := users.folder(settings().heatmaps) / path).is_file():
-        return Response(file.read_bytes(), media_type=MEDIA_TYPES["png"])
+        return Response(file.read_bytes(), media_type="image/jpeg")
     raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
 
 
 def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
-    full, explanation, overlay = request.explain()
+    explanation = request.explain()
     if explanation.task.measures:
         raise ModelProblem(f"{explanation.model.id} {explanation.task.gives}, no confidence: ask /api/explain.")
+    heatmap = explanation.heatmaps[0]
+    alone = heatmap_only(heatmap.values, GUIDE_STYLE.colormap, seen=heatmap.seen, kind=heatmap.kind)
     # A requested class need not be among the best ones, which alone are listed.
     score = explanation.task.score(explanation, 0) or 0.0
-    alone = service.style_of(full.model_copy(update={"alpha": 1.0}))
     return LegacyAnswer(
-        prediction=explanation.heatmaps[0].target.label,
+        prediction=heatmap.target.label,
         confidence=min(max(score, 0.0), 1.0),
-        gradcam_heatmap=base64_text(service.overlay_png(explanation, 0, alone)),
-        gradcam_overlay=base64_text(overlay),
+        gradcam_heatmap=base64_text(to_png(alone)),
+        gradcam_overlay=base64_text(service.overlay_png(explanation, 0, GUIDE_STYLE)),
     )
 
 
 def generate(request: LegacyRequest, _: str) -> HeatmapAnswer:
-    """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
-    overlay = request.explain()[2]
+    """Write the overlay of the best class, or of all boxes, to the folder of heat maps; raise Problem."""
+    boxed = request.model is not None and task_of(service.local_model(request.model)).has_boxes
+    explanation = request.explain(**({"per": "picture"} if boxed else {}))
+    overlay = to_jpeg(every_map(explanation, GUIDE_STYLE, boxes=request.show_box))
     folder = users.folder(settings().heatmaps)
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"heatmap_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
-    write_file(folder / name, overlay)
-    files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]
+    name = _reserve_name(folder)
+    write_file(folder / name, embed(overlay, explanation, 0, GUIDE_STYLE.overlay, picture=False))
+    files = [file for file in folder.glob("*.jpg") if HEATMAP.fullmatch(file.name)]
     for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
         old.unlink(missing_ok=True)
     return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
+
+
+def _reserve_name(folder: Path) -> str:
+    """Create an empty file named by the time, and by a number where that name is taken; return its name."""
+    begin = f"heatmap_{datetime.now():%Y%m%d_%H%M%S}"
+    for end in chain([""], (f"_{number}" for number in count(2))):
+        with suppress(FileExistsError):
+            (folder / f"{begin}{end}.jpg").touch(exist_ok=False)
+            break
+    return f"{begin}{end}.jpg"

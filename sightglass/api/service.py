@@ -126,7 +126,7 @@ def make_checks(
 
 
 def style_of(request: Explaining | CompareRequest) -> Style:
-    return Style.parse(request.colormap, request.alpha)
+    return Style.parse(request.colormap, request.alpha, request.mode)
 
 
 def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
@@ -159,15 +159,20 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
 
 def overlay_png(explanation: Explanation, index: int, style: Style) -> bytes:
     """Return one map's overlay as a PNG with its recipe."""
-    drawn = to_png(explanation.overlay(index, colormap=style.colormap, alpha=style.alpha))
-    return embed(drawn, explanation, index, {"colormap": style.colormap, "alpha": style.alpha}, picture=False)
+    drawn = to_png(explanation.overlay(index, **style.overlay))
+    return embed(drawn, explanation, index, style.overlay, picture=False)
+
+
+def check_mapped(explanation: Explanation) -> None:
+    """Raise ApiProblem for an explanation without a usable map."""
+    if not explanation.heatmaps or explanation.heatmaps[0].state == "not a number":
+        described = describe(explanation, "bright")
+        raise ApiProblem(422, "map", plain_text(described.place or described.headline))
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
     """Return the picture under its first map as `png`, or the map as `npy`; raise ApiProblem without a usable one."""
-    described = describe(explanation, "bright")
-    if not explanation.heatmaps or explanation.heatmaps[0].state == "not a number":
-        raise ApiProblem(422, "map", plain_text(described.place or described.headline))
+    check_mapped(explanation)
     if kind == "png":
         return overlay_png(explanation, 0, style_of(request))
     return npy_bytes(np.ascontiguousarray(explanation.heatmaps[0].values, dtype=np.float32))

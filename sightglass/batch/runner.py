@@ -78,8 +78,7 @@ def run(
     workers: int | None = None,
     batch_size: int | None = None,
     side: int | None = table.SIDE,
-    colormap: str = VIEWER_STYLE.colormap,
-    alpha: float = VIEWER_STYLE.alpha,
+    style: Style = VIEWER_STYLE,
     labels: GroundTruth | Path | str | None = None,
     resume: bool = True,
     progress: Progress | None = None,
@@ -95,7 +94,7 @@ def run(
     `source`: see `sightglass.explain.picture.source.find`. `options`: as for an Explainer's call, including `question`.
     `maps`: number of a classifier's best classes to explain if no targets are given. `workers`: by default one per
     core, in a cluster one per GPU if it has any. `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a
-    GPU. `side`, `colormap`, `alpha`: see `Work` and `Style`. `labels`: what is in the pictures, or a file or folder of
+    GPU. `side`: see `Work`. `labels`: what is in the pictures, or a file or folder of
     it (`ground_truth.read`, `masks.read`); the answers are compared with them, also those of an earlier run. A run
     without labels takes those of the earlier one; `batch.labels.correct` says before a run which classes they mean,
     where their names do not. `resume`: continue an earlier run into `out`; False: start over. `progress` receives the
@@ -115,7 +114,7 @@ def run(
     items = find(source, skip=folder, most=MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
-    work = Work(explainer, options or {}, maps, folder.absolute(), style=Style.parse(colormap, alpha), side=side)
+    work = Work(explainer, options or {}, maps, folder.absolute(), style=style, side=side)
     work.on_explained = on_explained
     work.stop = cancel or work.stop
     if facts := facts or kept.describe_run(source, model, work.call_options, folder):

@@ -151,7 +151,11 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
 
 def changed_colours(style: Style) -> dict[str, Any]:
     """Return the non-default colours by name."""
-    return {name: new for name in ("colormap", "alpha") if (new := getattr(style, name)) != getattr(VIEWER_STYLE, name)}
+    return {
+        name: new
+        for name in ("mode", "colormap", "alpha")
+        if (new := getattr(style, name)) != getattr(VIEWER_STYLE, name)
+    }
 
 
 def recipe(settings: Json, row: Row) -> Recipe:

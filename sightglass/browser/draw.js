@@ -87,11 +87,11 @@ export function readingAt(map, [x, y], style) {
 }
 
 /** @param {string} kind @param {Painted} style @returns {import("./table.js").Table|null} */
-function tableOf(kind, { settings: { mode, alpha, threshold }, lut, dark }) {
-  const ground = dark ? 48 : 228, gap = kind !== "heat";
+function tableOf(kind, { settings: { mode: chosen, alpha, threshold }, lut, dark }) {
+  const ground = dark ? 48 : 228, gap = kind !== "heat", even = chosen === "blend", mode = even ? "overlay" : chosen;
   if (kind === "signed" && mode === "overlay") return signedTable(alpha, threshold, ground);
   if (kind === "signed" && mode === "map") return signedMapTable(threshold, ground);
-  if (mode === "overlay") return gap ? differenceTable(alpha, threshold) : overlayTable(lut, alpha, threshold);
+  if (mode === "overlay") return gap ? differenceTable(alpha, threshold) : overlayTable(lut, alpha, threshold, even);
   if (mode === "map") return gap ? differenceMapTable(threshold, ground) : mapTable(lut, threshold, ground);
   if (mode === "spotlight") return (gap ? differenceSpotlightTable : spotlightTable)(alpha, threshold);
   return null;
@@ -210,7 +210,7 @@ export class Layer {
     const scaled = scaling(map, style), table = tableOf(map.kind, style);
     if (!table) copy(data, part.source, width, seen);
     else {
-      const greyed = map.kind !== "heat" && settings.mode === "overlay" && settings.alpha > 0;
+      const greyed = map.kind !== "heat" && ["overlay", "blend"].includes(settings.mode) && settings.alpha > 0;
       blend(data, greyed ? part.grey() : part.source, this.#levelsOf(map, scaled, settings.cells, frame), table, width, seen);
     }
     const lines = this.#linesOf(map, scaled, settings, frame, picture.size);

@@ -36,12 +36,12 @@ export function overlayColours(lut) {
   return Uint8Array.from({ length: 768 }, (_, i) => lut[3 * Math.floor(255 * first + (1 - first) * Math.floor(i / 3) + 0.5) + (i % 3)]);
 }
 
-/** @param {Uint8Array} lut 256 RGB colours @param {number} alpha @param {number} threshold @returns {Table} */
-export function overlayTable(lut, alpha, threshold) {
-  const first = rint(255 * threshold), colours = overlayColours(lut), { clear, full } = OVERLAY;
+/** @param {Uint8Array} lut 256 RGB colours @param {number} alpha @param {number} threshold @param {boolean} [even] as a blend @returns {Table} */
+export function overlayTable(lut, alpha, threshold, even = false) {
+  const first = rint(255 * threshold), colours = even ? lut : overlayColours(lut), { clear, full } = OVERLAY;
   const opacities = Float32Array.from({ length: 256 }, (_, i) => {
     const rise = Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)));
-    return i < first ? 0 : alpha * rise * rise * (3 - 2 * rise);
+    return i < first ? 0 : even ? alpha : alpha * rise * rise * (3 - 2 * rise);
   });
   return tableFrom((i) => 1 - opacities[i], (i, c) => opacities[i] * colours[3 * i + c]);
 }

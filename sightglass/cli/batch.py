@@ -146,8 +146,6 @@ def _run(
         known = cli.known_labels(engine_options, explainer)
         labels.correct(here, _parse_matches(options.match, known, true_labels.classes))
     drawn: Json = {} if options.size is None else {"side": options.size or None}
-    if options.alpha is not None:
-        drawn["alpha"] = options.alpha
     called = cli.with_classes(engine_options, explainer)
     return runner.run(
         pictures,
@@ -158,7 +156,7 @@ def _run(
         maps=options.maps,
         workers=options.workers,
         batch_size=options.batch_size,
-        colormap=options.colormap,
+        style=options.style(),
         **drawn,
         labels=truth,
         resume=not options.restart,

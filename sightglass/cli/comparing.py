@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.report.result_folder import File
+    from sightglass.report.similarity_files import Attend
 
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""
@@ -193,7 +194,7 @@ class _Run:
         columns = ("pair", "cell of the first", "cell of the second", "similarity")
         self.console.table(columns, rows, right=("pair", "similarity"))
         self.console.say(*(f"note: {note}" for note in pair.notes))
-        written = result_folder.write(folder, similarity_files.of_similarity(pair, baseline))
+        written = result_folder.write(folder, similarity_files.of_similarity(pair, baseline, self._attend()))
         return self.console.finish(folder, written, results.SimilarityResult.build(pair, baseline).to_dict())
 
     def rank(self, query: Image, gallery: str) -> int:
@@ -211,7 +212,7 @@ class _Run:
             top.append(results.SimilarityResult.build(pairs[-1], None).to_dict() | {"rank": i})
             files.append(similarity_files.of_pair(pairs[-1], i))
         if pairs and self.sheets:
-            files.append(similarity_files.of_query(1, query.name, pairs))
+            files.append(similarity_files.of_query(1, query.name, pairs, attend=self._attend()))
         self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}: {baseline.words}")
         rows = [
             (str(i), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score))
@@ -252,7 +253,8 @@ class _Run:
                 self.progress(i / len(sheets), f"Matches of {query.item.key}")
                 image, top = query.item.open(), query.top[: self.options.top]
                 pairs = [self._explain(image, item.open()) for item, _, _ in top]
-                yield similarity_files.of_query(i + 1, query.item.key, pairs, [right for _, _, right in top])
+                rights = [right for _, _, right in top]
+                yield similarity_files.of_query(i + 1, query.item.key, pairs, rights, self._attend())
 
         rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in evaluation.RANKS)]
         self.console.table(("measure", "value"), rows, right=("value",))
@@ -260,6 +262,12 @@ class _Run:
             self.console.say(f"note: the gallery has no other picture of {', '.join(report.without_match[:3])}.")
         written = result_folder.write(folder, files())
         return self.console.finish(folder, written, report.summary(), report.failed)
+
+    def _attend(self) -> Attend | None:
+        """Return what draws a picture under its attention; None for a model without one over the whole picture."""
+        if all(attention.grid is None for attention in self.explainer.resident.attentions):
+            return None
+        return lambda image: self.explainer(image, method="attention", top_k=1).overlay(0)
 
     def _explain(self, query: Image, other: Image) -> Similarity:
         from sightglass.explain.similarity.similarity import similarity

@@ -123,7 +123,7 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
     verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
     _check_flags(verb, f"{explainer.model.id} {task.gives}", engine_options, options)
-    style = replace(options.style(), box_color=options.box_color)
+    style = replace(options.style(), boxes=options.box_color)
     series = Series(console, explainer, pictures, options, formats, style)
     if verb == "detect":
         return _detect(series, engine_options)

@@ -134,16 +134,17 @@ class DrawOptions:
     like: str | None = field(
         "--like NAME", f"A guide's defaults and colours: {', '.join(guide_words.guides())}.", OUT, hidden=True
     )
+    mode: str | None = field("--mode overlay|blend", "blend colours cold places, too [overlay].", OUT, hidden=True)
     json: Json = False
+
+    def style(self) -> Style:
+        """Return how maps are drawn."""
+        return style.Style.parse(self.colormap, self.alpha, self.mode)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(DrawOptions):
     out: Path | None = field(*FOLDER, helps=FOLDERS)
-
-    def style(self) -> Style:
-        """Return how maps are drawn."""
-        return style.Style.parse(self.colormap, self.alpha)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sightglass import explain
@@ -93,6 +94,5 @@ def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
 
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:
     """Yield the best map as figures, reports and animations."""
-    look: dict[str, bool | float | str] = {"colormap": style.colormap, "alpha": style.alpha}
     for format in (offers.ALSO[name] for name in formats if explanation.heatmaps):
-        yield format.file, format.make(explanation, 0, look)
+        yield format.file, format.make(explanation, 0, asdict(style))

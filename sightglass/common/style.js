@@ -1,14 +1,14 @@
 // How a map is drawn: names, defaults, choices and bounds. JSON after each "=": `style.py` reads it for Python.
 
 /**
- * @typedef {"overlay"|"map"|"contour"|"spotlight"|"picture"} Mode
+ * @typedef {"overlay"|"blend"|"map"|"contour"|"spotlight"|"picture"} Mode  blend: the whole picture coloured, as evenly as `alpha`
  * @typedef {"auto"|"single"|"beside"|"swipe"} Layout  where the plain picture is: auto: beside a portrait, where there is room
  * @typedef {"auto"|"own"|"shared"} Scale  1 is each map's own maximum, or that of all the maps; auto: as the page has it
  * @typedef {{mode: Mode, layout: Layout, split: number, alpha: number, colormap: string, threshold: number, scale: Scale,
- *   cells: boolean}} Style
+ *   cells: boolean, boxes: string}} Style
  */
 
-/** @type {Style} alpha: opacity where the map is highest */
+/** @type {Style} alpha: opacity where the map is highest, of a blend everywhere; boxes: #rrggbb */
 export const DEFAULTS = {
   "mode": "overlay",
   "layout": "auto",
@@ -17,7 +17,8 @@ export const DEFAULTS = {
   "colormap": "inferno",
   "threshold": 0.0,
   "scale": "auto",
-  "cells": false
+  "cells": false,
+  "boxes": "#ffffff"
 };
 
 /**
@@ -45,7 +46,7 @@ export const SIGNED = {
 
 /** @type {{mode: Mode[], layout: Layout[], scale: Scale[]}} */
 export const CHOICES = {
-  "mode": ["overlay", "map", "contour", "spotlight", "picture"],
+  "mode": ["overlay", "blend", "map", "contour", "spotlight", "picture"],
   "layout": ["auto", "single", "beside", "swipe"],
   "scale": ["auto", "own", "shared"]
 };

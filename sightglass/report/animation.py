@@ -35,7 +35,7 @@ MILLISECONDS = 700
 """Duration of a layer; the last one is shown three times as long."""
 
 
-def sweep(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYLE.colormap) -> bytes:
+def sweep(explanation: Explanation, index: int = 0, *, style: Style = VIEWER_STYLE) -> bytes:
     """Return a GIF of the target at `index` through the layers, each map on its own scale.
 
     Raises a Problem for a model or a method without layers.
@@ -44,7 +44,7 @@ def sweep(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_ST
         Path("bus.gif").write_bytes(sweep(result))
     """
     maps = by_layer(explanation, index)
-    frames = [_frame(explanation, heatmap, colormap) for heatmap in maps]
+    frames = [_frame(explanation, heatmap, style) for heatmap in maps]
     pages = [frame.quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
     lasts, out = [MILLISECONDS] * (len(pages) - 1) + [3 * MILLISECONDS], BytesIO()
     pages[0].save(out, "GIF", save_all=True, append_images=pages[1:], duration=lasts, loop=0, disposal=1)
@@ -74,7 +74,7 @@ def by_layer(explanation: Explanation, index: int = 0) -> tuple[Heatmap, ...]:
     return explain(explanation.image, through, options, milliseconds={}).by_layer(0)
 
 
-def _frame(explanation: Explanation, heatmap: Heatmap, colormap: str) -> Pillow.Image:
+def _frame(explanation: Explanation, heatmap: Heatmap, style: Style) -> Pillow.Image:
     """Draw the overlay with the layer's name."""
     source = explanation.image.pixels
     high, wide = (max(1, round(side * MAX_SIDE / max(source.shape[:2]))) for side in source.shape[:2])
@@ -86,5 +86,5 @@ def _frame(explanation: Explanation, heatmap: Heatmap, colormap: str) -> Pillow.
     words = f"{heatmap.target.label}: {heatmap.layers[0]}, {columns}×{rows} cells"
     if heatmap.state != "ok":
         words += f": {STATES[heatmap.state]}"
-    frame = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
+    frame = paint(np.asarray(small, np.uint8), field, Style(**style.overlay))
     return Pillow.fromarray(contact_sheet.add_heading(frame, words))

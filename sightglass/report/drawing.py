@@ -14,7 +14,7 @@ from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.report import charts
 from sightglass.report.layouts import DARK, SMALLEST, Visual, pages
 
@@ -87,8 +87,8 @@ def draw(
             replace(box, points=tuple((x * size[0] - left, y * size[1] - top) for x, y in box.points))
             for box in picture.boxes
         ]
-        pixels = mark(pixels, boxes, scale)
-        mapped = None if mapped is None else mark(mapped, boxes, scale)
+        pixels = mark(pixels, boxes, scale, view.display)
+        mapped = None if mapped is None else mark(mapped, boxes, scale, view.display)
     return pixels, mapped
 
 
@@ -99,12 +99,14 @@ def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, reducing_gap=2.0))
 
 
-def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float) -> NDArray[np.uint8]:
+def mark(
+    pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float, style: Style = VIEWER_STYLE
+) -> NDArray[np.uint8]:
     """Draw boxes with their names, the explained one bolder; their points are in pixels."""
     explained = [i for i, box in enumerate(boxes) if box.explained]
     items = [([Mark("polygon", box.points)], box.text) for box in boxes]
     chosen = explained[0] if len(explained) == 1 else None
-    return draw_marks(pixels, items, chosen=chosen, letters=round(SMALLEST * scale))
+    return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes), letters=round(SMALLEST * scale))
 
 
 def thumbnail(view: View) -> bytes:

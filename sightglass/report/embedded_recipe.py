@@ -123,7 +123,7 @@ def embed(
 
 def embed_overlay(data: bytes, explanation: Result, index: int, style: Style) -> bytes:
     """Return `embed` of an overlay in a style."""
-    return embed(data, explanation, index, {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha})
+    return embed(data, explanation, index, style.overlay)
 
 
 def read(data: bytes) -> Recipe | None:

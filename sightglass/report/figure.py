@@ -14,7 +14,7 @@ import numpy as np
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.report import charts
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.view import reduce, require_map
@@ -54,8 +54,8 @@ def figure(
     """Return picture, heatmap and overlay as a figure with the recipe.
 
     `alpha`, 0..1: opacity of the map's strong places in the overlay. `look`: settings of the viewer instead, by
-    name, of which it takes colormap and opacity; the file opens again with all of them. PNG and JPG carry the picture
-    too (`embedded_recipe.encode`). Raises a Problem where there is no such map or colormap.
+    name, of which it takes colormap, opacity, blend and the boxes' colour; the file opens again with all of them. PNG
+    and JPG carry the picture too (`embedded_recipe.encode`). Raises a Problem where there is no such map or colormap.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
@@ -69,17 +69,17 @@ def figure(
 def draw(view: View, format: Format, style: Style) -> bytes:
     """Return the figure of a view's first picture and map, without its recipe."""
     picture = view.pictures[0]
-    style = Style(colormap=style.colormap, alpha=style.alpha)
+    style = Style(**style.overlay, boxes=style.boxes)
     pixels, item = picture.image.pixels, picture.map
     assert item is not None
     size = picture.image.width, picture.image.height
     field = item.field(*size)
     alone = render.heatmap_only(item.upsampled(*size), style.colormap, seen=field.seen, kind=item.kind)
     panels = [reduce(panel, MAX_SIDE) for panel in (pixels, alone, render.paint(pixels, field, style))]
-    return charts.save(lambda: _draw_page(view, panels, style.colormap), view.caption, format, _ENCODING.get(format))
+    return charts.save(lambda: _draw_page(view, panels, style), view.caption, format, _ENCODING.get(format))
 
 
-def _draw_page(view: View, pictures: list[Pixels], colormap: str) -> Figure:
+def _draw_page(view: View, pictures: list[Pixels], style: Style) -> Figure:
     """Lay out the page in inches, top down."""
     from matplotlib.figure import Figure
 
@@ -108,9 +108,9 @@ def _draw_page(view: View, pictures: list[Pixels], colormap: str) -> Figure:
         panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
         panel.spines[:].set(linewidth=0.5, color="#8a8a8a")
         panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
-        _boxes(panel, listed, size, size[0] / wide, chosen=bool(explained) and i == 2)
+        _boxes(panel, listed, size, size[0] / wide, style, chosen=bool(explained) and i == 2)
     top = _MARGIN + _HEAD + high + 0.12
-    _colour_bar(axes(first + wide + _GAP, top, room - wide - _GAP, 0.12), item, colormap)
+    _colour_bar(axes(first + wide + _GAP, top, room - wide - _GAP, 0.12), item, style.colormap)
     answers = [_cut(line, wide, picture.rest if line is picture.best[-1] else "") for line in picture.best]
     words = "\n".join(answers) or "nothing found"
     sheet.text(first / page, 1 - top / tall, words, fontsize=_SMALL, va="top", linespacing=1.25)
@@ -119,17 +119,19 @@ def _draw_page(view: View, pictures: list[Pixels], colormap: str) -> Figure:
     return sheet
 
 
-def _boxes(panel: Axes, boxes: Sequence[Box], size: tuple[int, int], inch: float, *, chosen: bool) -> None:
+def _boxes(
+    panel: Axes, boxes: Sequence[Box], size: tuple[int, int], inch: float, style: Style, *, chosen: bool
+) -> None:
     """Draw outlines and names, without overlaps."""
     from matplotlib.patches import Polygon
 
     colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
-    line = 1.4 if chosen else 0.9
+    line, ink = 1.4 if chosen else 0.9, np.divide(parse_color(style.boxes), 255)
     about: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
     taken: list[tuple[float, float, float]] = []
     for box in boxes:
         points, text = [(x * size[0], y * size[1]) for x, y in box.points], box.text
-        for edge, width in (("#141414", line + 1.2), ("white", line)):
+        for edge, width in (("#141414", line + 1.2), (ink, line)):
             panel.add_patch(Polygon(points, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
         left, top = np.maximum(0.0, np.min(points, 0)).tolist()
         right, high = left + 0.056 * inch * len(text), 0.12 * inch

@@ -45,13 +45,12 @@ MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""
 
 
-def html(explanations: Sequence[Result], *, index: int = 0, colormap: str = VIEWER_STYLE.colormap) -> str:
+def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWER_STYLE) -> str:
     """Return a page with one section per explanation, opened at `index`.
 
     Each shows the picture under the selected map with opacity and threshold to choose, the predictions, the limitations
     and numbers of the map, the recipe and the call that reproduces it. A map that was proved (`Explanation.prove`)
-    has its proof too: sentence, curves and numbers. Raises a Problem for no explanation, for one without a map, and for
-    an unknown colormap.
+    has its proof too: sentence, curves and numbers. Raises a Problem for no explanation, and for one without a map.
 
         result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
         Path("bus.html").write_text(html([result]), "utf-8")
@@ -63,24 +62,28 @@ def html(explanations: Sequence[Result], *, index: int = 0, colormap: str = VIEW
     groups = [[map_view(result, i) for i in range(len(result.heatmaps))] for result in explanations]
     title = f"{explanations[0].model.id}: {explanations[0].image.name}"
     about = f"{plural(len(groups), 'explanation')}."
-    return report_html(groups, title=title, about=about, index=index, colormap=colormap)
+    return report_html(groups, title=title, about=about, index=index, style=style)
 
 
 def report_html(
-    groups: Sequence[Sequence[View]], *, title: str, about: str, index: int = 0, colormap: str = VIEWER_STYLE.colormap
+    groups: Sequence[Sequence[View]], *, title: str, about: str, index: int = 0, style: Style = VIEWER_STYLE
 ) -> str:
     """Return a page with one section a group of views of one picture, or a view without a recipe, as tiles."""
-    # Of each of 256 strengths.
-    opacities = {"heat": color_tables.opacity(1.0).tolist(), "signed": [level / 255 for level in range(256)]}
+    # Of each of 256 strengths, which begin at a half in a blend: a browser forgets the colour of what is nearly clear.
+    floor = 0.5 if style.mode == "blend" else 0.0
+    heat = [float(level >= 128) for level in range(256)] if floor else color_tables.opacity(1.0).tolist()
+    opacities = {"heat": heat, "signed": [level / 255 for level in range(256)]}
     return fill(
         "report.html",
         read("report.css"),
         read("report.js") if any(views[0].recipe for views in groups) else "",
         title=title,
         about=about,
-        alpha=VIEWER_STYLE.alpha,
+        alpha=style.alpha,
+        floor=floor,
+        ink=style.boxes,
         curves={kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in opacities.items()},
-        groups=[_group(views, index, colormap) for views in groups],
+        groups=[_group(views, index, style) for views in groups],
     )
 
 
@@ -93,7 +96,7 @@ def frame(explanations: Sequence[Result]) -> str:
     )
 
 
-def _group(views: Sequence[View], index: int, colormap: str) -> Json:
+def _group(views: Sequence[View], index: int, style: Style) -> Json:
     """Return the template values of a section."""
     if views[0].recipe is None:
         files = [picture.jpeg for picture in views[0].pictures]
@@ -109,41 +112,41 @@ def _group(views: Sequence[View], index: int, colormap: str) -> Json:
         "width": width,
         "height": height,
         "picture": data_url(to_jpeg(pixels), "jpeg"),
-        "maps": [_map(view, item, size, colormap) for view in views if (item := view.pictures[0].map) is not None],
+        "maps": [_map(view, item, size, style) for view in views if (item := view.pictures[0].map) is not None],
         "first": index if 0 <= index < len(views) else 0,
         "others": first.others,
     }
 
 
-def _map(view: View, item: Map, size: tuple[int, int], colormap: str) -> Json:
+def _map(view: View, item: Map, size: tuple[int, int], style: Style) -> Json:
     """Return the template values of one map; `size`: the picture's width and height."""
     return {
         "view": view,
         "item": item,
         "charts": [data_url(charts.figure(chart, "svg"), "svg+xml") for chart in view.charts],
-        "layer": data_url(_draw_layer(item, size, colormap), "png"),
-        "bar": data_url(to_png(map_lut(item.kind, colormap, over=True)[None]), "png"),
+        "layer": data_url(_draw_layer(item, size, style), "png"),
+        "bar": data_url(to_png(map_lut(item.kind, style.colormap, over=style.mode != "blend")[None]), "png"),
         "meaning": capital(item.meaning),
         "boxes": [_place_box(box, size) for box in view.pictures[0].boxes if box.explained],
     }
 
 
-def _draw_layer(item: Map, size: tuple[int, int], colormap: str) -> bytes:
+def _draw_layer(item: Map, size: tuple[int, int], style: Style) -> bytes:
     """Return a map as a PNG to lie over the picture: 256 colours, whose alpha is the strength."""
     (width, height), field = size, item.field(*size)
     left, top, right, bottom = field.seen
     levels = np.zeros((height, width), np.uint8)
     values = samples(field.values, field.kind)
     for rows, band in contours.levels(values, field, VIEWER_STYLE, field.seen, (height, width)):
-        levels[top:bottom, left:right][rows] = band
+        levels[top:bottom, left:right][rows] = np.maximum(band, 1) if style.mode == "blend" else band
     if item.kind != "heat":
         table = color_tables.of(item.kind, Style(alpha=1.0), GROUNDS["light"])
         assert table is not None
         strength = 1 - table[0]
         colours = table[1] / np.maximum(strength, 1e-6)[:, None]
     else:
-        strength = np.linspace(0, 1, 256, dtype=np.float32)
-        colours = color_tables.overlay_colours(colormap).astype(np.float64)
+        strength = np.linspace(0.5 if style.mode == "blend" else 0, 1, 256, dtype=np.float32)
+        colours = map_lut("heat", style.colormap, over=style.mode != "blend").astype(np.float64)
     # No map has a value of level 0 that is drawn: around what the model saw there is nothing.
     strength[0] = 0
     layer, out = Pillow.fromarray(levels, "P"), BytesIO()

@@ -94,16 +94,14 @@ FORMATS = (
     Format(
         "Report",
         "report.html",
-        lambda item, i, look: html_report.html([item], index=i, colormap=Style.of(look).colormap).encode(),
+        lambda item, i, look: html_report.html([item], index=i, style=Style.of(look)).encode(),
         also="html",
     ),
-    Format(
-        "Report", "report.pdf", lambda item, i, look: pdf.pdf(item, i, colormap=Style.of(look).colormap), also="report"
-    ),
+    Format("Report", "report.pdf", lambda item, i, look: pdf.pdf(item, i, style=Style.of(look)), also="report"),
     Format(
         "Layer by layer",
         "layers.gif",
-        lambda item, i, look: animation.sweep(item, i, colormap=Style.of(look).colormap),
+        lambda item, i, look: animation.sweep(item, i, style=Style.of(look)),
         also="gif",
         fits=lambda item, i: METHODS[item.heatmaps[i].method].quick,
     ),
@@ -131,8 +129,10 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
     for format in FORMATS:
         if format.fits(explanation, index):
             label = format.label or format.file.rpartition(".")[2].upper()
-            make = partial(format.make, explanation, index, look)
-            offers.setdefault(format.row, []).append((label, f"{stem(explanation, index)}-{format.file}", make))
+            make, source = partial(format.make, explanation, index, look), explanation.image.name
+            named = format.file == "picture.jpg" and source.startswith("heatmap_")
+            name = source if named else f"{stem(explanation, index)}-{format.file}"
+            offers.setdefault(format.row, []).append((label, name, make))
     return [Files(title, ROWS[title], files) for title, files in offers.items()]
 
 

@@ -47,17 +47,17 @@ def _open(title: str, size: str | tuple[float, float], edge: float = 0.0) -> FPD
 # ---- reports
 
 
-def pdf(explanation: Result, index: int = 0, *, colormap: str = VIEWER_STYLE.colormap) -> bytes:
+def pdf(explanation: Result, index: int = 0, *, style: Style = VIEWER_STYLE) -> bytes:
     """Return one map's report as a PDF, with the recipe last.
 
     A map that was proved (`Explanation.prove`) has its proof too: sentence, curves and numbers. Raises
-    a Problem where there is no such map or colormap.
+    a Problem where there is no such map.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.pdf").write_bytes(pdf(result))
     """
     require_map(explanation, index)
-    view, style = map_view(explanation, index), Style(colormap=colormap)
+    view = map_view(explanation, index)
     page = _open(f"{view.pictures[0].image.name}: {view.title}", "A4", _EDGE)
     page.add_font("mono", "", str(packing.font("DejaVuSansMono")))
     page.add_page()

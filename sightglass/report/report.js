@@ -7,7 +7,8 @@ function adjust() {
   for (const filter of document.querySelectorAll("filter")) {
     // The layer's alpha is the strength of a value; its opacity follows from that.
     const opacities = filter.dataset.curve.split(" ");
-    const kept = opacities.map((opacity, level) => (level / 255 >= form.threshold.value ? opacity : 0));
+    const floor = Number(filter.dataset.floor), value = (level) => (level / 255 - floor) / (1 - floor);
+    const kept = opacities.map((opacity, level) => (value(level) >= form.threshold.value ? opacity : 0));
     filter.querySelector("feFuncA").setAttribute("tableValues", kept.join(" "));
   }
   for (const input of [form.alpha, form.threshold]) {

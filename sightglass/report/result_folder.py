@@ -10,7 +10,7 @@ import io
 import itertools
 import os
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,10 +136,10 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
         # 255 for none.
         yield "classes.png", to_png(np.where(classes < 0, 255, classes).clip(0, 255).astype(np.uint8))
     if explanation.heatmaps:
-        yield "gradcam_prediction.png", figure.figure(explanation, colormap=style.colormap, alpha=style.alpha)
+        yield "gradcam_prediction.png", figure.figure(explanation, look=asdict(style))
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
-        overlay = to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha))
+        overlay = to_png(explanation.overlay(i, **style.overlay))
         yield f"{name}.png", embed_overlay(overlay, explanation, i, style)
         if bare:
             item = explanation.heatmaps[i]
@@ -193,7 +193,7 @@ def _draw_boxes(
 ) -> NDArray[np.uint8]:
     answers = explanation.task.answers(explanation, predictions)
     items = [(answer.marks, plain_text(answer.line)) for answer in answers]
-    return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.box_color))
+    return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes))
 
 
 def of_boxes(
@@ -255,7 +255,7 @@ def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method."""
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
-    panels = [item.overlay(0, colormap=style.colormap, alpha=style.alpha) for item in explanation.with_methods(*names)]
+    panels = [item.overlay(0, **style.overlay) for item in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
     sheet = contact_sheet.grid(
         [explanation.image.pixels, *panels],
@@ -269,7 +269,7 @@ def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
 def _sheet(explanation: Result, style: Style) -> bytes:
     """Return all maps in one JPEG, with the recipe."""
     count = range(len(explanation.heatmaps))
-    panels = [explanation.overlay(i, colormap=style.colormap, alpha=style.alpha) for i in count]
+    panels = [explanation.overlay(i, **style.overlay) for i in count]
     sheet = contact_sheet.grid(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
     return embed_overlay(to_jpeg(sheet), explanation, 0, style)
 
@@ -285,7 +285,7 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
     panels, captions = [], []
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
-            panels.append(explanation.overlay(0, colormap=style.colormap, alpha=style.alpha))
+            panels.append(explanation.overlay(0, **style.overlay))
             data = embed_overlay(to_png(panels[-1]), explanation, 0, style)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
             if (proof := explanation.proofs.get(0)) is not None:

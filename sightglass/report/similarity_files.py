@@ -21,7 +21,7 @@ from sightglass.report.view import MAX_MADE, Picture
 from sightglass.report.views import new_view, place_map, statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     File = tuple[str, bytes]
     Panels = list[NDArray[np.uint8]]
+    Attend = Callable[[Image], NDArray[np.uint8]]
 
 PAIRS = 6
 """Number of matching places that are drawn."""
@@ -80,10 +81,11 @@ def pair_view(similarity: Similarity, verdict: str) -> View:
     )
 
 
-def of_similarity(similarity: Similarity, context: Context | None) -> Iterator[File]:
-    """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json."""
+def of_similarity(similarity: Similarity, context: Context | None, attend: Attend | None = None) -> Iterator[File]:
+    """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json; `attend`: draws a picture under its attention."""
     names = [side.image.name for side in similarity.sides]
-    yield "similarity.jpg", _draw_sheet(draw_pair(similarity), names, _title(similarity))
+    panels, below = _attended(draw_pair(similarity), [side.image for side in similarity.sides], attend)
+    yield "similarity.jpg", _draw_sheet(panels, names + below, _title(similarity))
     if similarity.matches.pairs:
         yield "pairs.jpg", _draw_sheet(number_matches(similarity), names, "Equal numbers match")
     yield MAPS, npz_bytes(arrays(similarity))
@@ -109,19 +111,29 @@ def of_pair(similarity: Similarity, rank: int) -> File:
     return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 
-def of_query(number: int, name: str, pairs: Sequence[Similarity], right: Sequence[bool] = ()) -> File:
+def _attended(panels: Panels, images: Sequence[Image], attend: Attend | None) -> tuple[Panels, list[str]]:
+    """Return the panels with those of the attention behind them, and the captions of these."""
+    more = [] if attend is None else [attend(image) for image in images]
+    return [*panels, *more], ["attention"] * len(more)
+
+
+def of_query(
+    number: int, name: str, pairs: Sequence[Similarity], right: Sequence[bool] = (), attend: Attend | None = None
+) -> File:
     """Return a query and its matches, best first, each with its score and its map: `visualized/query1_name.jpg`.
 
     The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
-    known.
+    known. `attend`: see `of_similarity`.
     """
     drawings = [draw_pair(pair) for pair in pairs]
     marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
     scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, pair) in enumerate(zip(marks, pairs, strict=True), 1)]
     bare = [str(i) for i, pair in enumerate(pairs, 1) if pair.state != "ok"]
     title = f"{name}. {COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
-    panels = [drawings[0][0], *(panel for _, panel in drawings)]
-    sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), 6))
+    images = [pairs[0].query.image, *(pair.gallery.image for pair in pairs)]
+    panels, below = _attended([drawings[0][0], *(panel for _, panel in drawings)], images, attend)
+    columns = len(images) if below else min(len(panels), 6)
+    sheet = _draw_sheet(panels, ["query", *scores, *below], title, columns)
     return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 

@@ -234,7 +234,7 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
     alpha = min(style.alpha, 0.6) if style.mode == "spotlight" else style.alpha
-    return Style(style.mode, style.colormap, alpha, style.threshold)
+    return replace(style, alpha=alpha, cells=False)
 
 
 # ---- captions
@@ -324,10 +324,6 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
         caption=write_caption(result, index) if mapped else "",
     )
-
-
-of_map = map_view
-"""As version 0.1 called and documented it."""
 
 
 def _tables(result: Result, index: int, sentence: str, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:

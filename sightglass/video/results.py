@@ -69,7 +69,7 @@ class Settings:
     def facts(self) -> Json:
         """All facts of the results, as plain values."""
         names = ("every", "start", "end", "smooth", "objects", "only", "labels", "side")
-        styling = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold")}
+        styling = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold", "boxes")}
         return {name: getattr(self, name) for name in names} | styling
 
 

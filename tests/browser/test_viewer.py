@@ -226,7 +226,7 @@ def exact(scene: Scene) -> tuple[sync.Page, NDArray[np.uint8]]:
 VARIANTS: list[dict[str, Any]] = [{}, {"threshold": 0.3}, {"cells": True}, {"alpha": 0.35, "threshold": 0.75}]
 
 
-MODES = ("overlay", "map", "spotlight", "contour", "picture")
+MODES = ("overlay", "blend", "map", "spotlight", "contour", "picture")
 
 
 def test_the_screen_is_what_python_renders_in_every_mode_colour_and_scale(exact, made) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 from PIL import Image as Pillow
 
 from sightglass.explain import Explainer
 from sightglass.history import History
+from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
 from tests.corpus import saved
@@ -60,6 +62,7 @@ def test_a_frozen_frame_has_checks_and_files_and_becomes_a_slide_until_the_camer
     app = page("video", source="camera", model="demo-cls-s")
     assert "Add to deck" not in [button.label for button in app.button], "what moves cannot be added"
     app = handed(app, "freeze", jpeg("scene 1"))
+    assert re.fullmatch(r"heatmap_\d{8}_\d{6}\.jpg", session(app, LiveVisit).frozen.image.name)
     assert "Checking…" in [button.label for button in app.button]
     for label in ("Add to deck", "Add the slide"):
         next(button for button in app.button if button.label == label).click().run()

@@ -24,6 +24,7 @@ from sightglass.models.families.custom.classifier import CustomAdapter, ProbeRes
 from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
+from sightglass.models.marks import PictureFunction, check_used
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
 
@@ -41,9 +42,10 @@ def adapt(
 ) -> Adapter:
     """Return the adapter of a model object, on the CPU.
 
-    `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`, or
-    None: inferred, and tensors are taken as they are. `names`: of the classes or numbers: a list, {index: name},
-    {name: index} or the path of a file of them. `task`, `output` and `unit` are the table's, and so are `outputs`,
+    `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`,
+    any function from a picture to an array or tensor, or None: inferred, and tensors are taken as they are. `names`: of
+    the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them. `task`, `output` and
+    `unit` are the table's, and so are `outputs`,
     which make it a regression; a task of None is inferred. Raises ModelProblem, one sentence.
     """
     _check_model(model)
@@ -62,7 +64,7 @@ def adapt(
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
     libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": _transformers}
-    return libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task)
+    return check_used(libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task))
 
 
 def _check_model(model: Any) -> None:
@@ -151,7 +153,12 @@ def read_preprocess(preprocess: Any) -> PreprocessingTable:
         return preprocess.table()
     if hasattr(preprocess, "image_mean"):
         return transformers.of_processor(preprocess.to_dict()).table()
-    return transforms.preprocessing_of(preprocess).table()
+    try:
+        return transforms.preprocessing_of(preprocess).table()
+    except ModelProblem:
+        if not callable(preprocess) or isinstance(preprocess, type):
+            raise
+        return PictureFunction(preprocess).table()
 
 
 def network_of(model: Any) -> Any:

@@ -213,12 +213,19 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str, notes: list[str]) -> 
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
     usual = table.sides or (USUAL, USUAL)
     size = height or usual[0], width or usual[1]
-    # As `keras.utils.image_dataset_from_directory` does; `load_img` squeezes too, by the nearest pixel.
-    plain = Preprocessing(size, min(size), (0.0,) * channels, (1.0,) * channels, antialias=False, crop="squash")
+    # Colours as `keras.utils.image_dataset_from_directory`, grey as Pillow's `convert("L").resize(size)`: where most
+    # pixels of a drawing's thin lines were skipped, the lines would break up.
+    grey = channels == 1
+    plain = Preprocessing(size, min(size), (0.0,) * channels, (1.0,) * channels, antialias=grey, crop="squash")
+    plain = replace(plain, interpolation="bicubic") if grey else plain
     mean, std = (
         numbers * channels if numbers and len(numbers) == 1 else numbers for numbers in (table.mean, table.std)
     )
-    return plain.changed(replace(table, size=None, short_side=None, channels_in=channels, mean=mean, std=std))
+    prepared = plain.changed(replace(table, size=None, short_side=None, channels_in=channels, mean=mean, std=std))
+    if (table.interpolation, table.antialias, table.crop) == (None, None, None):
+        way = "Pillow's resize of a grey picture" if grey else "image_dataset_from_directory of Keras"
+        notes.append(f"The file does not say how pictures are resized: {prepared} was taken, as by {way}.")
+    return prepared
 
 
 def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str], *, unclear: bool) -> None:
@@ -250,9 +257,6 @@ def _paper_of(adapter: KerasClassifier, notes: list[str]) -> Paper | None:
         return paper_stated
     if adapter.channels != 1 or max(adapter.preprocessing.size) > 128 or not names_drawings(adapter.labels):
         return None
-    if adapter.spec.preprocessing.antialias is None:
-        # Such models learn from small bitmaps: undersampled thin lines break up.
-        adapter.preprocessing = replace(adapter.preprocessing, antialias=True)
     say = "" if adapter.spec.in_memory else "; weights.sketch states another"
     notes.append(f"Drawings were taken to be {PAPERS[0]}, as those of the usual data sets{say}.")
     return PAPERS[0]

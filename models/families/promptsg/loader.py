@@ -1,4 +1,4 @@
-"""Load PromptSG checkpoints (`models.families.promptsg.network`); a .json beside them has their dimensions.
+"""Load PromptSG checkpoints (`models.families.promptsg.network`); a .json or .yml beside them has their dimensions.
 
 Without it they are those of CLIP's ViT-B/16 for 256 x 128 pixels. `names` there translates beginnings of tensors'
 names, which differ between published versions.
@@ -7,16 +7,19 @@ names, which differ between published versions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 from torch import Tensor
 
+from sightglass.common.errors import ImageProblem
 from sightglass.common.files import Json
 from sightglass.models import labels
 from sightglass.models.adapter import Progress, Record
@@ -37,8 +40,8 @@ TYPES = {"mim": READ, "vit_last": "image_encoder.transformer", "vit_proj": "imag
 """Layer types with a map of their own."""
 ALIASES = TYPES | dict.fromkeys(("mim.cross_attn", "bottleneck", "classifier"), READ)
 """The others are one vector for the whole picture: their map is that of the last tokens before it."""
-KNOWN = {"prompt": "composed", "guidance": "attend"}
-"""Keys of configurations of former versions, with the one value that is still there."""
+BESIDE: dict[str, Callable[[str], Any]] = {".json": json.loads, ".yml": yaml.safe_load, ".yaml": yaml.safe_load}
+"""Configurations beside the weights, the first that there is."""
 
 
 class _PromptSG(PreparedAdapter):
@@ -58,26 +61,40 @@ class _PromptSG(PreparedAdapter):
         patches = ("image_encoder.", "mim.cross_attention")
         return record_attention(self.module, lambda path, w: record(path, w) if path.startswith(patches) else w)
 
-    def attention_map(self, pixels: NDArray[np.uint8] | Tensor) -> Any:
+    def attention_map(self, pixels: NDArray[np.uint8] | Tensor | str | Path) -> Any:
         """Return the attention of "A photo of a X person" to each patch, the mean of all heads, which sums to 1.
 
-        `pixels`: a picture, uint8 (H, W, 3) RGB, for float32 (h_patches, w_patches); or normalised tensors (B, 3, H, W)
-        of the model's size for a tensor (B, h_patches, w_patches).
+        `pixels`: a picture, uint8 (H, W, 3) RGB or its path, for float32 (h_patches, w_patches); or normalised tensors
+        (B, 3, H, W) of the model's size for a tensor (B, h_patches, w_patches).
         """
         if isinstance(pixels, Tensor):
             return self.forward_with_attention(pixels)["attention"]
+        if isinstance(pixels, (str, Path)):
+            try:
+                pixels = np.asarray(Pillow.open(pixels).convert("RGB"))
+            except OSError as error:
+                raise ImageProblem(f"{pixels} cannot be opened as a picture: give the path of one.") from error
         return self.attention_map(self.prepare(np.asarray(pixels), "trained").tensor)[0].float().cpu().numpy()
 
-    def forward_with_attention(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the `Outputs` of a pass by name, and `attention` (B, h_patches, w_patches).
+    def forward_with_attention(self, x: Tensor) -> dict[str, Any]:
+        """Return the `Outputs` of a pass by name, `attention`, `patch_tokens` and `cls_states`.
+
+        These are (B, h_patches, w_patches), the image encoder's tokens (B, patches, embed), and the state (B, embed)
+        after each block of the interaction, a list.
 
         `x`: normalised pictures (B, 3, H, W) of the model's size.
         """
         weights: dict[str, Tensor] = {}
-        with torch.no_grad(), self.record_attention(lambda path, tensor: weights.setdefault(path, tensor)):
+        seen: list[Tensor] = []
+        with ExitStack() as hooks:
+            for part in (self.module.image_encoder, *self.module.mim.transformer.resblocks):
+                hooks.callback(part.register_forward_hook(lambda _part, _inputs, output: seen.append(output)).remove)
+            hooks.enter_context(torch.no_grad())
+            hooks.enter_context(self.record_attention(lambda path, tensor: weights.setdefault(path, tensor)))
             outputs = self.module(x.to(next(self.module.parameters())))
-        attention = weights["mim.cross_attention"].mean(1)[:, 0]
-        return {**outputs._asdict(), "attention": attention.reshape(-1, *self.module.config.grid)}
+        attention = weights["mim.cross_attention"].mean(1)[:, 0].reshape(-1, *self.module.config.grid)
+        tokens, states = seen[0][:, 1:], [state[:, 0] for state in seen[1:]]
+        return {**outputs._asdict(), "attention": attention, "patch_tokens": tokens, "cls_states": states}
 
     def alias(self, name: str) -> str:
         return ALIASES.get(name, name)
@@ -137,11 +154,20 @@ def draft(path: Path, saved: Checkpoint) -> TableDraft | None:
 
 
 def read_settings(path: Path) -> Json:
-    """Read the configuration beside the weights, empty without any."""
-    try:
-        table = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    """Read the configuration beside the weights, empty without any; of PromptSG's own .yml the sizes."""
+    table: Any = {}
+    for ending, parse in BESIDE.items():
+        with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
+            table = parse(path.with_suffix(ending).read_text("utf-8"))
+            break
+    if isinstance(table, dict) and isinstance(picture := table.get("INPUT"), dict):
+        network = table.get("MODEL")
+        stride = network.get("STRIDE_SIZE") if isinstance(network, dict) else None
+        known = {
+            "size": picture.get("SIZE_TEST") or picture.get("SIZE_TRAIN"),
+            "stride": stride[0] if isinstance(stride, list) and stride else stride,
+        }
+        return {key: value for key, value in known.items() if value}
     while isinstance(table, dict) and isinstance(inner := table.get("net", table.get("config")), dict):
         table = inner
     return table if isinstance(table, dict) and isinstance(table.get("names", {}), dict) else {}
@@ -162,6 +188,6 @@ def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> d
 
 def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: str) -> Config:
     """Return the stated configuration with the file's number of classes; raise ModelProblem for a wrong key."""
-    table = {key: value for key, value in stated.items() if key not in ("names", "notes") and KNOWN.get(key) != value}
+    table = {key: value for key, value in stated.items() if key not in ("names", "notes")}
     table["classes"] = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
     return read_table(Config, table, "the configuration", name)

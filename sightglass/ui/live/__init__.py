@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -80,7 +81,9 @@ def _frame(sent: Any) -> LiveFrame | None:
         data = base64.b64decode(str(sent.get("jpeg", "")), validate=True)
     except binascii.Error:
         return None
-    image = Image.open(data, name="live.jpg")
+    # A frozen frame's map is saved under this name, as heat maps of a camera are called elsewhere.
+    name = f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.jpg" if sent["act"] == "freeze" else "live.jpg"
+    image = Image.open(data, name=name)
     label, box = sent.get("label"), sent.get("box")
     anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
     pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None

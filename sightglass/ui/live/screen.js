@@ -115,6 +115,6 @@ export class Screen {
     canvas.style.setProperty("--ratio", String(width / height));
     const rect = [0, 0, width, height], part = { source: pixels.data, grey: () => pixels.data };
     this.#layer.paint(context, { at: () => part, size: [width, height] }, map, style, { width, height, rect, unit: 1 });
-    if (style.settings.mode !== "picture") outlineBoxes(context, width, height, rect, outlined(answer), font);
+    if (style.settings.mode !== "picture") outlineBoxes(context, width, height, rect, outlined(answer), font, style.settings.boxes);
   }
 }

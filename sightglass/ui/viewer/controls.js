@@ -29,6 +29,7 @@ export function wireControls(root, signal, on) {
   hear("colormap", "change", ({ value }) => on.set({ colormap: value }));
   hear("shared", "change", ({ checked }) => on.scale(checked ? "shared" : "own"));
   hear("cells", "change", ({ checked }) => on.set({ cells: checked }));
+  hear("boxes", "input", ({ value }) => on.set({ boxes: value }));
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
   for (const name of /** @type {const} */ (["measure", "full"])) hear(name, "click", () => on[name]());
   wireMenu(find(root, "details"), signal);
@@ -71,7 +72,7 @@ export function showControls(root, settings, facts) {
   const strength = $(".alpha"), bar = $(".threshold");
   $(".mode").value = mode;
   strength.value = String(alpha);
-  strength.disabled = !["overlay", "spotlight"].includes(mode);
+  strength.disabled = !["overlay", "blend", "spotlight"].includes(mode);
   strength.setAttribute("aria-valuetext", `${Math.round(100 * alpha)} %`);
   bar.min = "0";
   bar.value = String(threshold);
@@ -85,6 +86,7 @@ export function showControls(root, settings, facts) {
   if (signed) showSigned(root, threshold, signed, dark);
   $(".shared").checked = facts.scale === "shared";
   $(".cells").checked = cells;
+  $(".boxes").value = settings.boxes;
   const pressed = { beside: facts.layout === "beside", swipe: facts.layout === "swipe", measure: facts.measuring };
   for (const [name, on] of Object.entries(pressed)) $(`.${name}`).setAttribute("aria-pressed", String(on));
   $(".more").classList.toggle("on", pressed.swipe || pressed.measure);

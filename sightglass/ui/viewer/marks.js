@@ -18,11 +18,11 @@ const TAG = 20;
 /**
  * Draw boxes and return where their labels are.
  * @param {CanvasRenderingContext2D} context in CSS pixels @param {number} width @param {number} height
- * @param {Rect} rect @param {Outlined[]} boxes @param {string} font
+ * @param {Rect} rect @param {Outlined[]} boxes @param {string} font @param {string} [ink] of the lines
  */
-export function outlineBoxes(context, width, height, rect, boxes, font) {
+export function outlineBoxes(context, width, height, rect, boxes, font, ink = "#fff") {
   const { X, Y } = placer(rect, width, height), last = [...boxes].sort((a, b) => Number(a.chosen) - Number(b.chosen));
-  for (const { chosen, marks } of last) drawMarks(context, X, Y, marks, chosen);
+  for (const { chosen, marks } of last) drawMarks(context, X, Y, marks, chosen, ink);
   context.font = `600 13px ${font}`;
   context.textBaseline = "middle";
   /** @type {Label[]} */
@@ -43,11 +43,11 @@ export function outlineBoxes(context, width, height, rect, boxes, font) {
 }
 
 /**
- * Draw marks, white over a dark halo, as `explain/rendering/marks.py` does; those of the chosen box bolder.
+ * Draw marks over a dark halo, as `explain/rendering/marks.py` does; those of the chosen box bolder.
  * @param {CanvasRenderingContext2D} context @param {(x: number) => number} X @param {(y: number) => number} Y
- * @param {Mark[]} marks @param {boolean} chosen
+ * @param {Mark[]} marks @param {boolean} chosen @param {string} ink
  */
-function drawMarks(context, X, Y, marks, chosen) {
+function drawMarks(context, X, Y, marks, chosen, ink) {
   const lines = new Path2D(), dots = new Path2D(), hollow = new Path2D(), rings = new Path2D();
   const circle = (/** @type {Path2D} */ path, /** @type {number[]} */ [x, y], /** @type {number} */ radius) => {
     path.moveTo(X(x) + radius, Y(y));
@@ -63,16 +63,16 @@ function drawMarks(context, X, Y, marks, chosen) {
       for (const [x, y] of points) path.lineTo(X(x), Y(y));
       path.closePath();
       context.setLineDash(open ? [7, 5] : []);
-      haloed(context, path, chosen ? 2.25 : 1.25);
+      haloed(context, path, chosen ? 2.25 : 1.25, undefined, ink);
       context.setLineDash([]);
     }
   }
-  haloed(context, lines, chosen ? 2 : 1.25);
-  haloed(context, hollow, 1);
-  haloed(context, dots, 1);
-  context.fillStyle = "#fff";
+  haloed(context, lines, chosen ? 2 : 1.25, undefined, ink);
+  haloed(context, hollow, 1, undefined, ink);
+  haloed(context, dots, 1, undefined, ink);
+  context.fillStyle = ink;
   context.fill(dots);
-  haloed(context, rings, 2);
+  haloed(context, rings, 2, undefined, ink);
 }
 
 /**

@@ -70,7 +70,7 @@ export class Painter {
     const { state } = this, { settings, head, plain, choice, region } = state, { width, height, density: scale, lines: context } = panel;
     const map = state.shown(panel), celled = map && settings.cells && !["picture", "contour"].includes(settings.mode);
     const cellsFrom = state.layout() === "swipe" ? settings.split * width : 0, { canvas } = context;
-    const key = [head.id, canvas.width, canvas.height, width, ...rect, choice, celled, cellsFrom, plain, region].join();
+    const key = [head.id, canvas.width, canvas.height, width, ...rect, choice, celled, cellsFrom, plain, region, settings.boxes].join();
     if (panel.outlined === key) return;
     panel.outlined = key;
     context.setTransform(scale, 0, 0, scale, 0, 0);
@@ -78,7 +78,7 @@ export class Painter {
     context.lineCap = context.lineJoin = "round";
     if (map && celled) outlineCells(context, width, height, rect, map, cellsFrom);
     const boxes = plain ? [] : boxesShown(panel, state.panels, head.boxes, choice);
-    const labels = outlineBoxes(context, width, height, rect, boxes, state.font);
+    const labels = outlineBoxes(context, width, height, rect, boxes, state.font, settings.boxes);
     panel.labels = panel.boxes ? [] : labels;
     if (region && !plain) outlineRegion(context, width, height, rect, region);
   }

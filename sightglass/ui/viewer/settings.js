@@ -91,6 +91,7 @@ export function merged(base, given, colormaps) {
       const number = value === "" ? NaN : Number(value);
       if (number >= 0 && number <= 1) out[name] = number;
     } else if (typeof out[name] === "boolean") out[name] = value === true || Number(value) === 1 || value === "true";
+    else if (name === "boxes") out[name] = /^#[0-9a-f]{6}$/.test(String(value)) ? value : out[name];
     else if ((Reflect.get(CHOICES, name) ?? colormaps).includes(String(value))) out[name] = value;
   }
   return /** @type {Style} */ (out);

@@ -158,6 +158,7 @@ export class Viewer {
     root.classList.toggle("swiping", layout === "swipe");
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
+    find(root, ".boxed").hidden = !head.boxes.length && !state.panels.some(({ boxes }) => boxes?.length);
     find(root, ".colormap").hidden = !state.maps().some(({ kind }) => kind === "heat");
     find(root, ".shared").disabled = !state.shares();
     this.caption();

@@ -97,6 +97,21 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
     whole, colours = Field(STEPPED, WHOLE, WHOLE), colormaps.lut(name)
     assert np.array_equal(paint(pixels, whole, replace(style, mode="map")), colours[STEPS])
 
+    blended = paint(pixels, whole, replace(style, mode="blend", alpha=0.4))
+    assert abs(blended - cv2.addWeighted(pixels, 0.6, colours[STEPS], 0.4, 0).astype(int)).max() <= 1
+
+
+def test_a_style_takes_any_colour_of_boxes_and_only_known_modes():
+    for name in ("green", "#008000", "rgb(0, 128, 0)"):
+        assert colormaps.parse_color(Style(boxes=name).boxes) == (0, 128, 0)
+    out = draw_marks(np.zeros((99, 99, 3), np.uint8), [((box_mark((9, 9, 80, 80)),), "")], color=(0, 128, 0))
+    assert out[40, 9].tolist() == [0, 128, 0]
+    assert Style.of({"mode": "blend", "boxes": "#00ff00"}) == Style("blend", boxes="#00ff00")
+    assert Style.of({"mode": "hottest", "boxes": "greenish", "alpha": 2}) == Style()
+    for style in (lambda: Style.parse("jet", mode="hottest"), lambda: Style(boxes="greenish")):
+        with pytest.raises(Problem, match=r"There is no (mode|colour) called"):
+            style()
+
 
 def test_no_line_where_there_is_nothing_to_outline(pixels):
     flat = [Field(np.full((7, 7), level, np.float32), WHOLE, WHOLE) for level in (0.0, 0.25, 0.5, 0.75, 1.0)]
@@ -159,7 +174,11 @@ GOOD = np.zeros((48, 64), np.float32)
         ({"values": GOOD[0]}, {}, r"shape \(H, W\), got \(64,\)"),
         ({"kind": "cold"}, {}, "kind must be one of heat, difference, signed, got 'cold'"),
         ({"extent": (0, 0, math.nan, 48)}, {}, "extent must be"),
-        ({}, {"mode": "hottest"}, "mode must be one of overlay, map, contour, spotlight, picture, got 'hottest'"),
+        (
+            {},
+            {"mode": "hottest"},
+            "mode must be one of overlay, blend, map, contour, spotlight, picture, got 'hottest'",
+        ),
         ({}, {"alpha": 1.1}, "alpha must lie within 0..1, got 1.1"),
     ],
 )
@@ -171,7 +190,7 @@ def test_wrong_fields_and_styles_are_stopped_at_the_door(pixels, field, style, s
 def test_python_and_javascript_have_the_same_choices():
     assert list(get_args(Mode)) == CHOICES["mode"]
     assert Style() == VIEWER_STYLE == Style.of(DEFAULTS) == Style.of({})
-    assert vars(VIEWER_STYLE).items() - {("box_color", "white")} <= DEFAULTS.items()
+    assert vars(VIEWER_STYLE).items() <= DEFAULTS.items()
 
 
 def test_settings_become_a_style_as_in_the_viewer():

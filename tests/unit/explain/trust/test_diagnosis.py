@@ -231,6 +231,10 @@ def test_scattered_heat() -> None:
     noise = 0.5 + np.random.default_rng(0).random((SIZE, SIZE), np.float32) / 2
     assert text_of(explanation(noise), "scattered").startswith("Half of the evidence is scattered over 4")
     assert "scattered" not in kinds(explanation(blob()))
+    assert "too early" not in text_of(explanation(noise), "scattered")
+    early = explanation(noise)
+    early.evidence.resident.default_layers = ("b",)
+    assert text_of(early, "scattered").endswith("The layer may come too early: the model's usual one is b.")
 
 
 def test_heat_at_the_border() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
@@ -123,6 +124,21 @@ def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(folder):
     assert "paper" not in {finding.kind for finding in swapped.diagnosis}
     photograph = np.tile(np.linspace(0, 255, 128, dtype=np.uint8)[:, None, None], (1, 128, 3))
     assert "no drawing" in {finding.kind for finding in model(photograph).diagnosis}
+
+
+def test_a_grey_picture_is_resized_by_pillow_whatever_its_classes_are_called(folder, tmp_path):
+    alone = tmp_path / "sketch.keras"
+    alone.write_bytes((folder / "sketch.keras").read_bytes())
+    picture = Image.fromarray(drawing(300))
+    guide = np.array(picture.convert("L").resize((64, 64))) / 255.0
+    for labels in (SHAPES, ("north", "south", "east", "west"), None):
+        model = explainer(alone, labels)
+        np.testing.assert_allclose(
+            model.resident.adapter.prepare(drawing(300), "trained").tensor[0, 0], guide, atol=1e-6
+        )
+        assert any("does not say how pictures are resized: squeezed to 64, bicubic" in n for n in model(picture).notes)
+    stated = Explainer(alone, preprocess={"range": 1, "antialias": False}, model_cache=ModelCache())(picture)
+    assert not any("resized" in note for note in stated.notes)
 
 
 def small(*layers: Any, shape: tuple[int | None, ...] = (32, 32, 3), seed: int = 1) -> Any:

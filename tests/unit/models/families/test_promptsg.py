@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ImageProblem, ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models.families.promptsg import loader
@@ -92,12 +92,21 @@ def test_the_encoders_are_clips():
 
 def test_the_configuration_is_stated_or_clips():
     config = Config(size=(256, 128), stride=12, classes=9)
-    config_file = {"size": [256, 128], "stride": 12, "guidance": "attend"}
+    config_file = {"size": [256, 128], "stride": 12}
     assert read_config({"classifier.weight": torch.zeros(9, 512)}, config_file, "a.pth") == config
     assert config.grid == (21, 10)
     assert read_config({}, {}, "a.pth") == Config(classes=0)
     with pytest.raises(ModelProblem, match="unknown key guidance"):
         read_config({}, {"guidance": "reweight"}, "a.pth")
+
+
+def test_a_yml_beside_the_weights_states_the_sizes(tmp_path):
+    (tmp_path / "mine.yml").write_text("MODEL:\n  STRIDE_SIZE: [12, 12]\nINPUT:\n  SIZE_TEST: [128, 64]\n")
+    assert loader.read_settings(tmp_path / "mine.pth") == {"size": [128, 64], "stride": 12}
+    (tmp_path / "mine.yml").write_text("size: [96, 48]\nnames: {}\n")
+    assert loader.read_settings(tmp_path / "mine.pth") == {"size": [96, 48], "names": {}}
+    (tmp_path / "mine.yml").write_text("!!python/object/apply:os.system [false]")
+    assert loader.read_settings(tmp_path / "mine.pth") == {}
 
 
 def test_a_checkpoint_with_other_names_loads(tmp_path):
@@ -133,11 +142,19 @@ def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
     assert adapter.attention_map(picture).shape == (12, 6)
 
 
-def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
+def test_the_attention_map_is_that_of_the_interaction(explainer, picture, tmp_path):
     adapter = explainer.resident.adapter
     attention_map = adapter.attention_map(picture)
     assert attention_map.dtype == np.float32
     assert attention_map.sum() == pytest.approx(1, abs=1e-5)
+    Image.fromarray(picture).save(tmp_path / "person.png")
+    np.testing.assert_array_equal(adapter.attention_map(str(tmp_path / "person.png")), attention_map)
+    with pytest.raises(ImageProblem, match="cannot be opened as a picture"):
+        adapter.attention_map(tmp_path / "none.png")
+    outputs = adapter.forward_with_attention(adapter.prepare(picture, "trained").tensor)
+    assert outputs["patch_tokens"].shape == (1, 72, 64) and [s.shape for s in outputs["cls_states"]] == [(1, 64)]
+    after = adapter.module.mim.ln_post(outputs["cls_states"][-1])
+    assert torch.allclose(after, outputs["feature"], atol=1e-6)
     np.testing.assert_array_equal(adapter.attention_map(Image.fromarray(picture)), attention_map)
     module, tensor = adapter.module, adapter.prepare(picture, "trained").tensor
     with torch.no_grad():
@@ -158,7 +175,7 @@ def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
     adapter = explainer.resident.adapter
     x = torch.cat([adapter.prepare(picture, "trained").tensor] * 2)
     outputs = adapter.forward_with_attention(x)
-    assert [*outputs] == ["logits", "embedding", "feature", "image", "text", "attention"]
+    assert [*outputs] == ["logits", "embedding", "feature", "image", "text", "attention", "patch_tokens", "cls_states"]
     assert outputs["attention"].shape == (2, 12, 6) and torch.equal(adapter.attention_map(x), outputs["attention"])
     np.testing.assert_allclose(outputs["attention"][1].cpu().numpy(), adapter.attention_map(picture), atol=1e-6)
     assert torch.allclose(outputs["logits"].cpu(), adapter.module(x.to(outputs["logits"].device)).logits.detach().cpu())

@@ -1,0 +1,164 @@
+"""Measure where a function's output lies in the picture, by planted marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from torch import Tensor
+
+from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.preprocess import MAX_CHANNELS, READY
+from sightglass.models.spec import PreprocessingTable
+
+if TYPE_CHECKING:
+    from sightglass.models.adapter import Adapter
+
+PLACES = tuple(((4 * (i // 4) + i % 4 + 0.5) / 16, (4 * (i % 4) + i // 4 + 0.5) / 16) for i in range(16))
+"""Centres of the marks, y and x in shares of the picture: no two in one row or column."""
+SIDE = 0.08
+"""Side of a mark, of the picture's short side."""
+FEWEST = 4
+"""Marks that have to be seen, so that a straight line through them says something."""
+TOLERANCE = 0.75
+"""Pixels of the output by which a mark may lie beside the line: half a pixel is lost where pixels are skipped."""
+
+
+class PictureFunction:
+    """A caller's function from a picture to the input, and where its output lies.
+
+    It takes a Pillow image or an array, uint8 (H, W, 3) RGB, and returns an array or a tensor of one picture.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function, self.calls = function, 0
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self._takes: tuple[Callable[[NDArray[np.uint8]], Any], ...] = (Pillow.fromarray, np.asarray)
+        self._known: dict[tuple[int, ...], tuple[Geometry, Sequence[int]]] = {}
+
+    def table(self) -> PreprocessingTable:
+        """Return the size and channels of what it makes of a noisy picture; raise ModelProblem."""
+        noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+        channels, height, width = self.run(noise).shape[1:]
+        mean, std = (0.0,) * channels, (1.0,) * channels
+        return PreprocessingTable(size=(height, width), mean=mean, std=std, range=1, crop="squash", function=self)
+
+    def run(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Return its output as float32 (1, C, h, w); raise ModelProblem."""
+        self.calls += 1
+        problems: list[Exception] = []
+        for takes in self._takes:
+            try:
+                output = _to_input(self.function(takes(pixels)))
+                self._takes = (takes,)
+                return output
+            # The caller's code may raise anything.
+            except Exception as error:
+                problems.append(error)
+        raise ModelProblem(
+            f"The preprocess {self.name} failed on a picture ({describe_error(problems[0])}): give a function from a "
+            "Pillow image or an array (H, W, 3) to an array or tensor (C, h, w)."
+        ) from problems[0]
+
+    def prepare(self, pixels: NDArray[Any]) -> ModelInput:
+        """Return a picture's input and its place; raise ModelProblem where it cannot be told."""
+        pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
+        tensor = self.run(pixels)
+        key = (*pixels.shape, *tensor.shape)
+        geometry, seen = self._known.get(key, (None, ()))
+        # What it cuts out may depend on what is in the picture.
+        if geometry is None or not self._fits(pixels, geometry, seen[:: len(seen) - 1]):
+            if not torch.equal(tensor, self.run(pixels)):
+                raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
+            geometry, seen = self._known[key] = self._measure(pixels, (tensor.shape[2], tensor.shape[3]))
+        return ModelInput(tensor, geometry)
+
+    def _measure(self, pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[Geometry, Sequence[int]]:
+        """Return the output's place in the picture, and the marks that it shows."""
+        found = {number: at for number in range(len(PLACES)) if (at := self._find(pixels, number)) is not None}
+        if len(found) >= FEWEST:
+            centres = np.array([_square(pixels.shape, number)[1] for number in found])
+            ends = np.array(list(found.values()))
+            lines = [_line(centres[:, axis], ends[:, axis], size[axis] / pixels.shape[axis]) for axis in (0, 1)]
+            (sy, oy), (sx, ox) = lines
+            geometry = Geometry((pixels.shape[0], pixels.shape[1]), size, (sy, sx), (oy, ox))
+            if min(sy, sx) > 0 and np.abs(centres * (sy, sx) + (oy, ox) - ends).max() <= TOLERANCE:
+                return geometry, list(found)
+        raise ModelProblem(
+            f"Where the output of the preprocess {self.name} lies in the picture could not be measured: give the "
+            "tensor that it returns instead of the picture."
+        )
+
+    def _fits(self, pixels: NDArray[np.uint8], geometry: Geometry, numbers: Sequence[int]) -> bool:
+        """Return whether marks lie where a geometry has them."""
+        for number in numbers:
+            at, centre = self._find(pixels, number), _square(pixels.shape, number)[1]
+            if at is None or np.abs(np.multiply(centre, geometry.scale) + geometry.offset - at).max() > TOLERANCE:
+                return False
+        return True
+
+    def _find(self, pixels: NDArray[np.uint8], number: int) -> NDArray[np.float64] | None:
+        """Return the place (y, x) of a mark in the output; None where it is cut off."""
+        square, outputs = _square(pixels.shape, number)[0], list[Tensor]()
+        for ink in (255, 0):
+            marked = pixels.copy()
+            marked[square] = ink
+            outputs.append(self.run(marked))
+        if outputs[0].shape != outputs[1].shape:
+            return None
+        change = (outputs[0] - outputs[1]).abs().sum((0, 1)).numpy().astype(np.float64)
+        # Steps over the whole picture, such as a division by its maximum, change a little everywhere.
+        change = np.where(change > change.max() / 4, change, 0)
+        if not change.any() or change[[0, -1]].any() or change[:, [0, -1]].any():
+            return None
+        rows, columns = np.indices(change.shape) + 0.5
+        return np.array([(rows * change).sum(), (columns * change).sum()]) / change.sum()
+
+
+def _square(shape: Sequence[int], number: int) -> tuple[tuple[slice, slice], tuple[float, float]]:
+    """Return a mark's pixels and its centre (y, x)."""
+    side = max(2, round(SIDE * min(shape[:2])))
+    top, left = (
+        min(max(0, round(share * full - side / 2)), full - side)
+        for share, full in zip(PLACES[number], shape[:2], strict=True)
+    )
+    return (slice(top, top + side), slice(left, left + side)), (top + side / 2, left + side / 2)
+
+
+def _line(centres: NDArray[np.float64], ends: NDArray[np.float64], whole: float) -> tuple[float, float]:
+    """Return the scale and offset from centres to ends: those of the whole picture where these fit."""
+    if np.abs(centres * whole - ends).max() <= TOLERANCE / 2:
+        return whole, 0.0
+    scale, offset = np.polyfit(centres, ends, 1).tolist()
+    return scale, offset
+
+
+def _to_input(output: Any) -> Tensor:
+    """Return an output as float32 (1, C, h, w); raise ValueError for one that is not of one picture."""
+    if isinstance(output, Mapping):
+        output = next(iter(output.values()))
+    is_array = not isinstance(output, Tensor)
+    tensor = (torch.from_numpy(np.array(output, np.float32)) if is_array else output.detach().cpu()).float()
+    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    tensor = tensor[None] if tensor.ndim == 2 else tensor
+    if tensor.ndim != 3 or not bool(tensor.isfinite().all()) or isinstance(output, Pillow.Image):
+        raise ValueError(f"it returns {type(output).__name__} {tuple(tensor.shape)}")
+    first, last = (tensor.shape[axis] <= MAX_CHANNELS for axis in (0, 2))
+    return (tensor.permute(2, 0, 1) if last and (is_array or not first) else tensor).contiguous()[None]
+
+
+def check_used(adapter: Adapter) -> Adapter:
+    """Return an adapter that calls its spec's function, if it has one; raise ModelProblem for others."""
+    if (function := adapter.spec.preprocessing.function) is not None:
+        before = function.calls
+        adapter.flat_input()
+        if function.calls == before:
+            raise ModelProblem(f"{adapter.spec.id} prepares pictures its own way: leave preprocess out.")
+        adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ("trained", "negative", READY))
+        adapter.notes += (f"Pictures are prepared by {function.name}; marks planted in them showed where they end up.",)
+    return adapter
