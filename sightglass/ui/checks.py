@@ -90,14 +90,16 @@ def _poll_chip(explanation: Explanation, index: int, reported: bool, pending: bo
     if final and not state.of(page.PageRun).window:
         st.rerun()
     words = "" if checks is None else describe(checks)
-    st.button(
+    if st.button(
         f"Checks: {words}" if words else "Checking…",
         icon=":material/hourglass_top:" if works or not words else ":material/fact_check:",
         key="checks",
         type="tertiary",
         on_click=_toggle,
         help="Three tests of the map: with random weights, with its places hidden, with small changes of the picture.",
-    )
+    ):
+        # The cards are drawn outside of this fragment.
+        st.rerun()
 
 
 def describe(checks: Checks) -> str:
