@@ -252,7 +252,7 @@ def progress(job: Job[Any], *, help: str = "") -> None:
 
 @st.fragment(run_every=0.5)
 def _bar(job: Job[Any]) -> None:
-    if job.polled():
+    if job.polled() and not state.of(page.PageRun).window:
         st.rerun()
     words = f"{job.words}{time_left(job.share, time.monotonic() - job.started)}"
     st.progress(min(1.0, job.share), "Stopping…" if job.cancel.is_set() else words)
