@@ -136,9 +136,7 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
 
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("### Checks", width="content")
-        st.button(
-            "Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_toggle, help="Go back."
-        )
+        st.button("Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_toggle)
     heatmap = explanation.heatmaps[index]
     if heatmap.measured.state != "ok":
         _stop()

@@ -37,16 +37,10 @@ export function wireControls(root, signal, on) {
 /** Open a menu by its button; close it by that, by Escape, by its items, and by what is pressed beside it. @param {HTMLElement} menu @param {AbortSignal} signal */
 function wireMenu(menu, signal) {
   const button = find(menu, ".more"), sheet = find(menu, ".sheet");
-  const show = (/** @type {boolean} */ open) => {
-    sheet.hidden = !open;
-    button.setAttribute("aria-expanded", String(open));
-  };
+  const show = (/** @type {boolean} */ open) => button.setAttribute("aria-expanded", String(!sheet.toggleAttribute("hidden", !open)));
   const away = (/** @type {Event} */ event) => !event.composedPath().includes(menu) && show(false);
-  const close = () => {
-    show(false);
-    button.focus();
-  };
-  button.addEventListener("click", () => show(sheet.hidden), { signal });
+  const close = () => { show(false); button.focus(); };
+  button.addEventListener("click", () => show(Boolean(sheet.hidden)), { signal });
   window.addEventListener("pointerdown", away, { signal });
   window.addEventListener("focusin", away, { signal });
   // Pressed beside its controls the focus would go to the page, which shuts the menu before the click arrives.
