@@ -315,7 +315,11 @@ def test_a_window_stays_open_when_the_checks_are_done(visit) -> None:
 @pytest.mark.parametrize("path", ["", "topk"])
 def test_the_chip_opens_and_closes_the_checks(visit, path: str) -> None:
     page = visit(f"/{path}?{SCENE}")
-    chip, cards = page.locator(".st-key-checks button"), page.locator('[class*="st-key-check-"]')
+    still(page)
+    chip, cards = (
+        page.get_by_role("button", name=re.compile("^Check(s: |ing)")),
+        page.locator('[class*="st-key-check-"]'),
+    )
     for number in (3, 0, 3):
         chip.click()
         expect(cards).to_have_count(number)
