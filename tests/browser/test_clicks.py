@@ -30,7 +30,7 @@ LISTED = re.compile(rf'^ *- \'?({ROLES})(?= |:|\'|$)(?: "((?:[^"\\]|\\.)*)")?([^
 ARROW = re.compile(r'(- combobox[^\n]*\n(?: *- button "Clear (?:all|value)"\n)?) *- button "Open"')
 """The arrow of a menu, which opens what the menu opens."""
 OVER = '[role="dialog"], [data-testid="stPopoverBody"]'
-LOOK = """([over, draws]) => {
+LOOK = """([over, draws, reads]) => {
     const within = root => [...root.querySelectorAll("*")].flatMap(node =>
         node.shadowRoot ? [node, ...within(node.shadowRoot)] : [node]);
     const all = within(document.body).filter(node => node.checkVisibility() && !node.matches("style, script"));
@@ -40,7 +40,7 @@ LOOK = """([over, draws]) => {
         opens: all.filter(node => node.matches(over)).length,
         tip: all.filter(node => node.matches("[role=tooltip], [data-testid=stTooltipContent]")).length,
         map: draws && all.filter(({localName}) => localName === "canvas").map(canvas => canvas.toDataURL()).join(),
-        words: all.flatMap(written).join(" "),
+        words: reads && all.flatMap(written).join(" "),
     };
 }"""
 
@@ -185,7 +185,7 @@ class Clicker:
         return [each for each in listed if "[disabled]" not in each.states and each.name not in own]
 
     def look(self, what: str) -> dict[str, Any]:
-        seen: dict[str, Any] = self.page.evaluate(LOOK, [OVER, what == "map"])
+        seen: dict[str, Any] = self.page.evaluate(LOOK, [OVER, what == "map", what[0] in 'w"'])
         return seen
 
     def next(self) -> tuple[Control, str] | None:
@@ -242,10 +242,14 @@ class Clicker:
         if control.role == "combobox" and page.get_by_role("listbox").count():
             # Of several choices it stays.
             page.keyboard.press("Escape")
-        if anew or what.startswith("/"):
+        if what[0] == "/":
+            page.go_back()
+            until(page, lambda: self.look(what)["page"] == before["page"], "the page does not come back")
+        elif anew:
             page.goto(self.start)
+        if anew or what[0] == "/":
             headline(page).wait_for()
-            still(page)
+            settled(page)
 
     def changed(self, what: str, control: Control, before: dict[str, Any], now: dict[str, Any]) -> bool:
         kind, value = what[0], what[1:]
