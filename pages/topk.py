@@ -79,6 +79,8 @@ def topk() -> None:
                 saved=[(explanation, {})],
                 slide=lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look),
             )
+    # Below its chip, also on a phone.
+    with top:
         checks.draw_cards(explanation, 0, beside=True)
         reopen.compare_with_file(explanation)
 

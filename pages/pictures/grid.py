@@ -311,6 +311,7 @@ def _draw_tile(index: int, tile: Tile, image: bytes, *, selects: bool) -> None:
                 f"Open {escape(tile.picture)}",
                 key=f"pictures-open-{tile.id}",
                 type="tertiary",
+                width="stretch",
                 on_click=open_panel,
                 args=(tile.picture, tile.id if tile.unit is not None else ""),
             )

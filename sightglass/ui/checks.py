@@ -93,14 +93,16 @@ def _poll_chip(explanation: Explanation, index: int, reported: bool, pending: bo
     if final and not state.of(page.PageRun).window:
         st.rerun()
     words = "" if checks is None else describe(checks)
-    st.button(
+    if st.button(
         f"Checks: {words}" if words else "Checking…",
         icon=":material/hourglass_top:" if works or not words else ":material/fact_check:",
         key="checks",
         type="tertiary",
         on_click=_toggle,
         help="Three tests of the map: with random weights, with its places hidden, with small changes of the picture.",
-    )
+    ):
+        # The cards are drawn outside of this fragment.
+        st.rerun()
 
 
 def describe(checks: Checks) -> str:
@@ -143,9 +145,7 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
 
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("### Checks", width="content")
-        st.button(
-            "Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_toggle, help="Go back."
-        )
+        st.button("Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_toggle)
     heatmap = explanation.heatmaps[index]
     if heatmap.measured.state != "ok":
         _stop()

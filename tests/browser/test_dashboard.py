@@ -34,7 +34,6 @@ from screen import (
 from benchmarks.processes import free_port
 from tests.corpus import saved
 from tests.servers import until_it_answers
-from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,19 +43,6 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.browser
-
-
-def test_a_window_stays_open_when_the_checks_are_done(browser: Browser):
-    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1") as address:
-        page = new_page(browser)
-        page.goto(f"{address}/?example=flower")
-        page.locator(CANVAS).first.wait_for()
-        page.get_by_role("button", name="Save", exact=True).click()
-        page.get_by_role("dialog").wait_for()
-        # All three, and what is drawn after them.
-        expect(page.locator(".st-key-checks")).to_contain_text("fact_check", timeout=patience(60) * 1000)
-        settled(page)
-        expect(page.get_by_role("dialog")).to_be_visible()
 
 
 def test_upload_map_other_class_other_model_download(visit, pictures: list[Path], tmp_path: Path):

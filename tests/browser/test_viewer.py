@@ -265,7 +265,7 @@ def test_the_screen_is_what_python_renders_in_every_mode_colour_and_scale(exact,
             assert apart(seen[panel], expected).max() <= 1 + (scale == "shared"), (scale, panel)
     set_to(page, shared=False)
     # Left of the divider is the picture.
-    page.locator(".more summary").click()
+    page.locator(".more").click()
     page.get_by_role("button", name="Swipe").click()
     for split in (0, 0.25, 1):
         page.locator(".split").first.evaluate(
@@ -301,7 +301,7 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
         choose_mode(page, name)
     page.locator(".colormap").select_option("jet")
     page.locator(".threshold").fill("0.4")
-    page.locator(".more summary").click()
+    page.locator(".more").click()
     for name in ("Shared scale", "True cells"):
         page.get_by_label(name).first.check()
     page.get_by_role("button", name="Swipe").click()
@@ -346,7 +346,7 @@ def test_the_keyboard_reaches_everything(scene: Scene) -> None:
     assert apart(pixels(page, 1), wide).max() == 0
     page.keyboard.press("Enter")
     page.get_by_text("point (445").wait_for()
-    page.locator(".more summary").press("Enter")
+    page.locator(".more").press("Enter")
     page.get_by_label("Show").focus()
     page.keyboard.press("ArrowDown")
     sync.expect(page.get_by_label("Show")).to_have_value("map")
@@ -354,7 +354,7 @@ def test_the_keyboard_reaches_everything(scene: Scene) -> None:
     page.locator(".threshold").focus()
     page.keyboard.press("ArrowRight")
     sync.expect(page.locator(".low")).to_have_text("From 0.01")
-    page.locator(".more summary").press("Enter")
+    page.locator(".more").press("Enter")
     sync.expect(page.get_by_label("Shared scale")).to_be_visible()
     page.get_by_role("button", name="Swipe").press("Enter")
     divider = page.get_by_label("Divider").first

@@ -231,16 +231,19 @@ def test_a_map_of_masks_is_shown_while_it_is_made_and_what_there_is_stays_when_i
 
 
 def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages(page, bus):
+    def question(app: AppTest) -> Any:
+        return next(control for control in app.segmented_control if control.label == "Question")
+
     app = page()
-    assert app.segmented_control(key="question-where").value == "where"
-    app.segmented_control(key="question-where").set_value("why").run()
+    assert question(app).value == "where"
+    question(app).set_value("why").run()
     assert not app.error
     assert (app.query_params["part"], app.query_params["layers"]) == ("contrast", "blocks.2,blocks.4,bn2")
     result = Explainer()(bus, question="why")
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
     assert "shows the evidence for minibus over the other classes" in headline(app)
     app.switch_page("pages/topk.py").run()
-    assert app.segmented_control(key="question-why").value == "why"
+    assert question(app).value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 

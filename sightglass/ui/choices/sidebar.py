@@ -401,9 +401,10 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
 
 @dataclass
 class QuestionControl:
-    """The control that asks a question, as it was drawn last."""
+    """The control that asks a question."""
 
-    key: str = ""
+    number: int = 0
+    """Counts the controls: what changes the answer besides a click draws another one, which brings no earlier value."""
 
 
 def questions(explainer: Explainer) -> dict[Question, Preset]:
@@ -423,13 +424,14 @@ def _choose_question(explainer: Explainer, method: str, options: dict[str, Any])
         return None
     current = {"part": options.get("part", "class"), "method": method, "layers": tuple(options.get("layers", ()))}
     question = next((name for name, choice in presets.items() if choice == current), None)
-    # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
-    # request that still brings the value of a control that is gone.
-    key = state.of(QuestionControl).key = f"question-{question or 'own'}"
+    control = state.of(QuestionControl)
+    if widgets.get(f"question-{control.number}") != question:
+        control.number += 1
+    number, key = control.number, f"question-{control.number}"
 
     def ask() -> None:
-        asks = state.of(QuestionControl).key == key and widgets[key] != question
-        if asks and (choice := presets.get(widgets[key])) is not None:
+        # A request that left before a control was replaced still brings its value.
+        if control.number == number and (choice := presets.get(widgets[key])) is not None:
             widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = choice["method"], list(choice["layers"])
             url_state.put("part", choice["part"], drawn_only=True)
 

@@ -32,31 +32,28 @@ export function wireControls(root, signal, on) {
   hear("boxes", "input", ({ value }) => on.set({ boxes: value }));
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
   for (const name of /** @type {const} */ (["measure", "full"])) hear(name, "click", () => on[name]());
-  wireMenu(find(root, "details"), signal);
+  wireMenu(find(root, ".menu"), signal);
 }
 
-/** Close a menu by Escape, by its items, and by what is pressed beside it. @param {HTMLElement} element @param {AbortSignal} signal */
-function wireMenu(element, signal) {
-  const menu = /** @type {HTMLDetailsElement} */ (element);
-  const away = (/** @type {Event} */ event) => {
-    if (!event.composedPath().includes(menu)) menu.open = false;
-  };
-  const close = () => {
-    menu.open = false;
-    find(menu, "summary").focus();
-  };
+/** Open a menu by its button; close it by that, by Escape, by its items, and by what is pressed beside it. @param {HTMLElement} menu @param {AbortSignal} signal */
+function wireMenu(menu, signal) {
+  const button = find(menu, ".more"), sheet = find(menu, ".sheet");
+  const show = (/** @type {boolean} */ open) => button.setAttribute("aria-expanded", String(!sheet.toggleAttribute("hidden", !open)));
+  const away = (/** @type {Event} */ event) => !event.composedPath().includes(menu) && show(false);
+  const close = () => { show(false); button.focus(); };
+  button.addEventListener("click", () => show(Boolean(sheet.hidden)), { signal });
   window.addEventListener("pointerdown", away, { signal });
   window.addEventListener("focusin", away, { signal });
   // Pressed beside its controls the focus would go to the page, which shuts the menu before the click arrives.
   menu.addEventListener("mousedown", (event) => {
-    if (!(event.target instanceof Element && event.target.closest("input, summary"))) event.preventDefault();
+    if (!(event.target instanceof Element && event.target.closest("input, .more"))) event.preventDefault();
   }, { signal });
   menu.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !menu.open) return;
+    if (event.key !== "Escape" || sheet.hidden) return;
     close();
     event.stopPropagation();
   }, { signal });
-  for (const item of menu.querySelectorAll("button")) item.addEventListener("click", close, { signal });
+  for (const item of sheet.querySelectorAll("button")) item.addEventListener("click", close, { signal });
 }
 
 const veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";

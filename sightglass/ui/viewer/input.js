@@ -126,7 +126,7 @@ function isFree(event) {
   const target = event.composedPath()[0];
   if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return false;
   if (target.matches("input[type=range], input[type=radio]:checked")) return true;
-  return !target.closest("input, textarea, select, button, a, summary, [contenteditable], [role=button], [role=tab]");
+  return !target.closest("input, textarea, select, button, a, [contenteditable], [role=button], [role=tab]");
 }
 
 export class Input {

@@ -214,13 +214,13 @@ def outcome(
 
     if job is None:
         st.button(button, icon=":material/play_arrow:", key=f"start-{name}", on_click=start, help=help)
+    elif not (job.stopped or job.finished(PROGRESS_AFTER)):
+        progress(job, help="Stop it; what was computed before stays.")
     elif job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"Stopped: {job.words}.", width="content")
             again = "Begin again from the start."
             st.button("Start again", icon=":material/replay:", key=f"again-{name}", on_click=start, help=again)
-    elif not job.finished(PROGRESS_AFTER):
-        progress(job, help="Stop it; what was computed before stays.")
     elif job.failure is not None:
         # A failed job stays, so that a rerun shows the same error instead of starting it again.
         page.show_failure(job.failure, event)
@@ -272,7 +272,7 @@ def progress(job: Job[Any], *, help: str = "") -> None:
 
 @st.fragment(run_every=0.5)
 def _bar(job: Job[Any]) -> None:
-    if job.polled():
+    if job.polled() and not state.of(page.PageRun).window:
         st.rerun()
     words = f"{job.words}{time_left(job.share, time.monotonic() - job.started)}"
     st.progress(min(1.0, job.share), "Stopping…" if job.cancel.is_set() else words)

@@ -1,0 +1,348 @@
+"""What is clicked answers: each control of each page is clicked, and what its row says comes of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs
+
+import pytest
+from conftest import serving
+from playwright.sync_api import expect
+from screen import CANVAS, ROOT, headline, settled, still, until
+
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import load_bundled
+from sightglass.history import History
+from tests.waits import patience
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.browser
+
+ROLES = "button|radio|checkbox|switch|combobox|link|tab|menuitem"
+LISTED = re.compile(rf'^ *- \'?({ROLES})(?= |:|\'|$)(?: "((?:[^"\\]|\\.)*)")?([^\n]*)', re.M)
+"""A control in Playwright's snapshot of what a screen reader is told: its role, name and state."""
+ARROW = re.compile(r'(- combobox[^\n]*\n(?: *- button "Clear (?:all|value)"\n)?) *- button "Open"')
+"""The arrow of a menu, which opens what the menu opens."""
+OVER = '[role="dialog"], [data-testid="stPopoverBody"]'
+LOOK = """([over, draws, reads]) => {
+    const within = root => [...root.querySelectorAll("*")].flatMap(node =>
+        node.shadowRoot ? [node, ...within(node.shadowRoot)] : [node]);
+    const all = within(document.body).filter(node => node.checkVisibility() && !node.matches("style, script"));
+    const written = node => [...node.childNodes].filter(({nodeType}) => nodeType === 3).map(({data}) => data);
+    return {
+        query: location.search, page: location.pathname, full: Boolean(document.fullscreenElement),
+        opens: all.filter(node => node.matches(over)).length,
+        tip: all.filter(node => node.matches("[role=tooltip], [data-testid=stTooltipContent]")).length,
+        map: draws && all.filter(({localName}) => localName === "canvas").map(canvas => canvas.toDataURL()).join(),
+        words: reads && all.flatMap(written).join(" "),
+    };
+}"""
+
+
+# Of each page, and of blocks that several have: a pattern of controls of one kind, the first of which is clicked, and
+# what comes of it: another value of a parameter of the address (?name), another page (/name), new words ("words),
+# another `map`, a window that `opens`; `own`: the control is marked; `gone`: it leaves. < opens the page anew.
+# +BLOCK has the rows of a block, =BLOCK those that are clicked on another page; what has - need not be there: it is
+# Streamlit's own or stays for a while. Rows are clicked in their order; the first one of a pattern counts.
+ROWS = r"""
+PICTURE: button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+    button Draw | /
+MODEL: button tune icon | opens; combobox Model | ?model <
+SIZES: radio (s|m|l) | ?model <
+QUESTION: radio Why | ?layers; radio Where | ?layers
+OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;
+    combobox Target layers | ?layers; button (Remove .*, .*|Clear all) | ?layers;
+    combobox How the picture is fitted | ?fit; combobox Colours | map
+VIEWER: button Side by side with the plain picture | map; button Full screen | full; combobox Colormap | map;
+    button More | menu
+MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
+    button Measure an area | "Drag over; button Swipe | map
+ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck Shortcut D | opens
+SAVE: button (PNG|JPG|SVG|PDF|HTML|GIF|.*, [.](json|csv|npz|zip)) | saves; button Keep it in Saved | "See it in Saved;
+    link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
+    link Slide .* of .* | /saved; button Close | -
+TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
+/?SCENE: +MENU; +VIEWER; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
+    button All numbers | opens; button Close | gone; button (Checks: .*|Checking…) | "Details; button Details | opens;
+    button Stop | -; button Draw | map <; radio Map | -; radio What if | ?view <; button Show it all | ?fit;
+    link See a model cheat | /saved; +ACTS; -SAVE; +TABLE; +PICTURE; =MODEL; =SIZES; =QUESTION
+/?SCENE&view=whatif: button (Eraser|Rectangle) | own; button Brush | own; button Cover the strongest part | map;
+    combobox Fill with | map; button Undo | map; button Redo | map; button Show only what I kept | map;
+    button Clear | map; combobox Brush size | -; button Hold for the original | -; radio What if | -;
+    radio Map | ?view <; +ACTS; -SAVE; =VIEWER; =PICTURE; =MODEL; =SIZES; =QUESTION
+/topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k;
+    button (Checks: .*|Checking…) | "Details; button (Details|Stop) | -; +ACTS; +MODEL; +SIZES; +QUESTION; +OPTIONS;
+    -SAVE; +TABLE; =PICTURE; =VIEWER
+/compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
+    button (Remove .*|Clear all) | ?models <; button Measure times | map; radio Two pictures | ?tab <;
+    radio One picture | -; link Labelled pictures | /pictures; +SAVE; +ACTS; +TABLE; =PICTURE; =MODEL; =QUESTION;
+    =VIEWER
+/compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
+    button Upload | file; button More | opens;
+    radio (Similar and different regions|What the score is made of|Best matches) | words; button Full screen | full;
+    button Save | opens; button Add to deck Shortcut D | opens; radio Two pictures | -; radio One picture | ?tab <;
+    link Labelled pictures | -; -SAVE; =PICTURE; =MODEL; =SIZES
+/pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio Disagreements .* | ?view;
+    radio All .* | ?view; combobox Model | query <; combobox Instead of | ?against; combobox Maps of | ?of;
+    combobox Sort | ?order; combobox (Label|Answer) | words <; checkbox Unsure.* | words <;
+    button Open plate.*webp | "Open in Explore; button close icon | gone; button Open .*webp | "Open in Explore;
+    button Open in Explore | /; button (Page 2|Next page) | words; button (Page 1|Previous page) | words;
+    switch Select | "Select all; checkbox .*webp | "1 selected; button Export, [.]zip | saves;
+    button Select all .* | "32 selected; button Clear | gone; button Export | opens; button .*, [.]csv | saves;
+    button Add to deck Shortcut D | opens; button Demo-cls-s | opens; button (Demo|Efficient).* | own;
+    button Your pictures | -; button Upload | file; button Run it here | ?run <; -SAVE; +TABLE; =MODEL; =SIZES;
+    =QUESTION
+/video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every; combobox Go to a moment | words;
+    button Clear value | -; button Open the frame at .* on Explore | /; button Add to deck Shortcut D | opens;
+    button Upload | file; radio Camera | ?source; button Start the camera | words; radio File | ?source; -SAVE;
+    =MODEL; =SIZES; =QUESTION
+/saved: combobox Any model | ?by-model <; combobox Any class | ?said <; combobox Any date | ?saved <;
+    combobox Any tag | -; checkbox Select: scene 3.* | "1 selected; button Export.*, [.]zip | saves;
+    button Add to deck Shortcut D | opens; button Deselect | gone; checkbox Select: scene 1.* | "1 selected;
+    button Delete | "Undo; button Undo | gone; button .* \d+ % | ?kept <; radio Runs | ?tab <;
+    radio (Decks|Views) | -; -SAVE; +TABLE
+/saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
+    button Draw on it | opens; button (Brush|Eraser|Undo|Redo|Clear|Hold for the original) | -;
+    combobox (Brush size|Pen) | -; button Open in Explore | /; button Copy link | "Link copied;
+    button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | ?kept <;
+    radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
+/saved?tab=decks: button Open a file | opens; button Upload | file; button Close | gone;
+    button (See a model cheat|What is .*|Small, .*) | ?deck <; button My deck | -; button New deck | ?deck <;
+    radio Views | ?tab <; radio (Decks|Runs) | -; button Help.* | -; +TABLE
+/saved?deck=cheat: button Export | opens; button (.*, [.](html|pptx|sightglass)|PDF) | saves; button Deck | opens;
+    switch Light | own; button .+ · .* | words; button Later | words; button Earlier | words;
+    button Delete the slide | "Undo; button Undo | gone; button (Title|Text) | words; button Present | ?play;
+    button Edit the slides | ?play; button All decks | ?deck <; button Undo all changes | ?deck <; button Help.* | -;
+    +TABLE
+/models: button Help.* | -; button Upload | file; radio (s|m|l) | own; button Open | /;
+    radio (Classify|Detect|Segment|Measure|Compare pictures) | ?task; radio All | ?task; switch Here only | own;
+    +TABLE
+"""
+
+
+def tables() -> dict[str, dict[str, str]]:
+    """The rows of each block and page, by their patterns."""
+    read: dict[str, dict[str, str]] = {}
+    for name, text in re.findall(r"^(\S+):\s(.*?)(?=^\S|\Z)", ROWS, re.M | re.S):
+        rows = read[name.replace("SCENE", SCENE)] = {}
+        for item in " ".join(text.split()).split("; "):
+            block = read[item[1:]] if item[0] in "+=-" else dict([item.split(" | ")])
+            for pattern, what in block.items():
+                rows.setdefault(pattern, item[0] if item[0] in "=-" else what)
+    return read
+
+
+SCENE = "model=demo-cls-s&example=scene+3"
+TABLES = tables()
+
+
+class Control(NamedTuple):
+    role: str
+    name: str
+    place: int
+    """Among the controls of this role and name."""
+    states: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.role} {self.name}".strip()
+
+    def on(self, what: str) -> bool:
+        """Whether it is what is chosen already."""
+        return self.role == "radio" if "[checked]" in self.states else "[pressed]" in self.states and what[0] == "?"
+
+
+class Clicker:
+    """Clicks each control of a page once."""
+
+    def __init__(self, page: Page, rows: dict[str, str]) -> None:
+        self.page, self.rows, self.start = page, rows, page.url
+        self.done: set[str] = set()
+        self.unknown: set[str] = set()
+        self.last = ""
+
+    @property
+    def layer(self) -> Locator:
+        """The window or menu that is open over the page, else the page below its bar."""
+        over = self.page.locator(OVER)
+        return over.last if over.count() else self.page.get_by_test_id("stMain")
+
+    def controls(self) -> list[Control]:
+        layer, counts, listed = self.layer, Counter[str](), []
+        for role, name, states in LISTED.findall(ARROW.sub(r"\1", layer.aria_snapshot())):
+            name = name.replace('\\"', '"')
+            listed.append(Control(role, name, counts[role + name], states))
+            counts[role + name] += 1
+        # A snapshot leaves these out.
+        self.unknown.update(layer.locator("summary").all_inner_texts())
+        own = ("Link to heading", "file upload")
+        return [each for each in listed if "[disabled]" not in each.states and each.name not in own]
+
+    def look(self, what: str) -> dict[str, Any]:
+        seen: dict[str, Any] = self.page.evaluate(LOOK, [OVER, what == "map", what[0] in 'w"'])
+        return seen
+
+    def next(self) -> tuple[Control, str] | None:
+        """The next control to click, and its row."""
+        found: dict[str, Control] = {}
+        for control in self.controls():
+            row = next((row for row in self.rows if re.fullmatch(row, control.key)), None)
+            if row is None:
+                self.unknown.add(control.key)
+            elif self.rows[row] in "=-":
+                self.done.add(row)
+            elif not control.on(self.rows[row]):
+                found.setdefault(row, control)
+        left = self.rows.keys() - self.done and not self.page.locator(OVER).count()
+        for row in self.rows:
+            # A menu whose item closed it is opened again.
+            again = left and self.rows[row] == "menu" and row != self.last
+            if row in found and (again or row not in self.done):
+                return found[row], row
+        return None
+
+    def click(self, control: Control, row: str) -> None:
+        """Click a control, and wait for what its row says."""
+        self.last = row
+        self.done.add(row)
+        page, (what, anew, _) = self.page, self.rows[row].partition(" <")
+        named: Any = {"role": control.role, "name": control.name, "exact": True}
+        target, before = self.layer.get_by_role(**named).nth(control.place), self.look(what)
+        if what == "file":
+            with page.expect_file_chooser():
+                target.click()
+        elif what == "saves":
+            with page.expect_download():
+                target.click()
+        elif what == "tip":
+            target.hover()
+        elif control.role == "combobox":
+            if target.evaluate("node => node.localName") == "select":
+                target.select_option(index=1 - target.evaluate("node => Math.min(1, node.selectedIndex)"))
+            else:
+                target.click()
+                page.get_by_role("listbox").last.get_by_role("option", selected=False).first.click()
+        else:
+            # A switch of Streamlit's lies below its label.
+            label = target.locator("xpath=ancestor::label")
+            (label if label.count() else target).click()
+        until(page, lambda: self.changed(what, control, before, self.look(what)), f"{control.key}: no {what}")
+        if what == "full":
+            page.evaluate("document.exitFullscreen()")
+        elif what == "tip":
+            page.mouse.move(0, 0)
+            until(page, lambda: self.look(what)["tip"] == before["tip"], "the help does not go")
+        settled(page)
+        if control.role == "combobox" and page.get_by_role("listbox").count():
+            # Of several choices it stays.
+            page.keyboard.press("Escape")
+        if what[0] == "/":
+            page.go_back()
+            until(page, lambda: self.look(what)["page"] == before["page"], "the page does not come back")
+        elif anew:
+            page.goto(self.start)
+        if anew or what[0] == "/":
+            headline(page).wait_for()
+            settled(page)
+
+    def changed(self, what: str, control: Control, before: dict[str, Any], now: dict[str, Any]) -> bool:
+        kind, value = what[0], what[1:]
+        if kind == "?":
+            return parse_qs(now["query"][1:]).get(value) != parse_qs(before["query"][1:]).get(value)
+        if kind == "/":
+            return bool(now["page"] == what and before["page"] != what)
+        if kind == '"':
+            return now["words"].count(value) > before["words"].count(value)
+        if what in ("own", "menu"):
+            same = [each for each in self.controls() if each[:3] == control[:3]]
+            return bool(same) and same[0].states != control.states
+        if what == "gone":
+            return control not in self.controls()
+        if what in ("opens", "tip"):
+            return bool(now[what] > before[what])
+        return what in ("file", "saves") or bool(now[what] != before[what])
+
+    def all(self) -> None:
+        still(self.page)
+        while True:
+            if (pair := self.next()) is not None:
+                self.click(*pair)
+            elif self.page.locator(OVER).count():
+                self.page.keyboard.press("Escape")
+                until(self.page, lambda: not self.page.locator(OVER).count(), "it does not close")
+                settled(self.page)
+            else:
+                break
+        missing = sorted(row for row in self.rows.keys() - self.done if self.rows[row] != "-")
+        assert (sorted(self.unknown), missing) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard, which checks its maps."""
+    home = str(tmp_path_factory.mktemp("data"))
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1", XDG_DATA_HOME=home) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def kept() -> str:
+    """The id of a saved view of scene 3; one of scene 1 is there, too."""
+    explainer = Explainer("demo-cls-s")
+    return [History().keep(explainer(load_bundled(name))).id for name in ("scene 1", "scene 3")][1]
+
+
+@pytest.mark.parametrize("address", [name for name in TABLES if name[0] == "/"])
+def test_each_control_of_a_page_answers(visit, kept: str, address: str) -> None:
+    page = visit(address.format(kept=kept))
+    headline(page).wait_for()
+    Clicker(page, TABLES[address]).all()
+
+
+def test_a_window_stays_open_when_the_checks_are_done(visit) -> None:
+    page = visit("/?example=flower")
+    page.locator(CANVAS).first.wait_for()
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("dialog").wait_for()
+    # All three, and what is drawn after them.
+    expect(page.locator(".st-key-checks")).to_contain_text("fact_check", timeout=patience(60) * 1000)
+    settled(page)
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["", "topk"])
+def test_the_chip_opens_and_closes_the_checks(visit, path: str) -> None:
+    page = visit(f"/{path}?{SCENE}")
+    still(page)
+    chip, cards = (
+        page.get_by_role("button", name=re.compile("^Check(s: |ing)")),
+        page.locator('[class*="st-key-check-"]'),
+    )
+    for number in (3, 0, 3):
+        chip.click()
+        expect(cards).to_have_count(number)
+    page.get_by_role("button", name="Close", exact=True).click()
+    expect(cards).to_have_count(0)
+
+
+def test_a_quick_second_click_counts(visit) -> None:
+    page = visit(f"/?{SCENE}")
+    still(page)
+    for name in ("Why", "Where") * 3:
+        page.get_by_role("radio", name=name, exact=True).click()
+    settled(page)
+    expect(page.get_by_role("radio", name="Where", exact=True)).to_be_checked()
+    assert "part=" not in page.url
+
+
+def test_a_tile_is_opened_by_a_click_on_its_picture(visit) -> None:
+    page = visit("/pictures?model=demo-cls-s")
+    box = page.locator(".st-key-pictures-tile-1 img").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.get_by_role("button", name="Open in Explore").wait_for()
