@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Comment, Item, Table, Whitespace
 
-from sightglass.common.errors import ModelProblem, typed_line
+from sightglass.common.errors import ModelProblem, from_machine, typed_line
 from sightglass.common.files import write_file
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.spec import OutputTable
@@ -103,7 +103,7 @@ def remove(to: Path, id_: str) -> None:
         try:
             document = tomlkit.parse(to.read_text("utf-8"))
             del document["model"][id_]
-        except (OSError, ValueError, KeyError, TOMLKitError) as problem:
+        except (OSError, ValueError, KeyError, RecursionError, TOMLKitError) as problem:
             raise ModelProblem(f"{to.name} has no model {id_} that can be removed: reload the page.") from problem
         write_file(to, document.as_string().encode("utf-8"))
 
@@ -197,7 +197,7 @@ def _inline(value: Any) -> Item:
 
 @contextmanager
 def file_lock(to: Path) -> Iterator[None]:
-    """Lock a file against other processes; raise ModelProblem after a timeout."""
+    """Lock a file against other processes; raise Problem after a timeout, or where it cannot be written."""
     lock = FileLock(to.with_name(f".{to.name}.lock"), timeout=SECONDS)
     try:
         with lock:
@@ -210,6 +210,8 @@ def file_lock(to: Path) -> Iterator[None]:
                     os.unlink(lock.lock_file)
     except Timeout:
         raise ModelProblem(f"{to.name} is being written by another process: wait, and try again.") from None
+    except OSError as error:
+        raise from_machine(error) or ModelProblem(f"{to} cannot be written ({error.strerror or error}).") from error
 
 
 def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from torchvision.models import resnet18
 from sightglass import models
 from sightglass.cli import main
 from sightglass.common import access, users
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import MachineProblem, ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.models import catalog, isolated
 from sightglass.models.families.transformers.folders import check_folder
@@ -111,6 +112,29 @@ def test_yaml_makes_no_objects(leaf: bytes, tmp_path: Path) -> None:
     text = f"names: !!python/object/apply:os.mkdir ['{ran}']\nclasses: [a, b, c, d, e]"
     add(("leaf.pth", leaf), ("data.yaml", text.encode()))
     assert load(catalog.spec("leaf")).labels == tuple("abcde") and not ran.exists()
+
+
+@pytest.mark.parametrize("place", [(store, "_store"), (adding, "write_file")])
+def test_a_full_disk_is_one_sentence_and_leaves_no_model(
+    place: tuple[Any, str], leaf: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(*place, fail)
+    with pytest.raises(MachineProblem, match=r"^The disk is full: make room on it, and try again\.$"):
+        add(("leaf.pth", leaf))
+    assert not store.tables()
+
+
+def test_a_table_that_is_nested_deeply_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, deep = tmp_path / "models.toml", "[" * 100_000
+    path.write_text(f"a = {deep}", "utf-8")
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(path))
+    assert adding.tables(path) == {} and adding.parse_value(deep) == deep
+    assert any("nested too deeply" in fault for fault in catalog.faults().values())
+    with pytest.raises(Problem, match="cannot be read"):
+        adding.write(path, "a", {"loader": "timm"})
 
 
 def test_two_models_of_one_name_are_two(leaf: bytes) -> None:
