@@ -117,7 +117,7 @@ class PictureFunction:
         if not change.any() or change[[0, -1]].any() or change[:, [0, -1]].any():
             return None
         rows, columns = np.indices(change.shape) + 0.5
-        return np.array([(rows * change).sum(), (columns * change).sum()]) / change.sum()
+        return np.asarray(np.array([(rows * change).sum(), (columns * change).sum()]) / change.sum())
 
 
 def _square(shape: Sequence[int], number: int) -> tuple[tuple[slice, slice], tuple[float, float]]:

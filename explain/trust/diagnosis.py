@@ -254,9 +254,9 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
         )
         yield Finding("border", "caution", text)
     if scattered := explanation.task.scattered(explanation, index):
-        usual = explanation.evidence.resident.default_layers
-        if method.at_layers and heatmap.layers != usual:
-            scattered += f" The layer may come too early: the model's usual one is {', '.join(usual)}."
+        default = explanation.evidence.resident.default_layers
+        if method.at_layers and heatmap.layers != default:
+            scattered += f" The layer may come too early: the model's usual one is {', '.join(default)}."
         yield Finding("scattered", "caution", scattered)
     numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
     if numbers is not None and not numbers.hit:

@@ -22,7 +22,7 @@ from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
-from sightglass.explain.rendering.marks import WHITE, box_mark, draw_marks
+from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.style import Box, Field, Kind, Style, Values, parse_color
 from sightglass.models.adapter import Target
 from sightglass.video.frames import ClipExplainer
@@ -177,7 +177,7 @@ class Painter:
                 mark = box_mark(tuple(at * (down if i % 2 else across) for i, at in enumerate(box)))
                 items.append(((mark,), plain_text(f"{answer.track} {answer.label} {percent(answer.score)}")))
             stated = parse_color(self.settings.style.boxes)
-            colors = [rgb_of(answer.track or 1) if stated == WHITE else stated for answer, _ in boxed]
+            colors = [rgb_of(answer.track or 1) if stated == render.WHITE else stated for answer, _ in boxed]
             return draw_marks(pixels, items, colors=colors)
         if not record.best:
             return pixels

@@ -179,6 +179,8 @@ def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
     assert outputs["attention"].shape == (2, 12, 6) and torch.equal(adapter.attention_map(x), outputs["attention"])
     np.testing.assert_allclose(outputs["attention"][1].cpu().numpy(), adapter.attention_map(picture), atol=1e-6)
     assert torch.allclose(outputs["logits"].cpu(), adapter.module(x.to(outputs["logits"].device)).logits.detach().cpu())
+    with pytest.raises(ModelProblem, match=r'cross_attention is not a map: method "attention" shows its weights'):
+        explainer(picture, layers="mim.cross_attention")
     named = explainer(picture, top_k=1, layers="mim.cross_attn").heatmaps[0]
     assert np.array_equal(named.values, explainer(picture, top_k=1, layers="mim").heatmaps[0].values)
 
