@@ -287,7 +287,9 @@ class Clicker:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dashboard, which checks its maps."""
     home = str(tmp_path_factory.mktemp("data"))
-    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1", XDG_DATA_HOME=home) as address:
+    with serving(
+        ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1", XDG_DATA_HOME=home, SIGHTGLASS_BATCHES=home
+    ) as address:
         yield address
 
 
