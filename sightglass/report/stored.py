@@ -95,7 +95,7 @@ def count_work(data: bytes) -> int:
         sizes = {(picture["source"], *map(int, picture["size"])) for picture in pictures}
         maps = [picture["map"]["values"] for picture in pictures if picture["map"]]
         cells = sum(abs(math.prod(map(int, values["shape"]))) for values in maps if values)
-        return 16 * int(struct.unpack_from("<I", data)[0]) + sum(abs(w * h) for _, w, h in sizes) + 4 * cells
+        return int(16 * struct.unpack_from("<I", data)[0] + sum(abs(w * h) for _, w, h in sizes) + 4 * cells)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise Problem(UNREADABLE) from error
 
@@ -134,5 +134,5 @@ def _inflate(plain: Json, blobs: Sequence[bytes], *, signed: bool) -> NDArray[np
     steps = zlib.decompressobj().decompress(blobs[_READ_INDEX(plain["blob"])], height * width + 1)
     levels = np.add.accumulate(np.frombuffer(steps, np.uint8).reshape(height, width), axis=1, dtype=np.uint8)
     low, count = (128, 127) if signed else (0, 255)
-    values: NDArray[np.float32] = np.clip((np.arange(256, dtype=np.float32) - low) / count, -1, 1)[levels]
-    return values
+    table = np.clip((np.arange(256, dtype=np.float32) - low) / count, -1, 1).astype(np.float32)
+    return table[levels]

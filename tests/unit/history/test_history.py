@@ -15,7 +15,6 @@ import pytest
 from sightglass.explain import Explainer, Image, Problem
 from sightglass.explain.whatif.edits import EditMark
 from sightglass.history import History
-from sightglass.history.records import draw_marks, from_text
 from sightglass.report import embedded_recipe
 from tests.unit.history.conftest import files, same_maps
 from training.demo.scenes import draw, sample
@@ -157,18 +156,3 @@ def test_exported_files_open_again(history: History, photo: Explanation, noise: 
     assert (embedded.recipe, embedded.view) == (photo.recipe, first.view)
     back = embedded_recipe.original(embedded)
     assert back is not None and back.sha256 == photo.image.sha256
-
-
-def test_marks_of_former_versions_are_lines_with_their_words_in_the_note(history: History, photo: Explanation) -> None:
-    plain = json.loads((files(history)[0].parent / "record.json").read_text()) if history.keep(photo, note="a") else {}
-    plain["marks"] = [
-        {"kind": "line", "points": [[81, 108], [81, 324], [405, 324]], "text": "", "width": 20},
-        {"kind": "circle", "points": [[500, 700], [600, 700]], "text": "a wheel", "width": 0},
-        {"kind": "text", "points": [[5, 6]], "text": "words", "width": 0},
-    ]
-    record = from_text(json.dumps(plain))
-    assert record.note == "a\na wheel\nwords" and len(record.marks) == 2
-    drawn = draw_marks(np.full((record.height, record.width, 3), 128, np.uint8), record.marks)
-    for y, x in ((200, 88), (324, 250), (700, 600), (700, 400), (600, 500)):
-        assert tuple(drawn[y, x]) == (255, 255, 255)
-    assert (drawn[:, 650:] == 128).all() and (drawn[700, 450:550] == 128).all()

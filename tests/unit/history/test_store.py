@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
 
 
-def test_another_program_s_database_stays_and_a_damaged_one_is_a_sentence(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "history.db") as database:
-        database.execute("CREATE TABLE something (x)")
-    assert History(tmp_path).search().total == 0
-    assert sqlite3.connect(tmp_path / "history.db").execute("SELECT count(*) FROM something").fetchone() == (0,)
-    (tmp_path / "history.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(Problem, match="is damaged"):
-        History(tmp_path).search()
-
-
 @pytest.mark.parametrize("harm", ["nonsense", "{}", "another task", "gone"])
 def test_a_damaged_record_says_so_and_the_others_are_shown(history: History, noise: Explanation, harm: str) -> None:
     bad, good = history.keep(noise, note="bad"), history.keep(noise, note="good")
