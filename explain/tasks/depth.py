@@ -101,10 +101,6 @@ class Depth(Regress):
         place = self.read_place(result, index)
         return super().shown_score(result, index) if place is None else place
 
-    def score(self, result: Result, index: int) -> float | None:
-        place = self.read_place(result, index)
-        return super().score(result, index) if place is None else place
-
 
 def _adapter(evidence: Evidence) -> PixelNumbers:
     adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]

@@ -443,15 +443,14 @@ class Task:
     def shown_score(self, result: Result, index: int) -> float | None:
         """Return the score of a map's target; None for one that is not shown."""
         target = result.heatmaps[index].target.index
-        predictions = result.own(index) or [p for p in self.all_answers(result) if p.index == target]
-        return max((p.score for p in predictions), default=None)
+        answers = (*result.predictions, *self.all_answers(result))
+        # The shown answer comes before the same one decoded again.
+        scores = [p.score for p in result.own(index)] or [p.score for p in answers if p.index == target][:1]
+        return max(scores, default=None)
 
     def score(self, result: Result, index: int) -> float | None:
         """Return the score of a map's target; None without one."""
-        if (score := self.shown_score(result, index)) is not None:
-            return score
-        target = result.heatmaps[index].target.index
-        return max((p.score for p in self.all_answers(result) if p.index == target), default=None)
+        return self.shown_score(result, index)
 
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target

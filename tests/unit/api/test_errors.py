@@ -104,8 +104,8 @@ def test_bodies_that_cannot_be_read(client: TestClient) -> None:
     [
         ({"Top_K": 3}, "There is no field 'Top_K': did you mean top_k?"),
         (
-            {"modle": 1, "alpha": "x"},
-            "The field 'alpha' should be a valid number; there is no field 'modle': did you mean model?",
+            {"modell": 1, "alpha": "x"},
+            "The field 'alpha' should be a valid number; there is no field 'modell': did you mean model?",
         ),
         ({"top_k": "3"}, "The field 'top_k' should be a valid integer"),
         ({"targets": [[1]]}, "The field 'targets.0' should be a valid integer or should be a valid string or "),
@@ -195,7 +195,7 @@ def test_fields_of_a_form_and_of_a_query_that_are_wrong(client: TestClient, bus:
     def post(**fields: Any) -> str:
         return told(client.post("/api/explain", files={"image": bus.read_bytes()}, data=fields), 422, "fields")
 
-    assert "did you mean model?" in post(modle="x")
+    assert "did you mean model?" in post(modell="x")
     assert "valid integer" in post(top_k=["1", "2"]) and "valid integer" in post(top_k="many")
     assert post(alpha="nan") == "The field 'alpha' should be a finite number."
     two = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,11 +125,6 @@ def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() ->
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
     assert "so far" not in finished.describe(complete)[0]
     assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
-    fit: Any = SimpleNamespace(task="detect", right=3, objects=5, pictures=2)
-    report: Any = SimpleNamespace(headline="It misses small ones")
-    boxes = [finished.describe(replace(run, fits=(fit,), reports=(report,))) for run in (part, complete)]
-    assert boxes[0] == ("3 of 5 objects found so far (2 labelled pictures).", words)
-    assert boxes[1] == ("3 of 5 objects found (2 labelled pictures).", "It misses small ones.")
 
 
 def test_the_worst_class_is_named_with_what_it_is_taken_for() -> None:

@@ -279,7 +279,7 @@ def test_every_kind_of_network_learns() -> None:
         return lambda *progress: losses.setdefault(name, []).append(progress[2])
 
     torch.manual_seed(0)
-    recipe = pool.Recipe(pool.Source("detect"), images=160, batch=16, turns=True)
+    recipe = pool.Recipe(pool.Source("detect"), images=192, batch=16, turns=True)
     train.fit(nets.build("demo-s"), seen, recipe, 0, note("boxes"))
     detr.fit(detr.begin(0), seen, detr.Recipe(images=16 * 6, batch=8), 0, note("queries"))
     regression.fit(regression.pictures(48), regression.Recipe(images=16 * 24, batch=16), 0, note("angles"))

@@ -307,5 +307,6 @@ def test_the_command_writes_the_numbers_a_row_per_query_and_sheets_of_their_matc
     assert len((tmp_path / "queries.csv").read_text().splitlines()) == 7
     queries = evaluate(Explainer("demo-reid"), market / "query", market / "gallery").queries[:2]
     for query, texts in zip(queries, captions, strict=True):
-        rows = enumerate(query.top[:3], 1)
-        assert texts == ["query", *(f"{n}. {'right' if right else 'wrong'} {s:.2f}" for n, (_, s, right) in rows)]
+        ranked = enumerate(query.top[:3], 1)
+        row = ["query", *(f"{n}. {'right' if right else 'wrong'} {s:.2f}" for n, (_, s, right) in ranked)]
+        assert texts == [*row, *["attention"] * 4]
