@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import io
 import json
 import re
 from html.parser import HTMLParser
@@ -15,7 +14,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.explain import Explainer, Explanation
