@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from sightglass.api.work import WorkQueue
 from sightglass.models.catalog import everybodys
 from sightglass.models.spec import ModelSpec
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 OWN = "own model"
 """Stands in for the id of a model that is not everybody's."""
@@ -61,8 +60,3 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
 def count_explained(model: ModelSpec, method: str) -> None:
     """Count an explanation; both names come from the catalogue."""
     _EXPLANATIONS.labels(model.id if everybodys(model) else OWN, method).inc()
-
-
-def text() -> bytes:
-    """Return all metrics in Prometheus' text format, `CONTENT_TYPE`."""
-    return generate_latest(REGISTRY)

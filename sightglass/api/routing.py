@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.openapi.docs import get_swagger_ui_html
+from prometheus_client import generate_latest
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -199,7 +200,7 @@ def get_readiness() -> Status:
 )
 def get_metrics() -> Response:
     """Report requests, durations, the queue, loaded models and memory, in Prometheus' text format."""
-    return Response(metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+    return Response(generate_latest(metrics.REGISTRY), media_type="text/plain; version=0.0.4")
 
 
 @public.get("/api/docs/openapi.json", include_in_schema=False)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sightglass import history
 from sightglass.api import metrics
 from sightglass.api.problems import ApiProblem
@@ -29,8 +27,6 @@ from sightglass.report.embedded_recipe import embed
 from sightglass.report.result_folder import zip_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydantic import BaseModel
 
     from sightglass.explain.explainer import Explainer
@@ -98,11 +94,11 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
     """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem, and ApiProblem without a map."""
     if kind in ("png", "npy") and request.seal:
         raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
-    explanation = explain(request)
+    explanation, style = explain(request), style_of(request)
     if kind == "json":
         # The headline and the limitations follow from the checks.
         seals = make_checks(explanation, request)
-        style, more = style_of(request), dict[str, Any](seals=seals, saved=history.save_as_set(explanation))
+        more = dict[str, Any](seals=seals, saved=history.save_as_set(explanation))
         if not isinstance(request, DetectRequest):
             return results.ExplanationAnswer.build(explanation, style, **more)
         # For single detections a number means a box.
@@ -110,7 +106,18 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
         missing = find_missed(explanation, [name for name in request.targets if isinstance(name, kinds)])
         more["missing"] = [plain_text(candidate.words) for candidate in missing]
         return results.DetectionAnswer.build(explanation, style, **more)
-    content = first_map(explanation, kind, request) if kind != "zip" else zip_files(folder_files(explanation, request))
+    if kind == "zip":
+        files = (
+            result_folder.of_boxes(explanation, style, everything=True)
+            if isinstance(request, DetectRequest)
+            else result_folder.of_picture(explanation, style, npy=True)
+        )
+        summary = results.Explained.build(explanation, style).to_dict()
+        content = zip_files(result_folder.with_summary(files, summary))
+    else:
+        check_mapped(explanation)
+        values = explanation.heatmaps[0].values
+        content = overlay_png(explanation, 0, style) if kind == "png" else npy_bytes(values)
     history.save_as_set(explanation)
     return content
 
@@ -170,25 +177,6 @@ def check_mapped(explanation: Explanation) -> None:
         raise ApiProblem(422, "map", plain_text(described.place or described.headline))
 
 
-def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
-    """Return the picture under its first map as `png`, or the map as `npy`; raise ApiProblem without a usable one."""
-    check_mapped(explanation)
-    if kind == "png":
-        return overlay_png(explanation, 0, style_of(request))
-    return npy_bytes(np.ascontiguousarray(explanation.heatmaps[0].values, dtype=np.float32))
-
-
-def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a picture's result folder."""
-    style = style_of(request)
-    files = (
-        result_folder.of_boxes(explanation, style, everything=True)
-        if isinstance(request, DetectRequest)
-        else result_folder.of_picture(explanation, style, npy=True)
-    )
-    yield from result_folder.with_summary(files, results.Explained.build(explanation, style).to_dict())
-
-
 def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes:
     """Return how similar two pictures are, as `json` or `zip`."""
     query = open_picture(request.image, request.name)
@@ -199,10 +187,9 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     context = ranking.context(explainer, query, pair.preprocessing, other=gallery) if request.context else None
     if kind == "zip":
         return zip_files(similarity_files.of_similarity(pair, context))
-    sides = []
-    for side in pair.sides:
-        alike, apart = side.statistics
-        sides.append(results.SideAnswer(seen=side.seen, alike=alike, apart=apart))
+    sides = [
+        results.SideAnswer(seen=side.seen, alike=side.statistics[0], apart=side.statistics[1]) for side in pair.sides
+    ]
     return results.SimilarityAnswer.build(pair, context, sides=sides)
 
 

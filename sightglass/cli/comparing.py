@@ -68,7 +68,7 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
         (folder,) = result_folder.places([f"{name}_compared"], options.out)
         written = result_folder.write(folder, result_folder.of_comparison(comparison, style))
     _report(console, comparison)
-    return console.finish(folder, written, result_folder.comparison(comparison))
+    return console.finish(folder, written, results.ComparisonResult.build(comparison).to_dict())
 
 
 def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> Comparison:
@@ -190,7 +190,8 @@ class _Run:
         baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
         self.console.say(results.describe_similarity(pair, baseline), baseline.words, *similarity_files.places(pair))
         best = pair.matches.pairs[: similarity_files.PAIRS]
-        rows = [(str(i), _cell(hit.query), _cell(hit.gallery), f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
+        cells = [[f"row {row + 1}, column {column + 1}" for row, column in (hit.query, hit.gallery)] for hit in best]
+        rows = [(str(i), *cells[i - 1], f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
         columns = ("pair", "cell of the first", "cell of the second", "similarity")
         self.console.table(columns, rows, right=("pair", "similarity"))
         self.console.say(*(f"note: {note}" for note in pair.notes))
@@ -273,7 +274,3 @@ class _Run:
         from sightglass.explain.similarity.similarity import similarity
 
         return similarity(self.explainer, query, other, **self.arguments)
-
-
-def _cell(place: tuple[int, int]) -> str:
-    return f"row {place[0] + 1}, column {place[1] + 1}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
@@ -46,9 +45,6 @@ class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
         *cli.MODEL_ID, helps={verb: cli.MODEL_HELP.format(default) for verb, (_, default) in MODELS.items()}
     )
     labels: Path | None = cli.field("--labels FILE", "Class names of a model's file.", cli.MODEL, hidden=True)
-    candidate: list[str] | None = cli.field(
-        "--candidate N,CLASS", "A raw candidate, as recipes name it.", cli.MAP, verbs="detect segment", hidden=True
-    )
     objects: list[str] | None = cli.field(
         "--object MASK|X,Y,X,Y", "The object: how much evidence is outside?", cli.MAP, verbs="image", hidden=True
     )
@@ -164,9 +160,6 @@ def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: st
     if by_all := engine_options.get("method") == cli.ALL and verb == "image":
         del engine_options["method"]
     chosen = cli.with_classes(engine_options, series.explainer)
-    if options.candidate:
-        places = tuple(cli.read_candidate(text, series.explainer.labels) for text in options.candidate)
-        chosen = {"per": "region", **chosen, "targets": places}
     objects = [_parse_object(text) for text in options.objects or ()]
 
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
@@ -198,15 +191,12 @@ def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
     """Explain the boxes of a detector."""
     options, console, explainer = series.options, series.console, series.explainer
     per = engine_options.setdefault("per", "detection")
-    if options.candidate and per != "detection":
-        raise Problem(f"--candidate is for single detections: leave --per {per} out.")
     labels, kept = cli.known_labels(engine_options, explainer), engine_options.get("classes", ())
     indices = cli.class_indices(engine_options.get("targets"), labels)
     cli.class_indices(kept, labels)
-    candidates = [cli.read_candidate(text, labels) for text in options.candidate or ()]
     # For single detections a number would mean a box, so classes are named.
     classes: tuple[int | str, ...] = tuple(labels[index] for index in indices) if per == "detection" else indices
-    chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": (*classes, *candidates)}
+    chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": classes}
 
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         common.report(console, explanation, series.style)
@@ -216,7 +206,7 @@ def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
         missing = []
         for box in detections.find_missed(explanation, indices):
             candidate, words = box.candidate, phrases.plain_text(box.words)
-            console.say(f"{words} Its map: --candidate {shlex.quote(f'{candidate.anchor},{candidate.label}')}")
+            console.say(words)
             about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}
             missing.append({"words": words, **about, "why": box.reason.kind})
         files = result_folder.of_boxes(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
-    from sightglass.models.inspect import Toml, Unknown
+    from sightglass.models.inspect import Toml
 
 app = typer.Typer(
     help="List models, their weights and layers, and add your own.",
@@ -163,7 +163,12 @@ def add(
     to = (settings().models or Path("models.toml")).absolute()
     table, open_questions = adding.fill(draft, answers)
     if open_questions:
-        raise ModelProblem(_ask(open_questions[0]))
+        key, question, choices = open_questions[0].key, open_questions[0].question, open_questions[0].choices
+        if key == inspect.TRUST:
+            raise ModelProblem(f"{question} Add --trust if you do.")
+        option = f"--{key.rpartition('.')[2]}" if adding.is_text(key) else f"--set {key}="
+        hint = f" (similar: {', '.join(choices[:5])})" if choices else ""
+        raise ModelProblem(f"{question} Answer with {option}{hint}.")
     table = adding.relative(table, to.parent)
     packaged = (model.id for family in catalog.families(packaged=True).values() for model in family)
     if id_ in packaged and not options.force:
@@ -181,15 +186,6 @@ def add(
     console.say(f"{id_} is in {to}.")
     console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
     return 0
-
-
-def _ask(unknown: Unknown) -> str:
-    """Return the question about a missing setting, with its option."""
-    if unknown.key == inspect.TRUST:
-        return f"{unknown.question} Add --trust if you do."
-    option = f"--{unknown.key.rpartition('.')[2]}" if adding.is_text(unknown.key) else f"--set {unknown.key}="
-    hint = f" (similar: {', '.join(unknown.choices[:5])})" if unknown.choices else ""
-    return f"{unknown.question} Answer with {option}{hint}."
 
 
 def _settings(texts: Sequence[str]) -> Toml:

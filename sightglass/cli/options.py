@@ -110,7 +110,7 @@ FOLDER = "--out -o FOLDER", "Output folder [explained/<picture>].", OUT
 _NAMED = {"compare": "<picture>_compared", "similarity": "<picture>_and_<other>", "video": "<clip>"}
 FOLDERS = {verb: f"Output folder [explained/{name}]." for verb, name in _NAMED.items()}
 """The help of verbs whose folder has another name."""
-ALSO = "--also FORMATS", "Also svg, pdf, html, report (PDF), or gif, of layers.", OUT
+ALSO = "--also FORMATS", "Also svg and pdf, of the figure, or html, a report.", OUT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,14 +292,6 @@ def known_labels(engine_options: EngineOptions, explainer: Explainer) -> Sequenc
     if options.examples:
         return tuple(dict.fromkeys(name.strip() for _, name in options.examples))
     return explainer.with_vocabulary(explainer.resident, options, None).adapter.labels
-
-
-def read_candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:
-    """Return the number and the class of a candidate, or of a pixel in a region: `7211,dog`."""
-    anchor, _, name = text.partition(",")
-    if not (anchor.strip().isdecimal() and name.strip()):
-        raise Problem(f"--candidate is {text}: give its number and its class, such as 7211,dog.")
-    return int(anchor), class_indices([name.strip()], labels)[0]
 
 
 def with_classes(engine_options: EngineOptions, explainer: Explainer) -> dict[str, Any]:

@@ -93,6 +93,6 @@ def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
 
 
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:
-    """Yield the best map as figures, reports and animations."""
+    """Yield the best map as figures and reports."""
     for format in (offers.ALSO[name] for name in formats if explanation.heatmaps):
         yield format.file, format.make(explanation, 0, asdict(style))

@@ -50,7 +50,7 @@ class ProveOptions(cli.ModelOptions):
     "prove",
     """
     sightglass prove bus.jpg --class trolleybus --question why
-    sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --also report
+    sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --also html
     """,
 )
 def prove(picture: cli.Picture, engine_options: cli.EngineOptions, options: ProveOptions) -> int:

@@ -117,7 +117,12 @@ def serve(options: ServeOptions) -> int:
             # The first pass takes several times longer. Some models find nothing in grey, or need words to look for.
             with suppress(Problem):
                 explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
-        _announce(console, listener)
+        address, port = listener.getsockname()[:2]
+        host, rules = f"[{address}]" if ":" in address else address, access.in_use()
+        token = f"the token is {rules.token}" if rules.generated else "a token is required"
+        token = token if rules.asks else "no token is required"
+        console.say(f"http://{host}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
+        sys.stdout.flush()
         config = uvicorn.Config(create(), log_level="critical", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listener])
     console.say("Stopped.")
@@ -137,13 +142,3 @@ def bound(host: str, port: int) -> socket.socket:
         raise Problem(
             f"{host} cannot be listened on at port {port} ({reason}): give another --host or --port."
         ) from error
-
-
-def _announce(console: Console, listener: socket.socket) -> None:
-    """Print the address, and whether a token is required."""
-    address, port = listener.getsockname()[:2]
-    host, rules = f"[{address}]" if ":" in address else address, access.in_use()
-    token = f"the token is {rules.token}" if rules.generated else "a token is required"
-    token = token if rules.asks else "no token is required"
-    console.say(f"http://{host}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
-    sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Views, and what is written from them: figures, reports, animations, tables, folders, slides.
+"""Views, and what is written from them: figures, reports, tables, folders, slides.
 
 from sightglass.report import figure, html_report
 Path("bus.pdf").write_bytes(figure.figure(result, format="pdf"))
@@ -20,8 +20,4 @@ if TYPE_CHECKING:
     from sightglass.report.view import View as View
 
 _NAMES = ["Chart", "ChartLine", "Map", "Picture", "Table", "View"]
-defer_imports(
-    __name__,
-    {"view": _NAMES},
-    {"pdf_report": "pdf", "proof_files": "result_folder", "detection_images": "result_folder"},
-)
+defer_imports(__name__, {"view": _NAMES})

@@ -1,4 +1,4 @@
-// The deck on its page: reveal.js shows the slides; here are the bar, the switch of the heat maps, and the notes.
+// The deck on its page: reveal.js shows the slides; here are the switch of the heat maps and the notes.
 {
   const Reveal = /** @type {any} */ (globalThis)["Reveal"];
   const root = document.documentElement;
@@ -8,11 +8,6 @@
   let started = Date.now();
 
   const toggleMap = () => void root.classList.toggle("bare");
-
-  const full = () => {
-    if (document.fullscreenElement) void document.exitFullscreen();
-    else root.requestFullscreen().catch(() => {});
-  };
 
   const openNotes = () => {
     notes = window.open("", "sightglass-notes", "width=1100,height=760");
@@ -54,21 +49,13 @@
     if (shown) shown.textContent = `${Math.floor(gone / 60)}:${String(gone % 60).padStart(2, "0")}`;
   };
 
-  const ACTIONS = { prev: () => Reveal.prev(), next: () => Reveal.next(), heat: toggleMap, notes: openNotes, help: () => Reveal.toggleHelp(), full };
-  for (const button of document.querySelectorAll("button")) {
-    button.addEventListener("click", () => {
-      ACTIONS[/** @type {keyof typeof ACTIONS} */ (button.dataset.do)]();
-      // The keys are the slides' again.
-      button.blur();
-    });
-  }
   setInterval(tick, 1000);
   Reveal.on("slidechanged", showNotes);
   // A picture of several slides is in the page once.
   const pictures = document.getElementById("pictures")?.textContent?.split("\n") ?? [];
   for (const image of slides.querySelectorAll("img")) image.src = pictures[Number(image.dataset.at)];
   void Reveal.initialize({
-    width: 1600, height: 900, margin: 0, maxScale: 5, minScale: 0.05, center: false, controls: false, progress: true,
+    width: 1600, height: 900, margin: 0, maxScale: 5, minScale: 0.05, center: false, controls: true, controlsTutorial: false, progress: true,
     hash: false, history: false, transition: "none", backgroundTransition: "none", scrollActivationWidth: null, slideNumber: false,
   }).then(() => {
     for (const [keyCode, key, description, act] of [

@@ -35,9 +35,10 @@ def deck_html(
         {"parts": [_part(view, item, theme, pictures) for item in page.items], "notes": page.notes}
         for view, page in numbered(views, number)
     ]
+    colours = "; ".join(f"--{name}: {hex_of(colour)}" for name, colour in vars(theme).items() if name != "name")
     page = fill(
         "deck.html",
-        "\n".join((_colours(theme), read("deck.css"))),
+        f":root {{ {colours} }}\n{read('deck.css')}",
         "\n".join((read("vendor/reveal.js"), read("deck.js"))),
         inline=True,
         reveal=Markup(read("vendor/reveal.css")),
@@ -48,12 +49,6 @@ def deck_html(
         pictures=Markup("\n".join(pictures)),
     )
     return page.encode()
-
-
-def _colours(theme: Theme) -> str:
-    """Return the colours of a theme as CSS."""
-    values = (f"--{name}: {hex_of(colour)}" for name, colour in vars(theme).items() if name != "name")
-    return f":root {{ {'; '.join(values)} }}"
 
 
 def _part(view: View, item: Item, theme: Theme, pictures: dict[str, int]) -> dict[str, object]:

@@ -62,21 +62,16 @@ def figure(
     """
     require_map(explanation, index)
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, **(look or {})}
-    data = draw(map_view(explanation, index), format, Style.of(settings))
-    return data if format in ("svg", "pdf") else embed(data, explanation, index, settings)
-
-
-def draw(view: View, format: Format, style: Style) -> bytes:
-    """Return the figure of a view's first picture and map, without its recipe."""
-    picture = view.pictures[0]
-    style = Style(**style.overlay, boxes=style.boxes)
-    pixels, item = picture.image.pixels, picture.map
+    view, look_style = map_view(explanation, index), Style.of(settings)
+    style = Style(**look_style.overlay, boxes=look_style.boxes)
+    picture, item = explanation.image, view.pictures[0].map
     assert item is not None
-    size = picture.image.width, picture.image.height
-    field = item.field(*size)
-    alone = render.heatmap_only(item.upsampled(*size), style.colormap, seen=field.seen, kind=item.kind)
-    panels = [reduce(panel, MAX_SIDE) for panel in (pixels, alone, render.paint(pixels, field, style))]
-    return charts.save(lambda: _draw_page(view, panels, style), view.caption, format, _ENCODING.get(format))
+    field = item.field(picture.width, picture.height)
+    values = item.upsampled(picture.width, picture.height)
+    alone = render.heatmap_only(values, style.colormap, seen=field.seen, kind=item.kind)
+    panels = [reduce(panel, MAX_SIDE) for panel in (picture.pixels, alone, render.paint(picture.pixels, field, style))]
+    data = charts.save(lambda: _draw_page(view, panels, style), view.caption, format, _ENCODING.get(format))
+    return data if format in ("svg", "pdf") else embed(data, explanation, index, settings)
 
 
 def _draw_page(view: View, pictures: list[Pixels], style: Style) -> Figure:

@@ -146,8 +146,6 @@ class Theme:
     """Of sentences and the footer."""
     accent: Colour
     """Of a map's curve and of what has the focus."""
-    track: Colour
-    """Of the bar of buttons."""
     tag: Colour = (255, 255, 255)
     """Of names on pictures."""
     shade: Colour = (20, 20, 20)
@@ -159,8 +157,8 @@ def hex_of(colour: Colour) -> str:
     return f"#{bytes(colour).hex()}"
 
 
-DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219), (58, 58, 58))
-LIGHT = Theme("light", (255, 255, 255), (28, 28, 28), (74, 74, 74), (11, 111, 120), (224, 224, 224))
+DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219))
+LIGHT = Theme("light", (255, 255, 255), (28, 28, 28), (74, 74, 74), (11, 111, 120))
 THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
 
 BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
@@ -213,10 +211,6 @@ class Page:
     layout: str
     items: tuple[Item, ...]
     notes: str = ""
-
-    def share(self) -> float:
-        """Return the share of the page, 0..1, covered by content."""
-        return share([item.place for item in self.items if isinstance(item, Visual)])
 
 
 # ---- letters

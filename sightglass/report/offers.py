@@ -11,7 +11,7 @@ from sightglass.explain.comparison.models import measure_in_turns
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
-from sightglass.report import animation, figure, html_report, pdf, result_folder, similarity_files
+from sightglass.report import figure, html_report, result_folder, similarity_files
 from sightglass.report.embedded_recipe import embed, proved_recipe
 from sightglass.report.table import csv, rows
 
@@ -57,8 +57,6 @@ class Format:
     """Of its button; empty for its suffix."""
     also: str = ""
     """Its name in `--also`; empty where that does not offer it."""
-    fits: Callable[[Explanation, int], bool] = lambda explanation, index: True
-    """Whether the map at an index can be written so."""
 
 
 def _figure(kind: figure.Format) -> Maker:
@@ -79,8 +77,7 @@ def _picture(encode: Callable[[NDArray[np.uint8]], bytes]) -> Maker:
 ROWS = {
     "Picture": "The map over the picture, in its size.",
     "Figure": "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors.",
-    "Report": "HTML: one file that needs no server, with opacity, threshold and class to choose. PDF: for printing.",
-    "Layer by layer": "This map at every layer of the model, from the first to the last.",
+    "Report": "One file that needs no server, with opacity, threshold and class to choose; a browser prints it.",
     "Data": "The raw values, every number of every map, and the recipe to reproduce them.",
 }
 """Help of each row of a map's files, by its title."""
@@ -96,14 +93,6 @@ FORMATS = (
         "report.html",
         lambda item, i, look: html_report.html([item], index=i, style=Style.of(look)).encode(),
         also="html",
-    ),
-    Format("Report", "report.pdf", lambda item, i, look: pdf.pdf(item, i, style=Style.of(look)), also="report"),
-    Format(
-        "Layer by layer",
-        "layers.gif",
-        lambda item, i, look: animation.sweep(item, i, style=Style.of(look)),
-        also="gif",
-        fits=lambda item, i: METHODS[item.heatmaps[i].method].quick,
     ),
     Format(
         "Data",
@@ -127,12 +116,11 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
     """Return a map's files, with figures coloured by the settings `look`."""
     offers: dict[str, list[Offer]] = {}
     for format in FORMATS:
-        if format.fits(explanation, index):
-            label = format.label or format.file.rpartition(".")[2].upper()
-            make, source = partial(format.make, explanation, index, look), explanation.image.name
-            named = format.file == "picture.jpg" and source.startswith("heatmap_")
-            name = source if named else f"{stem(explanation, index)}-{format.file}"
-            offers.setdefault(format.row, []).append((label, name, make))
+        label = format.label or format.file.rpartition(".")[2].upper()
+        make, source = partial(format.make, explanation, index, look), explanation.image.name
+        named = format.file == "picture.jpg" and source.startswith("heatmap_")
+        name = source if named else f"{stem(explanation, index)}-{format.file}"
+        offers.setdefault(format.row, []).append((label, name, make))
     return [Files(title, ROWS[title], files) for title, files in offers.items()]
 
 

@@ -298,7 +298,7 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
     yield "comparison.jpg", embed_overlay(sheet, compared.explanations[0], 0, style)
     maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
     yield MAPS, npz_bytes(maps)
-    yield "comparison.json", to_json(comparison(compared)).encode()
+    yield "comparison.json", to_json(results.ComparisonResult.build(compared).to_dict()).encode()
 
 
 def of_first(explanation: Explanation) -> tuple[str, str]:
@@ -307,13 +307,6 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
         return explanation.task.answer(explanation), ""
     label, score = explanation.heatmaps[0].target.label, explanation.task.score(explanation, 0)
     return label, "" if score is None else describe_score(score, explanation.model, label)
-
-
-def comparison(compared: Comparison) -> Json:
-    """Return several models' answers and agreement, as `results.ComparisonResult`."""
-    parts = zip(compared.explanations, compared.names, compared.timings, strict=True)
-    models = [results.ComparedModel.build(item, name=name, timing=timing) for item, name, timing in parts]
-    return results.ComparisonResult.build(compared, models).to_dict()
 
 
 def of_proof(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:

@@ -203,9 +203,11 @@ class ComparisonResult(PlainResult):
     """Between the first maps of each pair of models; null unless both are of one class or one matched object."""
 
     @classmethod
-    def build(cls, compared: Comparison, models: Sequence[ComparedModel]) -> Self:
-        """Return it of a comparison of these `models`."""
+    def build(cls, compared: Comparison, models: Sequence[ComparedModel] = ()) -> Self:
+        """Return it of a comparison; `models`: those that it has, by default without records."""
         count = range(len(compared.names))
+        parts = zip(compared.explanations, compared.names, compared.timings, strict=True)
+        models = models or [ComparedModel.build(item, name=name, timing=timing) for item, name, timing in parts]
         return cls(
             picture=compared.explanations[0].image.name,
             verdict=compared.verdict,

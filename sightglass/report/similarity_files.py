@@ -40,23 +40,17 @@ PAIRS = 6
 COLOURS = "Red: similar, blue: different"
 
 
-def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
-    """Return both pictures under their maps, uint8 (H, W, 3).
+def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> Panels:
+    """Return both pictures under their maps, uint8 (H, W, 3): red similar, blue different; without a map as they are.
 
     `unseen`: the theme of the page around them.
     """
-    return [overlay(side, unseen) for side in similarity.sides]
-
-
-def overlay(side: ComparedImage, unseen: Unseen = "light") -> NDArray[np.uint8]:
-    """Draw the signed map, uint8 (H, W, 3): red similar, blue different.
-
-    A picture without a map stays as it is.
-    """
-    if not side.signed.any():
-        return side.image.pixels
-    field = Field(difference(side), side.geometry.extent, side.seen, kind="difference")
-    return paint(side.image.pixels, field, Style(), unseen=unseen)
+    panels = []
+    for side in similarity.sides:
+        field = Field(difference(side), side.geometry.extent, side.seen, kind="difference")
+        pixels = side.image.pixels
+        panels.append(paint(pixels, field, Style(), unseen=unseen) if side.signed.any() else pixels)
+    return panels
 
 
 def difference(side: ComparedImage) -> NDArray[np.float32]:

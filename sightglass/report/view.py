@@ -1,6 +1,6 @@
 """A view: one thing that a page shows, as every writer takes it.
 
-Files, HTML and PDF reports and slides are all written from a `View`, and no writer asks what the model answers.
+Files, HTML reports and slides are all written from a `View`, and no writer asks what the model answers.
 Nothing here imports torch.
 """
 

@@ -64,7 +64,7 @@ VIEWER: button Side by side with the plain picture | map; button Full screen | f
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
     button Measure an area | "Drag over; button Swipe | map
 ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck Shortcut D | opens
-SAVE: button (PNG|JPG|SVG|PDF|HTML|GIF|.*, [.](json|csv|npz|zip)) | saves; button Keep it in Saved | "See it in Saved;
+SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Keep it in Saved | "See it in Saved;
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -

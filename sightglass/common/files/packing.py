@@ -136,7 +136,7 @@ def photographs() -> dict[str, Path]:
 
 
 def font(name: str = "DejaVuSans") -> Path:
-    """Return the TrueType file of matplotlib's `DejaVuSans`, `DejaVuSans-Bold` or `DejaVuSansMono`."""
+    """Return the TrueType file of matplotlib's `DejaVuSans` or `DejaVuSans-Bold`."""
     file = packaged_file("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf")
     assert file is not None  # matplotlib is a requirement
     return file

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -227,7 +228,11 @@ def test_who_hangs_up_while_sending_or_waiting_is_no_fault_of_ours(
 
 
 def counted() -> dict[str, float]:
-    lines = [line.rpartition(" ") for line in metrics.text().decode().splitlines() if not line.startswith("#")]
+    lines = [
+        line.rpartition(" ")
+        for line in generate_latest(metrics.REGISTRY).decode().splitlines()
+        if not line.startswith("#")
+    ]
     return {name: float(value) for name, _, value in lines}
 
 

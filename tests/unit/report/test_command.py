@@ -40,7 +40,6 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("layers", LITE, {"layers": ("blocks.4", "bn2")}),
     ("targets", LITE, {"targets": ("goldfish", 281)}),
     ("targets", BOXES, {"targets": ("gear",)}),
-    ("targets", BOXES, {"per": "detection", "targets": ((100, 0), (7, 3))}),
     ("targets", CLIP, {"targets": ("yellow square",), "vocabulary": ("unreadable", *WORDS)}),
     ("top_k", LITE, {"top_k": 2}),
     ("scale", LITE, {"scale": "shared", "top_k": 3}),
@@ -83,12 +82,12 @@ def flags(model: str, options: dict[str, Any]) -> Iterator[str]:
     for name, value in options.items():
         option = OFFERED[name]
         for one in value if isinstance(value, tuple) and name not in JOINED else [value]:
-            flag = option.flag.split()[0]
-            if name == "targets" and isinstance(one, tuple):
-                flag, one = "--candidate", one
-            elif name == "examples":
+            if name == "examples":
                 one = f"{','.join(map(repr, one[0]))}={one[1]}"
-            yield from (flag, ",".join(str(part) for part in one) if isinstance(one, tuple) else str(one))
+            yield from (
+                option.flag.split()[0],
+                ",".join(str(part) for part in one) if isinstance(one, tuple) else str(one),
+            )
 
 
 def made_by(model: str, options: dict[str, Any]) -> tuple[Recipe, dict[str, np.ndarray[Any, Any]]]:

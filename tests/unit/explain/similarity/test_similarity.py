@@ -114,7 +114,7 @@ def test_nothing_is_drawn_where_two_pictures_differ_as_little_as_a_mirror_image(
     (sentence,) = similarity_files.places(result)
     assert "as little as a picture and its mirror image" in sentence
     assert similarity_files.pair_view(result, "the same").sentence == sentence
-    assert np.array_equal(similarity_files.overlay(result.query), result.query.image.pixels)
+    assert np.array_equal(similarity_files.draw_pair(result)[0], result.query.image.pixels)
     # What the score is made of is no difference: it is still drawn.
     assert similarity(lite, image, compressed.getvalue(), of="product").state == "ok"
 
