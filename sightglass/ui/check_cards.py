@@ -84,15 +84,9 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
         "answer": partial(draw_proof, result),
         "still": partial(_draw_stability, explanation, index, result),
     }
-    page.button_for_window(
-        "Details",
-        details[id],
-        icon=":material/open_in_full:",
-        help="The whole test, with all its numbers.",
-        key=f"details-{id}",
-        title=capital(QUESTIONS[id]),
-        width="large",
-    )
+    icon, help, look = ":material/open_in_full:", "The whole test, with all its numbers.", {"width": "large"}
+    look |= {"key": f"details-{id}", "title": capital(QUESTIONS[id])}
+    page.button_for_window("Details", details[id], icon=icon, help=help, **look)
     return True
 
 

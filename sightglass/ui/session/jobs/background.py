@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import streamlit as st
@@ -73,12 +74,10 @@ class Job(Generic[T]):
         self._redraws = redraws
         # The thread holds no reference to this object.
         weakref.finalize(self, self.cancel.set)
-        thread = threading.Thread(
-            target=users.bind_person(_run), args=(weakref.ref(self), call, self.cancel, stays), daemon=True
-        )
-        self._thread = thread
-        _RUNNING[thread] = self.cancel
-        thread.start()
+        work = (weakref.ref(self), call, self.cancel, stays)
+        self._thread = threading.Thread(target=users.bind_person(_run), args=work, daemon=True)
+        _RUNNING[self._thread] = self.cancel
+        self._thread.start()
         if name:
             _SHARED[users.owner(), name] = self
         if reads:
@@ -205,13 +204,9 @@ def outcome(
     if key in jobs.results:
         known: T = jobs.results[key]
         return known
-    job = jobs.find(name, key)
+    job, start = jobs.find(name, key), partial(jobs.start, name, key, call)
     if job is None and begin:
-        job = jobs.start(name, key, call)
-
-    def start() -> None:
-        jobs.start(name, key, call)
-
+        job = start()
     if job is None:
         st.button(button, icon=":material/play_arrow:", key=f"start-{name}", on_click=start, help=help)
     elif not (job.stopped or job.finished(PROGRESS_AFTER)):
