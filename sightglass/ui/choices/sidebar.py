@@ -244,21 +244,19 @@ def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
         if (name == "iou" and not has_boxes) or (name == "within" and not (boxes and has_boxes)):
             continue
         value = url_state.recall_value(name, None, default, name=name, read=partial(_read_carried, name))
-        if value == default:
-            url_state.write(name, None)
-            continue
-        url_state.write(name, url_state.to_percent(value) if name == "iou" else value)
-        carried[name] = value
+        own = value != default
+        url_state.write(name, (url_state.to_percent(value) if name == "iou" else value) if own else None)
+        carried |= {name: value} if own else {}
+
+    def forget() -> None:
+        for name in CARRIED:
+            url_state.keep(name, None)
+
     if carried:
         st.caption(f"From a file or a link: {', '.join(f'{name} {value}' for name, value in carried.items())}.")
         help = "Go back to the defaults."
-        st.button("Forget these", key="forget-carried", type="tertiary", on_click=_forget_carried, help=help)
+        st.button("Forget these", key="forget-carried", type="tertiary", on_click=forget, help=help)
     return carried
-
-
-def _forget_carried() -> None:
-    for name in CARRIED:
-        url_state.keep(name, None)
 
 
 def _read_carried(name: str, text: str) -> Any:
@@ -308,17 +306,12 @@ def _choose_words(explainer: Explainer) -> dict[str, Any]:
         url_state.write("words", None)
         return {}
     defaults = explainer.resident.adapter.labels
-    words = url_state.widget(
-        st.text_input,
-        "Look for",
-        None,
-        "",
-        key="words",
-        name="words",
-        placeholder=f"its own {len(defaults)} classes" if defaults else "red bus, person",
-        help="Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; "
-        "if empty, it uses its own classes.",
+    placeholder = f"its own {len(defaults)} classes" if defaults else "red bus, person"
+    help = (
+        "Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; if "
+        "empty, it uses its own classes."
     )
+    words = _option(st.text_input, "Look for", None, "", "words", help, placeholder=placeholder)
     return {"vocabulary": tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))}
 
 
