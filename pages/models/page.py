@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -55,7 +55,7 @@ def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         tasks = {spec.task for spec in catalog.catalog().values()}
         titles = {"": "All"} | {name: task.title for name, task in TASKS.items() if name in tasks}
-        look = {"name": "task", "label_visibility": "collapsed", "help": "What the models are for."}
+        look: dict[str, Any] = {"name": "task", "label_visibility": "collapsed", "help": "What the models are for."}
         task = url_state.widget(st.segmented_control, "Task", titles, "", key="models-task", **look)
         help = "Only models whose weights are on this machine."
         only = url_state.widget(st.toggle, "Here only", None, True, key="models-here", name="here", help=help)

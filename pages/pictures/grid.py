@@ -83,8 +83,8 @@ def draw(job: PicturesJob, result: Result) -> None:
         side = st.container(width=PANEL, key="pictures-panel") if remembered.opened else None
     place = _choose_model(result, rail)
     with top:
-        views, look = _list_views(result, place), {"key": VIEW, "name": "view", "label_visibility": "collapsed"}
-        view = url_state.widget(st.segmented_control, "Pictures", views, "all", **look)
+        look: dict[str, Any] = {"key": VIEW, "name": "view", "label_visibility": "collapsed"}
+        view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, place), "all", **look)
         selects = st.toggle("Select", key="pictures-select")
     about = _draw_classes(result, place, grid) if view == "class" else None
     with rail:

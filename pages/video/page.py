@@ -43,9 +43,10 @@ def video() -> None:
     with bar:
         source, place = st.columns([1, 2], vertical_alignment="center")
     with source:
-        sources, look = {"file": "File", "camera": "Camera"}, {"name": "source", "label_visibility": "collapsed"}
+        sources = {"file": "File", "camera": "Camera"}
+        look: dict[str, Any] = {"key": "video-source", "name": "source", "label_visibility": "collapsed"}
         look["help"] = "A clip, explained frame by frame into a file; or the camera, in real time."
-        camera = url_state.widget(st.segmented_control, "Source", sources, "file", key="video-source", **look)
+        camera = url_state.widget(st.segmented_control, "Source", sources, "file", **look)
     if camera == "camera":
         draw_camera(place, top)
         return

@@ -230,9 +230,9 @@ def _choose_boxes(explainer: Explainer) -> dict[str, Any]:
     labels, key = explainer.resident.adapter.labels, f"only-{explainer.model.id}"
     if remembered := url_state.memory(key):
         url_state.keep(key, reopen.name_classes(remembered, labels))
-    help, more = "Hide the boxes of all other classes.", {"read": url_state.read_list, "placeholder": "all classes"}
-    classes, label = sorted(set(labels)), "Only these classes"
-    return {"classes": tuple(_option(st.multiselect, label, classes, [], key, help, name="only", **more))}
+    label, classes, help = "Only these classes", sorted(set(labels)), "Hide the boxes of all other classes."
+    more: dict[str, Any] = {"name": "only", "read": url_state.read_list, "placeholder": "all classes"}
+    return {"classes": tuple(_option(st.multiselect, label, classes, [], key, help, **more))}
 
 
 def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
