@@ -9,7 +9,6 @@ import time
 import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import streamlit as st
@@ -204,9 +203,13 @@ def outcome(
     if key in jobs.results:
         known: T = jobs.results[key]
         return known
-    job, start = jobs.find(name, key), partial(jobs.start, name, key, call)
+    job = jobs.find(name, key)
     if job is None and begin:
-        job = start()
+        job = jobs.start(name, key, call)
+
+    def start() -> None:
+        jobs.start(name, key, call)
+
     if job is None:
         st.button(button, icon=":material/play_arrow:", key=f"start-{name}", on_click=start, help=help)
     elif not (job.stopped or job.finished(PROGRESS_AFTER)):
