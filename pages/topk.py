@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -30,27 +30,17 @@ def topk() -> None:
         title, controls = st.container(), st.container(horizontal=True, width="content", vertical_alignment="center")
     with controls:
         beside = st.container(width="content")
-        count = url_state.widget(
-            st.segmented_control,
-            "How many classes",
-            {count: f"Top {count}" for count in range(2, 6)},
-            4,
-            key="k",
-            name="k",
-            read=int,
-            label_visibility="collapsed",
-            help="How many of the model's best classes are shown.",
-        )
+        label, counts = "How many classes", {count: f"Top {count}" for count in range(2, 6)}
+        look: dict[str, Any] = {"key": "k", "name": "k", "read": int, "label_visibility": "collapsed"}
+        look["help"] = "How many of the model's best classes are shown."
+        count = url_state.widget(st.segmented_control, label, counts, 4, **look)
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")
             # A model that exposes no internals has slow methods only.
             quick = "choose a fast method for this page, or " if explainer.resident.gradients else ""
-            st.info(
-                f"{METHODS[choices.method].name} takes minutes for several classes: {quick}look at one class on "
-                "Explore.",
-                icon=":material/hourglass:",
-            )
+            words = f"{METHODS[choices.method].name} takes minutes for several classes"
+            st.info(f"{words}: {quick}look at one class on Explore.", icon=":material/hourglass:")
             return
         explanation = explain_job.explain(choices, explainer, top_k=count)
         if explanation is None:
@@ -73,12 +63,9 @@ def topk() -> None:
             title.markdown(f"## {escape(panels.difference_title(explanation, pair))}")
             st.caption(escape(agreement))
         with st.container(horizontal=True, vertical_alignment="center"):
-            saving.save_and_export(
-                "topk",
-                lambda look: offers.class_downloads(explain_job.with_proofs(explanation), look),
-                saved=[(explanation, {})],
-                slide=lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look),
-            )
+            files = lambda look: offers.class_downloads(explain_job.with_proofs(explanation), look)  # noqa: E731
+            slide = lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look)  # noqa: E731
+            saving.save_and_export("topk", files, saved=[(explanation, {})], slide=slide)
     # Below its chip, also on a phone.
     with top:
         checks.draw_cards(explanation, 0, beside=True)

@@ -67,12 +67,9 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
             def carry_proofs() -> Comparison:
                 return replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
 
-            saving.save_and_export(
-                "compare",
-                lambda look: offers.model_downloads(carry_proofs(), look),
-                saved=saved,
-                slide=lambda look: report_views.models_view(carry_proofs(), names, look),
-            )
+            files = lambda look: offers.model_downloads(carry_proofs(), look)  # noqa: E731
+            slide = lambda look: report_views.models_view(carry_proofs(), names, look)  # noqa: E731
+            saving.save_and_export("compare", files, saved=saved, slide=slide)
         _draw_table(comparison, names)
 
 
@@ -180,7 +177,7 @@ def _pane(explanation: Explanation, name: str) -> Pane:
 
 
 def _draw_table(comparison: Comparison, names: list[str]) -> None:
-    rows, same, label = [], f"Overlap with {names[0]}", comparison.label
+    rows, same, label, half = [], f"Overlap with {names[0]}", comparison.label, "Half the evidence on"
     for i, explanation in enumerate(comparison.explanations):
         agreement, task, score = comparison.agreement(0, i), explanation.task, score_of_map(explanation)
         rows.append(
@@ -188,9 +185,7 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
                 "Model": names[i],
                 "Own answer": task.answer(explanation),
                 **dict([task.column(score, explanation.model.unit_of(label), label)] if label else ()),
-                "Half the evidence on": percent(explanation.statistics[0].half_heat_area)
-                if explanation.heatmaps
-                else "–",
+                half: percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
                 same: agreement and agreement.iou_top20 * 100,
                 "Parameters": count(explanation.evidence.resident.parameters),
                 "One pass": _describe_time(comparison, i),
@@ -202,10 +197,10 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
     times = st.column_config.TextColumn(help=about, alignment="right", width=150)
     tables.table(
         pd.DataFrame(rows),
-        right=("Half the evidence on", "Parameters"),
+        right=(half, "Parameters"),
         help={
             "Own answer": "What each model says first, whatever the maps are of.",
-            "Half the evidence on": "The smallest part of the picture that holds half of the evidence.",
+            half: "The smallest part of the picture that holds half of the evidence.",
         },
         columns={f"Score of {label}": tables.score(), same: same_place, "One pass": times},
     )

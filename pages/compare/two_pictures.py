@@ -38,11 +38,7 @@ SECOND, LACKS = "with", "lacks"
 """Names in the address of an example as the second picture, and of one that a link cannot carry."""
 LISTED = 50
 """Pictures of a gallery in the list."""
-SHOWS = {
-    "cosine": "Similar and different regions",
-    "product": "What the score is made of",
-    "matches": "Best matches",
-}
+SHOWS = {"cosine": "Similar and different regions", "product": "What the score is made of", "matches": "Best matches"}
 
 
 def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
@@ -98,9 +94,8 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
         def progress(share: float, words: str) -> None:
             show(f"{words} ({percent(share)})")
 
-        return state.latest(
-            "ranking", key, lambda: ranking.rank(explainer, choices.image, items, progress=progress, **ways)
-        )
+        rank = partial(ranking.rank, explainer, choices.image, items, progress=progress, **ways)
+        return state.latest("ranking", key, rank)
 
 
 def _preprocessing(choices: Choices) -> dict[str, Any]:
@@ -162,26 +157,14 @@ def _choose_hit(ranked: Ranking) -> int:
 def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int, of: str) -> Similarity:
     hit, chosen = ranked.hits[place], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
     settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
+    settings["of"] = of
     of_model = explainer.resident.adapter.weights_sha256, explainer.model.row
-    key = (
-        *of_model,
-        ranked.query.sha256,
-        ranked.query.name,
-        hit.item.stamp,
-        hit.item.key,
-        of,
-        str(sorted(settings.items())),
-    )
+    of_pair = ranked.query.sha256, ranked.query.name, hit.item.stamp, hit.item.key
+    key = (*of_model, *of_pair, str(sorted(settings.items())))
 
     def make() -> Similarity:
         with explain_job.spinner(explainer):
-            return pair_similarity.similarity(
-                explainer,
-                ranked.query,
-                hit.item.open(),
-                of=of,  # type: ignore[arg-type]
-                **settings,
-            )
+            return pair_similarity.similarity(explainer, ranked.query, hit.item.open(), **settings)
 
     return state.latest("similarity", key, make)
 

@@ -184,13 +184,11 @@ class Boxes:
         measured, several = explanation.box_numbers(index), len(explanation.own(index)) > 1
         with st.container(horizontal=True):
             if measured is not None:
-                draw_metric(
-                    f"Evidence inside {'the boxes' if several else 'its box'}",
-                    measured.printed_inside,
-                    f"on {percent(measured.area)} of the picture",
-                    "The share of the evidence inside, also where other boxes overlap. Below it, the box's share of "
-                    "the visible area.",
+                title, unit = f"Evidence inside {'the boxes' if several else 'its box'}", percent(measured.area)
+                help = (
+                    "The share inside, also where other boxes overlap; below it, the box's share of the visible area."
                 )
+                draw_metric(title, measured.printed_inside, f"on {unit} of the picture", help)
             elif explanation.heatmaps[index].state != "ok":
                 st.caption(NOTHING)
         charts.numbers_button(explanation, index)

@@ -211,8 +211,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
 
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     """Return the options of the picture's chosen place; none without one."""
-    area = state.of(ChosenArea)
-    task = task_of(explainer.resident.adapter)
+    area, task = state.of(ChosenArea), task_of(explainer.resident.adapter)
     if not task.gives_pixels:
         url_state.write(AT, None)
         url_state.write(AGAINST, None)
@@ -245,14 +244,10 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
 
 def show_pixels(explanation: Explanation) -> None:
     """Draw the class or number of each pixel, explained by a click."""
-    labels, chosen = (
-        explanation.evidence.resident.adapter.labels,
-        explanation.area() if explanation.options.at else None,
-    )
+    labels = explanation.evidence.resident.adapter.labels
+    chosen = explanation.area() if explanation.options.at else None
     if (classes := explanation.segmentation) is not None:
-        plain = [
-            prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)
-        ]
+        plain = [answer.index for answer in explanation.predictions if is_background(explanation, answer.index)]
         drawn = draw_segments(explanation.image.pixels, classes, labels, plain=plain, chosen=chosen)
         key, title, line = "classes", "Classes", "Click a region: why this class?"
     else:
@@ -285,14 +280,12 @@ def _draw_controls(explanation: Explanation) -> None:
 
 def take_click(view: View, explanation: Explanation) -> None:
     """Explain the clicked place and redraw the page."""
-    if view.point is None:
-        return
-    area = state.of(ChosenArea)
-    area.picture, area.model = explanation.image.sha256, explanation.model.id
-    area.class_index, area.at = None, _round_down(view.point, explanation.image)
-    area.against = None
-    state.forget_class()
-    st.rerun()
+    if view.point is not None:
+        area = state.of(ChosenArea)
+        area.picture, area.model = explanation.image.sha256, explanation.model.id
+        area.at, area.against, area.class_index = _round_down(view.point, explanation.image), None, None
+        state.forget_class()
+        st.rerun()
 
 
 def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:

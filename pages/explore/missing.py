@@ -75,9 +75,8 @@ def parse_place(text: str, image: Image) -> tuple[float, ...]:
 
 def write_place(place: tuple[float, ...]) -> str | None:
     """Write a place for the address; a point as two numbers, None for no place."""
-    return (
-        ",".join(str(number).removesuffix(".0") for number in (place[:2] if place[:2] == place[2:] else place)) or None
-    )
+    numbers = place[:2] if place[:2] == place[2:] else place
+    return ",".join(str(number).removesuffix(".0") for number in numbers) or None
 
 
 def find_place(explanation: Explanation) -> MissedPlace | None:

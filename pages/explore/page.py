@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -76,16 +76,10 @@ def choose_view(explainer: Explainer) -> View:
     views["whatif"] = ("What if", whatif.draw)
     if has_boxes and stages(explainer.resident):
         views["layers"] = ("Layers", map_view.draw_layers)
-    chosen = url_state.widget(
-        st.segmented_control,
-        "View",
-        {name: title for name, (title, _) in views.items()},
-        "map",
-        key="view",
-        name="view",
-        label_visibility="collapsed",
-        help="The map; what an edit of the picture changes; a detector's map at every layer.",
-    )
+    titles = {name: title for name, (title, _) in views.items()}
+    look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed"}
+    look["help"] = "The map; what an edit of the picture changes; a detector's map at every layer."
+    chosen = url_state.widget(st.segmented_control, "View", titles, "map", **look)
     return views[chosen][1]
 
 

@@ -202,13 +202,9 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
         with places.beside:
             answers.draw_numbers(explanation, index)
             if not image_source.is_own():
-                st.page_link(
-                    page.script("saved"),
-                    label="See a model cheat",
-                    icon=":material/slideshow:",
-                    query_params={"deck": "cheat"},
-                    help="A story in ten slides: right answers for wrong reasons.",
-                )
+                help, icon = "A story in ten slides: right answers for wrong reasons.", ":material/slideshow:"
+                look: dict[str, Any] = {"label": "See a model cheat", "icon": icon, "help": help}
+                st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with places.left:
         maps = [(explanation, i) for i in answers.pair or range(len(explanation.heatmaps))]
         panels.send_sentences(view, maps, key=f"{answers.viewer}-words", beside=True)
@@ -266,8 +262,7 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
         stage = stages_by_path[heatmap.layers[0]]
         title = f"{capital(stage.part)} {stage.path.removeprefix('model.')}"
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
-        words: str = heatmap.state
-        note = "–"
+        words, note = str(heatmap.state), "–"
         if heatmap.state == "ok" and (item_boxes := explanation.own()):
             shares.append(measure(heatmap, item_boxes, (), 0.0).inside)
             note = percent(shares[-1])

@@ -91,9 +91,9 @@ def _zone(now: Adding) -> None:
         max_upload_size=state.upload_megabytes(own.upload_megabytes()),
         help=HELP,
     )
-    dropped = state.of(state.DroppedModel)
-    received: Files = [(file.name, file.getbuffer()) for file in files] or [*dropped.files]
-    dropped.files = []
+    navigation = state.of(state.Navigation)
+    received: Files = [(file.name, file.getbuffer()) for file in files] or [*navigation.model_files]
+    navigation.model_files = []
     if received:
         with st.spinner(f"Looking at {escape(received[0][0])}…", show_time=False):
             _take(received)
@@ -158,12 +158,9 @@ def _ask(draft: TableDraft) -> None:
         words = f"{name} runs code on this machine. Go on only if you trust who made it."
         st.warning(refusal or words, icon=":material/gpp_maybe:")
     with st.container(horizontal=True):
-        clicked = st.button(
-            "Trust it and add" if runs else "Add",
-            type="primary",
-            disabled=len(answers) < len(open_) or bool(refusal),
-            help="Load the model and explain the chosen picture with it.",
-        )
+        label, off = "Trust it and add" if runs else "Add", len(answers) < len(open_) or bool(refusal)
+        help = "Load the model and explain the chosen picture with it."
+        clicked = st.button(label, type="primary", disabled=off, help=help)
         st.button("Discard", on_click=_discard, help="Delete these files from the server; nothing is added.")
     if clicked:
         with st.spinner("Loading the model…", show_time=False):
@@ -205,10 +202,8 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
             arch = answers["arch"] = f"{now.folder / Path(file).name}:{name}"
         if arch:
             now.draft = store.draft(now.folder, arch)
-        values: dict[str, Any] = {
-            key: text if adding.is_text(key) else adding.parse_value(text) for key, text in answers.items()
-        }
-        now.answers |= values | ({TRUST: "yes"} if trusted else {})
+        now.answers |= {key: text if adding.is_text(key) else adding.parse_value(text) for key, text in answers.items()}
+        now.answers |= {TRUST: "yes"} if trusted else {}
         if not adding.fill(now.draft, now.answers)[1]:
             _register()
     except (Exception, MemoryError) as failure:
@@ -228,14 +223,11 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
         st.markdown(f"### {escape(spec.id)}: {escape(describe_model(explainer.resident.adapter))}")
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
-            st.button(
-                "Open in Explore",
-                icon=":material/open_in_new:",
-                type="primary",
-                on_click=open_model,
-                args=(spec,),
-                help="The same picture there, with everything that can be asked of the map.",
+            help, icon = (
+                "The same picture there, with everything that can be asked of the map.",
+                ":material/open_in_new:",
             )
+            st.button("Open in Explore", icon=icon, type="primary", on_click=open_model, args=(spec,), help=help)
             st.button("Done", on_click=show, args=("",), help="Put this card away; the model stays in the list.")
         with left:
             _explain(spec, explainer, image)
@@ -274,28 +266,19 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
     unnamed = not spec.weights.unit if measures else bool(labels) and labels[0] == "class 0"
     with st.expander("Names and meaning", icon=":material/label:", expanded=unnamed):
         if spec.task in MEANINGS:
-            chosen = st.selectbox(
-                "Its answer is",
-                list(MEANINGS),
-                index=list(MEANINGS).index(spec.task),
-                format_func=MEANINGS.__getitem__,
-                key=f"models-task-{spec.id}-{spec.task}",
-                help="It decides how scores are computed, and what a map is of.",
-            )
+            tasks, help = list(MEANINGS), "It decides how scores are computed, and what a map is of."
+            look: dict[str, Any] = {"format_func": MEANINGS.__getitem__, "key": f"models-task-{spec.id}-{spec.task}"}
+            chosen = st.selectbox("Its answer is", tasks, index=tasks.index(spec.task), help=help, **look)
             if chosen != spec.task:
                 _change(spec, {"task": chosen})
         if not labels:
             return
         unit = f", {spec.weights.unit}" if measures and spec.weights.unit else ""
         listed = list(map(adding.line_of, spec.weights.outputs)) or [f"{label}{unit}" for label in labels]
-        text = st.text_area(
-            f"{plural(len(labels), 'name')}, one a line",
-            "\n".join(listed),
-            key=f"models-names-{spec.id}-{spec.task}",
-            height=160,
-            help="In the order of the model's outputs."
-            + (" After a name its unit, least and largest value may follow: yaw, °, -90, 90." if measures else ""),
-        )
+        more = " After a name its unit, least and largest value may follow: yaw, °, -90, 90." if measures else ""
+        label, key = f"{plural(len(labels), 'name')}, one a line", f"models-names-{spec.id}-{spec.task}"
+        help = f"In the order of the model's outputs.{more}"
+        text = st.text_area(label, "\n".join(listed), key=key, height=160, help=help)
         typed = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
             with page.saying_problems():
@@ -321,21 +304,16 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     answers = [describe_score(row.score, spec, row.label) if task_of(spec).measures else row.label for row in readings]
     differ = len(set(answers)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
-        st.caption(
-            "The answer changes with it. Choose what the training did."
-            if differ
-            else "All likely ways give the same first answer on this picture. "
-            "Where two look alike, the words say what differs."
-        )
+        alike = "All likely ways give the same first answer here. Where two look alike, the words say what differs."
+        st.caption("The answer changes with it. Choose what the training did." if differ else alike)
         with st.container(horizontal=True):
             for index, reading in enumerate(readings):
                 with st.container(width=WIDE, gap="xsmall"):
                     words = f"{reading.label} {describe_score(reading.score, spec, reading.label)}"
                     st.image(reading.picture, width=WIDE, alt=f"The picture, {reading.words}: {words}")
                     st.markdown(f"**{escape(words)}**  \n{reading.words}")
-                    if index and st.button(
-                        "Use this", key=f"models-fit-{index}", help=f"Prepare all pictures so: {reading.preprocessing}."
-                    ):
+                    help = f"Prepare all pictures so: {reading.preprocessing}."
+                    if index and st.button("Use this", key=f"models-fit-{index}", help=help):
                         table = replace(reading.preprocessing.table(), channels=None, range=None)
                         _change(spec, {"weights.preprocessing": table.stated()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -54,23 +54,14 @@ def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
     """Draw the filters and return the families that match, one's own first."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         tasks = {spec.task for spec in catalog.catalog().values()}
-        task = url_state.widget(
-            st.segmented_control,
-            "Task",
-            {"": "All"} | {name: task.title for name, task in TASKS.items() if name in tasks},
-            "",
-            key="models-task",
-            name="task",
-            label_visibility="collapsed",
-            help="What the models are for.",
-        )
+        titles = {"": "All"} | {name: task.title for name, task in TASKS.items() if name in tasks}
+        look: dict[str, Any] = {"name": "task", "label_visibility": "collapsed", "help": "What the models are for."}
+        task = url_state.widget(st.segmented_control, "Task", titles, "", key="models-task", **look)
         help = "Only models whose weights are on this machine."
         only = url_state.widget(st.toggle, "Here only", None, True, key="models-here", name="here", help=help)
-    families = [
-        specs
-        for specs in catalog.families().values()
-        if task in ("", specs[0].task) and (not only or any(spec.id in here for spec in specs))
-    ]
+    families = [specs for specs in catalog.families().values() if task in ("", specs[0].task)]
+    if only:
+        families = [specs for specs in families if any(spec.id in here for spec in specs)]
     added = {spec.id for spec in store.list_own()}
     return sorted(families, key=lambda specs: specs[0].id not in added)
 

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from sightglass import explain
-from sightglass.batch import finished, journal, labels, table
+from sightglass.batch import finished, journal, table
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
@@ -82,21 +82,13 @@ def draw(job: PicturesJob, result: Result) -> None:
         grid = st.container()
         side = st.container(width=PANEL, key="pictures-panel") if remembered.opened else None
     place = _choose_model(result, rail)
-    frame = result.frames[place]
     with top:
-        view = url_state.widget(
-            st.segmented_control,
-            "Pictures",
-            _list_views(result, place),
-            "all",
-            key=VIEW,
-            name="view",
-            label_visibility="collapsed",
-        )
+        look: dict[str, Any] = {"key": VIEW, "name": "view", "label_visibility": "collapsed"}
+        view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, place), "all", **look)
         selects = st.toggle("Select", key="pictures-select")
     about = _draw_classes(result, place, grid) if view == "class" else None
     with rail:
-        tiles = _filter(job, result, place, frame, view, about)
+        tiles = _filter(result, place, view, about)
     remembered.shown = list(dict.fromkeys(tile.picture for tile in tiles))
     with grid:
         if selects:
@@ -157,8 +149,9 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
     return None if chosen is None else str(rows[chosen]["class"])
 
 
-def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: str, about: str | None) -> list[Tile]:
+def _filter(result: Result, place: int, view: str, about: str | None) -> list[Tile]:
     """Draw the filters of a view; return the tiles that they leave."""
+    frame = result.frames[place]
     if view in ("wrong", "class") and (boxes := _find_boxes(result.reports[place])) is not None:
         return [
             Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
@@ -179,7 +172,7 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
     order = url_state.widget(
         st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
     )
-    frame = finished.order(_filter_rows(job, result, place, frame, scores, view), order)
+    frame = finished.order(_filter_rows(frame, scores, view), order)
     tiles = []
     for row in finished.list_rows(frame):
         picture, words = row["picture"], describe_row(row, scores, task.no_answer)
@@ -200,20 +193,14 @@ def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
     return words
 
 
-def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, scores: table.Scores, view: str) -> Frame:
+def _filter_rows(frame: Frame, scores: table.Scores, view: str) -> Frame:
     """Draw the filters of pictures; return the rows that match."""
     label = _choose("Label", frame["truth"], "pictures-label") if view != "class" else None
     predicted = _choose("Answer", frame["predicted"], "pictures-answer")
     unsure = scores.sure and st.checkbox(f"Unsure: below {percent(UNSURE)}", key="pictures-unsure")
-    tags = labels.read_tags(result.plans[0].folder)
-    tag = None
-    if tags and not job.example:
-        tag = st.selectbox("Tag", [*tags], index=None, placeholder="any", key="pictures-tag")
     rows = frame[frame["predicted_score"] < UNSURE] if unsure else frame
     if predicted is not None:
         rows = rows[rows["predicted"] == predicted]
-    if tag:
-        rows = rows[rows["picture"].isin(tags[tag])]
     return rows if label is None else rows[rows["truth"].eq(label)]
 
 
@@ -307,14 +294,9 @@ def _draw_tile(index: int, tile: Tile, image: bytes, *, selects: bool) -> None:
             st.checkbox(name, key=key, on_change=_toggle, args=(tile.picture,))
         else:
             # It lies over the whole tile (layout.css).
-            st.button(
-                f"Open {escape(tile.picture)}",
-                key=f"pictures-open-{tile.id}",
-                type="tertiary",
-                width="stretch",
-                on_click=open_panel,
-                args=(tile.picture, tile.id if tile.unit is not None else ""),
-            )
+            label, key = f"Open {escape(tile.picture)}", f"pictures-open-{tile.id}"
+            act = partial(open_panel, tile.picture, tile.id if tile.unit is not None else "")
+            st.button(label, key=key, type="tertiary", width="stretch", on_click=act)
 
 
 def _toggle(picture: str) -> None:
@@ -333,26 +315,13 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
     with st.container(horizontal=True, vertical_alignment="center"):
         listed = list(dict.fromkeys(tile.picture for tile in tiles))
         if not {*listed} <= {*selected}:
-            st.button(
-                f"Select all {len(listed):,}",
-                icon=":material/check_box:",
-                type="tertiary",
-                key="pictures-select-all",
-                on_click=_select,
-                args=(tuple(listed),),
-            )
+            label, icon, act = f"Select all {len(listed):,}", ":material/check_box:", partial(_select, listed)
+            st.button(label, icon=icon, type="tertiary", key="pictures-select-all", on_click=act)
         if selected:
             st.caption(f"{len(selected):,} selected", width="content")
-            if not job.example:
-                _draw_tagging(result)
-            charts.download(
-                "Export, .zip",
-                partial(finished.pack, folder, tuple(selected)),
-                "selected.zip",
-                icon=":material/download:",
-                key="pictures-export-some",
-                help=f"{plural(len(selected), 'picture')} under their maps, the raw maps, and their rows of the table.",
-            )
+            make, key = partial(finished.pack, folder, tuple(selected)), "pictures-export-some"
+            help = f"{plural(len(selected), 'picture')} under their maps, the raw maps, and their rows of the table."
+            charts.download("Export, .zip", make, "selected.zip", icon=":material/download:", key=key, help=help)
             draw_slides_button(job, result, place, selected)
             st.button("Clear", type="tertiary", key="pictures-deselect", on_click=_select, args=((),))
     page.say_problem()
@@ -361,32 +330,6 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
 def _select(pictures: Sequence[str]) -> None:
     remembered = state.of(PicturesPage)
     remembered.selected = list(dict.fromkeys((*remembered.selected, *pictures))) if pictures else []
-
-
-def _draw_tagging(result: Result) -> None:
-    folder = result.plans[0].folder
-    with st.popover("Tag", icon=":material/sell:", key="pictures-tagging"):
-        tags = ", ".join(labels.read_tags(folder))
-        st.text_input("Tag", key="pictures-tag-name", placeholder=tags or "blurred")
-        for label, adds, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
-            st.button(
-                label,
-                icon=f":material/{icon}:",
-                key=f"pictures-tag-{icon}",
-                on_click=_change_tag,
-                args=([plan.folder for plan in result.plans], adds),
-            )
-
-
-@page.keeping_problem()
-def _change_tag(folders: Sequence[Any], adds: bool) -> None:
-    name = str(st.session_state.get("pictures-tag-name") or "")
-    try:
-        for folder in folders:
-            labels.change_tag(folder, name, state.of(PicturesPage).selected, add=adds)
-    except OSError as error:
-        why = error.strerror or error
-        raise Problem(f"The tag cannot be saved ({why}): free some room, then try again.") from error
 
 
 def open_panel(picture: str, unit: str = "") -> None:
@@ -401,15 +344,8 @@ def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
     key = remembered.opened
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"**{escape(shorten(PurePosixPath(key).name, 28))}**", width="content")
-        st.button(
-            "",
-            icon=":material/close:",
-            type="tertiary",
-            key="pictures-close",
-            help="Close",
-            on_click=open_panel,
-            args=("",),
-        )
+        icon, close = ":material/close:", partial(open_panel, "")
+        st.button("", icon=icon, type="tertiary", key="pictures-close", help="Close", on_click=close)
     plan = result.plans[place]
     report = result.reports[place]
     unit = next((unit for unit in report.errors if unit.id == remembered.unit), None) if report is not None else None
@@ -428,7 +364,7 @@ def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
                     st.caption(f"{escape(name)} has no answer to this picture.")
 
 
-def _find_row(frame: Any, key: str) -> Json | None:
+def _find_row(frame: Frame, key: str) -> Json | None:
     return next(iter(finished.list_rows(frame[frame["picture"].eq(key)])), None)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -117,20 +117,13 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     matches = sheet.match_labels(remembered, explainer, choices)
     if chosen is not None or jobs.list_earlier():
         label = _describe_chosen(chosen, matches)
-        with (
-            st.popover(label, icon=":material/photo_library:", key="pictures-chip"),
-            st.container(key="pictures-sheet"),
-        ):
+        chip = st.popover(label, icon=":material/photo_library:", key="pictures-chip")
+        with chip, st.container(key="pictures-sheet"):
             sheet.draw(remembered, task, matches, explainer)
     plans_of = _draw_models(choices)
     running = job is not None and not job.finished()
-    if st.button(
-        "Run",
-        icon=":material/play_arrow:",
-        type="primary",
-        disabled=chosen is None or running,
-        key="pictures-run",
-    ):
+    off, icon = chosen is None or running, ":material/play_arrow:"
+    if st.button("Run", icon=icon, type="primary", disabled=off, key="pictures-run"):
         assert chosen is not None
         _start(chosen, choices, plans_of, remembered)
 
@@ -158,19 +151,12 @@ def _draw_models(choices: Choices) -> list[str]:
     url_state.recall(key, ids, [], name="models", read=lambda text: [name for name in text.split(",") if name in ids])
     names = [choices.model.name, *(here[name].name for name in st.session_state[key])]
     with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
-        more: list[str] = (
-            st.pills(
-                "Compare with",
-                ids,
-                selection_mode="multi",
-                format_func=lambda name: here[name].name,
-                key=key,
-                help=f"At most {MOST} models run over the same pictures. The menu of models has the first one.",
-            )
-            if ids
-            else []
-        )
-        if not ids:
+        more: list[str] = []
+        if ids:
+            help = f"At most {MOST} models run over the same pictures. The menu of models has the first one."
+            name_of = lambda name: here[name].name  # noqa: E731
+            more = st.pills("Compare with", ids, selection_mode="multi", format_func=name_of, key=key, help=help)
+        else:
             st.caption("No other model of this kind is on this machine: add one on the page Models.")
     more = [name for name in more if name in ids][: MOST - 1]
     url_state.keep(key, more, [], name="models")
@@ -209,12 +195,8 @@ def _draw_example() -> DeltaGenerator:
     with ribbon:
         st.badge("Example", icon=":material/science:", color="blue")
         if st.button("Run it here", type="tertiary", icon=":material/play_arrow:", key="pictures-run-example"):
-            remembered = state.of(PicturesPage)
-            plans = tuple(
-                replace(plan, folder=jobs.folder_for(job.source, plan.model, plan.options)) for plan in job.plans
-            )
-            remembered.show(PicturesJob(job.source, plans))
-            st.rerun()
+            own = (replace(plan, folder=jobs.folder_for(job.source, plan.model, plan.options)) for plan in job.plans)
+            _show(PicturesJob(job.source, tuple(own)))
     _draw_result(job)
     return ribbon
 
@@ -238,11 +220,10 @@ def _draw_job(job: PicturesJob) -> None:
             st.caption(f":material/pause_circle: {escape(words)}", width="content")
             if st.button("Go on", icon=":material/play_arrow:", key="pictures-continue"):
                 _show(jobs.find_running(job.plans) or PicturesJob(job.source, job.plans, labels=job.labels))
-    if not job.ready and not job.paused:
-        st.error("None of the pictures could be used: choose others.", icon=":material/error:")
-        return
     if job.ready:
         _draw_result(job)
+    elif not job.paused:
+        st.error("None of the pictures could be used: choose others.", icon=":material/error:")
 
 
 def _show(job: PicturesJob) -> None:
@@ -296,20 +277,9 @@ def _choose_decision(decision: Decision) -> Decision:
         if candidate:
             others = {name: name for name in names if name != candidate}
             against = choose("Instead of", others, decision.choose(candidate).reference.model, "against")
-        tolerance = url_state.widget(
-            st.number_input,
-            "Allowed gap, points",
-            None,
-            100 * TOLERANCE,
-            key="pictures-tolerance",
-            name="tolerance",
-            read=float,
-            min_value=0.1,
-            max_value=20.0,
-            step=0.5,
-            format="%.1f",
-            width=150,
-        )
+        limits: dict[str, Any] = {"min_value": 0.1, "max_value": 20.0, "step": 0.5, "format": "%.1f", "width": 150}
+        limits |= {"key": "pictures-tolerance", "name": "tolerance", "read": float}
+        tolerance = url_state.widget(st.number_input, "Allowed gap, points", None, 100 * TOLERANCE, **limits)
     return decision.choose(candidate, against, tolerance / 100)
 
 

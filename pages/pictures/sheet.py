@@ -46,21 +46,19 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     page.say_problem()
     if matches:
         _draw_matches(remembered, matches, explainer)
-    if remembered.truth is not None and remembered.truth.problems:
-        problems = remembered.truth.problems
+    if remembered.truth is not None and (problems := remembered.truth.problems):
         st.caption(f":material/warning: {plural(len(problems), 'line')} of the labels could not be used.")
-        tables.table(
-            [{"file": line.file, "line": line.line, "why": line.reason} for line in problems[:1000]], height=160
-        )
-    job = remembered.job
-    if (
-        job is not None
-        and job.finished()
-        and (failed := {name: why for summary in job.result or () for name, why in summary.failed})
-    ):
+        lines = [{"file": line.file, "line": line.line, "why": line.reason} for line in problems[:1000]]
+        tables.table(lines, height=160)
+    results = (remembered.job.result if remembered.job is not None else None) or ()
+    if failed := {name: why for summary in results for name, why in summary.failed}:
         st.caption(f":material/broken_image: {plural(len(failed), 'file')} could not be read.")
         tables.table([{"picture": name, "why": why} for name, why in [*failed.items()][:1000]], height=160)
-    _draw_earlier(remembered)
+    if runs := jobs.list_earlier():
+        st.markdown("**Earlier runs**")
+        for facts in runs:
+            with page.saying_problems():
+                _draw_run(remembered, facts)
 
 
 @dataclass
@@ -110,10 +108,10 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
-    elif truth is not None and (remembered.job is None or remembered.job.example):
+    elif truth is not None and (job := remembered.job) is not None and not job.example:
+        remembered.show(PicturesJob(job.source, job.plans, labels=truth))
+    elif truth is not None:
         remembered.truth = truth
-    elif truth is not None and remembered.job is not None:
-        remembered.show(PicturesJob(remembered.job.source, remembered.job.plans, labels=truth))
 
 
 def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[LabelMatch]:
@@ -149,9 +147,7 @@ def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], expla
     known = sorted({*(table.read_scores(plan.folder).classes if plan is not None else explainer.labels)})
     unmatched = [match for match in matches if not match.classes]
     if unmatched:
-        rows = [
-            {"label": match.label, "pictures": match.pictures, "guess": match.suggestion or ""} for match in unmatched
-        ]
+        rows = [{"label": each.label, "pictures": each.pictures, "guess": each.suggestion or ""} for each in unmatched]
         st.caption(f"{plural(len(unmatched), 'label')} without a class of this model: not counted.")
         tables.table(rows, height=min(200, 36 * (len(rows) + 1)))
     by_name = {match.label: match for match in matches}
@@ -177,17 +173,6 @@ def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], expla
             st.rerun()
 
 
-def _draw_earlier(remembered: PicturesPage) -> None:
-    """Draw this person's earlier runs."""
-    runs = jobs.list_earlier()
-    if not runs:
-        return
-    st.markdown("**Earlier runs**")
-    for facts in runs:
-        with page.saying_problems():
-            _draw_run(remembered, facts)
-
-
 def _draw_run(remembered: PicturesPage, facts: RunFacts) -> None:
     """Draw a run's line; open, continue or delete it."""
     models = (finished.name_of(plan.model) for plan in facts.plans)
@@ -198,9 +183,8 @@ def _draw_run(remembered: PicturesPage, facts: RunFacts) -> None:
             remembered.source = None
             remembered.show(jobs.reopen(facts))
             st.rerun()
-        if st.button(
-            "", icon=":material/delete:", type="tertiary", key=f"pictures-delete-{facts.folder.name}", help="Delete"
-        ):
+        key, icon = f"pictures-delete-{facts.folder.name}", ":material/delete:"
+        if st.button("", icon=icon, type="tertiary", key=key, help="Delete"):
             if remembered.job is not None and remembered.job.plans[0].folder == facts.folder:
                 remembered.job.cancel.set()
                 remembered.show(None)

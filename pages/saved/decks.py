@@ -29,17 +29,11 @@ if TYPE_CHECKING:
 
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
-WORDS = {
-    "Title": (
-        View("A title", ("What the next slides are about.",), kind="words"),
-        "Add a large title, to begin a part.",
-    ),
-    "Text": (
-        View("A headline", ("Write here.",), kind="text"),
-        "Add a headline above a text. A new line begins a new point.",
-    ),
-}
-"""Slides of words that can be added, and helps."""
+WORDS = (
+    ("Title", View("A title", ("What the next slides are about.",), kind="words"), "A large title, to begin a part."),
+    ("Text", View("A headline", ("Write here.",), kind="text"), "A headline above a text, of a point a line."),
+)
+"""Slides of words that can be added, with labels and helps."""
 TEXTS = {
     "title": ("Title", MAX_TITLE, "What the slide says, in at most nine words."),
     "sentence": ("Sentence", MAX_SENTENCE, "What a room should take home; what does not fit is in the notes."),
@@ -198,7 +192,7 @@ def _draw_actions(deck: Deck) -> None:
             for suffix, (label, help) in FILES.items():
                 name = f"{file_stem(deck.title)}{suffix}"
                 charts.download(label, partial(deck.file, suffix), name, key=f"deck{suffix}-{deck.id}", help=help)
-    for label, (view, help) in WORDS.items():
+    for label, view, help in WORDS:
         _button(label, "add", f"add-{view.kind}", partial(saving.store().decks.add, deck.id, view), help)
     light, title = f"deck-light-{deck.id}", f"deck-title-{deck.id}"
 

@@ -154,21 +154,10 @@ def draw(job: ClipJob, *, key: str) -> None:
     with player:
         st.video(str(summary.clip), start_time=at, width=width)
     with beside:
-        charts.draw_timeline(
-            job.curves,
-            moments,
-            seconds=about.seconds,
-            score=task.heading,
-            key=key,
-        )
-        st.button(
-            f"Open the frame at {clock(at)} on Explore",
-            icon=":material/open_in_new:",
-            key=f"{key}-open",
-            on_click=_open,
-            args=(job.plan, at),
-            help="The frame of the clip itself, as the picture to explain.",
-        )
+        charts.draw_timeline(job.curves, moments, seconds=about.seconds, score=task.heading, key=key)
+        label, icon = f"Open the frame at {clock(at)} on Explore", ":material/open_in_new:"
+        help, act = "The frame of the clip itself, as the picture to explain.", partial(_open, job.plan, at)
+        st.button(label, icon=icon, key=f"{key}-open", on_click=act, help=help)
     for note in summary.notes:
         st.caption(sentence(note))
     if summary.skipped:

@@ -43,16 +43,10 @@ def video() -> None:
     with bar:
         source, place = st.columns([1, 2], vertical_alignment="center")
     with source:
-        camera = url_state.widget(
-            st.segmented_control,
-            "Source",
-            {"file": "File", "camera": "Camera"},
-            "file",
-            key="video-source",
-            name="source",
-            label_visibility="collapsed",
-            help="A clip, explained frame by frame into a file; or the camera, in real time.",
-        )
+        sources = {"file": "File", "camera": "Camera"}
+        look: dict[str, Any] = {"key": "video-source", "name": "source", "label_visibility": "collapsed"}
+        look["help"] = "A clip, explained frame by frame into a file; or the camera, in real time."
+        camera = url_state.widget(st.segmented_control, "Source", sources, "file", **look)
     if camera == "camera":
         draw_camera(place, top)
         return
@@ -106,9 +100,8 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
     """Draw the choice of a clip and the example until then."""
     if not task_of(explainer.model).names_classes:
         top.markdown("## A clip, frame by frame")
-        raise ModelProblem(
-            f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
-        )
+        words = f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
+        raise ModelProblem(words)
     head = top.container()
     left, right = st.columns(2, gap="medium")
     with left:
@@ -236,12 +229,8 @@ def _offer_rerun(job: ClipJob, choices: Choices) -> None:
     before = {name: value for name, value in job.plan.options.items() if name != "targets"}
     if (choices.model.id, {"method": choices.method, **choices.options}) == (job.plan.model, before):
         return
-    if st.button(
-        "Explain again with these choices",
-        icon=":material/refresh:",
-        type="tertiary",
-        help="Explain the same clip with the model, method and layers that are chosen now.",
-    ):
+    help, icon = "Explain the same clip with the model, method and layers that are chosen now.", ":material/refresh:"
+    if st.button("Explain again with these choices", icon=icon, type="tertiary", help=help):
         same = choices.model.id == job.plan.model
         targets = tuple(job.plan.options.get("targets") or ()) if same else ()
         _start(_make_plan(job.plan.clip, choices, job.plan.settings, targets))

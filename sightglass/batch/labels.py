@@ -1,11 +1,10 @@
-"""A run's labels: their classes, corrections, tags, and the evaluation by them with its headline numbers."""
+"""A run's labels: their classes, corrections, and the evaluation by them with its headline numbers."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
-import threading
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -314,30 +313,3 @@ def list_labelled() -> dict[Path, datetime]:
     """Return the person's labelled runs with their times, newest first."""
     base = users.folder(settings().batches)
     return sort_by_time(file for name in (stored.FILE, masks.FILE) for file in base.glob(f"*/{name}"))
-
-
-# Tags
-
-TAGS_FILE = "tags.json"
-"""Beside the table: `{"blurred": ["cat/1.jpg"]}`."""
-LONGEST_TAG = 60
-"""Characters of a tag."""
-_tags_lock = threading.Lock()
-
-
-def read_tags(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the pictures of each tag."""
-    return table.read_lists(folder / TAGS_FILE)
-
-
-def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, add: bool) -> None:
-    """Add or remove a tag of pictures. Raises Problem."""
-    # Commas separate the tags of a picture.
-    tag = " ".join(tag.replace(",", " ").split())
-    if not tag or len(tag) > LONGEST_TAG:
-        raise Problem(f"A tag has 1 to {LONGEST_TAG} characters.")
-    with _tags_lock:
-        all_tags = read_tags(folder)
-        tagged = set(all_tags.get(tag, ()))
-        all_tags[tag] = tuple(sorted(tagged | {*pictures} if add else tagged - {*pictures}))
-        table.write_lists(folder / TAGS_FILE, {name: keys for name, keys in all_tags.items() if keys})

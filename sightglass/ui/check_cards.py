@@ -44,11 +44,8 @@ if TYPE_CHECKING:
 AXES: dict[chart.Way, str] = {"hidden": "hidden, strongest first", "kept": "kept, strongest first"}
 THUMBNAIL = 440
 """Pixels of the longer side of a map on a card."""
-SCRAMBLE_BUTTON = (
-    "Scramble the weights",
-    "Makes the map again three to eight times. Your model is not touched: a copy is.",
-)
-"""The button for the one test that may wait for a click, and its help."""
+SCRAMBLE_HELP = "Makes the map again three to eight times. Your model is not touched: a copy is."
+"""Of the button for the one test that may wait for a click."""
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
 STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 
@@ -65,11 +62,9 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
     if not begin and key not in state.of(background.Jobs).results:
         st.caption("Begins after the test above.")
         return False
-    test = partial(_run, id, explanation, index)
-    button, help = SCRAMBLE_BUTTON
-    result = background.outcome(
-        f"check-{id}", key, test, begin=begin and not manual, button=button, help=help, event="a test of a map failed"
-    )
+    test, auto = partial(_run, id, explanation, index), begin and not manual
+    words: dict[str, Any] = {"button": "Scramble the weights", "help": SCRAMBLE_HELP, "event": "a test of a map failed"}
+    result = background.outcome(f"check-{id}", key, test, begin=auto, **words)
     if result is None:
         job = state.of(background.Jobs).find(f"check-{id}", key)
         return manual or (job is not None and job.finished() and job.failure is not None and not job.stopped)
@@ -84,15 +79,9 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
         "answer": partial(draw_proof, result),
         "still": partial(_draw_stability, explanation, index, result),
     }
-    page.button_for_window(
-        "Details",
-        details[id],
-        icon=":material/open_in_full:",
-        help="The whole test, with all its numbers.",
-        key=f"details-{id}",
-        title=capital(QUESTIONS[id]),
-        width="large",
-    )
+    look: dict[str, Any] = {"icon": ":material/open_in_full:", "help": "The whole test, with all its numbers."}
+    look |= {"key": f"details-{id}", "title": capital(QUESTIONS[id]), "width": "large"}
+    page.button_for_window("Details", details[id], **look)
     return True
 
 

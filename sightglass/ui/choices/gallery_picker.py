@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,23 +50,17 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     gallery = state.of(Gallery)
     items, noun = gallery.items or image_source.own_items(exclude=query.sha256), "picture"
     if not items:
-        items, noun = (
-            tuple(_item(image) for image in _examples(explainer, query) if image.sha256 != query.sha256),
-            "example",
-        )
-    with st.popover(
-        f"Against {plural(len(items), noun)}",
-        icon=":material/photo_library:",
-        help="What the picture is compared with.",
-    ):
+        examples, noun = _examples(explainer, query), "example"
+        items = tuple(_item(image) for image in examples if image.sha256 != query.sha256)
+    label, icon = f"Against {plural(len(items), noun)}", ":material/photo_library:"
+    with st.popover(label, icon=icon, help="What the picture is compared with."):
         key = f"gallery-files-{gallery.uploaders}"
         st.file_uploader(
             "One other picture, or many",
             accept_multiple_files=True,
             key=key,
             max_upload_size=upload_megabytes(),
-            on_change=_store_uploads,
-            args=(key,),
+            on_change=partial(_store_uploads, key),
             help="They are deleted from the server when the session ends.",
         )
         page.say_problem()

@@ -236,9 +236,8 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
         image_source.choose_upload(image, data)
         pictures.is_new = True
     if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in rest):
-        state.of(state.DroppedModel).files = rest
-        state.of(state.Navigation).go_to = page.script("models")
-        problems = []
+        navigation, problems = state.of(state.Navigation), []
+        navigation.model_files, navigation.go_to = rest, page.script("models")
     pictures.problem = " ".join(problems) or None
 
 
@@ -249,18 +248,15 @@ def _reopen(contents: Contents, name: str) -> None:
     """
     recipe, pictures = contents.recipe, state.of(image_source.Pictures)
     example = image_source.example_named(recipe.picture_name)
-    if example is not None and image_source.example(example).sha256 != recipe.picture_sha256:
-        example = None
-    image = None if example else pictures.opened(recipe.picture_sha256) or embedded_recipe.original(contents)
-    if example is None and image is None:
+    image = image_source.example(example) if example else None
+    if image is None or image.sha256 != recipe.picture_sha256:
+        image = pictures.opened(recipe.picture_sha256) or embedded_recipe.original(contents)
+    if image is None:
         raise ImageProblem(
             f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "
             "file again."
         )
     reopen.open_view(contents.recipe, contents.view)
-    if image is not None:
-        image_source.choose_upload(image)
-    elif example is not None:
-        image_source.choose_example(example)
+    reopen.choose_picture(image)
     # More than the picture changes: the controls must be drawn first.
     pictures.is_new = False

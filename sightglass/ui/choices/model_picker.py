@@ -80,10 +80,12 @@ def choose(*, sized: bool = True) -> ModelSpec:
     names, here = menu()
     families, addressed = catalog.families(), _read_model()
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
+    absent = {name for name in names if not any(spec.id in here for spec in families[name])}
+    labels = {name: f"{name}{download_note(families[name][0], here)}" if name in absent else name for name in names}
     family = url_state.widget(
         st.selectbox,
         "Model",
-        {name: _label_family(name, families[name], here) for name in names} | {OTHER: OTHER},
+        labels | {OTHER: OTHER},
         first,
         key="family",
         label_visibility="collapsed",
@@ -91,18 +93,12 @@ def choose(*, sized: bool = True) -> ModelSpec:
         help="A family of models: type a part of its name. Those to download, with about how many MB, are fetched when "
         "you choose them.",
     )
-    spec = (
-        _choose_timm_model(addressed)
-        if family == OTHER
-        else choose_size(families[family], here, addressed, drawn=sized)
-    )
+    if family == OTHER:
+        spec = _choose_timm_model(addressed)
+    else:
+        spec = choose_size(families[family], here, addressed, drawn=sized)
     url_state.write("model", spec.id, FIRST)
     return spec
-
-
-def _label_family(name: str, specs: list[ModelSpec], here: set[str]) -> str:
-    """Return a family's name; one that is not here says so."""
-    return name if any(spec.id in here for spec in specs) else f"{name}{download_note(specs[0], here)}"
 
 
 def _read_model() -> ModelSpec | None:

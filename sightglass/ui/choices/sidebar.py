@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -61,12 +61,8 @@ def draw(
         # First: also a model that cannot be loaded leaves the choice of a picture.
         image_picker.bar(picture)
         image_source.require_picture()
-    with (
-        controls,
-        st.container(
-            horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall", key="choices"
-        ),
-    ):
+    look: dict[str, Any] = {"horizontal_alignment": "right", "vertical_alignment": "center", "gap": "xsmall"}
+    with controls, st.container(horizontal=True, key="choices", **look):
         model = model_picker.choose(sized=sized)
         question_place = st.container(key="question", width="content")
         help = "The method, the layers, how the picture is fitted, and the colours."
@@ -100,9 +96,7 @@ def predicted_choices() -> tuple[Choices, Explainer] | None:
     """
     sidebar = state.of(state.Sidebar)
     image, last = image_picker.take_new_picture(), sidebar.choices
-    if image is None or last is None or not METHODS[last.method].quick:
-        return None
-    if not _is_resident(last.model):
+    if image is None or last is None or not METHODS[last.method].quick or not _is_resident(last.model):
         return None
     sidebar.picture = image
     return replace(last, image=image), explain.Explainer(last.model.id)
@@ -176,8 +170,6 @@ MASKED = ("class", "box", "all")
 BOX_OPTIONS = ("per", "classes", "within")
 """Options of a list of boxes, which other views do without."""
 MAX_LAYERS = 8
-
-
 CARRIED = ("iou", "masks", "head", "within")
 """Options without a control, which a file or a link brings."""
 
@@ -238,18 +230,9 @@ def _choose_boxes(explainer: Explainer) -> dict[str, Any]:
     labels, key = explainer.resident.adapter.labels, f"only-{explainer.model.id}"
     if remembered := url_state.memory(key):
         url_state.keep(key, reopen.name_classes(remembered, labels))
-    only: list[str] = url_state.widget(
-        st.multiselect,
-        "Only these classes",
-        sorted(set(labels)),
-        [],
-        key=key,
-        name="only",
-        read=url_state.read_list,
-        placeholder="all classes",
-        help="Hide the boxes of all other classes.",
-    )
-    return {"classes": tuple(only)}
+    label, classes, help = "Only these classes", sorted(set(labels)), "Hide the boxes of all other classes."
+    more: dict[str, Any] = {"name": "only", "read": url_state.read_list, "placeholder": "all classes"}
+    return {"classes": tuple(_option(st.multiselect, label, classes, [], key, help, **more))}
 
 
 def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
@@ -261,21 +244,19 @@ def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
         if (name == "iou" and not has_boxes) or (name == "within" and not (boxes and has_boxes)):
             continue
         value = url_state.recall_value(name, None, default, name=name, read=partial(_read_carried, name))
-        if value == default:
-            url_state.write(name, None)
-            continue
-        url_state.write(name, url_state.to_percent(value) if name == "iou" else value)
-        carried[name] = value
+        own = value != default
+        url_state.write(name, (url_state.to_percent(value) if name == "iou" else value) if own else None)
+        carried |= {name: value} if own else {}
+
+    def forget() -> None:
+        for name in CARRIED:
+            url_state.keep(name, None)
+
     if carried:
         st.caption(f"From a file or a link: {', '.join(f'{name} {value}' for name, value in carried.items())}.")
         help = "Go back to the defaults."
-        st.button("Forget these", key="forget-carried", type="tertiary", on_click=_forget_carried, help=help)
+        st.button("Forget these", key="forget-carried", type="tertiary", on_click=forget, help=help)
     return carried
-
-
-def _forget_carried() -> None:
-    for name in CARRIED:
-        url_state.keep(name, None)
 
 
 def _read_carried(name: str, text: str) -> Any:
@@ -325,17 +306,12 @@ def _choose_words(explainer: Explainer) -> dict[str, Any]:
         url_state.write("words", None)
         return {}
     defaults = explainer.resident.adapter.labels
-    words = url_state.widget(
-        st.text_input,
-        "Look for",
-        None,
-        "",
-        key="words",
-        name="words",
-        placeholder=f"its own {len(defaults)} classes" if defaults else "red bus, person",
-        help="Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; "
-        "if empty, it uses its own classes.",
+    placeholder = f"its own {len(defaults)} classes" if defaults else "red bus, person"
+    help = (
+        "Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; if "
+        "empty, it uses its own classes."
     )
+    words = _option(st.text_input, "Look for", None, "", "words", help, placeholder=placeholder)
     return {"vocabulary": tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))}
 
 
@@ -399,14 +375,6 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
 # Where or why
 
 
-@dataclass
-class QuestionControl:
-    """The control that asks a question."""
-
-    number: int = 0
-    """Counts the controls: what changes the answer besides a click draws another one, which brings no earlier value."""
-
-
 def questions(explainer: Explainer) -> dict[Question, Preset]:
     """Return the part, method and layers of each question for a model."""
     resident = explainer.resident
@@ -414,24 +382,21 @@ def questions(explainer: Explainer) -> dict[Question, Preset]:
 
 
 def _choose_question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
-    """Choose a predefined question: a part, a method and layers at once.
-
-    `options`: what is chosen so far.
-    """
+    """Choose a predefined question: a part, a method and layers at once; `options`: what is chosen so far."""
     spec, widgets = explainer.model, st.session_state
     presets = questions(explainer)
     if len(presets) < 2:
         return None
     current = {"part": options.get("part", "class"), "method": method, "layers": tuple(options.get("layers", ()))}
     question = next((name for name, choice in presets.items() if choice == current), None)
-    control = state.of(QuestionControl)
-    if widgets.get(f"question-{control.number}") != question:
-        control.number += 1
-    number, key = control.number, f"question-{control.number}"
+    control = state.of(state.Sidebar)
+    if widgets.get(f"question-{control.question}") != question:
+        control.question += 1
+    number, key = control.question, f"question-{control.question}"
 
     def ask() -> None:
         # A request that left before a control was replaced still brings its value.
-        if control.number == number and (choice := presets.get(widgets[key])) is not None:
+        if control.question == number and (choice := presets.get(widgets[key])) is not None:
             widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = choice["method"], list(choice["layers"])
             url_state.put("part", choice["part"], drawn_only=True)
 

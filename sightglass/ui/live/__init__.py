@@ -59,10 +59,8 @@ class LiveVisit:
 def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
     visit = state.of(LiveVisit)
-    head = {
-        "choice": {"model": model.id, "method": method, "options": dict(options)},
-        "colormaps": tables(),
-    }
+    choice = {"model": model.id, "method": method, "options": dict(options)}
+    head = {"choice": choice, "colormaps": tables()}
     result = _component(key=KEY, data=head, on_frame_change=no_callback)
     sent = result.frame
     at = sent.get("at") if isinstance(sent, dict) else None

@@ -179,10 +179,7 @@ def _draw_dialog(drafts: Sequence[Draft]) -> None:
         decks = {deck.id: deck for deck in store().decks.all()}
         names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
         names[NEW] = "A new deck"
-        key, help = (
-            f"slide-deck-{number}",
-            "The slide is added at its end. Change titles and sentences on the page Saved.",
-        )
+        key, help = f"slide-deck-{number}", "The slide is added at its end. Change its texts on the page Saved."
         # The first one was changed last.
         if st.selectbox("Deck", list(names), format_func=names.__getitem__, key=key, help=help) == NEW:
             key, help = f"slide-new-{number}", "What the new deck is called."

@@ -69,6 +69,8 @@ class PageRun:
     """Stops the tests of the page's maps."""
     window: bool = False
     """Whether a window is open, which a run of the whole page would shut."""
+    problem: str = ""
+    """What the next run has to say of a callback."""
 
     @contextmanager
     def pause_tests(self) -> Iterator[None]:
@@ -121,25 +123,18 @@ def saying_problems(heading: str = "") -> Iterator[None]:
         st.error(sentence(problem), icon=":material/error:")
 
 
-@dataclass
-class CallbackProblem:
-    """What the next run has to say of a callback."""
-
-    problem: str = ""
-
-
 @contextmanager
 def keeping_problem() -> Iterator[None]:
     """Store a Problem for `say_problem`; also a decorator for callbacks."""
     try:
         yield
     except Problem as problem:
-        state.of(CallbackProblem).problem = str(problem)
+        state.of(PageRun).problem = str(problem)
 
 
 def say_problem(holder: Any = None) -> None:
     """Show the problem of a state, or of the last callback, once."""
-    holder = holder or state.of(CallbackProblem)
+    holder = holder or state.of(PageRun)
     problem, holder.problem = holder.problem, ""
     if problem:
         st.error(sentence(problem), icon=":material/error:")

@@ -125,7 +125,7 @@ def _local(model: str, picture: str) -> ModelSpec:
 def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
     """Apply a result's view and picture, in a callback before `go`; raises ModelProblem as `open_view` does."""
     open_view(recipe, view)
-    _choose_picture(image)
+    choose_picture(image)
 
 
 def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -> None:
@@ -145,11 +145,11 @@ def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> N
         _put({"method-page": pair.method, f"layers-{spec.id}": layers, f"fit-{spec.task}": pair.preprocessing})
         url_state.put("of", pair.of)
     url_state.put(COMPARE_TAB, "pictures")
-    _choose_picture(query)
+    choose_picture(query)
     _go_to("compare")
 
 
-def _choose_picture(image: Image) -> None:
+def choose_picture(image: Image) -> None:
     """Choose an example or one of the session's own pictures."""
     example = image_source.example_named(image.name)
     if example is not None and image_source.example(example).sha256 == image.sha256:

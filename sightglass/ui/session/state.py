@@ -57,13 +57,8 @@ class Navigation:
     """Whether this run is the first one on its page."""
     go_to: str | None = None
     """The script of the page to switch to before this one is drawn."""
-
-
-@dataclass
-class DroppedModel:
+    model_files: list[tuple[str, bytes]] = field(default_factory=list)
     """A model's files that were dropped among pictures, for the page Models."""
-
-    files: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -85,6 +80,8 @@ class Sidebar:
 
     picture: Image | None = None
     choices: Choices | None = None
+    question: int = 0
+    """Counts the controls of the question: what changes it besides a click draws another one, with no earlier value."""
 
 
 SPAN = "explore-span"

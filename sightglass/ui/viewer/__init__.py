@@ -62,11 +62,8 @@ SETTINGS = (*STYLE, "zoom")
 
 _component = declare("viewer", __file__)
 _channel = declare("channel", __file__)
-_palette = declare(
-    "palette",
-    __file__,
-    html='<label class="component palette">Colours<select class="all" style="height: 38px"></select></label>',
-)
+_LIST = '<label class="component palette">Colours<select class="all" style="height: 38px"></select></label>'
+_palette = declare("palette", __file__, html=_LIST)
 
 
 @dataclass(frozen=True)

@@ -214,18 +214,13 @@ def _finite(raw: tuple[float, float] | None) -> tuple[float, float] | None:
 
 def _describe(item: Map) -> Json:
     raw = _finite(item.raw)
-    return {
-        "title": item.title,
-        "note": item.note,
-        "text": item.text,
-        "kind": item.kind,
-        "shape": list(item.values.shape),
+    head: Json = {name: getattr(item, name) for name in ("title", "note", "text", "kind", "sides", "unit")}
+    return head | {
+        "shape": item.values.shape,
         "extent": [float(edge) for edge in item.extent],
         "seen": [int(edge) for edge in item.seen],
         "raw": [float(value) for value in raw] if raw else None,
         "cells": [int(count) for count in item.cells] if item.cells else None,
-        "sides": list(item.sides) if item.sides else None,
-        "unit": item.unit,
     }
 
 

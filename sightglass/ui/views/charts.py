@@ -75,15 +75,9 @@ def draw_all_numbers(explanation: Explanation, index: int) -> None:
     tables.table(rows, right=["value"], height=320)
     if regions:
         st.markdown("### Regions with most evidence")
-        rows = [
-            {
-                "box": format_value("box", region.box),
-                "share of evidence": percent(region.share_of_heat),
-                "peak": f"{region.peak:.2f}",
-            }
-            for region in regions
-        ]
-        tables.table(rows, right=[*rows[0]])
+        names = ("box", "share of evidence", "peak")
+        cells = [(format_value("box", at.box), percent(at.share_of_heat), f"{at.peak:.2f}") for at in regions]
+        tables.table([dict(zip(names, row, strict=True)) for row in cells], right=names)
 
 
 def numbers_button(explanation: Explanation, index: int) -> None:
@@ -102,14 +96,9 @@ def fit_button(explanation: Explanation) -> None:
     ways = explanation.evidence.resident.adapter.preprocessings
     uncropped = next((way for way in ("letterbox", "squash") if way in ways), None)
     if uncropped is not None and unseen(explanation) >= CROPPED:
-        st.button(
-            "Show it all",
-            icon=":material/crop_free:",
-            key="whole-picture",
-            on_click=url_state.put,
-            args=(f"fit-{explanation.model.task}", uncropped),
-            help=f"{WAYS[uncropped]}. The model was trained with the crop, so its scores may be less reliable.",
-        )
+        act = partial(url_state.put, f"fit-{explanation.model.task}", uncropped)
+        help = f"{WAYS[uncropped]}. The model was trained with the crop, so its scores may be less reliable."
+        st.button("Show it all", icon=":material/crop_free:", key="whole-picture", on_click=act, help=help)
 
 
 def draw_lines(findings: Sequence[Finding]) -> None:
@@ -152,10 +141,20 @@ def draw_timeline(
     """
     from sightglass.video.results import clock, timeline_figure
 
+    widgets = st.session_state
+
+    def follow_point() -> None:
+        if chosen := widgets[f"{key}-chart"].selection.points:
+            widgets[f"{key}-at"] = max(0.0, float(chosen[0]["x"]))
+
+    def follow_moment() -> None:
+        if (chosen := widgets[f"{key}-moment"]) is not None:
+            widgets[f"{key}-at"] = moments[chosen].seconds
+
     st.plotly_chart(
         timeline_figure(curves, moments, seconds=seconds, score=score),
         key=f"{key}-chart",
-        on_select=partial(_follow_point, key),
+        on_select=follow_point,
         selection_mode="points",
         config={"displayModeBar": False, "scrollZoom": False},
         alt=f"{score} of {', '.join(curve.name for curve in curves)} over {clock(seconds)}",
@@ -167,18 +166,6 @@ def draw_timeline(
             index=None,
             format_func=lambda i: f"{clock(moments[i].seconds)} {moments[i].words}",
             key=f"{key}-moment",
-            on_change=partial(_follow_moment, key, [moment.seconds for moment in moments]),
+            on_change=follow_moment,
             help="Where the answer or the place of the evidence changes: the player starts at the second before it.",
         )
-
-
-def _follow_point(key: str) -> None:
-    chosen = st.session_state[f"{key}-chart"].selection.points
-    if chosen:
-        st.session_state[f"{key}-at"] = max(0.0, float(chosen[0]["x"]))
-
-
-def _follow_moment(key: str, times: Sequence[float]) -> None:
-    chosen = st.session_state[f"{key}-moment"]
-    if chosen is not None:
-        st.session_state[f"{key}-at"] = times[chosen]

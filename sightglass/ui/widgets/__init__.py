@@ -24,9 +24,8 @@ HOT = "The highlighted part"
 ROW, GAP, MOST = 46, 2, 390
 """CSS pixels: of a row with the gap below it, of the gap, and of the longest list of answers, which scrolls."""
 
-_answers = declare(
-    "answer_list", __file__, html='<div class="component column rows" role="group" aria-label="Answers">\n</div>'
-)
+_LIST = '<div class="component column rows" role="group" aria-label="Answers">\n</div>'
+_answers = declare("answer_list", __file__, html=_LIST)
 
 
 def page_title(text: str) -> None:

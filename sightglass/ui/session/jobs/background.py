@@ -73,12 +73,10 @@ class Job(Generic[T]):
         self._redraws = redraws
         # The thread holds no reference to this object.
         weakref.finalize(self, self.cancel.set)
-        thread = threading.Thread(
-            target=users.bind_person(_run), args=(weakref.ref(self), call, self.cancel, stays), daemon=True
-        )
-        self._thread = thread
-        _RUNNING[thread] = self.cancel
-        thread.start()
+        work = (weakref.ref(self), call, self.cancel, stays)
+        self._thread = threading.Thread(target=users.bind_person(_run), args=work, daemon=True)
+        _RUNNING[self._thread] = self.cancel
+        self._thread.start()
         if name:
             _SHARED[users.owner(), name] = self
         if reads:

@@ -176,10 +176,9 @@ def with_times(comparison: Comparison, *, measure: bool = False) -> Comparison:
 
 def with_checks(explanation: Explanation) -> Explanation:
     """Return an explanation with the checks that pages ran of its maps."""
-    open_ones = [
-        i for i in range(len(explanation.heatmaps) if len(CACHE) else 0) if explanation.known_checks(i) is None
-    ]
-    checks = {i: found for i in open_ones if (found := CACHE.get(explanation.checks_key(i))) is not None}
+    places = range(len(explanation.heatmaps) if len(CACHE) else 0)
+    open_ones = [(i, explanation.checks_key(i)) for i in places if explanation.known_checks(i) is None]
+    checks = {i: known for i, key in open_ones if (known := CACHE.get(key)) is not None}
     return explanation.with_tests(checks) if checks else explanation
 
 
