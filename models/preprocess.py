@@ -61,7 +61,7 @@ class Preprocessing:
     """Value of white in the input before mean and std: 1, or 255."""
 
     def __post_init__(self) -> None:
-        if not self.antialias and self.interpolation not in ("nearest", *_KERNELS):
+        if not self.antialias and self.interpolation not in ("nearest", "bilinear", "bicubic"):
             raise ModelProblem(f"{self.interpolation} exists only with antialias: leave antialias = false out.")
 
     @property
@@ -221,14 +221,20 @@ def _resize(
     scale: tuple[float, float],
     window: tuple[tuple[int, int], tuple[int, int]],
 ) -> NDArray[Any]:
-    """Resize by `scale` (y, x), and return the window (y0, y1), (x0, x1) of it.
-
-    With antialias bytes stay bytes; other numbers become float32, and are not rounded.
-    """
+    """Return the window (y0, y1), (x0, x1) of a picture resized by `scale`; with antialias bytes stay bytes."""
     if not preprocessing.antialias and preprocessing.interpolation != "nearest":
-        kernel = _KERNELS[preprocessing.interpolation]
-        tall = _sample(pixels.astype(np.float32), 0, scale[0], window[0], kernel)
-        return _sample(tall, 1, scale[1], window[1], kernel)
+        import torch
+
+        # At pixel centres, with the border repeated, as Keras, PyTorch and OpenCV resize.
+        y, x = (
+            torch.from_numpy((np.arange(*span) + 0.5) * 2 / (factor * side) - 1)
+            for span, factor, side in zip(window, scale, pixels.shape[:2], strict=True)
+        )
+        values = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float64))
+        places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
+        options: Any = {"mode": preprocessing.interpolation, "padding_mode": "border", "align_corners": False}
+        sampled = torch.nn.functional.grid_sample(values, places, **options)[0].float()
+        return np.asarray(sampled.permute(1, 2, 0))
     height, width = pixels.shape[:2]
     high, wide = round(height * scale[0]), round(width * scale[1])
     (y0, y1), (x0, x1) = window
@@ -246,38 +252,3 @@ def _resize(
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32)
     return np.stack([small(np.ascontiguousarray(pixels[:, :, i])) for i in range(pixels.shape[2])], axis=2)
-
-
-def _linear(t: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
-    """Return the weight of each neighbour at a fraction `t` after a pixel."""
-    return [(0, 1 - t), (1, t)]
-
-
-def _cubic(t: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
-    """Return Keys' cubic convolution (1981) with a = -0.75, as PyTorch and OpenCV have it."""
-
-    def near(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (1.25 * x - 2.25) * x * x + 1
-
-    def far(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return ((-0.75 * x + 3.75) * x - 6) * x + 3
-
-    return [(-1, far(t + 1)), (0, near(t)), (1, near(1 - t)), (2, far(2 - t))]
-
-
-_KERNELS = {"bilinear": _linear, "bicubic": _cubic}
-
-
-def _sample(
-    values: NDArray[np.float32], axis: int, scale: float, window: tuple[int, int], kernel: Callable[..., Any]
-) -> NDArray[np.float32]:
-    """Interpolate along an axis without antialias, at pixel centres, with the border repeated."""
-    at = (np.arange(*window) + 0.5) / scale - 0.5
-    first = np.floor(at).astype(int)
-    shape = [1, 1, 1]
-    shape[axis] = -1
-    taps = (
-        values.take((first + step).clip(0, values.shape[axis] - 1), axis) * weight.astype(np.float32).reshape(shape)
-        for step, weight in kernel(at - first)
-    )
-    return np.asarray(sum(taps), np.float32)
