@@ -25,7 +25,7 @@ from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
 from sightglass.models.inspect import Toml, inspect_model
 from sightglass.models.load import loader_exists
-from sightglass.models.spec import CHECKED, ModelSpec, Number, Task, WeightsTable, read_table
+from sightglass.models.spec import CHECKED, ModelSpec, Task, WeightsTable, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -58,7 +58,10 @@ SIZE = _table("arch megabytes", file=str, **dict.fromkeys(("size", "id"), Requir
 FAMILY = _table(
     SHARED,
     **_LOADED | {"loader": Required[_LOADED["loader"]]},
-    **{"arch": str, "name": Required[str], "like": str, "models": Required[list[Any]]},
+    arch=str,
+    name=Required[str],
+    like=str,
+    models=Required[list[Any]],
 )
 
 

@@ -11,8 +11,9 @@ import copy
 import logging
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
 from typing import Any
@@ -301,18 +302,11 @@ class _FoldedConv(nn.Module):
         return folded
 
 
-class _FoldedNorm(nn.Module):
+class _FoldedNorm(nn.Sequential):
     """Replacement of a folded norm, with its named parts as identities."""
 
     def __init__(self, parts: Sequence[str]) -> None:
-        super().__init__()
-        for name in parts:
-            self.add_module(name, nn.Identity())
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        for part in self.children():
-            tensor = part(tensor)
-        return tensor
+        super().__init__(OrderedDict((name, nn.Identity()) for name in parts))
 
 
 class _PassRecord:
@@ -327,17 +321,12 @@ class _PassRecord:
         self.same: dict[str, list[str]] = {}
         """By a convolution's path: it, and the modules around it that returned its output."""
         self._producers: dict[int, tuple[weakref.ref[Tensor], str]] = {}
-        handles = []
-        for path in paths:
-            module = adapter.module.get_submodule(path)
-            handles.append(module.register_forward_pre_hook(partial(self._enter, path)))
-            handles.append(module.register_forward_hook(partial(self._leave, path)))
-        try:
-            with torch.no_grad():
-                self.answer = _tensors(adapter.run(tensor))
-        finally:
-            for handle in handles:
-                handle.remove()
+        with torch.no_grad(), ExitStack() as hooks:
+            for path in paths:
+                module = adapter.module.get_submodule(path)
+                hooks.enter_context(module.register_forward_pre_hook(partial(self._enter, path)))
+                hooks.enter_context(module.register_forward_hook(partial(self._leave, path)))
+            self.answer = _tensors(adapter.run(tensor))
 
     def _enter(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if threading.get_ident() != self._caller:
