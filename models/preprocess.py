@@ -158,10 +158,8 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
         # Keras's own rounding: whole pixels of the picture are cut out.
         high, wide = max(min(height, int(width * h / w)), 1), max(min(width, int(height * w / h)), 1)
         y, x = (height - high) // 2, (width - wide) // 2
-        scale = (h / high, w / wide)
-        cut = pixels[y : y + high, x : x + wide]
-        small = _resize(cut, preprocessing, scale, ((0, h), (0, w)))
-        return small, Geometry((height, width), (h, w), scale, (-y * scale[0], -x * scale[1]))
+        small, inner = fit_picture(pixels[y : y + high, x : x + wide], preprocessing, "squash")
+        return small, replace(inner, original=(height, width), offset=(-y * inner.scale[0], -x * inner.scale[1]))
     if way == "squash":
         resized = (h, w)
     elif way == "letterbox":
@@ -179,17 +177,13 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
     scale = (resized[0] / height, resized[1] / width)
     top, left = (round((a - b) / 2) for a, b in zip(resized, (h, w), strict=True))
     geometry = Geometry((height, width), (h, w), scale, (float(-top), float(-left)))
-    (y0, y1), (x0, x1) = window = (
-        (max(top, 0), min(top + h, resized[0])),
-        (max(left, 0), min(left + w, resized[1])),
-    )
+    (y0, y1), (x0, x1) = window = (max(top, 0), min(top + h, resized[0])), (max(left, 0), min(left + w, resized[1]))
     small = _resize(pixels, preprocessing, scale, window)
     if small.shape[:2] == (h, w):
         return small, geometry
     # The same grey on the scale of the array.
-    grey = (
-        GREY if pixels.dtype == np.uint8 else GREY / 255 * (preprocessing.divide_by or FULL.get(pixels.dtype.name, 1))
-    )
+    white = preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
+    grey = GREY if pixels.dtype == np.uint8 else GREY / 255 * white
     canvas = np.full((h, w, pixels.shape[2]), grey, small.dtype)
     canvas[y0 - top : y1 - top, x0 - left : x1 - left] = small
     return canvas, geometry

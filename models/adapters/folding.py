@@ -12,8 +12,8 @@ import logging
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
 from typing import Any
@@ -29,7 +29,6 @@ WITHIN = 1e-4
 """Largest difference of the folded copy's answer from the model's, relative to the largest number in it."""
 SHAPES = 2
 """Input shapes for which a convolution's packed weights are cached: those of one picture and of a batch, say."""
-_unfolded = 0
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Identity: ("none", []),
     nn.ReLU: ("relu", []),
@@ -62,20 +61,9 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
     return _conv_and_act(conv, act, tensor, packed.weight(tensor, _state(conv.weight), lambda: conv), conv.bias)
 
 
-@contextmanager
-def unfold() -> Iterator[None]:
-    """Run all models unfolded while the context lasts, in all threads."""
-    global _unfolded
-    _unfolded += 1
-    try:
-        yield
-    finally:
-        _unfolded -= 1
-
-
 def folds() -> bool:
-    """Return whether folding is allowed: not in `unfold`, tracing or compiling."""
-    return not (_unfolded or torch._C._get_tracing_state() or torch.compiler.is_compiling())
+    """Return whether folding is allowed: not in tracing or compiling."""
+    return not (torch._C._get_tracing_state() or torch.compiler.is_compiling())
 
 
 def nbytes(module: nn.Module) -> int:
