@@ -426,16 +426,11 @@ def _pickle_in(file: Path) -> bytes | None:
         return None
 
 
-def _classifies(file: Path) -> bool:
-    """Return whether a checkpoint of Ultralytics holds a classifier."""
-    pickle = _pickle_in(file)
-    # Without names, Ultralytics' file naming decides; the loader checks the content.
-    return file.stem.endswith("-cls") if pickle is None else b"\nClassify\n" in pickle
-
-
 def _own_file(file: Path) -> ModelSpec:
     exported = file.suffix in EXPORTED
-    classifies = file.stem.endswith("-cls") if exported else _classifies(file)
+    pickle = None if exported else _pickle_in(file)
+    # Without names, Ultralytics' file naming decides; the loader checks the content.
+    classifies = file.stem.endswith("-cls") if pickle is None else b"\nClassify\n" in pickle
     return replace(
         _blank(file.name if exported else file.stem),
         loader="exported" if exported else "ultralytics",

@@ -357,6 +357,8 @@ def describe_model(adapter: Adapter) -> str:
     known = catalog.catalog().get(spec.arch)
     name = known.name if known else spec.arch.rpartition(":")[2] or spec.id
     name = {"exported": "exported model", "keras": "Keras model"}.get(spec.loader, name)
-    does = spec.describe_outputs(len(adapter.labels))
+    count, noun = len(adapter.labels), "output" if spec.measures else "class"
+    plural = "" if count == 1 else "s" if spec.measures else "es"
+    does = " that compares pictures" if spec.task == "embed" else f" with {count} {noun}{plural}" if count else ""
     pixels = "" if size is None else f", {' × '.join(str(side) for side in dict.fromkeys(size[::-1]))} px"
     return f"{name[:1].upper()}{name[1:]}{does}{pixels}"

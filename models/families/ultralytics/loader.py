@@ -157,7 +157,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
             part.act = deepcopy(part.act)
             part.act.inplace = False
         if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
-            part.forward = MethodType(_fused_forward, part)
+            part.forward = MethodType(lambda part, tensor: conv_act(part.conv, part.act, tensor), part)
     named = labels.stated_names(spec) or fused.names
     if task == "classify":
         names = labels.complete(named, head.linear.out_features)
@@ -210,7 +210,3 @@ class YoloClassifier(NumberedLayers, Classifier):
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         return Classifier.presets(self, layers)
-
-
-def _fused_forward(part: Any, tensor: Tensor) -> Tensor:
-    return conv_act(part.conv, part.act, tensor)
