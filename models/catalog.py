@@ -225,12 +225,7 @@ def available(model: ModelSpec) -> bool:
 
 
 def _tables() -> list[Path]:
-    """Return the paths of additions to the catalogue.
-
-    The operator's file, the current person's own, and the table of models added in the dashboard.
-
-    None of them need exist.
-    """
+    """Return the files that add to the catalogue, there or not: the operator's, the person's, the dashboard's."""
     path = (settings().models or Path("models.toml")).absolute()
     added = settings().own_models
     store = [users.folder(added.absolute()) / "models.toml"] if added is not None else []
@@ -283,10 +278,7 @@ def _load_packaged() -> Mapping[str, ModelSpec]:
 
 
 def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSpec], dict[str, str]]:
-    """Return the models of one file, and its `faults`.
-
-    A `[model."id"]` table without a loader of its own changes a model that is already known.
-    """
+    """Return the models of one file, and its `faults`; a table without a loader changes a known model."""
     models: dict[str, ModelSpec] = {}
     wrong: dict[str, str] = {}
     try:

@@ -73,11 +73,7 @@ def nbytes(module: nn.Module) -> int:
 
 
 class _Packed:
-    """A convolution's weights in oneDNN's layout, for the latest input shapes.
-
-    Otherwise they would be converted in every pass. With a layout for another shape, or number of threads, a pass was
-    measured to take up to 500 times as long.
-    """
+    """A convolution's weights in oneDNN's layout: one for another shape or number of threads is up to 500x slower."""
 
     def __init__(self) -> None:
         self._by_state: dict[object, Tensor] = {}

@@ -83,10 +83,7 @@ class QuerySegmenter(TransformersSegmenter):
     """A network of queries, each with a mask and a class: Mask2Former, MaskFormer."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the log score of each class per pixel, (B, classes, h, w).
-
-        The score is the sum over queries of mask and class probability, without the class of no object.
-        """
+        """Return the log of each class's sum over queries of mask times class probability, (B, classes, h, w)."""
         outputs = self.module(pixel_values=tensor, **self.more)
         classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
         scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
