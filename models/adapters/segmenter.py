@@ -131,9 +131,8 @@ class Segmenter(PreparedAdapter):
     def find_point(self, outputs: Segmentation, geometry: Geometry, place: int) -> tuple[float, float]:
         """Return the picture's point (x, y) at the answer's pixel y * w + x."""
         (h, w), (height, width) = outputs.size, geometry.input
-        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         y, x = divmod(place, w)
-        return ((x + 0.5) * width / w - ox) / sx, ((y + 0.5) * height / h - oy) / sy
+        return geometry.points_to_original([((x + 0.5) * width / w, (y + 0.5) * height / h)])[0]
 
     def place_corners(
         self, outputs: Segmentation, geometry: Geometry, corners: NDArray[np.float64]

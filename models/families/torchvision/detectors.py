@@ -79,8 +79,12 @@ class TorchvisionDetector(Detector):
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """Prepare by torchvision's own transform, whose bars are zeros at the bottom and the right."""
         transform: Any = self.module.transform
+        (height, width), short = pixels.shape[:2], int(np.argmin(pixels.shape[:2]))
+        # Torch cannot resize to no width at all.
+        if thin := max(height, width) // (transform.max_size * min(height, width)):
+            pixels = pixels.repeat(thin + 1, short)
         images, _ = transform([torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)])
-        (height, width), (h, w), size = pixels.shape[:2], images.image_sizes[0], images.tensors.shape[2:]
+        (h, w), size = images.image_sizes[0], images.tensors.shape[2:]
         geometry = Geometry((height, width), (size[0], size[1]), (h / height, w / width), (0.0, 0.0))
         return ModelInput(images.tensors, geometry)
 
