@@ -25,7 +25,7 @@ from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
 from sightglass.models.inspect import Toml, inspect_model
 from sightglass.models.load import loader_exists
-from sightglass.models.spec import CHECKED, ModelSpec, Number, Task, WeightsTable, read_table
+from sightglass.models.spec import CHECKED, ModelSpec, Task, WeightsTable, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -58,13 +58,10 @@ SIZE = _table("arch megabytes", file=str, **dict.fromkeys(("size", "id"), Requir
 FAMILY = _table(
     SHARED,
     **_LOADED | {"loader": Required[_LOADED["loader"]]},
-    arch=str | dict[str, str],
+    arch=str,
     name=Required[str],
     like=str,
-    models=list[Any],
-    sizes=Required[dict[str, str]],
-    files=dict[str, str],
-    megabytes=dict[str, Number],
+    models=Required[list[Any]],
 )
 
 
@@ -228,12 +225,7 @@ def available(model: ModelSpec) -> bool:
 
 
 def _tables() -> list[Path]:
-    """Return the paths of additions to the catalogue.
-
-    The operator's file, the current person's own, and the table of models added in the dashboard.
-
-    None of them need exist.
-    """
+    """Return the files that add to the catalogue, there or not: the operator's, the person's, the dashboard's."""
     path = (settings().models or Path("models.toml")).absolute()
     added = settings().own_models
     store = [users.folder(added.absolute()) / "models.toml"] if added is not None else []
@@ -286,10 +278,7 @@ def _load_packaged() -> Mapping[str, ModelSpec]:
 
 
 def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSpec], dict[str, str]]:
-    """Return the models of one file, and its `faults`.
-
-    A `[model."id"]` table without a loader of its own changes a model that is already known.
-    """
+    """Return the models of one file, and its `faults`; a table without a loader changes a known model."""
     models: dict[str, ModelSpec] = {}
     wrong: dict[str, str] = {}
     try:
@@ -305,14 +294,15 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     for number, table in enumerate(tables.get("family", ()), 1):
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
-            table = _complete(table, tables["family"][: number - 1], path)
+            table = _inherit(table, tables["family"][: number - 1], path)
             family = {model.id: model for model in _family(table, path, f"[[family]] {name}")}
             if twice := sorted(family.keys() & models.keys()):
                 raise ModelProblem(f"{path.name}: {twice[0]} is in two families: rename one of them.")
             models |= family
         except ModelProblem as error:
-            sizes = table.get("sizes") if isinstance(table, dict) else None
-            ids = [id_ for id_ in sizes.values() if isinstance(id_, str)] if isinstance(sizes, dict) else []
+            rows = table.get("models") if isinstance(table, dict) else None
+            rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+            ids = [row["id"] for row in rows if isinstance(row.get("id"), str)]
             wrong |= dict.fromkeys(ids, str(error)) or {"": " ".join(filter(None, (wrong.get(""), str(error))))}
     for model_id, table in tables.get("model", {}).items():
         try:
@@ -344,46 +334,38 @@ def of_table(model_id: str, table: Toml, path: Path, before: ModelSpec | None = 
     return replace(before or _blank(model_id), **row)
 
 
-def _complete(table: Toml, earlier: Sequence[Toml], path: Path) -> Toml:
-    """Return a family's table with inherited keys, its `models` by column."""
-    if not isinstance(table, dict) or not isinstance(table.get("models", []), list):
+def _inherit(table: Toml, earlier: Sequence[Toml], path: Path) -> Toml:
+    """Return a family's table with the keys of the one that it is like."""
+    if not isinstance(table, dict) or not (like := table.get("like")):
         return table
-    if like := table.get("like"):
-        base = next((base for base in earlier if isinstance(base, dict) and base.get("name") == like), None)
-        if base is None:
-            raise ModelProblem(
-                f"{path.name}: [[family]] {table.get('name')} is like {like}, which is no family above it: correct it."
-            )
-        table = {key: base[key] for key in (*_LOADED, "arch", *SHARED.split()) if key in base} | table
-    columns = {"sizes": "id", "arch": "arch", "files": "file", "megabytes": "megabytes"}
-    for number, row in enumerate(table.get("models", ()), 1):
-        read_table(SIZE, row, f"models {number} of [[family]] {table.get('name')}", path.name)
-    for key, column in columns.items():
-        if by_size := {row["size"]: row[column] for row in table.get("models", ()) if column in row}:
-            table = {**table, key: by_size}
-    return table
+    base = next((base for base in earlier if isinstance(base, dict) and base.get("name") == like), None)
+    if base is None:
+        raise ModelProblem(
+            f"{path.name}: [[family]] {table.get('name')} is like {like}, which is no family above it: correct it."
+        )
+    return {key: base[key] for key in (*_LOADED, "arch", *SHARED.split()) if key in base} | table
 
 
 def _family(table: Toml, path: Path, where: str) -> Iterator[ModelSpec]:
-    """Yield one ModelSpec per size, with filled-in `{...}`."""
-    row = read_table(FAMILY, table, where, path.name)
-    shared = {key: row[key] for key in SHARED.split() if key in row}
-    for size, model_id in table["sizes"].items():
-        names = {"id": model_id, "name": model_id.rpartition("/")[2]}
-        arch = table.get("arch", "{id}")
-        names["arch"] = arch.get(size, model_id) if isinstance(arch, dict) else _fill(arch, names)
-        names["file"] = table.get("files", {}).get(size, names["arch"])
+    """Yield one ModelSpec per row of `models`, with filled-in `{...}`."""
+    family = read_table(FAMILY, table, where, path.name)
+    shared = {key: family[key] for key in SHARED.split() if key in family}
+    for number, values in enumerate(family["models"], 1):
+        row = read_table(SIZE, values, f"models {number} of {where}", path.name)
+        names = {"id": row["id"], "name": row["id"].rpartition("/")[2]}
+        names["arch"] = row.get("arch") or _fill(family.get("arch", "{id}"), names)
+        names["file"] = row.get("file", names["arch"])
         carried = re.search(r"-([0-9a-f]{8,64})\.\w+$", names["file"])
         names["hash"] = carried[1] if carried else ""
         weights_table = {key: _fill(value, names) for key, value in table.get("weights", {}).items()}
         yield replace(
-            _blank(model_id),
-            family=table["name"],
-            size=size,
+            _blank(row["id"]),
+            family=family["name"],
+            size=row["size"],
             arch=names["arch"],
             weights=_resolve_paths(read_table(WeightsTable, weights_table, where, path.name), path),
-            loader=table["loader"],
-            megabytes=table.get("megabytes", {}).get(size),
+            loader=family["loader"],
+            megabytes=row.get("megabytes"),
             **shared,
         )
 
@@ -436,16 +418,11 @@ def _pickle_in(file: Path) -> bytes | None:
         return None
 
 
-def _classifies(file: Path) -> bool:
-    """Return whether a checkpoint of Ultralytics holds a classifier."""
-    pickle = _pickle_in(file)
-    # Without names, Ultralytics' file naming decides; the loader checks the content.
-    return file.stem.endswith("-cls") if pickle is None else b"\nClassify\n" in pickle
-
-
 def _own_file(file: Path) -> ModelSpec:
     exported = file.suffix in EXPORTED
-    classifies = file.stem.endswith("-cls") if exported else _classifies(file)
+    pickle = None if exported else _pickle_in(file)
+    # Without names, Ultralytics' file naming decides; the loader checks the content.
+    classifies = file.stem.endswith("-cls") if pickle is None else b"\nClassify\n" in pickle
     return replace(
         _blank(file.name if exported else file.stem),
         loader="exported" if exported else "ultralytics",

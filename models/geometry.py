@@ -163,7 +163,5 @@ def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> ND
 
 def measure_common(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the intersection area of boxes (..., 4) and others, elementwise."""
-    x0, y0, x1, y1 = (
-        limit(boxes[..., i], others[..., i]) for i, limit in enumerate((np.maximum,) * 2 + (np.minimum,) * 2)
-    )
-    return np.asarray(np.maximum(0, x1 - x0) * np.maximum(0, y1 - y0))
+    sides = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
+    return np.asarray(np.maximum(0, sides).prod(-1))

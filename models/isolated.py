@@ -55,12 +55,11 @@ PROBLEMS = {kind.__name__: kind for kind in (Problem, ModelProblem, WeightsProbl
 
 @dataclass
 class _Answer:
-    """What a child sends: a value, or the class and the sentence of its problem, or that memory ran out."""
+    """What a child sends: a value, or the class and the sentence of its problem, or `memory` where that ran out."""
 
     value: Any = None
     problem: str = ""
     sentence: str = ""
-    memory: bool = False
 
 
 _ANSWER = TypeAdapter(_Answer)
@@ -82,14 +81,17 @@ def run(name: str, nbytes: int, kind: type[R], function: Callable[..., object], 
         raise ModelProblem(f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model.")
     try:
         plain = _ANSWER.validate_json(answer if len(answer) <= MAX_ANSWER else b"")
-        if plain.problem == "" and not plain.memory:
+        if not plain.problem:
             return TypeAdapter(kind).validate_python(plain.value)
     except ValidationError:
-        plain = None
-    if plain and plain.problem:
-        raise PROBLEMS.get(plain.problem, ModelProblem)(plain.sentence)
-    failure = "asks for more memory than" if plain else "crashes its library, or asks for more memory than"
-    raise ModelProblem(f"{name} {failure} the {memory >> 20:,} MB that it may take here: save or export it again.")
+        plain = _Answer()
+    if plain.problem in PROBLEMS:
+        raise PROBLEMS[plain.problem](plain.sentence)
+    failure = "" if plain.problem == "memory" else "crashes its library, or "
+    raise ModelProblem(
+        f"{name} {failure}asks for more memory than the {memory >> 20:,} MB that it may take here: save or export it "
+        "again."
+    )
 
 
 def warm_up() -> None:
@@ -183,16 +185,14 @@ def _call(source: Any, sink: Any) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (processor, processor))
         used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
-    answer = _Answer(memory=True)
+    answer = _Answer(problem="memory")
     try:
         answer = _Answer(TypeAdapter(kind).dump_python(function(*args), mode="json", fallback=str))
     except Exception as error:
         if not any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
             sentence = f"The files cannot be read ({describe_error(error)}): save or export the model again."
-            known = isinstance(error, Problem)
-            answer = (
-                _Answer(None, type(error).__name__, str(error)) if known else _Answer(None, "ModelProblem", sentence)
-            )
+            problem = error if isinstance(error, Problem) else ModelProblem(sentence)
+            answer = _Answer(None, type(problem).__name__, str(problem))
     sink.write(_ANSWER.dump_json(answer))
     sink.flush()
     os._exit(0)

@@ -55,10 +55,7 @@ def coco() -> Mapping[int, str]:
 
 
 def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
-    """Read a list from torchvision's file, without importing the package.
-
-    Without such a list in the file, return the categories of these weights.
-    """
+    """Read a list from torchvision's file without importing the package, else the categories of these weights."""
     spec = importlib.util.find_spec("torchvision")
     places = (spec.submodule_search_locations if spec else None) or ()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class PictureFunction:
         self.function, self.calls = function, 0
         self.name = getattr(function, "__name__", type(function).__name__)
         self._takes: tuple[Callable[[NDArray[np.uint8]], Any], ...] = (Pillow.fromarray, np.asarray)
-        self._known: dict[tuple[int, ...], tuple[Geometry, Sequence[int]]] = {}
+        self._known: dict[tuple[int, ...], tuple[Geometry, list[int]]] = {}
 
     def table(self) -> PreprocessingTable:
         """Return the size and channels of what it makes of a noisy picture; raise ModelProblem."""
@@ -70,71 +70,57 @@ class PictureFunction:
         pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
         tensor = self.run(pixels)
         key = (*pixels.shape, *tensor.shape)
-        geometry, seen = self._known.get(key, (None, ()))
         # What it cuts out may depend on what is in the picture.
-        if geometry is None or not self._fits(pixels, geometry, seen[:: len(seen) - 1]):
-            if not torch.equal(tensor, self.run(pixels)):
-                raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
-            geometry, seen = self._known[key] = self._measure(pixels, (tensor.shape[2], tensor.shape[3]))
-        return ModelInput(tensor, geometry)
-
-    def _measure(self, pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[Geometry, Sequence[int]]:
-        """Return the output's place in the picture, and the marks that it shows."""
-        found = {number: at for number in range(len(PLACES)) if (at := self._find(pixels, number)) is not None}
-        if len(found) >= FEWEST:
-            centres = np.array([_square(pixels.shape, number)[1] for number in found])
-            ends = np.array(list(found.values()))
-            lines = [_line(centres[:, axis], ends[:, axis], size[axis] / pixels.shape[axis]) for axis in (0, 1)]
-            (sy, oy), (sx, ox) = lines
-            geometry = Geometry((pixels.shape[0], pixels.shape[1]), size, (sy, sx), (oy, ox))
-            if min(sy, sx) > 0 and np.abs(centres * (sy, sx) + (oy, ox) - ends).max() <= TOLERANCE:
-                return geometry, list(found)
+        if key in self._known:
+            geometry, numbers = self._known[key]
+            marks = self._find(pixels, numbers)
+            if len(marks) == len(numbers) and _residual(geometry, marks) <= TOLERANCE:
+                return ModelInput(tensor, geometry)
+        if not torch.equal(tensor, self.run(pixels)):
+            raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
+        marks = self._find(pixels, range(len(PLACES)))
+        if len(marks) >= FEWEST:
+            size, original = (tensor.shape[2], tensor.shape[3]), (pixels.shape[0], pixels.shape[1])
+            (sy, oy), (sx, ox) = (_line(marks[:, 1 + i], marks[:, 3 + i], size[i] / original[i]) for i in (0, 1))
+            geometry = Geometry(original, size, (sy, sx), (oy, ox))
+            if min(sy, sx) > 0 and _residual(geometry, marks) <= TOLERANCE:
+                self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist()
+                return ModelInput(tensor, geometry)
         raise ModelProblem(
             f"Where the output of the preprocess {self.name} lies in the picture could not be measured: give the "
             "tensor that it returns instead of the picture."
         )
 
-    def _fits(self, pixels: NDArray[np.uint8], geometry: Geometry, numbers: Sequence[int]) -> bool:
-        """Return whether marks lie where a geometry has them."""
+    def _find(self, pixels: NDArray[np.uint8], numbers: Iterable[int]) -> NDArray[np.float64]:
+        """Return the number, the centre (y, x) in the picture and the place in the output of each mark seen there."""
+        marks, full = [], np.array(pixels.shape[:2])
+        side = max(2, round(SIDE * full.min()))
         for number in numbers:
-            at, centre = self._find(pixels, number), _square(pixels.shape, number)[1]
-            if at is None or np.abs(np.multiply(centre, geometry.scale) + geometry.offset - at).max() > TOLERANCE:
-                return False
-        return True
-
-    def _find(self, pixels: NDArray[np.uint8], number: int) -> NDArray[np.float64] | None:
-        """Return the place (y, x) of a mark in the output; None where it is cut off."""
-        square, outputs = _square(pixels.shape, number)[0], list[Tensor]()
-        for ink in (255, 0):
-            marked = pixels.copy()
-            marked[square] = ink
-            outputs.append(self.run(marked))
-        if outputs[0].shape != outputs[1].shape:
-            return None
-        change = (outputs[0] - outputs[1]).abs().sum((0, 1)).numpy().astype(np.float64)
-        # Steps over the whole picture, such as a division by its maximum, change a little everywhere.
-        change = np.where(change > change.max() / 4, change, 0)
-        if not change.any() or change[[0, -1]].any() or change[:, [0, -1]].any():
-            return None
-        rows, columns = np.indices(change.shape) + 0.5
-        return np.asarray(np.array([(rows * change).sum(), (columns * change).sum()]) / change.sum())
+            top, left = corner = np.rint(np.array(PLACES[number]) * full - side / 2).clip(0, full - side).astype(int)
+            outputs = []
+            for ink in (255, 0):
+                marked = pixels.copy()
+                marked[top : top + side, left : left + side] = ink
+                outputs.append(self.run(marked))
+            if outputs[0].shape == outputs[1].shape:
+                change = (outputs[0] - outputs[1]).abs().sum((0, 1)).numpy().astype(np.float64)
+                # Steps over the whole picture, such as a division by its maximum, change a little everywhere.
+                change[change <= change.max() / 4] = 0
+                if change.any() and not change[[0, -1]].any() and not change[:, [0, -1]].any():
+                    place = ((np.indices(change.shape) + 0.5) * change).sum((1, 2)) / change.sum()
+                    marks.append((number, *(corner + side / 2), *place))
+        return np.array(marks)
 
 
-def _square(shape: Sequence[int], number: int) -> tuple[tuple[slice, slice], tuple[float, float]]:
-    """Return a mark's pixels and its centre (y, x)."""
-    side = max(2, round(SIDE * min(shape[:2])))
-    top, left = (
-        min(max(0, round(share * full - side / 2)), full - side)
-        for share, full in zip(PLACES[number], shape[:2], strict=True)
-    )
-    return (slice(top, top + side), slice(left, left + side)), (top + side / 2, left + side / 2)
+def _residual(geometry: Geometry, marks: NDArray[np.float64]) -> float:
+    return float(np.abs(marks[:, 1:3] * geometry.scale + geometry.offset - marks[:, 3:]).max())
 
 
-def _line(centres: NDArray[np.float64], ends: NDArray[np.float64], whole: float) -> tuple[float, float]:
-    """Return the scale and offset from centres to ends: those of the whole picture where these fit."""
-    if np.abs(centres * whole - ends).max() <= TOLERANCE / 2:
+def _line(centres: NDArray[np.float64], places: NDArray[np.float64], whole: float) -> tuple[float, float]:
+    """Return the scale and offset from centres to places: those of the whole picture where these fit."""
+    if np.abs(centres * whole - places).max() <= TOLERANCE / 2:
         return whole, 0.0
-    scale, offset = np.polyfit(centres, ends, 1).tolist()
+    scale, offset = np.polyfit(centres, places, 1).tolist()
     return scale, offset
 
 

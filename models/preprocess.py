@@ -61,7 +61,7 @@ class Preprocessing:
     """Value of white in the input before mean and std: 1, or 255."""
 
     def __post_init__(self) -> None:
-        if not self.antialias and self.interpolation not in ("nearest", *_KERNELS):
+        if not self.antialias and self.interpolation not in ("nearest", "bilinear", "bicubic"):
             raise ModelProblem(f"{self.interpolation} exists only with antialias: leave antialias = false out.")
 
     @property
@@ -158,10 +158,8 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
         # Keras's own rounding: whole pixels of the picture are cut out.
         high, wide = max(min(height, int(width * h / w)), 1), max(min(width, int(height * w / h)), 1)
         y, x = (height - high) // 2, (width - wide) // 2
-        scale = (h / high, w / wide)
-        cut = pixels[y : y + high, x : x + wide]
-        small = _resize(cut, preprocessing, scale, ((0, h), (0, w)))
-        return small, Geometry((height, width), (h, w), scale, (-y * scale[0], -x * scale[1]))
+        small, inner = fit_picture(pixels[y : y + high, x : x + wide], preprocessing, "squash")
+        return small, replace(inner, original=(height, width), offset=(-y * inner.scale[0], -x * inner.scale[1]))
     if way == "squash":
         resized = (h, w)
     elif way == "letterbox":
@@ -179,17 +177,13 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
     scale = (resized[0] / height, resized[1] / width)
     top, left = (round((a - b) / 2) for a, b in zip(resized, (h, w), strict=True))
     geometry = Geometry((height, width), (h, w), scale, (float(-top), float(-left)))
-    (y0, y1), (x0, x1) = window = (
-        (max(top, 0), min(top + h, resized[0])),
-        (max(left, 0), min(left + w, resized[1])),
-    )
+    (y0, y1), (x0, x1) = window = (max(top, 0), min(top + h, resized[0])), (max(left, 0), min(left + w, resized[1]))
     small = _resize(pixels, preprocessing, scale, window)
     if small.shape[:2] == (h, w):
         return small, geometry
     # The same grey on the scale of the array.
-    grey = (
-        GREY if pixels.dtype == np.uint8 else GREY / 255 * (preprocessing.divide_by or FULL.get(pixels.dtype.name, 1))
-    )
+    white = preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
+    grey = GREY if pixels.dtype == np.uint8 else GREY / 255 * white
     canvas = np.full((h, w, pixels.shape[2]), grey, small.dtype)
     canvas[y0 - top : y1 - top, x0 - left : x1 - left] = small
     return canvas, geometry
@@ -221,14 +215,20 @@ def _resize(
     scale: tuple[float, float],
     window: tuple[tuple[int, int], tuple[int, int]],
 ) -> NDArray[Any]:
-    """Resize by `scale` (y, x), and return the window (y0, y1), (x0, x1) of it.
-
-    With antialias bytes stay bytes; other numbers become float32, and are not rounded.
-    """
+    """Return the window (y0, y1), (x0, x1) of a picture resized by `scale`; with antialias bytes stay bytes."""
     if not preprocessing.antialias and preprocessing.interpolation != "nearest":
-        kernel = _KERNELS[preprocessing.interpolation]
-        tall = _sample(pixels.astype(np.float32), 0, scale[0], window[0], kernel)
-        return _sample(tall, 1, scale[1], window[1], kernel)
+        import torch
+
+        # At pixel centres, with the border repeated, as Keras, PyTorch and OpenCV resize.
+        y, x = (
+            torch.from_numpy((np.arange(*span) + 0.5) * 2 / (factor * side) - 1)
+            for span, factor, side in zip(window, scale, pixels.shape[:2], strict=True)
+        )
+        values = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float64))
+        places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
+        options: Any = {"mode": preprocessing.interpolation, "padding_mode": "border", "align_corners": False}
+        sampled = torch.nn.functional.grid_sample(values, places, **options)[0].float()
+        return np.asarray(sampled.permute(1, 2, 0))
     height, width = pixels.shape[:2]
     high, wide = round(height * scale[0]), round(width * scale[1])
     (y0, y1), (x0, x1) = window
@@ -246,38 +246,3 @@ def _resize(
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32)
     return np.stack([small(np.ascontiguousarray(pixels[:, :, i])) for i in range(pixels.shape[2])], axis=2)
-
-
-def _linear(t: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
-    """Return the weight of each neighbour at a fraction `t` after a pixel."""
-    return [(0, 1 - t), (1, t)]
-
-
-def _cubic(t: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
-    """Return Keys' cubic convolution (1981) with a = -0.75, as PyTorch and OpenCV have it."""
-
-    def near(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (1.25 * x - 2.25) * x * x + 1
-
-    def far(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return ((-0.75 * x + 3.75) * x - 6) * x + 3
-
-    return [(-1, far(t + 1)), (0, near(t)), (1, near(1 - t)), (2, far(2 - t))]
-
-
-_KERNELS = {"bilinear": _linear, "bicubic": _cubic}
-
-
-def _sample(
-    values: NDArray[np.float32], axis: int, scale: float, window: tuple[int, int], kernel: Callable[..., Any]
-) -> NDArray[np.float32]:
-    """Interpolate along an axis without antialias, at pixel centres, with the border repeated."""
-    at = (np.arange(*window) + 0.5) / scale - 0.5
-    first = np.floor(at).astype(int)
-    shape = [1, 1, 1]
-    shape[axis] = -1
-    taps = (
-        values.take((first + step).clip(0, values.shape[axis] - 1), axis) * weight.astype(np.float32).reshape(shape)
-        for step, weight in kernel(at - first)
-    )
-    return np.asarray(sum(taps), np.float32)

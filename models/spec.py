@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -37,9 +37,7 @@ WORDS = {
 """What the value of a key should be, where it may be of several kinds."""
 
 
-@cache
-def _checker(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_checker: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def read_table(kind: type[T], table: Any, where: str, file: str) -> T:
@@ -49,14 +47,11 @@ def read_table(kind: type[T], table: Any, where: str, file: str) -> T:
     """
     try:
         # As JSON, in which a list is a tuple and a whole number may be a float.
-        checker: TypeAdapter[T] = _checker(kind)  # type: ignore[arg-type]
-        return checker.validate_json(json.dumps(table, default=_listed))
+        text = json.dumps(table, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
+        checked: T = _checker(kind).validate_json(text)
+        return checked
     except ValidationError as problem:
         raise ModelProblem(f"{file}: {_sentence(kind, problem, where)}") from None
-
-
-def _listed(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _sentence(kind: Any, problem: ValidationError, where: str) -> str:
@@ -300,13 +295,6 @@ class ModelSpec:
     def unit_of(self, label: str = "") -> str:
         """Return a number's unit by its name; empty if not stated."""
         return self.output_of(label).unit or ""
-
-    def describe_outputs(self, count: int) -> str:
-        """Return the answer's description, such as ` with 5 classes`; empty without names."""
-        if self.task == "embed":
-            return " that compares pictures"
-        singular, plural = ("output", "outputs") if self.measures else ("class", "classes")
-        return f" with {count} {singular if count == 1 else plural}" if count else ""
 
     @property
     def segments(self) -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -32,29 +33,22 @@ def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
     """
     paths, caller = [""], threading.get_ident()
 
-    def enter(path: str) -> Callable[..., None]:
-        def push(*_: Any) -> None:
-            if threading.get_ident() == caller:
-                paths.append(path)
-
-        return push
+    def enter(path: str, *_: Any) -> None:
+        if threading.get_ident() == caller:
+            paths.append(path)
 
     def leave(*_: Any) -> None:
         if threading.get_ident() == caller:
             paths.pop()
 
-    handles = []
-    for path, part in module.named_modules():
-        # A softmax module counts as the module around it; exported files show that by its name alone.
-        if path and not isinstance(part, torch.nn.Softmax) and path.rpartition(".")[2] != "softmax":
-            handles.append(part.register_forward_pre_hook(enter(path)))
-            handles.append(part.register_forward_hook(leave, always_call=True))
-    try:
-        with _ExplicitAttention(lambda weights: record(paths[-1], weights)):
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks:
+        for path, part in module.named_modules():
+            # A softmax module counts as the module around it; exported files show that by its name alone.
+            if path and not isinstance(part, torch.nn.Softmax) and path.rpartition(".")[2] != "softmax":
+                hooks.enter_context(part.register_forward_pre_hook(partial(enter, path)))
+                hooks.enter_context(part.register_forward_hook(leave, always_call=True))
+        hooks.enter_context(_ExplicitAttention(lambda weights: record(paths[-1], weights)))
+        yield
 
 
 class _ExplicitAttention(TorchFunctionMode):

@@ -11,8 +11,9 @@ import copy
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
 from typing import Any
@@ -28,7 +29,6 @@ WITHIN = 1e-4
 """Largest difference of the folded copy's answer from the model's, relative to the largest number in it."""
 SHAPES = 2
 """Input shapes for which a convolution's packed weights are cached: those of one picture and of a batch, say."""
-_unfolded = 0
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Identity: ("none", []),
     nn.ReLU: ("relu", []),
@@ -61,20 +61,9 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
     return _conv_and_act(conv, act, tensor, packed.weight(tensor, _state(conv.weight), lambda: conv), conv.bias)
 
 
-@contextmanager
-def unfold() -> Iterator[None]:
-    """Run all models unfolded while the context lasts, in all threads."""
-    global _unfolded
-    _unfolded += 1
-    try:
-        yield
-    finally:
-        _unfolded -= 1
-
-
 def folds() -> bool:
-    """Return whether folding is allowed: not in `unfold`, tracing or compiling."""
-    return not (_unfolded or torch._C._get_tracing_state() or torch.compiler.is_compiling())
+    """Return whether folding is allowed: not in tracing or compiling."""
+    return not (torch._C._get_tracing_state() or torch.compiler.is_compiling())
 
 
 def nbytes(module: nn.Module) -> int:
@@ -84,11 +73,7 @@ def nbytes(module: nn.Module) -> int:
 
 
 class _Packed:
-    """A convolution's weights in oneDNN's layout, for the latest input shapes.
-
-    Otherwise they would be converted in every pass. With a layout for another shape, or number of threads, a pass was
-    measured to take up to 500 times as long.
-    """
+    """A convolution's weights in oneDNN's layout: one for another shape or number of threads is up to 500x slower."""
 
     def __init__(self) -> None:
         self._by_state: dict[object, Tensor] = {}
@@ -301,18 +286,11 @@ class _FoldedConv(nn.Module):
         return folded
 
 
-class _FoldedNorm(nn.Module):
+class _FoldedNorm(nn.Sequential):
     """Replacement of a folded norm, with its named parts as identities."""
 
     def __init__(self, parts: Sequence[str]) -> None:
-        super().__init__()
-        for name in parts:
-            self.add_module(name, nn.Identity())
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        for part in self.children():
-            tensor = part(tensor)
-        return tensor
+        super().__init__(OrderedDict((name, nn.Identity()) for name in parts))
 
 
 class _PassRecord:
@@ -327,17 +305,12 @@ class _PassRecord:
         self.same: dict[str, list[str]] = {}
         """By a convolution's path: it, and the modules around it that returned its output."""
         self._producers: dict[int, tuple[weakref.ref[Tensor], str]] = {}
-        handles = []
-        for path in paths:
-            module = adapter.module.get_submodule(path)
-            handles.append(module.register_forward_pre_hook(partial(self._enter, path)))
-            handles.append(module.register_forward_hook(partial(self._leave, path)))
-        try:
-            with torch.no_grad():
-                self.answer = _tensors(adapter.run(tensor))
-        finally:
-            for handle in handles:
-                handle.remove()
+        with torch.no_grad(), ExitStack() as hooks:
+            for path in paths:
+                module = adapter.module.get_submodule(path)
+                hooks.enter_context(module.register_forward_pre_hook(partial(self._enter, path)))
+                hooks.enter_context(module.register_forward_hook(partial(self._leave, path)))
+            self.answer = _tensors(adapter.run(tensor))
 
     def _enter(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if threading.get_ident() != self._caller:

@@ -197,18 +197,12 @@ def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_
         if threading.get_ident() == caller:
             recorder.memory = (output.shape[-2], output.shape[-1])
 
-    handles = [
-        attention_module.register_forward_pre_hook(enter),
-        attention_module.register_forward_hook(leave, always_call=True),
-    ]
-    if memory:
-        handles.append(module.get_submodule(memory).register_forward_hook(record_map))
-    try:
+    with contexts, ExitStack() as hooks:
+        hooks.enter_context(attention_module.register_forward_pre_hook(enter))
+        hooks.enter_context(attention_module.register_forward_hook(leave, always_call=True))
+        if memory:
+            hooks.enter_context(module.get_submodule(memory).register_forward_hook(record_map))
         yield recorder
-    finally:
-        contexts.close()
-        for handle in handles:
-            handle.remove()
 
 
 class _Recorder:

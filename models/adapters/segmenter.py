@@ -124,18 +124,15 @@ class Segmenter(PreparedAdapter):
 
     def find_pixel(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
         """Return the answer's nearest pixel (x, y) to a point of the picture."""
-        (h, w), (height, width) = outputs.size, geometry.input
-        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         rows, columns = self._content(outputs, geometry)
-        across, down = int((x * sx + ox) * w / width), int((y * sy + oy) * h / height)
+        across, down = map(int, self.place_corners(outputs, geometry, np.array([[x, y]]))[0])
         return min(max(across, columns.start), columns.stop - 1), min(max(down, rows.start), rows.stop - 1)
 
     def find_point(self, outputs: Segmentation, geometry: Geometry, place: int) -> tuple[float, float]:
         """Return the picture's point (x, y) at the answer's pixel y * w + x."""
         (h, w), (height, width) = outputs.size, geometry.input
-        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         y, x = divmod(place, w)
-        return ((x + 0.5) * width / w - ox) / sx, ((y + 0.5) * height / h - oy) / sy
+        return geometry.points_to_original([((x + 0.5) * width / w, (y + 0.5) * height / h)])[0]
 
     def place_corners(
         self, outputs: Segmentation, geometry: Geometry, corners: NDArray[np.float64]
@@ -143,7 +140,7 @@ class Segmenter(PreparedAdapter):
         """Map points (x, y) of the picture to the answer's grid."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
-        return (corners * (sx, sy) + (ox, oy)) * (w / width, h / height)
+        return (corners * (sx, sy) + (ox, oy)) * (w, h) / (width, height)
 
     def covers(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.bool_]:
         """Return the answer's pixels with picture content, bool (h, w)."""

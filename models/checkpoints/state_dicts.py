@@ -122,38 +122,31 @@ def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
     for key, tensor in tensors.items():
         place, _, name = key.rpartition(".")
         groups.setdefault(place, {})[name] = tensor
-    if any(re.search(r"[^.\w]", place) for place in groups):
+    if any(re.search(r"[^.\w]", place) or "weight" not in group for place, group in groups.items()):
         return None, 0
-    linear = sum(group["weight"].ndim == 2 for group in groups.values() if "weight" in group)
-    root = nn.Sequential()
-    steps: list[tuple[str, nn.Module]] = []
-    built = 0
-    places = list(groups)
-    for i, (place, group) in enumerate(groups.items()):
-        weight = group.get("weight")
-        if weight is None or weight.ndim > 2:
-            return None, 0
+    if any(group["weight"].ndim > 2 for group in groups.values()):
+        return None, 0
+    linear = sum(group["weight"].ndim == 2 for group in groups.values())
+    root, built, before = nn.Sequential(), 0, ""
+    for (place, group), follows in zip(groups.items(), [*[*groups][1:], ""], strict=True):
+        weight = group["weight"]
+        step: nn.Module = (nn.BatchNorm1d if "running_mean" in group else nn.LayerNorm)(len(weight))
         if weight.ndim == 2:
             built += 1
-            steps.append((place, nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in group)))
-        elif "running_mean" in group:
-            steps.append((place, nn.BatchNorm1d(len(weight))))
-        else:
-            steps.append((place, nn.LayerNorm(len(weight))))
-        follows = places[i + 1] if i + 1 < len(places) else ""
-        normed = weight.ndim == 2 and follows and "running_mean" in groups[follows] and _next(place) == follows
-        if 0 < built < linear and not normed and (weight.ndim == 2 or _next(places[i - 1]) == place):
-            steps.append((f"{place}_relu", nn.ReLU()))
-    if len(steps) == 1 and not steps[0][0]:
-        return steps[0][1], linear
-    for place, step in steps:
-        inner = root
-        *above, name = place.split(".")
-        for part in above:
+            step = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in group)
+        if [*groups] == [""]:
+            return step, linear
+        above, _, name = place.rpartition(".")
+        inner: nn.Module = root
+        for part in above.split(".") if above else ():
             if part not in inner._modules:
                 inner.add_module(part, nn.Sequential())
-            inner = inner.get_submodule(part)  # type: ignore[assignment]
+            inner = inner.get_submodule(part)
         inner.add_module(name, step)
+        normed = weight.ndim == 2 and follows and "running_mean" in groups[follows] and _next(place) == follows
+        if 0 < built < linear and not normed and (weight.ndim == 2 or _next(before) == place):
+            inner.add_module(f"{name}_relu", nn.ReLU())
+        before = place
     return root, linear
 
 

@@ -51,11 +51,10 @@ def sha256_of(path: Path) -> str:
     """Return a file's sha256 in hex, cached by path, size and time."""
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size)
-    known = _SHA256.get(key)
-    if known is None:
+    if key not in _SHA256:
         with path.open("rb") as file:
-            known = _SHA256[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return known
+            _SHA256[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _SHA256[key]
 
 
 def download(url: str, to: Path, *, sha256: str | None = None, progress: Progress | None = None) -> Path:
@@ -180,8 +179,12 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
                 f"(its sha256 begins with {actual[:8]}, not {expected[:8]}): delete it or replace it."
             )
         return path
-    url, name = None if offline() else _url(spec), file_names(spec)[0]
-    if url is None:
+    url, name = spec.weights.url, file_names(spec)[0]
+    if spec.weights.hub:
+        from huggingface_hub import hf_hub_url
+
+        url = hf_hub_url(spec.weights.hub, HUB_FILES[0])
+    if url is None or offline():
         why = f"is not here and {FORBIDDEN}" if offline() else "is not here"
         missing = spec.weights.path or name
         raise WeightsProblem(f"{missing}, the weights of {spec.id}, {why}: {_advice(spec)}")
@@ -236,15 +239,6 @@ def file_names(spec: ModelSpec) -> list[str]:
         stems = dict.fromkeys((tagged, tagged.partition(".")[0]))
         return [stem + extension for stem in stems for extension in (".safetensors", ".pth", ".pt", ".bin")]
     return [Path(weights.path).name] if weights.path else [spec.arch]
-
-
-def _url(spec: ModelSpec) -> str | None:
-    if spec.weights.hub:
-        from huggingface_hub import hf_hub_url
-
-        url: str = hf_hub_url(spec.weights.hub, HUB_FILES[0])
-        return url
-    return spec.weights.url
 
 
 def _advice(spec: ModelSpec) -> str:

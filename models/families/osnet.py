@@ -23,7 +23,6 @@ WIDTHS = {
     "osnet_x0_75": (48, 192, 288, 384),
     "osnet_x0_5": (32, 128, 192, 256),
     "osnet_x0_25": (16, 64, 96, 128),
-    "osnet_ibn_x1_0": (64, 256, 384, 512),
 }
 """Channels after the stem and after each of the three stages."""
 SIZE = (256, 128)
@@ -33,12 +32,10 @@ FEATURES = 512
 class Conv(nn.Module):
     """Convolution, norm and, unless it is `linear`, ReLU."""
 
-    def __init__(
-        self, c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, linear: bool = False, instance: bool = False
-    ) -> None:
+    def __init__(self, c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, linear: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
-        self.bn: nn.Module = nn.InstanceNorm2d(c_out, affine=True) if instance else nn.BatchNorm2d(c_out)
+        self.bn = nn.BatchNorm2d(c_out)
         self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,36 +72,34 @@ class ChannelGate(nn.Module):
 class Block(nn.Module):
     """Omni-scale block: four streams with receptive fields from 3x3 to 9x9, mixed by the gate."""
 
-    def __init__(self, c_in: int, c_out: int, *, instance: bool = False) -> None:
+    def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         middle = c_out // 4
         self.conv1 = Conv(c_in, middle)
         self.conv2a = Light(middle)
-        self.conv2b = nn.Sequential(*(Light(middle) for _ in range(2)))
-        self.conv2c = nn.Sequential(*(Light(middle) for _ in range(3)))
-        self.conv2d = nn.Sequential(*(Light(middle) for _ in range(4)))
+        self.conv2b, self.conv2c, self.conv2d = (
+            nn.Sequential(*(Light(middle) for _ in range(count))) for count in (2, 3, 4)
+        )
         self.gate = ChannelGate(middle)
         self.conv3 = Conv(middle, c_out, linear=True)
         self.downsample = Conv(c_in, c_out, linear=True) if c_in != c_out else None
-        self.IN = nn.InstanceNorm2d(c_out, affine=True) if instance else None
 
     def forward(self, x: Tensor) -> Tensor:
         narrow = self.conv1(x)
         views = [self.gate(view(narrow)) for view in (self.conv2a, self.conv2b, self.conv2c, self.conv2d)]
         shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.conv3(views[0] + views[1] + views[2] + views[3]) + shortcut
-        return F.relu(out if self.IN is None else self.IN(out))
+        return F.relu(self.conv3(views[0] + views[1] + views[2] + views[3]) + shortcut)
 
 
 class OSNet(nn.Module):
     """(B, 3, 256, 128) to (B, 512)."""
 
-    def __init__(self, widths: tuple[int, ...], *, instance: bool = False) -> None:
+    def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         stem, first, second, third = widths
-        self.conv1 = Conv(3, stem, 7, stride=2, instance=instance)
+        self.conv1 = Conv(3, stem, 7, stride=2)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.conv2 = _stage(stem, first, halved=True, instance=instance)
+        self.conv2 = _stage(stem, first, halved=True)
         self.conv3 = _stage(first, second, halved=True)
         self.conv4 = _stage(second, third, halved=False)
         self.conv5 = Conv(third, third)
@@ -116,11 +111,9 @@ class OSNet(nn.Module):
         return embedding
 
 
-def _stage(c_in: int, c_out: int, *, halved: bool, instance: bool = False) -> nn.Sequential:
-    blocks: list[nn.Module] = [Block(c_in, c_out, instance=instance), Block(c_out, c_out, instance=instance)]
-    if halved:
-        blocks.append(nn.Sequential(Conv(c_out, c_out), nn.AvgPool2d(2)))
-    return nn.Sequential(*blocks)
+def _stage(c_in: int, c_out: int, *, halved: bool) -> nn.Sequential:
+    half = [nn.Sequential(Conv(c_out, c_out), nn.AvgPool2d(2))] if halved else []
+    return nn.Sequential(Block(c_in, c_out), Block(c_out, c_out), *half)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
@@ -128,18 +121,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
     if spec.arch not in WIDTHS:
         raise ModelProblem(f"There is no OSNet called {spec.arch}: use one of {', '.join(WIDTHS)}.")
 
-    def build() -> OSNet:
-        return OSNet(WIDTHS[spec.arch], instance="ibn" in spec.arch)
-
     def read(path: Path) -> OSNet:
         tensors = {key: value for key, value in checkpoint.read(path).items() if not key.startswith("classifier.")}
-        module = build()
+        module = OSNet(WIDTHS[spec.arch])
         state_dicts.put(path, tensors, module, spec.arch)
         return module
 
-    module, sha256 = checkpoint.module_of(spec, progress, build, read)
-    preprocessing = Preprocessing(SIZE, min(SIZE), *IMAGENET, crop="squash")
-    preprocessing = preprocessing.changed(spec.preprocessing)
+    module, sha256 = checkpoint.module_of(spec, progress, lambda: OSNet(WIDTHS[spec.arch]), read)
+    preprocessing = Preprocessing(SIZE, min(SIZE), *IMAGENET, crop="squash").changed(spec.preprocessing)
     notes = ("It is untrained.",) if spec.untrained else ()
     embedder = Embedder(spec, module, (), preprocessing, sha256, notes=notes)
     embedder.subject = "persons"

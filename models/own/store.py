@@ -227,10 +227,7 @@ def _try(spec: ModelSpec) -> None:
 
 
 def _check_labels(into: Path, filled: Toml) -> None:
-    """Make the file of class names in a table one of the received files.
-
-    Raises ModelProblem for another file of the server, unless the person's files may run code here anyway.
-    """
+    """Refuse class names in other files of the server, unless the person's files may run code here anyway."""
     weights = filled.get("weights", {})
     stated = weights.get("labels")
     if not isinstance(stated, str):
@@ -330,11 +327,7 @@ def _unpack(into: Path, name: str, budget: int) -> int:
 
 
 def _free_space(root: Path, needed: int) -> int:
-    """Delete abandoned files; return the bytes left to the current person.
-
-    They stay for an hour; for minutes if there are too many, or no space. Raises ModelProblem where there
-    are too many models all the same.
-    """
+    """Delete abandoned files, recent ones too where space is short; return the bytes left to the current person."""
     for age in (ABANDONED, SOON_ABANDONED):
         known = tables()
         folders = [p for p in root.iterdir() if p.is_dir() and p.name != users.FOLDER] if root.is_dir() else []
@@ -357,6 +350,8 @@ def describe_model(adapter: Adapter) -> str:
     known = catalog.catalog().get(spec.arch)
     name = known.name if known else spec.arch.rpartition(":")[2] or spec.id
     name = {"exported": "exported model", "keras": "Keras model"}.get(spec.loader, name)
-    does = spec.describe_outputs(len(adapter.labels))
+    count, noun = len(adapter.labels), "output" if spec.measures else "class"
+    plural = "" if count == 1 else "s" if spec.measures else "es"
+    does = " that compares pictures" if spec.task == "embed" else f" with {count} {noun}{plural}" if count else ""
     pixels = "" if size is None else f", {' × '.join(str(side) for side in dict.fromkeys(size[::-1]))} px"
     return f"{name[:1].upper()}{name[1:]}{does}{pixels}"

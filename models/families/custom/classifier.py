@@ -204,10 +204,7 @@ def channels_of(module: nn.Module) -> int:
 
 
 def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
-    """Return the number of channels and any fixed input size.
-
-    Raises ModelProblem where the preprocessing is for other channels than the module takes.
-    """
+    """Return the number of channels, checked against the preprocessing's, and any fixed input size."""
     expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
     first = next((part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
     if isinstance(first, nn.Linear):

@@ -202,10 +202,7 @@ def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
 
 
 def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:
-    """Yield `file.py:Class` for matching classes in files beside the checkpoint.
-
-    The files are read as text. Classes with the name of a module that was saved whole come first.
-    """
+    """Yield `file.py:Class` for matching classes in files beside the checkpoint, which are read as text."""
     whole = saved.whole.rpartition(".")[2]
     matches: dict[str, bool] = {}
     for tensors in _strip_prefixes(saved):

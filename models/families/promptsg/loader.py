@@ -16,10 +16,8 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 from torch import Tensor
 
-from sightglass.common.errors import ImageProblem
 from sightglass.common.files import Json
 from sightglass.models import labels
 from sightglass.models.adapter import Progress, Record
@@ -63,19 +61,14 @@ class _PromptSG(PreparedAdapter):
         patches = ("image_encoder.", "mim.cross_attention")
         return record_attention(self.module, lambda path, w: record(path, w) if path.startswith(patches) else w)
 
-    def attention_map(self, pixels: NDArray[np.uint8] | Tensor | str | Path) -> Any:
+    def attention_map(self, pixels: NDArray[np.uint8] | Tensor) -> Any:
         """Return the attention of "A photo of a X person" to each patch, the mean of all heads, which sums to 1.
 
-        `pixels`: a picture, uint8 (H, W, 3) RGB or its path, for float32 (h_patches, w_patches); or normalised tensors
-        (B, 3, H, W) of the model's size for a tensor (B, h_patches, w_patches).
+        `pixels`: a picture, uint8 (H, W, 3) RGB, for float32 (h_patches, w_patches); or normalised tensors (B, 3, H, W)
+        of the model's size for a tensor (B, h_patches, w_patches).
         """
         if isinstance(pixels, Tensor):
             return self.forward_with_attention(pixels)["attention"]
-        if isinstance(pixels, (str, Path)):
-            try:
-                pixels = np.asarray(Pillow.open(pixels).convert("RGB"))
-            except OSError as error:
-                raise ImageProblem(f"{pixels} cannot be opened as a picture: give the path of one.") from error
         return self.attention_map(self.prepare(np.asarray(pixels), "trained").tensor)[0].float().cpu().numpy()
 
     def forward_with_attention(self, x: Tensor) -> dict[str, Any]:

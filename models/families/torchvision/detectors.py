@@ -56,6 +56,7 @@ def softmax_beside(rest: Tensor) -> Callable[[Tensor, Tensor | None], Tensor]:
 class TorchvisionDetector(Detector):
     """A module from float32 (B, 3, h, w), normalised and padded with zeros, to `TorchvisionDetections`."""
 
+    preprocessings = ("trained",)
     multi_label = True
     has_neck = True
     small = 0.0
@@ -66,8 +67,6 @@ class TorchvisionDetector(Detector):
         self._columns = tuple(named)
         transform = module.transform
         self._fixed: tuple[int, int] | None = transform.fixed_size
-        if self._fixed:
-            self.preprocessings = ("trained", "letterbox")
         self._divisor = int(transform.size_divisible)
         # The input size for finding layers.
         self._size = -(-min(transform.min_size[-1], transform.max_size) // self._divisor) * self._divisor
@@ -78,33 +77,16 @@ class TorchvisionDetector(Detector):
         return f"{way}, bilinear, no antialias"
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        """Prepare by torchvision's own transform; `letterbox` and `squash` fill a square of its short side.
-
-        Bars are the mean colour, which is zero after normalising; those of `trained` are at the bottom and the right.
-        """
+        """Prepare by torchvision's own transform, whose bars are zeros at the bottom and the right."""
         transform: Any = self.module.transform
-        (height, width), short = pixels.shape[:2], transform.min_size[-1]
-        side = self._fixed[0] if self._fixed else short
-        trained = preprocessing == "trained"
-        if preprocessing == "letterbox":
-            ratio = min(side / height, side / width)
-            h, w = max(round(height * ratio), 1), max(round(width * ratio), 1)
-        elif self._fixed or not trained:
-            h, w = side, side
-        else:
-            ratio = min(short / min(height, width), transform.max_size / max(height, width))
-            # As torch's interpolate does with a factor.
-            h, w = max(int(height * ratio), 1), max(int(width * ratio), 1)
-        outer = [-(-n // self._divisor) * self._divisor for n in (h, w)] if trained else [side, side]
-        top, left = (0, 0) if trained else ((outer[0] - h) // 2, (outer[1] - w) // 2)
-        tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (transform.image_mean, transform.image_std))
-        # Normalised before it is resized, and not after: the same numbers as torchvision's to the last bit.
-        resized = nn.functional.interpolate(tensor.sub_(mean).div_(std)[None], size=(h, w), mode="bilinear")
-        canvas = resized.new_zeros(1, 3, *outer)
-        canvas[:, :, top : top + h, left : left + w] = resized
-        geometry = Geometry((height, width), (outer[0], outer[1]), (h / height, w / width), (float(top), float(left)))
-        return ModelInput(canvas, geometry)
+        (height, width), short = pixels.shape[:2], int(np.argmin(pixels.shape[:2]))
+        # Torch cannot resize to no width at all.
+        if thin := max(height, width) // (transform.max_size * min(height, width)):
+            pixels = pixels.repeat(thin + 1, short)
+        images, _ = transform([torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)])
+        (h, w), size = images.image_sizes[0], images.tensors.shape[2:]
+        geometry = Geometry((height, width), (size[0], size[1]), (h / height, w / width), (0.0, 0.0))
+        return ModelInput(images.tensors, geometry)
 
     def _images(self, tensor: Tensor) -> Any:
         """Return torchvision's list of images, with the size of each without its padding."""

@@ -83,10 +83,7 @@ class QuerySegmenter(TransformersSegmenter):
     """A network of queries, each with a mask and a class: Mask2Former, MaskFormer."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the log score of each class per pixel, (B, classes, h, w).
-
-        The score is the sum over queries of mask and class probability, without the class of no object.
-        """
+        """Return the log of each class's sum over queries of mask times class probability, (B, classes, h, w)."""
         outputs = self.module(pixel_values=tensor, **self.more)
         classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
         scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
@@ -320,16 +317,11 @@ def inspect(path: Path) -> TableDraft | None:
         return TableDraft("clip", kind, table, notes=(note,), unnamed=True)
     arch = _architecture(folder, config)
     weights_in(folder)
-    task = task_of(arch)
-    has_classes = task in ("classify", "detect", "segment")
-    table["task"] = task
-    notes = [f"config.json says that it is a {arch}."]
-    unnamed = False
-    names = config.get("id2label")
-    names = names if isinstance(names, dict) else {}
-    if has_classes and all(str(name).startswith("LABEL_") for name in names.values()):
-        unnamed = True
-    elif has_classes:
+    task = table["task"] = task_of(arch)
+    notes, names = [f"config.json says that it is a {arch}."], config.get("id2label")
+    names, has_classes = names if isinstance(names, dict) else {}, task in ("classify", "detect", "segment")
+    unnamed = has_classes and all(str(name).startswith("LABEL_") for name in names.values())
+    if has_classes and not unnamed:
         notes.append(f"config.json names its {len(names)} classes.")
     if task != "detect" and not picture_settings(folder):
         notes.append("No file says how pictures are prepared: ImageNet's mean and spread were taken.")

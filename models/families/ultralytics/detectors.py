@@ -151,9 +151,14 @@ def _detections(
     cells: tuple[Tensor, Tensor],
 ) -> Detections:
     """Build `Detections` from the towers' logits, boxes and mask coefficients, and the cells' centres and strides."""
+    from ultralytics.nn.modules.block import Proto26
+
     (logits, regressions, coefficients), (centres, strides) = towers, cells
     boxes_of, corners_of = _decoding(head, centres, strides)
-    prototypes, unit = _prototypes(head, maps)
+    proto, prototypes, unit = getattr(head, "proto", None), None, None
+    if proto is not None:
+        prototypes = proto(maps if isinstance(proto, Proto26) else maps[0])
+        unit = float(head.stride[0]) * maps[0].shape[3] / prototypes.shape[3]
     return Detections(
         tuple(logits),
         tuple(regressions),
@@ -202,17 +207,6 @@ def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
         return torch.cat((points.amin(2), points.amax(2)), 2)
 
     return (hull, corners) if isinstance(head, OBB) else (upright, None)
-
-
-def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | None]:
-    """Return mask prototypes (B, M, H, W), and input pixels per cell."""
-    from ultralytics.nn.modules.block import Proto26
-
-    proto = getattr(head, "proto", None)
-    if proto is None:
-        return None, None
-    prototypes: Tensor = proto(maps if isinstance(proto, Proto26) else maps[0])
-    return prototypes, float(head.stride[0]) * maps[0].shape[3] / prototypes.shape[3]
 
 
 def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -328,7 +322,28 @@ class NumberedLayers:
         return "backbone" if index < self._backbone else "neck"
 
 
-class YoloDetector(NumberedLayers, Detector):
+class LetterboxedSteps(NumberedLayers):
+    """Mixin for numbered steps whose pictures are prepared as by `predict`."""
+
+    _stride: int
+
+    @property
+    def resizing(self) -> str:
+        way = f"squeezed to {self._size}" if self._squashes("trained") else f"long side → {self._size}, with bars"
+        return f"{way}, bilinear, no antialias"
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        squash = self._squashes(preprocessing)
+        auto = preprocessing in ("trained", "half") and not squash
+        # Any multiple of the stride will do, and as many pixels fewer as it is smaller are as much time less.
+        size = -(-self._size // (2 * self._stride)) * self._stride if preprocessing == "half" else self._size
+        return fit_letterbox(pixels, size, self._stride, auto=auto, squash=squash)
+
+    def _squashes(self, preprocessing: str) -> bool:
+        return preprocessing == "squash"
+
+
+class YoloDetector(LetterboxedSteps, Detector):
     """A module from float32 (B, 3, h, w), 0..1, to `Detections`."""
 
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash", "half")
@@ -349,21 +364,6 @@ class YoloDetector(NumberedLayers, Detector):
         self.multi_class_nms = not isinstance(self._head, YOLOEDetect)
         # Without suppression the strongest pairs of candidate and class are shown.
         self.multi_label = not self.nms and self.multi_class_nms
-
-    @property
-    def resizing(self) -> str:
-        way = f"squeezed to {self._size}" if self._squashes("trained") else f"long side → {self._size}, with bars"
-        return f"{way}, bilinear, no antialias"
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        squash = self._squashes(preprocessing)
-        auto = preprocessing in ("trained", "half") and not squash
-        # Any multiple of the stride will do, and as many pixels fewer as it is smaller are as much time less.
-        size = -(-self._size // (2 * self._stride)) * self._stride if preprocessing == "half" else self._size
-        return fit_letterbox(pixels, size, self._stride, auto=auto, squash=squash)
-
-    def _squashes(self, preprocessing: str) -> bool:
-        return preprocessing == "squash"
 
     def run(self, tensor: Tensor) -> Detections:
         detections: Detections = self.module(tensor)

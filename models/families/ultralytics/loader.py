@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -26,23 +25,22 @@ from sightglass.models.adapters.tasks import both
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import cache, locate, sha256_of
 from sightglass.models.families.ultralytics.detectors import (
+    LetterboxedSteps,
     NumberedLayers,
     PoseDetector,
     RotatedDetector,
     RtDetr,
     YoloDetector,
-    fit_letterbox,
     reader,
     trained_size,
 )
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
-from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
 
-class YoloSegmenter(NumberedLayers, Segmenter):
+class YoloSegmenter(LetterboxedSteps, Segmenter):
     """A module from (B, 3, h, w) to pixel logits at 1/8 scale."""
 
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
@@ -54,14 +52,6 @@ class YoloSegmenter(NumberedLayers, Segmenter):
             (self._size, self._size), self._size, (0.0,) * 3, (1.0,) * 3, antialias=False, crop="aspect"
         )
         super().__init__(spec, module, labels, how, weights_sha256)
-
-    @property
-    def resizing(self) -> str:
-        return f"long side → {self._size}, with bars, bilinear, no antialias"
-
-    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        squash = preprocessing == "squash"
-        return fit_letterbox(pixels, self._size, self._stride, auto=preprocessing == "trained", squash=squash)
 
     def _answer(self, tensor: Tensor) -> Tensor:
         logits: Tensor = self.module(tensor)
@@ -167,7 +157,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
             part.act = deepcopy(part.act)
             part.act.inplace = False
         if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
-            part.forward = MethodType(_fused_forward, part)
+            part.forward = MethodType(lambda part, tensor: conv_act(part.conv, part.act, tensor), part)
     named = labels.stated_names(spec) or fused.names
     if task == "classify":
         names = labels.complete(named, head.linear.out_features)
@@ -220,7 +210,3 @@ class YoloClassifier(NumberedLayers, Classifier):
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         return Classifier.presets(self, layers)
-
-
-def _fused_forward(part: Any, tensor: Tensor) -> Tensor:
-    return conv_act(part.conv, part.act, tensor)

@@ -104,8 +104,7 @@ name = "Leaves"
 loader = "torchvision.classifiers"
 licence = "MIT"
 weights = { path = "{id}.pth", labels = ["healthy", "rust"] }
-sizes = { s = "leaf-s", m = "leaf-m" }
-arch = { s = "resnet18", m = "resnet50" }
+models = [{ size = "s", id = "leaf-s", arch = "resnet18" }, { size = "m", id = "leaf-m", arch = "resnet50" }]
 
 [model."resnet18"]
 target_layers = ["layer3"]
@@ -131,7 +130,7 @@ arch = "resnet10t"
     ("text", "words"),
     [
         ("[[family]", ["models.toml", "line 1"]),
-        ('[[family]]\nname = "Leaves"\nloader = "timm"\nsize = {}', ["[[family]] Leaves", "size", "sizes"]),
+        ('[[family]]\nname = "Leaves"\nloader = "timm"\nsize = {}', ["[[family]] Leaves", "size"]),
         ('[model."leaf"]\nloader = "os"', ['[model."leaf"]', "loader"]),
         ('[model."leaf"]\nlicence = "MIT"', ['[model."leaf"]', "loader"]),
         ('[model."resnet18".weights]\nsha = "1"', ['weights of [model."resnet18"]', "sha256"]),
