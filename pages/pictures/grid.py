@@ -14,11 +14,12 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from sightglass import explain
-from sightglass.batch import finished, journal, labels, table
+from sightglass.batch import finished, journal, table
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, draw_tile
+from sightglass.evaluation.kinds import TYPE_NAMES
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.tasks import task_of
@@ -205,15 +206,9 @@ def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, sco
     label = _choose("Label", frame["truth"], "pictures-label") if view != "class" else None
     predicted = _choose("Answer", frame["predicted"], "pictures-answer")
     unsure = scores.sure and st.checkbox(f"Unsure: below {percent(UNSURE)}", key="pictures-unsure")
-    tags = labels.read_tags(result.plans[0].folder)
-    tag = None
-    if tags and not job.example:
-        tag = st.selectbox("Tag", [*tags], index=None, placeholder="any", key="pictures-tag")
     rows = frame[frame["predicted_score"] < UNSURE] if unsure else frame
     if predicted is not None:
         rows = rows[rows["predicted"] == predicted]
-    if tag:
-        rows = rows[rows["picture"].isin(tags[tag])]
     return rows if label is None else rows[rows["truth"].eq(label)]
 
 
@@ -229,7 +224,7 @@ def _choose(title: str, values: Any, key: str) -> str | None:
 def _filter_units(report: ErrorReport, about: str | None) -> list[ErrorUnit]:
     """Draw the filters of a detector's errors; return those that match."""
     kinds = {ALL: f"All {len(report.errors):,}"} | {
-        group.id: f"{group.name} {group.count:,}" for group in report.types if group.count
+        name: f"{TYPE_NAMES[name]} {count:,}" for name, count in report.types.items() if count
     }
     kind = url_state.widget(st.pills, "What is wrong", kinds, ALL, key=KIND, name="type")
     if about is None:
@@ -343,8 +338,6 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
             )
         if selected:
             st.caption(f"{len(selected):,} selected", width="content")
-            if not job.example:
-                _draw_tagging(result)
             charts.download(
                 "Export, .zip",
                 partial(finished.pack, folder, tuple(selected)),
@@ -361,32 +354,6 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
 def _select(pictures: Sequence[str]) -> None:
     remembered = state.of(PicturesPage)
     remembered.selected = list(dict.fromkeys((*remembered.selected, *pictures))) if pictures else []
-
-
-def _draw_tagging(result: Result) -> None:
-    folder = result.plans[0].folder
-    with st.popover("Tag", icon=":material/sell:", key="pictures-tagging"):
-        tags = ", ".join(labels.read_tags(folder))
-        st.text_input("Tag", key="pictures-tag-name", placeholder=tags or "blurred")
-        for label, adds, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
-            st.button(
-                label,
-                icon=f":material/{icon}:",
-                key=f"pictures-tag-{icon}",
-                on_click=_change_tag,
-                args=([plan.folder for plan in result.plans], adds),
-            )
-
-
-@page.keeping_problem()
-def _change_tag(folders: Sequence[Any], adds: bool) -> None:
-    name = str(st.session_state.get("pictures-tag-name") or "")
-    try:
-        for folder in folders:
-            labels.change_tag(folder, name, state.of(PicturesPage).selected, add=adds)
-    except OSError as error:
-        why = error.strerror or error
-        raise Problem(f"The tag cannot be saved ({why}): free some room, then try again.") from error
 
 
 def open_panel(picture: str, unit: str = "") -> None:

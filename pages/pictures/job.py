@@ -194,8 +194,8 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
 
 
 def stamp(folder: Path) -> tuple[int, ...]:
-    """Return what changes with a run's table, evaluation, corrections and tags."""
-    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS, labels.TAGS_FILE)
+    """Return what changes with a run's table, evaluation and corrections."""
+    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS)
     return tuple(modified(folder / name) for name in names)
 
 

@@ -62,8 +62,8 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
 
     `labelled`: by the labels that were given, else by the folder. Of a classifier: `truth`, the class that this means
     in the run's evaluation, and `wrong`, whether it is another one than the prediction; None for a picture without a
-    label, and where that name is not counted. `tags` where a person gave any. Of a model of numbers: `true_number`
-    where labels were given, `error`, the number minus it, and `absolute_error`. `evaluation`: read before.
+    label, and where that name is not counted. Of a model of numbers: `true_number` where labels were given, `error`,
+    the number minus it, and `absolute_error`. `evaluation`: read before.
     """
     frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
     # A run in which nothing was found has no map, and no answer that tells the type of these columns.
@@ -88,8 +88,6 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     rights = [truths.get(key) for key in frame["picture"]]
     judged = zip(frame["predicted"], rights, strict=True)
     frame["truth"], frame["wrong"] = rights, [answer != right if right else None for answer, right in judged]
-    if tags := {tag: {*pictures} for tag, pictures in sorted(labels.read_tags(folder).items())}:
-        frame["tags"] = [", ".join(tag for tag in tags if key in tags[tag]) or None for key in frame["picture"]]
     return frame
 
 

@@ -1,20 +1,19 @@
-"""A run's labels: their classes, corrections, tags, and the evaluation by them with its headline numbers."""
+"""A run's labels: their classes, corrections, and the evaluation by them with its headline numbers."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
-import threading
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sightglass.batch import table
 from sightglass.batch.journal import writing
@@ -219,7 +218,7 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
 # The evaluation, summed up
 
 SUMMARY, CSV = "evaluation.json", "evaluation.csv"
-"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`);
+"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`kinds.ErrorUnit`);
 of a segmentation one a class."""
 
 
@@ -238,7 +237,7 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
         threshold=evaluation.threshold,
         scores=metrics.scores,
         by_class=metrics.by_class,
-        errors={error.id: error.count for error in report.types} if has_boxes else {},
+        errors=report.types if has_boxes else {},
         unknown=evaluation.unknown,
         problems=(),
     )
@@ -281,7 +280,6 @@ def load_summary(folder: Path) -> EvaluationSummary:
 @lru_cache(maxsize=16)
 def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
     """Summarise an evaluation: of thousands of pictures that takes seconds."""
-    errors: list[Any] = []
     if file.name == masks.FILE:
         evaluation = _summarise_masks(file.parent)
         units = [
@@ -291,11 +289,10 @@ def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
     else:
         report = ErrorReport(stored.load(file.parent))
         evaluation, units = summarise(report), list_rows(report.units)
-        errors = [asdict(error) for error in report.types if evaluation.errors]
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
         write_file(file.with_name(CSV), write_csv(units).encode())
-        document = evaluation.to_dict() | {"errors": errors}
+        document = evaluation.to_dict()
         del document["headline"]
         write_file(file.with_name(SUMMARY), to_json({"summary": document}, None, ensure_ascii=False).encode())
     return evaluation
@@ -314,30 +311,3 @@ def list_labelled() -> dict[Path, datetime]:
     """Return the person's labelled runs with their times, newest first."""
     base = users.folder(settings().batches)
     return sort_by_time(file for name in (stored.FILE, masks.FILE) for file in base.glob(f"*/{name}"))
-
-
-# Tags
-
-TAGS_FILE = "tags.json"
-"""Beside the table: `{"blurred": ["cat/1.jpg"]}`."""
-LONGEST_TAG = 60
-"""Characters of a tag."""
-_tags_lock = threading.Lock()
-
-
-def read_tags(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the pictures of each tag."""
-    return table.read_lists(folder / TAGS_FILE)
-
-
-def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, add: bool) -> None:
-    """Add or remove a tag of pictures. Raises Problem."""
-    # Commas separate the tags of a picture.
-    tag = " ".join(tag.replace(",", " ").split())
-    if not tag or len(tag) > LONGEST_TAG:
-        raise Problem(f"A tag has 1 to {LONGEST_TAG} characters.")
-    with _tags_lock:
-        all_tags = read_tags(folder)
-        tagged = set(all_tags.get(tag, ()))
-        all_tags[tag] = tuple(sorted(tagged | {*pictures} if add else tagged - {*pictures}))
-        table.write_lists(folder / TAGS_FILE, {name: keys for name, keys in all_tags.items() if keys})

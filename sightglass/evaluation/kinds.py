@@ -49,7 +49,8 @@ TOP = 5
 MATCHED_TYPES = (RIGHT, "class", "misplaced")
 """Types of boxes that decide an object's type, the first of several."""
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
-"""Of the types of errors."""
+"""Of the types of errors: a labelled object without a box; a box on an object, with the wrong class; one of the right
+class that fits badly; a box where nothing is labelled, or a second box of an object."""
 NAMES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -62,17 +63,6 @@ NAMES = {
 """Of the headline numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorGroup:
-    """Errors of one kind."""
-
-    id: str
-    name: str
-    meaning: str
-    """A phrase without a full stop."""
-    count: int
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class ErrorUnit:
     """A labelled object, a wrong box, or a classified picture."""
@@ -83,7 +73,7 @@ class ErrorUnit:
     index: int
     """Of an object among the labels of its picture, of a box among the answers; 0 of a picture."""
     type: str
-    """`right`, or a type of error (`boxes.MEANINGS`)."""
+    """`right`, or a type of error (`TYPE_NAMES`)."""
     found: int
     """Which of the picture's answers it is about, from 0; -1 for none."""
     truth: TrueBox | None
@@ -168,8 +158,8 @@ class ClassEvaluation:
     """Of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
-    errors: ClassVar[Mapping[str, str]] = {"class": "a picture with another class"}
-    """What each type of error means."""
+    errors: ClassVar[tuple[str, ...]] = ("class",)
+    """Types of errors."""
     extremes: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("The least sure", "The lowest scores of all predictions. ", "unsure"),
     )
@@ -315,7 +305,7 @@ class BoxEvaluation(ClassEvaluation):
     unit = "labelled object"
     outcome = "evaluated"
     by_folders = False
-    errors = true_boxes.MEANINGS
+    errors = tuple(TYPE_NAMES)
     agreement = "Same boxes", "Pictures on which all boxes match those of the other model, by class and an IoU of .5."
 
     def answers_equal(self, first: Json, second: Json) -> bool:

@@ -229,20 +229,12 @@ def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
     assert len(opened(app)) == 6
 
 
-def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, many):
+def test_selected_pictures_are_exported_and_become_a_slide(page, many):
     app = run(choose(page(SCREEN, model="demo-cls-s"), many))
     folder = session(app, PicturesPage).job.plans[0].folder
     app.toggle(key="pictures-select").set_value(True).run()
     for key in ("trolleybus/00.jpg", "minibus/01.jpg"):
         app.checkbox(key=f"pictures-pick-{key}").check().run()
-    app.button(key="pictures-tag-add").click().run()
-    assert app.error[0].value == "A tag has 1 to 60 characters."
-    app.text_input(key="pictures-tag-name").set_value("odd, light").run()
-    app.button(key="pictures-tag-add").click().run()
-    assert labels.read_tags(folder) == {"odd light": ("minibus/01.jpg", "trolleybus/00.jpg")}
-    app.toggle(key="pictures-select").set_value(False).run()
-    app.selectbox(key="pictures-tag").set_value("odd light").run()
-    assert sorted(opened(app)) == ["minibus/01.jpg", "trolleybus/00.jpg"]
     with zipfile.ZipFile(io.BytesIO(finished.pack(folder, session(app, PicturesPage).selected))) as archive:
         names, rows = archive.namelist(), archive.read("results.csv").decode()
     assert len([name for name in names if name.endswith(".jpg")]) == 2 and "minibus/03.jpg" not in rows
@@ -343,7 +335,7 @@ def test_page_slide_report_json_and_address_show_one_decision(page, tmp_path, ma
     finish(press(app, "Count it so"))
     assert "Not counted" not in (counted := compare(**pair)) and counted != seen[2]
     monkeypatch.setattr(kept, "is_stopped", lambda folder: folder == second)
-    labels.change_tag(first, "seen", ["00.png"], add=True)
+    labels.correct(first, {})
     assert "Not decided: a run was stopped" in (stopped := compare(**pair)) and "95" not in stopped
     capsys.readouterr()
     out = tmp_path / "cli"
