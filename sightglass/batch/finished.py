@@ -457,8 +457,7 @@ def make_report(folder: Path, decision: Decision | None = None) -> str:
 
 def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator[View]:
     """Yield a view of each kind of picture, unless there is none of it."""
-    meaning = "The prediction is no class that the picture's label, or without one its folder, means."
-    for title, about, by in (("Wrong, the surest first", meaning, "sure"), *kind_of(scores.task).extremes):
+    for by in ("sure", *kind_of(scores.task).extremes):
         rows = order(frame, by)
         if by == "sure":
             rows = rows[rows["wrong"].eq(True)]
@@ -481,4 +480,5 @@ def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator
             pictures.append(Picture(row["picture"], file, (0, 0), best=(best,), rest=rest))
         listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
         if pictures:
-            yield View(title, tuple(filter(None, (about.strip(), listed))), tuple(pictures))
+            title = "Wrong, the surest first" if by == "sure" else ORDERS[by][0]
+            yield View(title, (listed,) if listed else (), tuple(pictures))

@@ -12,7 +12,7 @@ import pytest
 
 from sightglass.batch.labels import CSV
 from sightglass.cli.proving import read
-from sightglass.evaluation import errors, stored
+from sightglass.evaluation import errors, kinds, stored
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plain_text
 from sightglass.report import embedded_recipe
