@@ -66,14 +66,18 @@ class LabelMatch:
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the corrected classes of a run's labels; none: not counted."""
-    return table.read_lists(folder / CORRECTIONS)
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        document = json.loads((folder / CORRECTIONS).read_text("utf-8"))
+        return {str(label): tuple(map(str, names)) for label, names in document.items()}
+    return {}
 
 
 def correct(folder: Path, changes: Matches) -> None:
     """Save corrections beside a run's table; the next run counts by them. Raises ModelProblem."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        table.write_lists(folder / CORRECTIONS, {**corrections(folder), **changes})
+        document = to_json({**corrections(folder), **changes}, ensure_ascii=False)
+        write_file(folder / CORRECTIONS, document.encode())
 
 
 def find_class(name: str, known: Sequence[str]) -> str:

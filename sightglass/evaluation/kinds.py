@@ -285,10 +285,6 @@ class ClassEvaluation:
         )
         return f"Right: {right} of {plural(pictures, 'labelled picture')}; {NAMES['top5']}: {top}"
 
-    def describe_right(self, right: int, objects: int, threshold: float) -> str:
-        """Describe the found objects; empty without any."""
-        return ""
-
 
 class BoxEvaluation(ClassEvaluation):
     """Evaluate boxes of objects."""
@@ -378,9 +374,6 @@ class BoxEvaluation(ClassEvaluation):
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         sample = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
         return f"{_describe_points(scores)} on {sample}"
-
-    def describe_right(self, right: int, objects: int, threshold: float) -> str:
-        return f"{right:,} of {plural(objects, 'object')} found at the threshold of {percent(threshold)}"
 
 
 class PixelEvaluation(ClassEvaluation):
