@@ -187,8 +187,8 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
 
     about = {_CLASSES: json.dumps(list(scores.classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
     # Each column has the narrowest type for its values.
-    order = ("null", "bool_", "int64", "float64", "string")
-    kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
+    order = ("null", "bool", "int64", "float64", "string")
+    kinds = {type(None): "null", bool: "bool", int: "int64", float: "float64", str: "string"}
     columns: dict[str, str] = {}
     for row in list_rows(keys):
         for name, value in row.items():

@@ -72,7 +72,7 @@ def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would
 ) -> None:
     code, out, err = call(*HOW, "--labels", "labels.csv")
     out, evaluation = plain_text(out), stored.load(Path("run"))
-    objects = sum(len(one.truths) for one in evaluation.pictures)
+    objects = evaluation.objects
     assert code == 0
     assert f"on {objects} labelled objects in {SCENES} labelled pictures." in out
     assert "95 % interval" in out and "at the threshold of 25 %. Errors:" in out
