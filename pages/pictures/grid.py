@@ -19,6 +19,7 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, draw_tile
+from sightglass.evaluation.kinds import TYPE_NAMES
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.tasks import task_of
@@ -216,7 +217,7 @@ def _choose(title: str, values: Any, key: str) -> str | None:
 def _filter_units(report: ErrorReport, about: str | None) -> list[ErrorUnit]:
     """Draw the filters of a detector's errors; return those that match."""
     kinds = {ALL: f"All {len(report.errors):,}"} | {
-        group.id: f"{group.name} {group.count:,}" for group in report.types if group.count
+        name: f"{TYPE_NAMES[name]} {count:,}" for name, count in report.types.items() if count
     }
     kind = url_state.widget(st.pills, "What is wrong", kinds, ALL, key=KIND, name="type")
     if about is None:

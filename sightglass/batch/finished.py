@@ -62,8 +62,8 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
 
     `labelled`: by the labels that were given, else by the folder. Of a classifier: `truth`, the class that this means
     in the run's evaluation, and `wrong`, whether it is another one than the prediction; None for a picture without a
-    label, and where that name is not counted. Of a model of numbers: `true_number`
-    where labels were given, `error`, the number minus it, and `absolute_error`. `evaluation`: read before.
+    label, and where that name is not counted. Of a model of numbers: `true_number` where labels were given, `error`,
+    the number minus it, and `absolute_error`. `evaluation`: read before.
     """
     frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
     # A run in which nothing was found has no map, and no answer that tells the type of these columns.
@@ -244,7 +244,7 @@ def _describe_first(result: Result) -> tuple[str, str]:
         return f"{what} by all models: {len(common - differing):,} of {plural(len(common), 'picture')}.", ""
     if report is not None and fit is not None:
         of, so_far = plural(fit.pictures, "labelled picture"), " so far" if result.stopped else ""
-        if task.has_boxes:
+        if task_of(fit.task).has_boxes:
             return f"{fit.right:,} of {plural(fit.objects, 'object')} found{so_far} ({of}).", f"{report.headline}."
         return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", describe_worst(frame)
     if fit is not None:
@@ -457,8 +457,7 @@ def make_report(folder: Path, decision: Decision | None = None) -> str:
 
 def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator[View]:
     """Yield a view of each kind of picture, unless there is none of it."""
-    meaning = "The prediction is no class that the picture's label, or without one its folder, means."
-    for title, about, by in (("Wrong, the surest first", meaning, "sure"), *kind_of(scores.task).extremes):
+    for by in ("sure", *kind_of(scores.task).extremes):
         rows = order(frame, by)
         if by == "sure":
             rows = rows[rows["wrong"].eq(True)]
@@ -481,4 +480,5 @@ def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator
             pictures.append(Picture(row["picture"], file, (0, 0), best=(best,), rest=rest))
         listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
         if pictures:
-            yield View(title, tuple(filter(None, (about.strip(), listed))), tuple(pictures))
+            title = "Wrong, the surest first" if by == "sure" else ORDERS[by][0]
+            yield View(title, (listed,) if listed else (), tuple(pictures))

@@ -8,12 +8,12 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sightglass.batch import table
 from sightglass.batch.journal import writing
@@ -66,14 +66,18 @@ class LabelMatch:
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the corrected classes of a run's labels; none: not counted."""
-    return table.read_lists(folder / CORRECTIONS)
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        document = json.loads((folder / CORRECTIONS).read_text("utf-8"))
+        return {str(label): tuple(map(str, names)) for label, names in document.items()}
+    return {}
 
 
 def correct(folder: Path, changes: Matches) -> None:
     """Save corrections beside a run's table; the next run counts by them. Raises ModelProblem."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        table.write_lists(folder / CORRECTIONS, {**corrections(folder), **changes})
+        document = to_json({**corrections(folder), **changes}, ensure_ascii=False)
+        write_file(folder / CORRECTIONS, document.encode())
 
 
 def find_class(name: str, known: Sequence[str]) -> str:
@@ -218,7 +222,7 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
 # The evaluation, summed up
 
 SUMMARY, CSV = "evaluation.json", "evaluation.csv"
-"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`);
+"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`kinds.ErrorUnit`);
 of a segmentation one a class."""
 
 
@@ -237,7 +241,7 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
         threshold=evaluation.threshold,
         scores=metrics.scores,
         by_class=metrics.by_class,
-        errors={error.id: error.count for error in report.types} if has_boxes else {},
+        errors=report.types if has_boxes else {},
         unknown=evaluation.unknown,
         problems=(),
     )
@@ -280,7 +284,6 @@ def load_summary(folder: Path) -> EvaluationSummary:
 @lru_cache(maxsize=16)
 def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
     """Summarise an evaluation: of thousands of pictures that takes seconds."""
-    errors: list[Any] = []
     if file.name == masks.FILE:
         evaluation = _summarise_masks(file.parent)
         units = [
@@ -290,11 +293,10 @@ def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
     else:
         report = ErrorReport(stored.load(file.parent))
         evaluation, units = summarise(report), list_rows(report.units)
-        errors = [asdict(error) for error in report.types if evaluation.errors]
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
         write_file(file.with_name(CSV), write_csv(units).encode())
-        document = evaluation.to_dict() | {"errors": errors}
+        document = evaluation.to_dict()
         del document["headline"]
         write_file(file.with_name(SUMMARY), to_json({"summary": document}, None, ensure_ascii=False).encode())
     return evaluation

@@ -25,7 +25,7 @@ from sightglass.report import embedded_recipe
 from sightglass.report import table as report_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -187,8 +187,8 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
 
     about = {_CLASSES: json.dumps(list(scores.classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
     # Each column has the narrowest type for its values.
-    order = ("null", "bool_", "int64", "float64", "string")
-    kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
+    order = ("null", "bool", "int64", "float64", "string")
+    kinds = {type(None): "null", bool: "bool", int: "int64", float: "float64", str: "string"}
     columns: dict[str, str] = {}
     for row in list_rows(keys):
         for name, value in row.items():
@@ -233,15 +233,3 @@ def read_scores(folder: Path) -> Scores:
         about = parquet.read_schema(folder / PARQUET).metadata or {}
     units, classes = (json.loads(about.get(name, empty)) for name, empty in ((_UNITS, b"{}"), (_CLASSES, b"[]")))
     return Scores(about.get(_TASK, b"").decode(), units, tuple(classes))
-
-
-def read_lists(path: Path) -> dict[str, tuple[str, ...]]:
-    """Read lists of texts by name; empty for a missing file."""
-    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-        return {str(name): tuple(map(str, names)) for name, names in json.loads(path.read_text("utf-8")).items()}
-    return {}
-
-
-def write_lists(path: Path, lists: Mapping[str, Collection[str]]) -> None:
-    """Write the file of `read_lists`."""
-    write_file(path, json.dumps(lists, indent=1, default=list, ensure_ascii=False).encode())

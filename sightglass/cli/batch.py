@@ -212,9 +212,8 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
     if evaluation.right_sentence:
         console.say(f"{evaluation.right_sentence}. Errors:")
-        meanings = kinds.kind_of(evaluation.task).errors
-        rows = [(kinds.TYPE_NAMES[id_], f"{count:,}", meanings[id_]) for id_, count in evaluation.errors.items()]
-        console.table(("error", "count", "meaning"), rows, right=("count",))
+        rows = [(kinds.TYPE_NAMES[id_], f"{count:,}") for id_, count in evaluation.errors.items()]
+        console.table(("error", "count"), rows, right=("count",))
     return known | {"evaluation": evaluation.to_dict()}
 
 

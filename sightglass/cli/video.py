@@ -15,12 +15,11 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import EXAMPLE_USED, load_explainer
 from sightglass.common.files import Json, file_stem
 from sightglass.video import clip as video_clip
-from sightglass.video import draw, results, runner
+from sightglass.video import results, runner
 
 if TYPE_CHECKING:
     from sightglass.video import Summary
 
-FILMS = ("gif", "webp")
 SHOWN = 20
 """Moments that are printed; the file has all."""
 
@@ -33,7 +32,6 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     objects: int = cli.field("--objects N", "Objects that get a map in each frame [3].", cli.BOXES, default=3)
     object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
     size: int = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, default=1280, min=0)
-    also: list[str] | None = cli.field("--also gif,webp", "Also write a GIF or an animated WebP.", cli.OUT)
     restart: bool = cli.field("--restart", "Start over instead of resuming.", cli.OUT, default=False)
 
 
@@ -42,7 +40,7 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     "video",
     """
     sightglass video scene.mp4 --model demo-s --every 3 --out scene
-    sightglass video clip.mp4 --class minibus --start 0.2 --end 1 --also gif
+    sightglass video clip.mp4 --class minibus --start 0.2 --end 1
     """,
 )
 def video(
@@ -55,7 +53,6 @@ def video(
     The folder gets overlay.mp4, timeline.csv and timeline.json. A detector's objects keep their numbers from frame to
     frame. A run that was stopped or killed resumes when it is called again.
     """
-    films = cli.split_names(options.also, FILMS)
     chosen = results.Settings(
         every=options.every,
         start=options.start,
@@ -82,16 +79,11 @@ def video(
             progress=progress,
             cancel=cancel,
         )
-        names = []
-        for kind in films if not summary.cancelled else ():
-            names.append(summary.clip.with_suffix(f".{kind}").name)
-            if note := draw.film(summary.clip, summary.folder / names[-1], kind):
-                console.warn(note)
-    _report(console, summary, names)
+    _report(console, summary)
     return STOPPED if summary.cancelled else 0
 
 
-def _report(console: Console, summary: Summary, films: list[str]) -> None:
+def _report(console: Console, summary: Summary) -> None:
     console.say(f"{summary.words}.")
     console.warn(*summary.notes)
     rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:SHOWN]]
@@ -99,6 +91,6 @@ def _report(console: Console, summary: Summary, films: list[str]) -> None:
     if more := len(summary.moments) - len(rows):
         console.say(f"And {more:,} more: timeline.json has all.")
     if not summary.cancelled:
-        console.files(summary.folder, [summary.clip.name, "timeline.csv", "timeline.json", *films])
+        console.files(summary.folder, [summary.clip.name, "timeline.csv", "timeline.json"])
     result: Json = {"folder": summary.folder, "cancelled": summary.cancelled, **summary.facts}
     console.result(result | {"seconds": summary.seconds, "moments": [vars(moment) for moment in summary.moments]})

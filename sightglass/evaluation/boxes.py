@@ -185,12 +185,6 @@ def find_ignored(truths: Sequence[TrueBox], boxes: Sequence[Prediction]) -> NDAr
     return np.asarray((~counted & np.where(crowd, in_crowd, on_label)).any(1))
 
 
-MEANINGS: Mapping[str, str] = {
-    "missed": "a labelled object without a box",
-    "class": "a box on an object, with the wrong class",
-    "misplaced": "the right class, but the box fits badly",
-    "extra": "a box where nothing is labelled, or a second box of an object",
-}
 RIGHT = "right"
 
 
@@ -201,10 +195,9 @@ class BoxMatch:
     box: int
     """Its index among the boxes of its picture."""
     type: str
-    """`RIGHT`, or a type of error (`MEANINGS`)."""
+    """`RIGHT`, or a type of error (`kinds.TYPE_NAMES`)."""
     truth: int
     """The index of the label that it is about; -1 of none."""
-    score: float
 
 
 def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: float = 0.0) -> list[BoxMatch]:
@@ -216,7 +209,7 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
     counted = [i for i, box in enumerate(boxes) if box.score >= confidence]
     counted = sorted(counted, key=lambda i: -boxes[i].score)[:MAX_BOXES]
     if not (counted and truths):
-        return [BoxMatch(i, "extra", -1, boxes[i].score) for i in counted]
+        return [BoxMatch(i, "extra", -1) for i in counted]
     corners, label_boxes = (np.array([item.box for item in some]) for some in ([boxes[i] for i in counted], truths))
     names, label_names = (np.array([item.label for item in some]) for some in ([boxes[i] for i in counted], truths))
     same, free = names[:, None] == label_names, np.array([truth.counted for truth in truths])
@@ -231,14 +224,14 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
         if best >= FOREGROUND and (candidates := np.where(free, class_overlaps[row], -1)).max() >= FOREGROUND:
             nearest = int(candidates.argmax())
             free[nearest] = False
-            matches.append(BoxMatch(i, RIGHT, nearest, boxes[i].score))
+            matches.append(BoxMatch(i, RIGHT, nearest))
         elif ignored[row]:
             continue
         elif BACKGROUND <= best < FOREGROUND:
-            matches.append(BoxMatch(i, "misplaced", nearest, boxes[i].score))
+            matches.append(BoxMatch(i, "misplaced", nearest))
         elif best_other >= FOREGROUND:
-            matches.append(BoxMatch(i, "class", other, boxes[i].score))
+            matches.append(BoxMatch(i, "class", other))
         else:
             nearer = -1 if max(best, best_other) <= BACKGROUND else other if best < best_other else nearest
-            matches.append(BoxMatch(i, "extra", nearer, boxes[i].score))
+            matches.append(BoxMatch(i, "extra", nearer))
     return sorted(matches, key=lambda item: item.type != RIGHT)

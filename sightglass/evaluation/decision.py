@@ -146,6 +146,10 @@ class Decision:
             return "ship"
         return "do not ship" if gap.low > self.tolerance else "cannot be told"
 
+    @property
+    def _sized(self) -> bool:
+        return all(row.size for row in self.rows)
+
     def _find_closest(self, first: ModelScore) -> tuple[float, ModelScore]:
         """Return how much lower its score may be than another model's, at most, and that model."""
         others = (row for row in self.rows if row is not first)
@@ -157,8 +161,7 @@ class Decision:
         if self.candidate is not None:
             return self.candidate
         undecided = False
-        known = all(row.size for row in self.rows)
-        for row in sorted(self.rows, key=lambda row: (row.size or 0) if known else row is self.reference):
+        for row in sorted(self.rows, key=lambda row: (row.size or 0) if self._sized else row is self.reference):
             # As long as a smaller one may do, the best one is not the answer.
             if row is self.reference and undecided:
                 return None
@@ -207,9 +210,8 @@ class Decision:
                 leads[row["picture"]] += row[first] - row[second]
             signs = [lead > 0 for lead in leads.values() if lead]
             p = binomtest(sum(signs), len(signs)).pvalue * len(objects) * self.pairs if signs else 1.0
-            right, before = (sum(row[model] for row in rows) for model in (first, second))
-            certain = bool(p < 1 - LEVEL)
-            changes.append(ClassChange(label=label, objects=len(rows), right=right, before=before, certain=certain))
+            counts = {name: sum(row[model] for row in rows) for name, model in (("right", first), ("before", second))}
+            changes.append(ClassChange(label=label, objects=len(rows), certain=bool(p < 1 - LEVEL), **counts))
         return tuple(sorted(changes, key=lambda change: (change.right - change.before, change.label)))
 
     @property
@@ -234,11 +236,10 @@ class Decision:
         if self.first is None:
             allowed = _points(self.tolerance)
             return f"Too close to call; no model is certainly the smallest within {allowed} of the others (95{NBSP}%)"
-        known, others = all(row.size for row in self.rows), [row for row in self.rows if row is not self.first]
-        if all(self.gap(row, self.first).low > self.tolerance for row in others):
+        if all(self.gap(row, self.first).low > self.tolerance for row in self.rows if row is not self.first):
             return f"Take {self.first.model}; the others lose too much (95{NBSP}%)"
-        about = "the smallest that is certainly good enough" if known else VERDICTS[self.kind]
-        if known and self.first.size == min(row.size or 0 for row in self.rows):
+        about = "the smallest that is certainly good enough" if self._sized else VERDICTS[self.kind]
+        if self._sized and self.first.size == min(row.size or 0 for row in self.rows):
             about = "the smallest"
         most, other = self._find_closest(self.first)
         # Rounded up, as a bound.
@@ -254,10 +255,9 @@ class Decision:
         if self.candidate is not None:
             text, other = self.candidate.text.removesuffix(f"{NBSP}% right"), best.text.removeprefix("AP ")
             return f"{text} against {other}: {_describe_gap(self.gap(self.candidate, best), level)}."
-        others = [
-            f"{row.model} {row.text}: {_describe_gap(self.gaps[row.model])}" for row in self.rows if row is not best
-        ]
-        return f"{'; '.join([f'{best.model} {best.text}', *others])} ({level})."
+        texts = {row.model: f"{row.model} {row.text}" for row in (best, *self.rows)}
+        gaps = (f"{texts[model]}: {_describe_gap(gap)}" for model, gap in self.gaps.items())
+        return f"{'; '.join([texts[best.model], *gaps])} ({level})."
 
     @property
     def class_changes(self) -> str:
@@ -275,9 +275,9 @@ class Decision:
         if self.stopped:
             return counted
         certain = [change.label for change in self.changes if change.certain]
-        tests = f"sign tests, corrected for {plural(len(self.changes) * self.pairs, 'comparison')}"
         beyond = f"Beyond chance: {listing(certain, NAMED)}" if certain else "No single class differs beyond chance"
-        return f"{counted} {beyond} ({tests})."
+        comparisons = plural(len(self.changes) * self.pairs, "comparison")
+        return f"{counted} {beyond} (sign tests, corrected for {comparisons})."
 
     @property
     def words(self) -> str:
@@ -310,21 +310,18 @@ def _points(share: float) -> str:
 def _describe_gap(gap: Estimate, level: str = "") -> str:
     """Return `8.9 points less (5.0 to 12.0; 95 %)`."""
     less = gap.value >= 0
-    low, high = (100 * end for end in ((gap.low, gap.high) if less else (-gap.high, -gap.low)))
-    interval = [] if math.isnan(low) else [f"{signed(low, '.1f')} to {signed(high, '.1f')}"]
-    about = "; ".join([*interval, *filter(None, [level])])
+    low, high = (signed(100 * end, ".1f") for end in ((gap.low, gap.high) if less else (-gap.high, -gap.low)))
+    about = "; ".join(filter(None, ("" if math.isnan(gap.low) else f"{low} to {high}", level)))
     return f"{abs(100 * gap.value):.1f} points {'less' if less else 'more'}{f' ({about})' if about else ''}"
 
 
 def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
     """Return a row per labelled object or picture, right or wrong by each model."""
-    objects: list[dict[str, Any]] = []
-    for picture in rows[-1].evaluation.pictures:
-        for label, box in rows[-1].kind.list_labels(picture):
-            judged = {row.model: bool(row.right[len(objects)]) for row in rows}
-            corners = dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
-            objects.append({"picture": picture.key, "label": label, **corners, **judged})
-    return objects
+    pictures, kind = rows[-1].evaluation.pictures, rows[-1].kind
+    labels = ((picture.key, label, *box) for picture in pictures for label, box in kind.list_labels(picture))
+    judged = zip(*(row.right.tolist() for row in rows), strict=True)
+    names = "picture", "label", "x0", "y0", "x1", "y1", *(row.model for row in rows)
+    return [dict(zip(names, (*label, *right), strict=True)) for label, right in zip(labels, judged, strict=True)]
 
 
 def decide(
@@ -353,12 +350,10 @@ def decide(
             same = [truth.box for truth in picture.truths] == [truth.box for truth in other.truths]
             if picture.key != other.key or not same:
                 raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
-    others = [row for row in rows if row.model != candidate]
+    others = (row for row in rows if row.model != candidate)
     best = by_name[against] if against else max(others, key=lambda row: row.score.value)
-    chosen = by_name.get(candidate)
-    if chosen is None and (against or len(rows) == 2):
-        chosen = next(row for row in rows if row is not best)
-    return Decision(tuple(rows), best, chosen, tolerance)
+    other = next(row for row in rows if row is not best) if against or len(rows) == 2 else None
+    return Decision(tuple(rows), best, by_name.get(candidate, other), tolerance)
 
 
 def score(evaluation: Evaluation) -> ModelScore:
@@ -381,13 +376,11 @@ def score_runs(
     The sentences are on pictures that are left out. Runs of the same model are called after their folders. `load`
     reads the evaluation of each. Raises Problem for a run without an evaluation, and runs without a common picture.
     """
-    evaluations = [load(folder) for folder in folders]
-    times = Counter(evaluation.called for evaluation in evaluations)
-    named = [
-        replace(evaluation, name=evaluation.called if times[evaluation.called] == 1 else folder.name)
-        for evaluation, folder in zip(evaluations, folders, strict=True)
-    ]
-    common, left = keep_common(named)
+    evaluations = {folder: load(folder) for folder in folders}
+    times = Counter(evaluation.called for evaluation in evaluations.values())
+    common, left = keep_common(
+        [replace(each, name=each.called if times[each.called] == 1 else at.name) for at, each in evaluations.items()]
+    )
     return list(map(score, common)), [f"{plural(left, 'picture')} that not every run has."] if left else []
 
 
@@ -406,8 +399,6 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
         truths = (replace(truth, label="") if truth.box in classless else truth for truth in picture.truths)
         return replace(picture, truths=tuple(truths))
 
-    kept = [
-        replace(evaluation, pictures=tuple(keep(keyed[key]) for key in common))
-        for evaluation, keyed in zip(evaluations, by_key, strict=True)
-    ]
-    return kept, len(set.union(*map(set, by_key))) - len(common)
+    pictures = (tuple(keep(keyed[key]) for key in common) for keyed in by_key)
+    left_out = len(set.union(*map(set, by_key))) - len(common)
+    return [replace(each, pictures=kept) for each, kept in zip(evaluations, pictures, strict=True)], left_out

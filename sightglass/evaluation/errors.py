@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.evaluation.kinds import TYPE_NAMES, ErrorGroup, ErrorUnit, kind_of
+from sightglass.evaluation.kinds import ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import box_mark, draw_lines
 from sightglass.explain.rendering.style import Field, Style
@@ -70,11 +70,10 @@ class ErrorReport:
         return sorted(errors, key=lambda unit: (math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)))
 
     @cached_property
-    def types(self) -> list[ErrorGroup]:
-        """The error types, each with its count."""
+    def types(self) -> dict[str, int]:
+        """The number of errors of each type."""
         counts = Counter(unit.type for unit in self.errors)
-        meanings = self._kind.errors.items()
-        return [ErrorGroup(type_, TYPE_NAMES[type_], meaning, counts[type_]) for type_, meaning in meanings]
+        return {kind: counts[kind] for kind in self._kind.errors}
 
     @cached_property
     def labels(self) -> list[str]:

@@ -8,7 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
-    Lock = AbstractContextManager[Any]
+    Lock, Size = AbstractContextManager[Any], tuple[int, int]
 
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
@@ -49,7 +49,8 @@ TOP = 5
 MATCHED_TYPES = (RIGHT, "class", "misplaced")
 """Types of boxes that decide an object's type, the first of several."""
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
-"""Of the types of errors."""
+"""Of the types of errors: a labelled object without a box; a box on an object, with the wrong class; one of the right
+class that fits badly; a box where nothing is labelled, or a second box of an object."""
 NAMES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -62,17 +63,6 @@ NAMES = {
 """Of the headline numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorGroup:
-    """Errors of one kind."""
-
-    id: str
-    name: str
-    meaning: str
-    """A phrase without a full stop."""
-    count: int
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class ErrorUnit:
     """A labelled object, a wrong box, or a classified picture."""
@@ -83,7 +73,7 @@ class ErrorUnit:
     index: int
     """Of an object among the labels of its picture, of a box among the answers; 0 of a picture."""
     type: str
-    """`right`, or a type of error (`boxes.MEANINGS`)."""
+    """`right`, or a type of error (`TYPE_NAMES`)."""
     found: int
     """Which of the picture's answers it is about, from 0; -1 for none."""
     truth: TrueBox | None
@@ -168,12 +158,10 @@ class ClassEvaluation:
     """Of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
-    errors: ClassVar[Mapping[str, str]] = {"class": "a picture with another class"}
-    """What each type of error means."""
-    extremes: ClassVar[tuple[tuple[str, str, str], ...]] = (
-        ("The least sure", "The lowest scores of all predictions. ", "unsure"),
-    )
-    """Of a report: title, introduction and order of each section."""
+    errors: ClassVar[tuple[str, ...]] = ("class",)
+    """Types of errors."""
+    extremes: ClassVar[tuple[str, ...]] = ("unsure",)
+    """Orders of a report's sections (`batch.finished.ORDERS`)."""
     agreement: ClassVar[tuple[str, str]] = (
         "Same class",
         "Pictures with the same best class as the model whose cell is empty.",
@@ -217,9 +205,7 @@ class ClassEvaluation:
 
     # A run's pictures
 
-    def place(
-        self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
-    ) -> dict[str, Any] | None:
+    def place(self, labels: RunLabels, key: str, size: Size, answers: Sequence[Prediction]) -> Json | None:
         """Return a picture's labels for an `EvaluatedPicture`, or None."""
         if not self.has(labels.truth, key):
             return None
@@ -233,7 +219,7 @@ class ClassEvaluation:
         """Return a digest of a picture's labels, or None."""
         return None
 
-    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> Json:
         """Return an outcome's evaluation fields; empty without labels.
 
         `lock`: of the model.
@@ -244,12 +230,9 @@ class ClassEvaluation:
         """Return the table's columns for the fields of `judge`."""
         return {}
 
-    def rows(
-        self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
-    ) -> Iterator[dict[str, Any]]:
+    def rows(self, labels: RunLabels, key: str, outcome: Json, indices: Mapping[str, int]) -> Iterator[Json]:
         """Yield a picture's evaluation row, if it has labels."""
-        rows = outcome["rows"]
-        first = rows[0]
+        first = outcome["rows"][0]
         size = first["width"], first["height"]
         answers = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
         if (placed := self.place(labels, key, size, answers)) is None:
@@ -302,10 +285,6 @@ class ClassEvaluation:
         )
         return f"Right: {right} of {plural(pictures, 'labelled picture')}; {NAMES['top5']}: {top}"
 
-    def describe_right(self, right: int, objects: int, threshold: float) -> str:
-        """Describe the found objects; empty without any."""
-        return ""
-
 
 class BoxEvaluation(ClassEvaluation):
     """Evaluate boxes of objects."""
@@ -315,7 +294,7 @@ class BoxEvaluation(ClassEvaluation):
     unit = "labelled object"
     outcome = "evaluated"
     by_folders = False
-    errors = true_boxes.MEANINGS
+    errors = tuple(TYPE_NAMES)
     agreement = "Same boxes", "Pictures on which all boxes match those of the other model, by class and an IoU of .5."
 
     def answers_equal(self, first: Json, second: Json) -> bool:
@@ -335,9 +314,7 @@ class BoxEvaluation(ClassEvaluation):
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
         return [(truth.label, truth.box) for truth in picture.truths if truth.counted]
 
-    def place(
-        self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
-    ) -> dict[str, Any] | None:
+    def place(self, labels: RunLabels, key: str, size: Size, answers: Sequence[Prediction]) -> Json | None:
         boxes = labels.find(key)
         return None if boxes is None else {"truths": place_boxes(boxes, size)}
 
@@ -346,7 +323,7 @@ class BoxEvaluation(ClassEvaluation):
             return None
         return _digest(json.dumps([astuple(box) for box in boxes]).encode())
 
-    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> Json:
         size = explanation.image.width, explanation.image.height
         if (placed := self.place(labels, key, size, ())) is None:
             return {}
@@ -356,21 +333,12 @@ class BoxEvaluation(ClassEvaluation):
             answers = decode(explanation.evidence, options)
         # By what a box is: the same candidate decodes to the same box at any threshold.
         places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
-        row = stored.to_row(
-            EvaluatedPicture(
-                key,
-                size,
-                predictions=answers,
-                maps={places[box]: values for box, values in maps.items() if box in places},
-                **placed,
-            )
-        )
+        box_maps = {places[box]: values for box, values in maps.items() if box in places}
+        row = stored.to_row(EvaluatedPicture(key, size, predictions=answers, maps=box_maps, **placed))
         binary = {"maps": base64.b64encode(row["maps"]).decode(), "digest": self.digest(labels, key)}
         return {self.outcome: row | binary}
 
-    def rows(
-        self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
-    ) -> Iterator[dict[str, Any]]:
+    def rows(self, labels: RunLabels, key: str, outcome: Json, indices: Mapping[str, int]) -> Iterator[Json]:
         if (row := outcome.get(self.outcome)) and labels.find(key) is not None:
             yield row | {"maps": base64.b64decode(row["maps"])}
 
@@ -407,9 +375,6 @@ class BoxEvaluation(ClassEvaluation):
         sample = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
         return f"{_describe_points(scores)} on {sample}"
 
-    def describe_right(self, right: int, objects: int, threshold: float) -> str:
-        return f"{right:,} of {plural(objects, 'object')} found at the threshold of {percent(threshold)}"
-
 
 class PixelEvaluation(ClassEvaluation):
     """Evaluate a class for each pixel, by masks."""
@@ -420,9 +385,7 @@ class PixelEvaluation(ClassEvaluation):
     outcome = "masked"
     file = masks.FILE
     by_folders = False
-    extremes = (
-        ("The worst masks", "Mean IoU of each picture, over the classes that its mask or its answer has. ", "iou"),
-    )
+    extremes = ("iou",)
     agreement = ("Same largest class", "Pictures of which the same class fills most; pixels are not compared.")
 
     def read(self, path: Path | str) -> GroundTruth:
@@ -441,7 +404,7 @@ class PixelEvaluation(ClassEvaluation):
         named = json.dumps([labels.truth.mask_labels, meanings])
         return _digest(named.encode() + mask)
 
-    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> Json:
         mask, answer = labels.truth.find_mask(key), explanation.segmentation
         if mask is None or answer is None:
             return {}
@@ -466,9 +429,7 @@ class PixelEvaluation(ClassEvaluation):
         numbers = [score.value for score in masks.measure([pairs]).scores.values()] if pairs else (None, None)
         return dict(zip(("mean_iou", "pixel_accuracy"), numbers, strict=True))
 
-    def rows(
-        self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
-    ) -> Iterator[dict[str, Any]]:
+    def rows(self, labels: RunLabels, key: str, outcome: Json, indices: Mapping[str, int]) -> Iterator[Json]:
         result = outcome.get(self.outcome, {"problem": "no mask is named as this picture"})
         pairs = result.get("pairs", ())
         columns = {name: [pair[place] for pair in pairs] for place, name in enumerate(masks.PAIR)}
@@ -491,11 +452,7 @@ class NumberEvaluation(ClassEvaluation):
 
     file = ""
     by_folders = False
-    extremes = (
-        ("The largest errors", "The number beside the true one. ", "error"),
-        ("The smallest numbers", "", "smallest"),
-        ("The largest numbers", "", "largest"),
-    )
+    extremes = "error", "smallest", "largest"
     agreement = ("Mean difference", "Mean absolute difference from the number of the model whose cell is empty.")
 
     def compare_answers(self, pairs: Pairs, unit: str = "") -> tuple[str, set[str] | None]:
@@ -508,9 +465,7 @@ class NumberEvaluation(ClassEvaluation):
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
         if not truth.picture_labels:
-            raise ModelProblem(
-                "This model gives numbers: give its labels as file,label, where label is the true number."
-            )
+            raise ModelProblem("This model gives numbers: give file,label, where label is the true number, as labels.")
         wrong = next((label for label in truth.picture_labels.values() if to_number(label) is None), None)
         if wrong is not None:
             raise ModelProblem(f"The label {wrong[:40]!r} is no number: this model's labels are true numbers.")
@@ -552,11 +507,10 @@ def place_boxes(boxes: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBo
 
 def to_number(label: str | None) -> float | None:
     """Return a label as a finite number, else None."""
-    try:
-        number = float(label or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    with suppress(ValueError):
+        if math.isfinite(number := float(label or "")):
+            return number
+    return None
 
 
 def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:

@@ -39,26 +39,21 @@ def read(path: Path | str) -> GroundTruth:
 
     Raises Problem for what is none of these.
     """
-    with open_files(path, "masks", EXPECTED, (".png", *PACKED)) as (folder, files):
-        return _read_folder(folder, files)
-
-
-def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
     masks: dict[str, bytes] = {}
-    problems: list[LabelProblem] = []
-    total = 0
-    # Only a PNG keeps class indices as they are.
-    for file in (file for file in files if file.suffix.lower() == ".png"):
-        key = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask")
-        try:
-            masks[key] = file.read_bytes()
-        except OSError:
-            problems.append(LabelProblem(file.name, 0, "it cannot be read"))
-        if (total := total + len(masks.get(key, b""))) > MAX_BYTES:
-            raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
-    if not masks:
-        raise Problem(f"There are no masks in {folder.name}: {EXPECTED}.")
-    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(files))
+    problems, total = list[LabelProblem](), 0
+    with open_files(path, "masks", EXPECTED, (".png", *PACKED)) as (folder, files):
+        # Only a PNG keeps class indices as they are.
+        for file in (file for file in files if file.suffix.lower() == ".png"):
+            key = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask")
+            try:
+                masks[key] = file.read_bytes()
+            except OSError:
+                problems.append(LabelProblem(file.name, 0, "it cannot be read"))
+            if (total := total + len(masks.get(key, b""))) > MAX_BYTES:
+                raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
+        if not masks:
+            raise Problem(f"There are no masks in {folder.name}: {EXPECTED}.")
+        return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(files))
 
 
 def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
@@ -126,7 +121,15 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
     # Pictures without counted pixels would only widen the intervals.
     pictures = [pairs for pairs in pictures if pairs]
     classes = sorted({class_ for pairs in pictures for pair in pairs for class_ in pair[:2] if class_ >= 0})
-    right, union = _count_classes(pictures, classes)
+    places = {index: i for i, index in enumerate(classes)}
+    right, union = np.zeros((2, len(pictures), len(classes)))
+    for row, pairs in enumerate(pictures):
+        for truth, answer, count in pairs:
+            union[row, places[truth]] += count
+            if truth == answer:
+                right[row, places[truth]] += count
+            elif answer >= 0:
+                union[row, places[answer]] += count
     total = np.array([sum(count for *_, count in pairs) for pairs in pictures], np.float64)
     draws = redraw(len(pictures), seed)
     with np.errstate(invalid="ignore"):
@@ -146,19 +149,3 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
         mean_samples,
         {str(index): interval(exact[i], samples[:, i], counts[i]) for i, index in enumerate(classes)},
     )
-
-
-def _count_classes(
-    pictures: Sequence[Sequence[Pair]], classes: Sequence[int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each picture's right pixels and union by class."""
-    places = {index: i for i, index in enumerate(classes)}
-    right, union = np.zeros((2, len(pictures), len(classes)))
-    for row, pairs in enumerate(pictures):
-        for truth, answer, count in pairs:
-            union[row, places[truth]] += count
-            if truth == answer:
-                right[row, places[truth]] += count
-            elif answer >= 0:
-                union[row, places[answer]] += count
-    return right, union

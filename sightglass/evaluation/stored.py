@@ -161,8 +161,7 @@ def _type(kind: str) -> Any:
     import pyarrow as pa
 
     inner = kind.removeprefix("list<").removesuffix(">")
-    inner_type = pa.bool_() if inner == "bool" else getattr(pa, inner)()
-    return pa.list_(inner_type) if inner != kind else inner_type
+    return pa.type_for_alias(inner) if inner == kind else pa.list_(pa.type_for_alias(inner))
 
 
 def load(folder: Path) -> Evaluation:

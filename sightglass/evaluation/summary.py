@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sightglass.evaluation import kinds
 from sightglass.evaluation.intervals import Estimate
-from sightglass.explain.phrases import plural
+from sightglass.explain.phrases import percent, plural
 from sightglass.report.results import Number, PlainResult
 
 Kind = Literal["ship", "do not ship", "cannot be told"]
@@ -93,8 +93,9 @@ class EvaluationSummary(PlainResult):
 
     @property
     def right_sentence(self) -> str:
-        """`36 of 48 objects have a right box at the threshold of 25 %`; empty of a classifier."""
-        return kinds.kind_of(self.task).describe_right(self.right, self.objects, self.threshold)
+        """`36 of 48 objects found at the threshold of 25 %`; empty of other models than detectors."""
+        objects, threshold = plural(self.objects, "object"), percent(self.threshold)
+        return f"{self.right:,} of {objects} found at the threshold of {threshold}" if self.errors else ""
 
     @property
     def not_counted_sentence(self) -> str:

@@ -1,8 +1,7 @@
-"""Draw maps and boxes over frames, and encode these as MP4, GIF or WebP."""
+"""Draw maps and boxes over frames, and encode these as MP4."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -207,12 +206,6 @@ COLUMNS = (
 QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}
 """Half the time of the next slower preset, at the same fidelity and a quarter more bytes; it leaves out the deblocking
 filter, which is worth more than it costs."""
-FILM_RATE = {"gif": 12.5, "webp": 15.0}
-"""Most frames per second of a GIF or WebP: browsers slow down those that are faster."""
-NAMES = {"gif": "GIF", "webp": "WebP"}
-FILM_SIDE = 480
-FILM_SECONDS = 60.0
-"""A GIF of more would be larger than the clip."""
 
 
 def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
@@ -248,45 +241,6 @@ def encode(
             frame.pts, frame.time_base = pts - begins, time_base
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
-
-
-def film(video: Path, into: Path, kind: str) -> str:
-    """Encode an MP4's first minute as a GIF or WebP; return a note."""
-    gif, graph = kind == "gif", av.filter.Graph()
-    with av.open(str(video)) as source, atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
-        track: Any = source.streams.video[0]
-        seconds = float((track.duration or 0) * track.time_base)
-        stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=25 if gif else 100)
-        stream.width, stream.height = fit_size(track.width, track.height, FILM_SIDE)
-        stream.pix_fmt = "pal8" if gif else "yuv420p"
-        stream.options = {} if gif else {"quality": "80", "loop": "0"}
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 100 if gif else 1000)
-        nodes = [
-            graph.add_buffer(template=track),
-            # Thinned: variable 0 is when the next one is due.
-            graph.add("select", f"if(gte(t+1e-6,ld(0)),1+st(0,max(ld(0)+1/{FILM_RATE[kind]},t)),0)"),
-            graph.add("scale", f"{stream.width}:{stream.height}"),
-            graph.add("settb", "1/100"),
-        ]
-        if gif:
-            # Each frame has a palette of its own.
-            split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-            use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
-            split.link_to(make, 1, 0)
-            make.link_to(use, 0, 1)
-            nodes += [split, use]
-        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
-        for frame in itertools.chain(
-            itertools.takewhile(lambda frame: frame.time < FILM_SECONDS, source.decode(track)), [None]
-        ):
-            graph.push(frame)
-            with contextlib.suppress(av.BlockingIOError, av.EOFError):
-                while True:
-                    file.mux(stream.encode(graph.pull()))
-        file.mux(stream.encode())
-    if seconds > FILM_SECONDS:
-        return f"The {NAMES[kind]} holds the first {FILM_SECONDS:.0f} seconds only."
-    return ""
 
 
 def fit_pixels(pixels: Pixels, size: tuple[int, int]) -> Pixels:

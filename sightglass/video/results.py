@@ -277,33 +277,15 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
     """Return the figure: scores above, area of half the evidence below."""
     from plotly.subplots import make_subplots
 
-    chart = make_subplots(
-        2,
-        1,
-        shared_xaxes=True,
-        row_heights=[2, 1],
-        vertical_spacing=0.16,
-        subplot_titles=[score, "Half of the evidence is on"],
-    )
+    titles = [score, "Half of the evidence is on"]
+    chart = make_subplots(2, 1, shared_xaxes=True, row_heights=[2, 1], vertical_spacing=0.16, subplot_titles=titles)
     for place, curve in enumerate(curves):
+        line = {"dash": DASHES[place % len(DASHES)], "color": curve.color or ACCENT, "width": 1 if place else 2.5}
+        look: Json = {"line": line, "marker": {"size": 3}, "mode": "lines+markers", "hovertemplate": "%{y:.0%}"}
+        look |= {"x": curve.points["seconds"].tolist(), "name": curve.name, "legendgroup": curve.name}
         for row, column in enumerate(("score", "area"), start=1):
-            chart.add_scatter(
-                x=curve.points["seconds"].tolist(),
-                y=curve.points[column].tolist(),
-                name=curve.name,
-                legendgroup=curve.name,
-                showlegend=row == 1 and len(curves) > 1,
-                mode="lines+markers",
-                marker={"size": 3},
-                line={
-                    "dash": DASHES[place % len(DASHES)],
-                    "color": curve.color or ACCENT,
-                    "width": 1 if place else 2.5,
-                },
-                hovertemplate="%{y:.0%}",
-                row=row,
-                col=1,
-            )
+            legend = row == 1 and len(curves) > 1
+            chart.add_scatter(y=curve.points[column].tolist(), showlegend=legend, row=row, col=1, **look)
     chart.add_scatter(
         x=[moment.seconds for moment in moments],
         y=[1.0] * len(moments),

@@ -68,8 +68,7 @@ def check() -> None:
 
 
 _STOPPING = threading.Event()
-_STOPS: list[Callable[[], None]] = []
-_BUSY: list[Callable[[], bool]] = []
+_WORK: list[tuple[Callable[[], None], Callable[[], bool]]] = []
 STEP = 0.05
 """Seconds between two looks at whether work is still running."""
 
@@ -81,17 +80,16 @@ def stopping() -> bool:
 
 def on_stop(stop: Callable[[], None], busy: Callable[[], bool]) -> None:
     """Register `stop` for shutdown, and wait while `busy()`."""
-    _STOPS.append(stop)
-    _BUSY.append(busy)
+    _WORK.append((stop, busy))
 
 
 def stop(seconds: float) -> bool:
     """Stop all work; return whether it ended within these seconds."""
     _STOPPING.set()
-    for tell in _STOPS:
+    for tell, _ in _WORK:
         tell()
     until = time.monotonic() + seconds
-    while any(busy() for busy in _BUSY):
+    while any(busy() for _, busy in _WORK):
         if time.monotonic() >= until:
             return False
         time.sleep(STEP)

@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkQueue]:
     monkeypatch.setattr(progress, "_STOPPING", threading.Event())
-    monkeypatch.setattr(progress, "_STOPS", [])
-    monkeypatch.setattr(progress, "_BUSY", [])
+    monkeypatch.setattr(progress, "_WORK", [])
     queue = WorkQueue(workers=2, waiting=4)
     yield queue
     queue.cancel()

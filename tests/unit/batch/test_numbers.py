@@ -55,8 +55,8 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, results:
     scores = table.read_scores(results)
     assert not scores.sure and scores.describe(-2.25, "angle") == quantity(-2.25, "°")
     page = finished.make_report(results)
-    assert "The smallest numbers" in page and "The largest numbers" in page
-    assert "least sure" not in page and "Below 50" not in page
+    assert "Smallest number" in page and "Largest number" in page
+    assert "Least sure" not in page and "Below 50" not in page
     frame = finished.load(results)
     assert {quantity(score, "°") for score in frame["predicted_score"]} == set(re.findall(r"−?[\d.]+°", page))
     rows = frame.to_dict("records")
@@ -81,5 +81,5 @@ def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(
     assert frame["error"].dropna().to_dict() == pytest.approx({"rods/a rod.png": 1, "rods/scene 1.png": -2}, abs=1e-4)
     assert finished.order(frame, "error").index[0] == "rods/scene 1.png"
     page = finished.make_report(out)
-    assert "Mean absolute error" in page and page.index("The largest errors") < page.index("The smallest numbers")
+    assert "Mean absolute error" in page and page.index("Largest error") < page.index("Smallest number")
     assert json.loads((out / "summary.json").read_text("utf-8"))["errors"]["mean"] == pytest.approx(1.5, abs=1e-4)

@@ -12,7 +12,7 @@ import pytest
 
 from sightglass.batch.labels import CSV
 from sightglass.cli.proving import read
-from sightglass.evaluation import boxes, errors, stored
+from sightglass.evaluation import errors, kinds, stored
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plain_text
 from sightglass.report import embedded_recipe
@@ -82,7 +82,7 @@ def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would
     assert f"labels.csv, line {count}: a coordinate is no number." in err
     kept = json.loads(Path("run/summary.json").read_text("utf-8"))
     assert len(kept["label_problems"]) == 2 and kept["labels"]["Stern"] == []
-    assert set(kept["evaluation"]["errors"]) == set(boxes.MEANINGS)
+    assert set(kept["evaluation"]["errors"]) == set(kinds.TYPE_NAMES)
     with Path("run", CSV).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["picture", *errors.COLUMNS] and len(rows) == len(errors.ErrorReport(evaluation).units)

@@ -387,9 +387,9 @@ def test_a_segmentation_has_its_classes_in_a_file(answer, call, scene) -> None:
 
 def test_a_clip_gets_its_folder_and_its_numbers_as_json(answer, call, here) -> None:
     clip(here / "moving.mp4", clip_scene(6))
-    said = answer("video", "moving.mp4", "-m", "demo-cls-s", "--every", "2", "--also", "gif,webp")
+    said = answer("video", "moving.mp4", "-m", "demo-cls-s", "--every", "2")
     assert (said["frames"], said["looked"], said["skipped"], said["cancelled"]) == (6, 3, 0, False)
-    names = ("journal.jsonl", "overlay.gif", "overlay.mp4", "overlay.webp", "timeline.csv", "timeline.json")
+    names = ("journal.jsonl", "overlay.mp4", "timeline.csv", "timeline.json")
     assert sorted(path.name for path in Path("explained/moving").iterdir()) == [*names]
     timeline = json.loads(Path("explained/moving/timeline.json").read_text())
     assert [row["frame"] for row in timeline["rows"]] == [0, 2, 4]

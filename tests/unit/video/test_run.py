@@ -23,7 +23,7 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
 from sightglass.video import Settings, run, runner
 from sightglass.video.clip import Clip, Frame
-from sightglass.video.draw import Painter, film
+from sightglass.video.draw import Painter
 from sightglass.video.frames import ClipExplainer
 from sightglass.video.records import AnswerRecord, FrameRecord
 from sightglass.video.results import rgb_of
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.models.geometry import ModelInput
-    from sightglass.video import Summary
 
 EXACT = Settings(smooth=0.0, labels=False, side=0)
 MODEL, DETECTOR = "demo-cls-s", "demo-s"
@@ -257,21 +256,6 @@ def test_memory_does_not_grow_with_the_clip(
     assert run(path, explainer, tmp_path / "out", settings=still).frames == 600
     # Two stages read ahead, however long the clip is.
     assert 2 < most < 60
-
-
-def test_a_gif_and_a_webp_of_it(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    from PIL import Image as Pillow
-
-    summary: Summary = run(moving, explainer, tmp_path, settings=EXACT)
-    for kind, rate in (("gif", 12.5), ("webp", 15)):
-        assert film(summary.clip, tmp_path / f"a.{kind}", kind) == ""
-        with Pillow.open(tmp_path / f"a.{kind}") as opened:
-            assert opened.format == kind.upper()
-            assert getattr(opened, "n_frames", 1) == pytest.approx(0.72 * rate, abs=1.5)
-            opened.seek(3)
-            colours = np.asarray(opened.convert("RGB"))
-    first = frames_of(summary.clip)[4].to_ndarray(format="rgb24")
-    assert np.abs(colours.astype(int) - first).mean() < 25
 
 
 def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_followed() -> None:
