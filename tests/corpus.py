@@ -8,17 +8,14 @@ import struct
 import zipfile
 import zlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from tests.clips import clip, scene
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 Files = dict[str, bytes]
 

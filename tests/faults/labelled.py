@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 from torchvision.models import squeezenet1_1
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 HOSTILE = "<img src=x onerror=hacked()> $x$ :red[a] [b](https://evil.example) **d** `e` ~~f~~ _g_ | </script>"
 MORE = (

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sightglass.history import History
 from tests.faults import works
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.faults.victim import End
+from tests.faults.victim import End
 
 
 def files(folder: Path) -> dict[str, bytes]:

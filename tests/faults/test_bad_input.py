@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,18 +24,13 @@ from sightglass.explain.picture.source import find
 from sightglass.history import decks
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
-from sightglass.report import embedded_recipe
+from sightglass.report import View, embedded_recipe
 from sightglass.report.stored import pack
 from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
 from tests.unit.report.test_decks import a_view
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sightglass.report import View
 
 pytestmark = pytest.mark.slow
 MODEL = "demo-cls-s"

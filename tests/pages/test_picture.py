@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from streamlit.testing.v1 import AppTest
 
 from sightglass.explain import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import Image, load_bundled, to_png
+from sightglass.explain.recipe import Recipe
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.report import embedded_recipe
@@ -36,12 +38,6 @@ from tests.pages.conftest import (
     shown,
     texts,
 )
-
-if TYPE_CHECKING:
-    from streamlit.testing.v1 import AppTest
-
-    from sightglass.explain.recipe import Recipe
-
 
 SIZES = {"a.png": [60, 40], "b.png": [50, 70], "c.png": [80, 80]}
 

@@ -6,9 +6,10 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +17,6 @@ from sightglass.common.lazy import ABOVE
 from sightglass.explain.tasks import TASKS
 from sightglass.models.spec import TASKS as STATED
 from tests.packages import APART, ORDER, PLACES, ROOT, every_package, sources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 OUTSIDE = ("benchmarks", "training")
 """Beside the program, and not installed."""

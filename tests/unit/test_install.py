@@ -13,8 +13,8 @@ import tomllib
 import urllib.request
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from packaging.requirements import Requirement
@@ -26,9 +26,6 @@ from tests import wheel as tests_wheel
 from tests.servers import until_it_answers, visit
 from tests.waits import patience
 from tests.wheel import BESIDE, LOOSE, ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 TAKEN = ("explain", "models", "api", "cli", "common", "ui", "pages", "batch", "report")

@@ -9,9 +9,10 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
@@ -29,9 +30,6 @@ from websockets.sync.client import connect
 from benchmarks.processes import free_port
 from tests.servers import listening, until_it_answers, visit
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from sightglass.batch import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MODEL = "efficientnet-lite0"
 

@@ -443,9 +443,7 @@ def test_where_everything_works_it_says_so(capsys: pytest.CaptureFixture[str]) -
     assert main(["doctor"]) == 0 and "Everything essential works." in capsys.readouterr().out
 
 
-def test_what_is_broken_is_named_with_what_to_do(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_what_is_broken_is_named_with_what_to_do(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_API_QUEUE", "many")
     monkeypatch.setenv("SIGHTGLASS_API_DEVICE", "cuda:99")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
@@ -37,12 +39,6 @@ from sightglass.report.html_report import html
 from sightglass.report.views import explained_picture
 from tests.unit import own_nets
 from training.demo import scenes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.explain.explanation import Explanation
-
 
 PLAIN = {"size": 32, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "crop": "squash"}
 POSE = ["yaw", "pitch", "roll"]
@@ -173,9 +169,7 @@ def test_quantities() -> None:
     assert [quantity(value, unit) for value, unit in cases] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
 
 
-def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     head = '[model.drive]\nloader = "custom"\narch = "net.py:Net"\nweights.path = "a.pth"\n'
     rows = '[[model.drive.weights.outputs]]\nname = "steering"\nunit = "°"\n'

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from sightglass.explain import Explanation
 from sightglass.history import History
-
-if TYPE_CHECKING:
-    from sightglass.explain import Explanation
 
 
 def named(explanation: Explanation, name: str) -> Explanation:

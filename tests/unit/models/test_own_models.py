@@ -9,9 +9,10 @@ import os
 import pickle
 import time
 import zipfile
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,10 +33,6 @@ from sightglass.models.load import load
 from sightglass.models.own import adding, store
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests import plant_net
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 ANN, BEN = "ann@example.org", "ben@example.org"
 NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
@@ -115,9 +112,7 @@ def test_yaml_makes_no_objects(leaf: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [(store, "_store"), (adding, "write_file")])
-def test_a_full_disk_is_one_sentence_and_leaves_no_model(
-    place: tuple[Any, str], leaf: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_no_model(place, leaf, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -176,9 +171,7 @@ def test_nobody_sees_or_overwrites_or_removes_anothers(stored: Path, leaf: bytes
         ("oidc", ANN, "1", True),
     ],
 )
-def test_code_runs_only_where_the_operator_lets_it(
-    way: access.Way, user: str, setting: str, allowed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_code_runs_only_where_the_operator_lets_it(way, user, setting, allowed, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", setting)
     monkeypatch.setattr(access, "_IN_USE", [access.Access(way)])
     ran = tmp_path / "ran"
@@ -199,9 +192,7 @@ def test_code_runs_only_where_the_operator_lets_it(
     assert ran.exists()
 
 
-def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(
-    stored: Path, monkeypatch: pytest.MonkeyPatch, leaf: bytes
-) -> None:
+def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(stored, monkeypatch, leaf):
     monkeypatch.setenv("SIGHTGLASS_OWN_MODELS_MB", "1")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -262,9 +253,7 @@ def test_an_archive_with_two_entries_of_one_name_is_refused(kind: str, twin: Any
                 load(ModelSpec("m", "m", "", loader, "m", "classify", "", weights=WeightsTable(path=str(opened))))
 
 
-def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(tmp_path, monkeypatch, capsys):
     path = save("TorchScript", tmp_path / "net.torchscript")
     with pytest.raises(ModelProblem, match="can run code in it: do you trust its source"):
         Explainer(str(path))
@@ -506,9 +495,7 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_file_runs_nothing_leaves_nothing_and_gets_one_sentence(
-    kind: str, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hostile_file_runs_nothing_leaves_nothing_and_gets_one_sentence(kind, stored, tmp_path, monkeypatch):
     name, data, words = HOSTILE[kind]
     content = data()
     if kind in ("architectures", "id2label", "hidden_size"):

@@ -6,8 +6,9 @@ import io
 import json
 import struct
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +16,10 @@ import pytest
 from sightglass.common.errors import Problem
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History, decks
-from sightglass.history.decks import FORMAT, SUFFIX, join
+from sightglass.history.decks import FORMAT, SUFFIX, Deck, join
 from sightglass.report import Map, Picture, View
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.stored import MAX_VIEWS, count_work, pack
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sightglass.history.decks import Deck
 
 
 @pytest.fixture

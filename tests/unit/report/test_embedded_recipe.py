@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,9 +15,6 @@ from PIL import Image as Pillow
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.recipe import Recipe
 from sightglass.report import embedded_recipe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HOSTILE = "</metadata><script>alert(1)</script> $(rm -rf) 'ü \N{SNOWMAN}.png"
 

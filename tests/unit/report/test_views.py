@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sightglass.explain import Explainer, Image
+from sightglass.explain import Explainer, Explanation, Image
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.style import Style
@@ -16,11 +16,6 @@ from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence
 from sightglass.history import History, encoding
 from sightglass.report import drawing, views
 from sightglass.report.layouts import pages
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain import Explanation
 
 
 @pytest.fixture(scope="module")

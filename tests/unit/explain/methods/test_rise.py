@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
@@ -24,9 +25,6 @@ from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CPU = torch.device("cpu")
 METHOD = METHODS["drise"]

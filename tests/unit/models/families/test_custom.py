@@ -167,9 +167,7 @@ def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     assert not (folder / "ran").exists()
 
 
-def test_a_checkpoint_of_the_yolov5_repository_is_named_with_the_way(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_of_the_yolov5_repository_is_named_with_the_way(folder, monkeypatch):
     yolo = types.ModuleType("models.yolo")
     yolo.DetectionModel = type("DetectionModel", (torch.nn.Conv2d,), {"__module__": "models.yolo"})  # type: ignore[attr-defined]
     with monkeypatch.context() as context:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,9 +37,6 @@ from tests.conftest import asset
 from tests.unit import own_nets
 from tests.unit.models.specs import own_spec
 from tests.weights import weight
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 CPU = torch.device("cpu")
 IMGSZ = 320

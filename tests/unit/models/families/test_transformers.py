@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,11 +43,6 @@ from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 from tests.unit.models.specs import own_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
 
 CLOSE = 1e-4
 CLASSES = 5

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem
@@ -28,10 +29,6 @@ from sightglass.models.load import load
 from tests.built import build, built, record, spec_of
 from tests.waits import patience
 from tests.weights import weight
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 ROOT = Path(__file__).parents[4]
 TRAINED = [

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from sightglass.api.schemas import DetectRequest
 from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel
@@ -22,10 +23,6 @@ from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.report import table
 from sightglass.report.results import PredictionResult
 from tests.built import build, built, record, spec_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 HEADS = (
     "yolov3-tinyu",
