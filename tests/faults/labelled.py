@@ -54,25 +54,10 @@ def tables(folder: Path) -> Path:
 
 RAW = re.compile(r"(?<!\\)(<img|<b>|\$x|:red\[|\[b\]\(|\*\*d|`e`|~~f|:material/home)")
 """Marks of such a name that were not escaped."""
-PLAIN = {
-    "Selectbox.options",
-    "MultiSelect.options",
-    "MultiSelect.default",
-    "TextInput.value",
-    "TextInput.default",
-    "TextArea.default",
-    "TextArea.value",
-    "BidiComponent.json",
-    "BidiComponent.js_content",
-    "BidiComponent.html_content",
-    "Selectbox.raw_value",
-    "MultiSelect.raw_values",
-    "FileUploader.files",
-    "DownloadButton.url",
-    "Code.code_text",
-    "ArrowVegaLiteChart.spec",
-    "VegaLiteChart.spec",
-}
+PLAIN = {"Selectbox.options", "MultiSelect.options", "MultiSelect.default", "TextInput.value", "TextInput.default"}
+PLAIN |= {"TextArea.default", "TextArea.value", "BidiComponent.json", "BidiComponent.js_content"}
+PLAIN |= {"BidiComponent.html_content", "Selectbox.raw_value", "MultiSelect.raw_values", "FileUploader.files"}
+PLAIN |= {"DownloadButton.url", "Code.code_text", "ArrowVegaLiteChart.spec", "VegaLiteChart.spec"}
 """Fields of Streamlit's messages that the browser shows as they are."""
 
 

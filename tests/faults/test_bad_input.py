@@ -106,9 +106,6 @@ def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatc
         answered(name, catalog.catalog)
 
 
-# Valid files that are damaged at random.
-
-
 def damaged(whole: bytes) -> some.SearchStrategy[bytes]:
     """Flip bytes of a file, cut it, or repeat a part of it."""
 

@@ -157,9 +157,6 @@ def test_the_files_of_thumbnails_show_the_examples_as_they_are_today(name):
     assert np.abs(np.asarray(stored, int) - np.asarray(drawn, int)).mean() < 1
 
 
-# ---- files that carry a recipe
-
-
 def test_a_file_brings_back_model_method_layers_class_and_colours(page, bus):
     explanation = Explainer("efficientnet-lite1")(bus, method="layercam", layers=("blocks.4",), top_k=3)
     settings = {"mode": "overlay", "colormap": "viridis", "alpha": 0.35, "even": True}

@@ -125,9 +125,6 @@ def test_every_name_of_the_package_is_there_and_no_other() -> None:
         explain.Explainr  # noqa: B018
 
 
-# What differs by task is in `explain/tasks`: code elsewhere does not ask which task a model has.
-
-
 WHERE_TASKS_DIFFER = ("explain/tasks/", "models/adapters/", "models/families/")
 ADAPTERS = {"Classifier", "Detector", "Embedder", "PixelNumbers", "QueryDetector", "Segmenter"}
 KINDS = {"measures", "segments", "detects", "measures_pixels"}

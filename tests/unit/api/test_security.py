@@ -152,27 +152,10 @@ def test_a_pool_works_for_its_caller_only_if_it_is_bound() -> None:
 TOKEN = "the token: schlüssel und geheimnis"
 HTML = {"accept": "text/html,*/*"}
 BEARER = {"authorization": f"Bearer {TOKEN}".encode()}
-GUARDED = [
-    "/",
-    "/compare",
-    "/docs/index.html",
-    "/media/0a1b.jpg",
-    "/component/x/y.js",
-    "/static/js/index.js",
-    "/_stcore/host-config",
-    "/_stcore/metrics",
-    "/_stcore/upload_file/session/file",
-    "/_stcore/healthy",
-    "/api/models",
-    "/api/v1/models",
-    "/api/metrics",
-    "/api/explain",
-    "/api/healthy",
-    "/api/runs/api/health",
-    "/predict_with_gradcam",
-    "/view_heatmap",
-    "/anything/else",
-]
+GUARDED = ["/", "/compare", "/docs/index.html", "/media/0a1b.jpg", "/component/x/y.js", "/static/js/index.js"]
+GUARDED += ["/_stcore/host-config", "/_stcore/metrics", "/_stcore/upload_file/session/file", "/_stcore/healthy"]
+GUARDED += ["/api/models", "/api/v1/models", "/api/metrics", "/api/explain", "/api/healthy", "/api/runs/api/health"]
+GUARDED += ["/predict_with_gradcam", "/view_heatmap", "/anything/else"]
 SOCKETS = ("/_stcore/stream", "/api/live")
 LOCALHOST, NETWORK = "http://localhost:8501", "http://here:8501"
 

@@ -375,6 +375,8 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(bus
         ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
         ({"targets": 1000}, "Class 1000 does not exist"),
         ({"colour": "red"}, "colour"),
+        ({"classes": ("minibus",)}, "draws no boxes to leave out by class"),
+        ({"targets": ("minbus",)}, "did you mean minibus"),
     ],
     ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
@@ -395,15 +397,9 @@ def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path
         explainer(bus, maps=False).overlay(0)
 
 
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("cuda:7", "cuda:7 is not a device of this machine: use"),
-        ("tpu", "tpu is not a device of this machine: use auto, cpu, cuda, cuda:N or mps."),
-    ],
-)
-def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:
-    with pytest.raises(ModelProblem, match=sentence):
+@pytest.mark.parametrize("name", ["cuda:7", "tpu"])
+def test_a_device_that_is_not_there_is_one_sentence(name: str) -> None:
+    with pytest.raises(ModelProblem, match=f"^{name} is not a device of this machine: use auto, cpu"):
         Explainer("efficientnet-lite0", device=name)
 
 
@@ -419,18 +415,6 @@ def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(explainer: Explaine
     assert settings(stated, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
     with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
         explainer(bus, question="when")  # type: ignore[arg-type]
-
-
-def test_what_a_classifier_cannot_be_asked(bus: Path) -> None:
-    for options, words in (
-        ({"classes": ("minibus",)}, "draws no boxes to leave out by class"),
-        ({"targets": ("minbus",)}, "did you mean minibus"),
-    ):
-        with pytest.raises(ModelProblem, match=words):
-            Explainer()(bus, **options)
-
-
-# The doctests in the docstrings of the public API run, and give what they say.
 
 
 MODULES = (

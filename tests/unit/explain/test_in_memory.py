@@ -200,9 +200,6 @@ def test_a_notebook_shows_the_live_report(net: nn.Module, bus: Path) -> None:
     assert "default-src &#39;none&#39;" in document or "default-src 'none'" in document
 
 
-# Networks as people build them: the map is plain autograd's on the caller's own module, which stays as it was.
-
-
 SIZE = 32
 PLAIN = {"size": SIZE, "mean": [0, 0, 0], "std": [1, 1, 1]}
 PICTURE = (np.random.default_rng(0).random((SIZE, SIZE, 3)) * 255).astype(np.uint8)

@@ -113,9 +113,6 @@ def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(way, shape, 
     assert geometry.box_to_original((-1e6, -1e6, 1e6, 1e6)) == (0, 0, shape[1], shape[0])
 
 
-# Ten photographs are prepared as each library's own pipeline prepares them, and answered with the same scores.
-
-
 WINDOWS = {"bus": (3, 400, 810, 947), "zidane": (700, 0, 1279, 719), "china": (0, 100, 640, 243)}
 CLOSE = 1e-4
 NUMBERS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

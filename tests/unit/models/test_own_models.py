@@ -203,9 +203,6 @@ def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(store
     assert left(stored) == []
 
 
-# Files of strangers: what is checked is what is opened, nothing runs untrusted, and no other file is read.
-
-
 def small_net() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
 
@@ -300,9 +297,6 @@ def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, t
     assert "Not allowed: H5 file with " in str(refused.value.__cause__)
 
 
-# Folders of Transformers.
-
-
 def vit(folder: Path, config: dict[str, Any] | None = None) -> Path:
     folder.mkdir(exist_ok=True)
     text = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "num_labels": 2, **(config or {})}
@@ -386,9 +380,6 @@ def test_every_folder_is_opened_through_the_check() -> None:
     assert {file.name for file in files if ".from_pretrained(" in file.read_text("utf-8")} == {"folders.py"}
 
 
-# Files beside a model.
-
-
 def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("a\nb\nc\nd\n", "utf-8")
     tensors = {"fc.weight": torch.zeros(4, 8), "fc.bias": torch.zeros(4)}
@@ -405,9 +396,6 @@ def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
 def test_two_received_files_of_one_name_are_refused() -> None:
     with pytest.raises(ModelProblem, match=r"two files called Config\.json"):
         store.receive([("config.json", b"{}"), ("Config.json", b"{}")])
-
-
-# Files that would take the server's time or memory, or that are malformed: one sentence each, from a child process.
 
 
 def shared_tables() -> dict[str, Any]:

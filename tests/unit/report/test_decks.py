@@ -77,7 +77,7 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     for mine, theirs in zip(history.decks.get(deck.id).slides, there.slides, strict=True):
         assert pack([mine.view]) == pack([theirs.view])
     assert there.theme == "dark"
-    # A file of an earlier version names none; another name is a stranger's.
+    # Another name is a stranger's.
     assert other.decks.open(zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
     history.decks.change(deck.id, theme="light")
     assert other.decks.open(history.decks.get(deck.id).file(SUFFIX)).theme == "light"

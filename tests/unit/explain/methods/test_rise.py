@@ -216,9 +216,6 @@ def test_other_parts_are_refused_in_one_sentence() -> None:
         raw_maps(evidence((0, 0, 64, 64)), METHOD, [Target(0, "bright", (), "box")])
 
 
-# Windows.
-
-
 class Bright(nn.Module):
     """How bright one patch of the picture is, against a constant."""
 

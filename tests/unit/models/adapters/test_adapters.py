@@ -69,9 +69,6 @@ def test_fewer_labels_than_classes_are_one_sentence() -> None:
         adapter.decode(outputs, geometry, top_k=4, confidence=0.25, iou=0.7)
 
 
-# Models without classes: what they answer, what every door says of them, and OSNet's file.
-
-
 def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
     return own_spec("looks", loader, arch, "embed", **{"random": 1, **weights})
 

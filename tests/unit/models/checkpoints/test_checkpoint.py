@@ -172,9 +172,6 @@ def test_a_pickle_cannot_change_the_classes_that_it_is_given() -> None:
         safe_pickle.Unpickler(io.BytesIO(data)).load()
 
 
-# Where weights are looked for, and that a download is whole or not there at all.
-
-
 BODY = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()
 

@@ -58,9 +58,6 @@ def answers(adapter: ExportedDetector, pixels: np.ndarray[Any, Any] | None = Non
     return adapter.decode(adapter.run(model_input.tensor), model_input.geometry, top_k=5, confidence=0.25, iou=0.7)
 
 
-# What Ultralytics exports.
-
-
 @cache
 def bus() -> np.ndarray[Any, Any]:
     from sightglass.explain.picture.image import Image
@@ -208,9 +205,6 @@ def test_a_layout_is_told_by_its_shapes_and_read(kind: str) -> None:
         assert model_input.tensor.max() <= 1
 
 
-# Classifiers.
-
-
 @pytest.mark.parametrize("probable", [False, True])
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str, tmp_path: Path) -> None:
@@ -239,9 +233,6 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     evidence = Evidence(resident, model_input, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
-
-
-# What cannot be opened, or read.
 
 
 def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None:
@@ -296,9 +287,6 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
     assert (runtime.size, runtime.channels_last, runtime.halved) == ((32, 48), True, True)
     (out,) = runtime.answers(torch.rand(1, 3, 32, 48))
     assert (out.shape, out.dtype) == ((1, 3), torch.float32)
-
-
-# In the catalogue.
 
 
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,9 +134,6 @@ def target(index: int) -> Target:
     return Target(index, f"class {index}")
 
 
-# What is found by looking.
-
-
 @pytest.mark.parametrize(
     ("name", "layer", "grid", "prefix"),
     [
@@ -162,9 +159,6 @@ def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid
     swin = resident_of("swin")
     assert swin.default_layers == ("layers.1.blocks.1.norm1",)
     assert swin.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
-
-
-# CAMs on tokens, against the grad-cam library with the reshape that it documents.
 
 
 def vit_reshape(tensor: torch.Tensor, height: int = 8, width: int = 8) -> torch.Tensor:
@@ -208,9 +202,6 @@ def test_cams_equal_the_library_s(name: str, method: str) -> None:
             np.testing.assert_allclose(heatmap.at_input, theirs, rtol=0, atol=CLOSE)
 
 
-# Gradients without the zeros.
-
-
 @pytest.mark.parametrize("name", BUILDERS)
 def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = evidence_of(name)
@@ -223,9 +214,6 @@ def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatc
     for gradient, other in zip(ours, theirs, strict=True):
         assert other.values.abs().max() > 0
         assert (gradient.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
-
-
-# Attention.
 
 
 @contextlib.contextmanager
@@ -304,9 +292,6 @@ def test_a_layer_s_attention_is_what_transformers_says_it_is() -> None:
     np.testing.assert_allclose(raws(evidence, "attention", head=2)[0], rows[2], rtol=0, atol=1e-6)
     result = explain(Image.open(PICTURE), evidence, Options(method="attention"), milliseconds={})
     assert result.heatmaps[0].layers == ("vit.layers.1.attention",)
-
-
-# Transformers' folders.
 
 
 def folder_with(path: Path, net: Any, processor: Any = None) -> Path:
@@ -417,9 +402,6 @@ def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     with pytest.raises((ModelProblem, WeightsProblem)):
         load(spec)
     assert not marker.exists()
-
-
-# The default layer of one model of every family of timm has the picture's grid.
 
 
 LARGE = 60_000_000

@@ -200,9 +200,6 @@ except UnidentifiedImageError: print("fine")
     assert done.stdout == "fine\n", done.stderr
 
 
-# The catalogue names what Ultralytics publishes, and a file of its own kind gets through whatever it holds.
-
-
 OURS = tuple(
     spec for family in catalog.families(packaged=True).values() for spec in family if spec.loader == "ultralytics"
 )
@@ -253,9 +250,6 @@ def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path, monkeypatc
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     assert [name for name, (spec, *_) in catalog.families().items() if spec.id == name] == ["trap"]
     assert not (tmp_path / "ran").exists()
-
-
-# Layers by the words of a menu, by the numbers of other tools, and as the graph that a picker draws.
 
 
 def layers_of(name: str, task: str = "detect") -> tuple[Layer, ...]:

@@ -243,9 +243,6 @@ def test_a_vocabulary_that_is_built_in_needs_no_prompt() -> None:
     assert torch.allclose(rows[:, :4], outputs.boxes[0, anchors], atol=1e-2)
 
 
-# Joints of Ultralytics' poses, with seeded random weights: no trained ones are to be had here.
-
-
 POSE = "yolo11n-pose"
 NOISE: NDArray[np.uint8] = np.random.default_rng(3).integers(0, 255, (90, 150, 3), np.uint8)
 TWO: dict[str, Any] = {"confidence": 0.0, "top_k": 2}
