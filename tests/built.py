@@ -1,7 +1,5 @@
 """Ultralytics' architectures with seeded random weights, built once for all tests of a run."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Clips that tests generate: some frames of a drawn scene in motion, or of plain colours, with and without sound."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction

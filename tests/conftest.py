@@ -1,7 +1,5 @@
 """What all tests share: pictures, and a process that never reaches out."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import importlib.util

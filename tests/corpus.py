@@ -1,7 +1,5 @@
 """Bad input of every kind, made and not kept: each a name, as a file's, and bytes."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct

@@ -15,8 +15,6 @@ Other kinds are only read. `<!-- needs: keras onnx -->` names modules without wh
 but what running needs.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Drawn scenes with boxes or masks as labels, for tests of evaluations."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

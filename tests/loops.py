@@ -1,7 +1,5 @@
 """What is asynchronous, run to its end from a test."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Servers in processes of their own: wait until they answer, and ask them over HTTP."""
 
-from __future__ import annotations
-
 import os
 import socket
 import threading

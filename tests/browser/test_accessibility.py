@@ -1,7 +1,5 @@
 """No page has too much on it, or shuts out who sees it badly or has no mouse, as far as a machine can tell."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

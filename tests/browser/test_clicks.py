@@ -1,7 +1,5 @@
 """What is clicked answers: each control of each page is clicked, and what its row says comes of it."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The main job as a person does it: a picture in, its map, another class, another model, a file out."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

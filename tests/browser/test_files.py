@@ -1,7 +1,5 @@
 """Files opened from a disk with the network off: a report with its maps live, a deck that is presented."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Callable, Iterator

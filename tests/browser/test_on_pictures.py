@@ -1,7 +1,5 @@
 """Pictures that come from a hand or a camera: painting, drawing, frames that are frozen."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Models and pictures whose names are hostile, and where such a name would be more than text."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

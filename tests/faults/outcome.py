@@ -1,7 +1,5 @@
 """What a piece of work has made, and what of it must be there after a fault."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 What is valid is also damaged at random by hypothesis, which prints how to repeat what it finds.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Killed at any moment, or on a full disk, nothing that was saved is lost, and the rest is made again."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os

@@ -1,7 +1,5 @@
 """A machine that fails: a folder of models vanishes, memory runs out at any operation, the clock jumps."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

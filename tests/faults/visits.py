@@ -1,7 +1,5 @@
 """Visit the dashboard's pages in a process of its own, press what saves something, and print what the screens said."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The dashboard in Streamlit's own test harness, and what its components were given."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time

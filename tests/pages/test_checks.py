@@ -1,7 +1,5 @@
 """The checks of a map: the chip says what the engine says, and each card shows its test, which can be stopped."""
 
-from __future__ import annotations
-
 from threading import Event
 from typing import Any
 

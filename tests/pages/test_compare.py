@@ -1,7 +1,5 @@
 """Compare and Top-k: each map is its model's own, and the verdict is made of the numbers."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Explore: what it says is what the engine says, every choice counts, and what goes wrong is a sentence."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

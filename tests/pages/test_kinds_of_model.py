@@ -1,7 +1,5 @@
 """Explore with models of other kinds: numbers, depth, words, persons, regions, boxes, poses, exported files."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A task that the project does not know, added as CONTRIBUTING.md says: every entry point works with it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import sys

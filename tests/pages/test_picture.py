@@ -1,7 +1,5 @@
 """The picture: what a person did last decides which is shown, and what is drawn or painted becomes one."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import re

@@ -1,7 +1,5 @@
 """Saved: a view becomes a slide, and a deck is edited, arranged, exported and opened."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Saved: what is saved is what was shown, is found again, and goes only when somebody says so."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Imports go one way, from the dashboard to the models, and the engine starts without the libraries that are heavy."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """A wheel holds every file that the project needs, and works where nothing of the checkout is."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

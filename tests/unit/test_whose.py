@@ -1,7 +1,5 @@
 """What is whose: every store, cache and id is one person's, and nobody else reads it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

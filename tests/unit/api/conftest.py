@@ -1,7 +1,5 @@
 """What tests of the API share: a client, a picture, and a way to send a form."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The API's answers are the library's, value for value, whichever way a picture comes and an answer goes."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

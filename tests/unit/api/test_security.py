@@ -1,7 +1,5 @@
 """Who is let in, to every page, socket, file and route, and whose folders are whose."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The dashboard's own server: signing in with a provider or a token, and no secret in any log."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """What the API takes on: its queue, a request's length and pace, its metrics, its health and its settings."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import json

@@ -1,7 +1,5 @@
 """Pictures of the tests of runs, and the results of a run that nothing interrupted."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Runs with labels: answers compared with them, resumed like any other run, loaded as an evaluation."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Runs of segmentations with masks: IoU in files, report and command line; what is wrong with a mask is listed."""
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Runs of models that give numbers: units in table, report and slide, signs in the pictures, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

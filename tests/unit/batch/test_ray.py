@@ -1,7 +1,5 @@
 """The engine ray on a cluster of two workers: what the plain engine makes, to the last bit, and nothing left behind."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

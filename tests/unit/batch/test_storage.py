@@ -1,7 +1,5 @@
 """Pictures from storages by address: the same results, and nothing that comes from there trusted."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from pathlib import Path

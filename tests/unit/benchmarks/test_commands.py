@@ -1,7 +1,5 @@
 """Every benchmark can be called, its report says what was measured, and the product reads what it writes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What tests of the command line share: a folder with two pictures, and a way to run a command line there."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command line: what it says, writes and returns is what the engine says; what goes wrong is a sentence."""
 
-from __future__ import annotations
-
 import glob
 import json
 import re

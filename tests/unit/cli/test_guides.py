@@ -1,7 +1,5 @@
 """The words of the guides that users come from: taken, or answered with ours; all of them are in the docs."""
 
-from __future__ import annotations
-
 import re
 import runpy
 import shlex

@@ -1,7 +1,5 @@
 """`models add`: a table that loads is written, what stands in the file stays, and what is lacking is asked for."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from concurrent.futures import ThreadPoolExecutor

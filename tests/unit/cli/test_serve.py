@@ -1,7 +1,5 @@
 """`sightglass serve`: the API alone, as a user starts and ends it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Files are whole or not there; names from outside are one line of text, and no formula."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

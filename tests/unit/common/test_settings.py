@@ -1,7 +1,5 @@
 """Every environment variable: read when it is used, malformed ones as one sentence each, listed and documented."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What is shipped: files of the container name only what is there, and locks satisfy what is asked for."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """AP equals pycocotools', and each box has the type of error that counting by hand gives it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Decisions on simulated evaluations: what was planted, and never "ship" above the tolerance."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Labels and masks of every format are read and counted, and what is wrong with them is said line by line."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import zipfile

@@ -1,7 +1,5 @@
 """What a caller has switched on in PyTorch changes no bit of a map, and is back afterwards."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import threading

@@ -1,7 +1,5 @@
 """Boxes, the maps made of them, and boxes that are missing."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The front of the engine: any door in, the same map out; alone among threads, bounded, and honest when it fails."""
 
-from __future__ import annotations
-
 import doctest
 import itertools
 import json

@@ -1,7 +1,5 @@
 """What a network's numbers mean: classes, quantities, depths, vectors; and what is said of anything else."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A history, explanations to keep in it, and what is compared."""
 
-from __future__ import annotations
-
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The history keeps two compared pictures in one record: both of them, their maps, their matches and the scores."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A record keeps the proofs and seals of its maps number by number, and its files and recipe have them."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Records are found by their words and their choices, in an order, with and without an index."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Answers with a low score are saved once, under their tag."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

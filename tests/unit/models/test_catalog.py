@@ -1,7 +1,5 @@
 """The catalogue is the list of models: every row is complete and names a loader that exists; nothing is loaded."""
 
-from __future__ import annotations
-
 import runpy
 from pathlib import Path
 

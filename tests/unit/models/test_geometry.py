@@ -1,7 +1,5 @@
 """A map lands on the pixels that it speaks of: a dot there and back, through every way of preparing a picture."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Models that people add by dropping files: what is stored, what is refused, and who sees it."""
 
-from __future__ import annotations
-
 import errno
 import io
 import json

@@ -1,7 +1,5 @@
 """The call of a recipe, and a command with the same options, make the same map and the same recipe."""
 
-from __future__ import annotations
-
 import runpy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields

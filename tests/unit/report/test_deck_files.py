@@ -1,7 +1,5 @@
 """Decks as files: what stands in them, read by others than those who wrote them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from io import BytesIO

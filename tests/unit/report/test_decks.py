@@ -1,7 +1,5 @@
 """Decks are kept beside the records, in order, whole or not at all; a deck leaves and comes back as one file."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct

@@ -1,7 +1,5 @@
 """The recipe in a file: it comes back from every kind, and nothing that a file can hold does more than be None."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct

@@ -1,7 +1,5 @@
 """Files of a map that was proved or checked say so, and its recipe makes the proof again."""
 
-from __future__ import annotations
-
 import html
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the packaged decks say follows from the numbers and maps of their slides."""
 
-from __future__ import annotations
-
 import re
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """Slides of every kind: large pictures, a short statement, and letters where LibreOffice and a PDF reader draw them."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A stored view holds what its explanation shows, and hostile bytes end in one sentence."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from pathlib import Path

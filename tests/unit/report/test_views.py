@@ -1,7 +1,5 @@
 """A view's scene has words that its own numbers say, and is the view that was on the screen."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

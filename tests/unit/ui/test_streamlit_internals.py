@@ -1,7 +1,5 @@
 """What we use and change of Streamlit's insides: addresses of files, lost runs of fragments, and its version."""
 
-from __future__ import annotations
-
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any

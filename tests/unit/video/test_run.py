@@ -1,7 +1,5 @@
 """Whole runs over generated clips: the maps are the Explainer's own, times are kept, kills cost nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import json

@@ -1,7 +1,5 @@
 """Every method against pytorch-grad-cam on the same module and tensor, and against numbers worked out by hand."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import itertools

@@ -1,7 +1,5 @@
 """Masks and windows: the map is where the answer hangs on, equals a plain loop, and is bounded and stoppable."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """A file that takes long to decode for its size is refused at once, and an ordinary one is not."""
 
-from __future__ import annotations
-
 import struct
 import time
 import zlib

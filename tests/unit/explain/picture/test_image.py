@@ -1,7 +1,5 @@
 """Every door gives the same picture of any channels, and no file, however hostile, more than pixels or a sentence."""
 
-from __future__ import annotations
-
 import struct
 import sys
 import warnings

@@ -1,7 +1,5 @@
 """Heat to pixels and lines: exact at the ends of opacity, within one level of the plain formula in between."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import get_args

@@ -1,7 +1,5 @@
 """Deletion and insertion: by hand, by torch-cam and pytorch-grad-cam, and verdicts on a known cause."""
 
-from __future__ import annotations
-
 import threading
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Checks: small changes of a picture, maps of other pictures as controls, and the three answers."""
 
-from __future__ import annotations
-
 import threading
 import zlib
 from dataclasses import replace

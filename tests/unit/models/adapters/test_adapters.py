@@ -1,7 +1,5 @@
 """What a row of numbers means is told by the names of a network, of its output and of its classes; wrong labels."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The quicker twin of a model: the same numbers, and never where somebody looks at what it skips."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Models that are asked in words: real architectures with seeded random weights, beside their own libraries."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil

@@ -1,7 +1,5 @@
 """An operator's own checkpoint is a model: found out, loaded, explained; where it does not fit it says what does."""
 
-from __future__ import annotations
-
 import sys
 import types
 from pathlib import Path

@@ -1,7 +1,5 @@
 """DETR's family: boxes, maps and query attention equal those of the libraries, on small seeded networks."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Exported models answer as the models that they were made of, in every form that people have them."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Segmentation networks of Transformers and Ultralytics, with seeded random weights: none are to be had."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """torchvision's detectors answer as torchvision says, and let a gradient through from the candidates that are shown."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Transformers: their tokens found by looking, CAMs and attention against references, gradients without the zeros."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Ultralytics models answer as `predict` does, and let a gradient through from the boxes that are shown."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

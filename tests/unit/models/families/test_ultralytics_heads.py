@@ -1,7 +1,5 @@
 """Each generation's head gives the library's boxes and scores, and a gradient for every part that it offers."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """An open vocabulary is asked by words or by drawn boxes, and two sessions that ask for different things never mix."""
 
-from __future__ import annotations
-
 import importlib.machinery
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor

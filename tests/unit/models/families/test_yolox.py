@@ -1,7 +1,5 @@
 """YOLOX answers as Megvii's own formulas say, whichever of its two file formats it came from."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from pathlib import Path
