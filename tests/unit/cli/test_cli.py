@@ -59,11 +59,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("detect bus.png --missing 300,20", 2, r"No such option: --missing .*: see --help\."),
         ("detect bus.png --box-color blu", 2, r"There is no colour called blu: .*"),
         ("detect a.pth b.pth bus.png", 2, r"b\.pth is a second model: give pictures, and one model with -m\."),
-        (
-            "image yolox_s_8xb8-300e_coco.py bus.png",
-            2,
-            r".* is a configuration, .*: did you mean yolox_s_8xb8-300e_coco .*",
-        ),
+        ("image yolox_s_8xb8-300e_coco.py bus.png", 2, r".* is a configuration, .*: did you mean yolox_s_8xb8-.*"),
         ("class bus.png --class bus --per class", 2, r"class has no --per, which is an option of .*: leave it out\."),
         ("--model demo-s bus.png", 2, r"--model has no verb before it: name one, such as sightglass image PICTURE; .*"),
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),

@@ -127,12 +127,8 @@ def bomb() -> bytes:
     return pack([View("", (), (Picture("", bytes(jpeg), (60_000, 60_000)),))])
 
 
-def wrong_size() -> View:
-    view = a_view("One")
-    return replace(view, pictures=(replace(view.pictures[0], size=(41, 30)),))
-
-
 ONE = pack([a_view("One")])
+WRONG = replace(a_view("One").pictures[0], size=(41, 30))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +145,7 @@ ONE = pack([a_view("One")])
         lambda: zipped({"slides/001.scene": bytes(600 * 2**20)}, method=zipfile.ZIP_DEFLATED),
         zipped({f"slides/{i:03}.scene": b"" for i in range(MAX_VIEWS + 1)}),
         zipped({"slides/001.scene": bomb()}),
-        zipped({"slides/001.scene": pack([wrong_size()])}),
+        zipped({"slides/001.scene": pack([replace(a_view("One"), pictures=(WRONG,))])}),
         join([ONE], "T")[:-30],
         encrypted(),
     ],

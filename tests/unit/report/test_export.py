@@ -19,16 +19,7 @@ from torch import nn
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.picture.image import Image
-from sightglass.report import (
-    animation,
-    embedded_recipe,
-    figure,
-    html_report,
-    result_folder,
-    results,
-    table,
-    views,
-)
+from sightglass.report import animation, embedded_recipe, figure, html_report, result_folder, results, table, views
 from sightglass.report.offers import FORMATS, Format
 
 NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"

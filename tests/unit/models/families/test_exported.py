@@ -22,11 +22,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.custom.classifier import CustomClassifier
 from sightglass.models.families.exported import runtimes
-from sightglass.models.families.exported.detector import (
-    ExportedDetector,
-    grid,
-    make_detector,
-)
+from sightglass.models.families.exported.detector import ExportedDetector, grid, make_detector
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load

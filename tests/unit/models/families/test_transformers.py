@@ -159,13 +159,8 @@ def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid
     assert swin.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
 
 
-def vit_reshape(tensor: torch.Tensor, height: int = 8, width: int = 8) -> torch.Tensor:
-    result = tensor[:, 1:, :].reshape(tensor.size(0), height, width, tensor.size(2))
-    return result.transpose(2, 3).transpose(1, 2)
-
-
-def swin_reshape(tensor: torch.Tensor, height: int = 8, width: int = 8) -> torch.Tensor:
-    result = tensor.reshape(tensor.size(0), height, width, tensor.size(-1))
+def reshape(tensor: torch.Tensor, skipped: int = 0) -> torch.Tensor:
+    result = tensor.flatten(1, -2)[:, skipped:].reshape(tensor.size(0), 8, 8, tensor.size(-1))
     return result.transpose(2, 3).transpose(1, 2)
 
 
@@ -179,7 +174,7 @@ CAMS: dict[str, Any] = {
     "scorecam": library.ScoreCAM,
     "ablationcam": partial(library.AblationCAM, ablation_layer=AblationLayerVit()),
 }
-LAYERS = {"vit": ("blocks.2.norm1", vit_reshape), "swin": ("layers.1.blocks.1.norm1", swin_reshape)}
+LAYERS = {"vit": ("blocks.2.norm1", partial(reshape, skipped=1)), "swin": ("layers.1.blocks.1.norm1", reshape)}
 
 
 @pytest.mark.parametrize(
