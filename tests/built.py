@@ -1,19 +1,15 @@
 """Ultralytics' architectures with seeded random weights, built once for all tests of a run."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from sightglass.models.families.ultralytics.detectors import YoloDetector
 from sightglass.models.families.ultralytics.loader import adapt, build_untrained, import_quietly
 from sightglass.models.layers import Layer
 from sightglass.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from sightglass.models.families.ultralytics.detectors import YoloDetector
 
 WORDS = tuple(f"thing {index}" for index in range(80))
 

@@ -1,7 +1,5 @@
 """What all tests share: pictures, and a process that never reaches out."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import importlib.util
@@ -10,15 +8,13 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests import weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see sightglass/ui/session/page.py.

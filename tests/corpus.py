@@ -1,24 +1,19 @@
 """Bad input of every kind, made and not kept: each a name, as a file's, and bytes."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct
 import zipfile
 import zlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from tests.clips import clip, scene
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 Files = dict[str, bytes]
 

@@ -15,8 +15,6 @@ Other kinds are only read. `<!-- needs: keras onnx -->` names modules without wh
 but what running needs.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -24,13 +22,10 @@ import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -1,18 +1,13 @@
 """Drawn scenes with boxes or masks as labels, for tests of evaluations."""
 
-from __future__ import annotations
-
 import csv
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from sightglass.evaluation import ground_truth
 from training.demo.scenes import draw, sample
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def draw_scenes(folder: Path, count: int) -> tuple[Path, Path]:

@@ -1,7 +1,5 @@
 """Where the packages of the project are, for tests that read its source."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

@@ -1,22 +1,18 @@
 """Servers in processes of their own: wait until they answer, and ask them over HTTP."""
 
-from __future__ import annotations
-
 import os
 import socket
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
 from unittest.mock import patch
 
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-    from subprocess import Popen
 
 
 def until(true: Callable[[], object], seconds: float = 20.0, describe: Callable[[], object] = lambda: "") -> None:

@@ -4,8 +4,6 @@ A block begins with ```console and holds calls, `$ ...`, each followed by what i
 in one empty folder. A call of another program, `$ mkdir photos`, is a shell's.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -3,8 +3,6 @@
 What is waited for is a condition and never a time: a limit only says when to give up.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from functools import cache

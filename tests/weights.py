@@ -4,8 +4,6 @@ A test that needs some is marked with their names, `@pytest.mark.weights("yolo11
 (`real`); without them it is skipped. `pytest -m weights` runs exactly these, `pytest -m "not weights"` all others.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """See to it that the browser tests have a Chromium: one that is here, else Playwright's own, else Debian's."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -1,19 +1,13 @@
 """No page has too much on it, or shuts out who sees it badly or has no mouse, as far as a machine can tell."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from screen import CANVAS, HEIGHT, fits, go_to, new_page, serious, settled, still
 
 from tests.packages import menu
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
 COUNT = Path(__file__).with_name("count.js").read_text("utf-8")

@@ -1,26 +1,20 @@
 """What is clicked answers: each control of each page is clicked, and what its row says comes of it."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qs
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 from conftest import serving
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 from screen import CANVAS, ROOT, headline, settled, still, until
 
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Locator, Page
 
 pytestmark = pytest.mark.browser
 
@@ -30,19 +24,28 @@ LISTED = re.compile(rf'^ *- \'?({ROLES})(?= |:|\'|$)(?: "((?:[^"\\]|\\.)*)")?([^
 ARROW = re.compile(r'(- combobox[^\n]*\n(?: *- button "Clear (?:all|value)"\n)?) *- button "Open"')
 """The arrow of a menu, which opens what the menu opens."""
 OVER = '[role="dialog"], [data-testid="stPopoverBody"]'
-LOOK = """([over, draws, reads]) => {
+SEE = """([what, over]) => {
     const within = root => [...root.querySelectorAll("*")].flatMap(node =>
         node.shadowRoot ? [node, ...within(node.shadowRoot)] : [node]);
-    const all = within(document.body).filter(node => node.checkVisibility() && !node.matches("style, script"));
+    const shown = () => within(document.body).filter(node => node.checkVisibility() && !node.matches("style, script"));
+    const count = selector => shown().filter(node => node.matches(selector)).length;
     const written = node => [...node.childNodes].filter(({nodeType}) => nodeType === 3).map(({data}) => data);
+    const words = () => shown().flatMap(written).join(" ");
     return {
-        query: location.search, page: location.pathname, full: Boolean(document.fullscreenElement),
-        opens: all.filter(node => node.matches(over)).length,
-        tip: all.filter(node => node.matches("[role=tooltip], [data-testid=stTooltipContent]")).length,
-        map: draws && all.filter(({localName}) => localName === "canvas").map(canvas => canvas.toDataURL()).join(),
-        words: reads && all.flatMap(written).join(" "),
-    };
+        "?": () => new URLSearchParams(location.search).getAll(what.slice(1)).join(),
+        "/": () => Number(location.pathname === what),
+        '"': () => words().split(what.slice(1)).length,
+        query: () => location.search, full: () => Number(Boolean(document.fullscreenElement)),
+        opens: () => count(over), tip: () => count("[role=tooltip], [data-testid=stTooltipContent]"),
+        map: () => shown().filter(({localName}) => localName === "canvas").map(node => node.toDataURL()).join(),
+        words, file: () => "", saves: () => "", gone: () => "",
+    }[/^[?\\/"]/.test(what) ? what[0] : what]();
 }"""
+"""What a click changes: a text that is another one, or a number that grows."""
+CHANGED = f"""([what, over, before]) => {{
+    const now = ({SEE})([what, over]);
+    return typeof now === "number" ? now > before : now !== before;
+}}"""
 
 
 # Of each page, and of blocks that several have: a pattern of controls of one kind, the first of which is clicked, and
@@ -142,137 +145,99 @@ SCENE = "model=demo-cls-s&example=scene+3"
 TABLES = tables()
 
 
-class Control(NamedTuple):
-    role: str
-    name: str
-    place: int
-    """Among the controls of this role and name."""
-    states: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.role} {self.name}".strip()
-
-    def on(self, what: str) -> bool:
-        """Whether it is what is chosen already."""
-        return self.role == "radio" if "[checked]" in self.states else "[pressed]" in self.states and what[0] == "?"
-
-
 class Clicker:
     """Clicks each control of a page once."""
 
     def __init__(self, page: Page, rows: dict[str, str]) -> None:
         self.page, self.rows, self.start = page, rows, page.url
-        self.done: set[str] = set()
-        self.unknown: set[str] = set()
-        self.last = ""
+        self.done, self.unknown, self.last = set[str](), set[str](), ""
 
-    @property
-    def layer(self) -> Locator:
-        """The window or menu that is open over the page, else the page below its bar."""
-        over = self.page.locator(OVER)
-        return over.last if over.count() else self.page.get_by_test_id("stMain")
-
-    def controls(self) -> list[Control]:
-        layer, counts, listed = self.layer, Counter[str](), []
-        for role, name, states in LISTED.findall(ARROW.sub(r"\1", layer.aria_snapshot())):
-            name = name.replace('\\"', '"')
-            listed.append(Control(role, name, counts[role + name], states))
-            counts[role + name] += 1
+    def next(self) -> tuple[Locator, str, str] | None:
+        """The next control to click, its role and its row."""
+        over, found, counts = self.page.locator(OVER), dict[str, Any](), Counter[str]()
+        covered = over.count()
+        layer = over.last if covered else self.page.get_by_test_id("stMain")
         # A snapshot leaves these out.
         self.unknown.update(layer.locator("summary").all_inner_texts())
-        own = ("Link to heading", "file upload")
-        return [each for each in listed if "[disabled]" not in each.states and each.name not in own]
-
-    def look(self, what: str) -> dict[str, Any]:
-        seen: dict[str, Any] = self.page.evaluate(LOOK, [OVER, what == "map", what[0] in 'w"'])
-        return seen
-
-    def next(self) -> tuple[Control, str] | None:
-        """The next control to click, and its row."""
-        found: dict[str, Control] = {}
-        for control in self.controls():
-            row = next((row for row in self.rows if re.fullmatch(row, control.key)), None)
+        for role, name, states in LISTED.findall(ARROW.sub(r"\1", layer.aria_snapshot())):
+            name = name.replace('\\"', '"')
+            place, counts[role + name] = counts[role + name], counts[role + name] + 1
+            if "[disabled]" in states or name in ("Link to heading", "file upload"):
+                continue
+            key = f"{role} {name}".strip()
+            row = next((row for row in self.rows if re.fullmatch(row, key)), None)
             if row is None:
-                self.unknown.add(control.key)
+                self.unknown.add(key)
             elif self.rows[row] in "=-":
                 self.done.add(row)
-            elif not control.on(self.rows[row]):
-                found.setdefault(row, control)
-        left = self.rows.keys() - self.done and not self.page.locator(OVER).count()
-        for row in self.rows:
+            # What is chosen already is not clicked.
+            elif not (role == "radio" if "[checked]" in states else "[pressed]" in states and self.rows[row][0] == "?"):
+                found.setdefault(row, (layer.get_by_role(role, name=name, exact=True).nth(place), role, row))
+        for row, what in self.rows.items():
             # A menu whose item closed it is opened again.
-            again = left and self.rows[row] == "menu" and row != self.last
+            again = what == "menu" and row != self.last and not covered and self.rows.keys() - self.done
             if row in found and (again or row not in self.done):
-                return found[row], row
+                return found[row]
         return None
 
-    def click(self, control: Control, row: str) -> None:
+    def click(self, target: Locator, role: str, row: str) -> None:
         """Click a control, and wait for what its row says."""
         self.last = row
         self.done.add(row)
         page, (what, anew, _) = self.page, self.rows[row].partition(" <")
-        named: Any = {"role": control.role, "name": control.name, "exact": True}
-        target, before = self.layer.get_by_role(**named).nth(control.place), self.look(what)
-        if what == "file":
-            with page.expect_file_chooser():
+        own = what in ("own", "menu")
+        before = target.aria_snapshot() if own else page.evaluate(SEE, [what, OVER])
+
+        def changed() -> bool:
+            if own:
+                return bool(target.count()) and target.aria_snapshot() != before
+            if what == "gone":
+                return not target.count()
+            return what in ("file", "saves") or page.evaluate(CHANGED, [what, OVER, before])
+
+        awaited = {"file": page.expect_file_chooser, "saves": page.expect_download}.get(what, nullcontext)
+        with awaited():
+            if what == "tip":
+                target.hover()
+            elif role in ("radio", "checkbox", "switch") and (label := target.locator("xpath=ancestor::label")).count():
+                # A switch of Streamlit's lies below it.
+                label.click()
+            elif role != "combobox":
                 target.click()
-        elif what == "saves":
-            with page.expect_download():
-                target.click()
-        elif what == "tip":
-            target.hover()
-        elif control.role == "combobox":
-            if target.evaluate("node => node.localName") == "select":
+            elif target.evaluate("node => node.localName") == "select":
                 target.select_option(index=1 - target.evaluate("node => Math.min(1, node.selectedIndex)"))
             else:
                 target.click()
                 page.get_by_role("listbox").last.get_by_role("option", selected=False).first.click()
-        else:
-            # A switch of Streamlit's lies below its label.
-            label = target.locator("xpath=ancestor::label")
-            (label if label.count() else target).click()
-        until(page, lambda: self.changed(what, control, before, self.look(what)), f"{control.key}: no {what}")
+        until(page, changed, f"{row}: no {what}")
         if what == "full":
             page.evaluate("document.exitFullscreen()")
         elif what == "tip":
             page.mouse.move(0, 0)
-            until(page, lambda: self.look(what)["tip"] == before["tip"], "the help does not go")
+            until(page, lambda: not page.evaluate(SEE, [what, OVER]), "the help does not go")
         settled(page)
-        if control.role == "combobox" and page.get_by_role("listbox").count():
+        if role == "combobox" and page.get_by_role("listbox").count():
             # Of several choices it stays.
             page.keyboard.press("Escape")
         if what[0] == "/":
             page.go_back()
-            until(page, lambda: self.look(what)["page"] == before["page"], "the page does not come back")
+            until(page, lambda: not page.evaluate(SEE, [what, OVER]), "the page does not come back")
         elif anew:
             page.goto(self.start)
         if anew or what[0] == "/":
             headline(page).wait_for()
             settled(page)
 
-    def changed(self, what: str, control: Control, before: dict[str, Any], now: dict[str, Any]) -> bool:
-        kind, value = what[0], what[1:]
-        if kind == "?":
-            return parse_qs(now["query"][1:]).get(value) != parse_qs(before["query"][1:]).get(value)
-        if kind == "/":
-            return bool(now["page"] == what and before["page"] != what)
-        if kind == '"':
-            return now["words"].count(value) > before["words"].count(value)
-        if what in ("own", "menu"):
-            same = [each for each in self.controls() if each[:3] == control[:3]]
-            return bool(same) and same[0].states != control.states
-        if what == "gone":
-            return control not in self.controls()
-        if what in ("opens", "tip"):
-            return bool(now[what] > before[what])
-        return what in ("file", "saves") or bool(now[what] != before[what])
-
     def all(self) -> None:
         still(self.page)
         while True:
-            if (pair := self.next()) is not None:
-                self.click(*pair)
+            found = self.next()
+            if found is None:
+                # What a run brings late.
+                still(self.page)
+                found = self.next()
+            if found is not None:
+                self.click(*found)
             elif self.page.locator(OVER).count():
                 self.page.keyboard.press("Escape")
                 until(self.page, lambda: not self.page.locator(OVER).count(), "it does not close")

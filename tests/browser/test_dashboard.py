@@ -1,20 +1,20 @@
 """The main job as a person does it: a picture in, its map, another class, another model, a file out."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from conftest import serving
 from PIL import Image, ImageOps
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Response, expect
 from screen import (
     CANVAS,
     ROOT,
@@ -34,13 +34,6 @@ from screen import (
 from benchmarks.processes import free_port
 from tests.corpus import saved
 from tests.servers import until_it_answers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Browser, Response
-
 
 pytestmark = pytest.mark.browser
 

@@ -1,18 +1,19 @@
 """Files opened from a disk with the network off: a report with its maps live, a deck that is presented."""
 
-from __future__ import annotations
-
 import io
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from playwright.sync_api import Browser, Page
 from screen import LIMIT, serious, still, until
 
-from sightglass.explain import Explainer
+from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import dim, samples
@@ -20,15 +21,6 @@ from sightglass.explain.rendering.style import Style
 from sightglass.report import html_report
 from sightglass.report.deck_html import deck_html
 from tests.unit.report.slides import TITLE, deck
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Browser, Page
-
-    from sightglass.explain import Explanation
-
 
 sync = pytest.importorskip("playwright.sync_api")
 
@@ -93,9 +85,7 @@ def over(made: Explanation, index: int, alpha: float) -> np.ndarray:
     return drawn.astype(int)
 
 
-def test_a_report_works_from_a_disk_and_tells_how_it_was_made(
-    from_disk: Callable[..., Page], made: Explanation, tmp_path: Path
-) -> None:
+def test_a_report_works_from_a_disk_and_tells_how_it_was_made(from_disk, made, tmp_path):
     (file := tmp_path / "report.html").write_text(html_report.html([made]), "utf-8")
     page, proof, other = from_disk(file, 1300, 950), made.proofs[0], made.heatmaps[1].target.label
     until_near(page, over(made, 0, 0.62))

@@ -1,28 +1,20 @@
 """Pictures that come from a hand or a camera: painting, drawing, frames that are frozen."""
 
-from __future__ import annotations
-
 import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 import provide
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from screen import LIMIT, at_rest, coarse, drawn, go_to, headline, leaves, pixels, settled, until
 
 from benchmarks.viewer.browser import FLAGS
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.ui.session.pictures import image_source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page
-
 
 pytestmark = pytest.mark.browser
 CANVAS = ".painter canvas"

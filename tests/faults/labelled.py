@@ -1,18 +1,13 @@
 """Models and pictures whose names are hostile, and where such a name would be more than text."""
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 from torchvision.models import squeezenet1_1
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 HOSTILE = "<img src=x onerror=hacked()> $x$ :red[a] [b](https://evil.example) **d** `e` ~~f~~ _g_ | </script>"
 MORE = (
@@ -57,25 +52,10 @@ def tables(folder: Path) -> Path:
 
 RAW = re.compile(r"(?<!\\)(<img|<b>|\$x|:red\[|\[b\]\(|\*\*d|`e`|~~f|:material/home)")
 """Marks of such a name that were not escaped."""
-PLAIN = {
-    "Selectbox.options",
-    "MultiSelect.options",
-    "MultiSelect.default",
-    "TextInput.value",
-    "TextInput.default",
-    "TextArea.default",
-    "TextArea.value",
-    "BidiComponent.json",
-    "BidiComponent.js_content",
-    "BidiComponent.html_content",
-    "Selectbox.raw_value",
-    "MultiSelect.raw_values",
-    "FileUploader.files",
-    "DownloadButton.url",
-    "Code.code_text",
-    "ArrowVegaLiteChart.spec",
-    "VegaLiteChart.spec",
-}
+PLAIN = {"Selectbox.options", "MultiSelect.options", "MultiSelect.default", "TextInput.value", "TextInput.default"}
+PLAIN |= {"TextArea.default", "TextArea.value", "BidiComponent.json", "BidiComponent.js_content"}
+PLAIN |= {"BidiComponent.html_content", "Selectbox.raw_value", "MultiSelect.raw_values", "FileUploader.files"}
+PLAIN |= {"DownloadButton.url", "Code.code_text", "ArrowVegaLiteChart.spec", "VegaLiteChart.spec"}
 """Fields of Streamlit's messages that the browser shows as they are."""
 
 

@@ -1,17 +1,11 @@
 """What a piece of work has made, and what of it must be there after a fault."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sightglass.history import History
 from tests.faults import works
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.faults.victim import End
+from tests.faults.victim import End
 
 
 def files(folder: Path) -> dict[str, bytes]:

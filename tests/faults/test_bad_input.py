@@ -3,12 +3,11 @@
 What is valid is also damaged at random by hypothesis, which prints how to repeat what it finds.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,18 +22,13 @@ from sightglass.explain.picture.source import find
 from sightglass.history import decks
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
-from sightglass.report import embedded_recipe
+from sightglass.report import View, embedded_recipe
 from sightglass.report.stored import pack
 from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
 from tests.unit.report.test_decks import a_view
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sightglass.report import View
 
 pytestmark = pytest.mark.slow
 MODEL = "demo-cls-s"
@@ -108,9 +102,6 @@ def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatc
             answered(name, labels.stated_names, spec)
         (tmp_path / "models.toml").write_bytes(data)
         answered(name, catalog.catalog)
-
-
-# Valid files that are damaged at random.
 
 
 def damaged(whole: bytes) -> some.SearchStrategy[bytes]:

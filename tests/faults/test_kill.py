@@ -1,7 +1,5 @@
 """Killed at any moment, or on a full disk, nothing that was saved is lost, and the rest is made again."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os
@@ -9,19 +7,14 @@ import random
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sightglass.batch.journal import FolderBusy, Journal
 from tests.faults.outcome import is_one_sentence, result, survived
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.faults.victim import Victims
-
+from tests.faults.victim import Victims
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")]
 SEED = 20

@@ -1,7 +1,5 @@
 """Hostile names of classes and of pictures are text on every page, in every file and in every line of a log."""
 
-from __future__ import annotations
-
 import csv
 import os
 from io import BytesIO

@@ -1,12 +1,11 @@
 """A machine that fails: a folder of models vanishes, memory runs out at any operation, the clock jumps."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,9 +24,6 @@ from tests import corpus
 from tests.clips import scene
 from tests.faults.labelled import CLASSIFIERS
 from tests.faults.outcome import is_one_sentence
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.slow
@@ -145,9 +141,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("jump", [-DAY, DAY])
-def test_what_was_saved_last_is_first_whatever_the_clock_said(
-    explanation: Any, clock: list[float], jump: float, tmp_path: Path
-) -> None:
+def test_what_was_saved_last_is_first_whatever_the_clock_said(explanation, clock, jump, tmp_path):
     history, ids = History(tmp_path), []
     for wrong in (0.0, jump, 0.0):
         clock[0] = wrong
@@ -155,9 +149,7 @@ def test_what_was_saved_last_is_first_whatever_the_clock_said(
     assert [record.id for record in history.search().records] == ids[::-1]
 
 
-def test_leavings_are_removed_also_where_the_clock_was_ahead(
-    explanation: Any, clock: list[float], tmp_path: Path
-) -> None:
+def test_leavings_are_removed_also_where_the_clock_was_ahead(explanation, clock, tmp_path):
     clock[0] = 400 * DAY
     removed = History(tmp_path).keep(explanation)
     History(tmp_path).delete([removed.id], undoable=True)

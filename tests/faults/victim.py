@@ -5,8 +5,6 @@ its bytes, a rename, a removal, an fsync, a statement of a database. The forks h
 the model already, or most of the time would go into starting them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

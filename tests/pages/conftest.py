@@ -1,14 +1,13 @@
 """The dashboard in Streamlit's own test harness, and what its components were given."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time
 import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -24,9 +23,6 @@ from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.state import Sidebar
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,5 @@
 """Live: what the browser is sent, and where a frame goes that it hands back."""
 
-from __future__ import annotations
-
 import base64
 import re
 

@@ -1,11 +1,10 @@
 """The checks of a map: the chip says what the engine says, and each card shows its test, which can be stopped."""
 
-from __future__ import annotations
-
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
@@ -21,9 +20,6 @@ from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.page import SOMETHING_BROKE
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
-
-if TYPE_CHECKING:
-    from streamlit.testing.v1 import AppTest
 
 ADDRESS = {"model": "demo-cls-s", "example": "scene 1"}
 

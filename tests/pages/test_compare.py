@@ -1,7 +1,5 @@
 """Compare and Top-k: each map is its model's own, and the verdict is made of the numbers."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np
@@ -177,6 +175,9 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
     assert references.verdict(expected.score) == "clearly related"
     assert references.words in texts(app)
     assert any("HiResCAM at bn2" in caption.help for caption in app.caption)
+    app.button(key="save-similarity").click().run()
+    offered = {element.proto.label for element in app.get("download_button")}
+    assert not app.error and {"Ranking, .csv", "All files, .zip"} <= offered
 
 
 def test_another_of_the_list_and_another_view(page) -> None:
@@ -192,14 +193,6 @@ def test_another_of_the_list_and_another_view(page) -> None:
         assert any(words in caption.help for caption in app.caption)
     next(box for box in app.selectbox if box.label == "Method").set_value("gradcam").run()
     assert any("GradCAM at bn2" in caption.help for caption in app.caption)
-
-
-def test_the_pair_and_its_ranking_can_be_exported(page) -> None:
-    app = page("compare", tab="pictures")
-    app.button(key="save-similarity").click().run()
-    assert not app.error
-    labels = {element.proto.label for element in app.get("download_button")}
-    assert {"Ranking, .csv", "All files, .zip"} <= labels
 
 
 def test_an_uploaded_gallery_is_ranked_stays_and_can_be_deleted(page, pictures: list) -> None:

@@ -1,7 +1,5 @@
 """Every page of the menu draws, with models of every kind, and those about one picture begin with its bar."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Explore: what it says is what the engine says, every choice counts, and what goes wrong is a sentence."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -17,18 +15,7 @@ from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.history import History
 from sightglass.ui.session.jobs.background import Jobs
 from tests.corpus import saved
-from tests.pages.conftest import (
-    bar,
-    headline,
-    labels,
-    parameter,
-    press,
-    received,
-    rerun_until,
-    session,
-    shown,
-    texts,
-)
+from tests.pages.conftest import bar, headline, labels, parameter, press, received, rerun_until, session, shown, texts
 from tests.servers import until
 
 UNFINISHED = "This map is not finished"

@@ -1,7 +1,5 @@
 """Explore with models of other kinds: numbers, depth, words, persons, regions, boxes, poses, exported files."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable
@@ -14,10 +12,9 @@ from torch import nn
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent, quantity
-from sightglass.explain.picture.image import Image, load_bundled, to_png
+from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.models.demo.pictures import CAPTIONED, PERSON
 from sightglass.pages.explore import boxes
-from sightglass.report import embedded_recipe
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import ChosenArea
 from sightglass.ui.session.url_state import Unused
@@ -31,9 +28,6 @@ from training.demo.showcase import SIDE
 OwnModels = Callable[[str], None]
 
 
-# ---- numbers
-
-
 def test_explore_says_a_number_with_its_unit_and_scale(page):
     app = page(model="demo-regress", example="a rod")
     angle = quantity(Explainer("demo-regress")(load_bundled("a rod")).predictions[0].score, "°")
@@ -43,18 +37,12 @@ def test_explore_says_a_number_with_its_unit_and_scale(page):
     assert (first.label, first.value, first.delta) == ("angle", angle, "on a scale from −60° to 60°")
 
 
-# ---- depth
-
-
 def test_a_depth_stands_beside_its_map_and_an_address_names_a_place(page, depth: str):
     app = page(model=depth, example="scene 1", at="100,120")
     assert app.selectbox(key="method-regress").value == "hirescam"
     app.button(key="explore-whole").click().run()
     assert "At the place" not in headline(app) and "at" not in app.query_params
     assert len(received(app, "viewer")) == 2 and "on average" in headline(app)
-
-
-# ---- words
 
 
 def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
@@ -89,18 +77,12 @@ def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models: OwnMod
     assert len(shown(app).maps) == 2
 
 
-# ---- persons
-
-
 def test_of_a_person_explore_says_whom_it_takes_it_for(page):
     app = page(model="demo-reid", example=PERSON)
     pixels = person_scenes.draw(person_scenes.example()).pixels
     result = Explainer("demo-reid")(Image.open(pixels, name="person.png"))
     assert result.predictions[0].label in headline(app).lower()
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-
-
-# ---- exported files
 
 
 NETS = Path(test_image.__file__)
@@ -185,21 +167,6 @@ def test_a_link_names_a_pixel_or_an_area(page, segmented):
     app = page(model="demo-seg", at="100,100,300,100,200,300")
     assert session(app, ChosenArea).at == (100, 100, 300, 100, 200, 300)
     assert "in this area lies outside it" in texts(app)
-
-
-def test_a_map_of_a_region_opens_again_as_that_region(page, segmented):
-    # Why not another class there?
-    region = segmented.with_options(
-        per="region", top_k=2, at=place_of(segmented, 1), targets=(segmented.predictions[0].label,)
-    )
-    index = len(region.heatmaps) - 1
-    view = embedded_recipe.view_of(region, index)
-    data = embedded_recipe.write(to_png(region.overlay(index)), region.recipe, view)
-    app = page()
-    app.file_uploader[0].upload("a region.png", data, "image/png").run()
-    assert not app.error
-    assert "this region lies outside it" in texts(app) and app.query_params["at"]
-    np.testing.assert_allclose(shown(app, -1).maps[0], region.heatmaps[index].content, atol=2e-5)
 
 
 VIEWER = "viewer-boxes"
@@ -345,9 +312,6 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     session(app, Pictures).chosen = picture.sha256
     app.run()
     assert headline(app).startswith("Demo-s knows drawn scenes only: on a photograph its answers mean noth")
-
-
-# ---- poses
 
 
 @pytest.fixture

@@ -74,9 +74,7 @@ def choose(app: AppTest, family: str) -> AppTest:
     return app.run()
 
 
-def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question(
-    page: Page, leaf: bytes, kept: Path
-) -> None:
+def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question(page, leaf, kept):
     app = page("models")
     assert "Drop your own model here" in app.file_uploader[0].label
     names = json.dumps({name: index for index, name in enumerate(NAMES)}).encode()
@@ -132,9 +130,7 @@ def test_numbers_that_are_no_classes_have_a_unit_and_a_range(page: Page) -> None
     assert catalog.spec("gauge").output_of("pressure") == OutputTable("pressure", "bar", (2, 9))
 
 
-def test_code_of_ones_own_runs_after_a_question_to_whoever_dropped_it(
-    page: Page, plant: tuple[tuple[str, bytes], ...], kept: Path
-) -> None:
+def test_code_of_ones_own_runs_after_a_question_to_whoever_dropped_it(page, plant, kept):
     app = drop(page("models"), *plant)
     assert "plant.py runs code on this machine" in app.warning[0].value and "plant" not in catalog.catalog()
     other = page("models")

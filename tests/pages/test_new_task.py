@@ -1,17 +1,16 @@
 """A task that the project does not know, added as CONTRIBUTING.md says: every entry point works with it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import sys
+from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from starlette.testclient import TestClient
-from torch import nn
+from torch import Tensor, nn
 
 from sightglass.api.app import create
 from sightglass.cli import main
@@ -24,16 +23,8 @@ from sightglass.models import catalog, load
 from sightglass.models.adapter import Prediction
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec
 from tests.pages.conftest import headline
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from sightglass.models.spec import ModelSpec
-
 
 PREPROCESSING = Preprocessing((64, 64), 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -87,9 +78,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, own_models: Callable[[str], None])
     return "counter"
 
 
-def test_library_command_line_service_and_batch_know_the_new_task(
-    counting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_library_command_line_service_and_batch_know_the_new_task(counting, tmp_path, capsys):
     (pictures := tmp_path / "pictures").mkdir()
     (picture := pictures / "scene 1.png").write_bytes(to_png(load_bundled("scene 1").pixels))
     explanation = Explainer(counting)(picture)

@@ -1,20 +1,20 @@
 """The picture: what a person did last decides which is shown, and what is drawn or painted becomes one."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from streamlit.testing.v1 import AppTest
 
 from sightglass.explain import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import Image, load_bundled, to_png
+from sightglass.explain.recipe import Recipe
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.report import embedded_recipe
@@ -36,12 +36,6 @@ from tests.pages.conftest import (
     shown,
     texts,
 )
-
-if TYPE_CHECKING:
-    from streamlit.testing.v1 import AppTest
-
-    from sightglass.explain.recipe import Recipe
-
 
 SIZES = {"a.png": [60, 40], "b.png": [50, 70], "c.png": [80, 80]}
 
@@ -159,9 +153,6 @@ def test_the_files_of_thumbnails_show_the_examples_as_they_are_today(name):
     drawn = Pillow.open(io.BytesIO(image_picker.thumbnail(image_source.load_bundled(name)))).convert("RGB")
     assert stored.size == image_picker.THUMBNAIL
     assert np.abs(np.asarray(stored, int) - np.asarray(drawn, int)).mean() < 1
-
-
-# ---- files that carry a recipe
 
 
 def test_a_file_brings_back_model_method_layers_class_and_colours(page, bus):

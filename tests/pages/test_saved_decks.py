@@ -1,7 +1,5 @@
 """Saved: a view becomes a slide, and a deck is edited, arranged, exported and opened."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -40,9 +38,6 @@ def three(history):
     return history.decks.get(deck.id)
 
 
-# ---- slides of views
-
-
 def test_a_view_becomes_a_slide_and_no_record(page, history):
     app = page()
     press(app, "Add to deck")
@@ -69,9 +64,6 @@ def test_other_pages_make_slides_of_their_own_kind(page, history, name, tab, cou
     view = history.decks.all()[0].slides[0].view
     assert view.title and view.sentence and len(view.pictures) == count
     assert all(picture.map is not None and picture.caption for picture in view.pictures)
-
-
-# ---- decks
 
 
 def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, history):

@@ -1,30 +1,22 @@
 """Saved: what is saved is what was shown, is found again, and goes only when somebody says so."""
 
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sightglass import examples
 from sightglass.batch.kept import read_facts
-from sightglass.explain import Explainer
+from sightglass.explain import Explainer, Explanation
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif.edits import EditMark
-from sightglass.history import History
+from sightglass.history import History, Record
 from sightglass.pages.saved.views import Browsing
 from tests.packages import menu
 from tests.pages.conftest import labels, press, received, session, shown, texts
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain import Explanation
-    from sightglass.history import Record
 
 SCREEN = "pages/saved/page.py"
 LINE = EditMark("brush", ((0.25, 0.5), (0.75, 1.0)), 0.02)

@@ -1,7 +1,5 @@
 """Video: the packaged result first, then one's own; progress, stop, going on, frames on other pages, and errors."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -1,7 +1,5 @@
 """What unit tests of several folders share."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Networks as people write them, for the tests: `own_nets.py:BlocksCNN` is an architecture to a models.toml."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

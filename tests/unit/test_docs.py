@@ -1,7 +1,5 @@
 """The docs name what is there, and every block of a page runs, in order, with an installed wheel."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """On a device that is not the CPU: the same maps, and nothing of two devices in one operation."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,14 +1,13 @@
 """Imports go one way, from the dashboard to the models, and the engine starts without the libraries that are heavy."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,6 @@ from sightglass.common.lazy import ABOVE
 from sightglass.explain.tasks import TASKS
 from sightglass.models.spec import TASKS as STATED
 from tests.packages import APART, ORDER, PLACES, ROOT, every_package, sources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 OUTSIDE = ("benchmarks", "training")
 """Beside the program, and not installed."""
@@ -127,9 +121,6 @@ def test_every_name_of_the_package_is_there_and_no_other() -> None:
         assert getattr(explain, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Explainr'"):
         explain.Explainr  # noqa: B018
-
-
-# What differs by task is in `explain/tasks`: code elsewhere does not ask which task a model has.
 
 
 WHERE_TASKS_DIFFER = ("explain/tasks/", "models/adapters/", "models/families/")

@@ -1,7 +1,5 @@
 """A wheel holds every file that the project needs, and works where nothing of the checkout is."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -13,8 +11,8 @@ import tomllib
 import urllib.request
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from packaging.requirements import Requirement
@@ -26,9 +24,6 @@ from tests import wheel as tests_wheel
 from tests.servers import until_it_answers, visit
 from tests.waits import patience
 from tests.wheel import BESIDE, LOOSE, ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 TAKEN = ("explain", "models", "api", "cli", "common", "ui", "pages", "batch", "report")

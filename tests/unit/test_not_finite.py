@@ -1,7 +1,5 @@
 """NaN and infinity: one sentence where a model answers them, and none in what is written."""
 
-from __future__ import annotations
-
 import base64
 import json
 from dataclasses import replace

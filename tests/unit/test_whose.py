@@ -1,13 +1,13 @@
 """What is whose: every store, cache and id is one person's, and nobody else reads it."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sightglass.api import metrics
 from sightglass.api.app import create
@@ -23,11 +23,6 @@ from sightglass.models import catalog
 from sightglass.pages.pictures.job import folder_for
 from sightglass.ui.session.pictures import image_source
 from sightglass.video import kept
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
 ANNA, BEN = "anna@example.org", "ben@example.org"
 EVERYBODY = (users.LOCAL, ANNA, BEN)
@@ -83,9 +78,7 @@ def said(ask: Callable[..., object], *given: object) -> str:
         ("clips", kept.base),
     ],
 )
-def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobody_signed_in(
-    stores: Path, name: str, place: Callable[[], Path]
-) -> None:
+def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobody_signed_in(stores, name, place):
     local, *signed_in = each(place)
     assert local == stores / name
     assert signed_in == [users.folder(stores / name, user) for user in (ANNA, BEN)]

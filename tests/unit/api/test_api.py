@@ -1,7 +1,5 @@
 """The API's answers are the library's, value for value, whichever way a picture comes and an answer goes."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -9,11 +7,12 @@ import re
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
@@ -27,6 +26,7 @@ from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe
@@ -39,14 +39,6 @@ from sightglass.models.adapter import Prediction
 from sightglass.report import embedded_recipe, result_folder, results
 from tests.servers import settings_of
 from tests.unit.api.conftest import send_form
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from starlette.testclient import TestClient
-
-    from sightglass.explain.explanation import Explanation
 
 
 def sent(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
@@ -158,9 +150,7 @@ def test_models(client: TestClient, bus: Path) -> None:
     assert (listed["yolo11m"]["download_mb"], listed["demo-s"]["download_mb"]) == (40.3, None)
 
 
-def test_an_unsure_answer_is_saved_where_the_operator_says_so(
-    client: TestClient, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unsure_answer_is_saved_where_the_operator_says_so(client, bus, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     assert send_form(client, "explain", bus).json()["saved"] is None
     with settings_of(save_below=0.01):
@@ -201,9 +191,7 @@ def test_a_class_that_was_not_found_is_named(client: TestClient, scene: Path) ->
     assert body["missing"] == [plain_text(missed.words) for missed in find_missed(result, [expected])] != []
 
 
-def test_the_description_names_bodies_answers_keys_and_a_version(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_description_names_bodies_answers_keys_and_a_version(client, monkeypatch):
     answer = client.get("/api/openapi.json")
     body = answer.json()
     assert body["openapi"].startswith("3.1")
@@ -297,9 +285,7 @@ def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, pict
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\n--x"])
-def test_of_a_form_that_was_cut_off_no_part_of_a_picture_is_explained(
-    client: TestClient, bus: Path, end: bytes
-) -> None:
+def test_of_a_form_that_was_cut_off_no_part_of_a_picture_is_explained(client, bus, end):
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\n\r\n' + bus.read_bytes() + end
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     answer = client.post("/api/explain", content=body, headers=kind)
@@ -307,9 +293,7 @@ def test_of_a_form_that_was_cut_off_no_part_of_a_picture_is_explained(
 
 
 @pytest.mark.parametrize("as_form", [True, False])
-def test_a_heatmap_is_written_and_fetched_by_its_url(
-    client: TestClient, bus: Path, picture: str, as_form: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_heatmap_is_written_and_fetched_by_its_url(client, bus, picture, as_form, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
     body = {"files": {"image": bus.read_bytes()}} if as_form else {"json": {"image": picture}}
     first, report = (client.post("/generate_heatmap", **body).json() for _ in range(2))

@@ -1,7 +1,5 @@
 """The documentation's site builds, and every block of docs/api.md does what it says."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """GET /api/live: who may open it, what it answers, and what ends it."""
 
-from __future__ import annotations
-
 import json
 import struct
 from typing import Any

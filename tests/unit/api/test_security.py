@@ -1,32 +1,24 @@
 """Who is let in, to every page, socket, file and route, and whose folders are whose."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightglass.api import security
 from sightglass.api.app import list_middleware
 from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
 from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.types import Receive, Scope, Send
-    from starlette.websockets import WebSocket
-
 
 LOCAL = ("localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "::1", "[::1]", "::ffff:127.0.0.1", "unix:/tmp/s")
 ADDRESSES = (None, "", "0.0.0.0", "::", "192.0.2.7", "example.org", "localhost.example.org")
@@ -158,27 +150,10 @@ def test_a_pool_works_for_its_caller_only_if_it_is_bound() -> None:
 TOKEN = "the token: schlüssel und geheimnis"
 HTML = {"accept": "text/html,*/*"}
 BEARER = {"authorization": f"Bearer {TOKEN}".encode()}
-GUARDED = [
-    "/",
-    "/compare",
-    "/docs/index.html",
-    "/media/0a1b.jpg",
-    "/component/x/y.js",
-    "/static/js/index.js",
-    "/_stcore/host-config",
-    "/_stcore/metrics",
-    "/_stcore/upload_file/session/file",
-    "/_stcore/healthy",
-    "/api/models",
-    "/api/v1/models",
-    "/api/metrics",
-    "/api/explain",
-    "/api/healthy",
-    "/api/runs/api/health",
-    "/predict_with_gradcam",
-    "/view_heatmap",
-    "/anything/else",
-]
+GUARDED = ["/", "/compare", "/docs/index.html", "/media/0a1b.jpg", "/component/x/y.js", "/static/js/index.js"]
+GUARDED += ["/_stcore/host-config", "/_stcore/metrics", "/_stcore/upload_file/session/file", "/_stcore/healthy"]
+GUARDED += ["/api/models", "/api/v1/models", "/api/metrics", "/api/explain", "/api/healthy", "/api/runs/api/health"]
+GUARDED += ["/predict_with_gradcam", "/view_heatmap", "/anything/else"]
 SOCKETS = ("/_stcore/stream", "/api/live")
 LOCALHOST, NETWORK = "http://localhost:8501", "http://here:8501"
 
@@ -259,9 +234,7 @@ def test_on_localhost_everything_is_answered() -> None:
 
 @pytest.mark.parametrize("way", ["token", "oidc"])
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": "wrong"}, {"cookie": "sightglass-8501=wrong; who=wrong"}, HTML])
-def test_a_network_address_refuses_strangers_everything(
-    way: access.Way, headers: dict[str, str], rules: Callable[..., None]
-) -> None:
+def test_a_network_address_refuses_strangers_everything(way, headers, rules):
     rules(way, TOKEN)
     browser = client(claims=provider())
     for path in GUARDED:
@@ -361,9 +334,7 @@ def test_a_proxy_in_front_of_localhost_is_refused(header: str) -> None:
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["evil.example:8501", "localhost.evil.example", "127.0.0.1.evil.example", "[::1"])
-def test_a_name_that_is_made_to_lead_to_localhost_is_refused(
-    server: str, host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_is_made_to_lead_to_localhost_is_refused(server, host, monkeypatch):
     browser = client(LOCALHOST, server=server)
     for path in ("/", "/api/models", "/media/0a1b.jpg"):
         assert "SIGHTGLASS_API_HOSTS" in browser.get(path, headers={"host": host}).json()["detail"]
@@ -421,9 +392,7 @@ def test_a_site_that_is_named_may_ask_and_its_browser_is_told(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("framed", "sites"), [("", ""), ("https://a.org, https://b.org", " https://a.org https://b.org")]
 )
-def test_every_answer_says_what_a_browser_may_do_with_it(
-    framed: str, sites: str, rules: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_answer_says_what_a_browser_may_do_with_it(framed, sites, rules, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_FRAMED_BY", framed)
     rules("token", TOKEN)
     browser = client()

@@ -1,7 +1,5 @@
 """The dashboard's own server: signing in with a provider or a token, and no secret in any log."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import os
@@ -9,9 +7,10 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
@@ -29,9 +28,6 @@ from websockets.sync.client import connect
 from benchmarks.processes import free_port
 from tests.servers import listening, until_it_answers, visit
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]

@@ -1,7 +1,5 @@
 """What the API takes on: its queue, a request's length and pace, its metrics, its health and its settings."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import json
@@ -10,7 +8,9 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -35,10 +35,6 @@ from tests import loops
 from tests.servers import listening, settings_of, until
 from tests.unit.api.test_errors import told
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -216,9 +212,7 @@ def test_a_body_that_is_too_long_is_not_taken(address: str) -> None:
 
 
 @pytest.mark.parametrize(("route", "length"), [("/api/measured", 1000), ("/api/endless", 2)])
-def test_who_hangs_up_while_sending_or_waiting_is_no_fault_of_ours(
-    address: str, route: str, length: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_who_hangs_up_while_sending_or_waiting_is_no_fault_of_ours(address, route, length, caplog):
     name = f'sightglass_requests_total{{method="POST",route="{route}",status="499"}}'
     before = counted().get(name, 0)
     hang_up(address + route, length)
@@ -235,9 +229,7 @@ def counted() -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
-def test_every_answer_is_counted_by_its_route_and_nobody_makes_up_labels(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_answer_is_counted_by_its_route_and_nobody_makes_up_labels(address, monkeypatch):
     def grown(name: str) -> float:
         return counted().get(name, 0) - before.get(name, 0)
 
@@ -268,9 +260,7 @@ def _ready(client: TestClient) -> Any:
     return client.get("/api/health/ready")
 
 
-def test_ready_is_who_has_its_model_and_its_history(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_ready_is_who_has_its_model_and_its_history(client, monkeypatch, tmp_path):
     assert client.get("/api/health/alive").json() == client.get("/api/health").json()
     assert _ready(client).json() == {"status": "ready"}
     lacking = next(spec.id for spec in catalog.catalog().values() if not catalog.available(spec))
@@ -314,9 +304,7 @@ def test_what_a_cluster_says_of_a_service_called_sightglass_is_no_setting(monkey
         environment_settings.check()
 
 
-def test_a_missing_folder_or_table_is_a_warning(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_folder_or_table_is_a_warning(monkeypatch, tmp_path, caplog):
     (tmp_path / "broken.toml").write_text("x = [")
     monkeypatch.setenv("SIGHTGLASS_API_MODEL", "demo-cls-s")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))

@@ -1,17 +1,12 @@
 """Pictures of the tests of runs, and the results of a run that nothing interrupted."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from sightglass.batch import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MODEL = "efficientnet-lite0"
 

@@ -1,7 +1,5 @@
 """Runs of before: what they were made of is kept, read again, and never trusted."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

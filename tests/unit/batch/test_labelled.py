@@ -1,9 +1,7 @@
 """Runs with labels: answers compared with them, resumed like any other run, loaded as an evaluation."""
 
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +10,10 @@ from sightglass.batch import finished, journal, labels, run
 from sightglass.cli import main
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, stored
-from sightglass.evaluation.stored import LEAST_CONFIDENCE
+from sightglass.evaluation.stored import LEAST_CONFIDENCE, Evaluation
 from sightglass.explain import Explainer
 from sightglass.explain.explainer import EVIDENCE
 from tests.labelled import draw_scenes
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.evaluation.stored import Evaluation
 
 MODEL = "demo-s"
 SCENES = 12
@@ -68,9 +61,7 @@ def test_a_run_stores_the_answers_and_maps_of_the_explainer(dataset: tuple[Path,
             assert heatmap.target.anchors == (predictions[i].anchor,)
 
 
-def test_labels_that_come_later_give_the_same_as_those_of_the_first_run(
-    dataset: tuple[Path, Path], results: Path, evaluation: Evaluation, tmp_path: Path
-) -> None:
+def test_labels_that_come_later_give_the_same_as_those_of_the_first_run(dataset, results, evaluation, tmp_path):
     run(dataset[0], MODEL, tmp_path)
     with pytest.raises(Problem, match="has no evaluation"):
         stored.load(tmp_path)
@@ -86,9 +77,7 @@ def test_labels_that_come_later_give_the_same_as_those_of_the_first_run(
     assert same(stored.load(tmp_path), evaluation)
 
 
-def test_only_pictures_whose_labels_changed_are_explained_again(
-    dataset: tuple[Path, Path], evaluation: Evaluation, tmp_path: Path
-) -> None:
+def test_only_pictures_whose_labels_changed_are_explained_again(dataset, evaluation, tmp_path):
     run(dataset[0], MODEL, tmp_path, labels=dataset[1])
     lines = dataset[1].read_text("utf-8").splitlines()
     (tmp_path / "fewer.csv").write_text("\n".join(line for line in lines if not line.startswith("03.png")), "utf-8")
@@ -103,9 +92,7 @@ def test_only_pictures_whose_labels_changed_are_explained_again(
     assert again.pictures - again.resumed == 1
 
 
-def test_a_class_under_another_name_is_no_error(
-    dataset: tuple[Path, Path], results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_class_under_another_name_is_no_error(dataset, results, tmp_path, capsys):
     text = dataset[1].read_text("utf-8")
     (tmp_path / "renamed.csv").write_text(text.replace(",gear", ",Zahnrad"), "utf-8")
     out = tmp_path / "out"

@@ -1,11 +1,10 @@
 """Runs of segmentations with masks: IoU in files, report and command line; what is wrong with a mask is listed."""
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +14,6 @@ from sightglass.batch import finished, labels, run, table
 from sightglass.cli import main
 from sightglass.explain import Explainer
 from tests.labelled import draw_masked
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MODEL = "demo-seg"
 SCENES = 6
@@ -91,9 +87,7 @@ def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Pa
     assert summary.right == round(summary.scores["pixel_accuracy"].value * summary.objects)
 
 
-def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(
-    drawn: tuple[Path, Path], tmp_path: Path, capsys: Any
-) -> None:
+def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(drawn, tmp_path, capsys):
     folder, out = tmp_path / "masks", tmp_path / "out"
     shutil.copytree(drawn[1], folder)
     (folder / "00.png").unlink()

@@ -1,10 +1,8 @@
 """Runs of models that give numbers: units in table, report and slide, signs in the pictures, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,9 +14,6 @@ from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.picture.image import load_bundled
 from sightglass.report import views
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MODEL = "demo-regress"
 NAMES = ("a rod", "scene 1", "scene 3")
@@ -65,9 +60,7 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, results:
     assert quantity(rows[0]["predicted_score"], "°") in words and "unsure" not in words
 
 
-def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(
-    pictures: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(pictures, results, tmp_path, capsys):
     scores = finished.load(results).set_index("picture")["predicted_score"]
     # A degree above, two below; one picture has no label.
     true = {"a rod.png": scores["rods/a rod.png"] - 1, "scene 1.png": scores["rods/scene 1.png"] + 2}

@@ -1,7 +1,5 @@
 """The engine ray on a cluster of two workers: what the plain engine makes, to the last bit, and nothing left behind."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets
@@ -9,10 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -24,9 +23,6 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.source import Item, find
 from tests.unit.batch.conftest import MODEL
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,9 +58,7 @@ def lines(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_cluster_makes_what_one_process_makes(
-    cluster: str, many: Path, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_makes_what_one_process_makes(cluster, many, finished_run, tmp_path, monkeypatch):
     reports: list[tuple[float, str]] = []
     monkeypatch.chdir(many.parent)
     summary = run(
@@ -88,9 +82,7 @@ def test_a_cluster_makes_what_one_process_makes(
 
 
 @pytest.mark.slow
-def test_a_stop_ends_in_order_and_either_engine_goes_on(
-    cluster: str, many: Path, finished_run: Path, tmp_path: Path
-) -> None:
+def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster, many, finished_run, tmp_path):
     cancel = threading.Event()
     # So slow that there is a middle to stop in, however busy the machine is.
     wait = ("sh", "-c", 'sleep 0.2; exec cat "$0"')
@@ -121,9 +113,7 @@ def test_a_picture_that_ends_its_workers_is_named_and_passed_over(cluster: str, 
     assert run(items, MODEL, tmp_path, batch_size=2, workers=2, engine="ray").resumed == 6
 
 
-def test_without_ray_a_sentence_says_where_it_is(
-    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_ray_a_sentence_says_where_it_is(many, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ModelProblem, match=r"^The engine ray is not installed: pip install ray\.$"):
         run(many, MODEL, tmp_path / "out", engine="ray")
@@ -163,9 +153,7 @@ def test_where_nobody_answers_is_said_at_once(address: str, many: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_a_killed_run_on_a_cluster_is_gone_on_with(
-    cluster: str, many: Path, finished_run: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_on_a_cluster_is_gone_on_with(cluster, many, finished_run, tmp_path):
     """The command line, in a folder from which nothing of this project can be imported by chance."""
     out = tmp_path / "out"
     call = [sys.executable, "-m", "explain", "batch", str(many), "--engine", "ray", "--ray-address", cluster]

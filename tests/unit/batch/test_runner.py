@@ -1,7 +1,5 @@
 """A run over many pictures: the maps of single ones, one bad file skipped, what changed done again."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

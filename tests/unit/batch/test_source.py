@@ -1,7 +1,5 @@
 """Where many pictures come from, hostile ones among them: nothing is followed or unpacked that should not be."""
 
-from __future__ import annotations
-
 import os
 import struct
 import zipfile

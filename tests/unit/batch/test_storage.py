@@ -1,11 +1,10 @@
 """Pictures from storages by address: the same results, and nothing that comes from there trusted."""
 
-from __future__ import annotations
-
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -15,9 +14,6 @@ from sightglass.batch.table import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture.image import MAX_BYTES
 from sightglass.explain.picture.source import Unreachable, fetch, find, short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("fsspec.implementations.memory")

@@ -1,10 +1,10 @@
 """Every benchmark can be called, its report says what was measured, and the product reads what it writes."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +19,6 @@ from benchmarks.truth.ranking import Judged, find_own_layer, table
 from benchmarks.truth.scores import Scores, Study, joined, score_study
 from sightglass.explain.methods import METHODS, pixel_gradients
 from sightglass.explain.trust import diagnosis
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 pytest.importorskip("pytorch_grad_cam")
 pytest.importorskip("torchcam")
@@ -39,9 +35,7 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_speed_writes_every_line_and_the_maps_are_the_references(
-    bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_speed_writes_every_line_and_the_maps_are_the_references(bus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(timing, "WARM_UP", 0)
     written, into = tmp_path / "out.json", tmp_path / "out.md"
     arguments = ["speed", "--models", "shufflenet_v2_x0_5", "--rounds", "1", "--threads", "1", "--picture", str(bus)]

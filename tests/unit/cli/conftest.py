@@ -1,18 +1,14 @@
 """What tests of the command line share: a folder with two pictures, and a way to run a command line there."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image as Pillow
 
 from sightglass.cli import main
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 class Said(NamedTuple):

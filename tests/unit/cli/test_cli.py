@@ -1,7 +1,5 @@
 """The command line: what it says, writes and returns is what the engine says; what goes wrong is a sentence."""
 
-from __future__ import annotations
-
 import glob
 import json
 import re
@@ -59,11 +57,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("detect bus.png --missing 300,20", 2, r"No such option: --missing .*: see --help\."),
         ("detect bus.png --box-color blu", 2, r"There is no colour called blu: .*"),
         ("detect a.pth b.pth bus.png", 2, r"b\.pth is a second model: give pictures, and one model with -m\."),
-        (
-            "image yolox_s_8xb8-300e_coco.py bus.png",
-            2,
-            r".* is a configuration, .*: did you mean yolox_s_8xb8-300e_coco .*",
-        ),
+        ("image yolox_s_8xb8-300e_coco.py bus.png", 2, r".* is a configuration, .*: did you mean yolox_s_8xb8-.*"),
         ("class bus.png --class bus --per class", 2, r"class has no --per, which is an option of .*: leave it out\."),
         ("--model demo-s bus.png", 2, r"--model has no verb before it: name one, such as sightglass image PICTURE; .*"),
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
@@ -431,9 +425,7 @@ def test_where_everything_works_it_says_so(capsys: pytest.CaptureFixture[str]) -
     assert main(["doctor"]) == 0 and "Everything essential works." in capsys.readouterr().out
 
 
-def test_what_is_broken_is_named_with_what_to_do(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_what_is_broken_is_named_with_what_to_do(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_API_QUEUE", "many")
     monkeypatch.setenv("SIGHTGLASS_API_DEVICE", "cuda:99")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))

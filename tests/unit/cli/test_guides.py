@@ -1,7 +1,5 @@
 """The words of the guides that users come from: taken, or answered with ours; all of them are in the docs."""
 
-from __future__ import annotations
-
 import re
 import runpy
 import shlex
@@ -19,22 +17,10 @@ from tests import weights
 from tests.packages import ROOT
 
 DATA = tomllib.loads((ROOT / "tests/guides.toml").read_text("utf-8"))
-PICTURES = (
-    "demo/demo.jpg",
-    "my_image.jpg",
-    "sketch.png",
-    "test_sketch.png",
-    "path/to/your/sketch.png",
-    "path/to/sketch.png",
-)
-PERSONS = (
-    "path/to/query_image.jpg",
-    "path/to/query.jpg",
-    "path/to/gallery.jpg",
-    "path/to/image.jpg",
-    "person/q1_c1.png",
-    "person/q2_c2.png",
-)
+PICTURES = ("demo/demo.jpg", "my_image.jpg", "sketch.png", "test_sketch.png", "path/to/your/sketch.png")
+PICTURES += ("path/to/sketch.png",)
+PERSONS = ("path/to/query_image.jpg", "path/to/query.jpg", "path/to/gallery.jpg", "path/to/image.jpg")
+PERSONS += ("person/q1_c1.png", "person/q2_c2.png")
 FOLDERS = ("path/to/sketch/directory/1.png", "validation_sketches/1.png")
 
 

@@ -1,7 +1,5 @@
 """`models add`: a table that loads is written, what stands in the file stays, and what is lacking is asked for."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -110,9 +108,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(name: str, fol
         (("Leaf net.pth", "--arch", "nets.py:Needs"), 2, "--set weights.args.depth=3"),
     ],
 )
-def test_what_goes_wrong_is_a_sentence_and_writes_nothing(
-    call: tuple[str, ...], code: int, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_goes_wrong_is_a_sentence_and_writes_nothing(call, code, said, folder, capsys):
     (folder / "page.pth").write_text("<html></html>", "utf-8")
     with (folder / "nets.py").open("a", encoding="utf-8") as nets:
         nets.write("\n\nclass Needs(BlocksCNN):\n    def __init__(self, depth):\n        super().__init__()\n")
@@ -147,9 +143,7 @@ def test_a_file_that_must_be_run_to_be_opened_is_not_without_a_word(folder: Path
 
 
 @pytest.mark.parametrize(("name", "code"), [("leaf-net", 0), ("old", 2)])
-def test_what_is_written_while_the_model_loads_stays(
-    name: str, code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_written_while_the_model_loads_stays(name, code, folder, monkeypatch):
     """By a hand, and by another that adds a model."""
     to, load = folder / "models.toml", loading.load
 

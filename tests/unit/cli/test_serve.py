@@ -1,7 +1,5 @@
 """`sightglass serve`: the API alone, as a user starts and ends it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -11,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
@@ -25,11 +24,6 @@ from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from tests.packages import ROOT
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 SECRET = "a-secret-of-thirty-two-characters"
 
@@ -77,9 +71,7 @@ def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under
         assert SECRET not in out
 
 
-def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_the_librarys_very_map(
-    bus: Path,
-) -> None:
+def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_the_librarys_very_map(bus):
     with (
         served("--host", "0.0.0.0") as (address, process, line),
         asking(address.replace("0.0.0.0", "127.0.0.1")) as client,

@@ -1,7 +1,5 @@
 """Files are whole or not there; names from outside are one line of text, and no formula."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -12,12 +10,7 @@ from torch import nn
 
 from sightglass.cli.console import Console
 from sightglass.common.errors import ModelProblem, Problem, did_you_mean, nearest
-from sightglass.common.files import (
-    atomic_write,
-    file_stem,
-    packing,
-    write_file,
-)
+from sightglass.common.files import atomic_write, file_stem, packing, write_file
 from sightglass.common.legible import MAX_NAME, MAX_WORD, legible, one_line
 from sightglass.explain import Explainer
 

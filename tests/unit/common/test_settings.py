@@ -1,7 +1,5 @@
 """Every environment variable: read when it is used, malformed ones as one sentence each, listed and documented."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -32,9 +30,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("field", "text"), [(field, text) for field, texts in MALFORMED.items() for text in texts])
-def test_a_malformed_variable_is_one_sentence_where_it_is_read_and_nowhere_else(
-    field: str, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_malformed_variable_is_one_sentence_where_it_is_read_and_nowhere_else(field, text, monkeypatch):
     monkeypatch.setenv(variable(field), text)
     defaults, configured = Settings.model_construct(), settings()
     with pytest.raises(SettingProblem) as caught:
@@ -84,9 +80,7 @@ def test_the_docs_list_every_one() -> None:
     assert [line for line in text.splitlines() if line.startswith("| `SIGHTGLASS_")] == rows
 
 
-def test_they_are_listed_and_wrong_ones_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_they_are_listed_and_wrong_ones_too(monkeypatch, capsys):
     for name, value in (("API_KEY", "a-secret"), ("TOKEN", "a-secret"), ("MASKS", "100")):
         monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
     assert main(["settings"]) == 0

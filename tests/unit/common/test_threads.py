@@ -1,7 +1,5 @@
 """Work in threads."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 import sys

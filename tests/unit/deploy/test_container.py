@@ -1,7 +1,5 @@
 """What is shipped: files of the container name only what is there, and locks satisfy what is asked for."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -10,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -45,11 +42,6 @@ def copied() -> list[tuple[Path, str]]:
 
 
 SETTINGS = {variable(field) for field in Settings.model_fields}
-
-
-def _compose() -> dict[str, Any]:
-    compose: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
-    return compose
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -92,7 +84,7 @@ def test_every_room_is_in_the_image_and_nothing_is_kept_from_it() -> None:
 
 
 def test_compose_grants_no_more_than_is_needed() -> None:
-    compose = _compose()
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
     for name in ("dashboard", "ray"):
         service = compose["services"][name]
         assert service["read_only"] is True
@@ -193,11 +185,8 @@ def test_every_requirement_is_locked_in_a_version_that_fits(python: str) -> None
 def _pins(lock: str, python: str) -> dict[str, str]:
     """Return what a lock installs for a Python on Linux, each package once."""
     here = {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": "linux"}
-    here |= {
-        "platform_machine": "x86_64",
-        "platform_python_implementation": "CPython",
-        "implementation_name": "cpython",
-    }
+    here |= {"platform_machine": "x86_64", "platform_python_implementation": "CPython"}
+    here |= {"implementation_name": "cpython"}
     pins: dict[str, str] = {}
     for one in _locked(lock):
         if one.marker is None or one.marker.evaluate(here):

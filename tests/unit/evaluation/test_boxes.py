@@ -1,11 +1,10 @@
 """AP equals pycocotools', and each box has the type of error that counting by hand gives it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +15,7 @@ from sightglass.evaluation.errors import MARGIN, ErrorReport, draw_tile, frame_b
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from sightglass.models.adapter import Prediction
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.models.geometry import Box
-
+from sightglass.models.geometry import Box
 
 CLASSES = ("cat", "dog", "bird")
 

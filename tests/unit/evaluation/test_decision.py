@@ -1,29 +1,23 @@
 """Decisions on simulated evaluations: what was planted, and never "ship" above the tolerance."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.decision import decide, keep_common, list_objects, score, score_runs
+from sightglass.evaluation.decision import Decision, decide, keep_common, list_objects, score, score_runs
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation, EvaluationFacts
 from sightglass.explain.phrases import NBSP
 from sightglass.models.adapter import Prediction
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.evaluation.decision import Decision
 
 SEEDS = range(40)
 CLASSES = ("cat", "dog")
@@ -174,9 +168,7 @@ def decide_three(rights: dict[str, Any], labels: np.ndarray, sizes: tuple[int | 
         ((10, 10, 10), (None, 2, 3), "Take b: good enough; at most"),
     ],
 )
-def test_of_three_models_the_smallest_is_taken_that_is_certainly_good_enough(
-    wrong: tuple[int, ...], sizes: tuple[int | None, ...], headline: str
-) -> None:
+def test_of_three_models_the_smallest_is_taken_that_is_certainly_good_enough(wrong, sizes, headline):
     rights = {name: np.arange(400) >= count for name, count in zip("abc", wrong, strict=True)}
     rights["c"] = np.roll(rights["c"], 1)
     card = decide_three(rights, np.arange(400) % 2, sizes)

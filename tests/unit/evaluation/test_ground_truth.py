@@ -1,12 +1,11 @@
 """Labels and masks of every format are read and counted, and what is wrong with them is said line by line."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +16,6 @@ from sightglass.evaluation import ground_truth, masks
 from sightglass.explain.picture import source as picture_source
 from tests.corpus import saved
 from tests.faults.outcome import is_one_sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
 
 BOX = (10.0, 20.0, 60.0, 100.0)
 SIZE = (200, 200)
@@ -176,9 +170,7 @@ ROW = "file,label\na.jpg,cat\n"
         ({f"{n}.txt": b"" for n in range(30)}, "holds more than 20 files"),
     ],
 )
-def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(
-    files: dict[str, bytes | str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(files, words, tmp_path, monkeypatch):
     monkeypatch.setattr(ground_truth, "MAX_UNPACKED", 30_000 if "zeros.csv" in files else 2**20)
     monkeypatch.setattr(ground_truth, "MAX_FILES", 20)
     into = tmp_path / "unpacked"

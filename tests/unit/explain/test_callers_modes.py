@@ -1,11 +1,10 @@
 """What a caller has switched on in PyTorch changes no bit of a map, and is back afterwards."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +21,6 @@ from sightglass.explain.similarity.similarity import VECTORS
 from sightglass.models import catalog
 from sightglass.models.load import load
 from training.demo.scenes import draw, sample
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 
 MODES: dict[str, Callable[[], Any]] = {
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
@@ -163,9 +158,7 @@ def test_the_last_of_several_threads_puts_it_back() -> None:
     assert switches() == before
 
 
-def test_a_model_on_a_gpu_has_exact_passes_and_one_on_the_cpu_leaves_the_switches_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_model_on_a_gpu_has_exact_passes_and_one_on_the_cpu_leaves_the_switches_alone(monkeypatch):
     calls: list[bool] = []
     adapter = load(catalog.spec("demo-cls-s"))
     adapter.module.register_forward_hook(lambda *_: calls.append(strict()))

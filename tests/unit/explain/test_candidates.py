@@ -1,7 +1,5 @@
 """Boxes, the maps made of them, and boxes that are missing."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -124,9 +122,7 @@ def test_the_boxes_that_are_shown() -> None:
         ((88, 88), "cat", ("dog",), "dog at 70 % scores higher at the same place: box 1 (dog)"),
     ],
 )
-def test_a_missing_box_says_what_it_is_and_why(
-    where: Any, label: str | None, only: tuple[str, ...], words: str
-) -> None:
+def test_a_missing_box_says_what_it_is_and_why(where, label, only, words):
     result = (explained(classes=only) if only else explained()).missing(where, label)
     assert result is not None
     assert words in result.words.replace(NBSP, " ")

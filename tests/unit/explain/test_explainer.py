@@ -1,7 +1,5 @@
 """The front of the engine: any door in, the same map out; alone among threads, bounded, and honest when it fails."""
 
-from __future__ import annotations
-
 import doctest
 import itertools
 import json
@@ -110,9 +108,7 @@ def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus
     assert [h.ends is None for h in maps] == [True, True, True, False]
 
 
-def test_from_held_evidence_it_is_the_same_and_runs_no_model(
-    explainer: Explainer, bus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_from_held_evidence_it_is_the_same_and_runs_no_model(explainer, bus, monkeypatch):
     first = explainer(bus, top_k=2)
     kind, passes = type(explainer.resident.adapter), []
     run = kind.run
@@ -146,9 +142,7 @@ def test_a_recipe_gives_the_same_map_again(explainer: Explainer, bus: Path, opti
     assert {"torch", "numpy", "sightglass"} <= result.recipe.versions.keys()
 
 
-def test_a_recipe_is_not_replayed_on_another_picture_or_other_weights(
-    explainer: Explainer, pictures: list[Path]
-) -> None:
+def test_a_recipe_is_not_replayed_on_another_picture_or_other_weights(explainer, pictures):
     recipe = explainer(pictures[0], top_k=1).recipe
     with pytest.raises(ModelProblem, match=r"^zidane\.jpg is not the picture of this recipe: give it bus\.jpg\.$"):
         replay(recipe, pictures[1])
@@ -160,9 +154,7 @@ def test_a_recipe_is_not_replayed_on_another_picture_or_other_weights(
 
 
 @pytest.mark.parametrize("model", ["evil.pt", "../evil.ts/evil.torchscript", "https://example.org/model.onnx"])
-def test_a_stranger_s_recipe_opens_no_file_as_its_model(
-    explainer: Explainer, bus: Path, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stranger_s_recipe_opens_no_file_as_its_model(explainer, bus, model, monkeypatch):
     recipe = explainer(bus, top_k=1).recipe.model_copy(update={"model": model})
     monkeypatch.setattr("sightglass.explain.evidence.given_model.spec_of_file", lambda *_: pytest.fail("opened"))
     with pytest.raises(ModelProblem, match=r"is a file, .*: if you trust it, add it to your models"):
@@ -193,17 +185,13 @@ def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.JPEG", b"\xff\xd8"), ("a.html", b"<!")])
-def test_save_to_a_file_writes_one_file(
-    explainer: Explainer, bus: Path, tmp_path: Path, name: str, start: bytes
-) -> None:
+def test_save_to_a_file_writes_one_file(explainer, bus, tmp_path, name, start):
     path = explainer(bus, top_k=1).save(tmp_path / name)
     assert path.read_bytes().startswith(start) and [*tmp_path.iterdir()] == [path]
 
 
 @pytest.mark.parametrize("at", [1, 4])
-def test_save_that_fails_half_way_leaves_nothing(
-    explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
+def test_save_that_fails_half_way_leaves_nothing(explainer, bus, tmp_path, monkeypatch, at):
     (tmp_path / "kept.txt").write_text("mine")
     calls, original = itertools.count(1), sightglass.report.result_folder.to_png
 
@@ -360,9 +348,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     return asked
 
 
-def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
-    bus: Path, full: list[torch.device]
-) -> None:
+def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(bus, full):
     result = Explainer("demo-cls-s", model_cache=ModelCache())(bus, top_k=1)
     assert [device.type for device in full] == ["cuda", "cuda", "cpu"]
     assert result.notes[0] == "The GPU has no room for this model: this was computed on the CPU."
@@ -387,12 +373,12 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
         ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
         ({"targets": 1000}, "Class 1000 does not exist"),
         ({"colour": "red"}, "colour"),
+        ({"classes": ("minibus",)}, "draws no boxes to leave out by class"),
+        ({"targets": ("minbus",)}, "did you mean minibus"),
     ],
     ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
-def test_a_bad_option_is_one_sentence_with_the_value(
-    explainer: Explainer, bus: Path, options: dict[str, Any], sentence: str
-) -> None:
+def test_a_bad_option_is_one_sentence_with_the_value(explainer, bus, options, sentence):
     with pytest.raises(ModelProblem) as caught:
         explainer(bus, **options)
     assert sentence in str(caught.value)
@@ -409,15 +395,9 @@ def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path
         explainer(bus, maps=False).overlay(0)
 
 
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("cuda:7", "cuda:7 is not a device of this machine: use"),
-        ("tpu", "tpu is not a device of this machine: use auto, cpu, cuda, cuda:N or mps."),
-    ],
-)
-def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:
-    with pytest.raises(ModelProblem, match=sentence):
+@pytest.mark.parametrize("name", ["cuda:7", "tpu"])
+def test_a_device_that_is_not_there_is_one_sentence(name: str) -> None:
+    with pytest.raises(ModelProblem, match=f"^{name} is not a device of this machine: use auto, cpu"):
         Explainer("efficientnet-lite0", device=name)
 
 
@@ -433,18 +413,6 @@ def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(explainer: Explaine
     assert settings(stated, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
     with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
         explainer(bus, question="when")  # type: ignore[arg-type]
-
-
-def test_what_a_classifier_cannot_be_asked(bus: Path) -> None:
-    for options, words in (
-        ({"classes": ("minibus",)}, "draws no boxes to leave out by class"),
-        ({"targets": ("minbus",)}, "did you mean minibus"),
-    ):
-        with pytest.raises(ModelProblem, match=words):
-            Explainer()(bus, **options)
-
-
-# The doctests in the docstrings of the public API run, and give what they say.
 
 
 MODULES = (
@@ -468,9 +436,7 @@ def doctests() -> Iterator[doctest.DocTest]:
 
 
 @pytest.mark.parametrize("test", list(doctests()), ids=lambda test: test.name)
-def test_an_example_gives_what_it_says(
-    test: doctest.DocTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_example_gives_what_it_says(test, tmp_path, monkeypatch, capsys):
     shutil.copy(asset("ultralytics", "assets", "bus.jpg"), tmp_path)
     monkeypatch.chdir(tmp_path)
     failed, tried = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)

@@ -8,7 +8,9 @@ import random
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,16 +29,10 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.explanation import Explanation
 from sightglass.models.preprocess import Preprocessing
 from sightglass.report.html_report import html as report
 from tests.unit import own_nets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sightglass.explain.explanation import Explanation
-
 
 NUMBERS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 EVALUATION = transforms.Compose(
@@ -112,9 +108,7 @@ def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> N
         assert result.recipe.preprocessing == "ready"
 
 
-def test_a_list_goes_through_the_model_in_batches(
-    net: nn.Module, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_goes_through_the_model_in_batches(net, pictures, monkeypatch):
     explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES, device="cpu")
     five = [*pictures, pictures[0]][:5]
     rows: list[list[Any]] = [["rust"], [0], ["spot", "mould"], [1], [2]]
@@ -204,9 +198,6 @@ def test_a_notebook_shows_the_live_report(net: nn.Module, bus: Path) -> None:
     document = html.unescape(page.partition('srcdoc="')[2].partition('" sandbox="allow-scripts"')[0])
     assert document.strip() == report([result]).strip()
     assert "default-src &#39;none&#39;" in document or "default-src 'none'" in document
-
-
-# Networks as people build them: the map is plain autograd's on the caller's own module, which stays as it was.
 
 
 SIZE = 32
@@ -419,9 +410,7 @@ def test_the_map_is_plain_autograds_and_the_module_stays_as_it_was(name: str) ->
         (lambda: type("Named", (Net,), {"forward": lambda self, x: Net.forward(self, x["x"])})(), "cannot run on a"),
     ],
 )
-def test_what_cannot_be_explained_says_why_and_leaves_the_module_alone(
-    make: Callable[..., nn.Module], sentence: str
-) -> None:
+def test_what_cannot_be_explained_says_why_and_leaves_the_module_alone(make, sentence):
     net = make()
     before = [] if "lazy" in sentence else state_of(net)
     with pytest.raises(ModelProblem, match=sentence):

@@ -1,7 +1,5 @@
 """Maps of a segmentation against pytorch-grad-cam and finite differences; its pixels, its shares and its files."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 from typing import Any

@@ -1,21 +1,14 @@
 """A history, explanations to keep in it, and what is compared."""
 
-from __future__ import annotations
-
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sightglass.explain import Explainer, Image
-from sightglass.history import History
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain import Explanation
-    from sightglass.history import Record
+from sightglass.explain import Explainer, Explanation, Image
+from sightglass.history import History, Record
 
 
 @pytest.fixture

@@ -1,25 +1,18 @@
 """The history keeps two compared pictures in one record: both of them, their maps, their matches and the scores."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sightglass.explain import Explainer, Problem
+from sightglass.explain import Explainer, Explanation, Problem
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.history import History
 from sightglass.report import results, similarity_files
 from tests.unit.history.conftest import plain
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain import Explanation
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,17 @@
 """A record keeps the proofs and seals of its maps number by number, and its files and recipe have them."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sightglass.cli.proving import read
-from sightglass.explain import Explainer
+from sightglass.explain import Explainer, Explanation
 from sightglass.explain.replaying import replay
 from sightglass.explain.trust.checks import Check, Checks
 from sightglass.explain.trust.proof import lines, rows
-from sightglass.history import History, encoding
+from sightglass.history import encoding
 from sightglass.report import embedded_recipe
 from tests.unit.history.conftest import files, plain
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain import Explanation
 
 MARKS = (
     Check("model", "yes", "Random weights draw another map.", 0.030099123829178676, 0.2),
@@ -42,9 +34,7 @@ def checked(bare: Explanation) -> Explanation:
     return bare.with_tests({1: Checks(bare.heatmaps[1].target.label, MARKS)})
 
 
-def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(
-    history: History, proved: Explanation
-) -> None:
+def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(history, proved):
     record = history.get(history.keep(proved).id)
     assert record.recipe == proved.recipe
     for index, expected in proved.proofs.items():
@@ -59,9 +49,7 @@ def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(
     assert files(history) == []
 
 
-def test_a_record_and_its_files_have_the_seals_of_its_maps(
-    history: History, bare: Explanation, checked: Explanation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_and_its_files_have_the_seals_of_its_maps(history, bare, checked, tmp_path, capsys):
     record, sealed = history.get(history.keep(checked, index=1).id), checked.known_checks(1)
     assert sealed is not None and bare.known_checks(1) is None
     assert record.seals == (None, sealed)

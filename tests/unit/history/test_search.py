@@ -1,16 +1,12 @@
 """Records are found by their words and their choices, in an order, with and without an index."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from sightglass.explain import Explanation
 from sightglass.history import History
-
-if TYPE_CHECKING:
-    from sightglass.explain import Explanation
 
 
 def named(explanation: Explanation, name: str) -> Explanation:

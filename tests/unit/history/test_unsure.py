@@ -1,21 +1,14 @@
 """Answers with a low score are saved once, under their tag."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sightglass.common import users
-from sightglass.explain import Explainer
+from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History, history
 from sightglass.history.history import UNSURE, save_as_set, save_unsure
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain import Explanation
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +28,8 @@ def test_only_a_lower_score_is_saved_with_its_map_and_once(explanation: Explanat
 
 
 def test_an_answer_is_saved_as_the_setting_says_and_a_failure_is_logged_once(
-    explanation: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+    explanation, tmp_path, monkeypatch, caplog
+):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     assert save_as_set(explanation) is None
     monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "1")

@@ -1,7 +1,5 @@
 """Tables of models that no catalogue names."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sightglass.models.spec import ModelSpec, WeightsTable, read_table

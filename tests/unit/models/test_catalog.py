@@ -1,7 +1,6 @@
 """The catalogue is the list of models: every row is complete and names a loader that exists; nothing is loaded."""
 
-from __future__ import annotations
-
+import json
 import runpy
 from pathlib import Path
 
@@ -247,11 +246,7 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
 def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not loaders.loader_exists(name)
     table = tmp_path / "models.toml"
-    table.write_text(f"[model.mine]\nloader = {_toml(name)}\n")
+    table.write_text(f"[model.mine]\nloader = {json.dumps(name)}\n")
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(table))
     with pytest.raises(ModelProblem, match="and should be a file of models/families"):
         catalog.spec("mine")
-
-
-def _toml(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace("\0", "\\u0000") + '"'

@@ -1,9 +1,9 @@
 """A map lands on the pixels that it speaks of: a dot there and back, through every way of preparing a picture."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +14,11 @@ from torchvision import transforms as v1
 
 from sightglass.common.files.packing import photographs
 from sightglass.models.families.custom import own_code
+from sightglass.models.geometry import Geometry
 from sightglass.models.load import load
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture, prepare
 from tests.unit import own_nets
 from tests.unit.models.specs import own_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sightglass.models.geometry import Geometry
-
 
 PREPROCESSINGS = {
     "square": Preprocessing((224, 224), 256, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -58,9 +52,7 @@ def points(geometry: Geometry) -> list[tuple[int, int]]:
 @ways
 @shapes
 @kinds
-def test_a_dot_in_the_input_maps_back_to_its_pixel(
-    way: str, shape: tuple[int, int], preprocessing: Preprocessing
-) -> None:
+def test_a_dot_in_the_input_maps_back_to_its_pixel(way, shape, preprocessing):
     geometry = geometry_of(shape, preprocessing, way)
     rows, columns = (np.arange(size) + 0.5 for size in geometry.input)
     for y, x in points(geometry):
@@ -77,9 +69,7 @@ def test_a_dot_in_the_input_maps_back_to_its_pixel(
 @ways
 @shapes
 @kinds
-def test_a_block_in_the_picture_is_where_the_geometry_says(
-    way: str, shape: tuple[int, int], preprocessing: Preprocessing
-) -> None:
+def test_a_block_in_the_picture_is_where_the_geometry_says(way, shape, preprocessing):
     geometry = geometry_of(shape, preprocessing, way)
     left, top, right, bottom = geometry.seen
     y0, y1 = top + (bottom - top) * 3 // 10, max(top + (bottom - top) * 6 // 10, top + 1)
@@ -104,9 +94,7 @@ def test_a_block_in_the_picture_is_where_the_geometry_says(
 @ways
 @shapes
 @kinds
-def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(
-    way: str, shape: tuple[int, int], preprocessing: Preprocessing
-) -> None:
+def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(way, shape, preprocessing):
     geometry = geometry_of(shape, preprocessing, way)
     left, top, right, bottom = geometry.seen
     back = geometry.to_original(np.ones((7, 7), np.float32))
@@ -121,9 +109,6 @@ def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(
     x0, y0, x1, y1 = geometry.content
     assert geometry.box_to_original((x0, y0, x1, y1)) == pytest.approx((left, top, right, bottom), abs=1)
     assert geometry.box_to_original((-1e6, -1e6, 1e6, 1e6)) == (0, 0, shape[1], shape[0])
-
-
-# Ten photographs are prepared as each library's own pipeline prepares them, and answered with the same scores.
 
 
 WINDOWS = {"bus": (3, 400, 810, 947), "zidane": (700, 0, 1279, 719), "china": (0, 100, 640, 243)}

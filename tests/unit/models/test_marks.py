@@ -1,7 +1,5 @@
 """Where a function's output lies in the picture: measured by marks, equal to the known geometry, or refused."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

@@ -1,7 +1,5 @@
 """Models that people add by dropping files: what is stored, what is refused, and who sees it."""
 
-from __future__ import annotations
-
 import errno
 import io
 import json
@@ -9,9 +7,10 @@ import os
 import pickle
 import time
 import zipfile
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,10 +31,6 @@ from sightglass.models.load import load
 from sightglass.models.own import adding, store
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests import plant_net
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 ANN, BEN = "ann@example.org", "ben@example.org"
 NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
@@ -115,9 +110,7 @@ def test_yaml_makes_no_objects(leaf: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [(store, "_store"), (adding, "write_file")])
-def test_a_full_disk_is_one_sentence_and_leaves_no_model(
-    place: tuple[Any, str], leaf: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_no_model(place, leaf, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -176,9 +169,7 @@ def test_nobody_sees_or_overwrites_or_removes_anothers(stored: Path, leaf: bytes
         ("oidc", ANN, "1", True),
     ],
 )
-def test_code_runs_only_where_the_operator_lets_it(
-    way: access.Way, user: str, setting: str, allowed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_code_runs_only_where_the_operator_lets_it(way, user, setting, allowed, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", setting)
     monkeypatch.setattr(access, "_IN_USE", [access.Access(way)])
     ran = tmp_path / "ran"
@@ -199,9 +190,7 @@ def test_code_runs_only_where_the_operator_lets_it(
     assert ran.exists()
 
 
-def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(
-    stored: Path, monkeypatch: pytest.MonkeyPatch, leaf: bytes
-) -> None:
+def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(stored, monkeypatch, leaf):
     monkeypatch.setenv("SIGHTGLASS_OWN_MODELS_MB", "1")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -210,9 +199,6 @@ def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(
         with pytest.raises(Problem, match=r"more than one model may take|may take 1 MB together"):
             store.receive(files)
     assert left(stored) == []
-
-
-# Files of strangers: what is checked is what is opened, nothing runs untrusted, and no other file is read.
 
 
 def small_net() -> nn.Module:
@@ -262,9 +248,7 @@ def test_an_archive_with_two_entries_of_one_name_is_refused(kind: str, twin: Any
                 load(ModelSpec("m", "m", "", loader, "m", "classify", "", weights=WeightsTable(path=str(opened))))
 
 
-def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(tmp_path, monkeypatch, capsys):
     path = save("TorchScript", tmp_path / "net.torchscript")
     with pytest.raises(ModelProblem, match="can run code in it: do you trust its source"):
         Explainer(str(path))
@@ -309,9 +293,6 @@ def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, t
     with pytest.raises(Problem, match="Keras cannot rebuild m") as refused:
         inspect_model(path)
     assert "Not allowed: H5 file with " in str(refused.value.__cause__)
-
-
-# Folders of Transformers.
 
 
 def vit(folder: Path, config: dict[str, Any] | None = None) -> Path:
@@ -397,9 +378,6 @@ def test_every_folder_is_opened_through_the_check() -> None:
     assert {file.name for file in files if ".from_pretrained(" in file.read_text("utf-8")} == {"folders.py"}
 
 
-# Files beside a model.
-
-
 def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("a\nb\nc\nd\n", "utf-8")
     tensors = {"fc.weight": torch.zeros(4, 8), "fc.bias": torch.zeros(4)}
@@ -416,9 +394,6 @@ def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
 def test_two_received_files_of_one_name_are_refused() -> None:
     with pytest.raises(ModelProblem, match=r"two files called Config\.json"):
         store.receive([("config.json", b"{}"), ("Config.json", b"{}")])
-
-
-# Files that would take the server's time or memory, or that are malformed: one sentence each, from a child process.
 
 
 def shared_tables() -> dict[str, Any]:
@@ -506,9 +481,7 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_file_runs_nothing_leaves_nothing_and_gets_one_sentence(
-    kind: str, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hostile_file_runs_nothing_leaves_nothing_and_gets_one_sentence(kind, stored, tmp_path, monkeypatch):
     name, data, words = HOSTILE[kind]
     content = data()
     if kind in ("architectures", "id2label", "hidden_size"):

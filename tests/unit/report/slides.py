@@ -1,7 +1,5 @@
 """Small views of every kind, which no model made."""
 
-from __future__ import annotations
-
 from io import BytesIO
 
 import av

@@ -1,7 +1,5 @@
 """The call of a recipe, and a command with the same options, make the same map and the same recipe."""
 
-from __future__ import annotations
-
 import runpy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -124,9 +122,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
 
 
 @pytest.mark.parametrize(("option", "model", "given"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
-def test_the_call_of_a_recipe_and_a_command_make_the_same_map_and_recipe(
-    option: str, model: str, given: dict[str, Any], here: Path, loaded: Loaded
-) -> None:
+def test_the_call_of_a_recipe_and_a_command_make_the_same_map_and_recipe(option, model, given, here, loaded):
     assert given[option] != getattr(Options(), option)
     options = ANY_BOX | given if model in (YOLOE, POSE) else given
     result = loaded(model)("scene.png", **options)

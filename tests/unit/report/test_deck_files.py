@@ -1,7 +1,5 @@
 """Decks as files: what stands in them, read by others than those who wrote them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from io import BytesIO
@@ -126,9 +124,7 @@ LONG = {"title": "A very long title " * 6, "statements": ("A sentence that goes 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("size", [(240, 160), (160, 240), (400, 100), (200, 200), (1920, 1080)])
 @pytest.mark.parametrize("texts", [{}, LONG], ids=["short", "long"])
-def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_points(
-    count: int, size: tuple[int, int], texts: dict[str, Any]
-):
+def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_points(count, size, texts):
     for laid in pages(shown(count, size, **texts)):
         words = [item for item in laid.items if isinstance(item, Text)]
         for i, text in enumerate(words):

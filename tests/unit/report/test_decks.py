@@ -1,13 +1,12 @@
 """Decks are kept beside the records, in order, whole or not at all; a deck leaves and comes back as one file."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +14,10 @@ import pytest
 from sightglass.common.errors import Problem
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History, decks
-from sightglass.history.decks import FORMAT, SUFFIX, join
+from sightglass.history.decks import FORMAT, SUFFIX, Deck, join
 from sightglass.report import Map, Picture, View
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.stored import MAX_VIEWS, count_work, pack
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sightglass.history.decks import Deck
 
 
 @pytest.fixture
@@ -82,7 +75,7 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     for mine, theirs in zip(history.decks.get(deck.id).slides, there.slides, strict=True):
         assert pack([mine.view]) == pack([theirs.view])
     assert there.theme == "dark"
-    # A file of an earlier version names none; another name is a stranger's.
+    # Another name is a stranger's.
     assert other.decks.open(zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
     history.decks.change(deck.id, theme="light")
     assert other.decks.open(history.decks.get(deck.id).file(SUFFIX)).theme == "light"
@@ -134,12 +127,8 @@ def bomb() -> bytes:
     return pack([View("", (), (Picture("", bytes(jpeg), (60_000, 60_000)),))])
 
 
-def wrong_size() -> View:
-    view = a_view("One")
-    return replace(view, pictures=(replace(view.pictures[0], size=(41, 30)),))
-
-
 ONE = pack([a_view("One")])
+WRONG = replace(a_view("One").pictures[0], size=(41, 30))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +145,7 @@ ONE = pack([a_view("One")])
         lambda: zipped({"slides/001.scene": bytes(600 * 2**20)}, method=zipfile.ZIP_DEFLATED),
         zipped({f"slides/{i:03}.scene": b"" for i in range(MAX_VIEWS + 1)}),
         zipped({"slides/001.scene": bomb()}),
-        zipped({"slides/001.scene": pack([wrong_size()])}),
+        zipped({"slides/001.scene": pack([replace(a_view("One"), pictures=(WRONG,))])}),
         join([ONE], "T")[:-30],
         encrypted(),
     ],

@@ -1,12 +1,10 @@
 """The recipe in a file: it comes back from every kind, and nothing that a file can hold does more than be None."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,9 +13,6 @@ from PIL import Image as Pillow
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.recipe import Recipe
 from sightglass.report import embedded_recipe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HOSTILE = "</metadata><script>alert(1)</script> $(rm -rf) 'ü \N{SNOWMAN}.png"
 

@@ -1,7 +1,5 @@
 """Figures, reports, clips and tables of real explanations, looked at as those who get them would."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

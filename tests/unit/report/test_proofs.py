@@ -1,23 +1,16 @@
 """Files of a map that was proved or checked say so, and its recipe makes the proof again."""
 
-from __future__ import annotations
-
 import html
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust.checks import Check, Checks
-from sightglass.explain.trust.proof import rows
+from sightglass.explain.trust.proof import Proof, rows
 from sightglass.report import charts, embedded_recipe, figure, html_report
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain.trust.proof import Proof
 
 NAME = "=1+1 <img src=x onerror=alert(1)>.png"
 

@@ -1,21 +1,16 @@
 """What the packaged decks say follows from the numbers and maps of their slides."""
 
-from __future__ import annotations
-
 import re
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from sightglass import examples
 from sightglass.history.decks import READY, SUFFIX, read
+from sightglass.report import Map, Picture, View
 from sightglass.report.layouts import Text, pages
 from sightglass.report.views import MAX_WORDS
-
-if TYPE_CHECKING:
-    from sightglass.report import Map, Picture, View
 
 SAME_PLACE = 0.5
 SAID = re.compile(r"(small|medium|large) ([a-z ]+), (\d+)\u00a0% sure", re.IGNORECASE)

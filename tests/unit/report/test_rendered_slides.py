@@ -1,11 +1,9 @@
 """Slides of every kind: large pictures, a short statement, and letters where LibreOffice and a PDF reader draw them."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,17 +18,12 @@ from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.history import History, encoding
 from sightglass.report import View, views
 from sightglass.report.deck_pptx import deck_pptx
-from sightglass.report.layouts import DARK, HEIGHT, WIDTH, Rect, Text, Visual, numbered, pages, share
+from sightglass.report.layouts import DARK, HEIGHT, WIDTH, Page, Rect, Text, Visual, numbered, pages, share
 from sightglass.report.pdf import deck_pdf
 from sightglass.report.similarity_files import pair_view
 from sightglass.report.views import MAX_WORDS
 from tests.unit.report.slides import chart, deck
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.report.layouts import Page, Visual
 
 OFFICE, TO_PNG, TO_TEXT = (shutil.which(name) for name in ("soffice", "pdftoppm", "pdftotext"))
 KINDS = ("office", "print")
@@ -113,9 +106,7 @@ def drawn(scenes: dict[str, View], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_drawn_slide_has_letters_and_pictures_where_they_were_laid(
-    scenes: dict[str, View], drawn: Path, name: str, kind: str
-) -> None:
+def test_a_drawn_slide_has_letters_and_pictures_where_they_were_laid(scenes, drawn, name, kind):
     every = list(numbered(list(scenes.values())))
     files = sorted(drawn.glob(f"{kind}-*.png"))
     assert len(files) == len(every), "a page for each slide, and one for the proof"

@@ -1,27 +1,22 @@
 """A stored view holds what its explanation shows, and hostile bytes end in one sentence."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import pack_data, unpack_data
-from sightglass.explain import Explainer, Image
+from sightglass.explain import Explainer, Explanation, Image
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.style import Style
 from sightglass.report import Chart, ChartLine, Map, Picture, View, views
 from sightglass.report.charts import describe_proof
 from sightglass.report.stored import pack, unpack
 from sightglass.report.view import Box
-
-if TYPE_CHECKING:
-    from sightglass.explain import Explanation
 
 JPEG = to_jpeg(np.zeros((4, 6, 3), np.uint8))
 

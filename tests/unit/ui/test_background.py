@@ -1,7 +1,5 @@
 """How long slow work still takes, how it pauses, and how it ends with its page, session or process."""
 
-from __future__ import annotations
-
 import gc
 import subprocess
 import sys

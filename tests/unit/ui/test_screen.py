@@ -1,7 +1,5 @@
 """What pages send to the browser and take from it: names are text, the viewer's payload, joined scripts, uploads."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """What we use and change of Streamlit's insides: addresses of files, lost runs of fragments, and its version."""
 
-from __future__ import annotations
-
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
@@ -45,9 +43,7 @@ def test_two_large_files_that_differ_in_a_few_places_are_two(files: MemoryMediaF
     assert files.load_and_get_id(whose[b"Ben's map."], "image/png", MediaFileKind.MEDIA, "other.png") != again
 
 
-def test_who_has_a_file_cannot_work_out_its_address(
-    files: MemoryMediaFileStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_has_a_file_cannot_work_out_its_address(files, monkeypatch):
     here = files.load_and_get_id(b"a picture", "image/png", MediaFileKind.MEDIA)
     # Of another process.
     monkeypatch.setattr(streamlit_internals, "_KEY", bytes(32))

@@ -1,7 +1,5 @@
 """Reading clips: turned, of variable frame rate, broken, cut off, and what is no video."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Live: the latest frame wins, viewers take turns, an object is kept, and the map is the one that Explore shows."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import json

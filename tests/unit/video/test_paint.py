@@ -1,7 +1,5 @@
 """A frame is drawn as the viewer draws a picture, but for rounding and the shape of a line's edge."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

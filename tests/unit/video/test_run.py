@@ -1,15 +1,15 @@
 """Whole runs over generated clips: the maps are the Explainer's own, times are kept, kills cost nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import json
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,9 +18,11 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
+from sightglass.models.geometry import ModelInput
 from sightglass.video import Settings, run, runner
 from sightglass.video.clip import Clip, Frame
 from sightglass.video.draw import Painter
@@ -28,13 +30,6 @@ from sightglass.video.frames import ClipExplainer
 from sightglass.video.records import AnswerRecord, FrameRecord
 from sightglass.video.results import rgb_of
 from tests.clips import clip, scene
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sightglass.explain.evidence.resident import LoadedModel
-    from sightglass.models.geometry import ModelInput
 
 EXACT = Settings(smooth=0.0, labels=False, side=0)
 MODEL, DETECTOR = "demo-cls-s", "demo-s"
@@ -142,9 +137,7 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
         (MODEL, runner.results, "write_timeline", 0),
     ],
 )
-def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
-    moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, module: Any, name: str, call: int
-) -> None:
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(moving, tmp_path, monkeypatch, model, module, name, call):
     monkeypatch.setattr(runner, "PART", 4)
     settings = Settings(every=2, side=0)
     whole = run(moving, model, tmp_path / "whole", settings=settings)
@@ -161,9 +154,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     assert sorted(path.name for path in rest.folder.iterdir()) == sorted(path.name for path in whole.folder.iterdir())
 
 
-def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(
-    moving: Path, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(moving, explainer, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "PART", 4)
     cancel = threading.Event()
     reports: list[tuple[float, str]] = []
@@ -231,9 +222,7 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     assert {row["object"] for row in mapped} == {2}
 
 
-def test_memory_does_not_grow_with_the_clip(
-    explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_does_not_grow_with_the_clip(explainer, tmp_path, monkeypatch):
     read, raw = Clip.frames, np.eye(4, dtype=np.float32)
     alive, most = set[int](), 0
 

@@ -1,7 +1,5 @@
 """Smoothing over time, frames between, and moments: on series whose result is known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Detections walked back in windows: the numbers of PyTorch's own way back, and of pytorch-grad-cam."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 from typing import Any

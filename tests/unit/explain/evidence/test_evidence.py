@@ -1,7 +1,5 @@
 """One forward pass, cut at the earliest layer, and maps from it that say where and how much, and when they cannot."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import replace
 from typing import Any

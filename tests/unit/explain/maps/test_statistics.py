@@ -1,7 +1,5 @@
 """The numbers of a map, worked out by hand on tiny ones and by other libraries on larger ones."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

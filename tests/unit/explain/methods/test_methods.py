@@ -1,14 +1,14 @@
 """Every method against pytorch-grad-cam on the same module and tensor, and against numbers worked out by hand."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import itertools
 import re
 import threading
+from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,10 +36,6 @@ from sightglass.models.spec import ModelSpec
 from tests.unit.own_nets import hooks_on
 from training.demo.scenes import draw
 from training.demo.showcase import scene
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 library = pytest.importorskip("pytorch_grad_cam")
 CLOSE = 1e-4

@@ -1,7 +1,5 @@
 """Captum's methods give its numbers, and LeGrad its formula's."""
 
-from __future__ import annotations
-
 import threading
 from typing import Any
 

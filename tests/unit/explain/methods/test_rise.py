@@ -1,14 +1,13 @@
 """Masks and windows: the map is where the answer hangs on, equals a plain loop, and is bounded and stoppable."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
@@ -24,9 +23,6 @@ from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CPU = torch.device("cpu")
 METHOD = METHODS["drise"]
@@ -216,9 +212,6 @@ def test_other_parts_are_refused_in_one_sentence() -> None:
         raw_maps(evidence_of(Patches()), METHOD, [detection(0, "mask")])
     with pytest.raises(ModelProblem, match="they explain its classes"):
         raw_maps(evidence((0, 0, 64, 64)), METHOD, [Target(0, "bright", (), "box")])
-
-
-# Windows.
 
 
 class Bright(nn.Module):

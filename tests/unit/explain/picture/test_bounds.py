@@ -1,12 +1,10 @@
 """A file that takes long to decode for its size is refused at once, and an ordinary one is not."""
 
-from __future__ import annotations
-
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,9 +13,6 @@ from PIL import Image as Pillow
 from sightglass.common.errors import TooLarge
 from sightglass.explain.picture.image import Image
 from sightglass.report import embedded_recipe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def saved(kind: str, side: int = 64, **options: object) -> bytes:

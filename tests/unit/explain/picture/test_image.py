@@ -1,7 +1,5 @@
 """Every door gives the same picture of any channels, and no file, however hostile, more than pixels or a sentence."""
 
-from __future__ import annotations
-
 import struct
 import sys
 import warnings
@@ -43,9 +41,7 @@ def photo(side: int = 64) -> pil.Image:
     return pil.fromarray(np.stack([rows * 3, columns * 3, (rows * columns) % 256], axis=2).astype(np.uint8))
 
 
-def test_a_bundled_picture_opens_by_its_name_and_a_file_of_that_name_goes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundled_picture_opens_by_its_name_and_a_file_of_that_name_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert (Image.open("bus.jpg").width, Image.open(Path("bus.jpg")).name) == (810, "bus.jpg")
     assert Image.open("scene-3.png").sha256 == Image.open("scene 3.png").sha256
@@ -381,9 +377,7 @@ def bomb() -> bytes:
         pytest.param("/dev/zero", "no file", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
     ],
 )
-def test_what_is_no_picture_is_called_by_its_name(
-    source: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_picture_is_called_by_its_name(source, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ImageProblem, match=words) as problem:
         Image.open(source)

@@ -1,7 +1,5 @@
 """Heat to pixels and lines: exact at the ends of opacity, within one level of the plain formula in between."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import get_args
@@ -174,11 +172,7 @@ GOOD = np.zeros((48, 64), np.float32)
         ({"values": GOOD[0]}, {}, r"shape \(H, W\), got \(64,\)"),
         ({"kind": "cold"}, {}, "kind must be one of heat, difference, signed, got 'cold'"),
         ({"extent": (0, 0, math.nan, 48)}, {}, "extent must be"),
-        (
-            {},
-            {"mode": "hottest"},
-            "mode must be one of overlay, blend, map, contour, spotlight, picture, got 'hottest'",
-        ),
+        ({}, {"mode": "hottest"}, "mode must be one of overlay, blend, map, contour, .*, got 'hottest'"),
         ({}, {"alpha": 1.1}, "alpha must lie within 0..1, got 1.1"),
     ],
 )
@@ -247,16 +241,12 @@ def pixel_by_pixel(segments, shape, half):
     return plane
 
 
-def some_segments(count, longest):
-    rng = np.random.default_rng(0)
-    start = rng.random((count, 2)) * (44, 34) - 6  # some of them outside
-    return np.concatenate([start, start + (rng.random((count, 2)) - 0.5) * longest], axis=1)
-
-
 @pytest.mark.parametrize("half", [0.3, 0.625, 1.5, 6.0, 50.0])
 @pytest.mark.parametrize("longest", [0, 3, 30, 200])
 def test_coverage_is_that_of_each_pixel(half, longest):
-    segments = some_segments(12, longest)
+    rng = np.random.default_rng(0)
+    start = rng.random((12, 2)) * (44, 34) - 6  # some of them outside
+    segments = np.concatenate([start, start + (rng.random((12, 2)) - 0.5) * longest], axis=1)
     coverage = np.zeros((24, 32), np.uint8)
     contours.cover([coverage], segments, [half])
     assert abs(coverage.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0

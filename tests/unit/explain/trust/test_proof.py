@@ -1,10 +1,9 @@
 """Deletion and insertion: by hand, by torch-cam and pytorch-grad-cam, and verdicts on a known cause."""
 
-from __future__ import annotations
-
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -13,15 +12,11 @@ import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer, Image
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.proof import Curve, Proof, Trace
 from sightglass.explain.trust.support import BATCH_CPU, BATCH_GPU, Perturber, blur, impute, make_fill
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain.explanation import Explanation
 
 
 def trace(*values: float, stays: tuple[bool, ...] | None = None) -> Trace:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torch import nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.trust import controls
 from sightglass.explain.trust import scramble as module
@@ -30,12 +32,6 @@ from sightglass.explain.trust.scramble import (
     redrawer,
     scramble,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from sightglass.explain.explanation import Explanation
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +68,7 @@ def test_weights_are_redrawn_with_the_mean_and_deviation_they_had() -> None:
         assert float(net[1].weight.detach().std()) == pytest.approx(0.5, abs=0.05)
 
 
-def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(
-    explained: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(explained, monkeypatch):
     resident, kept = explained.evidence.resident, []
 
     def watched(given: LoadedModel) -> LoadedModel:

@@ -1,7 +1,5 @@
 """What a row of numbers means is told by the names of a network, of its output and of its classes; wrong labels."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,9 +65,6 @@ def test_fewer_labels_than_classes_are_one_sentence() -> None:
     geometry = Geometry((8, 8), (8, 8), (1.0, 1.0), (0.0, 0.0))
     with pytest.raises(ModelProblem, match="leaf has 4 classes but 2 labels: give it a file with one label for each"):
         adapter.decode(outputs, geometry, top_k=4, confidence=0.25, iou=0.7)
-
-
-# Models without classes: what they answer, what every door says of them, and OSNet's file.
 
 
 def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:

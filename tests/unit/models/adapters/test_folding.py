@@ -1,8 +1,7 @@
 """The quicker twin of a model: the same numbers, and never where somebody looks at what it skips."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +13,6 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.models.adapters.folding import conv_act, fold_copy, unfold
 from sightglass.models.geometry import ModelInput
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ACTIVATIONS = (nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish(), nn.GELU())
 
@@ -66,9 +62,7 @@ def picture(batch: int = 1, channels: int = 3, height: int = 20, width: int = 26
 @pytest.mark.parametrize(
     ("channels", "kernel", "stride", "groups"), [(6, 3, 1, 1), (6, 5, 2, 6), (6, 1, 1, 1), (6, 3, 2, 2)]
 )
-def test_a_convolution_and_its_activation_in_one_step(
-    act: nn.Module, channels: int, kernel: int, stride: int, groups: int
-) -> None:
+def test_a_convolution_and_its_activation_in_one_step(act, channels, kernel, stride, groups):
     conv = nn.Conv2d(channels, 12, kernel, stride, kernel // 2, groups=groups).requires_grad_(False)
     for layout in (torch.contiguous_format, torch.channels_last):
         for batch, height, width in ((1, 20, 26), (3, 7, 7), (2, 1, 1)):

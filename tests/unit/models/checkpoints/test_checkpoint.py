@@ -13,7 +13,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,9 +24,6 @@ from sightglass.common.errors import Cancelled, WeightsProblem
 from sightglass.models.checkpoints import checkpoint, weights
 from sightglass.models.spec import ModelSpec
 from tests.unit.models.specs import own_spec
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Net(nn.Module):
@@ -175,9 +172,6 @@ def test_a_pickle_cannot_change_the_classes_that_it_is_given() -> None:
         safe_pickle.Unpickler(io.BytesIO(data)).load()
 
 
-# Where weights are looked for, and that a download is whole or not there at all.
-
-
 BODY = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
@@ -263,9 +257,7 @@ def test_a_hub_model_is_found_in_a_folder_and_in_the_hub_cache(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("setting", ["1", "0"])
-def test_offline_says_in_one_sentence_what_to_do(
-    setting: str, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_says_in_one_sentence_what_to_do(setting, tmp_path, network, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", setting)
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "mine"))
     # Where it is allowed, the network is closed.
@@ -299,9 +291,7 @@ def test_download_lands_whole_and_tells_how_far_it_is(network: Network) -> None:
         ("/missing.pth", None, "Not Found"),
     ],
 )
-def test_a_bad_download_leaves_nothing(
-    path: str, sha256: str | None, words: str, network: Network, tmp_path: Path
-) -> None:
+def test_a_bad_download_leaves_nothing(path, sha256, words, network, tmp_path):
     with pytest.raises(WeightsProblem, match=words):
         weights.download(f"http://here{path}", tmp_path / "to" / "tiny.pth", sha256=sha256)
     assert left_in(tmp_path / "to") == []

@@ -1,7 +1,5 @@
 """Models that are asked in words: real architectures with seeded random weights, beside their own libraries."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil
@@ -100,9 +98,7 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(folders: dict[str, Path]) -> 
     torch.testing.assert_close(result.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_list_of_classes_makes_a_classifier(
-    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_of_classes_makes_a_classifier(folders, tmp_path, monkeypatch):
     words = 'labels = ["cat", "dog", "mouse"], template = ["a photo of a {}", "a drawing of a {}"]'
     table = f'[model.mine]\nloader = "clip"\nweights = {{ path = {json.dumps(str(folders["clip"]))}, {words} }}'
     (tmp_path / "models.toml").write_text(table)

@@ -1,7 +1,5 @@
 """An operator's own checkpoint is a model: found out, loaded, explained; where it does not fit it says what does."""
 
-from __future__ import annotations
-
 import sys
 import types
 from pathlib import Path
@@ -167,9 +165,7 @@ def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     assert not (folder / "ran").exists()
 
 
-def test_a_checkpoint_of_the_yolov5_repository_is_named_with_the_way(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_of_the_yolov5_repository_is_named_with_the_way(folder, monkeypatch):
     yolo = types.ModuleType("models.yolo")
     yolo.DetectionModel = type("DetectionModel", (torch.nn.Conv2d,), {"__module__": "models.yolo"})  # type: ignore[attr-defined]
     with monkeypatch.context() as context:

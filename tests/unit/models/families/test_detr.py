@@ -1,9 +1,8 @@
 """DETR's family: boxes, maps and query attention equal those of the libraries, on small seeded networks."""
 
-from __future__ import annotations
-
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,9 +28,6 @@ from sightglass.models.spec import ModelSpec
 from tests.built import built
 from tests.unit.models.specs import own_spec
 from tests.unit.own_nets import Answering
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 transformers, library = pytest.importorskip("transformers"), pytest.importorskip("pytorch_grad_cam")
 pytestmark = pytest.mark.slow

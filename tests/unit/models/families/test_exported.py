@@ -1,12 +1,11 @@
 """Exported models answer as the models that they were made of, in every form that people have them."""
 
-from __future__ import annotations
-
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +22,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.custom.classifier import CustomClassifier
 from sightglass.models.families.exported import runtimes
-from sightglass.models.families.exported.detector import (
-    ExportedDetector,
-    grid,
-    make_detector,
-)
+from sightglass.models.families.exported.detector import ExportedDetector, grid, make_detector
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load
@@ -36,9 +31,6 @@ from tests.conftest import asset
 from tests.unit import own_nets
 from tests.unit.models.specs import own_spec
 from tests.weights import weight
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 CPU = torch.device("cpu")
 IMGSZ = 320
@@ -58,9 +50,6 @@ def picture(height: int = 240, width: int = 320) -> np.ndarray[Any, Any]:
 def answers(adapter: ExportedDetector, pixels: np.ndarray[Any, Any] | None = None) -> list[Any]:
     model_input = adapter.prepare(picture() if pixels is None else pixels, "trained")
     return adapter.decode(adapter.run(model_input.tensor), model_input.geometry, top_k=5, confidence=0.25, iou=0.7)
-
-
-# What Ultralytics exports.
 
 
 @cache
@@ -210,9 +199,6 @@ def test_a_layout_is_told_by_its_shapes_and_read(kind: str) -> None:
         assert model_input.tensor.max() <= 1
 
 
-# Classifiers.
-
-
 @pytest.mark.parametrize("probable", [False, True])
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str, tmp_path: Path) -> None:
@@ -241,9 +227,6 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     evidence = Evidence(resident, model_input, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
-
-
-# What cannot be opened, or read.
 
 
 def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None:
@@ -298,9 +281,6 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
     assert (runtime.size, runtime.channels_last, runtime.halved) == ((32, 48), True, True)
     (out,) = runtime.answers(torch.rand(1, 3, 32, 48))
     assert (out.shape, out.dtype) == ((1, 3), torch.float32)
-
-
-# In the catalogue.
 
 
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

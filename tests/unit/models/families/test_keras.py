@@ -1,7 +1,5 @@
 """Keras models: a sketch classifier with random weights, what is refused, and what is inferred."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

@@ -1,7 +1,5 @@
 """PromptSG: the architecture against CLIP's own code, checkpoints by whatever names, the maps of its interaction."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, replace
 

@@ -1,9 +1,8 @@
 """Segmentation networks of Transformers and Ultralytics, with seeded random weights: none are to be had."""
 
-from __future__ import annotations
-
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +16,6 @@ from sightglass.models.adapters.folding import unfold
 from sightglass.models.families.transformers.loader import QuerySegmenter
 from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 library = pytest.importorskip("pytorch_grad_cam")
 targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
@@ -105,9 +100,7 @@ def test_a_folder_answers_as_transformers_does(folders: dict[str, Path]) -> None
     assert result.heatmaps[0].layers[0].startswith("segformer.stages.3")
 
 
-def test_the_classes_of_queries_are_those_of_the_librarys_post_processing(
-    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_classes_of_queries_are_those_of_the_librarys_post_processing(folders, monkeypatch):
     result = Explainer(folders["mask2former"])(PICTURE, method="layercam", top_k=1)
     outputs, inputs = answer("mask2former", folders["mask2former"])
     assert torch.equal(result.evidence.tensor, inputs["pixel_values"])

@@ -1,35 +1,25 @@
 """torchvision's detectors answer as torchvision says, and let a gradient through from the candidates that are shown."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightglass.models import catalog, labels
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families.torchvision.detectors import (
-    TorchvisionDetections,
-    TorchvisionDetector,
-    adapt,
-)
+from sightglass.models.families.torchvision.detectors import TorchvisionDetections, TorchvisionDetector, adapt
 from sightglass.models.families.torchvision.networks import build_dense
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 from tests.built import record
 from tests.conftest import asset
 from tests.unit.models.specs import own_spec
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 EVERY = tuple(spec for spec in catalog.catalog().values() if spec.loader == "torchvision.detectors")
 FASTER = "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -215,9 +205,7 @@ def test_a_batch_answers_for_each_of_its_pictures(arch: str) -> None:
 
 
 @pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])
-def test_torchvisions_own_files_are_read_as_torchvision_reads_them(
-    arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torchvisions_own_files_are_read_as_torchvision_reads_them(arch, tmp_path, monkeypatch):
     import torchvision
 
     default = torchvision.models.get_model_weights(arch).DEFAULT

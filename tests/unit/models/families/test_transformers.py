@@ -1,11 +1,11 @@
 """Transformers: their tokens found by looking, CAMs and attention against references, gradients without the zeros."""
 
-from __future__ import annotations
-
 import contextlib
 import json
+from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,11 +41,6 @@ from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 from tests.unit.models.specs import own_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
 
 CLOSE = 1e-4
 CLASSES = 5
@@ -137,9 +132,6 @@ def target(index: int) -> Target:
     return Target(index, f"class {index}")
 
 
-# What is found by looking.
-
-
 @pytest.mark.parametrize(
     ("name", "layer", "grid", "prefix"),
     [
@@ -167,16 +159,8 @@ def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid
     assert swin.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
 
 
-# CAMs on tokens, against the grad-cam library with the reshape that it documents.
-
-
-def vit_reshape(tensor: torch.Tensor, height: int = 8, width: int = 8) -> torch.Tensor:
-    result = tensor[:, 1:, :].reshape(tensor.size(0), height, width, tensor.size(2))
-    return result.transpose(2, 3).transpose(1, 2)
-
-
-def swin_reshape(tensor: torch.Tensor, height: int = 8, width: int = 8) -> torch.Tensor:
-    result = tensor.reshape(tensor.size(0), height, width, tensor.size(-1))
+def reshape(tensor: torch.Tensor, skipped: int = 0) -> torch.Tensor:
+    result = tensor.flatten(1, -2)[:, skipped:].reshape(tensor.size(0), 8, 8, tensor.size(-1))
     return result.transpose(2, 3).transpose(1, 2)
 
 
@@ -190,7 +174,7 @@ CAMS: dict[str, Any] = {
     "scorecam": library.ScoreCAM,
     "ablationcam": partial(library.AblationCAM, ablation_layer=AblationLayerVit()),
 }
-LAYERS = {"vit": ("blocks.2.norm1", vit_reshape), "swin": ("layers.1.blocks.1.norm1", swin_reshape)}
+LAYERS = {"vit": ("blocks.2.norm1", partial(reshape, skipped=1)), "swin": ("layers.1.blocks.1.norm1", reshape)}
 
 
 @pytest.mark.parametrize(
@@ -211,9 +195,6 @@ def test_cams_equal_the_library_s(name: str, method: str) -> None:
             np.testing.assert_allclose(heatmap.at_input, theirs, rtol=0, atol=CLOSE)
 
 
-# Gradients without the zeros.
-
-
 @pytest.mark.parametrize("name", BUILDERS)
 def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = evidence_of(name)
@@ -226,9 +207,6 @@ def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatc
     for gradient, other in zip(ours, theirs, strict=True):
         assert other.values.abs().max() > 0
         assert (gradient.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
-
-
-# Attention.
 
 
 @contextlib.contextmanager
@@ -307,9 +285,6 @@ def test_a_layer_s_attention_is_what_transformers_says_it_is() -> None:
     np.testing.assert_allclose(raws(evidence, "attention", head=2)[0], rows[2], rtol=0, atol=1e-6)
     result = explain(Image.open(PICTURE), evidence, Options(method="attention"), milliseconds={})
     assert result.heatmaps[0].layers == ("vit.layers.1.attention",)
-
-
-# Transformers' folders.
 
 
 def folder_with(path: Path, net: Any, processor: Any = None) -> Path:
@@ -420,9 +395,6 @@ def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     with pytest.raises((ModelProblem, WeightsProblem)):
         load(spec)
     assert not marker.exists()
-
-
-# The default layer of one model of every family of timm has the picture's grid.
 
 
 LARGE = 60_000_000

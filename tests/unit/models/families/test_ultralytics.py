@@ -1,17 +1,16 @@
 """Ultralytics models answer as `predict` does, and let a gradient through from the boxes that are shown."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem
@@ -28,10 +27,6 @@ from sightglass.models.load import load
 from tests.built import build, built, record, spec_of
 from tests.waits import patience
 from tests.weights import weight
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 ROOT = Path(__file__).parents[4]
 TRAINED = [
@@ -203,9 +198,6 @@ except UnidentifiedImageError: print("fine")
     assert done.stdout == "fine\n", done.stderr
 
 
-# The catalogue names what Ultralytics publishes, and a file of its own kind gets through whatever it holds.
-
-
 OURS = tuple(
     spec for family in catalog.families(packaged=True).values() for spec in family if spec.loader == "ultralytics"
 )
@@ -256,9 +248,6 @@ def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path, monkeypatc
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     assert [name for name, (spec, *_) in catalog.families().items() if spec.id == name] == ["trap"]
     assert not (tmp_path / "ran").exists()
-
-
-# Layers by the words of a menu, by the numbers of other tools, and as the graph that a picker draws.
 
 
 def layers_of(name: str, task: str = "detect") -> tuple[Layer, ...]:

@@ -1,14 +1,13 @@
 """Each generation's head gives the library's boxes and scores, and a gradient for every part that it offers."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from sightglass.api.schemas import DetectRequest
 from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel
@@ -22,10 +21,6 @@ from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.report import table
 from sightglass.report.results import PredictionResult
 from tests.built import build, built, record, spec_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 HEADS = (
     "yolov3-tinyu",
@@ -244,9 +239,6 @@ def test_a_vocabulary_that_is_built_in_needs_no_prompt() -> None:
     anchors, classes = adapter.select_boxes(outputs, confidence, 0.5)
     assert rows[:, 5].tolist() == classes.tolist()
     assert torch.allclose(rows[:, :4], outputs.boxes[0, anchors], atol=1e-2)
-
-
-# Joints of Ultralytics' poses, with seeded random weights: no trained ones are to be had here.
 
 
 POSE = "yolo11n-pose"

@@ -1,7 +1,5 @@
 """An open vocabulary is asked by words or by drawn boxes, and two sessions that ask for different things never mix."""
 
-from __future__ import annotations
-
 import importlib.machinery
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
@@ -105,9 +103,7 @@ def test_wrong_examples_are_one_sentence(bus: Path, boxes: Any, labels: list[str
 
 
 @pytest.mark.parametrize(("name", "file"), [(YOLOE, "mobileclip_blt.ts"), (WORLD, "ViT-B-32.pt")])
-def test_a_missing_text_encoder_is_one_sentence_that_names_its_file(
-    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_text_encoder_is_one_sentence_that_names_its_file(name, file, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
     with pytest.raises(ModelProblem, match=rf"^Words need a text encoder: .*put {file} into .*{tmp_path}") as problem:

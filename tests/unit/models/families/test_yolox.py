@@ -1,15 +1,15 @@
 """YOLOX answers as Megvii's own formulas say, whichever of its two file formats it came from."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
@@ -23,11 +23,6 @@ from tests.built import record
 from tests.conftest import asset
 from tests.unit.models.specs import own_spec
 from tests.weights import weight
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 SIZES = ("yolox_nano", "yolox_tiny", "yolox_s", "yolox_m", "yolox_l", "yolox_x")
 PARTS = ("class", "contrast", "objectness", "box", "left", "top", "right", "bottom", "all")
