@@ -169,12 +169,11 @@ class _Session:
         self.switch(None)
         try:
             chosen = await run_in_threadpool(_load, message)
-        except Problem as problem:
-            await self.socket.send_json({"type": "problem", "sentence": str(problem), "fatal": False})
-            return
-        except Exception:
-            LOGGER.exception("a model could not be used for frames")
-            words = "This model cannot be used here because of a bug: choose another."
+        except Exception as error:
+            words = str(error)
+            if not isinstance(error, Problem):
+                LOGGER.exception("a model could not be used for frames")
+                words = "This model cannot be used here because of a bug: choose another."
             await self.socket.send_json({"type": "problem", "sentence": words, "fatal": False})
             return
         self.switch(LiveExplainer(chosen))

@@ -28,7 +28,7 @@ LITE, BOXES, CLIP, REID, VIT = "efficientnet-lite0", "demo-s", "demo-clip", "dem
 WORDS = ("red star", "blue ball", "yellow square")
 QUICK: dict[str, Any] = {"method": "drise", "masks": 12, "top_k": 1}
 ANY_BOX: dict[str, Any] = {"confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
-ONE: dict[str, Any] = {"per": "detection", "targets": (1,)}
+TWO: dict[str, Any] = {"per": "detection", "top_k": 2}
 JOINED = ("layers", "at", "vocabulary")
 """Options whose values are one text of the command line; of others the flag is repeated."""
 CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -42,15 +42,15 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("top_k", LITE, {"top_k": 2}),
     ("scale", LITE, {"scale": "shared", "top_k": 3}),
     ("preprocessing", LITE, {"preprocessing": "squash"}),
-    ("confidence", BOXES, {"confidence": 0.1 + 0.2, **ONE}),
-    ("iou", BOXES, {"iou": 1 / 3, **ONE}),
+    ("confidence", BOXES, {"confidence": 0.1 + 0.2, **TWO}),
+    ("iou", BOXES, {"iou": 1 / 3, **TWO}),
     ("per", BOXES, {"per": "detection"}),
     ("per", BOXES, {"per": "picture"}),
-    ("part", BOXES, {"part": "left", **ONE}),
+    ("part", BOXES, {"part": "left", **TWO}),
     ("evidence", LITE, {"evidence": "both", "top_k": 1}),
     ("ratio", BOXES, {"ratio": 0.1, "per": "picture"}),
     ("classes", BOXES, {"classes": (0, "rod-cross"), "per": "detection"}),
-    ("within", BOXES, {"within": "each", **ONE}),
+    ("within", BOXES, {"within": "each", **TWO}),
     ("vocabulary", CLIP, {"vocabulary": WORDS}),
     ("vocabulary", YOLOE, {"vocabulary": ("red bus", "person"), "classes": ("person", 0), "per": "detection"}),
     (
@@ -126,8 +126,7 @@ def test_the_call_of_a_recipe_and_a_command_make_the_same_map_and_recipe(option,
     assert given[option] != getattr(Options(), option)
     options = ANY_BOX | given if model in (YOLOE, POSE) else given
     result = loaded(model)("scene.png", **options)
-    # As a command names boxes.
-    recipe, maps = made_by(model, options | ({"targets": result.recipe.targets} if "targets" in options else {}))
+    recipe, maps = made_by(model, options)
     assert recipe == result.recipe and result.heatmaps
     assert_maps_equal(maps, result)
     again = eval(embedded_recipe.python_call(result.recipe), {"Explainer": Explainer})
