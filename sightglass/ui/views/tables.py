@@ -72,7 +72,7 @@ def _no_formulas(rows: Any, right: Collection[str]) -> Any:
         safe = rows.rename(columns=packing.escape)
         for name in safe.columns:
             if safe[name].dtype.kind not in "biufM" and name not in right:
-                safe[name] = safe[name].map(packing.escape)
+                safe[name] = safe[name].map(packing.escape, na_action="ignore")
         return safe
     return [
         {packing.escape(name): cell if name in right else packing.escape(cell) for name, cell in row.items()}
