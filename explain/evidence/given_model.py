@@ -157,11 +157,8 @@ def split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
         targets = [targets] * count
     if len(targets) != count:
         raise ModelProblem(f"There are {count} pictures and {len(targets)} targets: give one for each.")
-    return [{"targets": _list(target)} for target in targets]
-
-
-def _list(target: Any) -> Any:
-    return target if isinstance(target, (list, tuple)) else () if target is None else (target,)
+    targets = [() if target is None else target for target in targets]
+    return [{"targets": target if isinstance(target, (list, tuple)) else (target,)} for target in targets]
 
 
 def bgr_to_rgb(source: Any) -> NDArray[Any]:

@@ -69,10 +69,7 @@ def _verify(resident: LoadedModel, model_input: ModelInput) -> None:
 
 
 def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) -> tuple[Target, list[Tensor]]:
-    """Return a target, its answer and gradients for the first picture.
-
-    The module runs unchanged, with PyTorch's graph from the input on.
-    """
+    """Return a target, its answer and gradients for the first picture by PyTorch's own graph."""
     adapter, layers = resident.adapter, layers_at(resident, resident.default_layers)
     recorded: dict[str, Tensor] = {}
 

@@ -97,10 +97,6 @@ class Depth(Regress):
         moved = move(target, evidence, changed)
         return float(adapter.number(evidence.outputs, moved).detach()), "", moved
 
-    def shown_score(self, result: Result, index: int) -> float | None:
-        place = self.read_place(result, index)
-        return super().shown_score(result, index) if place is None else place
-
     def score(self, result: Result, index: int) -> float | None:
         place = self.read_place(result, index)
         return super().score(result, index) if place is None else place
