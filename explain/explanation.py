@@ -90,18 +90,6 @@ class Explanation(Result):
         """Explain again with other options that need no model pass."""
         return self._rerun(replace(self.options, **changed), None, None)
 
-    def at_layer(self, path: str) -> Explanation:
-        """Explain the same targets at one of this explanation's layers.
-
-        >>> from sightglass import Explainer
-        >>> both = Explainer()("bus.jpg", layers=("blocks.4", "blocks.6"), top_k=1)
-        >>> both.at_layer("blocks.4").heatmaps[0].layers
-        ('blocks.4',)
-        """
-        if path not in self.evidence.paths:
-            raise ModelProblem(f"{path} is none of the layers explained here: {', '.join(self.evidence.paths)}.")
-        return replace(self, evidence=self.evidence.at(path))._rerun(replace(self.options, layers=(path,)), None, None)
-
     def with_object(self, *areas: Any) -> Explanation:
         """Set the object's area, for `diagnosis` of evidence outside of it.
 
