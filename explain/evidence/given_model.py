@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -137,12 +136,6 @@ def path_in(model: Any, layer: Any) -> str | None:
             if part is layer and path:
                 return str(path).replace("_orig_mod.", "").removesuffix("._orig_mod")
     return None
-
-
-def list_sources(source: Any) -> list[Any] | None:
-    """Return a sequence's pictures, or None for a single picture."""
-    alone = not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview))
-    return None if alone else list(source)
 
 
 def split_targets(targets: Any, count: int) -> list[dict[str, Any]]:

@@ -321,7 +321,7 @@ def test_a_map_that_is_not_supported_is_unproved() -> None:
     own, better = (Effect(name, hidden, 0.5) for name, hidden in (("this map", 0.9), ("star", 0.1)))
     tested = Support("star", False, 1.0, own, (better,) * OTHERS, ())
     for support, unproved in ((tested, True), (replace(tested, others=(own,)), False)):
-        result = replace(explanation(blob()), proofs={0: Proof("star", "class", (), ("blur",), 1.0, support)})
+        result = explanation(blob()).with_tests({}, {0: Proof("star", "class", (), ("blur",), 1.0, support)})
         assert ("unproved" in kinds(result)) is unproved
         if unproved:
             assert text_of(result, "unproved").startswith("By its proof: this map shows no more than others do")
