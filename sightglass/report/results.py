@@ -285,7 +285,7 @@ def describe_similarity(similarity: Similarity, context: Context | None) -> str:
 class CurveResult(PlainResult):
     """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
 
-    map: Literal["map", "strongest", "random", "blobs", "centre", "edges"] = Field(validation_alias="name")
+    map: Literal["map", "strongest", "random"] = Field(validation_alias="name")
     number: int
     """Which of several controls of that name."""
     filling: Literal["blur", "mean", "linear"]
