@@ -193,15 +193,12 @@ def explain(
     adapter = evidence.resident.adapter
     absent = task_of(adapter).unshown(options, targets, evidence)
     hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
-    heads = options.head is not None and method.family not in HEADED
-    masks = options.masks is not None and method.family != "mask"
-    both = options.evidence == "both" and not method.signed
-    ignored = (
-        f"head={options.head}" if heads else "",
-        f"masks={options.masks}" if masks else "",
-        "evidence=both" if both else "",
-    )
-    idle = tuple(f"{option} {NO_EFFECT}" for option in ignored if option)
+    ignored = {
+        f"head={options.head}": options.head is not None and method.family not in HEADED,
+        f"masks={options.masks}": options.masks is not None and method.family != "mask",
+        "evidence=both": options.evidence == "both" and not method.signed,
+    }
+    idle = (f"{option} {NO_EFFECT}" for option, is_idle in ignored.items() if is_idle)
     notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *evidence.remarks, *hides, *idle, *absent)))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
