@@ -241,11 +241,11 @@ class Explainer:
         only. Raises ImageProblem or ModelProblem, one sentence each.
         """
         run = CallHooks(progress, cancel, partial, maps)
-        if (sources := given_model.list_sources(source)) is None:
+        if not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview)):
             return self._explain_one(*self._request(source, bgr, question, options), run)
-        rows = given_model.split_targets(options.pop("targets", None), len(sources))
-        requests = (self._request(item, bgr, question, options | row) for item, row in zip(sources, rows, strict=True))
-        return self._explain_list(requests, len(sources), run)
+        rows = given_model.split_targets(options.pop("targets", None), len(source))
+        requests = (self._request(item, bgr, question, options | row) for item, row in zip(source, rows, strict=True))
+        return self._explain_list(requests, len(source), run)
 
     def _request(
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]

@@ -90,18 +90,6 @@ class Explanation(Result):
         """Explain again with other options that need no model pass."""
         return self._rerun(replace(self.options, **changed), None, None)
 
-    def at_layer(self, path: str) -> Explanation:
-        """Explain the same targets at one of this explanation's layers.
-
-        >>> from sightglass import Explainer
-        >>> both = Explainer()("bus.jpg", layers=("blocks.4", "blocks.6"), top_k=1)
-        >>> both.at_layer("blocks.4").heatmaps[0].layers
-        ('blocks.4',)
-        """
-        if path not in self.evidence.paths:
-            raise ModelProblem(f"{path} is none of the layers explained here: {', '.join(self.evidence.paths)}.")
-        return replace(self, evidence=self.evidence.at(path))._rerun(replace(self.options, layers=(path,)), None, None)
-
     def with_object(self, *areas: Any) -> Explanation:
         """Set the object's area, for `diagnosis` of evidence outside of it.
 
@@ -205,15 +193,12 @@ def explain(
     adapter = evidence.resident.adapter
     absent = task_of(adapter).unshown(options, targets, evidence)
     hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
-    heads = options.head is not None and method.family not in HEADED
-    masks = options.masks is not None and method.family != "mask"
-    both = options.evidence == "both" and not method.signed
-    ignored = (
-        f"head={options.head}" if heads else "",
-        f"masks={options.masks}" if masks else "",
-        "evidence=both" if both else "",
-    )
-    idle = tuple(f"{option} {NO_EFFECT}" for option in ignored if option)
+    ignored = {
+        f"head={options.head}": options.head is not None and method.family not in HEADED,
+        f"masks={options.masks}": options.masks is not None and method.family != "mask",
+        "evidence=both": options.evidence == "both" and not method.signed,
+    }
+    idle = (f"{option} {NO_EFFECT}" for option, is_idle in ignored.items() if is_idle)
     notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *evidence.remarks, *hides, *idle, *absent)))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:

@@ -120,11 +120,6 @@ def plural_noun(noun: str) -> str:
     return f"{noun}{'es' if re.search(r'(s|x|sh|(?<!epo)ch)$', noun) else 's'}"
 
 
-def own_boxes(per: str, count: int) -> str:
-    """Return the phrase for a map's boxes, such as `its own box`."""
-    return "the boxes" if per == "picture" else "its own box" if count == 1 else "its own boxes"
-
-
 def plain_text(text: str) -> str:
     """Return a sentence without emphasis and non-breaking spaces."""
     return without_emphasis(text).replace(NBSP, " ")

@@ -58,10 +58,7 @@ def answers_why(resident: LoadedModel) -> bool:
 
 
 def _from_fine_to_coarse(resident: LoadedModel) -> tuple[str, ...]:
-    """Return the last outer layers of stride `STRIDE`, twice that, up to the default's.
-
-    For a detector only the first, in its backbone. Empty if all layers are coarser.
-    """
+    """Return the last outer layers of stride `STRIDE`, twice that, up to the default's; of a detector the first."""
     if task_of(resident.adapter).has_boxes:
         paths = [stage.path for stage in stages(resident) if stage.part == "backbone" and stage.stride == STRIDE]
         return tuple(paths[-1:])

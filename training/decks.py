@@ -220,7 +220,6 @@ def _make_proof_slide(comparison: Comparison, steps: int) -> View:
 
 
 def _verdict(proof: Proof) -> SupportVerdict:
-    assert proof.support is not None
     return proof.support.verdict
 
 

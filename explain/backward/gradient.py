@@ -57,11 +57,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
 
 
 def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
-    """Return the first right singular vector of rows - shift, or None.
-
-    Starts at the channels' lengths, and so comes to the same bits every time. Beside the two products with all rows
-    a step is of few numbers, where NumPy is done before PyTorch has started.
-    """
+    """Return the first right singular vector of rows - shift, or None."""
     start = torch.linalg.vector_norm(rows, dim=0)
     if not bool(start.any()):
         return None

@@ -131,11 +131,7 @@ class _Attention(Function):
 def _attend(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-    """Return the attended queries, their gradient, attention weights and logit gradients.
-
-    First the indices of queries with a gradient (None: too many to select); queries and gradient are (B, heads, n, D),
-    weights and logit gradients (B, heads, n, N).
-    """
+    """Return queries with a gradient (None: too many to select), and their gradient, weights and logit gradients."""
     # Over all pictures and heads.
     rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
     indices = rows if len(rows) <= FEW * query.shape[-2] else None
@@ -147,11 +143,7 @@ def _attend(
 
 
 class _Projected(Function):
-    """Attention among projections of one x, with a direct gradient for x.
-
-    With n queries the gradients of keys and values have rank n in each head: the gradient of a whole projection is a
-    product of two thin matrices.
-    """
+    """Attention among projections of one x, whose gradient for x is a product of two thin matrices."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, query: Tensor, key: Tensor, value: Tensor, *more: Any) -> Tensor:
@@ -175,10 +167,7 @@ class _Projected(Function):
 
 
 def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Return the input and weights of a projected query, key or value.
-
-    That is x (B, N, C) and (heads, D, C) for a view (B, heads, N, D) of a projection; None for other tensors.
-    """
+    """Return the input (B, N, C) and weights (heads, D, C) of a projected query, key or value, or None."""
     base = part._base
     if base is None or (source := getattr(base, _SOURCE, None)) is None or part.ndim != 4 or base.ndim != 3:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sightglass.explain.phrases import kinds, listing, own_boxes
+from sightglass.explain.phrases import kinds, listing
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -41,5 +41,6 @@ def box_sentence(explanation: Result, index: int, name: str) -> str | None:
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return None
-    phrase = own_boxes(explanation.options.per, len(explanation.own(index)))
+    several = len(explanation.own(index)) != 1
+    phrase = "the boxes" if explanation.options.per == "picture" else f"its own box{'es' if several else ''}"
     return f"Evidence for **{name}**: {listing(numbers.describe(phrase))}."

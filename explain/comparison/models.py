@@ -288,7 +288,11 @@ class Comparison:
         if len(set(answers)) == 1:
             agreed = "Both" if len(answers) == 2 else f"All {number}"
             return f"{agreed} say {answers[0]}{self._unsure or self._describe_scores(answers[0])}."
-        says = "; ".join(_says(names, answer) for answer, names in _group(self.names, answers).items())
+        verbs = {NOTHING: "find", "": "predict"}
+        says = "; ".join(
+            f"{listing(names)} {verbs.get(answer, 'say')}{'' if len(names) > 1 else 's'} {answer or 'no class'}"
+            for answer, names in _group(self.names, answers).items()
+        )
         together = self.label and len(self.groups) == 1 < len(self.groups[0])
         return f"{says}{self._unsure}{f': the maps are of {self.label}' if together else ''}."
 
@@ -354,11 +358,6 @@ def class_names(explanation: Explanation) -> tuple[str, ...]:
 def _group(names: Sequence[str], answers: Sequence[str]) -> dict[str, list[str]]:
     """Return the names of the models by their answers."""
     return {answer: [name for name, other in zip(names, answers, strict=True) if other == answer] for answer in answers}
-
-
-def _says(names: Sequence[str], answer: str) -> str:
-    verb = "find" if answer == NOTHING else "say" if answer else "predict"
-    return f"{listing(list(names))} {verb}{'' if len(names) > 1 else 's'} {answer or 'no class'}"
 
 
 def score_of_map(explanation: Explanation, index: int = 0) -> float | None:

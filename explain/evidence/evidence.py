@@ -7,7 +7,6 @@ gradients. Nothing else of this project runs a model forward to explain it.
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 from contextlib import ExitStack
@@ -93,20 +92,6 @@ class Evidence:
     def paths(self) -> tuple[str, ...]:
         """The dotted paths of the layers."""
         return tuple(layer.path for layer in self.layers)
-
-    def at(self, path: str) -> Evidence:
-        """Return the evidence of one layer from the same pass."""
-        place, evidence = self.paths.index(path), copy.copy(self)
-        # A cached value of all layers.
-        evidence.__dict__.pop("layered", None)
-        evidence.layers = self.layers[place : place + 1]
-        evidence.recorded, evidence.activations = [self.recorded[place]], [self.activations[place]]
-        # Copied first, in one step: another thread may be adding.
-        evidence._gradients = {target: [gradients[place]] for target, gradients in dict(self._gradients).items()}
-        raws = dict(self.raws).items()
-        evidence.raws = {key: [maps[place]] for key, maps in raws if len(maps) == len(self.layers)}
-        evidence._graph = None
-        return evidence
 
     def missing(self, name: str, targets: Sequence[Target]) -> list[Target]:
         """Return the targets without raw maps of this name, each once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -139,12 +138,6 @@ def path_in(model: Any, layer: Any) -> str | None:
     return None
 
 
-def list_sources(source: Any) -> list[Any] | None:
-    """Return a sequence's pictures, or None for a single picture."""
-    alone = not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview))
-    return None if alone else list(source)
-
-
 def split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
     """Split the option `targets` into one value per picture.
 
@@ -157,11 +150,8 @@ def split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
         targets = [targets] * count
     if len(targets) != count:
         raise ModelProblem(f"There are {count} pictures and {len(targets)} targets: give one for each.")
-    return [{"targets": _list(target)} for target in targets]
-
-
-def _list(target: Any) -> Any:
-    return target if isinstance(target, (list, tuple)) else () if target is None else (target,)
+    targets = [() if target is None else target for target in targets]
+    return [{"targets": target if isinstance(target, (list, tuple)) else (target,)} for target in targets]
 
 
 def bgr_to_rgb(source: Any) -> NDArray[Any]:

@@ -69,10 +69,7 @@ def _verify(resident: LoadedModel, model_input: ModelInput) -> None:
 
 
 def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) -> tuple[Target, list[Tensor]]:
-    """Return a target, its answer and gradients for the first picture.
-
-    The module runs unchanged, with PyTorch's graph from the input on.
-    """
+    """Return a target, its answer and gradients for the first picture by PyTorch's own graph."""
     adapter, layers = resident.adapter, layers_at(resident, resident.default_layers)
     recorded: dict[str, Tensor] = {}
 
@@ -93,7 +90,7 @@ def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) ->
                 )
             )
         outputs = adapter.run(tensor)
-    answer, target = _answer(adapter, outputs), _target(adapter, outputs)
+    answer, target = adapter.answer_row(outputs)[0], _target(adapter, outputs)
     scalar = adapter.scalar(outputs, target) if target.index is None else answer[target.index]
     outputs_at = [recorded[layer.path] for layer in layers]
     slopes = torch.autograd.grad(scalar, outputs_at, allow_unused=True)
@@ -108,18 +105,13 @@ def _agrees(resident: LoadedModel, model_input: ModelInput, target: Target, trut
     """Return whether the remaining shortcuts give the plain pass's results."""
     evidence = Evidence(resident, model_input, layers_at(resident, resident.default_layers))
     slopes = [gradients[0].dense() for gradients in evidence.gradients([target])]
-    return _close([_answer(resident.adapter, evidence.outputs), *slopes], truth)
-
-
-def _answer(adapter: Adapter, outputs: Any) -> Tensor:
-    """Return the first picture's logits, or its vector."""
-    return adapter.answer_row(outputs)[0]
+    return _close([resident.adapter.answer_row(evidence.outputs)[0], *slopes], truth)
 
 
 def _target(adapter: Adapter, outputs: Any) -> Target:
     if adapter.detects:
         return Target(None, "", cast("Detector", adapter).strongest(outputs, 0.0)[:1])
-    index = int(_answer(adapter, outputs).argmax()) if adapter.labels else None
+    index = int(adapter.answer_row(outputs)[0].argmax()) if adapter.labels else None
     return Target(index, "")
 
 

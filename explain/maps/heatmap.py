@@ -172,12 +172,7 @@ def on_content(
 def _scale(
     raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return the scaled maps and the ranges before and after upsampling.
-
-    Those are the last layer's low and high before, and the mean's after: each (k or 1, 1, 1).
-
-    `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
-    """
+    """Return the scaled maps, and the ranges of the last layer before and of the mean after upsampling."""
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -244,10 +239,7 @@ def upsample(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0) -> Tensor:
-    """Return the bilinear (pixels, cells) matrix of a row.
-
-    `offset`: so many cells further down, or to the right.
-    """
+    """Return the bilinear (pixels, cells) matrix of a row, `offset` cells further on."""
     if offset:
         at = ((torch.arange(pixels) + 0.5) * cells / pixels - 0.5 - offset).clamp(0, cells - 1)
         return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp_min(0).to(device)
@@ -257,11 +249,7 @@ def _bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0
 
 @lru_cache(maxsize=64)
 def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the cells, and their shares, of which a row of pixels is made.
-
-    `rows`: each layer's number of cells and their offset, at most half a cell. It is the same in each of n strips:
-    which cells each reads, (n * m,), and their shares in each of its pixels, (m, pixels / n).
-    """
+    """Return the cells, (n * m,), and shares, (m, pixels / n), that make each of a row's n strips of pixels."""
     count, before = math.gcd(pixels, *(width for width, _ in rows)), 0
     size, cells, shares = pixels // count, [], []
     for width, offset in rows:
@@ -275,10 +263,7 @@ def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.devi
 
 
 def _range(maps: Tensor, scale: Scale, signed: bool) -> tuple[Tensor, Tensor]:
-    """Return the range of each of k maps, (k, 1, 1), or a shared one.
-
-    Of signed maps 0 and the largest absolute value.
-    """
+    """Return the range of each of k maps, (k, 1, 1), or a shared one; of signed maps from 0."""
     # Not flattened, which copies views without bars; aminmax over dimensions takes 14 times as long.
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     if signed:

@@ -269,11 +269,7 @@ def iou(a: Mask, b: Mask) -> float:
 
 
 def _inequality(heat: Values) -> tuple[int, float]:
-    """Return the size of the hottest half of heat, and Gini's coefficient.
-
-    Counted in `_STEPS` of equal ratio, 512 for each halving, in a quarter of the time that sorting takes. Gini's is
-    right to some millionths then, and to 0.0002 where all values are within a hundredth of each other.
-    """
+    """Return the size of the hottest half of heat, and Gini's coefficient, to 0.0002."""
     heat = heat / heat.max()
     # Bits of positive floats are ordered; the shift leaves the exponent and 9 digits.
     steps = (np.maximum(heat.ravel().view(np.int32), _LEAST) - _LEAST) >> 14

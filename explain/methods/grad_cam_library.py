@@ -105,10 +105,7 @@ def _passes(evidence: Evidence, method: Method) -> int:
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
-    """Return ShapleyCAM's map (h, w) for linear tails, without the library.
-
-    None where the gradient depends on the activations.
-    """
+    """Return ShapleyCAM's map (h, w) where the gradient does not depend on the activations, else None."""
     with evidence.resident.lock, torch.enable_grad():
         scalar = evidence.resident.adapter.scalar(evidence.outputs, target)
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
@@ -194,10 +191,7 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
 def _score(
     cam: Any, tensor: Tensor, layer: nn.Module, targets: Sequence[Any], activations: NDArray[np.float32], grads: None
 ) -> NDArray[np.float32]:
-    """Compute ScoreCAM's weights (1, C) in batches of masks.
-
-    The library first masks the picture by all C channels at once: a gigabyte, and seconds without a chance to stop.
-    """
+    """Compute ScoreCAM's weights (1, C) in batches of masks: the library's one batch takes a gigabyte."""
     channels = torch.from_numpy(activations).to(tensor.device)[0, :, None]  # (C, 1, h, w)
     scores: list[float] = []
     for start in range(0, len(channels), BATCH):

@@ -32,33 +32,28 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
     mode = "overlay" if mode == "blend" else mode
     if mode in ("contour", "picture"):
         return None
-    if kind == "difference":
+    if mode == "spotlight":
+        keep, add = spotlight(alpha, first)
+        # Of two sides, by the distance from 0.
+        return (keep, add) if kind == "heat" else (keep[np.floor(255 * _DISTANCES + 0.5).astype(np.intp)], add)
+    if kind == "heat":
         if mode == "overlay":
-            # With a linear opacity the broader map could hardly be seen.
-            shares = alpha * _DISTANCES**0.6
-            shares = np.where(np.less(_DISTANCES, threshold) | (_DISTANCES == 0), 0, shares)
-            table = _table(1 - shares, shares[:, None] * _SIDES)
-        elif mode == "map":
-            shares = np.where(np.less(_DISTANCES, threshold), 0, _DISTANCES)[:, None]
-            table = _table(np.zeros(256), ground + shares * (_SIDES - ground))
-        else:
-            table = difference_spotlight(alpha, first)
-    elif kind == "signed":
-        if mode == "overlay":
-            table = signed_overlay(alpha, threshold, ground)
-        elif mode == "map":
-            cold = np.less(_DISTANCES, threshold)[:, None]
-            table = _table(np.zeros(256), np.where(cold, ground, signed_colours(ground)))
-        else:
-            table = difference_spotlight(alpha, first)
-    elif mode == "overlay":
-        table = overlay(overlay_colours(style.colormap), opacity(alpha, threshold))
-    elif mode == "map":
+            return overlay(overlay_colours(style.colormap), opacity(alpha, threshold))
         # Below the threshold a flat ground outside of any colormap.
-        table = _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, lut(style.colormap)))
-    else:
-        table = spotlight(alpha, first)
-    return table
+        return _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, lut(style.colormap)))
+    cold = np.less(_DISTANCES, threshold)
+    if kind == "difference":
+        if mode == "map":
+            return _table(np.zeros(256), ground + np.where(cold, 0, _DISTANCES)[:, None] * (_SIDES - ground))
+        # With a linear opacity the broader map could hardly be seen.
+        shares = np.where(cold | (_DISTANCES == 0), 0, alpha * _DISTANCES**0.6)
+        return _table(1 - shares, shares[:, None] * _SIDES)
+    colours = signed_colours(ground)
+    if mode == "map":
+        return _table(np.zeros(256), np.where(cold[:, None], ground, colours))
+    # Blended by its strength in the end's colour: the grey picture below is the neutral middle.
+    shares = np.where(cold, 0, alpha * _DISTANCES)
+    return _table(1 - shares, shares[:, None] * np.where(_LEVELS[:, None] > 128, colours[255], colours[1]))
 
 
 def opacity(alpha: float, threshold: float = 0.0) -> Values:
@@ -95,12 +90,6 @@ def spotlight(alpha: float, first: int) -> Table:
     return _table(1 - min(_DARKEST, 1.25 * alpha) * dark, np.zeros((256, 3)))
 
 
-def difference_spotlight(alpha: float, first: int) -> Table:
-    """Darken the picture by the agreement of two maps."""
-    keep, add = spotlight(alpha, first)
-    return keep[np.floor(255 * _DISTANCES + 0.5).astype(np.intp)], add
-
-
 def signed_colours(ground: int) -> Floats:
     """Return the 256 colours of a signed map, float64 (256, 3)."""
     arms = SIGNED["dark" if ground < 128 else "light"]
@@ -110,17 +99,6 @@ def signed_colours(ground: int) -> Floats:
         for arm in (arms["raises"], arms["lowers"])
     )
     return np.where(_LEVELS[:, None] > 128, raises, lowers)
-
-
-def signed_overlay(alpha: float, threshold: float, ground: int) -> Table:
-    """Blend a signed map over a grey picture, clear at 0.
-
-    What is blended by its strength has the end's colour: the grey picture below it is the neutral middle.
-    """
-    colours = signed_colours(ground)
-    colours = np.where(_LEVELS[:, None] > 128, colours[255], colours[1])
-    shares = np.where(np.less(_DISTANCES, threshold), 0, alpha * _DISTANCES)
-    return _table(1 - shares, shares[:, None] * colours)
 
 
 def _table(keep: Floats, add: Floats) -> Table:

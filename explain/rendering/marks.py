@@ -118,24 +118,14 @@ def _draw_area(out: Pixels, mark: Mark, line: int) -> None:
     assert mark.mask is not None
     area, edge, halo, color = mark.mask.astype(np.uint8), 2 * line, line, WHITE
     if mark.fill is not None:
-        color = color_of(mark.fill)
-        tint = TINTED * area + (HATCHED - TINTED) * (area & _hatching(hatch_of(mark.fill), area.shape, 3 * line))
+        color, hatch = COLORS[mark.fill % len(COLORS)], HATCHES[mark.fill % len(HATCHES)]
+        tint = TINTED * area + (HATCHED - TINTED) * (area & _hatching(hatch, area.shape, 3 * line))
         out[:] = np.round(out * (1 - tint[..., None]) + np.array(color) * tint[..., None])
         edge = max(1, line // 2)
         halo = line + 1 - edge
     outlines, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(out, outlines, -1, HALO, edge + halo)
     cv2.drawContours(out, outlines, -1, color, edge)
-
-
-def color_of(index: int) -> Color:
-    """Return the colour of a class, RGB."""
-    return COLORS[index % len(COLORS)]
-
-
-def hatch_of(index: int) -> str:
-    """Return the hatching of a class, one of `HATCHES`."""
-    return HATCHES[index % len(HATCHES)]
 
 
 def _find_places(area: NDArray[np.bool_], name: str) -> list[tuple[tuple[int, int], str]]:

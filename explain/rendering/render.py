@@ -96,7 +96,7 @@ def heatmap_only(
         out = map_lut(kind, colormap)[np.rint(128 + 127 * np.clip(values, -1, 1)).astype(np.uint8)]
     else:
         values = check(values)
-        out = _paint(_u8(cv2.convertScaleAbs(values, alpha=255)), lut(colormap))
+        out = _u8(cv2.applyColorMap(_u8(cv2.convertScaleAbs(values, alpha=255)), lut(colormap)[:, None]))
     height, width = values.shape
     stripe = max(2, round(max(height, width) / 160))
     rows, columns = np.ogrid[:height, :width]
@@ -185,10 +185,6 @@ def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixe
 def dim(pixels: Pixels) -> Pixels:
     """Darken the pixels of the unseen part a little."""
     return _u8(cv2.convertScaleAbs(pixels, alpha=OVERLAY["unseen"]))
-
-
-def _paint(levels: Pixels, colours: Pixels) -> Pixels:
-    return _u8(cv2.applyColorMap(levels, colours[:, None]))
 
 
 def line_width(shape: tuple[int, ...]) -> int:

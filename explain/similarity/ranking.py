@@ -9,7 +9,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import photograph, photographs
@@ -67,10 +66,6 @@ class Ranking:
     """Names of files with the same pixels as the query; they are left out."""
     failed: tuple[tuple[str, str], ...]
     """Names of files that could not be used, and why."""
-
-    @property
-    def scores(self) -> NDArray[np.float32]:
-        return np.array([hit.score for hit in self.hits], np.float32)
 
 
 @dataclass(frozen=True)
@@ -210,26 +205,19 @@ def controls(adapter: Adapter) -> tuple[Image, ...]:
     if adapter.controls is not None:
         return tuple(Image.open(pixels, name=f"control {i + 1}") for i, pixels in enumerate(adapter.controls()))
     if adapter.spec.example:
-        return _scenes()
-    return _persons() if adapter.subject == "persons" else _photographs()
+        return _open("scenes")
+    return _open("persons" if adapter.subject == "persons" else "photographs")
 
 
 @cache
-def _photographs() -> tuple[Image, ...]:
-    return tuple(Image.open(path) for path in photographs().values())
-
-
-@cache
-def _persons() -> tuple[Image, ...]:
-    images = []
-    for i, (name, (x0, y0, x1, y1)) in enumerate(PERSONS):
-        if (path := photograph(name)) is not None:
-            images.append(Image.open(Image.open(path).pixels[y0:y1, x0:x1], name=f"person {i + 1}"))
-    return tuple(images)
-
-
-@cache
-def _scenes() -> tuple[Image, ...]:
+def _open(kind: str) -> tuple[Image, ...]:
+    if kind == "photographs":
+        return tuple(Image.open(path) for path in photographs().values())
+    if kind == "scenes":
+        drawn = zip((0, 1, 2, 4), pictures("references"), strict=True)
+        return tuple(Image.open(pixels, name=f"scene {i}") for i, pixels in drawn)
     return tuple(
-        Image.open(pixels, name=f"scene {i}") for i, pixels in zip((0, 1, 2, 4), pictures("references"), strict=True)
+        Image.open(Image.open(path).pixels[y0:y1, x0:x1], name=f"person {i}")
+        for i, (name, (x0, y0, x1, y1)) in enumerate(PERSONS, 1)
+        if (path := photograph(name)) is not None
     )

@@ -97,9 +97,9 @@ class Depth(Regress):
         moved = move(target, evidence, changed)
         return float(adapter.number(evidence.outputs, moved).detach()), "", moved
 
-    def shown_score(self, result: Result, index: int) -> float | None:
+    def score(self, result: Result, index: int) -> float | None:
         place = self.read_place(result, index)
-        return super().shown_score(result, index) if place is None else place
+        return super().score(result, index) if place is None else place
 
 
 def _adapter(evidence: Evidence) -> PixelNumbers:

@@ -90,19 +90,10 @@ class Detect(Task):
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None
-        return (
-            f"{result.model.name} found {kinds(Counter(p.label for p in result.predictions).most_common(), 2)}.",
-            True,
-        )
+        return f"{result.model.name} found {_list_kinds(result)}.", True
 
     def short(self, result: Result, index: int) -> str:
-        if not result.predictions:
-            return ""
-        words = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
-        return f"{capital(words)}."
-
-    def explains(self, result: Result, index: int) -> bool:
-        return any(prediction.index == index for prediction in result.predictions)
+        return f"{capital(_list_kinds(result))}." if result.predictions else ""
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
@@ -156,12 +147,6 @@ class Detect(Task):
         anchors = tuple(dict.fromkeys(indices[visible].tolist()))
         return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
 
-    def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
-        return next((p.score for p in predictions if p.index == index), None)
-
-    def check_idle(self, model: str, *options: str, them: str = "it") -> None:
-        """Take options of boxes."""
-
     def single(self) -> dict[str, Any]:
         return {"per": "detection", "top_k": 1}
 
@@ -214,6 +199,10 @@ class Detect(Task):
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
         is_candidate = index is not None and anchor is not None and anchor >= 0
         return {"targets": ((anchor, index),) if is_candidate else (), "per": "detection"}
+
+
+def _list_kinds(result: Result) -> str:
+    return kinds(Counter(p.label for p in result.predictions).most_common(), 2)
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:

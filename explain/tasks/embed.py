@@ -90,9 +90,6 @@ class Embed(Task):
     ) -> tuple[float, str, Target | None]:
         return cosine(before.evidence, evidence), "", target
 
-    def score(self, result: Result, index: int) -> float | None:
-        return None
-
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
         return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
 

@@ -67,8 +67,7 @@ class Regress(Task):
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
 
     def short(self, result: Result, index: int) -> str:
-        words = self.list_numbers(result)
-        return f"{capital(words)}."
+        return f"{capital(self.list_numbers(result))}."
 
     def list_numbers(self, result: Result) -> str:
         """List the numbers with their units: `yaw −12.4°, pitch 3.1°`."""

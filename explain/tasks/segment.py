@@ -79,8 +79,7 @@ class Segment(Task):
         return f"{result.model.name} finds {list_classes(result, NAMED)}.", True
 
     def short(self, result: Result, index: int) -> str:
-        words = list_classes(result, NAMED)
-        return f"{capital(words)}."
+        return f"{capital(list_classes(result, NAMED))}."
 
     def contrast(self, result: Result, hot: str, index: int) -> str:
         if (other := self.rival(result, index)) is None:
@@ -101,10 +100,6 @@ class Segment(Task):
             return None
         classes = (list_classes(result, COMPARED) for result in results)
         return "; ".join(f"{name} finds {words}" for name, words in zip(names, classes, strict=True)) + "."
-
-    def explains(self, result: Result, index: int) -> bool:
-        # Without pixels of the class there is nothing to explain.
-        return any(prediction.index == index for prediction in result.predictions)
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return list_classes(result, most)
@@ -152,9 +147,6 @@ class Segment(Task):
 
     def short_text(self, score: float, unit: str = "") -> str:
         return percent(score)
-
-    def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
-        return next((p.score for p in predictions if p.index == index), None)
 
     def caption(self, label: str, score: float) -> str:
         return super().caption(label, score) if score else f"no {label}"

@@ -184,7 +184,7 @@ class Task:
         """Return a map's label with its number or score: `minibus, 62 %`."""
         label = result.heatmaps[index].target.label
         text = self.number(result, index)
-        if not text and (score := self.shown_score(result, index)) is not None:
+        if not text and (score := self.score(result, index)) is not None:
             text = self.text(score, result.model.unit_of(label))
         return f"{label}, {text}" if text else label
 
@@ -355,7 +355,8 @@ class Task:
 
     def explains(self, result: Result, index: int) -> bool:
         """Return whether a known class can be compared with other models' maps."""
-        return True
+        # Without a box or a pixel of the class there is nothing to explain.
+        return not (self.has_boxes or self.gives_pixels) or any(p.index == index for p in result.predictions)
 
     def nothing(self, result: Result) -> str:
         """Say why there is nothing to explain."""
@@ -440,17 +441,13 @@ class Task:
             for target in (heatmap.target for heatmap in result.heatmaps)
         )
 
-    def shown_score(self, result: Result, index: int) -> float | None:
-        """Return the score of a map's target; None for one that is not shown."""
+    def score(self, result: Result, index: int) -> float | None:
+        """Return the score of a map's target; None without one."""
         target = result.heatmaps[index].target.index
         answers = (*result.predictions, *self.all_answers(result))
         # The shown answer comes before the same one decoded again.
         scores = [p.score for p in result.own(index)] or [p.score for p in answers if p.index == target][:1]
         return max(scores, default=None)
-
-    def score(self, result: Result, index: int) -> float | None:
-        """Return the score of a map's target; None without one."""
-        return self.shown_score(result, index)
 
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
@@ -477,7 +474,7 @@ class Task:
 
     def check_idle(self, model: str, *options: str, them: str = "it") -> None:
         """Raise ModelProblem for options of boxes without any."""
-        if options:
+        if options and not self.has_boxes:
             names = " and ".join(options)
             raise ModelProblem(f"{model} draws no boxes, so {names} would have no effect: leave {them} out.")
 
@@ -499,7 +496,8 @@ class Task:
 
     def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
         """Return the score of any class; None if it cannot be explained."""
-        if (score := next((p.score for p in predictions if p.index == index), None)) is None:
+        score = next((p.score for p in predictions if p.index == index), None)
+        if score is None and not (self.has_boxes or self.gives_pixels):
             score = float(evidence.resident.adapter.class_scores(evidence.outputs)[0, index].detach())
         return score
 

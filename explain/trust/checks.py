@@ -154,7 +154,7 @@ def _test(id: CheckId, explanation: Result, index: int | str) -> Check:
     if id == "answer":
         answer, _ = support.support(explanation, index)
         mark = MARKS.get(answer.verdict, "cannot be told")
-        return Check(id, mark, answer.sentence, answer.own.size(proof.SHOWN), answer.strongest.size(proof.SHOWN))
+        return Check(id, mark, answer.sentence, answer.own.size, answer.strongest.size)
     method = METHODS[explanation._map(index).method]
     if not method.quick:
         raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")

@@ -224,7 +224,7 @@ def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
     elif words := explanation.task.describe_outside(explanation, index):
         yield Finding("outside", "note", words)
     proof = explanation.proofs.get(index)
-    if proof is not None and proof.support is not None and proof.support.verdict == "not supported":
+    if proof is not None and proof.support.verdict == "not supported":
         words = proof.sentence
         yield Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
 

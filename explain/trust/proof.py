@@ -25,32 +25,23 @@ SHOWN = 0.3
 """The share of the picture, or of the box, that is hidden, and alone kept."""
 RANDOM = "random places"
 """How the names of random maps begin."""
-CLEAR = 2.0
-"""Difference of two maps' effects at that share, in log-odds, from which other shares do not count."""
 LEAST = 1e-4
 """Scores nearer to 0 or 1 count as this near."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The answer's score with a map's strongest shares hidden, and kept."""
+    """The answer's score with a map's strongest share (`SHOWN`) hidden, and with it alone kept."""
 
     name: str
     """`this map`, or the control's."""
-    shares: tuple[float, ...]
-    """`SHOWN` alone; in proofs of earlier versions often four."""
-    hidden: tuple[float, ...]
-    kept: tuple[float, ...]
+    hidden: float
+    kept: float
 
-    def size(self, share: float | None = None) -> float:
-        """Return how much more likely the answer is with the strongest kept than hidden, in log-odds; their mean."""
-        steps = zip(self.shares, self.hidden, self.kept, strict=True)
-        return float(np.mean([_odds(kept) - _odds(hidden) for step, hidden, kept in steps if share in (None, step)]))
-
-    def beats(self, other: Effect) -> bool:
-        """Return whether this effect is larger: of an earlier version's close ones, over all shares."""
-        first = self.size(SHOWN) - other.size(SHOWN)
-        return first > 0 if abs(first) >= CLEAR else self.size() > other.size()
+    @property
+    def size(self) -> float:
+        """How much more likely the answer is with the share kept than hidden, in log-odds."""
+        return _odds(self.kept) - _odds(self.hidden)
 
 
 def _odds(score: float) -> float:
@@ -60,7 +51,7 @@ def _odds(score: float) -> float:
 
 def settle(effect: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
     """Return the verdict once later maps cannot change it, else None."""
-    won = sum(map(effect.beats, others))
+    won = sum(effect.size > other.size for other in others)
     lost = len(others) - won
     if lost > OTHERS // 2:
         return "not supported"
@@ -86,7 +77,7 @@ class Support:
     @property
     def beaten(self) -> int:
         """How many of all these the map beats."""
-        return sum(self.own.beats(control) for control in self.controls)
+        return sum(self.own.size > control.size for control in self.controls)
 
     @property
     def controls(self) -> tuple[Effect, ...]:
@@ -108,12 +99,12 @@ class Support:
         if (settled := settle(self.own, self.others)) is not None:
             return settled
         complete = len(self.others) == OTHERS and self.copies
-        return "supported" if complete and all(map(self.own.beats, self.copies)) else "cannot be told"
+        return "supported" if complete and all(self.own.size > copy.size for copy in self.copies) else "cannot be told"
 
     @property
     def strongest(self) -> Effect:
-        """The control with the largest effect at `SHOWN`."""
-        return max(self.controls, key=lambda control: control.size(SHOWN))
+        """The control with the largest effect."""
+        return max(self.controls, key=lambda control: control.size)
 
     @property
     def strongest_name(self) -> str:
@@ -131,11 +122,10 @@ class Support:
             "not supported": "This map shows no more than others do",
             "cannot be told": "Unclear",
         }[self.verdict]
-        hidden, best = (effect.hidden[effect.shares.index(SHOWN)] for effect in (self.own, self.strongest))
         part = f"{percent(SHOWN)}{' of the box' if self.in_box else ''}"
         return (
-            f"{verdict}: hiding this map's top {part} leaves {percent(hidden)} of {percent(self.start)}; "
-            f"{self.strongest_name} leaves {percent(best)}."
+            f"{verdict}: hiding this map's top {part} leaves {percent(self.own.hidden)} of {percent(self.start)}; "
+            f"{self.strongest_name} leaves {percent(self.strongest.hidden)}."
         )
 
 
@@ -174,15 +164,10 @@ class Curve:
 CONTROLS = {
     "strongest": "the strongest map of the verdict's test",
     "random": "random places, as smooth as this map",
-    "blobs": "random places inside the same object",
-    "centre": "the middle of the picture",
-    "edges": "edges of the picture",
 }
-"""The control maps, by name, in words; the last three are in proofs of earlier versions alone."""
+"""The control maps, by name, in words."""
 SUFFICIENT = 0.9
 """The share of the whole picture's value that is still the answer."""
-UNTESTED = "Its verdict is not there: the curves alone do not say whether the map matters."
-"""The sentence of a proof that an earlier version saved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,8 +188,8 @@ class Proof:
     """The first one's curves are drawn."""
     start: float
     """The score of the whole picture."""
-    support: Support | None = None
-    """What the verdict follows from; None in a proof of an earlier version."""
+    support: Support
+    """What the verdict follows from."""
 
     def of(self, name: str = "map", filling: Filling | None = None) -> tuple[Curve, ...]:
         """Return the map's or a control's curves for one filling."""
@@ -244,7 +229,7 @@ class Proof:
     @property
     def sentence(self) -> str:
         """The verdict, and what hiding does beside the strongest control; see `Support.sentence`."""
-        return UNTESTED if self.support is None else self.support.sentence
+        return self.support.sentence
 
 
 def _first(holds: NDArray[np.bool_]) -> float | None:

@@ -106,9 +106,9 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
 
     def measure(maps: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
         """Yield each map's effect, computed a batch at a time."""
-        scores = ((in_range(float(score)),) for score, _, _ in perturber.predict(visible(maps), fill))
+        scores = (in_range(float(score)) for score, _, _ in perturber.predict(visible(maps), fill))
         for (name, _), hidden, kept in zip(maps, scores, scores, strict=True):
-            yield Effect(name, (SHOWN,), hidden, kept)
+            yield Effect(name, hidden, kept)
 
     (tested_effect,) = measure([("this map", part)])
     pool = other_maps(explanation, position)
@@ -125,7 +125,7 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     if len(others) == OTHERS and settle(tested_effect, others) is None:
         for effect in measure(copied):
             copies.append(effect)
-            if not tested_effect.beats(effect):
+            if tested_effect.size <= effect.size:
                 break
     with torch.no_grad():
         start = in_range(float(perturber.score(evidence.outputs).score[0]))
@@ -139,10 +139,7 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
 
 
 def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
-    """Yield mirrored and moved copies of a map, and a centred one.
-
-    `flipped`: upside down instead of moved, as in a box, whose object fills it.
-    """
+    """Yield mirrored and moved copies of a map, and a centred one; `flipped`: upside down, as in a box."""
     yield "the middle", controls.centre(values.shape)
     yield "this map mirrored", np.ascontiguousarray(values[:, ::-1])
     if flipped:

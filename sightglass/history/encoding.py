@@ -263,7 +263,7 @@ class RecordFiles:
             if not file.exists():
                 return None
             plain = json.loads(file.read_bytes(), object_hook=_read_curve)
-            support = TypeAdapter(Support | None).validate_python(plain["support"])
+            support = TypeAdapter(Support).validate_python(plain["support"])
             curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
             return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

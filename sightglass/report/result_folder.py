@@ -276,7 +276,7 @@ def _sheet(explanation: Result, style: Style) -> bytes:
 
 def _name_map(explanation: Result, index: int) -> str:
     """Return a map's label and score."""
-    label, score = explanation.heatmaps[index].target.label, explanation.task.shown_score(explanation, index)
+    label, score = explanation.heatmaps[index].target.label, explanation.task.score(explanation, index)
     return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
 

@@ -135,7 +135,7 @@ class ModelResult(PlainResult):
             "heatmaps": [
                 item.model_copy(
                     update={
-                        "score": task.shown_score(explanation, i),
+                        "score": task.score(explanation, i),
                         "rank": explanation.ranks[i],
                         "outside": explanation.outside(i),
                     }
@@ -287,7 +287,7 @@ def describe_similarity(similarity: Similarity, context: Context | None) -> str:
 class CurveResult(PlainResult):
     """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
 
-    map: Literal["map", "strongest", "random", "blobs", "centre", "edges"] = Field(validation_alias="name")
+    map: Literal["map", "strongest", "random"] = Field(validation_alias="name")
     number: int
     """Which of several controls of that name."""
     filling: Literal["blur", "mean", "linear"]
@@ -301,14 +301,12 @@ class CurveResult(PlainResult):
 
 
 class EffectResult(PlainResult):
-    """What the answer becomes with the strongest shares of one map hidden, and with only them kept."""
+    """What the answer becomes with the strongest 30 % of one map hidden, and with only it kept."""
 
     map: str = Field(validation_alias="name")
-    shares: tuple[Number, ...]
-    """Those that were measured, of the picture or of the box."""
-    hidden: tuple[Number, ...]
-    """The score with each share hidden."""
-    kept: tuple[Number, ...]
+    hidden: Number
+    """The score with the strongest share hidden."""
+    kept: Number
     """The score with only that share kept."""
 
 
@@ -347,7 +345,7 @@ class ProofResult(PlainResult):
     fillings: list[str]
     sentence: str
     """Whether the map matters to the answer, against how many controls, and the strongest of them."""
-    support: SupportResult | None
+    support: SupportResult
     """What the sentence follows from."""
     sufficiency: Number | None
     """Smallest hottest share that alone keeps 90 % of the score; null: none does."""

@@ -62,7 +62,7 @@ def _of_map(explanation: Result, index: int) -> Json:
         "map": index,
         "label": heatmap.target.label,
         "class": heatmap.target.index,
-        "score": explanation.task.shown_score(explanation, index),
+        "score": explanation.task.score(explanation, index),
         "rank": explanation.ranks[index],
         **explanation.task.map_columns(explanation, index),
         "method": heatmap.method,

@@ -150,7 +150,7 @@ def place_map(
 
 def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
     (label, score), checks = result.task.describe_saved(result, index), result.known_checks(index)
-    target, share = heatmap.target.label, result.task.shown_score(result, index)
+    target, share = heatmap.target.label, result.task.score(result, index)
     ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
     low, high = (number(end) for end in heatmap.raw_range)
     return place_map(

@@ -1,5 +1,6 @@
 """Maps of a segmentation against pytorch-grad-cam and finite differences; its pixels, its shares and its files."""
 
+import math
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,7 +16,7 @@ from torch import nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.rendering.marks import hatch_of
+from sightglass.explain.rendering.marks import COLORS, HATCHES
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.history import save_unsure
 from sightglass.models.adapter import AreaTarget, Prediction
@@ -211,7 +212,7 @@ def test_the_answer_is_each_class_with_its_share_of_the_picture_and_the_backgrou
     assert result.predictions[-1].label == "background"
     assert describe(result, "yellow").headline.startswith("Demo-seg finds")
     # Two classes of one colour, by design, are told apart by their lines.
-    assert hatch_of(0) != hatch_of(7)
+    assert math.lcm(len(COLORS), len(HATCHES)) == len(COLORS) * len(HATCHES)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from sightglass.browser import join, modules
 from sightglass.explain.picture.image import Image, to_png
-from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
+from sightglass.explain.trust.proof import Curve, Effect, Proof, Support, Trace, rows
 from sightglass.report import charts as proof_view
 from sightglass.ui import viewer
 from sightglass.ui.choices import image_picker
@@ -141,11 +141,12 @@ def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control(
     curve = Curve("map", 0, "blur", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
     parts = [(trace(0.8, score, 0.0), trace(0.0, score, 0.8)) for score in (0.3, 0.5)]
     random = [Curve("random", number, "blur", *part) for number, part in enumerate(parts)]
-    middle = Curve("centre", 0, "blur", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
-    proof = Proof("dog", "class", (curve, *random, middle), ("blur",), 0.8)
+    middle = Curve("strongest", 0, "blur", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
+    support = Support("dog", False, 0.8, Effect("this map", 0.2, 0.6), (Effect("palace in china", 0.1, 0.8),), ())
+    proof = Proof("dog", "class", (curve, *random, middle), ("blur",), 0.8, support)
     lines = proof_view.describe_proof(proof).curves
-    assert [line.name for line in lines] == ["map", "random", "centre"]
-    assert lines[1].hidden == (0.8, 0.4, 0.0) and lines[2].title == "Middle of the picture"
+    assert [line.name for line in lines] == ["map", "random", "strongest"]
+    assert lines[1].hidden == (0.8, 0.4, 0.0) and lines[2].title == "Another picture's map"
     assert [row[1:3] for row in rows(proof)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
 
 

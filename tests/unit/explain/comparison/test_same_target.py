@@ -17,7 +17,6 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.ops import box_iou
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
@@ -255,13 +254,6 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     for place in (4, 15, 18):
         alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
         np.testing.assert_allclose(together[place].content, alone.heatmaps[0].content, atol=1e-4)
-        one = whole.at_layer(paths[place])
-        assert one.evidence.paths == one.heatmaps[0].layers == (paths[place],) and one.recipe == alone.recipe
-        np.testing.assert_allclose(one.heatmaps[0].content, together[place].content, atol=1e-6)
-    # Its seal tests the map at that layer, and other targets are explained at it.
-    assert one.with_targets((300, 1)).heatmaps[0].layers == (paths[18],)
-    with pytest.raises(ModelProblem, match="none of the layers explained here"):
-        one.at_layer(paths[4])
 
 
 def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):

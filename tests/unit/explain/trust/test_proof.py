@@ -15,7 +15,7 @@ from sightglass.explain import Explainer, Image
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.proof import Curve, Proof, Trace
+from sightglass.explain.trust.proof import Curve, Effect, Proof, Support, Trace
 from sightglass.explain.trust.support import BATCH_CPU, BATCH_GPU, Perturber, blur, impute, make_fill
 
 
@@ -29,7 +29,8 @@ def curve(name: str, deletion: Trace, insertion: Trace, number: int = 0, filling
 
 
 def proof(*curves: Curve, fillings: tuple[Any, ...] = ("blur",)) -> Proof:
-    return Proof("dog", "class", curves, fillings, float(curves[0].deletion.score[0]))
+    support = Support("dog", False, 0.8, Effect("this map", 0.2, 0.6), (), ())
+    return Proof("dog", "class", curves, fillings, float(curves[0].deletion.score[0]), support)
 
 
 @pytest.fixture(scope="module")

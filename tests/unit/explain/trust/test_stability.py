@@ -24,7 +24,7 @@ from sightglass.explain.trust import SHOWS, controls, scramble
 from sightglass.explain.trust import support as maps
 from sightglass.explain.trust.checks import QUESTIONS, Check, Checks
 from sightglass.explain.trust.diagnosis import describe, describe_map
-from sightglass.explain.trust.proof import OTHERS, SHOWN, Effect, Support
+from sightglass.explain.trust.proof import OTHERS, Effect, Support
 from sightglass.explain.trust.stability import CHANGES, Changed, Kind, Stability, Variant, change, stability
 from sightglass.explain.trust.support import support
 from sightglass.models.geometry import Geometry
@@ -171,10 +171,8 @@ def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_o
     assert [check.id for check in checks.checks] == list(QUESTIONS)
     scrambled, proved = scramble.scramble(explained), explained.prove(steps=2, fillings=("blur",)).support
     assert (checks["model"].state, checks["model"].value) == (scrambled.mark, scrambled.similarity)
-    assert proved is not None and proved.own.shares == (SHOWN,)
     assert checks["answer"].sentence == proved.sentence
-    sizes = (proved.own.size(SHOWN), proved.strongest.size(SHOWN))
-    assert (checks["answer"].value, checks["answer"].control) == sizes, "bit for bit"
+    assert (checks["answer"].value, checks["answer"].control) == (proved.own.size, proved.strongest.size)
     assert all(check.sentence and QUESTIONS[check.id] in check.words for check in checks.checks)
     assert checks.line.count(" · ") == 2
 
@@ -207,7 +205,7 @@ HONEST = "demo-cls-honest"
 
 
 def effect(hidden: float, kept: float, name: str = "palace in china") -> Effect:
-    return Effect(name, (SHOWN,), (hidden,), (kept,))
+    return Effect(name, hidden, kept)
 
 
 def support_by(*others: Effect, copies: tuple[Effect, ...] = (), own: Effect | None = None) -> Support:
@@ -237,9 +235,9 @@ def test_a_map_is_supported_where_it_beats_nearly_every_control_and_not_where_mo
     assert support_by(*[weak] * (OTHERS - 1), copies=(weak,)).verdict == "cannot be told"
     assert support_by(*[strong] * (OTHERS // 2), weak).verdict == "cannot be told"
     assert support_by(*[strong] * (OTHERS // 2 + 1)).verdict == "not supported"
-    assert effect(0.0, 1.0).size() < 100, "certain is not infinitely sure"
     # As good is not better.
     assert support_by(*[effect(0.2, 0.6)] * (OTHERS // 2 + 1)).verdict == "not supported"
+    assert effect(0.0, 1.0).size < 100  # certain is not infinitely sure
 
 
 def test_the_sentence_has_the_verdict_and_the_strongest_control() -> None:
