@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -36,14 +35,14 @@ ANSWERS: dict[Task, str] = {
 """What each task's answer is."""
 FEW = 4
 """Largest row of numbers without names that may as well be quantities as classes."""
-_MEASURES = (
+_MEASURES = frozenset(
     "age angle bmi gaze headpose heading pitch pose regression regressor roll steer steering throttle yaw "
-    "agenet dronet fsanet hopenet pilotnet whenet"
+    "agenet dronet fsanet hopenet pilotnet whenet".split()
 )
 """Words in the name of a network, or of its output, that measures something."""
-_QUANTITIES = (
-    f"{_MEASURES} acceleration brake collision count deg degrees depth distance height horizontal left length price "
-    "right score speed temperature torque vertical velocity weight width x y years z"
+_QUANTITIES = _MEASURES | frozenset(
+    "acceleration brake collision count deg degrees depth distance height horizontal left length price "
+    "right score speed temperature torque vertical velocity weight width x y years z".split()
 )
 """Words that the names of such numbers consist of."""
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -55,16 +54,11 @@ def task_of_names(names: Iterable[str], count: int | None, labels: Sequence[str]
     task_of_names(["fsanet_1x1_headpose"], 3)  # regress
     """
     label_words = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
-    if label_words and all(words and words <= _set(_QUANTITIES) for words in label_words):
+    if label_words and all(words and words <= _QUANTITIES for words in label_words):
         return "regress"
     if label_words or count is None or count > FEW:
         return None
-    return "regress" if any(word in _set(_MEASURES) for name in names for word in _words(name)) else None
-
-
-@cache
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
+    return "regress" if any(word in _MEASURES for name in names for word in _words(name)) else None
 
 
 def _words(name: str) -> list[str]:
