@@ -35,14 +35,14 @@ ANSWERS: dict[Task, str] = {
 """What each task's answer is."""
 FEW = 4
 """Largest row of numbers without names that may as well be quantities as classes."""
-_MEASURES = frozenset(
+_MEASURES = (
     "age angle bmi gaze headpose heading pitch pose regression regressor roll steer steering throttle yaw "
-    "agenet dronet fsanet hopenet pilotnet whenet".split()
+    "agenet dronet fsanet hopenet pilotnet whenet"
 )
 """Words in the name of a network, or of its output, that measures something."""
-_QUANTITIES = _MEASURES | frozenset(
-    "acceleration brake collision count deg degrees depth distance height horizontal left length price "
-    "right score speed temperature torque vertical velocity weight width x y years z".split()
+_QUANTITIES = (
+    f"{_MEASURES} acceleration brake collision count deg degrees depth distance height horizontal left length price "
+    "right score speed temperature torque vertical velocity weight width x y years z"
 )
 """Words that the names of such numbers consist of."""
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -54,11 +54,11 @@ def task_of_names(names: Iterable[str], count: int | None, labels: Sequence[str]
     task_of_names(["fsanet_1x1_headpose"], 3)  # regress
     """
     label_words = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
-    if label_words and all(words and words <= _QUANTITIES for words in label_words):
+    if label_words and all(words and words <= {*_QUANTITIES.split()} for words in label_words):
         return "regress"
     if label_words or count is None or count > FEW:
         return None
-    return "regress" if any(word in _MEASURES for name in names for word in _words(name)) else None
+    return "regress" if any(word in _MEASURES.split() for name in names for word in _words(name)) else None
 
 
 def _words(name: str) -> list[str]:
