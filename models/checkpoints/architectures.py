@@ -83,7 +83,7 @@ def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.
         # A few architectures need real values while they are built.
         with suppress(NotImplementedError, RuntimeError), torch.device("meta"):
             module = make(name, **options)
-    return make(name, **options) if module is None else module  # type: ignore[no-any-return]
+    return make(name, **options) if module is None else module
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -12,8 +12,9 @@ from torchvision.ops import FrozenBatchNorm2d
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.models.adapters.folding import conv_act, fold_copy, unfold
+from sightglass.models.adapters.folding import conv_act, fold_copy
 from sightglass.models.geometry import ModelInput
+from tests.folding import unfold
 
 if TYPE_CHECKING:
     from pathlib import Path
