@@ -151,7 +151,7 @@ def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
     """Return the rows (n,) among the `most` surest of their group, best first."""
     order = sure.argsort(descending=True, stable=True)
     kept = torch.zeros_like(order, dtype=torch.bool)
-    for number in set(group.tolist()):
+    for number in torch.bincount(group).nonzero():
         kept[(group[order] == number).nonzero()[:most, 0]] = True
     return order[kept]
 
