@@ -254,9 +254,7 @@ def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str
         # A valid table of a person replaces the operator's faulty one.
         wrong = {id_: words for id_, words in wrong.items() if id_ not in added}
         wrong |= faults | ({"": " ".join(filter(None, (wrong.get(""), faults[""])))} if "" in faults else {})
-    named = {Path(model.arch) for model in models.values()}
-    for model in models.values():
-        named |= set(map(Path, model.weights.sources))
+    named = {Path(name) for model in models.values() for name in (model.arch, *model.weights.sources)}
     known = {path.stem for path in named} | set(models)
     # Exported from a model of the catalogue a file has its stem, and still is another model.
     exported = {path.name for path in named} | set(models)

@@ -248,11 +248,8 @@ def find_names(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ..
 
 def _index(value: Any) -> int | None:
     """Return a class's index from a key or value of JSON, or None."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, Integral):
-        return int(value) if int(value) >= 0 else None
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else None
+    text = str(value) if isinstance(value, (str, Integral)) and not isinstance(value, bool) else ""
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> int:

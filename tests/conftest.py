@@ -98,7 +98,7 @@ def persons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def as_built() -> Iterator[None]:
     """Models run as they were built: untrained ones carry a last bit that differs far."""
-    from sightglass.models.adapters.folding import unfold
+    from tests.folding import unfold
 
     with unfold():
         yield

@@ -164,7 +164,7 @@ def _rows(maps: Sequence[Tensor]) -> Tensor:
 
 
 class Detector(Adapter):
-    """Base of detectors: families implement `prepare` and `run`."""
+    """Base of detectors: families implement `prepare`, and `run` where the module returns no `Detections`."""
 
     detects = True
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
@@ -176,6 +176,10 @@ class Detector(Adapter):
     """Whether boxes suppress only boxes of their own class."""
     nms = True
     """Whether boxes suppress others, or are shown as the model returns them."""
+
+    def run(self, tensor: Tensor) -> Detections:
+        detections: Detections = self.module(tensor)
+        return detections
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         return {"last map": (layers[-1].path,)}

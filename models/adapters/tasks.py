@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -55,16 +54,11 @@ def task_of_names(names: Iterable[str], count: int | None, labels: Sequence[str]
     task_of_names(["fsanet_1x1_headpose"], 3)  # regress
     """
     label_words = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
-    if label_words and all(words and words <= _set(_QUANTITIES) for words in label_words):
+    if label_words and all(words and words <= {*_QUANTITIES.split()} for words in label_words):
         return "regress"
     if label_words or count is None or count > FEW:
         return None
-    return "regress" if any(word in _set(_MEASURES) for name in names for word in _words(name)) else None
-
-
-@cache
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
+    return "regress" if any(word in _MEASURES.split() for name in names for word in _words(name)) else None
 
 
 def _words(name: str) -> list[str]:

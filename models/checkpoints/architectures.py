@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -77,16 +78,12 @@ def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.
     if library == "torchvision" and name in ("googlenet", "inception_v3"):
         # As torchvision does for its trained weights, which have the extra heads and expect another mean.
         options |= {"aux_logits": True, "transform_input": True, "init_weights": False}
+    module: nn.Module | None = None
     if blank:
-        try:
-            with torch.device("meta"):
-                module: nn.Module = make(name, **options)
-            return module
         # A few architectures need real values while they are built.
-        except (NotImplementedError, RuntimeError):
-            pass
-    initialised: nn.Module = make(name, **options)
-    return initialised
+        with suppress(NotImplementedError, RuntimeError), torch.device("meta"):
+            module = make(name, **options)
+    return make(name, **options) if module is None else module
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

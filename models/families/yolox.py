@@ -242,10 +242,6 @@ class YoloxDetector(Detector):
         backwards = np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))
         return ModelInput(torch.from_numpy(backwards).float().unsqueeze(0), geometry)
 
-    def run(self, tensor: Tensor) -> Detections:
-        detections: Detections = self.module(tensor)
-        return detections
-
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         return name_presets(layers, NECK, _BACKBONE, self._size) or super().presets(layers)
 

@@ -56,16 +56,11 @@ def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unk
     """
     table: Toml = {"loader": draft.loader, **({"arch": draft.arch} if draft.arch else {}), **_copy(draft.table)}
     values = {key: value for key, value in answers.items() if key != TRUST}
-    open_: list[Unknown] = []
-    for unknown in draft.unknown:
-        if unknown.key == TRUST:
-            if not str(answers.get(TRUST, "")).lower().startswith("y"):
-                open_.insert(0, unknown)
-        elif unknown.key not in values:
-            open_.append(unknown)
     for key, value in values.items():
         put(table, key, value)
-    return table, tuple(open_)
+    answered = {*values, *([TRUST] if str(answers.get(TRUST, "")).lower().startswith("y") else [])}
+    unknown = (question for question in draft.unknown if question.key not in answered)
+    return table, tuple(sorted(unknown, key=lambda question: question.key != TRUST))
 
 
 def put(table: Toml, key: str, value: Any) -> None:

@@ -178,10 +178,8 @@ def _draft(into: Path, arch: str) -> TableDraft:
         kept = (name for name in question.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
         unknown.append(replace(question, choices=tuple(kept)))
     draft = replace(draft, unknown=tuple(unknown))
-    file = next(
-        (file for file in sorted(into.iterdir()) if labels.may_name(file, model.stem) and _may_hold_names(file)), None
-    )
-    if not draft.unnamed or file is None:
+    names = (file for file in sorted(into.iterdir()) if labels.may_name(file, model.stem) and _may_hold_names(file))
+    if not draft.unnamed or (file := next(names, None)) is None:
         return draft
     table = {**draft.table, "weights": {**draft.table.get("weights", {}), "labels": str(file)}}
     return replace(draft, table=table, unnamed=False)

@@ -45,8 +45,8 @@ def adapt(
     `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`,
     any function from a picture to an array or tensor, or None: inferred, and tensors are taken as they are. `names`: of
     the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them. `task`, `output` and
-    `unit` are the table's, and so are `outputs`,
-    which make it a regression; a task of None is inferred. Raises ModelProblem, one sentence.
+    `unit` are the table's, and so are `outputs`, which make it a regression; a task of None is inferred. Raises
+    ModelProblem, one sentence.
     """
     _check_model(model)
     if not hasattr(model, "predictor"):

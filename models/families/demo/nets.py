@@ -106,36 +106,24 @@ def query_detector() -> Any:
 
 def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
     p1, p2, p3, p4, p5 = widths
-    up = [-1, 1, "nn.Upsample", [None, 2, "nearest"]]
-    return {
-        "nc": len(CLASSES),
-        # Boxes up to 2 x 7 cells of stride 16 wide are enough at 192 px, and half the bins halve the box branch.
-        "reg_max": 8,
-        "backbone": [
-            [-1, 1, "Conv", [p1, 3, 2]],
-            [-1, 1, "Conv", [p2, 3, 2]],
-            [-1, blocks, "C3k2", [p2, False]],
-            [-1, 1, "Conv", [p3, 3, 2]],
-            [-1, blocks, "C3k2", [p3, False]],  # 4: P3
-            [-1, 1, "Conv", [p4, 3, 2]],
-            [-1, blocks, "C3k2", [p4, True]],  # 6: P4
-            [-1, 1, "Conv", [p5, 3, 2]],
-            [-1, blocks, "C3k2", [p5, True]],
-            [-1, 1, "SPPF", [p5, 5]],
-        ],
-        "head": [
-            up,
-            [[-1, 6], 1, "Concat", [1]],
-            [-1, blocks, "C3k2", [p4, False]],  # 12
-            up,
-            [[-1, 4], 1, "Concat", [1]],
-            [-1, blocks, "C3k2", [p3, False]],  # 15: P3
-            [-1, 1, "Conv", [p3, 3, 2]],
-            [[-1, 12], 1, "Concat", [1]],
-            [-1, blocks, "C3k2", [p4, False]],  # 18: P4
-            [[15, 18], 1, "Detect", ["nc"]],
-        ],
-    }
+    up: list[Any] = [-1, 1, "nn.Upsample", [None, 2, "nearest"]]
+
+    def conv(width: int) -> list[Any]:
+        return [-1, 1, "Conv", [width, 3, 2]]
+
+    def c3k2(width: int, *, deep: bool = False) -> list[Any]:
+        return [-1, blocks, "C3k2", [width, deep]]
+
+    def join(step: int) -> list[Any]:
+        return [[-1, step], 1, "Concat", [1]]
+
+    # Steps 4 and 6 are P3 and P4 of the backbone, 15 and 18 those of the neck.
+    fine = [conv(p1), conv(p2), c3k2(p2), conv(p3), c3k2(p3)]
+    coarse = [conv(p4), c3k2(p4, deep=True), conv(p5), c3k2(p5, deep=True), [-1, 1, "SPPF", [p5, 5]]]
+    neck = [up, join(6), c3k2(p4), up, join(4), c3k2(p3), conv(p3), join(12), c3k2(p4)]
+    # Boxes up to 2 x 7 cells of stride 16 wide are enough at 192 px, and half the bins halve the box branch.
+    table: dict[str, Any] = {"nc": len(CLASSES), "reg_max": 8}
+    return table | {"backbone": fine + coarse, "head": [*neck, [[15, 18], 1, "Detect", ["nc"]]]}
 
 
 def classifier(size: str) -> nn.Module:

@@ -98,10 +98,6 @@ class TorchvisionDetector(Detector):
             sizes.append(max(int(filled[-1]) + 1 if len(filled) else full, full - self._divisor + 1))
         return ImageList(tensor, [(sizes[0], sizes[1])] * len(tensor))
 
-    def _features(self, tensor: Tensor) -> dict[str, Tensor]:
-        features: dict[str, Tensor] = self.module.backbone(tensor)  # type: ignore[operator]
-        return features
-
     def _limits(self) -> tuple[int, int | None]:
         """Return the maximum number of boxes, and of candidates of a group in the suppression."""
         return self.module.detections_per_img, self.module.topk_candidates  # type: ignore[return-value]
@@ -154,12 +150,10 @@ class TorchvisionDetector(Detector):
 def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
     """Return the rows (n,) among the `most` surest of their group, best first."""
     order = sure.argsort(descending=True, stable=True)
-    size = torch.bincount(group)
-    if not len(size) or int(size.max()) <= most:
-        return order
-    rows = [order[group[order] == group_index][:most] for group_index in size.nonzero()]
-    through = torch.cat(rows)
-    return through[sure[through].argsort(descending=True, stable=True)]
+    kept = torch.zeros_like(order, dtype=torch.bool)
+    for number in torch.bincount(group).nonzero():
+        kept[(group[order] == number).nonzero()[:most, 0]] = True
+    return order[kept]
 
 
 class _Dense(TorchvisionDetector):
@@ -194,7 +188,7 @@ class _Dense(TorchvisionDetector):
     def run(self, tensor: Tensor) -> TorchvisionDetections:
         module: Any = self.module
         images = self._images(tensor)
-        features = list(self._features(tensor).values())
+        features = list(module.backbone(tensor).values())
         levels: list[Tensor] = []
         regressions: list[Tensor] = []
         objectness: list[Tensor] = []
@@ -321,7 +315,7 @@ class TwoStage(TorchvisionDetector):
     def run(self, tensor: Tensor) -> TorchvisionDetections:
         module: Any = self.module
         images = self._images(tensor)
-        features = self._features(tensor)
+        features = module.backbone(tensor)
         proposals, _ = module.rpn(images, features)
         proposed = [len(part) > 0 for part in proposals]
         height, width = images.image_sizes[0]

@@ -365,10 +365,6 @@ class YoloDetector(LetterboxedSteps, Detector):
         # Without suppression the strongest pairs of candidate and class are shown.
         self.multi_label = not self.nms and self.multi_class_nms
 
-    def run(self, tensor: Tensor) -> Detections:
-        detections: Detections = self.module(tensor)
-        return detections
-
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         from ultralytics.utils.nms import non_max_suppression
 

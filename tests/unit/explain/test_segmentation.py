@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 from functools import cache
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from sightglass.explain.rendering.marks import COLORS, HATCHES
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.history import save_unsure
 from sightglass.models.adapter import AreaTarget, Prediction
-from sightglass.models.adapters import folding
+from tests.folding import unfold
 from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
 
@@ -76,7 +75,7 @@ def logits_of(net: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_class_map_equals_that_of_pytorch_grad_cam(name: str) -> None:
-    with patch.object(folding, "folds", lambda: False):
+    with unfold():
         result = demo()(scene().pixels, method=name, top_k=1)
     evidence, heatmap, target = result.evidence, result.heatmaps[0], result.heatmaps[0].target
     assert isinstance(target, AreaTarget)
@@ -130,7 +129,7 @@ def test_a_picture_is_resized_as_torchvision_does_and_a_very_long_one_does_not_t
 )
 def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)
-    with patch.object(folding, "folds", lambda: False):
+    with unfold():
         result = tiny(labels=["a", "b", "c", "d"])(pixels, **asked)
     adapter, evidence, target = result.evidence.resident.adapter, result.evidence, result.heatmaps[0].target
     (gradient,) = evidence.gradients([target])[0]

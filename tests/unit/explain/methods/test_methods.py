@@ -29,10 +29,10 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.folding import unfold
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
+from tests.folding import unfold
 from tests.unit.own_nets import hooks_on
 from training.demo.scenes import draw
 from training.demo.showcase import scene

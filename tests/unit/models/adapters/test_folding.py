@@ -11,8 +11,9 @@ from torchvision.ops import FrozenBatchNorm2d
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.models.adapters.folding import conv_act, fold_copy, unfold
+from sightglass.models.adapters.folding import conv_act, fold_copy
 from sightglass.models.geometry import ModelInput
+from tests.folding import unfold
 
 ACTIVATIONS = (nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish(), nn.GELU())
 

@@ -20,12 +20,12 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import SIDES
-from sightglass.models.adapters.folding import unfold
 from sightglass.models.adapters.queries import CrossAttention
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 from tests.built import built
+from tests.folding import unfold
 from tests.unit.models.specs import own_spec
 from tests.unit.own_nets import Answering
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from sightglass.common.errors import ImageProblem, ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models.families.promptsg import loader
@@ -140,15 +140,11 @@ def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
     assert adapter.attention_map(picture).shape == (12, 6)
 
 
-def test_the_attention_map_is_that_of_the_interaction(explainer, picture, tmp_path):
+def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
     adapter = explainer.resident.adapter
     attention_map = adapter.attention_map(picture)
     assert attention_map.dtype == np.float32
     assert attention_map.sum() == pytest.approx(1, abs=1e-5)
-    Image.fromarray(picture).save(tmp_path / "person.png")
-    np.testing.assert_array_equal(adapter.attention_map(str(tmp_path / "person.png")), attention_map)
-    with pytest.raises(ImageProblem, match="cannot be opened as a picture"):
-        adapter.attention_map(tmp_path / "none.png")
     outputs = adapter.forward_with_attention(adapter.prepare(picture, "trained").tensor)
     assert outputs["patch_tokens"].shape == (1, 72, 64) and [s.shape for s in outputs["cls_states"]] == [(1, 64)]
     after = adapter.module.mim.ln_post(outputs["cls_states"][-1])

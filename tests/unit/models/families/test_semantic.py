@@ -12,8 +12,8 @@ from PIL import Image as Pillow
 
 from sightglass.explain import Explainer
 from sightglass.models.adapter import AreaTarget
-from sightglass.models.adapters.folding import unfold
 from sightglass.models.families.transformers.loader import QuerySegmenter
+from tests.folding import unfold
 from tests.unit.own_nets import Answering
 from training.demo.scenes import draw, sample
 
