@@ -7,10 +7,8 @@ a square.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -31,7 +29,6 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.report.html_report import report_html
-from sightglass.report.table import csv as write_csv
 from sightglass.report.view import Map, Picture, Table, View, fraction
 
 if TYPE_CHECKING:
@@ -367,23 +364,6 @@ def measure_numbers(frame: Frame) -> NumberErrors | None:
     if len(sizes) > 1:
         low, high = np.percentile(redraw(len(sizes), 0) @ sizes / len(sizes), [2.5, 97.5])
     return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
-
-
-# Files
-
-
-def pack(folder: Path, pictures: Collection[str]) -> bytes:
-    """Return a .zip of these pictures' overlays, raw maps and rows."""
-    table_rows = load(folder)
-    selected = table_rows[table_rows["picture"].isin(pictures)]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", strict_timestamps=False) as archive:
-        archive.writestr(table.CSV, write_csv(list_rows(selected.drop(columns=["cells"]))))
-        for stem in (folder / str(name) for name in selected["file"]):
-            for path in (stem, *(stem.with_suffix(kind) for kind in (".npy", ".npz"))):
-                if path.is_file():
-                    archive.write(path, path.relative_to(folder).as_posix())
-    return buffer.getvalue()
 
 
 _SIDE = 1600
