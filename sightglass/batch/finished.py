@@ -379,8 +379,7 @@ def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     picture = Picture.of(Image(image.thumbnail(_SIDE), image.name), name, caption=name)
     if not cells:
         return picture
-    edges = [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")]
-    region = fraction(edges, (image.width, image.height))
+    region = fraction([row[edge] for edge in table.SEEN], (image.width, image.height))
     values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
     return replace(picture, map=Map("", values, seen=None if region == (0, 0, 1, 1) else region))
 

@@ -204,9 +204,21 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
     truth: GroundTruth | None = None
     try:
         for place, name, data in parts:
-            (home / place).parent.mkdir(parents=True, exist_ok=True)
-            write_file(home / place, data)
-            source, truth = _open_archive(home / place, name, source, truth, task)
+            path, items = home / place, tuple[Item, ...]()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, data)
+            # Masks are pictures, too: their names tell.
+            masks = task.truth == "areas" and re.search("mask|label|truth", path.name.lower())
+            if source is None and not masks:
+                with contextlib.suppress(ModelProblem):
+                    items = tuple(find(str(path), most=MAX_PICTURES))
+            if items:
+                source = Source(items, name, str(path))
+            if truth is None:
+                # Beside pictures a .png is one of them.
+                reader = ground_truth.read if items else KINDS[task.truth].read
+                with contextlib.suppress(Problem) if items else contextlib.nullcontext():
+                    truth = reader(path)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
             labels.write_labels(upload, truth)
@@ -226,28 +238,6 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
         os.utime(home)
         for upload in sorted(home.parent.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)[KEPT:]:
             shutil.rmtree(upload, ignore_errors=True)
-    return source, truth
-
-
-def _open_archive(
-    path: Path, name: str, source: Source | None, truth: GroundTruth | None, task: Task
-) -> LabelledSource:
-    """Return the pictures and labels, with those of an archive."""
-    items: tuple[Item, ...] = ()
-    # Masks are pictures, too: their names tell.
-    masks = task.truth == "areas" and re.search("mask|label|truth", path.name.lower())
-    if source is None and not masks:
-        with contextlib.suppress(ModelProblem):
-            items = tuple(find(str(path), most=MAX_PICTURES))
-    if items:
-        source = Source(items, name, str(path))
-    if truth is None:
-        try:
-            # Beside pictures a .png is one of them.
-            truth = ground_truth.read(path) if items else KINDS[task.truth].read(path)
-        except Problem:
-            if not items:
-                raise
     return source, truth
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sightglass.evaluation.stored import Evaluation
     from sightglass.models.geometry import Box
 
-COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "rank", "size")
+COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "size")
 """Of a table of errors, after `picture`: as `ErrorUnit` has them."""
 
 
