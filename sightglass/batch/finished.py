@@ -357,12 +357,10 @@ class NumberErrors:
 
 def measure_numbers(frame: Frame) -> NumberErrors | None:
     """Return a regression model's mean and median absolute error; None without labels or for classifiers."""
-    sizes = frame["absolute_error"].dropna().to_numpy(np.float64) if "absolute_error" in frame else np.zeros(0)
-    if not len(sizes):
+    if "absolute_error" not in frame or not (count := frame["absolute_error"].notna().sum()):
         return None
-    low, high = float("nan"), float("nan")
-    if len(sizes) > 1:
-        low, high = np.percentile(redraw(len(sizes), 0) @ sizes / len(sizes), [2.5, 97.5])
+    sizes = frame["absolute_error"].dropna().to_numpy(np.float64)
+    low, high = np.percentile(redraw(count, 0) @ sizes / count, [2.5, 97.5]) if count > 1 else (math.nan, math.nan)
     return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
 
 

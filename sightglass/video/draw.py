@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -130,7 +131,8 @@ class Painter:
         """`explainer` has explained a frame; `width`, `height`: of the frames."""
         self.settings, self._explainer = explainer.settings, explainer
         self.geometry = explainer.geometry(np.zeros((height, width, 3), np.uint8))
-        self.size = fit_size(width, height, self.settings.side)
+        scale = min(1.0, (self.settings.side or math.inf) / max(width, height))
+        self.size = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
         """(width, height) of what is drawn, both even."""
 
     def maps(self, record: FrameRecord) -> list[DrawnMap]:
@@ -206,13 +208,6 @@ COLUMNS = (
 QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}
 """Half the time of the next slower preset, at the same fidelity and a quarter more bytes; it leaves out the deblocking
 filter, which is worth more than it costs."""
-
-
-def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
-    """Fit a size into `longest` (0: any), with even sides."""
-    scale = min(1.0, longest / max(width, height)) if longest else 1.0
-    width, height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
-    return width, height
 
 
 def encode(

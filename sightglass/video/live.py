@@ -196,10 +196,8 @@ class LiveExplainer:
             "state": state,
             "shapes": [list(raw.shape) for raw in raws],
             "offsets": [list(geometry.cell_offset(path)) for path in layers],
-            "input": list(geometry.input),
-            "content": list(geometry.content),
             "extent": [round(edge, 4) for edge in geometry.extent],
-            "seen": list(geometry.seen),
+            **{name: list(getattr(geometry, name)) for name in ("input", "content", "seen")},
         }, raws
 
 
