@@ -197,7 +197,10 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
     home = uploads_home() / digest.hexdigest()[:16]
     # Files of labels say more than what is packed with pictures.
     parts = [("labels.zip", "labels.zip", _pack(written))] if written else []
-    parts += [("pictures.zip", _name(pictures), _pack(pictures))] if pictures else []
+    # By the folder that the pictures are in, else by their number.
+    tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
+    title = tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
+    parts += [("pictures.zip", title, _pack(pictures))] if pictures else []
     for number, (name, data) in enumerate(archives):
         parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, data))
     source: Source | None = None
@@ -253,12 +256,6 @@ def _pack(files: Sequence[tuple[str, bytes]]) -> bytes:
             number = seen[str(inside)]
             archive.writestr(str(inside if number == 1 else inside.with_stem(f"{inside.stem} {number}")), data)
     return packed.getvalue()
-
-
-def _name(pictures: Sequence[tuple[str, bytes]]) -> str:
-    """Return the folder that dropped pictures are in, else their number."""
-    tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
-    return tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
 
 
 def _find_upload(path: str) -> Path | None:

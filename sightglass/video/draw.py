@@ -153,7 +153,11 @@ class Painter:
 
     def paint(self, pixels: Pixels, record: FrameRecord, maps: Sequence[DrawnMap]) -> Pixels:
         """Return a frame, uint8 (h, w, 3), with maps and boxes."""
-        small = fit_pixels(pixels, self.size)
+        small, (width, height) = pixels, self.size
+        if pixels.shape[1::-1] != self.size:
+            shrinks = width <= pixels.shape[1] and height <= pixels.shape[0]
+            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            small = np.asarray(cv2.resize(pixels, self.size, interpolation=method), dtype=np.uint8)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self._explainer.signed:
             # The strongest value at each place, with its sign.
@@ -236,12 +240,3 @@ def encode(
             frame.pts, frame.time_base = pts - begins, time_base
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
-
-
-def fit_pixels(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return a picture at (width, height), reduced by area."""
-    if (pixels.shape[1], pixels.shape[0]) == size:
-        return pixels
-    shrinks = size[0] <= pixels.shape[1] and size[1] <= pixels.shape[0]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)

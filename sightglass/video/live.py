@@ -42,8 +42,6 @@ SAME_OBJECT = 0.3
 """IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
 PATIENCE = 15
 """Frames without a match after which an object is given up."""
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
