@@ -39,10 +39,12 @@ class _Lazy:
         setattr(import_module(self._module), name, value)
 
 
-def defer_imports(package: str, names: Mapping[str, Sequence[str]] | None = None) -> None:
+def defer_imports(
+    package: str, names: Mapping[str, Sequence[str]] | None = None, modules: Mapping[str, str] | None = None
+) -> None:
     """Export names of a package's modules, and import the modules on first use.
 
-    `names`: of each module, which of its names the package has, too.
+    `names`: of each module, which of its names the package has, too. `modules`: those that it has by another name.
 
         defer_imports(__name__)  # in sightglass/report/__init__.py
         from sightglass.report import figure  # elsewhere: reads nothing until `figure.figure(…)` is called
@@ -54,7 +56,7 @@ def defer_imports(package: str, names: Mapping[str, Sequence[str]] | None = None
     def find(name: str) -> Any:
         if name in homes:
             return getattr(import_module(f".{homes[name]}", package), name)
-        module = f"{package}.{name}"
+        module = f"{package}.{(modules or {}).get(name, name)}"
         if name.startswith("_") or find_spec(module) is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return _Lazy(module)
