@@ -21,7 +21,7 @@ from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.evaluation.kinds import TYPE_NAMES
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.phrases import percent, plural
+from sightglass.explain.phrases import percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models import catalog
@@ -31,7 +31,7 @@ from sightglass.report import views as report_views
 from sightglass.ui import saving
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, shorten
-from sightglass.ui.views import charts, tables
+from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -310,7 +310,7 @@ def _toggle(picture: str) -> None:
 
 def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> None:
     """Draw the actions on selected pictures."""
-    remembered, folder = state.of(PicturesPage), result.plans[place].folder
+    remembered = state.of(PicturesPage)
     pictures = {*result.frames[place]["picture"]}
     selected = remembered.selected = [picture for picture in remembered.selected if picture in pictures]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -320,9 +320,6 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
             st.button(label, icon=icon, type="tertiary", key="pictures-select-all", on_click=act)
         if selected:
             st.caption(f"{len(selected):,} selected", width="content")
-            make, key = partial(finished.pack, folder, tuple(selected)), "pictures-export-some"
-            help = f"{plural(len(selected), 'picture')} under their maps, the raw maps, and their rows of the table."
-            charts.download("Export, .zip", make, "selected.zip", icon=":material/download:", key=key, help=help)
             draw_slides_button(job, result, place, selected)
             st.button("Clear", type="tertiary", key="pictures-deselect", on_click=_select, args=((),))
     page.say_problem()

@@ -7,10 +7,8 @@ a square.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -31,7 +29,6 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.report.html_report import report_html
-from sightglass.report.table import csv as write_csv
 from sightglass.report.view import Map, Picture, Table, View, fraction
 
 if TYPE_CHECKING:
@@ -360,30 +357,11 @@ class NumberErrors:
 
 def measure_numbers(frame: Frame) -> NumberErrors | None:
     """Return a regression model's mean and median absolute error; None without labels or for classifiers."""
-    sizes = frame["absolute_error"].dropna().to_numpy(np.float64) if "absolute_error" in frame else np.zeros(0)
-    if not len(sizes):
+    if "absolute_error" not in frame or not (count := frame["absolute_error"].notna().sum()):
         return None
-    low, high = float("nan"), float("nan")
-    if len(sizes) > 1:
-        low, high = np.percentile(redraw(len(sizes), 0) @ sizes / len(sizes), [2.5, 97.5])
+    sizes = frame["absolute_error"].dropna().to_numpy(np.float64)
+    low, high = np.percentile(redraw(count, 0) @ sizes / count, [2.5, 97.5]) if count > 1 else (math.nan, math.nan)
     return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
-
-
-# Files
-
-
-def pack(folder: Path, pictures: Collection[str]) -> bytes:
-    """Return a .zip of these pictures' overlays, raw maps and rows."""
-    table_rows = load(folder)
-    selected = table_rows[table_rows["picture"].isin(pictures)]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", strict_timestamps=False) as archive:
-        archive.writestr(table.CSV, write_csv(list_rows(selected.drop(columns=["cells"]))))
-        for stem in (folder / str(name) for name in selected["file"]):
-            for path in (stem, *(stem.with_suffix(kind) for kind in (".npy", ".npz"))):
-                if path.is_file():
-                    archive.write(path, path.relative_to(folder).as_posix())
-    return buffer.getvalue()
 
 
 _SIDE = 1600
@@ -399,8 +377,7 @@ def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     picture = Picture.of(Image(image.thumbnail(_SIDE), image.name), name, caption=name)
     if not cells:
         return picture
-    edges = [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")]
-    region = fraction(edges, (image.width, image.height))
+    region = fraction([row[edge] for edge in table.SEEN], (image.width, image.height))
     values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
     return replace(picture, map=Map("", values, seen=None if region == (0, 0, 1, 1) else region))
 

@@ -158,7 +158,6 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def differing_settings(recorded: Any, settings: Json) -> str:
     """Return the names of differing settings."""
     before = recorded.get("settings", {}) if isinstance(recorded, dict) else {}
-
     flat, flat_before = ({**value, **value.get("recipe", {})} for value in (settings, before))
     names = [name for name, value in flat.items() if name != "recipe" and flat_before.get(name) != value]
     return ", ".join(names[:3]) or "of another version"

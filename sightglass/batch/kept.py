@@ -197,16 +197,31 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
     home = uploads_home() / digest.hexdigest()[:16]
     # Files of labels say more than what is packed with pictures.
     parts = [("labels.zip", "labels.zip", _pack(written))] if written else []
-    parts += [("pictures.zip", _name(pictures), _pack(pictures))] if pictures else []
+    # By the folder that the pictures are in, else by their number.
+    tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
+    title = tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
+    parts += [("pictures.zip", title, _pack(pictures))] if pictures else []
     for number, (name, data) in enumerate(archives):
         parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, data))
     source: Source | None = None
     truth: GroundTruth | None = None
     try:
         for place, name, data in parts:
-            (home / place).parent.mkdir(parents=True, exist_ok=True)
-            write_file(home / place, data)
-            source, truth = _open_archive(home / place, name, source, truth, task)
+            path, items = home / place, tuple[Item, ...]()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, data)
+            # Masks are pictures, too: their names tell.
+            masks = task.truth == "areas" and re.search("mask|label|truth", path.name.lower())
+            if source is None and not masks:
+                with contextlib.suppress(ModelProblem):
+                    items = tuple(find(str(path), most=MAX_PICTURES))
+            if items:
+                source = Source(items, name, str(path))
+            if truth is None:
+                # Beside pictures a .png is one of them.
+                reader = ground_truth.read if items else KINDS[task.truth].read
+                with contextlib.suppress(Problem) if items else contextlib.nullcontext():
+                    truth = reader(path)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
             labels.write_labels(upload, truth)
@@ -229,28 +244,6 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
     return source, truth
 
 
-def _open_archive(
-    path: Path, name: str, source: Source | None, truth: GroundTruth | None, task: Task
-) -> LabelledSource:
-    """Return the pictures and labels, with those of an archive."""
-    items: tuple[Item, ...] = ()
-    # Masks are pictures, too: their names tell.
-    masks = task.truth == "areas" and re.search("mask|label|truth", path.name.lower())
-    if source is None and not masks:
-        with contextlib.suppress(ModelProblem):
-            items = tuple(find(str(path), most=MAX_PICTURES))
-    if items:
-        source = Source(items, name, str(path))
-    if truth is None:
-        try:
-            # Beside pictures a .png is one of them.
-            truth = ground_truth.read(path) if items else KINDS[task.truth].read(path)
-        except Problem:
-            if not items:
-                raise
-    return source, truth
-
-
 def _pack(files: Sequence[tuple[str, bytes]]) -> bytes:
     """Return files as a .zip: their names, of another machine, are never paths of this one."""
     # A dropped folder comes without the names of its own folders.
@@ -263,12 +256,6 @@ def _pack(files: Sequence[tuple[str, bytes]]) -> bytes:
             number = seen[str(inside)]
             archive.writestr(str(inside if number == 1 else inside.with_stem(f"{inside.stem} {number}")), data)
     return packed.getvalue()
-
-
-def _name(pictures: Sequence[tuple[str, bytes]]) -> str:
-    """Return the folder that dropped pictures are in, else their number."""
-    tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
-    return tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
 
 
 def _find_upload(path: str) -> Path | None:

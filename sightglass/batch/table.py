@@ -42,6 +42,8 @@ SIDE = 320
 MAX_NAME = 60
 """Letters of a picture's or a class's name in a path."""
 QUALITY = 85
+SEEN = "seen_left", "seen_top", "seen_right", "seen_bottom"
+"""Columns of the part of the picture that the model saw."""
 PARQUET, CSV, PROBLEMS = "results.parquet", "results.csv", "problems.csv"
 CHUNK = 512
 """Number of pictures in memory."""
@@ -88,7 +90,6 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     all boxes as [label, score, x0, y0, x1, y1]; `cells`, the small map.
     """
     predictions = explanation.predictions
-    left, top, right, bottom = explanation.evidence.geometry.seen
     # Of numbers none leads over the next.
     best = predictions[0] if predictions and not explanation.task.measures else None
     more: Row = {
@@ -97,10 +98,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         "file": f"{stem}.jpg",
         "margin": best.score - (predictions[1].score if predictions[1:] else 0.0) if best else None,
         "scores": json.dumps([[p.label, round(p.score, 6)] for p in predictions[:5]]),
-        "seen_left": left,
-        "seen_top": top,
-        "seen_right": right,
-        "seen_bottom": bottom,
+        **dict(zip(SEEN, explanation.evidence.geometry.seen, strict=True)),
         "notes": " ".join(explanation.notes),
     }
     if boxes := [[p.label, round(p.score, 6), *(round(x, 1) for x in p.box)] for p in predictions if p.box]:

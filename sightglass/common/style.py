@@ -15,8 +15,6 @@ OVERLAY: dict[str, float] = _FOUND["OVERLAY"]
 SIGNED: dict[str, dict[str, list[list[int]]]] = _FOUND["SIGNED"]
 """Colours of a signed map, RGB, from 0 to what `raises` or `lowers` most, on a `light` and on a `dark` ground."""
 CHOICES: dict[str, list[str]] = _FOUND["CHOICES"]
-
-
 PACKAGE = Path(__file__).parents[1]
 CHECKOUT = None if (PACKAGE / "explain").is_dir() else PACKAGE.parent
 """The repository's folder, where `explain`, `models` and `pages` stand beside the package; None in an installation."""

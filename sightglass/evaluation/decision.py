@@ -141,8 +141,7 @@ class Decision:
 
     def judge(self, first: ModelScore) -> Kind:
         """Judge a model in the reference's place: `ship` only for an interval within the tolerance."""
-        gap = self.gap(first, self.reference)
-        if gap.high <= self.tolerance:
+        if (gap := self.gap(first, self.reference)).high <= self.tolerance:
             return "ship"
         return "do not ship" if gap.low > self.tolerance else "cannot be told"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sightglass.evaluation.stored import Evaluation
     from sightglass.models.geometry import Box
 
-COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "rank", "size")
+COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "size")
 """Of a table of errors, after `picture`: as `ErrorUnit` has them."""
 
 
@@ -54,10 +54,7 @@ class ErrorReport:
 
     @cached_property
     def headline(self) -> str:
-        """Where it goes wrong: at most 20 words without a full stop.
-
-        Of a detector the class that is missed most often: demo-s misses 31 of 100 stars
-        """
+        """Where it goes wrong, as `demo-s misses 31 of 100 stars`: at most 20 words without a full stop."""
         return self._kind.describe_errors(self.evaluation.called, self.units)
 
     @cached_property

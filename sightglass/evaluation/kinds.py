@@ -78,8 +78,6 @@ class ErrorUnit:
     """Which of the picture's answers it is about, from 0; -1 for none."""
     truth: TrueBox | None
     """The labelled object; None of a box that is on none, and of a picture without boxes."""
-    rank: int = 0
-    """Of a picture: the place of its class among the best five, from 1; else 0."""
 
     @property
     def id(self) -> str:
@@ -162,10 +160,7 @@ class ClassEvaluation:
     """Types of errors."""
     extremes: ClassVar[tuple[str, ...]] = ("unsure",)
     """Orders of a report's sections (`batch.finished.ORDERS`)."""
-    agreement: ClassVar[tuple[str, str]] = (
-        "Same class",
-        "Pictures with the same best class as the model whose cell is empty.",
-    )
+    agreement: ClassVar[tuple[str, str]] = "Same class", "Pictures with the same best class as the other model."
     """What is compared of two models' answers: title and meaning."""
 
     # Answers of two models
@@ -249,9 +244,9 @@ class ClassEvaluation:
         """Yield all right and wrong units, picture by picture."""
         for picture in evaluation.pictures:
             labels = [answer.label for answer in picture.predictions]
-            rank = labels.index(picture.truth) + 1 if picture.truth in labels else 0
             truth = picture.truths[0] if len(picture.truths) == 1 else None
-            yield ErrorUnit(picture, "picture", 0, "right" if rank == 1 else "class", 0 if labels else -1, truth, rank)
+            kind = "right" if labels[:1] == [picture.truth] else "class"
+            yield ErrorUnit(picture, "picture", 0, kind, 0 if labels else -1, truth)
 
     def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
         """Describe a model's errors, without a full stop."""

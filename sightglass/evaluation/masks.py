@@ -25,8 +25,6 @@ FILE = "masks.parquet"
 """Beside the table of a run: one row a picture, with its mask's problem or its pairs of classes."""
 IGNORED = (255, 65535)
 """Values of a PNG that mark a pixel as not counted (`VOID`), where they are no class."""
-
-
 VOID, UNJUDGED = -1, -2
 """The class of a pixel that is not counted, and the answered class of one that no label means."""
 EXPECTED = "give a folder of .png masks, or a .zip of it"

@@ -151,17 +151,13 @@ def write_chunks(
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
 
-    schema = pa.schema([(name, _type(kind)) for name, kind in columns.items()], about)
+    names = {name: kind.removeprefix("list<").removesuffix(">") for name, kind in columns.items()}
+    types = {name: pa.type_for_alias(inner) for name, inner in names.items()}
+    types |= {name: pa.list_(types[name]) for name, inner in names.items() if inner != columns[name]}
+    schema = pa.schema(list(types.items()), about)
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
         for rows in filter(None, chunks):
             writer.write_table(pa.Table.from_pylist(list(rows), schema))
-
-
-def _type(kind: str) -> Any:
-    import pyarrow as pa
-
-    inner = kind.removeprefix("list<").removesuffix(">")
-    return pa.type_for_alias(inner) if inner == kind else pa.list_(pa.type_for_alias(inner))
 
 
 def load(folder: Path) -> Evaluation:

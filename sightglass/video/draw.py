@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -130,7 +131,8 @@ class Painter:
         """`explainer` has explained a frame; `width`, `height`: of the frames."""
         self.settings, self._explainer = explainer.settings, explainer
         self.geometry = explainer.geometry(np.zeros((height, width, 3), np.uint8))
-        self.size = fit_size(width, height, self.settings.side)
+        scale = min(1.0, (self.settings.side or math.inf) / max(width, height))
+        self.size = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
         """(width, height) of what is drawn, both even."""
 
     def maps(self, record: FrameRecord) -> list[DrawnMap]:
@@ -151,7 +153,11 @@ class Painter:
 
     def paint(self, pixels: Pixels, record: FrameRecord, maps: Sequence[DrawnMap]) -> Pixels:
         """Return a frame, uint8 (h, w, 3), with maps and boxes."""
-        small = fit_pixels(pixels, self.size)
+        small, (width, height) = pixels, self.size
+        if pixels.shape[1::-1] != self.size:
+            shrinks = width <= pixels.shape[1] and height <= pixels.shape[0]
+            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            small = np.asarray(cv2.resize(pixels, self.size, interpolation=method), dtype=np.uint8)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self._explainer.signed:
             # The strongest value at each place, with its sign.
@@ -208,13 +214,6 @@ QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-de
 filter, which is worth more than it costs."""
 
 
-def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
-    """Fit a size into `longest` (0: any), with even sides."""
-    scale = min(1.0, longest / max(width, height)) if longest else 1.0
-    width, height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
-    return width, height
-
-
 def encode(
     into: Path, frames: Iterable[tuple[int, Pixels]], time_base: Fraction, rate: Fraction, begins: int = 0
 ) -> None:
@@ -241,12 +240,3 @@ def encode(
             frame.pts, frame.time_base = pts - begins, time_base
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
-
-
-def fit_pixels(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return a picture at (width, height), reduced by area."""
-    if (pixels.shape[1], pixels.shape[0]) == size:
-        return pixels
-    shrinks = size[0] <= pixels.shape[1] and size[1] <= pixels.shape[0]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)

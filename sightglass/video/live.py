@@ -42,8 +42,6 @@ SAME_OBJECT = 0.3
 """IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
 PATIENCE = 15
 """Frames without a match after which an object is given up."""
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -196,10 +194,8 @@ class LiveExplainer:
             "state": state,
             "shapes": [list(raw.shape) for raw in raws],
             "offsets": [list(geometry.cell_offset(path)) for path in layers],
-            "input": list(geometry.input),
-            "content": list(geometry.content),
             "extent": [round(edge, 4) for edge in geometry.extent],
-            "seen": list(geometry.seen),
+            **{name: list(getattr(geometry, name)) for name in ("input", "content", "seen")},
         }, raws
 
 

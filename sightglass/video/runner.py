@@ -172,15 +172,14 @@ class _Run:
         while self._part(number).is_file():
             saved = records.load(self._part(number))
             number += 1
-            self.count, first = self.count + len(saved), saved[-1].number + 1
+            first = saved[-1].number + 1
             self.explainer.replay(saved)
-            self._count_problems(saved)
+            self._count(saved)
             yield saved
         with contextlib.closing(self._frames(self.clip, first, self.settings.every)) as frames:
             while chunk := self._explain_part(frames):
                 records.save(self._part(number), chunk)
-                self.count += len(chunk)
-                self._count_problems(chunk)
+                self._count(chunk)
                 # As a resumed run reads it.
                 yield records.load(self._part(number))
                 number += 1
@@ -188,7 +187,8 @@ class _Run:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
         self.ended = True
 
-    def _count_problems(self, part: Sequence[FrameRecord]) -> None:
+    def _count(self, part: Sequence[FrameRecord]) -> None:
+        self.count += len(part)
         self.problems.update(record.problem for record in part if record.problem)
 
     def _explain_part(self, frames: Iterator[Frame]) -> list[FrameRecord]:
