@@ -43,9 +43,8 @@ def test_a_familys_sizes_are_compared_for_one_class_or_show_their_own_answers(pa
     assert view.titles == titles == [*table["Model"], "Difference"]
     # Only maps of one class are compared: the last is of another.
     assert [result.predictions[0].label for result in results] == ["minibus", "minibus", "trolleybus"]
-    assert view.head["panels"][3]["maps"][0]["sides"] == titles[:2] and np.isnan(
-        table["Overlap with EfficientNet-Lite0"][2]
-    )
+    assert view.head["panels"][3]["maps"][0]["sides"] == titles[:2]
+    assert np.isnan(table["Overlap with EfficientNet-Lite0"][2])
     assert "Maps of different answers are not compared: minibus and trolleybus." in texts(app)
     # No size is marked as the chosen one: all are compared.
     assert not any(group.key.startswith("size-") for group in app.button_group if group.key)

@@ -54,10 +54,7 @@ def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back
     expected = Explainer()(bus, top_k=1000, maps=False).predictions
     assert row["text"] == percent(next(p.score for p in expected if p.label == "ambulance"))
     assert headline(app).endswith("%. The map is of ambulance.")
-    # A click on an answer, as the list tells of it.
-    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
-    app.session_state[key] = {"chosen": 1}
-    app.run()
+    choose_row(app, 1)
     assert app.query_params["class"] == shown(app).head["panels"][-1]["maps"][1]["title"]
 
 

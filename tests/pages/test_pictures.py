@@ -318,7 +318,7 @@ def test_page_slide_report_json_and_address_show_one_decision(page, tmp_path, ma
     app = run(choose(page(SCREEN, model="demo-s", models="demo-m,demo-l"), pictures, truth))
     first, second, _ = (plan.folder for plan in session(app, PicturesPage).job.plans)
     folder, pair = first, {"candidate": "Demo-s", "against": "Demo-m"}
-    seen = [compare(), compare(**pair), compare(**pair, tolerance="20.0")]
+    seen = [compare(), compare(**pair), compare(**pair, tolerance="35.0")]
     assert len({*seen}) == 3 and all("Not counted: Stern" in text for text in seen)
     assert "too close to call" in seen[1] and "good enough" in seen[2]
     app.selectbox(key="pictures-match").set_value("Stern").run()
@@ -456,9 +456,8 @@ def test_a_run_of_a_server_that_was_killed_is_shown_as_stopped(page, finished_ru
     before = (finished_run / journal.NAME).read_bytes()
     app = finish(page(SCREEN, run=finished_run.name))
     done = before.count(b'"stamp"')
-    assert f"Stopped: {done} of 7 pictures so far." in texts(app) and "The other pictures may differ" not in headline(
-        app
-    )
+    assert f"Stopped: {done} of 7 pictures so far." in texts(app)
+    assert "The other pictures may differ" not in headline(app)
     assert (finished_run / journal.NAME).read_bytes() == before and 0 < len(opened(app)) < 6
     assert len(opened(finish(press(app, "Go on")))) == 6
 

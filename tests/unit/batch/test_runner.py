@@ -75,9 +75,8 @@ def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: 
     expected = sorted(p.relative_to(many).as_posix() for p in many.rglob("[0-9]*.jpg"))
     assert list(rows["picture"]) == expected
     assert list(rows["labelled"]) == [name.split("/")[0] for name in expected]
-    assert all(
-        (finished_run / name).is_file() and (finished_run / name).with_suffix(".npy").is_file() for name in rows["file"]
-    )
+    for file in (finished_run / name for name in rows["file"]):
+        assert file.is_file() and file.with_suffix(".npy").is_file()
     assert not list(finished_run.rglob("*.part"))
     settings = journal.settings_of(finished_run)
     for row in rows.to_dict("records")[:3]:

@@ -158,7 +158,6 @@ def test_a_preprocess_that_cannot_be_read_is_run(net: nn.Module, bus: Path) -> N
 
 
 def test_other_libraries_objects(bus: Path) -> None:
-    import timm
     import transformers
 
     small = timm.create_model("mobilenetv3_small_050", num_classes=4)

@@ -116,17 +116,19 @@ def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]
 
 
 @pytest.mark.parametrize(
-    ("model", "words"),
+    ("model", "preprocess", "words"),
     [
-        (own_nets.Flat, "A type is no model: .* not its class"),
-        (own_nets.Flat().state_dict(), "is no model: .* its weights"),
-        (lambda x: x, "A function is no model"),
-        (own_nets.WithNumbers(), r"argument: 'numbers'\): wrap it in a module that takes one"),
+        (own_nets.Flat, PLAIN, "A type is no model: .* not its class"),
+        (own_nets.Flat().state_dict(), PLAIN, "is no model: .* its weights"),
+        (lambda x: x, PLAIN, "A function is no model"),
+        (own_nets.WithNumbers(), PLAIN, r"argument: 'numbers'\): wrap it in a module that takes one"),
+        (blocks(), {"sise": 64}, "unknown key sise: did you mean size"),
+        (blocks(), {"mean": [0.5]}, "BlocksCNN takes 3 channels, and its preprocessing is for 1"),
     ],
 )
-def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> None:
+def test_what_cannot_be_explained_says_what_it_is(model: Any, preprocess: dict[str, Any], words: str) -> None:
     with pytest.raises(ModelProblem, match=words):
-        Explainer(model, preprocess=PLAIN)
+        Explainer(model, preprocess=preprocess)
 
 
 def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
@@ -148,18 +150,6 @@ def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
         Explainer(blocks(own_nets.BlocksCNN, 3), preprocess=PLAIN, labels="nowhere.txt")
     with pytest.raises(ModelProblem, match=r"indices of 2 classes are not 0 to 1 \(see 4\)"):
         Explainer(blocks(own_nets.BlocksCNN, 3), preprocess=PLAIN, labels={"cat": 0, "dog": 4})
-
-
-@pytest.mark.parametrize(
-    ("preprocess", "words"),
-    [
-        ({"sise": 64}, "unknown key sise: did you mean size"),
-        ({"mean": [0.5]}, "BlocksCNN takes 3 channels, and its preprocessing is for 1"),
-    ],
-)
-def test_a_wrong_preprocessing_is_one_sentence(preprocess: dict[str, Any], words: str) -> None:
-    with pytest.raises(ModelProblem, match=words):
-        Explainer(blocks(), preprocess=preprocess)
 
 
 def test_quantities() -> None:

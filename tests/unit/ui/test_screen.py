@@ -55,9 +55,8 @@ def test_a_note_on_a_page_names_no_key() -> None:
     raises = 'It shows what raises the number; part="lowers" shows what lowers it.'
     assert without_keys("It has 5 classes: say weights.labels in its table.") == "It has 5 classes."
     assert without_keys(raises) == "It shows what raises the number."
-    assert (
-        without_keys("Its weights. Are these, by its task: COCO's.") == "Its weights. Are these, by its task: COCO's."
-    )
+    weights = "Its weights. Are these, by its task: COCO's."
+    assert without_keys(weights) == weights
 
 
 WHOLE = (0, 0, 60, 40)

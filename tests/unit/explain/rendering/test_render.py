@@ -255,9 +255,8 @@ def test_coverage_is_that_of_each_pixel(half, longest):
 def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     picture = np.full((40, 60, 3), 100, np.uint8)
     drawn = sightglass.overlay(torch.tensor([[[-3.0, 5.0]]]), picture, colormap=cv2.COLORMAP_JET, alpha=1)
-    assert (
-        drawn.shape == (40, 60, 3) and drawn[0, 0].tolist() == [100, 100, 100] and drawn[0, -1].tolist() == [128, 0, 0]
-    )
+    assert drawn.shape == (40, 60, 3)
+    assert drawn[0, 0].tolist() == [100, 100, 100] and drawn[0, -1].tolist() == [128, 0, 0]
     assert (sightglass.overlay(np.array([[0.0, 1]]), picture, alpha=0) == picture).all()
     for wrong in (np.zeros((2, 3, 4)), np.array([[np.nan, 1]])):
         with pytest.raises(sightglass.Problem, match=r"shape \(h, w\)"):

@@ -167,8 +167,6 @@ def test_a_pickle_cannot_change_the_classes_that_it_is_given() -> None:
 
     data = b"\x80\x02cmine\nThing\n}\x88}X\x04\x00\x00\x00evilK\x01s\x86b."
     with pytest.raises(pickle.UnpicklingError):
-        import io
-
         safe_pickle.Unpickler(io.BytesIO(data)).load()
 
 

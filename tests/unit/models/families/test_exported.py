@@ -17,6 +17,7 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.methods.method import Request
+from sightglass.explain.picture.image import Image
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
@@ -54,8 +55,6 @@ def answers(adapter: ExportedDetector, pixels: np.ndarray[Any, Any] | None = Non
 
 @cache
 def bus() -> np.ndarray[Any, Any]:
-    from sightglass.explain.picture.image import Image
-
     return Image.open(asset("ultralytics", "assets", "bus.jpg")).pixels
 
 
@@ -157,21 +156,14 @@ MASKS = rows((4 + 3 + 32, 2100), 7, 100, 100, 40, 20, 0.1, 0.7, axis=2) + 9 * to
 TRIPLE = (torch.tensor([[40.0, 40, 80, 80], [0, 0, 30, 30]]), torch.tensor([2, 1]), torch.tensor([0.9, 0.3]))
 V5 = rows((6300, 7), 70, 100, 100, 40, 20, 0.9, 0.8, 0.1)
 ONE, OTHER = ([("dog", 0.7)], (80, 50, 120, 70)), ([("dog", 0.72)], (84, 52, 116, 68))
-PETS = {"labels": ["cat", "dog"]}
+PETS, SQUASH = {"labels": ["cat", "dog"]}, {"preprocessing": {"place": "squash"}}
 # Each: outputs, metadata, what the table says, the layout, the answers as (label, score) and the first one's box.
 READ: dict[str, Any] = {
     "end to end": ([TWO], {"task": "detect", **NAMES}, {}, "end2end", [("cow", 0.9), ("cow", 0.8)], (40, 40, 200, 200)),
     "masks": ([MASKS, torch.zeros(1, 32, 80, 80)], {"task": "segment", **NAMES}, {}, "ultralytics", *ONE),
     "joints": ([MASKS], {"task": "pose", **NAMES}, {}, "ultralytics", *ONE),
     "yolov5": ([V5], {}, {}, "yolov5", [("class 0", 0.72)], ONE[1]),
-    "squashed": (
-        [V5],
-        {},
-        {"preprocessing": {"place": "squash"}},
-        "yolov5",
-        [("class 0", 0.72)],
-        (80, 67.5, 120, 82.5),
-    ),
+    "squashed": ([V5], {}, SQUASH, "yolov5", [("class 0", 0.72)], (80, 67.5, 120, 82.5)),
     "yolox": ([yolox(False)], {}, PETS, "yolox", *OTHER),
     "decoded": ([yolox(True)], {}, PETS, "yolox-decoded", *OTHER),
     "stated": ([yolox(True)], {}, {**PETS, "layout": "yolox-decoded"}, "yolox-decoded", *OTHER),

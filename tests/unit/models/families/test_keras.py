@@ -26,6 +26,7 @@ from sightglass.models.families.keras.network import keras
 pytestmark = pytest.mark.slow
 SHAPES = ("circle", "cross", "ladder", "triangle")
 RANGE = {"range": 1}
+PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 
 
 def drawing(side: int = 64) -> np.ndarray:
@@ -174,22 +175,21 @@ def test_other_ends_and_inputs(tmp_path):
         "odd": [layers.Dense(3, activation="softmax"), layers.Identity()],
         "apart": [layers.Dense(3), layers.Activation("sigmoid")],
     }
-    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     for name, end in ends.items():
         model = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), *end)
         with keras().device("cpu"):
-            inputs = torch.from_numpy(picture[None].astype("float32") / 255)
+            inputs = torch.from_numpy(PICTURE[None].astype("float32") / 255)
             scores = model(inputs).detach().numpy()[0]
         if name == "logits":
             scores = np.exp(scores) / np.exp(scores).sum()
         model.save(tmp_path / f"{name}.keras")
         sketch = explainer(tmp_path / f"{name}.keras", ("a1", "b2", "c3"))
-        result = sketch(picture, top_k=3)
+        result = sketch(PICTURE, top_k=3)
         np.testing.assert_allclose([p.score for p in result.predictions], sorted(scores, reverse=True), atol=1e-5)
         assert result.heatmaps[0].raw[0].any()
     flat = small(layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3), shape=(28, 28))
     flat.save(tmp_path / "flat.keras")
-    assert explainer(tmp_path / "flat.keras", ("a1", "b2", "c3"))(picture)
+    assert explainer(tmp_path / "flat.keras", ("a1", "b2", "c3"))(PICTURE)
 
 
 def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(tmp_path):
@@ -249,9 +249,8 @@ def test_nets_of_keras_applications_are_given_what_they_were_trained_with(tmp_pa
     layers = keras().layers
     small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3)).save(tmp_path / "net.keras")
     sketch = explainer(tmp_path / "net.keras", None, None)
-    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    expected = keras().applications.imagenet_utils.preprocess_input(picture.astype("float32"), mode=mode)
-    model_input = sketch.resident.adapter.prepare(picture, "trained").tensor[0].permute(1, 2, 0)
+    expected = keras().applications.imagenet_utils.preprocess_input(PICTURE.astype("float32"), mode=mode)
+    model_input = sketch.resident.adapter.prepare(PICTURE, "trained").tensor[0].permute(1, 2, 0)
     np.testing.assert_allclose(model_input, expected, atol=1e-4)
 
 
@@ -273,12 +272,11 @@ def test_a_keras_model_measures_and_has_several_outputs():
         model = library.Model(inputs, [layers.Dense(1, name="age")(pooled), layers.Dense(2, name="sex")(pooled)])
         other = layers.Input((3,))
         two = library.Model([inputs, other], layers.Dense(2)(layers.Concatenate()([pooled, other])))
-    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     with pytest.raises(WeightsProblem, match=r"returns 2 outputs \(age, sex\): choose one with `output`"):
         Explainer(model)
-    aged = Explainer(model, output="age", task="regress", preprocess={"range": 1})(picture)
+    aged = Explainer(model, output="age", task="regress", preprocess={"range": 1})(PICTURE)
     with library.device("cpu"):
-        expected = model(torch.from_numpy(picture[None].astype("float32") / 255))[0].item()
+        expected = model(torch.from_numpy(PICTURE[None].astype("float32") / 255))[0].item()
     assert aged.predictions[0].score == pytest.approx(expected, abs=1e-5)
     with pytest.raises(WeightsProblem, match="takes 2 inputs: keep the picture's alone"):
         Explainer(two)
@@ -291,12 +289,11 @@ def test_random_layers_rest_and_a_layer_inside_a_nested_model_is_named():
         inner = library.Sequential([layers.Input((32, 32, 3)), layers.Conv2D(4, 3, name="seen")], name="body")
         ends = [layers.GlobalAveragePooling2D(), layers.Dropout(0.5), layers.Dense(3, activation="softmax")]
         model = library.Sequential([layers.Input((32, 32, 3)), shaken, layers.GaussianNoise(1.0), inner, *ends])
-    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     explainer = Explainer(model, preprocess={"range": 1}, layers=[inner.layers[-1]])
     with library.device("cpu"):
-        expected = model(torch.from_numpy(picture[None].astype("float32") / 255), training=False)[0].detach().numpy()
+        expected = model(torch.from_numpy(PICTURE[None].astype("float32") / 255), training=False)[0].detach().numpy()
     for _ in range(2):
-        result = explainer(picture, top_k=3)
+        result = explainer(PICTURE, top_k=3)
         scores = {prediction.index: prediction.score for prediction in result.predictions}
         np.testing.assert_allclose([scores[index] for index in range(3)], expected, atol=1e-5)
     assert result.heatmaps[0].layers == ("body.seen",)
