@@ -351,8 +351,8 @@ def decide(
                 raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
     others = (row for row in rows if row.model != candidate)
     best = by_name[against] if against else max(others, key=lambda row: row.score.value)
-    other = next(row for row in rows if row is not best) if against or len(rows) == 2 else None
-    return Decision(tuple(rows), best, by_name.get(candidate, other), tolerance)
+    usual = next(row for row in rows if row is not best) if against or len(rows) == 2 else None
+    return Decision(tuple(rows), best, by_name.get(candidate, usual), tolerance)
 
 
 def score(evaluation: Evaluation) -> ModelScore:

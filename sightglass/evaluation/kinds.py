@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
-    Lock, Size = AbstractContextManager[Any], tuple[int, int]
+    Lock = AbstractContextManager[Any]
+    Size = tuple[int, int]
 
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
