@@ -176,7 +176,7 @@ def reduced_size(width: int, height: int, longest: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-LineName = Literal["map", "strongest", "random"]
+LineName = Literal["map", "strongest", "random", "blobs", "centre", "edges"]
 """The map's own, and those of its controls."""
 
 
