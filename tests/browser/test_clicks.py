@@ -89,10 +89,11 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button More | opens;
     radio (Similar and different regions|What the score is made of|Best matches) | words; button Full screen | full;
-    button Save | opens; button Copy link | "Link copied; button Add to deck Shortcut D | opens;
-    radio Two pictures | -; radio One picture | ?tab <; link Labelled pictures | -; -SAVE; =PICTURE; =MODEL; =SIZES
+    radio Two pictures | -; radio One picture | ?tab <; link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL;
+    =SIZES
 /pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio Disagreements .* | ?view;
-    radio All .* | ?view; combobox Model | query <; combobox Instead of | ?against; combobox Maps of | ?of;
+    radio All .* | ?view; combobox Model | ?candidate; combobox Instead of | ?against; button Increment | ?tolerance;
+    button Decrement | ?tolerance; combobox Maps of | ?of;
     combobox Sort | ?order; combobox (Label|Answer) | words <; checkbox Unsure.* | words <;
     button Open plate.*webp | "Open in Explore; button close icon | gone; button Open .*webp | "Open in Explore;
     button Open in Explore | /; button (Page 2|Next page) | words; button (Page 1|Previous page) | words;

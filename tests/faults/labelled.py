@@ -23,7 +23,7 @@ NAME = "<img src=x onerror=hacked()> $x$ :red[a] [b](c) **d** =1+1.png"
 CLASSIFIERS, DETECTOR = ("labelled-one", "labelled-two"), "labelled-boxes"
 _MODEL = """
 [model."{name}"]
-loader = "torchvision_models"
+loader = "torchvision.classifiers"
 arch = "squeezenet1_1"
 task = "classify"
 weights = {{ path = "{folder}/{name}.pth", labels = "{folder}/labels.json" }}

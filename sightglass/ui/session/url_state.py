@@ -77,8 +77,16 @@ def widget(
     """
     if isinstance(first, bool):
         options, read = (True, False), lambda text: text != "0"
+    kind, parse = getattr(draw, "__name__", ""), read
+    if kind in ("number_input", "slider"):
+
+        def read(text: str) -> Any:
+            # Streamlit would take another number instead.
+            if about["min_value"] <= (number := parse(text)) <= about["max_value"]:
+                return number
+            raise ValueError(text)
+
     recall(key, options, first, name=name, read=read)
-    kind = getattr(draw, "__name__", "")
     if isinstance(options, dict):
         about["format_func"] = options.__getitem__
     if kind == "segmented_control":
