@@ -444,7 +444,8 @@ class Task:
     def score(self, result: Result, index: int) -> float | None:
         """Return the score of a map's target; None without one."""
         target = result.heatmaps[index].target.index
-        predictions = result.own(index) or [p for p in self.all_answers(result) if p.index == target]
+        predictions = result.own(index) or [p for p in result.predictions if p.index == target]
+        predictions = predictions or [p for p in self.all_answers(result) if p.index == target]
         return max((p.score for p in predictions), default=None)
 
     def find_again(
