@@ -444,10 +444,9 @@ class Task:
     def score(self, result: Result, index: int) -> float | None:
         """Return the score of a map's target; None without one."""
         target = result.heatmaps[index].target.index
-        answers = (*result.predictions, *self.all_answers(result))
-        # The shown answer comes before the same one decoded again.
-        scores = [p.score for p in result.own(index)] or [p.score for p in answers if p.index == target][:1]
-        return max(scores, default=None)
+        predictions = result.own(index) or [p for p in result.predictions if p.index == target]
+        predictions = predictions or [p for p in self.all_answers(result) if p.index == target]
+        return max((p.score for p in predictions), default=None)
 
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
