@@ -81,7 +81,7 @@ class TorchvisionDetector(Detector):
         transform: Any = self.module.transform
         (height, width), short = pixels.shape[:2], int(np.argmin(pixels.shape[:2]))
         # Torch cannot resize to no width at all.
-        if thin := max(height, width) // (transform.max_size * min(height, width)):
+        if not self._fixed and (thin := max(height, width) // (transform.max_size * min(height, width))):
             pixels = pixels.repeat(thin + 1, short)
         images, _ = transform([torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)])
         (h, w), size = images.image_sizes[0], images.tensors.shape[2:]
