@@ -246,7 +246,7 @@ def _describe_first(result: Result) -> tuple[str, str]:
         return f"{what} by all models: {len(common - differing):,} of {plural(len(common), 'picture')}.", ""
     if report is not None and fit is not None:
         of, so_far = plural(fit.pictures, "labelled picture"), " so far" if result.stopped else ""
-        if task.has_boxes:
+        if task_of(fit.task).has_boxes:
             return f"{fit.right:,} of {plural(fit.objects, 'object')} found{so_far} ({of}).", f"{report.headline}."
         return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", describe_worst(frame)
     if fit is not None:
