@@ -161,14 +161,14 @@ class LoadedModel:
         if self.device.type != "cpu" or not self.gradients:
             return None
         module = self.fastest_adapter(()).module
-        try:
-            # A module has hooks only within its lock, and they must not be copied.
-            with self.lock:
+        # A module has hooks only within its lock, and they must not be copied.
+        with self.lock:
+            try:
                 return folding.copy_module(module), PassLock(self.device)
-        except Exception:
-            # Some modules cannot be copied; their passes wait for each other.
-            LOGGER.warning("a %s could not be copied", type(module).__name__, exc_info=True)
-            return None
+            except Exception:
+                # Some modules cannot be copied; their passes wait for each other.
+                LOGGER.warning("a %s could not be copied", type(module).__name__, exc_info=True)
+                return None
 
     def aside(self) -> tuple[Adapter, PassLock]:
         """Return an adapter and lock for passes without hooks or gradients.

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer, Image
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.trust import controls
@@ -110,7 +111,13 @@ def test_it_stops_within_a_batch(explained, monkeypatch):
 def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks(name, scene):
     per = "detection" if name == "demo-s" else "class"
     result = Explainer(name, device="cpu")(scene, per=per, top_k=1)
-    resident, threads, hooked = result.evidence.resident, [], []
+    resident, threads, hooked, stop = result.evidence.resident, [], [], threading.Event()
+    resident.fastest_adapter(())
+    stop.set()
+    # Work that is stopped here does not cost the model its copy.
+    with stopped_by(stop), pytest.raises(Cancelled):
+        resident.__dict__.pop("_aside", None)
+        resident.aside()
     resident.aside()
     handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
     with resident.lock:
