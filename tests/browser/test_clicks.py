@@ -92,7 +92,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     radio Two pictures | -; radio One picture | ?tab <; link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL;
     =SIZES
 /pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio Disagreements .* | ?view;
-    radio All .* | ?view; combobox Model | ?candidate; combobox Instead of | ?against; button Increment | ?tolerance;
+    radio All .* | ?view; combobox Model | query <; combobox Instead of | -; button Increment | ?tolerance;
     button Decrement | ?tolerance; combobox Maps of | ?of;
     combobox Sort | ?order; combobox (Label|Answer) | words <; checkbox Unsure.* | words <;
     button Open plate.*webp | "Open in Explore; button close icon | gone; button Open .*webp | "Open in Explore;
@@ -213,19 +213,16 @@ class Clicker:
         until(page, changed, f"{row}: no {what}")
         if what == "full":
             page.evaluate("document.exitFullscreen()")
-        elif what == "tip":
-            page.mouse.move(0, 0)
+        # Off the control, whose help would lie over others.
+        page.mouse.move(0, 0)
+        if what == "tip":
             until(page, lambda: not page.evaluate(SEE, [what, OVER]), "the help does not go")
         settled(page)
         if role == "combobox" and page.get_by_role("listbox").count():
             # Of several choices it stays.
             page.keyboard.press("Escape")
-        if what[0] == "/":
-            page.go_back()
-            until(page, lambda: not page.evaluate(SEE, [what, OVER]), "the page does not come back")
-        elif anew:
-            page.goto(self.start)
         if anew or what[0] == "/":
+            page.goto(self.start)
             headline(page).wait_for()
             settled(page)
 
