@@ -234,7 +234,7 @@ class Decision:
             return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.kind]}"
         if self.first is None:
             allowed = _points(self.tolerance)
-            return f"Too close to call; no model is certainly the smallest within {allowed} of the others (95{NBSP}%)"
+            return f"Too close to call within {allowed} (95{NBSP}%)"
         if all(self.gap(row, self.first).low > self.tolerance for row in self.rows if row is not self.first):
             return f"Take {self.first.model}; the others lose too much (95{NBSP}%)"
         about = "the smallest that is certainly good enough" if self._sized else VERDICTS[self.kind]

@@ -256,7 +256,7 @@ def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(browser: B
     page.goto(f"{site}/topk?model=demo-cls-s&alpha=0.4")
     expect(page.locator(".alpha").first).to_have_value("0.4")
     assert "demo-cls-s" in page.url
-    page.goto(f"{site}/live")
+    page.goto(f"{site}/video?source=camera")
     page.locator(".live[data-ready]").wait_for(state="attached")
     assert page.request.get(f"{site}/api/models").ok
     page.goto(f"{site}/api/docs")

@@ -133,7 +133,7 @@ def page(context: BrowserContext, server: str) -> Iterator[Page]:
     new_page.set_default_timeout(LIMIT)
     new_page.on("pageerror", lambda error: wrong.append(str(error)))
     new_page.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
-    new_page.goto(f"{server}/live")
+    new_page.goto(f"{server}/video?source=camera")
     live(new_page).get_by_role("button", name="Start the camera").click()
     goes_on(new_page)
     yield new_page

@@ -349,7 +349,7 @@ def test_the_keyboard_reaches_everything(scene: Scene) -> None:
     page.locator(".more").press("Enter")
     page.get_by_label("Show").focus()
     page.keyboard.press("ArrowDown")
-    sync.expect(page.get_by_label("Show")).to_have_value("map")
+    sync.expect(page.get_by_label("Show")).to_have_value("blend")
     page.keyboard.press("Escape")
     page.locator(".threshold").focus()
     page.keyboard.press("ArrowRight")
