@@ -233,8 +233,9 @@ class Decision:
         if self.candidate is not None:
             return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.kind]}"
         if self.first is None:
-            allowed = _points(self.tolerance)
-            return f"Too close to call within {allowed} (95{NBSP}%)"
+            left = [row.model for row in self.rows if self.judge(row) != "do not ship"]
+            subject = "Too" if len(left) == len(self.rows) else f"{' or '.join(left)}: too"
+            return f"{subject} close to call within {_points(self.tolerance)} (95{NBSP}%)"
         if all(self.gap(row, self.first).low > self.tolerance for row in self.rows if row is not self.first):
             return f"Take {self.first.model}; the others lose too much (95{NBSP}%)"
         about = "the smallest that is certainly good enough" if self._sized else VERDICTS[self.kind]
