@@ -130,7 +130,7 @@ def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> N
         theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text("utf-8"))["theme"]
         assert session.custom_theme.light.primary_color == theme["light"]["primaryColor"]
         pages = next(m.navigation.app_pages for m in messages if m.WhichOneof("type") == "navigation")
-        assert {"detect", "history", "saved"} <= {page.url_pathname for page in pages}
+        assert {"compare", "pictures", "saved"} <= {page.url_pathname for page in pages}
         assert any(m.WhichOneof("type") == "logo" for m in messages)
         elements = [m.delta.new_element for m in messages if m.WhichOneof("type") == "delta"]
         assert not {"exception", "alert"} & {element.WhichOneof("type") for element in elements}
