@@ -15,6 +15,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.history import History
+from sightglass.ui.session import state
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.url_state import Memory
 from tests.corpus import saved
@@ -247,9 +248,8 @@ def test_a_click_undoes_what_the_address_does_not_show_yet(page, monkeypatch) ->
 
 
 def test_a_remembered_number_outside_its_range_gives_way_to_the_default(page) -> None:
-    app = page(model="demo-s")
-    app.session_state["confidence"] = session(app, Memory).values["confidence"] = 250.0
-    assert app.run().slider(key="confidence").value == 25
+    app = page(model="demo-s", state={state.key(Memory): Memory({"confidence": 250.0})})
+    assert app.slider(key="confidence").value == 25
 
 
 def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
