@@ -318,7 +318,7 @@ def test_page_slide_report_json_and_address_show_one_decision(page, tmp_path, ma
     app = run(choose(page(SCREEN, model="demo-s", models="demo-m,demo-l"), pictures, truth))
     first, second, _ = (plan.folder for plan in session(app, PicturesPage).job.plans)
     folder, pair = first, {"candidate": "Demo-m", "against": "Demo-s"}
-    seen = [compare(), compare(**pair), compare(**pair, tolerance="20.0")]
+    seen = [compare(), compare(**pair), compare(**pair, tolerance="20")]
     assert len({*seen}) == 3 and all("Not counted: Stern" in text for text in seen)
     assert "too close to call" in seen[1] and "good enough" in seen[2]
     app.selectbox(key="pictures-match").set_value("Stern").run()
