@@ -114,7 +114,7 @@ def headline(app) -> str:
     return next(element.value for element in app.markdown if element.value.startswith("## "))
 
 
-def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
+def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page, monkeypatch):
     app = page(SCREEN)
     example = open_example()
     result = finished.read(example.ready)[0]
@@ -123,6 +123,8 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     frame = app.dataframe[0].value
     assert frame["Model"].tolist() == result.names and frame["Right"].tolist()[0].endswith("%")
     assert f"## {result.decision.headline}." in texts(app) and escape(result.decision.words) in texts(app)
+    # It was read once.
+    monkeypatch.setattr(finished, "read", None)
     for view in ("wrong", "class", "differ", "all"):
         app.segmented_control(key="pictures-view").set_value(view).run()
         assert not app.error, view
