@@ -9,7 +9,6 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from functools import partial
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
@@ -207,7 +206,7 @@ def stamps(job: PicturesJob) -> tuple[Hashable, ...]:
     return tuple((plan.folder, stamp(plan.folder)) for plan in job.plans)
 
 
-_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
+_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, lambda found: found[1])
 """Results, each with its bytes; sessions share them, and change nothing in them."""
 
 

@@ -6,12 +6,14 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
-from screen import headline, settled, still, until
+from conftest import serving
+from playwright.sync_api import Browser, Locator, Page, expect
+from screen import ROOT, headline, new_page, settled, still, until
 
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History
+from tests.waits import patience
 
 pytestmark = pytest.mark.browser
 
@@ -223,19 +225,18 @@ class Clicker:
                 settled(page)
 
     def all(self) -> None:
-        while True:
+        covered = self.page.locator(OVER)
+        while not self.left:
             found = self.next()
-            if found is None and not self.page.locator(OVER).count():
+            if found is None and not covered.count():
                 # What a run brings late.
                 still(self.page)
                 found = self.next()
             if found is not None:
                 self.click(*found)
-                if self.left:
-                    break
-            elif self.page.locator(OVER).count():
+            elif covered.count():
                 self.page.keyboard.press("Escape")
-                until(self.page, lambda: not self.page.locator(OVER).count(), "it does not close")
+                expect(covered).to_have_count(0)
                 settled(self.page)
             else:
                 break
@@ -259,6 +260,31 @@ def test_each_control_of_a_page_answers(visit, kept: str, address: str) -> None:
     headline(page).wait_for()
     settled(page)
     Clicker(page, TABLES[address]).all()
+
+
+def test_the_chip_opens_and_closes_the_checks(browser: Browser) -> None:
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1") as address:
+        for path in ("?example=flower", f"topk?{SCENE}"):
+            page = new_page(browser)
+            page.goto(f"{address}/{path}")
+            page.get_by_role("button", name="Save", exact=True).click()
+            window = page.get_by_role("dialog")
+            window.wait_for()
+            # All three, and what is drawn after them, while a window is open.
+            expect(page.locator(".st-key-checks")).to_contain_text("fact_check", timeout=patience(60) * 1000)
+            settled(page)
+            expect(window).to_be_visible()
+            page.keyboard.press("Escape")
+            expect(window).to_have_count(0)
+            cards = page.locator('[class*="st-key-check-"]')
+            for number in (3, 0, 3):
+                page.get_by_role("button", name=re.compile("^Checks: ")).click()
+                expect(cards).to_have_count(number)
+            page.get_by_role("button", name="Details", exact=True).first.click()
+            window.wait_for()
+            page.keyboard.press("Escape")
+            page.get_by_role("button", name="Close", exact=True).click()
+            expect(cards).to_have_count(0)
 
 
 def test_a_quick_second_click_counts(visit) -> None:
