@@ -96,8 +96,8 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button .*, [.]csv | saves; button Add to deck Shortcut D | opens; button Demo-cls-s | opens;
     button (Demo|Efficient).* | own; button Your pictures | -; button Upload | file; combobox Model | query <;
     button Open .*webp | "Open in Explore; button Open in Explore | /; checkbox Unsure.* | words;
-    combobox (Label|Answer) | words; combobox Instead of | -; button Run it here | ?run <; -SAVE; +TABLE; =MODEL;
-    =SIZES; =QUESTION
+    combobox (Label|Answer) | words; button Clear value | -; combobox Instead of | -; button Run it here | ?run <;
+    -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION
 /video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every; combobox Go to a moment | words;
     button Clear value | -; button Add to deck Shortcut D | opens; button Upload | file; radio Camera | ?source;
     button Start the camera | words; radio File | ?source; button Open the frame at .* on Explore | /; -SAVE; =MODEL;
@@ -264,9 +264,9 @@ def test_each_control_of_a_page_answers(visit, kept: str, address: str) -> None:
 
 def test_the_chip_opens_and_closes_the_checks(browser: Browser) -> None:
     with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1") as address:
-        for path in ("?example=flower", f"topk?{SCENE}"):
+        for path in ("", "topk"):
             page = new_page(browser)
-            page.goto(f"{address}/{path}")
+            page.goto(f"{address}/{path}?{SCENE}")
             page.get_by_role("button", name="Save", exact=True).click()
             window = page.get_by_role("dialog")
             window.wait_for()
