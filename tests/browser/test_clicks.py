@@ -282,6 +282,7 @@ def test_the_chip_opens_and_closes_the_checks(browser: Browser) -> None:
                 expect(cards).to_have_count(number)
             page.get_by_role("button", name="Details", exact=True).first.click()
             window.wait_for()
+            settled(page)
             page.keyboard.press("Escape")
             page.get_by_role("button", name="Close", exact=True).click()
             expect(cards).to_have_count(0)
