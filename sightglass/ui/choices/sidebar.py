@@ -207,7 +207,7 @@ def _draw_options(
         fit = _option(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
         options["preprocessing"] = fit
     if "threshold" in task.tools:
-        limits = {"min_value": 0.0, "max_value": 100.0, "step": 1.0, "format": "%g %%", "read": float}
+        limits: Any = {"min_value": 0.0, "max_value": 100.0, "step": 1.0, "format": "%g %%", "read": float}
         label, help = "Show boxes above", widgets.TERMS["score threshold"]
         options["confidence"] = url_state.to_share(_option(st.slider, label, None, 25.0, "confidence", help, **limits))
     if boxes and task.has_boxes:
