@@ -151,11 +151,7 @@ def _get_class(choices: Choices, explainer: Explainer) -> str | None:
 
 
 def _choose(label: str | None) -> None:
-    chosen = state.of(state.ChosenClass)
-    if chosen.label != label:
-        # A run that closely follows another may see an address that looks right but never reached the browser.
-        st.query_params["class"] = label or ""
-    chosen.label = label
+    state.of(state.ChosenClass).label = label
     url_state.write("class", label)
 
 

@@ -12,16 +12,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import journal, kept, labels, table
+from sightglass.batch import finished, journal, kept, labels, table
 from sightglass.batch.finished import SPEED
 from sightglass.batch.kept import RunFacts, RunPlan, Source
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, modified, write_file
-from sightglass.common.settings import settings
+from sightglass.common.settings import MIB, settings
 from sightglass.evaluation import stored
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import measure_in_turns
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.batch import Summary
+    from sightglass.batch.finished import Result
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.picture.image import Image
@@ -202,6 +204,15 @@ def stamp(folder: Path) -> tuple[int, ...]:
 def stamps(job: PicturesJob) -> tuple[Hashable, ...]:
     """Return what changes with the results of a job."""
     return tuple((plan.folder, stamp(plan.folder)) for plan in job.plans)
+
+
+_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, lambda found: found[1])
+"""Results, each with its bytes; sessions share them, and change nothing in them."""
+
+
+def read_result(job: PicturesJob) -> Result:
+    """Return what a job has finished, read again only where it changed."""
+    return _results.get_or_make((stamps(job), job.paused), lambda: finished.read(job.ready))[0]
 
 
 def list_earlier() -> list[RunFacts]:

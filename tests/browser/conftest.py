@@ -84,7 +84,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     maps: that takes seconds of a processor for each page.
     """
     home = str(tmp_path_factory.mktemp("data"))
-    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0", XDG_DATA_HOME=home) as address:
+    folders = {"XDG_DATA_HOME": home, "SIGHTGLASS_BATCHES": home}
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0", **folders) as address:
         yield address
 
 

@@ -46,7 +46,9 @@ _SOCKET = """(() => {
 _SETTLED = """() => {
     const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
     const now = performance.now(), times = window.socketTimes;
-    const busy = state !== "notRunning" || (times && times.sent >= times.heard);
+    // In place of a kind of control whose script has not come yet.
+    const loading = document.querySelector('[data-testid="stSkeleton"]');
+    const busy = state !== "notRunning" || loading || (times && times.sent >= times.heard);
     if (busy || window.restsSince === undefined) window.restsSince = now;
     if (now - window.restsSince < (times ? 150 : 500)) return false;
     window.restsSince = undefined;

@@ -2,14 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from conftest import serving
-from playwright.sync_api import Locator, Page, expect
-from screen import CANVAS, ROOT, headline, settled, still, until
+from playwright.sync_api import Browser, Locator, Page, expect
+from screen import ROOT, headline, new_page, settled, still, until
 
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
@@ -57,7 +56,7 @@ ROWS = r"""
 PICTURE: button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
     button Draw | /
 MODEL: button tune icon | opens; combobox Model | ?model <
-SIZES: radio (s|m|l) | ?model <
+SIZES: radio (s|m|l) | ?model
 QUESTION: radio Why | ?layers; radio Where | ?layers
 OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;
     combobox Target layers | ?layers; button (Remove .*, .*|Clear all) | ?layers;
@@ -72,44 +71,41 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
 /?SCENE: +MENU; +VIEWER; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
-    button All numbers | opens; button Close | gone; button (Checks: .*|Checking…) | "Details; button Details | opens;
-    button Stop | -; button Draw | map <; radio Map | -; radio What if | ?view <; button Show it all | ?fit;
-    link See a model cheat | /saved; +ACTS; -SAVE; +TABLE; +PICTURE; =MODEL; =SIZES; =QUESTION
+    button All numbers | opens; button Close | gone; radio Map | -; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
+    button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+    button Show it all | ?fit; button Draw | map <; radio What if | ?view <; link See a model cheat | /saved
 /?SCENE&view=whatif: button (Eraser|Rectangle) | own; button Brush | own; button Cover the strongest part | map;
     combobox Fill with | map; button Undo | map; button Redo | map; button Show only what I kept | map;
-    button Clear | map; combobox Brush size | -; button Hold for the original | -; radio What if | -;
-    radio Map | ?view <; +ACTS; -SAVE; =VIEWER; =PICTURE; =MODEL; =SIZES; =QUESTION
-/topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k;
-    button (Checks: .*|Checking…) | "Details; button (Details|Stop) | -; +ACTS; +MODEL; +SIZES; +QUESTION; +OPTIONS;
-    -SAVE; +TABLE; =PICTURE; =VIEWER
+    button Clear | map; combobox Brush size | -; button Hold for the original | -; radio What if | -; +ACTS; -SAVE;
+    =VIEWER; =PICTURE; =MODEL; =SIZES; =QUESTION; radio Map | ?view <
+/topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
+    +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
-    button (Remove .*|Clear all) | ?models <; button Measure times | map; radio Two pictures | ?tab <;
-    radio One picture | -; link Labelled pictures | /pictures; +SAVE; +ACTS; +TABLE; =PICTURE; =MODEL; =QUESTION;
-    =VIEWER
+    button (Remove .*|Clear all) | ?models <; button Measure times | map; radio One picture | -; +SAVE; +ACTS; +TABLE;
+    =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button More | opens;
     radio (Similar and different regions|What the score is made of|Best matches) | words; button Full screen | full;
-    radio Two pictures | -; radio One picture | ?tab <; link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL;
-    =SIZES
+    radio Two pictures | -; link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
+    radio One picture | ?tab <
 /pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio Disagreements .* | ?view;
-    radio All .* | ?view; combobox Model | query <; combobox Instead of | -; button Increment | ?tolerance;
-    button Decrement | ?tolerance; combobox Maps of | ?of;
-    combobox Sort | ?order; combobox (Label|Answer) | words <; checkbox Unsure.* | words <;
-    button Open plate.*webp | "Open in Explore; button close icon | gone; button Open .*webp | "Open in Explore;
-    button Open in Explore | /; button (Page 2|Next page) | words; button (Page 1|Previous page) | words;
-    switch Select | "Select all; checkbox .*webp | "1 selected; button Export, [.]zip | saves;
-    button Select all .* | "32 selected; button Clear | gone; button Export | opens; button .*, [.]csv | saves;
-    button Add to deck Shortcut D | opens; button Demo-cls-s | opens; button (Demo|Efficient).* | own;
-    button Your pictures | -; button Upload | file; button Run it here | ?run <; -SAVE; +TABLE; =MODEL; =SIZES;
-    =QUESTION
+    radio All .* | ?view; button Increment | ?tolerance; button Decrement | ?tolerance; combobox Maps of | ?of;
+    combobox Sort | ?order; button Open plate.*webp | "Open in Explore; button close icon | gone;
+    button (Page 2|Next page) | words; button (Page 1|Previous page) | words; switch Select | "Select all;
+    checkbox .*webp | "1 selected; button Select all .* | "32 selected; button Clear | gone; button Export | opens;
+    button .*, [.]csv | saves; button Add to deck Shortcut D | opens; button Demo-cls-s | opens;
+    button (Demo|Efficient).* | own; button Your pictures | -; button Upload | file; combobox Model | query <;
+    button Open .*webp | "Open in Explore; button Open in Explore | /; checkbox Unsure.* | words;
+    combobox (Label|Answer) | words; button Clear value | -; combobox Instead of | -; button Run it here | ?run <;
+    -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION
 /video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every; combobox Go to a moment | words;
-    button Clear value | -; button Open the frame at .* on Explore | /; button Add to deck Shortcut D | opens;
-    button Upload | file; radio Camera | ?source; button Start the camera | words; radio File | ?source; -SAVE;
-    =MODEL; =SIZES; =QUESTION
-/saved: combobox Any model | ?by-model <; combobox Any class | ?said <; combobox Any date | ?saved <;
-    combobox Any tag | -; checkbox Select: scene 3.* | "1 selected; button Export.*, [.]zip | saves;
+    button Clear value | -; button Add to deck Shortcut D | opens; button Upload | file; radio Camera | ?source;
+    button Start the camera | words; radio File | ?source; button Open the frame at .* on Explore | /; -SAVE; =MODEL;
+    =SIZES; =QUESTION
+/saved: checkbox Select: scene 3.* | "1 selected; button Export.*, [.]zip | saves;
     button Add to deck Shortcut D | opens; button Deselect | gone; checkbox Select: scene 1.* | "1 selected;
-    button Delete | "Undo; button Undo | gone; button .* \d+ % | ?kept <; radio Runs | ?tab <;
+    button Delete | "Undo; button Undo | gone; combobox Any model | ?by-model; combobox Any date | ?saved;
+    combobox Any class | ?said; combobox Any tag | -; button .* \d+ % | ?kept <; radio Runs | ?tab <;
     radio (Decks|Views) | -; -SAVE; +TABLE
 /saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
     button Draw on it | opens; button (Brush|Eraser|Undo|Redo|Clear|Hold for the original) | -;
@@ -124,9 +120,9 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Delete the slide | "Undo; button Undo | gone; button (Title|Text) | words; button Present | ?play;
     button Edit the slides | ?play; button All decks | ?deck <; button Undo all changes | ?deck <; button Help.* | -;
     +TABLE
-/models: button Help.* | -; button Upload | file; radio (s|m|l) | own; button Open | /;
+/models: button Help.* | -; button Upload | file; radio (s|m|l) | own;
     radio (Classify|Detect|Segment|Measure|Compare pictures) | ?task; radio All | ?task; switch Here only | own;
-    +TABLE
+    +TABLE; button Open | /
 """
 
 
@@ -151,7 +147,7 @@ class Clicker:
 
     def __init__(self, page: Page, rows: dict[str, str]) -> None:
         self.page, self.rows, self.start = page, rows, page.url
-        self.done, self.unknown, self.last = set[str](), set[str](), ""
+        self.done, self.unknown, self.last, self.left = set[str](), set[str](), "", False
 
     def next(self) -> tuple[Locator, str, str] | None:
         """The next control to click, its role and its row."""
@@ -176,7 +172,7 @@ class Clicker:
                 found.setdefault(row, (layer.get_by_role(role, name=name, exact=True).nth(place), role, row))
         for row, what in self.rows.items():
             # A menu whose item closed it is opened again.
-            again = what == "menu" and row != self.last and not covered and self.rows.keys() - self.done
+            again = what == "menu" and row != self.last and not covered and TABLES["MENU"].keys() - self.done
             if row in found and (again or row not in self.done):
                 return found[row]
         return None
@@ -222,38 +218,33 @@ class Clicker:
             # Of several choices it stays.
             page.keyboard.press("Escape")
         if anew or what[0] == "/":
-            page.goto(self.start)
-            headline(page).wait_for()
-            settled(page)
+            self.left = not self.missing()
+            if not self.left:
+                page.goto(self.start)
+                headline(page).wait_for()
+                settled(page)
 
     def all(self) -> None:
-        still(self.page)
-        while True:
+        covered = self.page.locator(OVER)
+        while not self.left:
             found = self.next()
-            if found is None:
+            if found is None and not covered.count():
                 # What a run brings late.
                 still(self.page)
                 found = self.next()
             if found is not None:
                 self.click(*found)
-            elif self.page.locator(OVER).count():
+            elif covered.count():
                 self.page.keyboard.press("Escape")
-                until(self.page, lambda: not self.page.locator(OVER).count(), "it does not close")
+                expect(covered).to_have_count(0)
                 settled(self.page)
             else:
                 break
-        missing = sorted(row for row in self.rows.keys() - self.done if self.rows[row] != "-")
-        assert (sorted(self.unknown), missing) == ([], [])
+        assert (sorted(self.unknown), self.missing()) == ([], [])
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The dashboard, which checks its maps."""
-    home = str(tmp_path_factory.mktemp("data"))
-    with serving(
-        ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1", XDG_DATA_HOME=home, SIGHTGLASS_BATCHES=home
-    ) as address:
-        yield address
+    def missing(self) -> list[str]:
+        """The rows that are still to be clicked."""
+        return sorted(row for row in self.rows.keys() - self.done if self.rows[row] != "-")
 
 
 @pytest.fixture(scope="module")
@@ -267,33 +258,34 @@ def kept() -> str:
 def test_each_control_of_a_page_answers(visit, kept: str, address: str) -> None:
     page = visit(address.format(kept=kept))
     headline(page).wait_for()
+    settled(page)
     Clicker(page, TABLES[address]).all()
 
 
-def test_a_window_stays_open_when_the_checks_are_done(visit) -> None:
-    page = visit("/?example=flower")
-    page.locator(CANVAS).first.wait_for()
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.get_by_role("dialog").wait_for()
-    # All three, and what is drawn after them.
-    expect(page.locator(".st-key-checks")).to_contain_text("fact_check", timeout=patience(60) * 1000)
-    settled(page)
-    expect(page.get_by_role("dialog")).to_be_visible()
-
-
-@pytest.mark.parametrize("path", ["", "topk"])
-def test_the_chip_opens_and_closes_the_checks(visit, path: str) -> None:
-    page = visit(f"/{path}?{SCENE}")
-    still(page)
-    chip, cards = (
-        page.get_by_role("button", name=re.compile("^Check(s: |ing)")),
-        page.locator('[class*="st-key-check-"]'),
-    )
-    for number in (3, 0, 3):
-        chip.click()
-        expect(cards).to_have_count(number)
-    page.get_by_role("button", name="Close", exact=True).click()
-    expect(cards).to_have_count(0)
+def test_the_chip_opens_and_closes_the_checks(browser: Browser) -> None:
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1") as address:
+        for path in ("", "topk"):
+            page = new_page(browser)
+            page.goto(f"{address}/{path}?{SCENE}")
+            page.get_by_role("button", name="Save", exact=True).click()
+            window = page.get_by_role("dialog")
+            window.wait_for()
+            # All three, and what is drawn after them, while a window is open.
+            expect(page.locator(".st-key-checks")).to_contain_text("fact_check", timeout=patience(60) * 1000)
+            settled(page)
+            expect(window).to_be_visible()
+            page.keyboard.press("Escape")
+            cards = page.locator('[class*="st-key-check-"]')
+            for number in (3, 0, 3):
+                page.get_by_role("button", name=re.compile("^Checks: ")).click()
+                expect(cards).to_have_count(number)
+            page.get_by_role("button", name="Details", exact=True).first.click()
+            window.wait_for()
+            settled(page)
+            page.keyboard.press("Escape")
+            page.get_by_role("button", name="Close", exact=True).click()
+            expect(cards).to_have_count(0)
+            page.close()
 
 
 def test_a_quick_second_click_counts(visit) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import provide
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from screen import LIMIT, at_rest, coarse, drawn, go_to, headline, leaves, pixels, settled, until
 
 from benchmarks.viewer.browser import FLAGS
@@ -117,42 +117,24 @@ def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(vis
 FAKE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
-@pytest.fixture(scope="module")
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser of its own that has a fake camera."""
-    started = browser.browser_type.launch(executable_path=provide.find(), args=[*FLAGS, *FAKE])
-    context = started.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    yield context
-    started.close()
-
-
 @pytest.fixture
-def page(context: BrowserContext, server: str) -> Iterator[Page]:
-    """The page Live, whose camera is on."""
-    new_page, wrong = context.new_page(), []
+def page(browser: Browser, server: str) -> Iterator[Page]:
+    """The page Video in a browser with a made-up camera, which is on."""
+    started = browser.browser_type.launch(executable_path=provide.find(), args=[*FLAGS, *FAKE])
+    new_page, wrong = started.new_page(viewport={"width": 1440, "height": 900}), []
     new_page.set_default_timeout(LIMIT)
     new_page.on("pageerror", lambda error: wrong.append(str(error)))
     new_page.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
     new_page.goto(f"{server}/video?source=camera")
-    live(new_page).get_by_role("button", name="Start the camera").click()
-    goes_on(new_page)
+    new_page.get_by_role("button", name="Start the camera").click()
+    until(new_page, lambda: int(live(new_page).get_attribute("data-shown") or 0) >= 3, "no frames come")
     yield new_page
-    new_page.close()
+    started.close()
     assert wrong == []
 
 
 def live(page: Page) -> Locator:
     return page.locator(".live")
-
-
-def goes_on(page: Page, frames: int = 3) -> None:
-    """Wait until more frames are shown."""
-    count = int(live(page).get_attribute("data-shown") or 0)
-    until(page, lambda: int(live(page).get_attribute("data-shown") or 0) >= count + frames, "no frames come")
-
-
-def screen(page: Page) -> np.ndarray:
-    return coarse(drawn(live(page).locator("canvas")))
 
 
 def test_the_camera_plays_and_what_is_frozen_goes_on_to_explore(page):
@@ -162,7 +144,7 @@ def test_the_camera_plays_and_what_is_frozen_goes_on_to_explore(page):
     until(page, lambda: live(page).locator(".follows").inner_text().startswith("Following"), "nothing is followed")
     name = live(page).locator('.rows [aria-pressed="true"] .label').inner_text()
     live(page).get_by_role("button", name="Freeze").click()
-    frozen = screen(page)
+    frozen = coarse(drawn(live(page).locator("canvas")))
     # The made-up camera's picture is green.
     assert frozen[:, :, 1].mean() > frozen[:, :, 2].mean() + 40
     live(page).get_by_role("button", name="Open on Explore").click()

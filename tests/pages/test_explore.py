@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
@@ -13,7 +15,9 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.history import History
+from sightglass.ui.session import state
 from sightglass.ui.session.jobs.background import Jobs
+from sightglass.ui.session.url_state import Memory
 from tests.corpus import saved
 from tests.pages.conftest import bar, headline, labels, parameter, press, received, rerun_until, session, shown, texts
 from tests.servers import until
@@ -229,6 +233,23 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages
     app.switch_page("pages/topk.py").run()
     assert question(app).value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_a_click_undoes_what_the_address_does_not_show_yet(page, monkeypatch) -> None:
+    sent: list[ForwardMsg] = []
+    app = page(model="demo-s")
+    app.selectbox(key="part").set_value("contrast").run()
+    monkeypatch.setattr(ForwardMsgQueue, "_before_enqueue_msg", sent.append)
+    # As the browser has it before it hears of the first choice.
+    del app.query_params["part"]
+    app.selectbox(key="part").set_value("class").run()
+    queries = [message.page_info_changed.query_string for message in sent if message.HasField("page_info_changed")]
+    assert "part=" not in queries[-1]
+
+
+def test_a_remembered_number_outside_its_range_gives_way_to_the_default(page) -> None:
+    app = page(model="demo-s", state={state.key(Memory): Memory({"confidence": 250.0})})
+    assert app.slider(key="confidence").value == 25
 
 
 def columns(app: AppTest, place: int = 0) -> dict[str, Any]:

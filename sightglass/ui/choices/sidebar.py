@@ -207,12 +207,9 @@ def _draw_options(
         fit = _option(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
         options["preprocessing"] = fit
     if "threshold" in task.tools:
-        limits: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "step": 1.0, "format": "%g %%"}
-        url_state.recall("confidence", None, 25.0, name="confidence", read=url_state.read_percent)
-        help = widgets.TERMS["score threshold"]
-        score = url_state.widget(st.slider, "Show boxes above", None, 25.0, key="confidence", help=help, **limits)
-        options["confidence"] = url_state.to_share(score)
-        url_state.write("confidence", url_state.to_percent(options["confidence"]), 25)
+        limits: Any = {"min_value": 0.0, "max_value": 100.0, "step": 1.0, "format": "%g %%", "read": float}
+        label, help = "Show boxes above", widgets.TERMS["score threshold"]
+        options["confidence"] = url_state.to_share(_option(st.slider, label, None, 25.0, "confidence", help, **limits))
     if boxes and task.has_boxes:
         options |= _choose_boxes(explainer) | ({"per": "detection"} if whole else {})
     return method, options
@@ -261,7 +258,7 @@ def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
 
 def _read_carried(name: str, text: str) -> Any:
     """Parse an option of the address; raise ValueError for a wrong value."""
-    value = url_state.to_share(url_state.read_percent(text)) if name == "iou" else OFFERED[name].kind(text)
+    value = url_state.to_share(float(text)) if name == "iou" else OFFERED[name].kind(text)
     try:
         Options.parse({name: value})
     except ModelProblem as problem:

@@ -18,7 +18,7 @@ from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Container, Sequence
 
 MAX_VALUE = 40
 """Characters that are shown of a value of the address."""
@@ -35,6 +35,19 @@ class Memory:
     linked: set[str] = field(default_factory=set)
     """The parameters that `take_linked` returned."""
     defaults: dict[str, Any] = field(default_factory=dict)
+    sent: dict[str, str | None] = field(default_factory=dict)
+    """The last value of each parameter that was written to the address; None of a removed one."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a number input or a slider takes."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(self.low <= value <= self.high)
 
 
 def arrive(page: str) -> None:
@@ -77,16 +90,9 @@ def widget(
     """
     if isinstance(first, bool):
         options, read = (True, False), lambda text: text != "0"
-    kind, parse = getattr(draw, "__name__", ""), read
-    if kind in ("number_input", "slider"):
-
-        def read(text: str) -> Any:
-            # Streamlit would take another number instead.
-            if about["min_value"] <= (number := parse(text)) <= about["max_value"]:
-                return number
-            raise ValueError(text)
-
-    recall(key, options, first, name=name, read=read)
+    kind = getattr(draw, "__name__", "")
+    valid = Range(about["min_value"], about["max_value"]) if kind in ("number_input", "slider") else options
+    recall(key, valid, first, name=name, read=read)
     if isinstance(options, dict):
         about["format_func"] = options.__getitem__
     if kind == "segmented_control":
@@ -102,7 +108,7 @@ def widget(
 
 
 def recall(
-    key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
+    key: str, options: Container[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> None:
     """Set a widget's value before drawing: remembered, linked or default."""
     current = st.session_state.get(key)
@@ -113,7 +119,7 @@ def recall(
 
 
 def recall_value(
-    key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
+    key: str, options: Container[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> Any:
     """Return the value of `recall` for a hidden widget."""
     values, linked = state.of(Memory).values, st.query_params.get(name)
@@ -176,11 +182,16 @@ def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, na
 
 def write(name: str, value: Any, default: Any = None) -> None:
     """Write a value to the address, or remove the default."""
-    text = write_list(value) if isinstance(value, list) else str(int(value) if isinstance(value, bool) else value)
-    if value is None or value == default:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != text:
-        st.query_params[name] = text
+    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+    text = write_list(value) if isinstance(value, list) else str(int(value) if whole else value)
+    wanted = None if value is None or value == default else text
+    sent = state.of(Memory).sent
+    # A click that follows another one closely brings the address as it was before the run of the first: what that run
+    # wrote may reach the browser after it.
+    if st.query_params.get(name) != wanted or sent.get(name, wanted) != wanted:
+        sent[name] = wanted
+        query = st.query_params.to_dict() | {name: wanted}
+        st.query_params.from_dict({name: text for name, text in query.items() if text is not None})
 
 
 def to_percent(share: float) -> float:
@@ -194,13 +205,6 @@ def to_share(percent: float) -> float:
     return float(Decimal(str(percent)) / 100)
 
 
-def read_percent(text: str) -> float:
-    """Parse a percentage; raise ValueError outside of 0 to 100."""
-    if not 0 <= (value := float(text)) <= 100:
-        raise ValueError(text)
-    return value
-
-
 def write_list(values: list[str]) -> str:
     """Join texts, which may have commas."""
     return ",".join(value.replace("%", "%25").replace(",", "%2C") for value in values)
@@ -211,7 +215,7 @@ def read_list(text: str) -> list[str]:
     return [unquote(value) for value in text.split(",")]
 
 
-def _valid(value: Any, options: Collection[Any] | None) -> bool:
+def _valid(value: Any, options: Container[Any] | None) -> bool:
     if value is None or options is None:
         return value is not None
     return all(part in options for part in value) if isinstance(value, list) else value in options
