@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,7 @@ import streamlit as st
 
 from sightglass.batch import finished, kept, labels, table
 from sightglass.common.errors import Problem
-from sightglass.common.settings import MIB
 from sightglass.evaluation.decision import MOST, TOLERANCE, list_objects
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import grid, sheet
@@ -231,13 +228,8 @@ def _show(job: PicturesJob) -> None:
     st.rerun()
 
 
-_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
-"""Results, each with its bytes; sessions share them, and change nothing in them."""
-
-
 def _draw_result(job: PicturesJob) -> None:
-    key = jobs.stamps(job), job.paused
-    result, _ = _results.get_or_make(key, lambda: finished.read(job.ready))
+    result = finished.read(job.ready)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
         left = st.container()
         right = st.container(horizontal=True, width="content", key="pictures-acts")

@@ -117,7 +117,7 @@ def headline(app) -> str:
 def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     app = page(SCREEN)
     example = open_example()
-    result = finished.read(example.ready)[0]
+    result = finished.read(example.ready)
     assert "Example" in texts(app) and session(app, PicturesPage).job is None
     assert button(app, "Run").disabled and result.decision is not None
     frame = app.dataframe[0].value
