@@ -285,7 +285,10 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     scores = table.read_scores(result.plans[place].folder)
     tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
-    return views.gallery_view(title.removesuffix("."), words, tiles, result.names[place])
+    several, made = len(result.plans) > 1, result.names[place]
+    if several:
+        made = f"Answers and maps: {made}"
+    return views.gallery_view(title.removesuffix("."), words, tiles, made, result.list_scores() if several else ())
 
 
 def _find_place(result: Result) -> int:

@@ -147,6 +147,13 @@ class Result:
         """The models' names, each once."""
         return [name_of(plan.model) for plan in self.plans]
 
+    def list_scores(self) -> tuple[str, ...]:
+        """Return `Demo-s 69 % right` of each model, on the pictures of the decision where there is one."""
+        if self.decision is not None:
+            return tuple(f"{row.model} {row.text}" for row in self.decision.rows)
+        best = ((name, *next(iter(fit.scores.items()))) for name, fit in zip(self.names, self.fits, strict=True) if fit)
+        return tuple(f"{model} {NAMES[name]} {score.points}" for model, name, score in best)
+
     def find_differing(self, place: int | None = None) -> set[str] | None:
         """Return the pictures on which a model, or any, differs from another one; None where that has no meaning."""
         every = [differing for pair, (_, differing) in self.agreements.items() if place in (None, pair[0])]
@@ -336,6 +343,9 @@ MEANINGS = dict(kind.agreement for kind in KINDS.values()) | {
 def list_models(result: Result, against: int) -> list[dict[str, Any]]:
     """Return a row of texts for each model, without columns that are empty."""
     rows = []
+    agreed = {place: text for (place, other), (text, _) in result.agreements.items() if other == against}
+    if any(agreed.values()):
+        agreed[against] = "reference"
     for place, plan in enumerate(result.plans):
         row: dict[str, Any] = {"Model": result.names[place]}
         if (fit := result.fits[place]) is not None:
@@ -347,7 +357,7 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
             if task_of(fit.task).has_boxes:
                 row["Found"] = f"{fit.right:,} of {fit.objects:,}"
         title, _ = kind_of(table.read_scores(plan.folder).task).agreement
-        row[title] = result.agreements[place, against][0] if place != against else ""
+        row[title] = agreed.get(place, "")
         size = find_size(plan.model)
         row["Size"] = quantity(size / 1e6, "MB") if size is not None else ""
         row["Time"] = describe_time(plan.folder)

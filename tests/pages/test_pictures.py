@@ -121,6 +121,7 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     assert "Example" in texts(app) and session(app, PicturesPage).job is None
     assert button(app, "Run").disabled and result.decision is not None
     frame = app.dataframe[0].value
+    assert [share == "reference" for share in frame["Same class"]].count(True) == 1
     assert frame["Model"].tolist() == result.names and frame["Right"].tolist()[0].endswith("%")
     assert f"## {result.decision.headline}." in texts(app) and escape(result.decision.words) in texts(app)
     for view in ("wrong", "class", "differ", "all"):
@@ -307,6 +308,8 @@ def test_page_slide_report_json_and_address_show_one_decision(page, tmp_path, ma
         assert f"{title}." in report and words in report, address
         slide = add_slide(app)
         assert title in f"{slide.title}\n{slide.notes}".replace(NBSP, " ") and words in slide.notes, address
+        assert slide.facts == tuple(f"{name} AP {100 * score:.1f}" for name, score in decision["scores"].items())
+        assert slide.made == "Answers and maps: Demo-s", address
         chosen = {name: address[name] for name in ("candidate", "against") if name in address}
         told = get_evaluation(folder.name, **chosen, tolerance=float(address.get("tolerance", 2)))
         assert told.to_dict()["decision"] == decision, address
