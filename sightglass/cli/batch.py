@@ -21,6 +21,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import kinds, stored
+from sightglass.evaluation.decision import LEAST_POINTS, MOST_POINTS
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.tasks import task_of
@@ -59,7 +60,13 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
     instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
-    tolerance: float = cli.field("--tolerance POINTS", "Of AP or accuracy that may be lost [2].", default=2.0, min=0.1)
+    tolerance: float = cli.field(
+        "--tolerance POINTS",
+        "Of AP or accuracy that may be lost [2].",
+        default=2.0,
+        min=LEAST_POINTS,
+        max=MOST_POINTS,
+    )
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True
     )
