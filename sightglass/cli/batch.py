@@ -21,7 +21,6 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import kinds, stored
-from sightglass.evaluation.decision import LEAST_POINTS, MOST_POINTS
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.tasks import task_of
@@ -64,8 +63,8 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
         "--tolerance POINTS",
         "Of AP or accuracy that may be lost [2].",
         default=2.0,
-        min=LEAST_POINTS,
-        max=MOST_POINTS,
+        min=0.1,
+        max=100.0,
     )
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True

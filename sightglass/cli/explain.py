@@ -135,7 +135,7 @@ def _split_model(arguments: list[str], model: str | None, console: Console) -> t
     pictures = [path for name in pictures for path in inside.get(name, [name])]
     models = [*files, *filter(None, [model])] or configurations
     if len(models) > 1 or not pictures:
-        what = f"{models[1]} is a second model" if len(models) > 1 else "There is no picture"
+        what = f"{models[0]} and {models[1]} are two models" if len(models) > 1 else "There is no picture"
         raise Problem(f"{what}: give pictures, and one model with -m.")
     if configurations and models != configurations:
         console.warn(f"{configurations[0]} is not read: the network is told from the weights.")
