@@ -246,6 +246,8 @@ class Series:
                     if self.options.seal:
                         checks.check_maps(explanation, progress=update)
                     summary, files = write(explanation)
+                    if (other := result_folder.find_other(folder, explanation.image)) is not None:
+                        self.console.warn(f"{folder} has files of {other}: those of the same name are replaced.")
                     written = result_folder.write(folder, files)
                 except (AnswerProblem, ImageProblem, MemoryError) as error:
                     sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."

@@ -210,6 +210,10 @@ def test_two_commands_in_one_folder_keep_each_others_files(call) -> None:
     assert {path: path.read_bytes() for path in first} == first
     names = {f"{kind}_{label}" for label in ("goldfish", "trolleybus") for kind in ("gradcam_class", "class_analysis")}
     assert {path.stem for path in Path("one").rglob("*.*") if path not in first} == names
+    assert (
+        "one has files of bus.png: those of the same name are replaced."
+        in call("image", "scene.png", "--out", "one")[2]
+    )
 
 
 def test_several_pictures_one_of_them_bad(call) -> None:

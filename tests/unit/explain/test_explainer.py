@@ -368,6 +368,8 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(bus
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),
         ({"confidence": float("nan")}, "confidence is nan"),
+        ({"target_layers": ["bn2"]}, 'called target_layers: `Explainer(model, layers="mim")'),
+        ({"conf_threshold": 0.2}, "called conf_threshold: `--score-thr 0.2`, `confidence=0.2`."),
         ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4; `models layers` lists all"),
         ({"layers": f"blocks[{'9' * 5000}]"}, "no layer blocks[999"),
         ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
