@@ -32,7 +32,6 @@ from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.evidence.shortcuts import verify
 from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.models.catalog import is_file, spec
@@ -123,11 +122,9 @@ class Explainer:
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
-            stated = {"preprocess": preprocess, "labels": labels, "task": task, "output": output, "unit": unit}
-            stated |= {"name": name or None, "outputs": outputs or None}
-            if given := [field for field, value in stated.items() if value is not None]:
-                its = f"{model} has its own {listing(given)}"
-                raise ModelProblem(f"{its}: leave that out, or state another in models.toml.")
+            if any(arg is not None for arg in (preprocess, labels, task, output, unit)) or name or outputs:
+                its = f"{model} has its own preprocessing, labels and task"
+                raise ModelProblem(f"{its}: leave yours out, or state them in models.toml.")
             self.model = spec(model)
         else:
             self._object = user_model

@@ -11,7 +11,7 @@ import streamlit as st
 
 from sightglass.batch import finished, kept, labels, table
 from sightglass.common.errors import Problem
-from sightglass.evaluation.decision import LEAST_POINTS, MOST, MOST_POINTS, TOLERANCE, list_objects
+from sightglass.evaluation.decision import MOST, TOLERANCE, list_objects
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import grid, sheet
@@ -269,8 +269,8 @@ def _choose_decision(decision: Decision) -> Decision:
         if candidate:
             others = {name: name for name in names if name != candidate}
             against = choose("Instead of", others, decision.choose(candidate).reference.model, "against")
-        limits: dict[str, Any] = {"min_value": LEAST_POINTS, "max_value": MOST_POINTS, "step": 0.5, "format": "%.1f"}
-        limits |= {"width": 150, "key": "pictures-tolerance", "name": "tolerance", "read": float}
+        limits: dict[str, Any] = {"min_value": 0.1, "max_value": 100.0, "step": 0.5, "format": "%.1f", "width": 150}
+        limits |= {"key": "pictures-tolerance", "name": "tolerance", "read": float}
         tolerance = url_state.widget(st.number_input, "Allowed gap, points", None, 100 * TOLERANCE, **limits)
     return decision.choose(candidate, against, tolerance / 100)
 
@@ -285,10 +285,8 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     scores = table.read_scores(result.plans[place].folder)
     tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
-    several, made = len(result.plans) > 1, result.names[place]
-    if several:
-        made = f"Answers and maps: {made}"
-    return views.gallery_view(title.removesuffix("."), words, tiles, made, result.list_scores() if several else ())
+    made = result.names[place] if len(result.plans) == 1 else f"Answers and maps: {result.names[place]}"
+    return views.gallery_view(title.removesuffix("."), words, tiles, made, result.list_scores())
 
 
 def _find_place(result: Result) -> int:

@@ -148,11 +148,8 @@ class Result:
         return [name_of(plan.model) for plan in self.plans]
 
     def list_scores(self) -> tuple[str, ...]:
-        """Return `Demo-s 69 % right` of each model, on the pictures of the decision where there is one."""
-        if self.decision is not None:
-            return tuple(f"{row.model} {row.text}" for row in self.decision.rows)
-        best = ((name, *next(iter(fit.scores.items()))) for name, fit in zip(self.names, self.fits, strict=True) if fit)
-        return tuple(f"{model} {NAMES[name]} {score.points}" for model, name, score in best)
+        """Return `Demo-s 69 % right` of each model of the decision; empty without one."""
+        return tuple(f"{row.model} {row.text}" for row in self.decision.rows) if self.decision is not None else ()
 
     def find_differing(self, place: int | None = None) -> set[str] | None:
         """Return the pictures on which a model, or any, differs from another one; None where that has no meaning."""

@@ -38,8 +38,6 @@ MOST = 6
 """Models that are compared at once."""
 TOLERANCE = 0.02
 """Of AP or accuracy that may be lost."""
-LEAST_POINTS, MOST_POINTS = 0.1, 100.0
-"""Within which a person chooses it, in hundredths."""
 NAMED = 4
 """Classes in a sentence."""
 ENOUGH = 50

@@ -116,7 +116,7 @@ def headline(app) -> str:
 
 def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     app = page(SCREEN, tolerance="500")
-    assert [toast.value.partition("” ")[2] for toast in app.toast] == ["is not 0.1 to 100: it was left out."]
+    assert [toast.value.partition("” ")[2] for toast in app.toast] == ["is not offered here: it was left out."]
     example = open_example()
     result = finished.read(example.ready)
     assert "Example" in texts(app) and session(app, PicturesPage).job is None

@@ -6,6 +6,7 @@ value of a widget that is not on the page, so values are remembered here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,10 +59,6 @@ def put(key: str, value: Any, *, drawn_only: bool = False) -> None:
     keep(key, value)
 
 
-class _OutOfRange(ValueError):
-    """A number beyond a control's limits; its text says which they are."""
-
-
 def widget(
     draw: Callable[..., T | None],
     label: str,
@@ -85,7 +82,9 @@ def widget(
 
         def read(text: str) -> Any:
             # Streamlit would take another number instead.
-            return _require_range(parse(text), about["min_value"], about["max_value"])
+            if about["min_value"] <= (number := parse(text)) <= about["max_value"]:
+                return number
+            raise ValueError(text)
 
     recall(key, options, first, name=name, read=read)
     if isinstance(options, dict):
@@ -118,18 +117,14 @@ def recall_value(
 ) -> Any:
     """Return the value of `recall` for a hidden widget."""
     values, linked = state.of(Memory).values, st.query_params.get(name)
-    value, why = values.get(key), "is not offered here"
+    value = values.get(key)
     if key not in values and linked is not None:
-        try:
+        with suppress(ValueError):
             value = read(linked)
-        except _OutOfRange as error:
-            why = str(error)
-        except ValueError:
-            pass
     if _valid(value, options):
         return value
     if key not in values and linked:
-        leave_out(name, linked, why)
+        leave_out(name, linked)
     return default
 
 
@@ -201,13 +196,9 @@ def to_share(percent: float) -> float:
 
 def read_percent(text: str) -> float:
     """Parse a percentage; raise ValueError outside of 0 to 100."""
-    return _require_range(float(text), 0, 100)
-
-
-def _require_range(number: float, least: float, most: float) -> float:
-    if least <= number <= most:
-        return number
-    raise _OutOfRange(f"is not {least:g} to {most:g}")
+    if not 0 <= (value := float(text)) <= 100:
+        raise ValueError(text)
+    return value
 
 
 def write_list(values: list[str]) -> str:
@@ -234,10 +225,10 @@ class Unused:
     said: set[str] = field(default_factory=set)
 
 
-def leave_out(name: str, value: str, why: str = "is not offered here") -> None:
-    """Report a value of an address parameter that cannot be taken."""
+def leave_out(name: str, value: str) -> None:
+    """Report an unknown value of an address parameter."""
     shortened = shorten(" ".join(value.split()), MAX_VALUE)
-    note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” {why}: it was left out.")
+    note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
 
 
 def say_unused() -> None:

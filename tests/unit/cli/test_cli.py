@@ -65,7 +65,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         (
             "image bus.png --labels n.txt",
             2,
-            r".* has its own labels: leave that out, or state .* in models\.toml\.",
+            r".* has its own .* labels and task: leave yours out, or .* in models\.toml\.",
         ),
         ("image yolox_s_8xb8-300e_coco.py bus.png", 2, r".* is a configuration, .*: did you mean yolox_s_8xb8-.*"),
         ("class bus.png --class bus --per class", 2, r"class has no --per, which is an option of .*: leave it out\."),
