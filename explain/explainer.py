@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -18,7 +19,7 @@ from typing import Any, TypeVar, overload
 import torch
 
 from sightglass.common import settings as app_settings
-from sightglass.common.errors import Cancelled, ModelProblem, lacks_memory
+from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, lacks_memory
 from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence import cache, given_model
 from sightglass.explain.evidence import evidence as batched_pass
@@ -122,7 +123,8 @@ class Explainer:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
             if any(arg is not None for arg in (preprocess, labels, task, output, unit)) or name or outputs:
-                raise ModelProblem(f"{model} has its own preprocessing, labels and task: state others in models.toml.")
+                its = f"{model} has its own preprocessing, labels and task"
+                raise ModelProblem(f"{its}: leave yours out, or state them in models.toml.")
             self.model = spec(model)
         else:
             self._object = user_model
@@ -238,7 +240,8 @@ class Explainer:
         another; it sets part, method and layers (`explain.questions`), and options given as well override it.
         `progress` is called with (share, text); setting `cancel` raises Cancelled. `partial` is called about once a
         second with the unfinished explanation of a method that refines its map (D-RISE). `maps` False: predictions
-        only. Raises ImageProblem or ModelProblem, one sentence each.
+        only. Raises ImageProblem or ModelProblem, one sentence each; of a list for the first picture whose answer is
+        not finite, by its number and name: `sightglass.batch.run` goes on with the others.
         """
         run = CallHooks(progress, cancel, partial, maps)
         if not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview)):
@@ -304,9 +307,17 @@ class Explainer:
             options = group[0][1]
             together = len(group) > 1 and run.maps and takes_several(self.resident, options)
             work = functools.partial(self._explain_batch, group)
-            batched = self.with_oom_fallback(work) if together else []
-            alone = replace(run, progress=None)
-            explanations += batched or [self._explain_one(image, chosen, alone) for image, chosen in group]
+            alone, batched = replace(run, progress=None), list[Explanation]()
+            # One by one below, where it says of which picture the answer is.
+            with contextlib.suppress(AnswerProblem):
+                batched = self.with_oom_fallback(work) if together else []
+            explanations += batched
+            for image, chosen in () if batched else group:
+                try:
+                    explanations.append(self._explain_one(image, chosen, alone))
+                except AnswerProblem as error:
+                    number = len(explanations) + 1
+                    raise AnswerProblem(f"Picture {number} of {count}, {image.name}: {error}") from error
         return explanations
 
     def _explain_batch(

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from sightglass.common import guide_words
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.adapter import Part
 from sightglass.models.geometry import Box
@@ -295,7 +296,8 @@ class Options:
         """Build Options by name; raises ModelProblem for the first wrong value."""
         names = [field.name for field in fields(cls)]
         if unknown := sorted(set(options) - set(names)):
-            hint = did_you_mean(unknown[0], names, f"choose from {', '.join(names)}.")
+            hint = (guide_words.answer(unknown[0]) or "").partition(": ")[2]
+            hint = hint or did_you_mean(unknown[0], names, f"choose from {', '.join(names)}.")
             raise ModelProblem(f"There is no option called {', '.join(unknown)}: {hint}")
         readers: dict[str, Callable[[Any], Any]] = {
             "targets": _sequence,

@@ -117,5 +117,6 @@ def _refuse(
     near = nearest(name, [*presets, *resident.known_layers], cutoff=0.75)
     listed = f"the nearest is {near[0]}" if near else choose
     # Models in memory have no id for the command line.
-    where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
-    return ModelProblem(f"There is no layer {name} in this model: {listed}; {where} lists all.")
+    in_memory = resident.adapter.spec.in_memory
+    where = "`layers` of the Explainer lists all" if in_memory else "`models layers` lists all for --target-layers"
+    return ModelProblem(f"There is no layer {name} in this model: {listed}; {where}.")

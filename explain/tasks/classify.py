@@ -50,14 +50,18 @@ class Classify(Task):
 
     def scattered(self, result: Result, index: int) -> str:
         """Return a sentence on evidence over much of the picture; else empty."""
-        spread = result.statistics[index].half_heat_area
-        # Contrast maps also come from fine layers, where an even scatter is normal.
-        if result.options.part == "contrast" or spread < EVEN:
-            return ""
-        return (
-            f"Half of the evidence is scattered over {percent(spread)} of the picture (an even spread: "
-            f"{percent(0.5)}): the map shows no place that {result.heatmaps[index].target.label} rests on."
-        )
+        return _describe_scatter(result, index)
+
+
+def _describe_scatter(result: Result, index: int) -> str:
+    spread = result.statistics[index].half_heat_area
+    # Contrast maps also come from fine layers, where an even scatter is normal.
+    if result.options.part == "contrast" or spread < EVEN:
+        return ""
+    return (
+        f"Half of the evidence is scattered over {percent(spread)} of the picture (an even spread: "
+        f"{percent(0.5)}): the map shows no place that {result.heatmaps[index].target.label} rests on."
+    )
 
 
 class Multilabel(Task):
@@ -67,3 +71,7 @@ class Multilabel(Task):
     gives = "names several classes"
     title = "Several classes"
     meaning_of_row = "several classes at once"
+
+    def scattered(self, result: Result, index: int) -> str:
+        """Return a sentence on evidence over much of the picture; else empty."""
+        return _describe_scatter(result, index)

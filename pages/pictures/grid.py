@@ -25,7 +25,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models import catalog
-from sightglass.pages.pictures.job import PicturesPage, stamp
+from sightglass.pages.pictures.job import PicturesPage
 from sightglass.report import embedded_recipe
 from sightglass.report import views as report_views
 from sightglass.ui import saving
@@ -235,7 +235,7 @@ _images: ByteCache[bytes] = ByteCache(8 * MIB, len)
 def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> list[bytes]:
     """Return tiles as WebP of one size, cached; empty where a picture cannot be opened."""
     folder = result.plans[place].folder
-    changed, items = stamp(folder), {item.key: item for item in job.source.items}
+    changed, items = finished.stamp(folder), {item.key: item for item in job.source.items}
 
     def make(tile: Tile) -> bytes:
         try:

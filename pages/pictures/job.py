@@ -12,28 +12,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import finished, journal, kept, labels, table
+from sightglass.batch import journal, kept, labels, table
 from sightglass.batch.finished import SPEED
 from sightglass.batch.kept import RunFacts, RunPlan, Source
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, modified, write_file
-from sightglass.common.settings import MIB, settings
-from sightglass.evaluation import stored
+from sightglass.common.files import file_stem, write_file
+from sightglass.common.settings import settings
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import measure_in_turns
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from threading import Event
 
     from sightglass.batch import Summary
-    from sightglass.batch.finished import Result
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.picture.image import Image
@@ -125,11 +122,6 @@ def _run(
 
         nothing = batch.Summary(plan.folder, len(source.items), 0, 0, (), 0.0, cancelled=True)
         done = background.wait_for_folder(run, follow, report, cancel) or nothing
-        if (plan.folder / labels.FILE).exists():
-            report(1.0, "Comparing with the labels")
-            # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.
-            with contextlib.suppress(Problem):
-                labels.load_summary(plan.folder)
         summaries.append(done)
         if done.cancelled:
             return summaries
@@ -193,26 +185,6 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps([source.path, model, options], default=str, sort_keys=True).encode())
     name = file_stem(source.name.replace("_", "-"), collapse=False, max_length=40)
     return users.folder(settings().batches) / f"{name}-{model.replace('/', '-')}-{digest.hexdigest()[:10]}"
-
-
-def stamp(folder: Path) -> tuple[int, ...]:
-    """Return what changes with a run's table, evaluation and corrections."""
-    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS)
-    return tuple(modified(folder / name) for name in names)
-
-
-def stamps(job: PicturesJob) -> tuple[Hashable, ...]:
-    """Return what changes with the results of a job."""
-    return tuple((plan.folder, stamp(plan.folder)) for plan in job.plans)
-
-
-_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, lambda found: found[1])
-"""Results, each with its bytes; sessions share them, and change nothing in them."""
-
-
-def read_result(job: PicturesJob) -> Result:
-    """Return what a job has finished, read again only where it changed."""
-    return _results.get_or_make((stamps(job), job.paused), lambda: finished.read(job.ready))[0]
 
 
 def list_earlier() -> list[RunFacts]:

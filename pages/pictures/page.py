@@ -229,7 +229,7 @@ def _show(job: PicturesJob) -> None:
 
 
 def _draw_result(job: PicturesJob) -> None:
-    result = jobs.read_result(job)
+    result = finished.read(job.ready)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
         left = st.container()
         right = st.container(horizontal=True, width="content", key="pictures-acts")
@@ -285,7 +285,8 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     scores = table.read_scores(result.plans[place].folder)
     tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
-    return views.gallery_view(title.removesuffix("."), words, tiles, result.names[place])
+    made = result.names[place] if len(result.plans) == 1 else f"Answers and maps: {result.names[place]}"
+    return views.gallery_view(title.removesuffix("."), words, tiles, made, result.list_scores())
 
 
 def _find_place(result: Result) -> int:

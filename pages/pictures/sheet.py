@@ -131,7 +131,8 @@ def match_run(job: PicturesJob) -> list[LabelMatch]:
     """Return the labels of a run with their classes, unmatched ones first; none for numbers, or before its end."""
     if job.example or not job.finished() or not job.ready:
         return []
-    return state.latest("pictures-matches", jobs.stamps(job), partial(labels.match_run, job.ready[0].folder))
+    folder = job.ready[0].folder
+    return state.latest("pictures-matches", finished.stamp(folder), partial(labels.match_run, folder))
 
 
 def keep_known(matches: Mapping[str, tuple[str, ...]], known: Iterable[str]) -> dict[str, tuple[str, ...]]:

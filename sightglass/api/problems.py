@@ -148,7 +148,8 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = 
     for error in errors:
         if error["type"] == "extra_forbidden":
             field = str(error["loc"][-1])[:60]
-            advice = did_you_mean(field, known, "GET /api/docs lists them")
+            advice = (guide_words.answer(field) or "").partition(": ")[2].removesuffix(".")
+            advice = advice or did_you_mean(field, known, "GET /api/docs lists them")
             unknown.append(f"there is no field {field!r}: {advice}")
         else:
             missing = error["type"] == "missing"

@@ -130,7 +130,7 @@ def get_evaluation(
     run: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")],
     candidate: Annotated[str, Query(max_length=200, description="The model that takes another one's place.")] = "",
     against: Annotated[str, Query(max_length=200, description="The model that is to be replaced.")] = "",
-    tolerance: Annotated[float, Query(gt=0, le=100, description="Allowed gap in points.")] = 100 * TOLERANCE,
+    tolerance: Annotated[float, Query(ge=0.1, le=100, description="Allowed gap in points.")] = 100 * TOLERANCE,
 ) -> summary.EvaluationSummary:
     """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type.
 

@@ -12,17 +12,21 @@ import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import combinations
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sightglass.batch import kept, labels, table
 from sightglass.common.errors import Problem
-from sightglass.evaluation import stored
+from sightglass.common.files import modified
+from sightglass.common.settings import MIB
+from sightglass.evaluation import masks, stored
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of, to_number
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import capital, milliseconds, plain_text, plural, quantity
 from sightglass.explain.picture.image import Image
@@ -32,7 +36,7 @@ from sightglass.report.html_report import report_html
 from sightglass.report.view import Map, Picture, Table, View, fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
@@ -143,6 +147,10 @@ class Result:
         """The models' names, each once."""
         return [name_of(plan.model) for plan in self.plans]
 
+    def list_scores(self) -> tuple[str, ...]:
+        """Return `Demo-s 69 % right` of each model of the decision; empty without one."""
+        return tuple(f"{row.model} {row.text}" for row in self.decision.rows) if self.decision is not None else ()
+
     def find_differing(self, place: int | None = None) -> set[str] | None:
         """Return the pictures on which a model, or any, differs from another one; None where that has no meaning."""
         every = [differing for pair, (_, differing) in self.agreements.items() if place in (None, pair[0])]
@@ -156,8 +164,24 @@ def name_of(model: str) -> str:
     return spec.name if spec is not None else model
 
 
-def read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
-    """Return the result of finished runs over the same pictures, and about how many bytes it takes."""
+_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
+"""Results, each with its bytes; sessions and requests share them, and change nothing in them."""
+
+
+def read(plans: Sequence[RunPlan]) -> Result:
+    """Return the result of finished runs over the same pictures, computed again where their files changed."""
+    result, _ = _results.get_or_make(stamp(*(plan.folder for plan in plans)), lambda: _read(plans))
+    return result
+
+
+def stamp(*folders: Path) -> tuple[Hashable, ...]:
+    """Return what changes with the tables, evaluations, corrections and states of runs."""
+    names = (table.PARQUET, stored.FILE, masks.FILE, SPEED, labels.FILE, labels.CORRECTIONS, kept.FILE)
+    return tuple((folder, *(modified(folder / name) for name in names)) for folder in folders)
+
+
+def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
+    """Return the result, and about how many bytes it takes."""
     reports = tuple(_report(plan) for plan in plans)
     frames = tuple(
         load(plan.folder, report.evaluation if report else None) for plan, report in zip(plans, reports, strict=True)
@@ -178,7 +202,8 @@ def read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     # There may be nothing to compare.
     with contextlib.suppress(Problem):
         decision = decide_runs({p.folder: r.evaluation for p, r in zip(plans, reports, strict=True) if r})
-    stopped, left_out = any(map(kept.is_stopped, folders)), _list_left_out(folders)
+    left_out = _list_left_out(folders, [fit.not_counted_sentence for fit in fits if fit is not None])
+    stopped = any(map(kept.is_stopped, folders))
     return Result(tuple(plans), frames, reports, fits, agreements, decision, stopped, left_out), size
 
 
@@ -187,26 +212,25 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
     if len(runs) < 2:
         raise Problem("A decision takes two models or more: run others over the same pictures.")
     rows, left_out = score_runs([*runs], runs.__getitem__)
-    sentences = filter(None, (_list_left_out(runs), *left_out))
+    counts = (kind_of(each.task).describe_not_counted(each.not_counted) for each in runs.values())
+    sentences = filter(None, (_list_left_out(runs, counts), *left_out))
     return replace(decide(rows), stopped=any(map(kept.is_stopped, runs)), left_out=" ".join(sentences))
 
 
 def read_decision(folder: Path) -> Decision | None:
     """Return the decision on a run of the page Pictures; None of one model. Raises Problem."""
     facts = kept.read_facts(folder)
-    reports = {plan.folder: report for plan in (facts.plans if facts else ()) if (report := _report(plan))}
-    return decide_runs({place: report.evaluation for place, report in reports.items()}) if len(reports) > 1 else None
+    ready = [plan for plan in (facts.plans if facts else ()) if (plan.folder / table.PARQUET).is_file()]
+    try:
+        return read(ready).decision if len(ready) > 1 else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Problem(f"The results in {folder.name} cannot be read: run these pictures again.") from error
 
 
-def _list_left_out(folders: Collection[Path]) -> str:
+def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
     names = labels.describe_left_out([*{row.label: row for run in runs for row in run if not row.classes}.values()])
-    counts = set()
-    for folder in folders:
-        # A run may have no usable labels.
-        with contextlib.suppress(Problem):
-            counts.add(labels.load_summary(folder).not_counted_sentence)
-    return " ".join(filter(None, (names, *(f"{count}." for count in sorted(counts - {""})))))
+    return " ".join(filter(None, (names, *(f"{count}." for count in sorted({*counts} - {""})))))
 
 
 def _report(plan: RunPlan) -> ErrorReport | None:
@@ -316,6 +340,9 @@ MEANINGS = dict(kind.agreement for kind in KINDS.values()) | {
 def list_models(result: Result, against: int) -> list[dict[str, Any]]:
     """Return a row of texts for each model, without columns that are empty."""
     rows = []
+    agreed = {place: text for (place, other), (text, _) in result.agreements.items() if other == against}
+    if any(agreed.values()):
+        agreed[against] = "reference"
     for place, plan in enumerate(result.plans):
         row: dict[str, Any] = {"Model": result.names[place]}
         if (fit := result.fits[place]) is not None:
@@ -327,7 +354,7 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
             if task_of(fit.task).has_boxes:
                 row["Found"] = f"{fit.right:,} of {fit.objects:,}"
         title, _ = kind_of(table.read_scores(plan.folder).task).agreement
-        row[title] = result.agreements[place, against][0] if place != against else ""
+        row[title] = agreed.get(place, "")
         size = find_size(plan.model)
         row["Size"] = quantity(size / 1e6, "MB") if size is not None else ""
         row["Time"] = describe_time(plan.folder)

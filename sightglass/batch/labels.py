@@ -194,7 +194,7 @@ def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str
 
 
 def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> None:
-    """Write the evaluation beside a run's table.
+    """Write the evaluation and its summary beside a run's table.
 
     Where no label counts, none is left.
     """
@@ -203,7 +203,7 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
         labels = match_names(label_by_folders(items), facts.classes, corrections(work.folder))
     if labels is not None and not (labels.truth.masks or any(labels.classes_by_label.values())):
         labels = None
-    for name in (stored.FILE, masks.FILE):
+    for name in (stored.FILE, masks.FILE, SUMMARY, CSV):
         if labels is None or name != kind.file:
             (work.folder / name).unlink(missing_ok=True)
     if labels is None or not kind.file:
@@ -217,6 +217,8 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
 
     rows = (list_rows(keys[start : start + table.CHUNK]) for start in range(0, len(keys), table.CHUNK))
     kind.write(work.folder / kind.file, rows, replace(facts, unknown=labels.unknown))
+    with contextlib.suppress(Problem):
+        _write_summary(work.folder)
 
 
 # The evaluation, summed up
@@ -276,7 +278,7 @@ def _summarise_masks(folder: Path) -> EvaluationSummary:
 
 
 def load_summary(folder: Path) -> EvaluationSummary:
-    """Return and store a labelled run's summary; raises Problem without labels."""
+    """Return a labelled run's summary; raises Problem without labels."""
     file = folder / (masks.FILE if (folder / masks.FILE).is_file() else stored.FILE)
     return _load_summary(file, file.stat().st_mtime_ns if file.is_file() else 0)
 
@@ -284,22 +286,22 @@ def load_summary(folder: Path) -> EvaluationSummary:
 @lru_cache(maxsize=16)
 def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
     """Summarise an evaluation: of thousands of pictures that takes seconds."""
-    if file.name == masks.FILE:
-        evaluation = _summarise_masks(file.parent)
-        units = [
-            dict(zip(("class", "iou", "low", "high"), (name, *astuple(estimate)), strict=True))
-            for name, estimate in evaluation.by_class.items()
-        ]
+    is_masks = file.name == masks.FILE
+    return _summarise_masks(file.parent) if is_masks else summarise(ErrorReport(stored.load(file.parent)))
+
+
+def _write_summary(folder: Path) -> None:
+    """Write `SUMMARY` and `CSV` of a labelled run; raise Problem without labels."""
+    evaluation = load_summary(folder)
+    if (folder / masks.FILE).is_file():
+        columns, classes = ("class", "iou", "low", "high"), evaluation.by_class.items()
+        units = [dict(zip(columns, (name, *astuple(estimate)), strict=True)) for name, estimate in classes]
     else:
-        report = ErrorReport(stored.load(file.parent))
-        evaluation, units = summarise(report), list_rows(report.units)
-    # A folder that may only be read is no reason not to answer.
-    with contextlib.suppress(OSError):
-        write_file(file.with_name(CSV), write_csv(units).encode())
-        document = evaluation.to_dict()
-        del document["headline"]
-        write_file(file.with_name(SUMMARY), to_json({"summary": document}, None, ensure_ascii=False).encode())
-    return evaluation
+        units = list_rows(ErrorReport(stored.load(folder)).units)
+    document = evaluation.to_dict()
+    del document["headline"]
+    write_file(folder / CSV, write_csv(units).encode())
+    write_file(folder / SUMMARY, to_json({"summary": document}, None, ensure_ascii=False).encode())
 
 
 def sort_by_time(files: Iterable[Path]) -> dict[Path, datetime]:

@@ -135,7 +135,7 @@ def _split_model(arguments: list[str], model: str | None, console: Console) -> t
     pictures = [path for name in pictures for path in inside.get(name, [name])]
     models = [*files, *filter(None, [model])] or configurations
     if len(models) > 1 or not pictures:
-        what = f"{models[1]} is a second model" if len(models) > 1 else "There is no picture"
+        what = f"{models[0]} and {models[1]} are two models" if len(models) > 1 else "There is no picture"
         raise Problem(f"{what}: give pictures, and one model with -m.")
     if configurations and models != configurations:
         console.warn(f"{configurations[0]} is not read: the network is told from the weights.")
@@ -246,6 +246,8 @@ class Series:
                     if self.options.seal:
                         checks.check_maps(explanation, progress=update)
                     summary, files = write(explanation)
+                    if (other := result_folder.find_other(folder, explanation.image)) is not None:
+                        self.console.warn(f"{folder} has files of {other}: those of the same name are replaced.")
                     written = result_folder.write(folder, files)
                 except (AnswerProblem, ImageProblem, MemoryError) as error:
                     sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."

@@ -58,11 +58,15 @@ def translate(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> lis
     """Return a verb's words with the guides' options replaced by ours.
 
     `options`: those that the verb has, each with all of its names. `--like NAME` adds a guide's defaults, without the
-    options that are given or that the verb lacks. Raises Problem for an unknown guide.
+    options that are given or that the verb lacks. Raises Problem for an unknown guide and a second model.
     """
     end = list(words).index("--") if "--" in words else len(words)
     ours = [part for word in words[:end] for part in _replace(word, options)]
     flags = [word.partition("=")[0] for word in ours]
+    models = options.get("--model", ())
+    guided = [word for word in words[:end] if _words("taken").get(word.partition("=")[0]) == "--model"]
+    if guided and sum(map(models.count, flags)) > 1:
+        raise Problem(f"{guided[0]} names a second model: give one, with -m.")
     names = [value for flag, value in pairwise(ours) if flag == "--like"]
     names += [word.removeprefix("--like=") for word in ours if word.startswith("--like=")]
     if not names or "--like" not in options:
@@ -75,7 +79,10 @@ def translate(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> lis
 
 
 def _replace(word: str, options: Collection[str]) -> list[str]:
-    name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+    name, equals, value = word.partition("=")
+    if not word.startswith("--") and name not in _words("taken"):
+        # The name of a file may have the sign in it.
+        return [word]
     dashed, taken = name.replace("_", "-") if name.startswith("--") else name, _words("taken")
     if name in options or (dashed not in options and name not in taken):
         return [word]

@@ -164,6 +164,10 @@ class ClassEvaluation:
     agreement: ClassVar[tuple[str, str]] = "Same class", "Pictures with the same best class as the other model."
     """What is compared of two models' answers: title and meaning."""
 
+    def describe_not_counted(self, count: int) -> str:
+        """Return `Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
+        return f"Not counted: {plural(count, self.unit)}, nor answers on them" if count else ""
+
     # Answers of two models
 
     def answers_equal(self, first: Json, second: Json) -> bool:

@@ -100,8 +100,7 @@ class EvaluationSummary(PlainResult):
     @property
     def not_counted_sentence(self) -> str:
         """`Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
-        unit = kinds.kind_of(self.task).unit
-        return f"Not counted: {plural(self.not_counted, unit)}, nor answers on them" if self.not_counted else ""
+        return kinds.kind_of(self.task).describe_not_counted(self.not_counted)
 
     def list_classes(self) -> list[tuple[str, str, str]]:
         """Return (name, number, interval) of each class, worst first."""

@@ -21,6 +21,7 @@ from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_js
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.marks import draw_marks, draw_segments
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.image import Image
     from sightglass.explain.result import Result
     from sightglass.explain.trust.proof import Proof
     from sightglass.models.adapter import Prediction
@@ -68,6 +70,15 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
         write_file(to, data)
         names.append(name)
     return names
+
+
+def find_other(folder: Path, image: Image) -> str | None:
+    """Return the name of the picture whose results are in a folder; None without one, or where it is this picture."""
+    try:
+        recipe = Recipe.model_validate_json((folder / RECIPE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return recipe.picture_name if recipe.picture_sha256 != image.sha256 else None
 
 
 def places(names: Sequence[str], out: Path | None) -> list[Path]:

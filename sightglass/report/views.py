@@ -26,6 +26,7 @@ from sightglass.report.embedded_recipe import proved_recipe, python_call
 from sightglass.report.view import (
     MAX_BOXES,
     MAX_CHECKS,
+    MAX_FACTS,
     MAX_MADE,
     MAX_NOTES,
     MAX_PICTURES,
@@ -482,12 +483,13 @@ def _describe_fall(before: Explanation, change: Change | None) -> str:
     return f"{change.label} {'falls' if change.after < change.before else 'rises'} from {first} to {last}"
 
 
-def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: str) -> View:
-    """Return the view of a run over many pictures, with some of them."""
+def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: str, scores: Sequence[str] = ()) -> View:
+    """Return the view of a run over many pictures, with some of them, and the scores of its models."""
     if not pictures:
         raise Problem("There is no picture to show: choose some.")
     short = statement(title, title.partition(";")[0])
     if short != capital(title):
         sentence = f"{title}. {sentence}"
     # A long sentence is cut on the slide, and whole in its notes.
-    return new_view(pictures[:MAX_PICTURES], title=short, sentence=sentence, notes=sentence, made=made[:MAX_MADE])
+    texts = {"title": short, "sentence": sentence, "notes": sentence, "made": made[:MAX_MADE]}
+    return new_view(pictures[:MAX_PICTURES], **texts, facts=tuple(scores[:MAX_FACTS]))

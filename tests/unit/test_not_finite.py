@@ -99,6 +99,8 @@ def test_only_that_picture_and_frame_fail(tmp_path: Path, capsys: pytest.Capture
         clip.mux(stream.encode())
     summary = video.run(tmp_path / "clip.mp4", "dark", tmp_path / "video")
     assert (summary.frames, summary.notes[0].startswith(f"In 2 frames: {SENTENCE}")) == (4, True)
+    with pytest.raises(AnswerProblem, match=r"^Picture 2 of 3, b\.png: dark answers NaN"):
+        Explainer("dark")(files)
     with pytest.raises(AnswerProblem, match="dark answers NaN"):
         similarity(Explainer("dark"), DARK, GREY)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from sightglass.batch import finished, table
+from sightglass import examples
+from sightglass.api.routing import get_evaluation
+from sightglass.batch import finished, kept, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -119,12 +124,31 @@ def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
 
 def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() -> None:
     (plan, *_) = open_example().ready
-    complete = finished.read([plan])[0]
+    complete = finished.read([plan])
     part = replace(complete, stopped=True)
     title, words = finished.describe(part)
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
     assert "so far" not in finished.describe(complete)[0]
     assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
+
+
+def test_reading_a_run_writes_nothing_and_decides_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = shutil.copytree(examples.find(examples.CLASSES), tmp_path / "batches")
+    for name in (run_labels.CSV, run_labels.SUMMARY):
+        (copied / "run" / name).unlink()
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(copied))
+    before = {path: path.stat().st_mtime_ns for path in copied.rglob("*")}
+    facts, decided = kept.read_facts(copied / "run"), Counter[str]()
+    assert facts is not None
+    score_runs = finished.score_runs
+    monkeypatch.setattr(finished, "score_runs", lambda *runs: decided.update(["run"]) or score_runs(*runs))
+    result = finished.read(facts.plans)
+    answers = [get_evaluation("run").decision for _ in range(2)]
+    assert finished.make_report(copied / "run", result.decision)
+    assert {path: path.stat().st_mtime_ns for path in copied.rglob("*")} == before and decided.total() == 1
+    assert result.decision is not None and answers == [result.decision.summarise()] * 2
+    os.utime(copied / "demo-cls-m" / stored.FILE)
+    assert finished.read(facts.plans) is not result
 
 
 def test_the_worst_class_is_named_with_what_it_is_taken_for() -> None:

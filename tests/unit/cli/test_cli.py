@@ -50,13 +50,23 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("image bus.png --top-k 0", 2, r"--top-k is 0: ask for a whole number of classes, one at least\."),
         ("image bus.png --model efficentnet-lite0", 2, r"There is no model 'efficentnet-lite0': did you mean .*"),
         ("image bus.png --also docx", 2, r"--also does not know docx: use svg, pdf, html\."),
-        ("image bus.png --target-layers nowhere", 2, r"There is no layer nowhere in this model: .*"),
         ("image bus.png --device tpu", 2, r"tpu is not a device of this machine: use auto, cpu, cuda, cuda:N or mps\."),
         ("class bus.png", 2, r"Which class\? .*"),
         ("detect bus.png --model efficientnet-lite0", 2, r"efficientnet-lite0 is a classifier and draws no boxes: .*"),
         ("detect bus.png --missing 300,20", 2, r"No such option: --missing .*: see --help\."),
         ("detect bus.png --box-color blu", 2, r"There is no colour called blu: .*"),
-        ("detect a.pth b.pth bus.png", 2, r"b\.pth is a second model: give pictures, and one model with -m\."),
+        ("detect a.pth b.pth bus.png", 2, r"a\.pth and b\.pth are two models: give pictures, and one model with -m\."),
+        (
+            "image bus.png -m demo-s TEST.WEIGHT=x.pth",
+            2,
+            r"TEST\.WEIGHT=x\.pth names a second model: .*",
+        ),
+        ("image bus.png --layer_type conv", 2, r"There is no layer conv in this model: .* for --target-layers\."),
+        (
+            "image bus.png --labels n.txt",
+            2,
+            r".* has its own .* labels and task: leave yours out, or .* in models\.toml\.",
+        ),
         ("image yolox_s_8xb8-300e_coco.py bus.png", 2, r".* is a configuration, .*: did you mean yolox_s_8xb8-.*"),
         ("class bus.png --class bus --per class", 2, r"class has no --per, which is an option of .*: leave it out\."),
         ("--model demo-s bus.png", 2, r"--model has no verb before it: name one, such as sightglass image PICTURE; .*"),
@@ -200,6 +210,10 @@ def test_two_commands_in_one_folder_keep_each_others_files(call) -> None:
     assert {path: path.read_bytes() for path in first} == first
     names = {f"{kind}_{label}" for label in ("goldfish", "trolleybus") for kind in ("gradcam_class", "class_analysis")}
     assert {path.stem for path in Path("one").rglob("*.*") if path not in first} == names
+    assert (
+        "one has files of bus.png: those of the same name are replaced."
+        in call("image", "scene.png", "--out", "one")[2]
+    )
 
 
 def test_several_pictures_one_of_them_bad(call) -> None:

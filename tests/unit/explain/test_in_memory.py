@@ -176,7 +176,7 @@ def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:
         Explainer(3)
     with pytest.raises(ModelProblem, match="has 5 classes and `labels` names 2: give as many names as classes"):
         Explainer(net, labels=["a", "b"])
-    with pytest.raises(ModelProblem, match="has its own preprocessing"):
+    with pytest.raises(ModelProblem, match="task: leave yours out"):
         Explainer("efficientnet-lite0", labels=["a"])
 
 

@@ -232,7 +232,7 @@ def test_scattered_heat() -> None:
     assert text_of(explanation(noise), "scattered").startswith("Half of the evidence is scattered over 4")
     assert "scattered" not in kinds(explanation(blob()))
     assert "too early" not in text_of(explanation(noise), "scattered")
-    early = explanation(noise)
+    early = explanation(noise, task="multilabel")
     early.evidence.resident.default_layers = ("b",)
     assert text_of(early, "scattered").endswith("The layer may come too early: the model's usual one is b.")
 
