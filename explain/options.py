@@ -21,7 +21,10 @@ Side = Literal["for", "both"]
 Within = Literal["picture", "inside", "shared", "each"]
 """Which part of a map is shown: all of it, or only the part `inside` its boxes, rescaled to 0..1 over all boxes
 together (`shared`) or in `each` box separately."""
-Wanted = int | str | tuple[int, int]
+Smooth = Literal["none", "flips"]
+"""Whether a map is the mean of the picture's and its mirror image's."""
+Wanted = int | str | tuple[int, int] | Callable[[Any], Any]
+"""A class, a raw candidate, or in Python a function from what the module returns to one number."""
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
 MAX_CORNERS = 200
@@ -215,6 +218,15 @@ class Options:
         "for.",
     )
     """`both`: a signed map of methods that have a sign, positive where a place raises the score, else negative."""
+    smooth: Smooth = _option(
+        "none",
+        "--smooth none|flips",
+        "image class batch",
+        "flips: the mean with the map of the mirrored picture [none].",
+        rare=True,
+        description="flips: average the maps with those of the mirrored picture, at twice the cost; null: none.",
+    )
+    """`flips`: the mean with the mirrored picture's maps, for models that answer for the whole picture."""
     ratio: float = _option(
         0.02,
         "--ratio 0..1",
@@ -310,8 +322,9 @@ class Options:
     def __post_init__(self) -> None:
         if self.scale not in get_args(Scale):
             raise ModelProblem(f"There is no scale called {self.scale}: use own or shared.")
-        if self.evidence not in get_args(Side):
-            raise ModelProblem(f"evidence is {self.evidence!r}: use for or both.")
+        for name, both in (("evidence", get_args(Side)), ("smooth", get_args(Smooth))):
+            if getattr(self, name) not in both:
+                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use {' or '.join(both)}.")
         if not isinstance(self.preprocessing, str) or self.preprocessing not in WAYS:
             raise ModelProblem(f"There is no preprocessing called {self.preprocessing}: use one of {', '.join(WAYS)}.")
         for name, choices in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
@@ -351,7 +364,7 @@ RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.re
 def _sequence(value: Any) -> tuple[Any, ...]:
     """Read one class or several; None is the predicted class."""
     value = value.tolist() if hasattr(value, "tolist") else value
-    return () if value is None else (value,) if isinstance(value, Integral | str) else tuple(value)
+    return () if value is None else (value,) if isinstance(value, Integral | str) or callable(value) else tuple(value)
 
 
 def _parse_vocabulary(value: Any) -> tuple[str, ...]:

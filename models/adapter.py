@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -172,6 +173,41 @@ class PlaceTarget(AreaTarget):
         """Return the target with its pixels moved by a function."""
         than = np.packbits(move(self.other)).tobytes() if self.than else b""
         return replace(self.with_pixels(move(self.pixels)), than=than)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTarget(Target):
+    """A number that a function makes of what the module returns."""
+
+    function: Callable[[Any], Any] = field(default=lambda outputs: outputs, repr=False)
+
+    def scalar(self, returned: Any) -> Tensor:
+        """Return the function's number, shape (); raise ModelProblem where it fails or gives none."""
+        gets = "it gets what the model returns for a batch of one picture"
+        try:
+            number = self.function(returned)
+        # The caller's code may raise anything.
+        except Exception as error:
+            raise ModelProblem(f"The target {self.label} failed ({type(error).__name__}: {error}): {gets}.") from error
+        if getattr(number, "numel", int)() != 1:
+            shape = f"shape {tuple(number.shape)}" if hasattr(number, "shape") else f"a {type(number).__name__}"
+            raise ModelProblem(f"The target {self.label} gives {shape} and not a tensor of one number: {gets}.")
+        scalar: Tensor = number.reshape(())
+        return scalar
+
+
+@contextmanager
+def returned_by(module: nn.Module) -> Iterator[list[Any]]:
+    """Keep what a module last returned to this thread, in a list of one."""
+    returned: list[Any] = []
+    caller = threading.get_ident()
+
+    def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if threading.get_ident() == caller:
+            returned[:] = [output]
+
+    with module.register_forward_hook(keep):
+        yield returned
 
 
 class Adapter:

@@ -25,6 +25,7 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.gradient import raw_maps
+from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
@@ -135,6 +136,39 @@ def test_eigen_methods_equal_the_library_up_to_sign(name: str, count: int, bus: 
             candidates = [cam.aggregate_multi_layers(list(chosen))[0] for chosen in itertools.product(*signed)]
             assert min(abs(heatmap.at_input - candidate).max() for candidate in candidates) <= CLOSE
             assert max(abs(heatmap.at_input - item).max() for item in candidates) > 0.5, "both signs look the same"
+
+
+@pytest.mark.parametrize("name", ["RandomCAM", "SmoothGradCAMpp"])
+def test_methods_of_random_numbers_equal_the_libraries(name: str) -> None:
+    evidence = small("relu")
+    raws = [METHODS[method(name).id].run(evidence, [Target(3, ""), Target(1, "")]).maps[0] for _ in range(2)]
+    assert torch.equal(*raws) and untouched(evidence.resident.adapter.module)
+    assert not torch.equal(raws[0], method(name).run(small("relu", seed=1), [Target(3, ""), Target(1, "")]).maps[0])
+    module, tensor = copy.deepcopy(evidence.resident.adapter.module), evidence.tensor
+    np.random.seed(0)
+    torch.manual_seed(0)
+    if name == "RandomCAM":
+        with built(name, evidence, module.requires_grad_()) as cam:
+            theirs = cam.get_cam_image(tensor, None, None, evidence.activations[0], evidence.activations[0])[0]
+    else:
+        torchcam = pytest.importorskip("torchcam.methods")
+        cam = torchcam.SmoothGradCAMpp(module, "relu", std=0.3 * float(tensor.std()))
+        module(tensor)
+        theirs = cam(3, normalized=False)[0][0].numpy()
+        raws[0] = raws[0].clamp_min(0)
+    np.testing.assert_allclose(raws[0][0], theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gradcam", "layercam", "scorecam", "guidedgradcam", "drise"])
+def test_flips_average_the_map_with_the_mirrored_pictures(name: str) -> None:
+    evidence = small("relu")
+    mirrored = evidence_from(Small(), evidence.tensor.flip(-1), "relu", classes=5)
+    one, other = (method(name).run(each, [Target(3, "")], Request(masks=8)).maps[0] for each in (evidence, mirrored))
+    result = by_method(evidence, name, 3)
+    smoothed = result.with_options(smooth="flips", masks=8)
+    expected = (one[0] + other[0].flip(-1)) / 2
+    np.testing.assert_allclose(smoothed.heatmaps[0].raw[0], expected, rtol=1e-5, atol=1e-7)
+    assert np.abs(smoothed.heatmaps[0].raw[0] - one[0].numpy()).max() > 1e-3 * float(one.abs().max())
 
 
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])

@@ -22,7 +22,7 @@ from tests.unit.own_nets import Answering
 from training.demo import scenes
 
 captum = pytest.importorskip("captum.attr")
-IDS = ("inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop")
+IDS = ("saliency", "inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop", "guidedgradcam")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,11 @@ def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
     if name == "smoothgrad":
         saliency = captum.NoiseTunnel(captum.Saliency(net))
         return saliency.attribute(inputs, nt_type="smoothgrad", nt_samples=4, stdevs=noise)
+    if name == "saliency":
+        return captum.Saliency(net).attribute(inputs.requires_grad_())
+    if name == "guidedgradcam":
+        guided = captum.GuidedGradCam(net, net.net.get_submodule(evidence.paths[0]))
+        return guided.attribute(inputs.requires_grad_(), interpolate_mode="bilinear").abs()
     return captum.GuidedBackprop(net).attribute(inputs.requires_grad_()).abs()
 
 
@@ -128,7 +133,7 @@ def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> No
 
 
 def test_guided_backprop_needs_a_relu_and_says_what_is_known_of_it(scene: np.ndarray) -> None:
-    assert pixel_gradients.GUIDED in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
+    assert pixel_gradients.EDGES in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
     with pytest.raises(ModelProblem, match="no ReLU that guided backprop could guide"):
         Explainer("demo-s")(scene, top_k=1, method="guidedbackprop", per="picture")
 
