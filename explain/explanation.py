@@ -195,7 +195,8 @@ def explain(
     ended = (UNSHOWN, NO_EFFECT, OF_FUNCTION, attention.COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
-    absent = task_of(adapter).unshown(options, targets, evidence)
+    absent = [*task_of(adapter).unshown(options, targets, evidence)]
+    absent += [OF_FUNCTION] * any(map(callable, options.targets))
     hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
@@ -203,8 +204,7 @@ def explain(
         "evidence=both": options.evidence == "both" and not method.signed,
     }
     idle = (f"{option} {NO_EFFECT}" for option, is_idle in ignored.items() if is_idle)
-    code = (OF_FUNCTION,) * any(map(callable, options.targets))
-    notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *evidence.remarks, *hides, *idle, *absent, *code)))
+    notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *evidence.remarks, *hides, *idle, *absent)))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
@@ -229,7 +229,9 @@ def explain(
         return assemble(RawMaps([], ()))
     unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))
     with stopped_by(cancel):
-        raw = method.run(evidence, targets, Request.build(options, progress, unfinished))
+        raw = method.run(
+            evidence, targets, Request(options.masks, options.head, progress, unfinished, options.smooth == "flips")
+        )
     return assemble(raw)
 
 

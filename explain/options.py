@@ -190,7 +190,6 @@ class Options:
         description="For a segmentation: another class, which the explained one is weighed against in the same pixels; "
         "for a depth another place, as x,y or x,y,x,y.",
     )
-    """Of a segmentation: the class that the explained one is weighed against; of a depth the other place, `x,y`."""
     joint: str | None = _option(
         None,
         "--joint 'NAME x|y|visibility'",
@@ -200,7 +199,6 @@ class Options:
         description="Of a pose: a joint of each detection and one of its numbers, as left wrist x, nose visibility; "
         "the map shows what raises it and what lowers it.",
     )
-    """Of a pose: a joint and x, y or visibility, `left wrist x`; each map is then of that number of one detection."""
     part: Part = _option(
         "class",
         "--part NAME",
@@ -208,7 +206,6 @@ class Options:
         "class, contrast, box, left, ..., mask, all [class]",
         description="What to explain of a class or box; null: the model's default.",
     )
-    """Which score is explained: the class, the class against the others, the box, ..."""
     evidence: Side = _option(
         "for",
         "--evidence for|both",
@@ -217,7 +214,6 @@ class Options:
         description="What speaks `for` the target, or `both` that and what speaks against it, as a signed map; null: "
         "for.",
     )
-    """`both`: a signed map of methods that have a sign, positive where a place raises the score, else negative."""
     smooth: Smooth = _option(
         "none",
         "--smooth none|flips",
@@ -226,7 +222,6 @@ class Options:
         rare=True,
         description="flips: average the maps with those of the mirrored picture, at twice the cost; null: none.",
     )
-    """`flips`: the mean with the mirrored picture's maps, for models that answer for the whole picture."""
     ratio: float = _option(
         0.02,
         "--ratio 0..1",
@@ -300,7 +295,6 @@ class Options:
         least=0,
         wrong="heads are counted from 0",
     )
-    """Methods Attention and Query attention: one head, counted from 0; None: the mean of all."""
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Options:

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sightglass import __version__
+from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import MAX_NAME, legible
 from sightglass.explain.options import MAX_CORNERS, Per, Scale, Side, Smooth, Within
 from sightglass.explain.trust import Filling, Mark
@@ -122,3 +123,10 @@ class Recipe(BaseModel):
     """Of the maps that were sealed; files lack it where none was."""
     device: Legible
     versions: dict[Legible, Legible]
+
+    def check_repeatable(self) -> None:
+        """Raise ModelProblem where a target is a function, which a recipe cannot hold."""
+        if OF_CODE in self.targets:
+            raise ModelProblem(
+                "The recipe's target is a function in Python, which it cannot hold: give it to an Explainer."
+            )

@@ -10,7 +10,7 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
-from sightglass.explain.recipe import OF_CODE, Recipe
+from sightglass.explain.recipe import Recipe
 from sightglass.models import catalog
 
 
@@ -36,10 +36,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
             f"The recipe's model is a file, {recipe.model}: if you trust it, add it to your models with `sightglass "
             "models add`."
         )
-    if OF_CODE in recipe.targets:
-        raise ModelProblem(
-            "The recipe's target is a function in Python, which it does not hold: call an Explainer with the function."
-        )
+    recipe.check_repeatable()
     explainer = Explainer(recipe.model, device=recipe.device)
     image = Image.open(source)
     if image.sha256 != recipe.picture_sha256:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -177,37 +176,21 @@ class PlaceTarget(AreaTarget):
 
 @dataclass(frozen=True, slots=True)
 class FunctionTarget(Target):
-    """A number that a function makes of what the module returns."""
+    """A number that a caller's function makes of what the module returns for a batch of one picture."""
 
-    function: Callable[[Any], Any] = field(default=lambda outputs: outputs, repr=False)
+    function: Callable[[Any], Any] = field(default=abs, repr=False)
 
     def scalar(self, returned: Any) -> Tensor:
-        """Return the function's number, shape (); raise ModelProblem where it fails or gives none."""
-        gets = "it gets what the model returns for a batch of one picture"
+        """Return the function's number, shape (); raise ModelProblem where it gives none."""
         try:
-            number = self.function(returned)
+            number: Tensor = self.function(returned).reshape(())
         # The caller's code may raise anything.
         except Exception as error:
-            raise ModelProblem(f"The target {self.label} failed ({type(error).__name__}: {error}): {gets}.") from error
-        if getattr(number, "numel", int)() != 1:
-            shape = f"shape {tuple(number.shape)}" if hasattr(number, "shape") else f"a {type(number).__name__}"
-            raise ModelProblem(f"The target {self.label} gives {shape} and not a tensor of one number: {gets}.")
-        scalar: Tensor = number.reshape(())
-        return scalar
-
-
-@contextmanager
-def returned_by(module: nn.Module) -> Iterator[list[Any]]:
-    """Keep what a module last returned to this thread, in a list of one."""
-    returned: list[Any] = []
-    caller = threading.get_ident()
-
-    def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        if threading.get_ident() == caller:
-            returned[:] = [output]
-
-    with module.register_forward_hook(keep):
-        yield returned
+            raise ModelProblem(
+                f"The target {self.label} failed ({type(error).__name__}: {error}): it has to make a tensor of one "
+                "number of what the model returns for a batch of one picture."
+            ) from error
+        return number
 
 
 class Adapter:

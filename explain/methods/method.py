@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.backward.gradient import Activation, Gradient
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.options import Options
     from sightglass.models.adapter import Target
 
 Family = Literal["gradient", "eigen", "noise", "attention", "query", "library", "pixel", "mask", "control"]
@@ -75,13 +74,6 @@ class Request:
     """Called about once a second with the unfinished maps of a method that refines them."""
     flips: bool = False
     """Whether the maps are averaged with those of the mirrored picture."""
-
-    @classmethod
-    def build(
-        cls, options: Options, progress: Progress | None = None, partial: Callable[[RawMaps], None] | None = None
-    ) -> Request:
-        """Return the request of these options."""
-        return cls(options.masks, options.head, progress, partial, options.smooth == "flips")
 
     def report(self, done: int, total: int, words: str) -> None:
         """Report progress; a run is never reported as finished."""
@@ -160,13 +152,10 @@ class Method:
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
         """Compute the raw maps of some targets, at the layers of the evidence."""
         request = request or Request()
-        compute: Run = _load(RUNNERS.get(self.family, "gradient"), "run")
+        compute = _load(RUNNERS.get(self.family, "gradient"), "run")
         if request.flips:
             return _load("smoothing", "average_flips")(compute, evidence, self, targets, request)  # type: ignore[no-any-return]
-        return compute(evidence, self, targets, request)
-
-
-Run = Callable[["Evidence", Method, "Sequence[Target]", Request], RawMaps]
+        return compute(evidence, self, targets, request)  # type: ignore[no-any-return]
 
 
 def _load(module: str, function: str) -> Any:

@@ -43,7 +43,7 @@ from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.methods.method import GUIDED, Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent
-from sightglass.models.adapter import Adapter, FunctionTarget, Target, returned_by
+from sightglass.models.adapter import Adapter, FunctionTarget, Target
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import copy_adapter
 
@@ -209,10 +209,11 @@ class _Scalars(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         adapter, target, report = self._asked
         report(len(pictures))
-        with returned_by(adapter.module) as returned:
+        returned: list[Any] = []
+        with adapter.module.register_forward_hook(lambda *call: returned.append(call[2])):
             outputs = adapter.run(pictures)
         if isinstance(target, FunctionTarget):
-            return target.scalar(*returned)[None]
+            return target.scalar(returned[-1])[None]
         return torch.stack([adapter.scalar(output, target) for output in _split(adapter, outputs, len(pictures))])
 
 

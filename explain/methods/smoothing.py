@@ -1,20 +1,15 @@
-"""SmoothGradCAM++, and maps averaged with those of the mirrored picture.
-
->>> from sightglass import Explainer
->>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="smoothgradcam++", smooth="flips").recipe.smooth
-'flips'
-"""
+"""SmoothGradCAM++, and maps averaged with those of the mirrored picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.methods.method import Method, RawMaps, Request, Run
+from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import ModelInput
 
@@ -37,7 +32,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         for number in range(SAMPLES):
             request.report(number, SAMPLES, f"{method.name}, step {number} of {SAMPLES}")
             noise = deviation * torch.randn(evidence.tensor.shape, generator=generator)
-            noisy = replace_input(evidence, ModelInput(evidence.tensor + noise.to(evidence.tensor), evidence.geometry))
+            tensor = evidence.tensor + noise.to(evidence.tensor)
+            noisy = Evidence(evidence.resident, ModelInput(tensor, evidence.geometry), evidence.layers)
             slopes.append(noisy.gradients(missing))
         for place, target in enumerate(missing):
             raws = evidence.raws[method.id, target] = []
@@ -50,26 +46,25 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     return RawMaps(evidence.stacked(method.id, targets), evidence.paths)
 
 
-def replace_input(evidence: Evidence, model_input: ModelInput) -> Evidence:
-    """Return the evidence of another input at the same layers, by one pass."""
-    return Evidence(evidence.resident, model_input, evidence.layers)
-
-
 def average_flips(
-    compute: Run, evidence: Evidence, method: Method, targets: Sequence[Target], request: Request
+    compute: Callable[..., RawMaps], evidence: Evidence, method: Method, targets: Sequence[Target], request: Request
 ) -> RawMaps:
-    """Return the mean of a method's raw maps and those of the mirrored picture, mirrored back.
-
-    Raises ModelProblem for a layer whose cells lie off an even grid.
-    """
+    """Return the mean of a method's raw maps and those of the mirrored picture, mirrored back."""
     geometry = evidence.geometry
-    first = compute(evidence, method, targets, request)
-    if uneven := next((path for path in first.layers if geometry.cell_offset(path)[1]), None):
-        raise ModelProblem(f"The cells of {uneven} do not mirror evenly: choose another layer, or no flips.")
     (down, across), width = geometry.offset, geometry.input[1]
     flipped = replace(geometry, offset=(down, width - across - geometry.scale[1] * geometry.original[1]))
-    mirrored = replace_input(evidence, ModelInput(evidence.tensor.flip(-1), flipped))
+    mirrored = Evidence(evidence.resident, ModelInput(evidence.tensor.flip(-1), flipped), evidence.layers)
+    first = compute(evidence, method, targets, request)
     second = compute(mirrored, method, targets, replace(request, partial=None))
-    maps = [(raw + other.flip(-1)) / 2 for raw, other in zip(first.maps, second.maps, strict=True)]
+    pairs = zip(first.maps, second.maps, first.layers, strict=True)
+    maps = [(raw + _mirror(other, geometry.cell_offset(path)[1])) / 2 for raw, other, path in pairs]
     # What only one of the two maps is said to have is not known of their mean.
     return replace(first, maps=maps, notes=tuple(note for note in first.notes if note in second.notes))
+
+
+def _mirror(maps: Tensor, offset: float) -> Tensor:
+    """Mirror maps (k, h, w) whose cells lie `offset` cells off an even grid, onto the same cells."""
+    # A mirrored cell lies as far off to the other side.
+    places = (torch.arange(maps.shape[-1], device=maps.device) + 2 * offset).clamp(0, maps.shape[-1] - 1)
+    low, mirrored = places.long(), maps.flip(-1)
+    return torch.lerp(mirrored[..., low], mirrored[..., places.ceil().long()], (places - low).to(maps))

@@ -275,10 +275,9 @@ class Task:
 
     def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return `targets`, signed if the options ask for it."""
-        if any(map(callable, options.targets)):
-            targets = [_of_function(function) for function in options.targets]
-        else:
-            targets = self.targets(options, predictions, evidence)
+        functions = [_of_function(wanted) for wanted in options.targets if callable(wanted)]
+        alone = len(functions) == len(options.targets) > 0
+        targets = functions if alone else self.targets(options, predictions, evidence)
         return [replace(target, both_ways=True) for target in targets] if options.evidence == "both" else targets
 
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
@@ -638,10 +637,7 @@ def check_joint(options: Options, adapter: Adapter) -> None:
         raise ModelProblem(f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose.")
 
 
-def _of_function(function: Any) -> Target:
-    """Return a caller's function as a target; raise ModelProblem for a class beside it."""
-    if not callable(function):
-        raise ModelProblem(f"The targets are functions and {function!r}: explain one kind after the other.")
+def _of_function(function: Callable[[Any], Any]) -> Target:
     name = getattr(function, "__name__", type(function).__name__)
     return FunctionTarget(None, "your function" if name == "<lambda>" else name, function=function)
 

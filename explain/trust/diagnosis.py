@@ -95,7 +95,7 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     if METHODS[heatmap.method].reads:
         return "What was read for", label, place
     independent = describe_independent(explanation, index)
-    of = "The map" if independent else "The evidence"
+    of = "The map" if independent or METHODS[heatmap.method].family == "control" else "The evidence"
     if heatmap.signed:
         return f"{of} for and against", label, f"{place}{directions}"
     if not (half or independent):

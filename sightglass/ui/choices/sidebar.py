@@ -318,10 +318,6 @@ def _choose_words(explainer: Explainer) -> dict[str, Any]:
 # The method
 
 
-NOT_MEASURED = "How often it finds the cause has not been measured for this model."
-"""The help of a method without figures."""
-
-
 def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
     model, resident = explainer.model, explainer.resident
@@ -372,7 +368,8 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
     )
     url_state.keep_own(key, chosen, offered, first, name="method")
     figures = " ".join(measured[chosen].sentence for measured in (tests, draws) if chosen in measured)
-    st.caption(f"{METHODS[chosen].about.capitalize()}.", help=escape(figures) or NOT_MEASURED)
+    figures = figures or "How often it finds the cause has not been measured for this model."
+    st.caption(f"{METHODS[chosen].about.capitalize()}.", help=escape(figures))
     return chosen
 
 
