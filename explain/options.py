@@ -314,16 +314,11 @@ class Options:
         return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in options.items()})
 
     def __post_init__(self) -> None:
-        if self.scale not in get_args(Scale):
-            raise ModelProblem(f"There is no scale called {self.scale}: use own or shared.")
-        for name, both in (("evidence", get_args(Side)), ("smooth", get_args(Smooth))):
-            if getattr(self, name) not in both:
-                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use {' or '.join(both)}.")
-        if not isinstance(self.preprocessing, str) or self.preprocessing not in WAYS:
-            raise ModelProblem(f"There is no preprocessing called {self.preprocessing}: use one of {', '.join(WAYS)}.")
-        for name, choices in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
-            if getattr(self, name) not in choices:
-                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(choices)}.")
+        kinds = {"scale": Scale, "evidence": Side, "smooth": Smooth, "per": Per, "part": Part, "within": Within}
+        choices = {name: get_args(kind) for name, kind in kinds.items()} | {"preprocessing": tuple(WAYS)}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
         if self.against is not None and parse_other_place(self.against) is None:
             object.__setattr__(self, "part", "contrast")
         if self.joint is not None:

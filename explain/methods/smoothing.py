@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                 squares, cubes = (g**2).mean(0), (g**3).mean(0)
                 alpha = squares / (2 * squares + (cubes * before.values).sum((1, 2), keepdim=True) + 1e-8)
                 weights = (alpha * g[-1].clamp_min(0)).sum((1, 2), keepdim=True)
-                raws.append(torch.nansum(weights * last.values, 0))
+                raws.append((weights * last.values).sum(0))
     return RawMaps(evidence.stacked(method.id, targets), evidence.paths)
 
 
@@ -54,8 +55,10 @@ def average_flips(
     (down, across), width = geometry.offset, geometry.input[1]
     flipped = replace(geometry, offset=(down, width - across - geometry.scale[1] * geometry.original[1]))
     mirrored = Evidence(evidence.resident, ModelInput(evidence.tensor.flip(-1), flipped), evidence.layers)
-    first = compute(evidence, method, targets, request)
-    second = compute(mirrored, method, targets, replace(request, partial=None))
+    report = request.progress or (lambda *_: None)
+    halves = [partial(lambda done, share, words: report(done + share / 2, words), done) for done in (0, 0.5)]
+    first = compute(evidence, method, targets, replace(request, progress=halves[0]))
+    second = compute(mirrored, method, targets, replace(request, progress=halves[1], partial=None))
     pairs = zip(first.maps, second.maps, first.layers, strict=True)
     maps = [(raw + _mirror(other, geometry.cell_offset(path)[1])) / 2 for raw, other, path in pairs]
     # What only one of the two maps is said to have is not known of their mean.

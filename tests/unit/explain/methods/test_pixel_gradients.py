@@ -22,7 +22,8 @@ from tests.unit.own_nets import Answering
 from training.demo import scenes
 
 captum = pytest.importorskip("captum.attr")
-IDS = ("saliency", "inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop", "guidedgradcam")
+IDS = ("saliency", "inputxgradient", "integratedgradients", "gradientshap", "smoothgrad")
+IDS += ("guidedbackprop", "guidedgradcam")
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +43,19 @@ def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
     noise = find_noise(evidence)
     torch.manual_seed(0)
     np.random.seed(0)
-    if name == "inputxgradient":
-        return captum.InputXGradient(net).attribute(inputs.requires_grad_())
-    if name == "integratedgradients":
-        return captum.IntegratedGradients(net).attribute(inputs, grey, n_steps=12)
-    if name == "gradientshap":
-        return captum.GradientShap(net).attribute(inputs, grey, n_samples=4, stdevs=noise)
-    if name == "smoothgrad":
-        saliency = captum.NoiseTunnel(captum.Saliency(net))
-        return saliency.attribute(inputs, nt_type="smoothgrad", nt_samples=4, stdevs=noise)
-    if name == "saliency":
-        return captum.Saliency(net).attribute(inputs.requires_grad_())
+    inputs.requires_grad_()
+    few = {"nt_samples": 4, "stdevs": noise}
     if name == "guidedgradcam":
-        guided = captum.GuidedGradCam(net, net.net.get_submodule(evidence.paths[0]))
-        return guided.attribute(inputs.requires_grad_(), interpolate_mode="bilinear").abs()
-    return captum.GuidedBackprop(net).attribute(inputs.requires_grad_()).abs()
+        cam = captum.GuidedGradCam(net, net.net.get_submodule(evidence.paths[0]))
+        return cam.attribute(inputs, interpolate_mode="bilinear").abs()
+    return {
+        "saliency": lambda: captum.Saliency(net).attribute(inputs),
+        "inputxgradient": lambda: captum.InputXGradient(net).attribute(inputs),
+        "integratedgradients": lambda: captum.IntegratedGradients(net).attribute(inputs, grey, n_steps=12),
+        "gradientshap": lambda: captum.GradientShap(net).attribute(inputs, grey, n_samples=4, stdevs=noise),
+        "smoothgrad": lambda: captum.NoiseTunnel(captum.Saliency(net)).attribute(inputs, nt_type="smoothgrad", **few),
+        "guidedbackprop": lambda: captum.GuidedBackprop(net).attribute(inputs).abs(),
+    }[name]()
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
