@@ -16,7 +16,7 @@ then the patches by row. Queries may be the same tokens, a pooling query, or wor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -56,22 +56,13 @@ class HeadWeights:
         return row[..., self.module.prefix :].reshape(*row.shape[:-1], *self.module.grid)
 
 
-def compute_weights(evidence: Evidence, target: Target, *, paths: Collection[str]) -> list[HeadWeights]:
-    """Return some modules' weights from one pass with explicit attention.
-
-    The queries that count are those of the last attention on which the target's gradient is not 0.
-    """
-    (entries,) = compute_gradients(evidence, [target], Request(), every=False)
-    return [entry for entry, _ in entries if entry.module.path in paths]
-
-
 def compute_gradients(
     evidence: Evidence, targets: Sequence[Target], request: Request, *, every: bool = True
 ) -> Iterator[list[tuple[HeadWeights, Tensor]]]:
     """Yield each target's weights and gradients of every module.
 
-    One forward pass for all targets, and one backward pass for each. Without `every` only the last module has a
-    gradient, and the others' are 0.
+    One forward pass with explicit attention for all targets, and one backward pass for each. Without `every` only the
+    last module has a gradient, which says what queries count, and the others' are 0.
     """
     resident = evidence.resident
     modules = {attention.path: attention for attention in attentions(resident)}
@@ -93,8 +84,9 @@ def compute_gradients(
             slopes = dict.fromkeys(recorded, torch.zeros(1, device=scalar.device))
             if scalar.requires_grad:
                 leaves = [path for path, weights in recorded.items() if weights.requires_grad]
-                found = torch.autograd.grad(scalar, [recorded[p] for p in leaves], retain_graph=True, allow_unused=True)
-                slopes |= {path: slope for path, slope in zip(leaves, found, strict=True) if slope is not None}
+                weights_of = [recorded[path] for path in leaves]
+                found = torch.autograd.grad(scalar, weights_of, retain_graph=True, materialize_grads=True)
+                slopes |= dict(zip(leaves, found, strict=True))
             last = [*recorded][-1]
             read = (slopes[last].expand_as(recorded[last])[0] != 0).any(-1).any(0)
             yield [
@@ -218,8 +210,8 @@ def find_blocks(paths: Sequence[str]) -> list[str]:
 def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     """Return one layer's map (h, w): the positive gradient's mean over heads and queries."""
     outputs, weights, attended = reading
-    slope = torch.autograd.grad(adapter.scalar(outputs, target), weights, retain_graph=True, allow_unused=True)[0]
-    gradient = torch.zeros_like(weights) if slope is None else slope
+    scalar = adapter.scalar(outputs, target)
+    (gradient,) = torch.autograd.grad(scalar, weights, retain_graph=True, materialize_grads=True)
     assert attended.grid is not None
     return gradient.clamp_min(0).mean((0, 1, 2))[attended.prefix :].reshape(attended.grid)
 
@@ -241,8 +233,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         )
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
-        paths = [attention.path for attention in attentions(evidence.resident)]
-        raw = rollout(compute_weights(evidence, missing[0], paths=paths))
+        (modules,) = compute_gradients(evidence, missing[:1], request, every=False)
+        raw = rollout([entry for entry, _ in modules])
         # Rollout is independent of the class.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
     elif missing and method.id == "legrad":
@@ -267,7 +259,8 @@ def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     paths = choose(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
-        for entry in compute_weights(evidence, target, paths=missing):
+        (modules,) = compute_gradients(evidence, [target], Request(), every=False)
+        for entry in (entry for entry, _ in modules if entry.module.path in missing):
             evidence.raws[keys[entry.module.path]] = [entry.to_map(entry.weights[:, entry.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
 

@@ -44,10 +44,7 @@ def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
     torch.manual_seed(0)
     np.random.seed(0)
     inputs.requires_grad_()
-    few = {"nt_samples": 4, "stdevs": noise}
-    if name == "guidedgradcam":
-        cam = captum.GuidedGradCam(net, net.net.get_submodule(evidence.paths[0]))
-        return cam.attribute(inputs, interpolate_mode="bilinear").abs()
+    few, layer = {"nt_samples": 4, "stdevs": noise}, net.net.get_submodule(evidence.paths[0])
     return {
         "saliency": lambda: captum.Saliency(net).attribute(inputs),
         "inputxgradient": lambda: captum.InputXGradient(net).attribute(inputs),
@@ -55,6 +52,7 @@ def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
         "gradientshap": lambda: captum.GradientShap(net).attribute(inputs, grey, n_samples=4, stdevs=noise),
         "smoothgrad": lambda: captum.NoiseTunnel(captum.Saliency(net)).attribute(inputs, nt_type="smoothgrad", **few),
         "guidedbackprop": lambda: captum.GuidedBackprop(net).attribute(inputs).abs(),
+        "guidedgradcam": lambda: captum.GuidedGradCam(net, layer).attribute(inputs, interpolate_mode="bilinear").abs(),
     }[name]()
 
 
