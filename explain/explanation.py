@@ -86,8 +86,8 @@ class Explanation(Result):
         )
         return tuple(self.with_method(method.id) for method in methods)
 
-    def with_targets(self, *targets: Wanted) -> Explanation:
-        """Explain other targets by the same method, as in `Options.targets`."""
+    def with_targets(self, *targets: Wanted | Callable[[Any], Any]) -> Explanation:
+        """Explain other targets by the same method, as in `Options.targets`, or functions of the model's outputs."""
         return self._rerun(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> Explanation:

@@ -23,8 +23,7 @@ Within = Literal["picture", "inside", "shared", "each"]
 together (`shared`) or in `each` box separately."""
 Smooth = Literal["none", "flips"]
 """Whether a map is the mean of the picture's and its mirror image's."""
-Wanted = int | str | tuple[int, int] | Callable[[Any], Any]
-"""A class, a raw candidate, or in Python a function from what the module returns to one number."""
+Wanted = int | str | tuple[int, int]
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
 MAX_CORNERS = 200
