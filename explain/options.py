@@ -107,7 +107,7 @@ class Options:
         description="Dotted paths, as `models layers ID` lists them; none: the model's default.",
         resolved=True,
     )
-    targets: tuple[Wanted, ...] = _option(
+    targets: tuple[Any, ...] = _option(
         (),
         "--class -c NAME|INDEX",
         "image class detect segment batch video compare",
