@@ -234,7 +234,7 @@ class Explainer:
 
         A list or another sequence of pictures gives a list of explanations; its `targets` are then one class for all
         of them, or a list with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as
-        OpenCV reads it.
+        OpenCV reads it. A target may be a function from what the model returns to a tensor of one number.
 
         `options` are the fields of `explain.options.Options`. `question`: "where" is it, or "why" this class and not
         another; it sets part, method and layers (`explain.questions`), and options given as well override it.

@@ -24,7 +24,7 @@ from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import attention, gradient
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
+from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
 from sightglass.explain.options import Options, Wanted
 from sightglass.explain.picture.image import Image
@@ -41,6 +41,10 @@ from sightglass.models.layers import Layer
 
 NO_EFFECT = "has no effect with this method."
 """The end of the note on an option that a method does not read."""
+OF_FUNCTION = "The target is a function in Python, so its recipe cannot make this map again."
+"""The note on a map of a function."""
+FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "control")
+"""Families of methods that explain a function of the model's outputs."""
 NO_LAYER = ("None of its layers returns a map: maps come from hiding parts of the picture.",)
 """The note on a network without convolutions or tokens."""
 FIGURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
@@ -82,8 +86,8 @@ class Explanation(Result):
         )
         return tuple(self.with_method(method.id) for method in methods)
 
-    def with_targets(self, *targets: Wanted) -> Explanation:
-        """Explain other targets by the same method, as in `Options.targets`."""
+    def with_targets(self, *targets: Wanted | Callable[[Any], Any]) -> Explanation:
+        """Explain other targets by the same method, as in `Options.targets`, or functions of the model's outputs."""
         return self._rerun(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> Explanation:
@@ -188,10 +192,11 @@ def explain(
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
-    ended = (UNSHOWN, NO_EFFECT, attention.COMPUTED_OPENLY, *OWN_NOTES)
+    ended = (UNSHOWN, NO_EFFECT, OF_FUNCTION, attention.COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
-    absent = task_of(adapter).unshown(options, targets, evidence)
+    absent = [*task_of(adapter).unshown(options, targets, evidence)]
+    absent += [OF_FUNCTION] * any(map(callable, options.targets))
     hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
@@ -224,7 +229,9 @@ def explain(
         return assemble(RawMaps([], ()))
     unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))
     with stopped_by(cancel):
-        raw = method.run(evidence, targets, Request(options.masks, options.head, progress, unfinished))
+        raw = method.run(
+            evidence, targets, Request(options.masks, options.head, progress, unfinished, options.smooth == "flips")
+        )
     return assemble(raw)
 
 
@@ -235,15 +242,21 @@ def method_of(resident: LoadedModel, options: Options) -> Method:
     if method.family != "mask" and not gradients:
         rise = find_method("drise").name_for(spec.task)
         raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use {rise} or Occlusion.")
+    task, name = task_of(resident.adapter), method.name_for(spec.task)
+    if any(map(callable, options.targets)) and method.family not in FUNCTIONS:
+        raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")
+    if options.smooth == "flips" and (task.has_boxes or task.gives_pixels):
+        raise ModelProblem(f"{spec.id} answers for places, which a mirrored picture moves: leave smooth=flips out.")
     if (reason := task_of(spec).barred.get(method.family)) is not None:
-        raise ModelProblem(f"{method.name_for(spec.task)} {reason.format(id=spec.id)}")
+        raise ModelProblem(f"{name} {reason.format(id=spec.id)}")
     return method
 
 
 def takes_several(resident: LoadedModel, options: Options) -> bool:
     """Whether a model and method support batched passes: classifiers' quick methods."""
     chosen = find_method(options.method or resident.adapter.spec.method)
-    return resident.adapter.splits_batches and resident.gradients and chosen.quick
+    together = resident.adapter.splits_batches and resident.gradients and chosen.quick
+    return together and not any(map(callable, options.targets))
 
 
 def explain_together(

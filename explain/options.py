@@ -22,6 +22,8 @@ Side = Literal["for", "both"]
 Within = Literal["picture", "inside", "shared", "each"]
 """Which part of a map is shown: all of it, or only the part `inside` its boxes, rescaled to 0..1 over all boxes
 together (`shared`) or in `each` box separately."""
+Smooth = Literal["none", "flips"]
+"""Whether a map is the mean of the picture's and its mirror image's."""
 Wanted = int | str | tuple[int, int]
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
@@ -106,7 +108,7 @@ class Options:
         description="Dotted paths, as `models layers ID` lists them; none: the model's default.",
         resolved=True,
     )
-    targets: tuple[Wanted, ...] = _option(
+    targets: tuple[Any, ...] = _option(
         (),
         "--class -c NAME|INDEX",
         "image class detect segment batch video compare",
@@ -188,7 +190,6 @@ class Options:
         description="For a segmentation: another class, which the explained one is weighed against in the same pixels; "
         "for a depth another place, as x,y or x,y,x,y.",
     )
-    """Of a segmentation: the class that the explained one is weighed against; of a depth the other place, `x,y`."""
     joint: str | None = _option(
         None,
         "--joint 'NAME x|y|visibility'",
@@ -198,7 +199,6 @@ class Options:
         description="Of a pose: a joint of each detection and one of its numbers, as left wrist x, nose visibility; "
         "the map shows what raises it and what lowers it.",
     )
-    """Of a pose: a joint and x, y or visibility, `left wrist x`; each map is then of that number of one detection."""
     part: Part = _option(
         "class",
         "--part NAME",
@@ -206,7 +206,6 @@ class Options:
         "class, contrast, box, left, ..., mask, all [class]",
         description="What to explain of a class or box; null: the model's default.",
     )
-    """Which score is explained: the class, the class against the others, the box, ..."""
     evidence: Side = _option(
         "for",
         "--evidence for|both",
@@ -215,7 +214,14 @@ class Options:
         description="What speaks `for` the target, or `both` that and what speaks against it, as a signed map; null: "
         "for.",
     )
-    """`both`: a signed map of methods that have a sign, positive where a place raises the score, else negative."""
+    smooth: Smooth = _option(
+        "none",
+        "--smooth none|flips",
+        "image class batch",
+        "flips: the mean with the map of the mirrored picture [none].",
+        rare=True,
+        description="flips: average the maps with those of the mirrored picture, at twice the cost; null: none.",
+    )
     ratio: float = _option(
         0.02,
         "--ratio 0..1",
@@ -289,7 +295,6 @@ class Options:
         least=0,
         wrong="heads are counted from 0",
     )
-    """Methods Attention and Query attention: one head, counted from 0; None: the mean of all."""
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Options:
@@ -310,15 +315,11 @@ class Options:
         return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in options.items()})
 
     def __post_init__(self) -> None:
-        if self.scale not in get_args(Scale):
-            raise ModelProblem(f"There is no scale called {self.scale}: use own or shared.")
-        if self.evidence not in get_args(Side):
-            raise ModelProblem(f"evidence is {self.evidence!r}: use for or both.")
-        if not isinstance(self.preprocessing, str) or self.preprocessing not in WAYS:
-            raise ModelProblem(f"There is no preprocessing called {self.preprocessing}: use one of {', '.join(WAYS)}.")
-        for name, choices in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
-            if getattr(self, name) not in choices:
-                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(choices)}.")
+        kinds = {"scale": Scale, "evidence": Side, "smooth": Smooth, "per": Per, "part": Part, "within": Within}
+        choices = {name: get_args(kind) for name, kind in kinds.items()} | {"preprocessing": tuple(WAYS)}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
         if self.against is not None and parse_other_place(self.against) is None:
             object.__setattr__(self, "part", "contrast")
         if self.joint is not None:
@@ -353,7 +354,7 @@ RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.re
 def _sequence(value: Any) -> tuple[Any, ...]:
     """Read one class or several; None is the predicted class."""
     value = value.tolist() if hasattr(value, "tolist") else value
-    return () if value is None else (value,) if isinstance(value, Integral | str) else tuple(value)
+    return () if value is None else (value,) if isinstance(value, Integral | str) or callable(value) else tuple(value)
 
 
 def _parse_vocabulary(value: Any) -> tuple[str, ...]:

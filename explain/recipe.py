@@ -10,14 +10,17 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sightglass import __version__
+from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import MAX_NAME, legible
-from sightglass.explain.options import MAX_CORNERS, Per, Scale, Side, Within
+from sightglass.explain.options import MAX_CORNERS, Per, Scale, Side, Smooth, Within
 from sightglass.explain.trust import Filling, Mark
 from sightglass.explain.trust.checks import QUESTIONS, CheckId
 from sightglass.models.adapter import Part
 from sightglass.models.preprocess import Preprocessing
 
 VERSION = __version__
+OF_CODE = -2
+"""The target that stands for a function, whose map no recipe can make again."""
 Share = Annotated[float, Field(ge=0, le=1)]
 _ONE_LINE = AfterValidator(lambda name: legible(name) if name else "")
 Legible = Annotated[str, _ONE_LINE]
@@ -90,7 +93,7 @@ class Recipe(BaseModel):
     method: Legible
     layers: tuple[Legible, ...]
     targets: tuple[int | tuple[int, int], ...]
-    """Classes by index; of single detections (anchor, class); -1 is the whole picture."""
+    """Classes by index; of single detections (anchor, class); -1 is the whole picture, -2 a function in Python."""
     top_k: int
     scale: Scale
     preprocessing: Legible
@@ -106,6 +109,7 @@ class Recipe(BaseModel):
     joint: Legible | None = Field(default=None, exclude_if=lambda joint: joint is None)
     """Of a pose; files of other models lack it."""
     evidence: Side = Field(default="for", exclude_if=lambda side: side == "for")
+    smooth: Smooth = Field(default="none", exclude_if=lambda smooth: smooth == "none")
     ratio: Share = 0.02
     classes: tuple[int | Legible, ...] = ()
     within: Within = "picture"
@@ -119,3 +123,10 @@ class Recipe(BaseModel):
     """Of the maps that were sealed; files lack it where none was."""
     device: Legible
     versions: dict[Legible, Legible]
+
+    def check_repeatable(self) -> None:
+        """Raise ModelProblem where a target is a function, which a recipe cannot hold."""
+        if OF_CODE in self.targets:
+            raise ModelProblem(
+                "The recipe's target is a function in Python, which it cannot hold: give it to an Explainer."
+            )

@@ -36,6 +36,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
             f"The recipe's model is a file, {recipe.model}: if you trust it, add it to your models with `sightglass "
             "models add`."
         )
+    recipe.check_repeatable()
     explainer = Explainer(recipe.model, device=recipe.device)
     image = Image.open(source)
     if image.sha256 != recipe.picture_sha256:

@@ -174,6 +174,25 @@ class PlaceTarget(AreaTarget):
         return replace(self.with_pixels(move(self.pixels)), than=than)
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionTarget(Target):
+    """A number that a caller's function makes of what the module returns for a batch of one picture."""
+
+    function: Callable[[Any], Any] = field(default=abs, repr=False)
+
+    def scalar(self, returned: Any) -> Tensor:
+        """Return the function's number, shape (); raise ModelProblem where it gives none."""
+        try:
+            number: Tensor = self.function(returned).reshape(())
+        # The caller's code may raise anything.
+        except Exception as error:
+            raise ModelProblem(
+                f"The target {self.label} failed ({type(error).__name__}: {error}): it has to make a tensor of one "
+                "number of what the model returns for a batch of one picture."
+            ) from error
+        return number
+
+
 class Adapter:
     """Base class of a loaded model, with defaults for every family.
 

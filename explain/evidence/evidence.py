@@ -23,6 +23,7 @@ from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence.layers import as_map, fit_grid
+from sightglass.models.adapter import FunctionTarget
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.geometry import Geometry, ModelInput
 
@@ -120,6 +121,7 @@ class Evidence:
         recorded: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
         versions: dict[str, int] = {}
+        returned: dict[int, Any] = {}
         module, caller = self._adapter.module, threading.get_ident()
 
         def record(path: str, output: Tensor) -> Tensor | None:
@@ -144,6 +146,10 @@ class Evidence:
                             lambda _module, _inputs, output, path=layer.path: record(path, output)
                         )
                     )
+                # What the module itself returns, for targets that are functions of it.
+                contexts.enter_context(
+                    module.register_forward_hook(lambda *call: returned.update({threading.get_ident(): call[2]}))
+                )
                 outputs = self._adapter.run(self.tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):
@@ -151,7 +157,7 @@ class Evidence:
             raise
         if not copied and any(out._version != versions[path] for path, out in recorded.items()):
             raise _Overwritten
-        self.calls = calls
+        self.calls, self._returned = calls, returned.get(caller)
         return recorded, outputs
 
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
@@ -170,7 +176,7 @@ class Evidence:
     def _cut_windows(self, target: Target) -> list[Gradient] | None:
         """Return some detections' gradients in windows, or None."""
         small = self.resident.adapter.detects and len(target.anchors) <= MAX_WINDOWED
-        if not small or any(layer.layout != "nchw" for layer in self.layers):
+        if not small or isinstance(target, FunctionTarget) or any(layer.layout != "nchw" for layer in self.layers):
             return None
         seeds = self._seeds(target)
         if seeds is None:
@@ -220,7 +226,10 @@ class Evidence:
         return [next(slopes) if leaf.requires_grad else None for leaf in leaves]
 
     def _backward(self, target: Target) -> list[Gradient]:
-        scalar = self.resident.adapter.scalar(self.outputs, target)
+        if isinstance(target, FunctionTarget):
+            scalar = target.scalar(self._returned)
+        else:
+            scalar = self.resident.adapter.scalar(self.outputs, target)
         # In a detector a box's gradient passes through one of several layers.
         slopes = gradients(scalar, self.recorded, anywhere=self.resident.adapter.detects)
         pairs = zip(slopes, self.layers, strict=True)

@@ -146,7 +146,7 @@ def split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
     targets = targets.tolist() if hasattr(targets, "tolist") else targets
     if targets is None:
         return [{}] * count
-    if isinstance(targets, (str, int)):
+    if isinstance(targets, (str, int)) or callable(targets):
         targets = [targets] * count
     if len(targets) != count:
         raise ModelProblem(f"There are {count} pictures and {len(targets)} targets: give one for each.")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import ModelProblem, nearest
-from sightglass.explain.methods.method import Method
+from sightglass.explain.methods.method import GUIDED, Method
 from sightglass.explain.phrases import listing
 from sightglass.explain.tasks import task_of
 
@@ -30,6 +30,8 @@ _TABLE = (
            "Muhammad & Yeasin 2020, arXiv:2008.00299", "eigencam", gradients=False, per_class=False),
     Method("eigengradcam", "EigenGradCAM", "main direction of gradient times activation", "eigen",
            "the grad-cam library, after arXiv:2008.00299", "eigengradcam"),
+    Method("smoothgradcam++", "SmoothGradCAM++", "GradCAM++ by gradients of noisy pictures", "noise",
+           "Omeiza et al. 2019, arXiv:1908.01224", passes=4),
     Method("gradcamelementwise", "GradCAMElementWise", "positive gradient times activation, by place", "library",
            "the grad-cam library", passes=1),
     Method("finercam", "FinerCAM", "why this class and not its neighbours", "library",
@@ -54,6 +56,8 @@ _TABLE = (
            "Carion et al. 2020, arXiv:2005.12872; Zhu et al. 2021, arXiv:2010.04159", gradients=False, reads=True),
     Method("legrad", "LeGrad", "positive gradients of attention, layer by layer", "attention",
            "Bousselham et al. 2024, arXiv:2404.03214", passes=2, detectors=False),
+    Method("saliency", "Saliency", "the size of the gradient, pixel by pixel", "pixel",
+           "Simonyan et al. 2013, arXiv:1312.6034", passes=1),
     Method("inputxgradient", "Input x gradient", "the picture times its gradient, pixel by pixel", "pixel",
            "Shrikumar et al. 2016, arXiv:1605.01713", passes=1, signed=True),
     Method("integratedgradients", "Integrated Gradients", "gradients on the way from grey; sums to the score", "pixel",
@@ -64,11 +68,15 @@ _TABLE = (
            "Smilkov et al. 2017, arXiv:1706.03825", passes=32),
     Method("guidedbackprop", "Guided backprop", "positive gradients alone; draws edges", "pixel",
            "Springenberg et al. 2014, arXiv:1412.6806", passes=1),
+    Method("guidedgradcam", "Guided GradCAM", "guided backprop where GradCAM is; draws edges", "pixel",
+           "Selvaraju et al. 2017, arXiv:1610.02391", passes=1),
     Method("drise", "D-RISE", "hides the picture at random; any model; slow", "mask",
            "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421", passes=800, gradients=False,
            signed=True, otherwise="RISE"),
     Method("occlusion", "Occlusion", "hides one place after another; any model; slow", "mask",
            "Zeiler & Fergus 2014, arXiv:1311.2901", passes=196, gradients=False, signed=True),
+    Method("randomcam", "RandomCAM", "a control: channels weighted at random, which is no evidence", "control",
+           "the grad-cam library", "randomcam", gradients=False, per_class=False),
 )  # fmt: skip
 METHODS = {method.id: method for method in _TABLE}
 SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient")
@@ -104,7 +112,7 @@ def list_methods(resident: LoadedModel) -> tuple[Method, ...]:
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or resident.queries is not None)
         and method.family not in task.barred
-        and (method.id != "guidedbackprop" or resident.has_relu)
+        and (method.id not in GUIDED or resident.has_relu)
     )
 
 

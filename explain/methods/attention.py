@@ -16,7 +16,7 @@ then the patches by row. Queries may be the same tokens, a pooling query, or wor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -56,41 +56,13 @@ class HeadWeights:
         return row[..., self.module.prefix :].reshape(*row.shape[:-1], *self.module.grid)
 
 
-def compute_weights(evidence: Evidence, target: Target, *, paths: Collection[str]) -> list[HeadWeights]:
-    """Return some modules' weights from one pass with explicit attention.
-
-    The queries that count are those of the last attention on which the target's gradient is not 0.
-    """
-    resident = evidence.resident
-    modules = {attention.path: attention for attention in attentions(resident)}
-    last = [*modules][-1]
-    recorded: dict[str, Tensor] = {}
-
-    def record(path: str, weights: Tensor) -> Tensor:
-        if path in paths or path == last:
-            recorded[path] = weights.detach()
-        if path == last:
-            recorded[path].requires_grad_()
-            return recorded[path]
-        return weights
-
-    with resident.lock, torch.enable_grad(), resident.adapter.record_attention(record):
-        outputs = resident.adapter.run(evidence.tensor)
-        scalar = resident.adapter.scalar(outputs, target)
-        (gradient,) = (
-            torch.autograd.grad(scalar, recorded[last], allow_unused=True) if scalar.requires_grad else (None,)
-        )
-    read = None if gradient is None else (gradient[0] != 0).any(-1).any(0)
-    parts = ((modules[path], recorded[path][0].detach()) for path in paths)
-    return [HeadWeights(module, weights, _rows(module, modules[last], read)) for module, weights in parts]
-
-
 def compute_gradients(
-    evidence: Evidence, targets: Sequence[Target], request: Request
+    evidence: Evidence, targets: Sequence[Target], request: Request, *, every: bool = True
 ) -> Iterator[list[tuple[HeadWeights, Tensor]]]:
     """Yield each target's weights and gradients of every module.
 
-    One forward pass for all targets, and one backward pass for each.
+    One forward pass with explicit attention for all targets, and one backward pass for each. Without `every` only the
+    last module has a gradient, which says what queries count, and the others' are 0.
     """
     resident = evidence.resident
     modules = {attention.path: attention for attention in attentions(resident)}
@@ -98,7 +70,8 @@ def compute_gradients(
 
     def record(path: str, weights: Tensor) -> Tensor:
         if path in modules:
-            recorded[path] = weights if weights.requires_grad else weights.detach().requires_grad_()
+            leaf = not weights.requires_grad and (every or path == [*modules][-1])
+            recorded[path] = weights.detach().requires_grad_() if leaf else weights
         return recorded.get(path, weights)
 
     with resident.lock, torch.enable_grad():
@@ -108,18 +81,20 @@ def compute_gradients(
             check()
             request.report(number, len(targets), f"Map {number + 1} of {len(targets)}")
             scalar = resident.adapter.scalar(outputs, target)
-            slopes: Sequence[Tensor | None] = [None] * len(recorded)
+            slopes = dict.fromkeys(recorded, torch.zeros(1, device=scalar.device))
             if scalar.requires_grad:
-                slopes = torch.autograd.grad(scalar, [*recorded.values()], retain_graph=True, allow_unused=True)
-            by_path = {
-                path: (weights.detach(), torch.zeros_like(weights) if gradient is None else gradient)
-                for (path, weights), gradient in zip(recorded.items(), slopes, strict=True)
-            }
-            last = [*by_path][-1]
-            read = (by_path[last][1][0] != 0).any(-1).any(0)
+                leaves = [path for path, weights in recorded.items() if weights.requires_grad]
+                weights_of = [recorded[path] for path in leaves]
+                found = torch.autograd.grad(scalar, weights_of, retain_graph=True, materialize_grads=True)
+                slopes |= dict(zip(leaves, found, strict=True))
+            last = [*recorded][-1]
+            read = (slopes[last].expand_as(recorded[last])[0] != 0).any(-1).any(0)
             yield [
-                (HeadWeights(modules[path], weights[0], _rows(modules[path], modules[last], read)), gradient[0])
-                for path, (weights, gradient) in by_path.items()
+                (
+                    HeadWeights(modules[path], weights[0].detach(), _rows(modules[path], modules[last], read)),
+                    slopes[path].expand_as(weights)[0],
+                )
+                for path, weights in recorded.items()
             ]
 
 
@@ -160,14 +135,8 @@ def _rows(attended: AttentionModule, last: AttentionModule, read: Tensor | None)
     return before if bool(before.any()) else queries >= attended.prefix
 
 
-@dataclass(frozen=True, eq=False)
-class _Reading:
-    """What the head says of one block's output."""
-
-    outputs: Any
-    weights: Tensor
-    """(1, heads, queries, keys), a leaf of the graph."""
-    module: AttentionModule
+_Reading = tuple[Any, Tensor, AttentionModule]
+"""The head's outputs of one block's; its weights (1, heads, queries, keys), a leaf of the graph; and their module."""
 
 
 def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> list[Tensor]:
@@ -216,7 +185,7 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionMo
         _return_constant(blocks[-1], outputs[block])
         with adapter.record_attention(record):
             answer = adapter.run(tensor)
-        yield _Reading(answer, values, layer) if pooled is None else _Reading(answer, weights[pooled.path], pooled)
+        yield (answer, values, layer) if pooled is None else (answer, weights[pooled.path], pooled)
 
 
 def _return_constant(block: nn.Module, output: Any) -> None:
@@ -240,12 +209,11 @@ def find_blocks(paths: Sequence[str]) -> list[str]:
 
 def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     """Return one layer's map (h, w): the positive gradient's mean over heads and queries."""
-    scalar = adapter.scalar(reading.outputs, target)
-    slope = torch.autograd.grad(scalar, reading.weights, retain_graph=True, allow_unused=True)[0]
-    gradient = torch.zeros_like(reading.weights) if slope is None else slope
-    row = gradient[0].clamp_min(0).mean((0, 1))  # (keys,)
-    assert reading.module.grid is not None
-    return row[reading.module.prefix :].reshape(reading.module.grid)
+    outputs, weights, attended = reading
+    scalar = adapter.scalar(outputs, target)
+    (gradient,) = torch.autograd.grad(scalar, weights, retain_graph=True, materialize_grads=True)
+    assert attended.grid is not None
+    return gradient.clamp_min(0).mean((0, 1, 2))[attended.prefix :].reshape(attended.grid)
 
 
 EVERY = "every attention"
@@ -265,8 +233,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         )
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
-        paths = [attention.path for attention in attentions(evidence.resident)]
-        raw = rollout(compute_weights(evidence, missing[0], paths=paths))
+        (modules,) = compute_gradients(evidence, missing[:1], request, every=False)
+        raw = rollout([entry for entry, _ in modules])
         # Rollout is independent of the class.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
     elif missing and method.id == "legrad":
@@ -291,7 +259,8 @@ def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     paths = choose(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
-        for entry in compute_weights(evidence, target, paths=missing):
+        (modules,) = compute_gradients(evidence, [target], Request(), every=False)
+        for entry in (entry for entry, _ in modules if entry.module.path in missing):
             evidence.raws[keys[entry.module.path]] = [entry.to_map(entry.weights[:, entry.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
 
@@ -301,15 +270,7 @@ def rollout(modules: Sequence[HeadWeights]) -> Tensor:
 
     Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928.
     """
-    mixed: Tensor | None = None
-    for entry in modules:
-        mean = entry.weights.mean(0)
-        if entry.module.same:
-            half = (mean + torch.eye(len(mean), device=mean.device)) / 2
-            mixed = half if mixed is None else half @ mixed
-        else:
-            mixed = mean if mixed is None else mean @ _keys(mixed, modules[0], entry)
-    return _read(modules, mixed)
+    return _join([(entry, entry.weights.mean(0)) for entry in modules], 0.5)
 
 
 def chefer(modules: Sequence[tuple[HeadWeights, Tensor]]) -> Tensor:
@@ -320,22 +281,19 @@ def chefer(modules: Sequence[tuple[HeadWeights, Tensor]]) -> Tensor:
     Where queries are other tokens than the keys: R <- the mean times R. Chefer et al. 2021,
     https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
     """
-    relevance: Tensor | None = None
-    for entry, gradient in modules:
-        mean = (gradient * entry.weights).clamp_min(0).mean(0)
+    return _join([(entry, (slope * entry.weights).clamp_min(0).mean(0)) for entry, slope in modules], 1)
+
+
+def _join(modules: Sequence[tuple[HeadWeights, Tensor]], share: float) -> Tensor:
+    """Return the map (h, w) of R <- share (R + mean R) over layers, from each one's mean over heads."""
+    joined: Tensor | None = None
+    first = modules[0][0].module
+    for entry, mean in modules:
         if entry.module.same:
-            before = torch.eye(len(mean), device=mean.device) if relevance is None else relevance
-            relevance = before + mean @ before
+            before = torch.eye(len(mean), device=mean.device) if joined is None else joined
+            joined = share * (before + mean @ before)
         else:
-            relevance = mean if relevance is None else mean @ _keys(relevance, modules[0][0], entry)
-    return _read([entry for entry, _ in modules], relevance)
-
-
-def _keys(matrix: Tensor, first: HeadWeights, other: HeadWeights) -> Tensor:
-    """Return a matrix's rows for a module's tokens, without a prefix."""
-    return matrix[first.module.prefix - other.module.prefix :]
-
-
-def _read(modules: Sequence[HeadWeights], matrix: Tensor | None) -> Tensor:
-    assert matrix is not None
-    return modules[0].to_map(matrix[modules[-1].rows].mean(0))
+            # Without the tokens before those that this module reads.
+            joined = mean if joined is None else mean @ joined[first.prefix - entry.module.prefix :]
+    assert joined is not None
+    return modules[0][0].to_map(joined[modules[-1][0].rows].mean(0))

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,6 +87,14 @@ def eigengradcam(a: Activation, g: Gradient) -> Tensor:
     """Return EigenGradCAM's map: EigenCAM's projection of g * A instead of A (pytorch-grad-cam)."""
     inside, outside = projection(g.values * g.part(a.values), g.shape[0] * g.shape[1])
     return g.placed(inside, outside)
+
+
+def randomcam(a: Activation, g: Gradient) -> Tensor:
+    """Return RandomCAM's map: sum_c w_c A_c with w_c drawn from -1 to 1, the same each time (pytorch-grad-cam).
+
+    A control; `g` is not read.
+    """
+    return _weigh(torch.from_numpy(np.random.RandomState(0).uniform(-1, 1, len(a.values))).to(a.values), a)
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
 
-Family = Literal["gradient", "eigen", "attention", "query", "library", "pixel", "mask"]
-"""`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, not for similarity.
+Family = Literal["gradient", "eigen", "noise", "attention", "query", "library", "pixel", "mask", "control"]
+"""`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, not for similarity. `noise`:
+from gradients of noisy pictures. `control`: quick and random, to compare other maps with.
 `attention`: of transformers whose attention is recorded. `query`: of detectors whose boxes are queries. `library`:
 through the grad-cam library. `pixel`: gradients of the input's pixels, through captum. `mask`: slow, from the model's
 answers alone."""
 RUNNERS: dict[Family, str] = {
+    "noise": "smoothing",
     "attention": "attention",
     "query": "query_attention",
     "library": "grad_cam_library",
@@ -33,14 +35,18 @@ RUNNERS: dict[Family, str] = {
 `gradient`."""
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
+GUIDED = ("guidedbackprop", "guidedgradcam")
+"""Methods that guide the gradient through the model's ReLUs."""
 GROUPS: dict[Family, str] = {
     "gradient": "CAM",
     "eigen": "CAM",
+    "noise": "CAM",
     "library": "CAM",
     "attention": "Transformers",
     "query": "Transformers",
     "pixel": "Gradients of pixels",
     "mask": "Hide and see",
+    "control": "Controls",
 }
 """Headings of a list of methods, in its order."""
 
@@ -66,6 +72,8 @@ class Request:
     progress: Progress | None = None
     partial: Callable[[RawMaps], None] | None = None
     """Called about once a second with the unfinished maps of a method that refines them."""
+    flips: bool = False
+    """Whether the maps are averaged with those of the mirrored picture."""
 
     def report(self, done: int, total: int, words: str) -> None:
         """Report progress; a run is never reported as finished."""
@@ -115,6 +123,13 @@ class Method:
         return GROUPS[self.family]
 
     @property
+    def shows(self) -> str:
+        """What its map shows where that is no evidence for a class, else empty."""
+        if self.family == "control":
+            return "what random weights of the channels give"
+        return "what the box's query read" if self.reads else "" if self.per_class else "what stands out to the model"
+
+    @property
     def quick(self) -> bool:
         """Whether it needs only Evidence, without another pass."""
         return bool(self.compute_name)
@@ -136,7 +151,11 @@ class Method:
 
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
         """Compute the raw maps of some targets, at the layers of the evidence."""
-        return _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request or Request())  # type: ignore[no-any-return]
+        request = request or Request()
+        compute = _load(RUNNERS.get(self.family, "gradient"), "run")
+        if request.flips:
+            return _load("smoothing", "average_flips")(compute, evidence, self, targets, request)  # type: ignore[no-any-return]
+        return compute(evidence, self, targets, request)  # type: ignore[no-any-return]
 
 
 def _load(module: str, function: str) -> Any:

@@ -1,4 +1,4 @@
-"""Integrated Gradients, GradientShap, SmoothGrad, input x gradient, guided backprop (captum).
+"""Saliency, Integrated Gradients, SmoothGrad, guided backprop and others (captum).
 
 Notation: x is the model's input (C, h, w), f the target's scalar, x' a grey picture. Captum computes the attribution of
 every number of x; the raw map is their sum over the channels, (h, w), neither smoothed nor clipped:
@@ -7,11 +7,14 @@ every number of x; the raw map is their sum over the channels, (h, w), neither s
   Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
 - GradientShap: its expectation over random places on the line, with noise. Lundberg & Lee 2017,
   https://arxiv.org/abs/1705.07874.
+- Saliency: the size of the gradient of f. Simonyan et al. 2013, https://arxiv.org/abs/1312.6034.
 - Input x gradient: x times the gradient of f. Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713.
 - SmoothGrad: the size of the gradient, the mean over pictures with noise. Smilkov et al. 2017,
   https://arxiv.org/abs/1706.03825.
 - Guided backprop: the size of the gradient that no ReLU has passed where it was negative. Springenberg et al. 2014,
   https://arxiv.org/abs/1412.6806.
+- Guided GradCAM: guided backprop times GradCAM's map without what is negative, at the pixels. Selvaraju et al. 2017,
+  https://arxiv.org/abs/1610.02391.
 
 They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass.
 
@@ -35,10 +38,12 @@ from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import PIXELS
-from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.gradient import raw_maps
+from sightglass.explain.methods.method import GUIDED, Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent
-from sightglass.models.adapter import Adapter, Target
+from sightglass.models.adapter import Adapter, FunctionTarget, Target
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import copy_adapter
 
@@ -56,8 +61,8 @@ EQUAL = 0.01
 is more than the difference: a box as large as at the same place of a grey picture had 977 % by 12 steps."""
 COMPLETE = "of the difference between the picture's score and a grey one's."
 """Ends the note on what the values of Integrated Gradients sum to."""
-GUIDED = "Guided backprop is known to draw nearly the same map with random weights (Adebayo et al. 2018): prove it."
-OWN_NOTES = (SMOOTHED, COMPLETE, GUIDED)
+EDGES = "Guided backprop is known to draw nearly the same map with random weights (Adebayo et al. 2018): prove it."
+OWN_NOTES = (SMOOTHED, COMPLETE, EDGES)
 """How notes end that belong to maps of these methods alone."""
 DRAWS = ("smoothgrad", "gradientshap")
 """Methods that draw random numbers."""
@@ -68,13 +73,27 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
     Raises Cancelled within one pass of a stop, ModelProblem where the model has no ReLU that could be guided.
     """
-    missing = evidence.missing(method.id, targets)
-    if missing:
-        _PixelRun(evidence, method, request, len(missing)).fill(missing, seed)
-    notes = (SMOOTHED,) if method.id != "guidedbackprop" else (SMOOTHED, GUIDED)
+    attributed = METHODS["guidedbackprop"] if method.id == "guidedgradcam" else method
+    if missing := evidence.missing(attributed.id, targets):
+        _PixelRun(evidence, attributed, request, len(missing)).fill(missing, seed)
+    notes = (SMOOTHED, EDGES) if method.id in GUIDED else (SMOOTHED,)
+    if attributed is not method:
+        (guided,) = evidence.stacked(attributed.id, targets)
+        return RawMaps([guided * _locate(evidence, targets)], (PIXELS,), notes)
     if method.id == "integratedgradients":
         notes = (_describe_sums(evidence, targets), *notes)
     return RawMaps(evidence.stacked(method.id, targets), (PIXELS,), notes)
+
+
+def _locate(evidence: Evidence, targets: Sequence[Target]) -> Tensor:
+    """Return GradCAM's maps at the pixels without what is negative, (k, height, width); the mean of several layers."""
+    maps = [raw.clamp_min(0) for raw in raw_maps(evidence, METHODS["gradcam"], targets)]
+    if len(maps) > 1:
+        # Each scaled to its maximum, or one layer would hide the others.
+        maps = [raw / raw.amax((1, 2), keepdim=True).clamp_min(torch.finfo(raw.dtype).tiny) for raw in maps]
+    size = evidence.geometry.input
+    grown = [nn.functional.interpolate(raw[None], size, mode="bilinear", align_corners=False)[0] for raw in maps]
+    return torch.stack(grown).mean(0)
 
 
 def make_baseline(evidence: Evidence) -> Tensor:
@@ -154,6 +173,8 @@ class _PixelRun:
                 attr = tunnel.attribute(inputs, draw_baseline_from_distrib=True, baselines=grey, **noise)
             case "smoothgrad":
                 attr = NoiseTunnel(Saliency(scalars)).attribute(inputs, **noise)
+            case "saliency":
+                attr = Saliency(scalars).attribute(inputs)
             case "inputxgradient":
                 attr = InputXGradient(scalars).attribute(inputs)
             case _:
@@ -170,7 +191,7 @@ class _PixelRun:
             isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
         )
         most = ON_CPU if self._evidence.resident.device.type == "cpu" else ON_GPU
-        return min(most, self._adapter.batch or most) if apart else 1
+        return min(most, self._adapter.batch or most) if apart and not isinstance(target, FunctionTarget) else 1
 
     def _report(self, pictures: int) -> None:
         self._request.report(self._done, self._all, f"{self._method.name}, step {self._done} of {self._all}")
@@ -188,7 +209,11 @@ class _Scalars(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         adapter, target, report = self._asked
         report(len(pictures))
-        outputs = adapter.run(pictures)
+        returned: list[Any] = []
+        with adapter.module.register_forward_hook(lambda *call: returned.append(call[2])):
+            outputs = adapter.run(pictures)
+        if isinstance(target, FunctionTarget):
+            return target.scalar(returned[-1])[None]
         return torch.stack([adapter.scalar(output, target) for output in _split(adapter, outputs, len(pictures))])
 
 

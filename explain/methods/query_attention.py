@@ -38,19 +38,14 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
     Raises ModelProblem for a model whose boxes are no queries, and for a head that it has not.
     """
-    attended = _attended(evidence)
-    maps = [choose_head(_read(attended, evidence, target), request.head) for target in targets]
-    return RawMaps([torch.stack(maps)], (attended.path,), (NOTE,))
-
-
-def _attended(evidence: Evidence) -> CrossAttention:
     attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
     if attended is None:
         raise ModelProblem(
             f"{evidence.resident.adapter.spec.id} has no boxes that are queries of a decoder: choose a CAM, such as "
             "GradCAM."
         )
-    return attended
+    maps = [choose_head(_read(attended, evidence, target), request.head) for target in targets]
+    return RawMaps([torch.stack(maps)], (attended.path,), (NOTE,))
 
 
 def _read(attended: CrossAttention, evidence: Evidence, target: Target) -> Tensor:

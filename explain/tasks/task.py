@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import capital, kinds, percent
 from sightglass.explain.rendering.mark import Mark
-from sightglass.models.adapter import Adapter, Prediction, Target
+from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target
 from sightglass.models.labels import class_index, same_classes
 
 if TYPE_CHECKING:
@@ -275,7 +275,9 @@ class Task:
 
     def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return `targets`, signed if the options ask for it."""
-        targets = self.targets(options, predictions, evidence)
+        functions = [_of_function(wanted) for wanted in options.targets if callable(wanted)]
+        alone = len(functions) == len(options.targets) > 0
+        targets = functions if alone else self.targets(options, predictions, evidence)
         return [replace(target, both_ways=True) for target in targets] if options.evidence == "both" else targets
 
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
@@ -633,6 +635,11 @@ def check_joint(options: Options, adapter: Adapter) -> None:
     """Raise ModelProblem if the options name a joint without a pose model."""
     if options.joint is not None and not adapter.joints:
         raise ModelProblem(f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose.")
+
+
+def _of_function(function: Callable[[Any], Any]) -> Target:
+    name = getattr(function, "__name__", type(function).__name__)
+    return FunctionTarget(None, "your function" if name == "<lambda>" else name, function=function)
 
 
 def check_score(target: Target) -> int:

@@ -58,9 +58,8 @@ def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     meaning, caution = "", ""
     if named is not None and explanation.heatmaps and explanation.heatmaps[index].state == "ok":
         caution, method = describe_independent(explanation, index), METHODS[explanation.heatmaps[index].method]
-        if not caution and (method.reads or not method.per_class):
-            shows = "what the box's query read" if method.reads else "what stands out to the model"
-            caution = f"{hot.capitalize()} is {shows}."
+        if not caution and method.shows:
+            caution = f"{hot.capitalize()} is {method.shows}."
         meaning = caution or explanation.task.meaning(explanation, hot, index, named=named)
         if explanation.heatmaps[index].signed or explanation.measures or explanation.options.part != "class":
             caution = meaning
@@ -96,7 +95,7 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     if METHODS[heatmap.method].reads:
         return "What was read for", label, place
     independent = describe_independent(explanation, index)
-    of = "The map" if independent else "The evidence"
+    of = "The map" if independent or METHODS[heatmap.method].family == "control" else "The evidence"
     if heatmap.signed:
         return f"{of} for and against", label, f"{place}{directions}"
     if not (half or independent):
@@ -120,7 +119,7 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     if len(labels) == 1:
         return f"There is only one map, for {labels[0]}."
     if not (method := METHODS[explanation.heatmaps[0].method]).per_class:
-        return f"{method.name} gives the same map for every class: it shows what stands out, not why one class."
+        return f"{method.name} gives the same map for every class: it shows {method.shows}, not why one class."
     asked = pair or range(len(labels))
     maps = [i for i in asked if explanation.heatmaps[i].measured.state == "ok"]
     if len(maps) < 2:
@@ -234,7 +233,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     heatmap, statistics = explanation.heatmaps[index], explanation.statistics[index]
     method, label = METHODS[heatmap.method], heatmap.target.label
     if not method.per_class:
-        text = f"{method.name} shows what stands out to the model, not the evidence for {label}."
+        text = f"{method.name} shows {method.shows}, not the evidence for {label}."
         yield Finding("not per class", "caution", text)
     elif (alike := _find_alike(explanation, index)) is not None:
         text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."

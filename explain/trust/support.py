@@ -71,7 +71,8 @@ def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap
 
 def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target: Target) -> Map:
     """Return a map made again from other evidence, (h, w) over the content."""
-    request = Request(explanation.options.masks, explanation.options.head)
+    options = explanation.options
+    request = Request(options.masks, options.head, flips=options.smooth == "flips")
     raw = METHODS[heatmap.method].run(evidence, [target], request)
     return on_content(raw.maps, explanation.evidence.geometry, raw.layers, signed=heatmap.signed)
 

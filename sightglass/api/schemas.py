@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from sightglass.common.files import Json
 from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method
-from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Side, Within
+from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Side, Smooth, Within
 from sightglass.explain.questions import Question
 from sightglass.models.adapter import Part
 
@@ -108,6 +108,7 @@ class _ModelRequest(_Request):
 class _EvidenceRequest(_ModelRequest, _AskedRequest):
     part: Part | None = _option("part")
     evidence: Side | None = _option("evidence")
+    smooth: Smooth | None = _option("smooth")
 
 
 class _TargetRequest(_EvidenceRequest, _DrawnRequest):

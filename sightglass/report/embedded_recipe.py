@@ -24,7 +24,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture import bounds
 from sightglass.explain.picture.image import Image, to_lossless
-from sightglass.explain.recipe import Label, ProofSettings, Recipe, SavedChecks
+from sightglass.explain.recipe import OF_CODE, Label, ProofSettings, Recipe, SavedChecks
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
@@ -211,7 +211,9 @@ def python_call(recipe: Recipe) -> str:
     options |= {"part": recipe.part}  # its default differs by model
     if recipe.per == "picture":
         del options["targets"]
-    arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    arguments = ", ".join(
+        f"{name}={'function' if value == (OF_CODE,) else repr(value)}" for name, value in options.items()
+    )
     try:
         catalog.spec(recipe.model)
     except ModelProblem:

@@ -264,8 +264,9 @@ def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
 
 
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
-    """Yield a sheet with the first map by each quick method."""
-    names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
+    """Yield a sheet with the first map by each quick method, no control."""
+    offered = list_methods(explanation.evidence.resident)
+    names = [method.id for method in offered if method.quick and method.family != "control"]
     panels = [item.overlay(0, **style.overlay) for item in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
     sheet = contact_sheet.grid(

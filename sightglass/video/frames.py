@@ -101,7 +101,8 @@ class FrameExplainer:
 
     def compute_maps(self, evidence: Evidence, targets: Sequence[Target]) -> tuple[list[RawMaps], tuple[str, ...]]:
         """Return each target's raw maps by layer, and the layers' paths."""
-        output = self.method.run(evidence, targets, Request(self.options.masks, self.options.head))
+        request = Request(self.options.masks, self.options.head, flips=self.options.smooth == "flips")
+        output = self.method.run(evidence, targets, request)
         layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in output.maps]
         return [tuple(layer[i] for layer in layers) for i in range(len(targets))], output.layers
 

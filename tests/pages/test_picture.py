@@ -196,7 +196,7 @@ def test_a_recipe_opens_its_view_and_what_cannot_be_opened_changes_nothing(page,
     assert "gone.png" in bar(app)["problem"] and "does not carry" in bar(app)["problem"]
 
 
-NO_CONTROL = {"top_k", "scale", "ratio", "targets", "joint", "examples"}
+NO_CONTROL = {"top_k", "scale", "smooth", "ratio", "targets", "joint", "examples"}
 """What a page has of its own, or no page or packaged model has."""
 RECIPES: list[tuple[str, str, dict[str, Any]]] = [
     ("demo-s", "scene 3", {"per": "detection", "confidence": 0.0149, "iou": 0.47, "within": "each"}),

@@ -365,7 +365,8 @@ def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
     )
     url_state.keep_own(key, chosen, offered, first, name="method")
     figures = " ".join(measured[chosen].sentence for measured in (tests, draws) if chosen in measured)
-    st.caption(f"{METHODS[chosen].about.capitalize()}.", help=escape(figures) or None)
+    figures = figures or "How often it finds the cause has not been measured for this model."
+    st.caption(f"{METHODS[chosen].about.capitalize()}.", help=escape(figures))
     return chosen
 
 

@@ -40,8 +40,9 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     """Apply a file's view except its picture, in a widget's callback.
 
     Its widget drops a choice that is not offered here. Raises ModelProblem for a model whose
-    weights are not on this machine: a file must not start a download.
+    weights are not on this machine, as a file must not start a download, and for a target that is a function.
     """
+    recipe.check_repeatable()
     spec = _local(recipe.model, recipe.picture_name)
     task = task_of(spec)
     choose_model(spec)

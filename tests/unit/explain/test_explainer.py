@@ -362,8 +362,8 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(bus
     ("options", "sentence"),
     [
         ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
-        ({"scale": "common"}, "no scale called common: use own or shared."),
-        ({"preprocessing": []}, "no preprocessing called []"),
+        ({"scale": "common"}, "scale is 'common': use one of own, shared."),
+        ({"preprocessing": []}, "preprocessing is []: use one of trained"),
         ({"preprocessing": "half"}, "efficientnet-lite0 cannot take a picture as 'half': use one of trained, "),
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),

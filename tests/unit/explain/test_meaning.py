@@ -442,7 +442,7 @@ def test_the_map_keeps_what_lowers_the_score(method: str, scene: np.ndarray) -> 
 def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> None:
     result = Explainer("demo-cls-s")(scene, top_k=1, method="eigencam", evidence="both")
     assert not result.heatmaps[0].signed and "evidence=both has no effect with this method." in result.notes
-    with pytest.raises(ModelProblem, match="use for or both"):
+    with pytest.raises(ModelProblem, match="use one of for, both"):
         Options(evidence="against")  # type: ignore[arg-type]
     result = result.with_method("gradcam")
     label = result.heatmaps[0].target.label

@@ -48,6 +48,7 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("per", BOXES, {"per": "picture"}),
     ("part", BOXES, {"part": "left", **TWO}),
     ("evidence", LITE, {"evidence": "both", "top_k": 1}),
+    ("smooth", LITE, {"smooth": "flips", "top_k": 1}),
     ("ratio", BOXES, {"ratio": 0.1, "per": "picture"}),
     ("classes", BOXES, {"classes": (0, "rod-cross"), "per": "detection"}),
     ("within", BOXES, {"within": "each", **TWO}),

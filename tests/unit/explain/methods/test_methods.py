@@ -22,16 +22,19 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.explanation import Explanation, explain
+from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.gradient import raw_maps
+from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
+from sightglass.explain.replaying import replay
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
+from sightglass.report import embedded_recipe
 from tests.folding import unfold
 from tests.unit.own_nets import hooks_on
 from training.demo.scenes import draw
@@ -135,6 +138,55 @@ def test_eigen_methods_equal_the_library_up_to_sign(name: str, count: int, bus: 
             candidates = [cam.aggregate_multi_layers(list(chosen))[0] for chosen in itertools.product(*signed)]
             assert min(abs(heatmap.at_input - candidate).max() for candidate in candidates) <= CLOSE
             assert max(abs(heatmap.at_input - item).max() for item in candidates) > 0.5, "both signs look the same"
+
+
+def test_randomcam_equals_the_librarys_with_its_seed() -> None:
+    evidence = small("relu")
+    (heatmap,) = by_method(evidence, "RandomCAM", 3).heatmaps
+    np.random.seed(0)
+    with built("RandomCAM", evidence, copy.deepcopy(evidence.resident.adapter.module).requires_grad_()) as cam:
+        np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, 3), rtol=0, atol=CLOSE)
+
+
+def test_smoothgradcam_plus_plus_equals_torch_cams() -> None:
+    evidence, cams = small("relu"), pytest.importorskip("torchcam.methods")
+    module = copy.deepcopy(evidence.resident.adapter.module)
+    cam = cams.SmoothGradCAMpp(module, "relu", std=0.3 * float(evidence.tensor.std()))
+    module(evidence.tensor)
+    for index, heatmap in zip((3, 1), by_method(evidence, "SmoothGradCAMpp", 3, 1).heatmaps, strict=True):
+        torch.manual_seed(0)
+        theirs = cam(index, normalized=False)[0][0]
+        np.testing.assert_allclose(np.maximum(heatmap.raw[0], 0), theirs, rtol=1e-4, atol=1e-6)
+        module(evidence.tensor)
+
+
+@pytest.mark.parametrize("name", ["gradcam", "layercam", "scorecam", "guidedgradcam", "drise"])
+def test_flips_average_the_map_with_the_mirrored_pictures(name: str) -> None:
+    evidence = small("relu")
+    mirrored = evidence_from(Small(), evidence.tensor.flip(-1), "relu", classes=5)
+    one, other = (method(name).run(each, [Target(3, "")], Request(masks=8)).maps[0] for each in (evidence, mirrored))
+    result = by_method(evidence, name, 3)
+    smoothed = result.with_options(smooth="flips", masks=8)
+    expected = (one[0] + other[0].flip(-1)) / 2
+    np.testing.assert_allclose(smoothed.heatmaps[0].raw[0], expected, rtol=1e-5, atol=1e-7)
+    assert np.abs(smoothed.heatmaps[0].raw[0] - one[0].numpy()).max() > 1e-3 * float(one.abs().max())
+
+
+def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
+    result = by_method(small("relu"), "gradcam", 3)
+    for function in (lambda outputs: outputs, lambda outputs: outputs["score"], lambda _: 3.0):
+        with pytest.raises(ModelProblem, match=r"The target your function failed .*: it has to make a tensor of one"):
+            result.with_targets(function)
+    of_function = result.with_targets(lambda outputs: outputs[0, 3])
+    for name in ("gradcam", "smoothgradcam++", "saliency"):
+        raws = [each.with_method(name).heatmaps[0].raw[0] for each in (of_function, result)]
+        np.testing.assert_allclose(*raws, rtol=1e-4, atol=1e-6)
+    assert OF_FUNCTION in of_function.notes and OF_FUNCTION not in of_function.with_targets(3).notes
+    with pytest.raises(ModelProblem, match="ScoreCAM cannot explain a function"):
+        of_function.with_method("scorecam")
+    with pytest.raises(ModelProblem, match="recipe's target is a function in Python"):
+        replay(of_function.recipe, np.zeros((12, 12, 3), np.uint8))
+    assert "targets=function" in embedded_recipe.python_call(of_function.recipe)
 
 
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])

@@ -22,7 +22,8 @@ from tests.unit.own_nets import Answering
 from training.demo import scenes
 
 captum = pytest.importorskip("captum.attr")
-IDS = ("inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop")
+IDS = ("saliency", "inputxgradient", "integratedgradients", "gradientshap", "smoothgrad")
+IDS += ("guidedbackprop", "guidedgradcam")
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +43,17 @@ def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
     noise = find_noise(evidence)
     torch.manual_seed(0)
     np.random.seed(0)
-    if name == "inputxgradient":
-        return captum.InputXGradient(net).attribute(inputs.requires_grad_())
-    if name == "integratedgradients":
-        return captum.IntegratedGradients(net).attribute(inputs, grey, n_steps=12)
-    if name == "gradientshap":
-        return captum.GradientShap(net).attribute(inputs, grey, n_samples=4, stdevs=noise)
-    if name == "smoothgrad":
-        saliency = captum.NoiseTunnel(captum.Saliency(net))
-        return saliency.attribute(inputs, nt_type="smoothgrad", nt_samples=4, stdevs=noise)
-    return captum.GuidedBackprop(net).attribute(inputs.requires_grad_()).abs()
+    inputs.requires_grad_()
+    few, layer = {"nt_samples": 4, "stdevs": noise}, net.net.get_submodule(evidence.paths[0])
+    return {
+        "saliency": lambda: captum.Saliency(net).attribute(inputs),
+        "inputxgradient": lambda: captum.InputXGradient(net).attribute(inputs),
+        "integratedgradients": lambda: captum.IntegratedGradients(net).attribute(inputs, grey, n_steps=12),
+        "gradientshap": lambda: captum.GradientShap(net).attribute(inputs, grey, n_samples=4, stdevs=noise),
+        "smoothgrad": lambda: captum.NoiseTunnel(captum.Saliency(net)).attribute(inputs, nt_type="smoothgrad", **few),
+        "guidedbackprop": lambda: captum.GuidedBackprop(net).attribute(inputs).abs(),
+        "guidedgradcam": lambda: captum.GuidedGradCam(net, layer).attribute(inputs, interpolate_mode="bilinear").abs(),
+    }[name]()
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
@@ -128,7 +130,7 @@ def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> No
 
 
 def test_guided_backprop_needs_a_relu_and_says_what_is_known_of_it(scene: np.ndarray) -> None:
-    assert pixel_gradients.GUIDED in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
+    assert pixel_gradients.EDGES in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
     with pytest.raises(ModelProblem, match="no ReLU that guided backprop could guide"):
         Explainer("demo-s")(scene, top_k=1, method="guidedbackprop", per="picture")
 
