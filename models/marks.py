@@ -145,6 +145,8 @@ def check_used(adapter: Adapter) -> Adapter:
         adapter.flat_input()
         if function.calls == before:
             raise ModelProblem(f"{adapter.spec.id} prepares pictures its own way: leave preprocess out.")
-        adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ("trained", "negative", READY))
+        measured = getattr(function, "description", None) is None
+        ways = ("trained", "negative", READY) if measured else adapter.preprocessings
+        adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ways)
         adapter.notes += (f"Pictures are prepared by {function.name}; marks planted in them showed where they end up.",)
     return adapter

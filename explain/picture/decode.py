@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Container
 from contextlib import suppress
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -27,6 +28,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 STRIP = 4_000_000
 """About how many pixels are converted at a time, as numbers of eight bytes."""
+TURNED = "rotated as its EXIF orientation says"
 ON_WHITE = "Transparent areas are shown on white."
 # By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
 _UPRIGHT = dict(enumerate(map(Pillow.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
@@ -113,7 +115,7 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
         notes.append(ON_WHITE)
     left = _orientation(image)
     if before in _UPRIGHT or left in _UPRIGHT:
-        notes.append("rotated as its EXIF orientation says")
+        notes.append(TURNED)
     return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
 
 
@@ -138,8 +140,11 @@ def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
     return image if image.mode == "RGB" else image.convert("RGB"), False
 
 
-def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
-    """Return numbers (H, W) or (H, W, C) as uint8 tones, with a note on how they were scaled."""
+def grey(values: NDArray[Any], bits: int | None = None) -> tuple[Pixels, str]:
+    """Return numbers (H, W) or (H, W, C) as uint8 tones, with a note on how they were scaled.
+
+    `bits`: the number of bits of unsigned numbers; None: read from the highest one.
+    """
     if not np.isfinite(values).all():
         raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
     low, high = float(values.min()), float(values.max())
@@ -147,7 +152,7 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     # The number of bits in use: scanners store 12.
-    bits = 16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8
+    bits = bits or (16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8)
     if sixteen:
         return _in_strips(values, lambda rows: rows >> (bits - 8)), f"{bits}-bit reduced to 8 bits"
     tones = _in_strips(values, lambda rows: np.rint((rows.astype(np.float64) - low) * 255 / ((high - low) or 1)))
@@ -214,13 +219,34 @@ Planes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 NPY = b"\x93NUMPY"
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """First bytes of a .npy, and of the four variants of TIFF."""
+NO_DATA = (-9999.0, float(np.finfo(np.float32).min))
+"""Numbers that files of measurements hold where nothing was measured, beside NaN."""
+GDAL_NO_DATA, HIGHEST = 42113, (341, 281)
+"""Tags of a TIFF: the number of no data (GDAL's), and those of its highest value (SMaxSampleValue, MaxSampleValue)."""
+_MIRRORED = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
+"""Axes that are mirrored, by EXIF orientation; from 5 on rows and columns change places before."""
 
 
-def read_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
-    """Return the array (H, W, C) of a .npy or TIFF; None for pictures."""
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of a .npy or TIFF, and what its file says of them."""
+
+    array: NDArray[Any]
+    """(H, W, C)"""
+    no_data: tuple[float, ...] = NO_DATA
+    """Values that stand for nothing, beside NaN."""
+    bits: int | None = None
+    """Of a photograph, the number of bits in use where the file states it."""
+    photograph: bool = False
+    """Whether they are the colours of a picture, each with more than eight bits."""
+    notes: tuple[str, ...] = ()
+
+
+def read_array(data: bytes, name: str, max_pixels: int) -> Numbers | None:
+    """Return the numbers of a .npy or TIFF; None for pictures."""
     try:
         if data.startswith(NPY):
-            return _npy(data, name)
+            return Numbers(_npy(data, name))
         return _tiff(data, name, max_pixels) if data.startswith(TIFF) else None
     except (ImageProblem, MemoryError):
         raise
@@ -229,6 +255,36 @@ def read_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
             raise _damaged(name) from error
         # The ordinary decoder reads it, or reports the error.
         return None
+
+
+def convert_numbers(numbers: Numbers, name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
+    """Return a file's numbers as RGB, numbers (or None), and notes; what holds no data is filled."""
+    check_size(numbers.array.shape[1], numbers.array.shape[0], name, max_pixels)
+    array, notes = _fill_no_data(numbers, name)
+    if numbers.photograph:
+        tones, note = grey(array, numbers.bits)
+        return tones, None, (*numbers.notes, *notes, note)
+    pixels, planes, more = convert_array(array, name, max_pixels)
+    return pixels, planes, (*numbers.notes, *notes, *more)
+
+
+def _fill_no_data(numbers: Numbers, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return the array with each channel's median where nothing was measured, and a note."""
+    array = numbers.array
+    if array.dtype.kind not in "fi" and numbers.no_data == NO_DATA:
+        return array, ()
+    missing = np.isin(array, [value for value in numbers.no_data if array.dtype.kind == "f" or value.is_integer()])
+    missing |= np.isnan(array) if array.dtype.kind == "f" else False
+    if not missing.any():
+        return array, ()
+    if missing.all((0, 1)).any():
+        raise ImageProblem(f"{name} has a channel without data: all its values are not finite, or stand for no data.")
+    array, names = array.copy(), sorted({f"{value:g}" for value in np.unique(array[missing]).tolist()})
+    for channel in range(array.shape[2]):
+        empty = missing[:, :, channel]
+        array[:, :, channel][empty] = np.median(array[:, :, channel][~empty]).astype(array.dtype)
+    share = f"{missing.mean():.1%} of its values hold no data ({', '.join(names)})"
+    return array, (f"{share}: the median of the others was put there.",)
 
 
 def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
@@ -289,20 +345,21 @@ def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
     )
 
 
-def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
-    """Return a TIFF's channels, or its grey numbers of more than a byte; None for an ordinary picture."""
+def _tiff(data: bytes, name: str, max_pixels: int) -> Numbers | None:
+    """Return a TIFF's channels, or its grey or colour numbers that are no bytes; None for an ordinary picture."""
     from tifffile import TiffFile
 
     # It would log errors reported here as sentences.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(BytesIO(data)) as file:
         page: Any = file.pages[0]
-        if int(page.photometric) not in (1, 2, 3) or page.dtype is None:
+        if int(page.photometric) not in (0, 1, 2, 3) or page.dtype is None:
             return None
         single, samples = not file.pages.is_multipage, page.samplesperpixel
         see_through = any(int(extra) in (1, 2) for extra in page.extrasamples)
-        grey_numbers = page.dtype.kind in "fu" and page.dtype.itemsize > 1 and int(page.photometric) == 1
-        ordinary = samples == 3 or (samples in (2, 4) and see_through) or (samples == 1 and not grey_numbers)
+        numbers = page.dtype.kind in "fi" or page.dtype.itemsize > 1
+        ordinary = (samples in (1, 3) and not numbers) or (samples in (2, 4) and see_through)
+        ordinary |= int(page.photometric) == 3
         if ordinary if single else samples != 1:
             return None
         # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape. A
@@ -318,7 +375,27 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         try:
             array = source.asarray()
         except Exception as reason:
-            if single and samples == 1:
+            if single and samples in (1, 3):
                 return None
             raise _damaged(name) from reason
-        return _arrange(array, name)
+        return _read_tags(page, _arrange(array, name))
+
+
+def _read_tags(page: Any, array: NDArray[Any]) -> Numbers:
+    """Return the numbers of a TIFF upright and white as the highest, with what its tags say of them."""
+    tags, photometric = {tag.code: tag.value for tag in page.tags}, int(page.photometric)
+    highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
+    bits = int(highest).bit_length() if array.dtype.kind == "u" and highest > 255 else int(np.max(page.bitspersample))
+    if photometric == 0:
+        # The lightest and the darkest change places: those of the type, or of floats those in the picture.
+        white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
+        array = ~array if array.dtype.kind == "i" else white - array
+    photograph = photometric == 2 and array.dtype == np.uint16 and array.shape[2] == 3
+    notes: tuple[str, ...] = ()
+    if (turn := tags.get(ExifTags.Base.Orientation)) in _MIRRORED:
+        array = np.flip(array.transpose(1, 0, 2) if turn > 4 else array, _MIRRORED[turn])
+        notes = (TURNED,)
+    no_data = NO_DATA
+    with suppress(ValueError):
+        no_data += (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),) if GDAL_NO_DATA in tags else ()
+    return Numbers(array, no_data, bits if bits < 16 or highest else None, photograph, notes)

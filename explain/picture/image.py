@@ -135,8 +135,8 @@ class Image:
             elif isinstance(source, np.ndarray) or (torch is not None and isinstance(source, torch.Tensor)):
                 values = source if isinstance(source, np.ndarray) else decode.channels_last(source)
                 pixels, planes, notes = decode.from_array(values, title, max_pixels)
-            elif (array := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
-                pixels, planes, notes = convert_array(array, title, max_pixels)
+            elif (numbers := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
+                pixels, planes, notes = decode.convert_numbers(numbers, title, max_pixels)
             else:
                 pixels, notes, file = decode.decode(data, title, max_pixels)
         except MemoryError as error:

@@ -24,6 +24,7 @@ from sightglass.models.families.custom.classifier import CustomAdapter, ProbeRes
 from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
+from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.marks import PictureFunction, check_used
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
@@ -151,8 +152,8 @@ def read_preprocess(preprocess: Any) -> PreprocessingTable:
         return read_table(PreprocessingTable, preprocess or {}, "it", "preprocess")
     if isinstance(preprocess, Preprocessing):
         return preprocess.table()
-    if hasattr(preprocess, "image_mean"):
-        return transformers.of_processor(preprocess.to_dict()).table()
+    if "pixel_values" in getattr(getattr(preprocess, "image_processor", preprocess), "model_input_names", ()):
+        return Processor(preprocess).table()
     try:
         return transforms.preprocessing_of(preprocess).table()
     except ModelProblem:
@@ -191,10 +192,12 @@ def _keras(spec: ModelSpec, model: Any) -> Adapter:
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:
     net: Any = private_copy(model)
-    preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
+    preprocessing = transformers.usual_preprocessing(net.config).changed(spec.preprocessing)
     sha256, notes = checkpoint.digest(net), note_preprocessing(spec, preprocessing, "as ViTs usually are")
     if hasattr(net.config, "text_config"):
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
-    return transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes)
+    adapter = transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes)
+    adapter.preprocessings = (*adapter.preprocessings, READY)
+    return adapter
