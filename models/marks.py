@@ -79,24 +79,32 @@ class PictureFunction:
         if not torch.equal(tensor, self.run(pixels)):
             raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
         marks = self._find(pixels, range(len(PLACES)))
-        if len(marks) >= FEWEST:
+        geometry = self._fit(marks, pixels, tensor, FEWEST)
+        self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist()
+        return ModelInput(tensor, geometry)
+
+    def _fit(self, marks: NDArray[np.float64], pixels: NDArray[Any], tensor: Tensor, fewest: int) -> Geometry:
+        """Return the geometry that marks show; raise ModelProblem where it is none."""
+        if len(marks) >= fewest:
             size, original = (tensor.shape[2], tensor.shape[3]), (pixels.shape[0], pixels.shape[1])
             (sy, oy), (sx, ox) = (_line(marks[:, 1 + i], marks[:, 3 + i], size[i] / original[i]) for i in (0, 1))
             geometry = Geometry(original, size, (sy, sx), (oy, ox))
             if min(sy, sx) > 0 and _residual(geometry, marks) <= TOLERANCE:
-                self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist()
-                return ModelInput(tensor, geometry)
+                return geometry
         raise ModelProblem(
             f"Where the output of the preprocess {self.name} lies in the picture could not be measured: give the "
             "tensor that it returns instead of the picture."
         )
+
+    def _centre(self, number: int, full: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(np.array(PLACES[number]) * full)
 
     def _find(self, pixels: NDArray[np.uint8], numbers: Iterable[int]) -> NDArray[np.float64]:
         """Return the number, the centre (y, x) in the picture and the place in the output of each mark seen there."""
         marks, full = [], np.array(pixels.shape[:2])
         side = max(2, round(SIDE * full.min()))
         for number in numbers:
-            top, left = corner = np.rint(np.array(PLACES[number]) * full - side / 2).clip(0, full - side).astype(int)
+            top, left = corner = np.rint(self._centre(number, full) - side / 2).clip(0, full - side).astype(int)
             outputs = []
             for ink in (255, 0):
                 marked = pixels.copy()
@@ -145,8 +153,8 @@ def check_used(adapter: Adapter) -> Adapter:
         adapter.flat_input()
         if function.calls == before:
             raise ModelProblem(f"{adapter.spec.id} prepares pictures its own way: leave preprocess out.")
-        measured = getattr(function, "description", None) is None
-        ways = ("trained", "negative", READY) if measured else adapter.preprocessings
-        adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ways)
+        if getattr(function, "description", None) is not None:
+            return adapter
+        adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ("trained", "negative", READY))
         adapter.notes += (f"Pictures are prepared by {function.name}; marks planted in them showed where they end up.",)
     return adapter

@@ -144,7 +144,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
             "a .tif with as many."
         )
     placed, geometry = fit_picture(pixels, preprocessing, way)
-    whole = _white(pixels, preprocessing)
+    whole = _divisor(pixels, preprocessing)
     tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(whole)
     mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (preprocessing.mean, preprocessing.std))
     tensor = tensor.sub_(mean).div_(std).unsqueeze(0)
@@ -153,20 +153,28 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
     return ModelInput(tensor if preprocessing.highest == 1 else tensor * preprocessing.highest, geometry)
 
 
-def _white(pixels: NDArray[Any], preprocessing: Preprocessing) -> float:
-    """Return the divisor of a picture's numbers; raise ModelProblem where neither it nor the model states one."""
-    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-        return FULL["uint8"]
-    if preprocessing.divide_by is not None or pixels.dtype.name in FULL:
-        return preprocessing.divide_by or FULL[pixels.dtype.name]
+def white_of(pixels: NDArray[Any]) -> float:
+    """Return the number that is white in a picture by its type; raise ModelProblem where that says nothing."""
+    if pixels.dtype.name in FULL:
+        return FULL[pixels.dtype.name]
     low, high = float(pixels.min()), float(pixels.max())
-    raw = max(map(abs, (*preprocessing.mean, *preprocessing.std))) > 1
-    if raw or (low >= -SLACK and high <= 1 + SLACK):
+    if low >= -SLACK and high <= 1 + SLACK:
         return 1
     raise ModelProblem(
         f"The picture's numbers go from {low:g} to {high:g}, and nothing says which is white: state divide_by in "
         "weights.preprocessing (1: as they are), or give uint8, uint16 or floats from 0 to 1."
     )
+
+
+def _divisor(pixels: NDArray[Any], preprocessing: Preprocessing) -> float:
+    """Return what a picture's numbers are divided by: of other types than bytes that may be stated."""
+    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+        return FULL["uint8"]
+    if preprocessing.divide_by is not None:
+        return preprocessing.divide_by
+    # Mean and std above 1 are of numbers as they are.
+    raw = pixels.dtype.name not in FULL and max(map(abs, (*preprocessing.mean, *preprocessing.std))) > 1
+    return 1 if raw else white_of(pixels)
 
 
 def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:

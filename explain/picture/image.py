@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -146,7 +147,11 @@ class Image:
 
     @staticmethod
     def of_tensor(tensor: Any) -> Image:
-        """Wrap a preprocessed float tensor (C, h, w), shown with stretched contrast."""
+        """Wrap a preprocessed float tensor (C, h, w), also of a processor's batch, shown with stretched contrast."""
+        if isinstance(tensor, Mapping):
+            import torch
+
+            tensor = torch.as_tensor(np.asarray(tensor["pixel_values"]))
         array = decode.channels_last(tensor.float(), range(MAX_CHANNELS + 1))
         pixels, planes, notes = convert_array(np.ascontiguousarray(array), "tensor", MAX_PIXELS)
         return Image(pixels, "tensor", notes, planes=planes)

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, did_you_mean
-from sightglass.models import transforms
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints import architectures
 
@@ -79,7 +78,9 @@ def load_published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
 
 def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
     """Return the preset that the weights were tested with."""
-    return transforms.preprocessing_of(weights.transforms())
+    preset: Any = weights.transforms()
+    (short, *_), (size, *_) = preset.resize_size, getattr(preset, "crop_size", preset.resize_size)
+    return Preprocessing((size, size), short, tuple(preset.mean), tuple(preset.std), preset.interpolation.value)
 
 
 def modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

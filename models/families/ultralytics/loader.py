@@ -193,13 +193,14 @@ def _classes(module: Any) -> int:
 
 def _preprocessing(module: Any) -> Preprocessing:
     """Return the checkpoint's preprocessing, or Ultralytics' default."""
+    from torchvision.transforms import Compose
     from ultralytics.data.augment import classify_transforms
 
     steps = getattr(getattr(module, "transforms", None), "transforms", [])
     kinds = [type(step).__name__ for step in steps]
     if kinds != ["Resize", "CenterCrop", "ToTensor", "Normalize"] or not isinstance(steps[0].size, int):
         steps = classify_transforms().transforms
-    return transforms.preprocessing_of(steps)
+    return transforms.preprocessing_of(Compose(steps))
 
 
 class YoloClassifier(NumberedLayers, Classifier):
