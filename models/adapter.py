@@ -259,7 +259,8 @@ class Adapter:
     @property
     def resizing(self) -> str:
         """The resizing of its training, `256 → 224, bilinear`; empty if unknown."""
-        return str(self.preprocessing) if self.preprocessing else ""
+        described = self.preprocessing or (self.function and self.function.description)
+        return str(described) if described else ""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         """Turn a picture into the model's input on the CPU.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import MAX_CHANNELS, READY
+from sightglass.models.preprocess import MAX_CHANNELS, READY, Preprocessing
 from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
@@ -35,14 +36,21 @@ class PictureFunction:
     It takes a Pillow image or an array, uint8 (H, W, 3) RGB, and returns an array or a tensor of one picture.
     """
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self.function, self.calls = function, 0
+    def __init__(self, function: Callable[[Any], Any], description: Preprocessing | None = None) -> None:
+        self.function, self.calls, self._description = function, 0, description
         self.name = getattr(function, "__name__", type(function).__name__)
         self._takes: tuple[Callable[[NDArray[np.uint8]], Any], ...] = (Pillow.fromarray, np.asarray)
         self._known: dict[tuple[int, ...], tuple[Geometry, list[int]]] = {}
 
+    @property
+    def description(self) -> Preprocessing | None:
+        """What it does to most pictures, in numbers; None where that is not known."""
+        return self._description
+
     def table(self) -> PreprocessingTable:
-        """Return the size and channels of what it makes of a noisy picture; raise ModelProblem."""
+        """Return its description, or the size and channels of what it makes of noise; raise ModelProblem."""
+        if self.description is not None:
+            return replace(self.description.table(), function=self)
         noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
         channels, height, width = self.run(noise).shape[1:]
         mean, std = (0.0,) * channels, (1.0,) * channels
@@ -153,7 +161,7 @@ def check_used(adapter: Adapter) -> Adapter:
         adapter.flat_input()
         if function.calls == before:
             raise ModelProblem(f"{adapter.spec.id} prepares pictures its own way: leave preprocess out.")
-        if getattr(function, "description", None) is not None:
+        if function.description is not None:
             return adapter
         adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ("trained", "negative", READY))
         adapter.notes += (f"Pictures are prepared by {function.name}; marks planted in them showed where they end up.",)

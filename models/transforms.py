@@ -15,21 +15,18 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.marks import PictureFunction
 from sightglass.models.preprocess import Preprocessing, prepare
-from sightglass.models.spec import PreprocessingTable
 
 MARKS = ((-0.25, -0.1), (0.1, 0.25), (0.25, -0.2))
 """Centres of the marks, y and x from the picture's middle, in shares of its short side: a centre crop shows them."""
 LEAST_SIDE = 64
 """Pixels of the short side from which on marks are large enough; a smaller picture is measured on a multiple of it."""
-TRIAL = (180, 270)
-"""Height and width of the picture by which a function is described."""
-ALIKE = 0.02
-"""Mean difference, in standard deviations, up to which a description prepares a picture as its function does."""
+TRIAL = (600, 900)
+"""Height and width of the picture by which a function is described: shrinking it shows whether there is antialias."""
+ALIKE = 0.6 / 255
+"""Mean difference, of white to black, up to which a description prepares noise as its function does: Pillow rounds."""
 FILTERS = (
     *product(("bilinear", "bicubic", "nearest"), (True, False)),
-    ("lanczos", True),
-    ("box", True),
-    ("hamming", True),
+    *product(("lanczos", "box", "hamming"), (True,)),
 )
 
 
@@ -41,29 +38,29 @@ class SizedFunction(PictureFunction):
 
     def prepare(self, pixels: NDArray[Any]) -> ModelInput:
         """Return a picture's input, as the function makes it, and its place; raise ModelProblem."""
-        return ModelInput(self.run(pixels), self._measure(pixels))
+        pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
+        return ModelInput(self.run(pixels), self._measure(*pixels.shape))
 
-    def _measure(self, pixels: NDArray[Any]) -> Geometry:
-        key = pixels.shape
+    def _measure(self, height: int, width: int, channels: int = 3) -> Geometry:
+        key = (height, width, channels)
         if key not in self._known:
-            times = -(-LEAST_SIDE // min(pixels.shape[:2]))
-            enlarged = pixels.repeat(times, 0).repeat(times, 1)
-            marks = self._find(enlarged, range(len(MARKS)))
-            geometry = self._fit(marks, enlarged, self.run(enlarged), len(MARKS))
+            times = -(-LEAST_SIDE // min(height, width))
+            blank = np.zeros((height * times, width * times, channels), np.uint8)
+            geometry = self._fit(self._find(blank, range(len(MARKS))), blank, self.run(blank), len(MARKS))
             scale = (geometry.scale[0] * times, geometry.scale[1] * times)
-            self._known[key] = replace(geometry, original=(key[0], key[1]), scale=scale), []
+            self._known[key] = replace(geometry, original=(height, width), scale=scale), []
         return self._known[key][0]
 
     @property
     def size(self) -> tuple[int, int]:
         """(h, w) of the input of a trial picture."""
-        return self._measure(np.zeros((*TRIAL, 3), np.uint8)).input
+        return self._measure(*TRIAL).input
 
     @cached_property
     def description(self) -> Preprocessing | None:
         """The preprocessing that equals the function on a trial picture; None where there is none."""
         black, red, white = (np.zeros((*TRIAL, 3), np.uint8) + np.uint8(ink) for ink in (0, (255, 0, 0), 255))
-        geometry, turned = self._measure(black), self._measure(black.transpose(1, 0, 2))
+        geometry, turned = self._measure(*TRIAL), self._measure(*TRIAL[::-1])
         (height, width), (h, w), (sy, sx) = TRIAL, geometry.input, geometry.scale
         short, crop = min(h, w), "squash"
         if geometry.offset != (0.0, 0.0):
@@ -80,20 +77,25 @@ class SizedFunction(PictureFunction):
         mean, std = (tuple(float(f"{number:.6g}") + 0.0 for number in numbers.tolist()) for numbers in (mean, std))
         noise = np.random.default_rng(0).integers(0, 256, (*TRIAL, 3), np.uint8)
         theirs = self.run(noise)
-        found: list[tuple[float, int, Preprocessing]] = []
-        for place, (how, antialias) in enumerate(FILTERS):
+        if not torch.equal(theirs, self.run(noise)):
+            return None
+        for how, antialias in FILTERS:
             described = Preprocessing((h, w), short, mean, std, how, antialias, crop, channels_order=order)
-            difference = float((prepare(noise, described, "trained").tensor - theirs).abs().mean())
-            found.append((difference, place, described))
-        least, _, described = min(found)
-        if least > ALIKE * float(theirs.std()) or not torch.equal(theirs, self.run(noise)):
+            ours = prepare(noise, described, "trained").tensor
+            if float((ours - theirs).abs().mean() / spread.mean()) <= ALIKE:
+                break
+        else:
             return None
         # The sides depend on the picture's: a short side is all that can be said.
         return described if turned.input == geometry.input else replace(described, size=(short, short), crop="centre")
 
-    def table(self) -> PreprocessingTable:
-        """Return its size and channels, and itself as the function that prepares pictures."""
-        return replace(self.description.table() if self.description else super().table(), function=self)
+
+def is_plain(transform: Any) -> bool:
+    """Return whether all steps of a transform are torchvision's, which look at a picture's size alone."""
+    if (steps := getattr(transform, "transforms", None)) is not None:
+        return all(map(is_plain, steps))
+    kind = type(transform)
+    return kind.__module__.startswith("torchvision.transforms") and kind.__name__ != "Lambda"
 
 
 def preprocessing_of(transform: Any) -> Preprocessing:

@@ -10,7 +10,6 @@ import logging
 import re
 from collections.abc import Callable, Container
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -140,10 +139,10 @@ def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
     return image if image.mode == "RGB" else image.convert("RGB"), False
 
 
-def grey(values: NDArray[Any], bits: int | None = None) -> tuple[Pixels, str]:
+def grey(values: NDArray[Any], bits: int = 0) -> tuple[Pixels, str]:
     """Return numbers (H, W) or (H, W, C) as uint8 tones, with a note on how they were scaled.
 
-    `bits`: the number of bits of unsigned numbers; None: read from the highest one.
+    `bits`: the number of bits of unsigned numbers; 0: read from the highest one.
     """
     if not np.isfinite(values).all():
         raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
@@ -151,8 +150,7 @@ def grey(values: NDArray[Any], bits: int | None = None) -> tuple[Pixels, str]:
     sixteen = values.dtype.kind != "f" and low >= 0 and high <= 65535
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    # The number of bits in use: scanners store 12.
-    bits = bits or (16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8)
+    bits = bits or _bits_used(high)
     if sixteen:
         return _in_strips(values, lambda rows: rows >> (bits - 8)), f"{bits}-bit reduced to 8 bits"
     tones = _in_strips(values, lambda rows: np.rint((rows.astype(np.float64) - low) * 255 / ((high - low) or 1)))
@@ -227,26 +225,11 @@ _MIRRORED = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
 """Axes that are mirrored, by EXIF orientation; from 5 on rows and columns change places before."""
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """The numbers of a .npy or TIFF, and what its file says of them."""
-
-    array: NDArray[Any]
-    """(H, W, C)"""
-    no_data: tuple[float, ...] = NO_DATA
-    """Values that stand for nothing, beside NaN."""
-    bits: int | None = None
-    """Of a photograph, the number of bits in use where the file states it."""
-    photograph: bool = False
-    """Whether they are the colours of a picture, each with more than eight bits."""
-    notes: tuple[str, ...] = ()
-
-
-def read_array(data: bytes, name: str, max_pixels: int) -> Numbers | None:
-    """Return the numbers of a .npy or TIFF; None for pictures."""
+def read_array(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[str, ...], int] | None:
+    """Return the array (H, W, C) of a .npy or TIFF, notes, and bits as `convert_array` takes it; None for pictures."""
     try:
         if data.startswith(NPY):
-            return Numbers(_npy(data, name))
+            return *_fill_no_data(_npy(data, name), name), 0
         return _tiff(data, name, max_pixels) if data.startswith(TIFF) else None
     except (ImageProblem, MemoryError):
         raise
@@ -257,24 +240,15 @@ def read_array(data: bytes, name: str, max_pixels: int) -> Numbers | None:
         return None
 
 
-def convert_numbers(numbers: Numbers, name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
-    """Return a file's numbers as RGB, numbers (or None), and notes; what holds no data is filled."""
-    check_size(numbers.array.shape[1], numbers.array.shape[0], name, max_pixels)
-    array, notes = _fill_no_data(numbers, name)
-    if numbers.photograph:
-        tones, note = grey(array, numbers.bits)
-        return tones, None, (*numbers.notes, *notes, note)
-    pixels, planes, more = convert_array(array, name, max_pixels)
-    return pixels, planes, (*numbers.notes, *notes, *more)
-
-
-def _fill_no_data(numbers: Numbers, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+def _fill_no_data(
+    array: NDArray[Any], name: str, no_data: tuple[float, ...] = NO_DATA
+) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return the array with each channel's median where nothing was measured, and a note."""
-    array = numbers.array
-    if array.dtype.kind not in "fi" and numbers.no_data == NO_DATA:
+    kind = array.dtype.kind
+    if kind not in "fi" and no_data == NO_DATA:
         return array, ()
-    missing = np.isin(array, [value for value in numbers.no_data if array.dtype.kind == "f" or value.is_integer()])
-    missing |= np.isnan(array) if array.dtype.kind == "f" else False
+    missing = np.isin(array, [value for value in no_data if kind == "f" or value.is_integer()])
+    missing |= np.isnan(array) if kind == "f" else False
     if not missing.any():
         return array, ()
     if missing.all((0, 1)).any():
@@ -287,9 +261,17 @@ def _fill_no_data(numbers: Numbers, name: str) -> tuple[NDArray[Any], tuple[str,
     return array, (f"{share}: the median of the others was put there.",)
 
 
-def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
-    """Return an array (H, W, C) as RGB, numbers (or None), and notes."""
+def convert_array(
+    array: NDArray[Any], name: str, max_pixels: int, bits: int = 0
+) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
+    """Return an array (H, W, C) as RGB, numbers (or None), and notes.
+
+    `bits`: of a photograph of uint16 how many are in use, 0 for measurements.
+    """
     check_size(array.shape[1], array.shape[0], name, max_pixels)
+    if bits:
+        tones, note = grey(array, bits)
+        return tones, None, (note,)
     channels = array.shape[2]
     if array.dtype in (np.bool_, np.uint8) and channels in (1, 3):
         return from_array(array, name, max_pixels)
@@ -345,7 +327,7 @@ def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
     )
 
 
-def _tiff(data: bytes, name: str, max_pixels: int) -> Numbers | None:
+def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[str, ...], int] | None:
     """Return a TIFF's channels, or its grey or colour numbers that are no bytes; None for an ordinary picture."""
     from tifffile import TiffFile
 
@@ -378,24 +360,33 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> Numbers | None:
             if single and samples in (1, 3):
                 return None
             raise _damaged(name) from reason
-        return _read_tags(page, _arrange(array, name))
+        return _apply_tags(page, _arrange(array, name), name)
 
 
-def _read_tags(page: Any, array: NDArray[Any]) -> Numbers:
-    """Return the numbers of a TIFF upright and white as the highest, with what its tags say of them."""
-    tags, photometric = {tag.code: tag.value for tag in page.tags}, int(page.photometric)
+def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], int]:
+    """Return a TIFF's array as its tags say, with notes, and bits as `convert_array` takes it."""
+    # Only these: others may be large.
+    wanted = (*HIGHEST, int(ExifTags.Base.Orientation), GDAL_NO_DATA)
+    tags = {code: page.tags[code].value for code in wanted if code in page.tags}
+    photometric = int(page.photometric)
     highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
     bits = int(highest).bit_length() if array.dtype.kind == "u" and highest > 255 else int(np.max(page.bitspersample))
     if photometric == 0:
         # The lightest and the darkest change places: those of the type, or of floats those in the picture.
         white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
         array = ~array if array.dtype.kind == "i" else white - array
-    photograph = photometric == 2 and array.dtype == np.uint16 and array.shape[2] == 3
     notes: tuple[str, ...] = ()
     if (turn := tags.get(ExifTags.Base.Orientation)) in _MIRRORED:
-        array = np.flip(array.transpose(1, 0, 2) if turn > 4 else array, _MIRRORED[turn])
-        notes = (TURNED,)
+        array, notes = np.flip(array.transpose(1, 0, 2) if turn > 4 else array, _MIRRORED[turn]), (TURNED,)
     no_data = NO_DATA
     with suppress(ValueError):
         no_data += (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),) if GDAL_NO_DATA in tags else ()
-    return Numbers(array, no_data, bits if bits < 16 or highest else None, photograph, notes)
+    array, more = _fill_no_data(array, name, no_data)
+    photograph = photometric == 2 and array.dtype == np.uint16 and array.shape[2] == 3
+    bits = bits if bits < 16 or highest else _bits_used(array.max())
+    return array, notes + more, bits if photograph else 0
+
+
+def _bits_used(high: float) -> int:
+    """Return how many of 16 bits a highest number needs: scanners store 12."""
+    return 16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8

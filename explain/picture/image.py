@@ -137,7 +137,9 @@ class Image:
                 values = source if isinstance(source, np.ndarray) else decode.channels_last(source)
                 pixels, planes, notes = decode.from_array(values, title, max_pixels)
             elif (numbers := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
-                pixels, planes, notes = decode.convert_numbers(numbers, title, max_pixels)
+                array, read, bits = numbers
+                pixels, planes, notes = convert_array(array, title, max_pixels, bits)
+                notes = read + notes
             else:
                 pixels, notes, file = decode.decode(data, title, max_pixels)
         except MemoryError as error:

@@ -50,7 +50,7 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     """
     now = resident.adapter.preprocessing
     function = resident.adapter.function
-    if function is not None and getattr(function, "description", None) is None:
+    if function is not None and function.description is None:
         return ()
     if now is None or now.channels != 3 or not resident.adapter.labels:
         return ()

@@ -30,7 +30,7 @@ from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.marks import PictureFunction, check_used
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
-from sightglass.models.transforms import SizedFunction
+from sightglass.models.transforms import SizedFunction, is_plain
 
 
 def adapt(
@@ -154,16 +154,12 @@ def read_preprocess(preprocess: Any) -> PreprocessingTable:
         return read_table(PreprocessingTable, preprocess or {}, "it", "preprocess")
     if isinstance(preprocess, Preprocessing):
         return preprocess.table()
-    if not callable(preprocess) or isinstance(preprocess, type):
-        raise ModelProblem(
-            f"`preprocess` is a {type(preprocess).__name__}: give a transform, an image processor, a function from a "
-            "picture to a tensor, or a table."
-        )
     if "pixel_values" in getattr(getattr(preprocess, "image_processor", preprocess), "model_input_names", ()):
         return Processor(preprocess).table()
     with suppress(ModelProblem):
-        if (sized := SizedFunction(preprocess)).description is not None:
-            return sized.table()
+        sized = SizedFunction(preprocess)
+        if sized.description is not None:
+            return (sized if is_plain(preprocess) else PictureFunction(preprocess, sized.description)).table()
     return PictureFunction(preprocess).table()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints import architectures
+from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
     from sightglass.models.layers import Layer
-    from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
 
 

@@ -48,7 +48,7 @@ class TransformersDetector(QueryDetector):
         super().__init__(spec, module, labels, weights_sha256)
         self.processor = processor
         # Bars are for mixed sizes in one batch.
-        self.function = self._input = Processor(processor, do_pad=False)
+        self.function = Processor(processor, do_pad=False)
         modules = dict(module.named_modules())
         self._backbone, self._encoder, self._decoder = (
             next((path for path in names if path in modules), "") for names in (_BACKBONES, _ENCODERS, _DECODERS)
@@ -78,11 +78,6 @@ class TransformersDetector(QueryDetector):
         for name, several in (("encoder", encoder if len(encoder) > 1 else []), ("backbone", backbone[:-1])):
             paths_by_name |= {f"{name} {'x'.join(map(str, layer.shape[1:]))}": (layer.path,) for layer in several}
         return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
-
-    @property
-    def resizing(self) -> str:
-        described = self._input.description
-        return str(described) if described else ""
 
     def read_queries(self, tensor: Tensor) -> QueryDetections:
         answer = self.module(pixel_values=tensor)

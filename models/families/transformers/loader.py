@@ -19,10 +19,11 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
-from sightglass.models.adapters.classifier import Classifier, Embedder
+from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
+from sightglass.models.families.custom.classifier import note_preprocessing
 from sightglass.models.families.transformers.detector import TransformersDetector
 from sightglass.models.families.transformers.folders import (
     FILES,
@@ -104,13 +105,10 @@ class TransformersEmbedder(TransformersModel, Embedder):
         return vector.flatten(1)
 
 
-Adapted = (
-    TransformersClassifier | TransformersEmbedder | TransformersSegmenter | TransformersDepth | TransformersDetector
-)
-Prepared = TypeVar("Prepared", bound=Adapter)
+Prepared = TypeVar("Prepared", bound=PreparedAdapter)
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     """Build the model on the CPU from `weights.path` or `weights.hub`.
 
     `{random = seed}`: untrained, from the configuration alone.
@@ -181,12 +179,12 @@ def make_adapter(
     sha256: str,
     notes: tuple[str, ...] = (),
     missing: Collection[str] = (),
-) -> Adapted:
+) -> PreparedAdapter:
     """Return a network's adapter by its class name.
 
     `missing`: names of parameters without weights.
     """
-    adapter: Adapted
+    adapter: PreparedAdapter
     task = task_of(arch)
     if task == "segment":
         row = spec.as_segmentation()
@@ -262,11 +260,9 @@ def prepare(
     base = replace(base, size=processor.size) if processor and not described else base
     channels = getattr(config, "num_channels", 3)
     preprocessing = base.changed(spec.preprocessing.for_channels(channels, base.channels))
-    if spec.preprocessing.complete or described or (processor and not spec.preprocessing.stated()):
+    if described or (processor and not spec.preprocessing.stated()):
         return preprocessing, ()
-    mean = ", ".join(f"{number:.3g}" for number in preprocessing.mean)
-    why = f"nothing but {processor.name} states it" if processor else "no file states it"
-    return preprocessing, (f"Its preprocessing was inferred ({preprocessing}, mean {mean}): {why}.",)
+    return preprocessing, note_preprocessing(spec, preprocessing, "as no file states it")
 
 
 def use_processor(adapter: Prepared, processor: Processor | None) -> Prepared:

@@ -421,7 +421,7 @@ def test_a_folder_is_prepared_by_its_own_processor(name: str, plain: Path, tmp_p
 def test_what_a_row_states_goes_over_the_processor(plain: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(plain, tmp_path / "model")
     spec = replace(spec_for(folder), weights=WeightsTable(path=str(folder), preprocessing=PreprocessingTable(size=64)))
-    assert "inferred (squeezed to 64" not in str(load(spec).notes) and "inferred" in str(load(spec).notes)
+    assert "inferred (as no file states it): 64, bilinear, mean 0.485" in str(load(spec).notes)
     (folder / "preprocessor_config.json").write_text(json.dumps({**CROP_PCT, "size": 224}))
     adapter: Any = load(spec)
     assert adapter.resizing == "64, bicubic" and not adapter.notes
