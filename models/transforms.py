@@ -59,7 +59,7 @@ class SizedFunction(PictureFunction):
     @cached_property
     def description(self) -> Preprocessing | None:
         """The preprocessing that equals the function on a trial picture; None where there is none."""
-        black, red, white = (np.zeros((*TRIAL, 3), np.uint8) + np.uint8(ink) for ink in (0, (255, 0, 0), 255))
+        black, red, white = (np.full((*TRIAL, 3), ink, np.uint8) for ink in ((0, 0, 0), (255, 0, 0), (255, 255, 255)))
         geometry, turned = self._measure(*TRIAL), self._measure(*TRIAL[::-1])
         (height, width), (h, w), (sy, sx) = TRIAL, geometry.input, geometry.scale
         short, crop = min(h, w), "squash"
@@ -73,8 +73,9 @@ class SizedFunction(PictureFunction):
         if not bool((spread > 0).all()):
             return None
         # Floats of 32 bits have seven digits.
-        mean, std = (numbers.flip(0) if order == "bgr" else numbers for numbers in (-low / spread, 1 / spread))
-        mean, std = (tuple(float(f"{number:.6g}") + 0.0 for number in numbers.tolist()) for numbers in (mean, std))
+        low, high = (numbers.flip(0) if order == "bgr" else numbers for numbers in (low, high))
+        measured = (-low / (high - low)).tolist(), (1 / (high - low)).tolist()
+        mean, std = (tuple(float(f"{number:.6g}") + 0.0 for number in numbers) for numbers in measured)
         noise = np.random.default_rng(0).integers(0, 256, (*TRIAL, 3), np.uint8)
         theirs = self.run(noise)
         if not torch.equal(theirs, self.run(noise)):

@@ -378,7 +378,7 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
     notes: tuple[str, ...] = ()
     if (turn := tags.get(ExifTags.Base.Orientation)) in _MIRRORED:
         array, notes = np.flip(array.transpose(1, 0, 2) if turn > 4 else array, _MIRRORED[turn]), (TURNED,)
-    no_data = NO_DATA
+    no_data: tuple[float, ...] = NO_DATA
     with suppress(ValueError):
         no_data += (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),) if GDAL_NO_DATA in tags else ()
     array, more = _fill_no_data(array, name, no_data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,9 @@ class Processor(SizedFunction):
     """
 
     def __init__(self, processor: Any, channels: int = 3, **options: Any) -> None:
-        super().__init__(getattr(processor, "image_processor", processor))
-        self.name, self.channels, self._options = type(self.function).__name__, channels, options
+        function: Callable[..., Any] = getattr(processor, "image_processor", processor)
+        super().__init__(partial(function, return_tensors="pt", **options))
+        self.name, self.channels = type(function).__name__, channels
 
     def run(self, pixels: NDArray[Any]) -> Tensor:
         self.calls += 1
@@ -34,7 +37,7 @@ class Processor(SizedFunction):
             image = Pillow.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
             image = image.convert("L" if self.channels == 1 else "RGB")
         try:
-            output: Tensor = self.function(images=image, return_tensors="pt", **self._options)["pixel_values"].float()
+            output: Tensor = self.function(image)["pixel_values"].float()
         # A library's processor may raise anything, of a file's settings or of a picture of many channels.
         except Exception as error:
             raise self._unusable(describe_error(error)) from error
