@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.models.drawing import Paper
     from sightglass.models.geometry import CellOffset, Geometry, ModelInput
+    from sightglass.models.marks import PictureFunction
     from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
 
@@ -263,6 +264,7 @@ class Adapter:
                     f"{spec.id} has a layer with control characters in its name, {name[:60]!a}: rename it."
                 )
         self.module = freeze(module)
+        self.function: PictureFunction | None = spec.preprocessing.function
         names = tuple(map(legible, labels))
         # An untrained model says so with every answer.
         self.labels = tuple(f"{name} (untrained)" for name in names) if spec.untrained else names
@@ -276,7 +278,8 @@ class Adapter:
     @property
     def resizing(self) -> str:
         """The resizing of its training, `256 → 224, bilinear`; empty if unknown."""
-        return str(self.preprocessing) if self.preprocessing else ""
+        described = self.preprocessing or (self.function and self.function.description)
+        return str(described) if described else ""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         """Turn a picture into the model's input on the CPU.
@@ -284,8 +287,8 @@ class Adapter:
         `pixels` is uint8 (H, W, 3) RGB, or for a model of other channels an array of the picture's own numbers;
         `preprocessing` is one of `preprocessings` (`check_preprocessing`).
         """
-        if self.spec.preprocessing.function is not None and preprocessing == "trained":
-            model_input: ModelInput = self.spec.preprocessing.function.prepare(pixels)
+        if self.function is not None and preprocessing == "trained":
+            model_input = self.function.prepare(pixels)
         else:
             assert self.preprocessing is not None
             model_input = prepare(pixels, self.preprocessing, preprocessing)

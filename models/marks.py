@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import MAX_CHANNELS, READY
+from sightglass.models.preprocess import MAX_CHANNELS, READY, Preprocessing
 from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
@@ -35,14 +36,21 @@ class PictureFunction:
     It takes a Pillow image or an array, uint8 (H, W, 3) RGB, and returns an array or a tensor of one picture.
     """
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self.function, self.calls = function, 0
+    def __init__(self, function: Callable[[Any], Any], description: Preprocessing | None = None) -> None:
+        self.function, self.calls, self._description = function, 0, description
         self.name = getattr(function, "__name__", type(function).__name__)
         self._takes: tuple[Callable[[NDArray[np.uint8]], Any], ...] = (Pillow.fromarray, np.asarray)
         self._known: dict[tuple[int, ...], tuple[Geometry, list[int]]] = {}
 
+    @property
+    def description(self) -> Preprocessing | None:
+        """What it does to most pictures, in numbers; None where that is not known."""
+        return self._description
+
     def table(self) -> PreprocessingTable:
-        """Return the size and channels of what it makes of a noisy picture; raise ModelProblem."""
+        """Return its description, or the size and channels of what it makes of noise; raise ModelProblem."""
+        if self.description is not None:
+            return replace(self.description.table(), function=self)
         noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
         channels, height, width = self.run(noise).shape[1:]
         mean, std = (0.0,) * channels, (1.0,) * channels
@@ -79,24 +87,32 @@ class PictureFunction:
         if not torch.equal(tensor, self.run(pixels)):
             raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
         marks = self._find(pixels, range(len(PLACES)))
-        if len(marks) >= FEWEST:
+        geometry = self._fit(marks, pixels, tensor, FEWEST)
+        self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist()
+        return ModelInput(tensor, geometry)
+
+    def _fit(self, marks: NDArray[np.float64], pixels: NDArray[Any], tensor: Tensor, fewest: int) -> Geometry:
+        """Return the geometry that marks show; raise ModelProblem where it is none."""
+        if len(marks) >= fewest:
             size, original = (tensor.shape[2], tensor.shape[3]), (pixels.shape[0], pixels.shape[1])
             (sy, oy), (sx, ox) = (_line(marks[:, 1 + i], marks[:, 3 + i], size[i] / original[i]) for i in (0, 1))
             geometry = Geometry(original, size, (sy, sx), (oy, ox))
             if min(sy, sx) > 0 and _residual(geometry, marks) <= TOLERANCE:
-                self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist()
-                return ModelInput(tensor, geometry)
+                return geometry
         raise ModelProblem(
             f"Where the output of the preprocess {self.name} lies in the picture could not be measured: give the "
             "tensor that it returns instead of the picture."
         )
+
+    def _centre(self, number: int, full: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(np.array(PLACES[number]) * full)
 
     def _find(self, pixels: NDArray[np.uint8], numbers: Iterable[int]) -> NDArray[np.float64]:
         """Return the number, the centre (y, x) in the picture and the place in the output of each mark seen there."""
         marks, full = [], np.array(pixels.shape[:2])
         side = max(2, round(SIDE * full.min()))
         for number in numbers:
-            top, left = corner = np.rint(np.array(PLACES[number]) * full - side / 2).clip(0, full - side).astype(int)
+            top, left = corner = np.rint(self._centre(number, full) - side / 2).clip(0, full - side).astype(int)
             outputs = []
             for ink in (255, 0):
                 marked = pixels.copy()
@@ -145,6 +161,8 @@ def check_used(adapter: Adapter) -> Adapter:
         adapter.flat_input()
         if function.calls == before:
             raise ModelProblem(f"{adapter.spec.id} prepares pictures its own way: leave preprocess out.")
+        if function.description is not None:
+            return adapter
         adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ("trained", "negative", READY))
         adapter.notes += (f"Pictures are prepared by {function.name}; marks planted in them showed where they end up.",)
     return adapter

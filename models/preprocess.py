@@ -34,6 +34,8 @@ MAX_RESIZED = 16
 """Area of a resized picture, in windows of its crop, up to which it is resized as a whole."""
 FULL = {"uint8": 255, "uint16": 65535}
 """White in arrays of whole numbers."""
+SLACK = 0.05
+"""How far floats from 0 to 1 may lie beyond, as resizing overshoots."""
 COUNTED = ("channels_in", "mean", "std")
 MAX_CHANNELS = 16
 """Maximum numbers of a pixel."""
@@ -130,6 +132,10 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
     """
     import torch
 
+    if way == READY:
+        size = (pixels.shape[0], pixels.shape[1])
+        ready = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return ModelInput(ready[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
     if preprocessing.channels == 1 and pixels.shape[2] == 3:
         pixels = np.asarray(Pillow.fromarray(pixels).convert("L"))[:, :, None]
     if pixels.shape[2] != preprocessing.channels:
@@ -138,15 +144,37 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
             "a .tif with as many."
         )
     placed, geometry = fit_picture(pixels, preprocessing, way)
-    whole = preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
-    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-        whole = FULL["uint8"]
+    whole = _divisor(pixels, preprocessing)
     tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(whole)
     mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (preprocessing.mean, preprocessing.std))
     tensor = tensor.sub_(mean).div_(std).unsqueeze(0)
     if preprocessing.channels_order == "bgr" and preprocessing.channels == 3:
         tensor = tensor.flip(1)
     return ModelInput(tensor if preprocessing.highest == 1 else tensor * preprocessing.highest, geometry)
+
+
+def white_of(pixels: NDArray[Any]) -> float:
+    """Return the number that is white in a picture by its type; raise ModelProblem where that says nothing."""
+    if pixels.dtype.name in FULL:
+        return FULL[pixels.dtype.name]
+    low, high = float(pixels.min()), float(pixels.max())
+    if low >= -SLACK and high <= 1 + SLACK:
+        return 1
+    raise ModelProblem(
+        f"The picture's numbers go from {low:g} to {high:g}, and nothing says which is white: state divide_by in "
+        "weights.preprocessing (1: as they are), or give uint8, uint16 or floats from 0 to 1."
+    )
+
+
+def _divisor(pixels: NDArray[Any], preprocessing: Preprocessing) -> float:
+    """Return what a picture's numbers are divided by: of other types than bytes that may be stated."""
+    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+        return FULL["uint8"]
+    if preprocessing.divide_by is not None:
+        return preprocessing.divide_by
+    # Mean and std above 1 are of numbers as they are.
+    raw = pixels.dtype.name not in FULL and max(map(abs, (*preprocessing.mean, *preprocessing.std))) > 1
+    return 1 if raw else white_of(pixels)
 
 
 def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
@@ -182,8 +210,9 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
     if small.shape[:2] == (h, w):
         return small, geometry
     # The same grey on the scale of the array.
-    white = preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
-    grey = GREY if pixels.dtype == np.uint8 else GREY / 255 * white
+    grey = (
+        GREY if pixels.dtype == np.uint8 else GREY / 255 * (preprocessing.divide_by or FULL.get(pixels.dtype.name, 1))
+    )
     canvas = np.full((h, w, pixels.shape[2]), grey, small.dtype)
     canvas[y0 - top : y1 - top, x0 - left : x1 - left] = small
     return canvas, geometry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -162,9 +163,11 @@ def bgr_to_rgb(source: Any) -> NDArray[Any]:
 
 
 def is_model_input(source: Any, adapter: Adapter, model: UserModel | None) -> bool:
-    """Return whether a picture is a tensor of the model's input."""
+    """Return whether a picture is a tensor of the model's input, alone or as a processor returns it."""
     if model is None or READY not in adapter.preprocessings:
         return False
+    if isinstance(source, Mapping):
+        return "pixel_values" in source
     if not isinstance(source, torch.Tensor) or not source.is_floating_point():
         return False
     return model.preprocess is None or bool(source.min() < 0 or source.max() > 1)

@@ -27,6 +27,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 STRIP = 4_000_000
 """About how many pixels are converted at a time, as numbers of eight bytes."""
+TURNED = "rotated as its EXIF orientation says"
 ON_WHITE = "Transparent areas are shown on white."
 # By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
 _UPRIGHT = dict(enumerate(map(Pillow.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
@@ -113,7 +114,7 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
         notes.append(ON_WHITE)
     left = _orientation(image)
     if before in _UPRIGHT or left in _UPRIGHT:
-        notes.append("rotated as its EXIF orientation says")
+        notes.append(TURNED)
     return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
 
 
@@ -138,16 +139,18 @@ def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
     return image if image.mode == "RGB" else image.convert("RGB"), False
 
 
-def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
-    """Return numbers (H, W) or (H, W, C) as uint8 tones, with a note on how they were scaled."""
+def grey(values: NDArray[Any], bits: int = 0) -> tuple[Pixels, str]:
+    """Return numbers (H, W) or (H, W, C) as uint8 tones, with a note on how they were scaled.
+
+    `bits`: the number of bits of unsigned numbers; 0: read from the highest one.
+    """
     if not np.isfinite(values).all():
         raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
     low, high = float(values.min()), float(values.max())
     sixteen = values.dtype.kind != "f" and low >= 0 and high <= 65535
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    # The number of bits in use: scanners store 12.
-    bits = 16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8
+    bits = bits or _bits_used(high)
     if sixteen:
         return _in_strips(values, lambda rows: rows >> (bits - 8)), f"{bits}-bit reduced to 8 bits"
     tones = _in_strips(values, lambda rows: np.rint((rows.astype(np.float64) - low) * 255 / ((high - low) or 1)))
@@ -214,13 +217,19 @@ Planes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 NPY = b"\x93NUMPY"
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """First bytes of a .npy, and of the four variants of TIFF."""
+NO_DATA = (-9999.0, float(np.finfo(np.float32).min))
+"""Numbers that files of measurements hold where nothing was measured, beside NaN."""
+GDAL_NO_DATA, HIGHEST = 42113, (341, 281)
+"""Tags of a TIFF: the number of no data (GDAL's), and those of its highest value (SMaxSampleValue, MaxSampleValue)."""
+_MIRRORED = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
+"""Axes that are mirrored, by EXIF orientation; from 5 on rows and columns change places before."""
 
 
-def read_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
-    """Return the array (H, W, C) of a .npy or TIFF; None for pictures."""
+def read_array(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[str, ...], int] | None:
+    """Return the array (H, W, C) of a .npy or TIFF, notes, and bits as `convert_array` takes it; None for pictures."""
     try:
         if data.startswith(NPY):
-            return _npy(data, name)
+            return *_fill_no_data(_npy(data, name), name), 0
         return _tiff(data, name, max_pixels) if data.startswith(TIFF) else None
     except (ImageProblem, MemoryError):
         raise
@@ -231,9 +240,38 @@ def read_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         return None
 
 
-def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
-    """Return an array (H, W, C) as RGB, numbers (or None), and notes."""
+def _fill_no_data(
+    array: NDArray[Any], name: str, no_data: tuple[float, ...] = NO_DATA
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return the array with each channel's median where nothing was measured, and a note."""
+    kind = array.dtype.kind
+    if kind not in "fi" and no_data == NO_DATA:
+        return array, ()
+    missing = np.isin(array, [value for value in no_data if kind == "f" or value.is_integer()])
+    missing |= np.isnan(array) if kind == "f" else False
+    if not missing.any():
+        return array, ()
+    if missing.all((0, 1)).any():
+        raise ImageProblem(f"{name} has a channel without data: all its values are not finite, or stand for no data.")
+    array, names = array.copy(), sorted({f"{value:g}" for value in np.unique(array[missing]).tolist()})
+    for channel in range(array.shape[2]):
+        empty = missing[:, :, channel]
+        array[:, :, channel][empty] = np.median(array[:, :, channel][~empty]).astype(array.dtype)
+    share = f"{missing.mean():.1%} of its values hold no data ({', '.join(names)})"
+    return array, (f"{share}: the median of the others was put there.",)
+
+
+def convert_array(
+    array: NDArray[Any], name: str, max_pixels: int, bits: int = 0
+) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
+    """Return an array (H, W, C) as RGB, numbers (or None), and notes.
+
+    `bits`: of a photograph of uint16 how many are in use, 0 for measurements.
+    """
     check_size(array.shape[1], array.shape[0], name, max_pixels)
+    if bits:
+        tones, note = grey(array, bits)
+        return tones, None, (note,)
     channels = array.shape[2]
     if array.dtype in (np.bool_, np.uint8) and channels in (1, 3):
         return from_array(array, name, max_pixels)
@@ -289,20 +327,21 @@ def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
     )
 
 
-def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
-    """Return a TIFF's channels, or its grey numbers of more than a byte; None for an ordinary picture."""
+def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[str, ...], int] | None:
+    """Return a TIFF's channels, or its grey or colour numbers that are no bytes; None for an ordinary picture."""
     from tifffile import TiffFile
 
     # It would log errors reported here as sentences.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(BytesIO(data)) as file:
         page: Any = file.pages[0]
-        if int(page.photometric) not in (1, 2, 3) or page.dtype is None:
+        if int(page.photometric) not in (0, 1, 2, 3) or page.dtype is None:
             return None
         single, samples = not file.pages.is_multipage, page.samplesperpixel
         see_through = any(int(extra) in (1, 2) for extra in page.extrasamples)
-        grey_numbers = page.dtype.kind in "fu" and page.dtype.itemsize > 1 and int(page.photometric) == 1
-        ordinary = samples == 3 or (samples in (2, 4) and see_through) or (samples == 1 and not grey_numbers)
+        numbers = page.dtype.kind in "fi" or page.dtype.itemsize > 1
+        ordinary = (samples in (1, 3) and not numbers) or (samples in (2, 4) and see_through)
+        ordinary |= int(page.photometric) == 3
         if ordinary if single else samples != 1:
             return None
         # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape. A
@@ -318,7 +357,36 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         try:
             array = source.asarray()
         except Exception as reason:
-            if single and samples == 1:
+            if single and samples in (1, 3):
                 return None
             raise _damaged(name) from reason
-        return _arrange(array, name)
+        return _apply_tags(page, _arrange(array, name), name)
+
+
+def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], int]:
+    """Return a TIFF's array as its tags say, with notes, and bits as `convert_array` takes it."""
+    # Only these: others may be large.
+    wanted = (*HIGHEST, int(ExifTags.Base.Orientation), GDAL_NO_DATA)
+    tags = {code: page.tags[code].value for code in wanted if code in page.tags}
+    photometric = int(page.photometric)
+    highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
+    bits = int(highest).bit_length() if array.dtype.kind == "u" and highest > 255 else int(np.max(page.bitspersample))
+    if photometric == 0:
+        # The lightest and the darkest change places: those of the type, or of floats those in the picture.
+        white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
+        array = ~array if array.dtype.kind == "i" else white - array
+    notes: tuple[str, ...] = ()
+    if (turn := tags.get(ExifTags.Base.Orientation)) in _MIRRORED:
+        array, notes = np.flip(array.transpose(1, 0, 2) if turn > 4 else array, _MIRRORED[turn]), (TURNED,)
+    no_data: tuple[float, ...] = NO_DATA
+    with suppress(ValueError):
+        no_data += (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),) if GDAL_NO_DATA in tags else ()
+    array, more = _fill_no_data(array, name, no_data)
+    photograph = photometric == 2 and array.dtype == np.uint16 and array.shape[2] == 3
+    bits = bits if bits < 16 or highest else _bits_used(array.max())
+    return array, notes + more, bits if photograph else 0
+
+
+def _bits_used(high: float) -> int:
+    """Return how many of 16 bits a highest number needs: scanners store 12."""
+    return 16 if high >= 1 << 12 else 12 if high >= 1 << 8 else 8

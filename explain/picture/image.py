@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -135,8 +136,10 @@ class Image:
             elif isinstance(source, np.ndarray) or (torch is not None and isinstance(source, torch.Tensor)):
                 values = source if isinstance(source, np.ndarray) else decode.channels_last(source)
                 pixels, planes, notes = decode.from_array(values, title, max_pixels)
-            elif (array := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
-                pixels, planes, notes = convert_array(array, title, max_pixels)
+            elif (numbers := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
+                array, read, bits = numbers
+                pixels, planes, notes = convert_array(array, title, max_pixels, bits)
+                notes = read + notes
             else:
                 pixels, notes, file = decode.decode(data, title, max_pixels)
         except MemoryError as error:
@@ -146,7 +149,11 @@ class Image:
 
     @staticmethod
     def of_tensor(tensor: Any) -> Image:
-        """Wrap a preprocessed float tensor (C, h, w), shown with stretched contrast."""
+        """Wrap a preprocessed float tensor (C, h, w), also of a processor's batch, shown with stretched contrast."""
+        if isinstance(tensor, Mapping):
+            import torch
+
+            tensor = torch.as_tensor(np.asarray(tensor["pixel_values"]))
         array = decode.channels_last(tensor.float(), range(MAX_CHANNELS + 1))
         pixels, planes, notes = convert_array(np.ascontiguousarray(array), "tensor", MAX_PIXELS)
         return Image(pixels, "tensor", notes, planes=planes)

@@ -49,6 +49,9 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     channels.
     """
     now = resident.adapter.preprocessing
+    function = resident.adapter.function
+    if function is not None and function.description is None:
+        return ()
     if now is None or now.channels != 3 or not resident.adapter.labels:
         return ()
     ways = {f"resized by {name}": replace(now, interpolation=name) for name in ("bilinear", "bicubic")}

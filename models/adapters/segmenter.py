@@ -81,9 +81,9 @@ class Segmenter(PreparedAdapter):
     """Sides of an input are multiples of it: a network that halves a map and doubles it again needs that."""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        how, function = self.preprocessing, self.spec.preprocessing.function
+        how = self.preprocessing
         square = how.size == (how.short_side, how.short_side)
-        if preprocessing != "trained" or function or how.crop != "centre" or not square:
+        if preprocessing != "trained" or self.function or how.crop != "centre" or not square:
             return super().prepare(pixels, preprocessing)
         height, width = pixels.shape[:2]
         ratio = how.short_side / min(height, width) * min(1.0, LONGEST * min(height, width) / max(height, width))

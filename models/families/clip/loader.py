@@ -10,7 +10,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,16 @@ from sightglass.models.adapter import Part, Prediction, Progress, freeze
 from sightglass.models.adapters.classifier import Classifier, Logits
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import CAPTIONED_SIDE
-from sightglass.models.families.transformers.folders import from_folder, picture_settings, read, weights_in
-from sightglass.models.families.transformers.loader import CLIP_KINDS, folder_of, load_network, of_processor
+from sightglass.models.families.transformers.folders import from_folder, read, weights_in
+from sightglass.models.families.transformers.loader import (
+    CLIP_KINDS,
+    find_processor,
+    folder_of,
+    load_network,
+    prepare,
+    use_processor,
+)
+from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.geometry import Geometry
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
@@ -50,6 +58,7 @@ class Towers:
     preprocessing: Preprocessing
     sha256: str
     notes: tuple[str, ...] = ()
+    processor: Processor | None = None
     text_bytes: int = 0
     """Memory that the text tower takes besides `image`."""
     unreadable: Callable[[str], str] = lambda _phrase: ""
@@ -112,6 +121,7 @@ class ClipClassifier(Classifier):
     def __init__(self, spec: ModelSpec, towers: Towers, words: Sequence[str] = ()) -> None:
         super().__init__(spec, towers.image, (), towers.preprocessing, towers.sha256)
         self.towers = towers
+        use_processor(self, towers.processor)
         self.extra_bytes = towers.text_bytes
         self.notes = towers.notes
         self.rows: Tensor | None = None
@@ -224,9 +234,7 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
             notes=(ONLY_DRAWN,),
             unreadable=nets.unreadable,
         )
-    loaded = towers(spec, folder_of(spec, "*.txt", "*.model"))
-    stated = replace(loaded, preprocessing=loaded.preprocessing.changed(spec.preprocessing))
-    return replace(stated, notes=()) if spec.preprocessing.complete else stated
+    return towers(spec, folder_of(spec, "*.txt", "*.model"))
 
 
 HALF = (0.5, 0.5, 0.5)
@@ -251,7 +259,11 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
     parts = {"vision_model": net.vision_model}
     if kind == "clip":
         parts["visual_projection"] = net.visual_projection
-    preprocessing, notes = _preprocessing(folder, net.config)
+    size, clip = int(net.config.vision_config.image_size), kind == "clip"
+    crop, numbers = ("centre", (MEAN, STD)) if clip else ("squash", (HALF, HALF))
+    usual = Preprocessing((size, size), size, *numbers, "bicubic", crop=crop)
+    processor = None if spec.preprocessing.complete else find_processor(folder, 3)
+    preprocessing, notes = prepare(spec, processor, net.config, usual)
     return Towers(
         ImageTower(parts),
         _text_encoder(spec, net, folder),
@@ -260,6 +272,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
         preprocessing,
         sha256_of(weights),
         notes,
+        processor,
         sum(tensor.nbytes for tensor in (*net.text_model.parameters(), *net.text_model.buffers())),
     )
 
@@ -303,16 +316,3 @@ def _text_encoder(spec: ModelSpec, net: Any, folder: Path) -> Any:
         return projected
 
     return read
-
-
-def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Return how pictures are prepared, and a note where that is a guess."""
-    size = int(config.vision_config.image_size)
-    settings = picture_settings(folder)
-    if not settings:
-        clip = config.model_type == "clip"
-        numbers, crop = ((MEAN, STD), "centre") if clip else ((HALF, HALF), "squash")
-        guess = Preprocessing((size, size), size, *numbers, "bicubic", crop=crop)
-        note = f"Its preprocessing was inferred ({guess}, {config.model_type}'s own mean and std): no file states it."
-        return guess, (note,)
-    return of_processor({"size": size, "resample": 3, **settings}), ()

@@ -9,9 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, describe_error
@@ -30,9 +28,8 @@ from sightglass.models.adapters.tasks import (
     logits_of,
     task_of_names,
 )
-from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
-from sightglass.models.preprocess import IMAGENET, READY, Preprocessing
+from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
 SIDE, STEP = 224, 32
@@ -345,13 +342,6 @@ class CustomInput(PreparedAdapter):
         answer = answer_in(output, chosen) if self.has_row else map_in(output, chosen, numbers=numbers)
         assert answer is not None
         return logits_of(answer, self.kind)
-
-    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        if preprocessing != READY:
-            return super().prepare(pixels, preprocessing)
-        size = (pixels.shape[0], pixels.shape[1])
-        tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-        return ModelInput(tensor[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
 
 
 class CustomClassifier(CustomInput, Classifier):

@@ -7,6 +7,7 @@ the caller's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -16,17 +17,20 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from sightglass.common.errors import ModelProblem, describe_error
-from sightglass.models import labels, transforms
+from sightglass.models import labels
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom.classifier import CustomAdapter, ProbeResult, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.timm.networks import preprocessing_of
+from sightglass.models.families.torchvision.networks import preprocessing_of as preprocessing_of_weights
 from sightglass.models.families.transformers import loader as transformers
+from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.marks import PictureFunction, check_used
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
+from sightglass.models.transforms import SizedFunction, is_plain
 
 
 def adapt(
@@ -126,8 +130,7 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
             return replace(result, step=1)
         from torchvision.models.segmentation import FCN_ResNet50_Weights
 
-        preset = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
-        usual = transforms.preprocessing_of(preset)
+        usual = preprocessing_of_weights(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
         return replace(result, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
 
     adapter = adapt_module(spec, module, checkpoint.digest(module), task, table, change=change)
@@ -151,14 +154,13 @@ def read_preprocess(preprocess: Any) -> PreprocessingTable:
         return read_table(PreprocessingTable, preprocess or {}, "it", "preprocess")
     if isinstance(preprocess, Preprocessing):
         return preprocess.table()
-    if hasattr(preprocess, "image_mean"):
-        return transformers.of_processor(preprocess.to_dict()).table()
-    try:
-        return transforms.preprocessing_of(preprocess).table()
-    except ModelProblem:
-        if not callable(preprocess) or isinstance(preprocess, type):
-            raise
-        return PictureFunction(preprocess).table()
+    if "pixel_values" in getattr(getattr(preprocess, "image_processor", preprocess), "model_input_names", ()):
+        return Processor(preprocess).table()
+    with suppress(ModelProblem):
+        sized = SizedFunction(preprocess)
+        if sized.description is not None:
+            return (sized if is_plain(preprocess) else PictureFunction(preprocess, sized.description)).table()
+    return PictureFunction(preprocess).table()
 
 
 def network_of(model: Any) -> Any:
@@ -191,10 +193,12 @@ def _keras(spec: ModelSpec, model: Any) -> Adapter:
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:
     net: Any = private_copy(model)
-    preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
+    preprocessing = transformers.usual_preprocessing(net.config).changed(spec.preprocessing)
     sha256, notes = checkpoint.digest(net), note_preprocessing(spec, preprocessing, "as ViTs usually are")
     if hasattr(net.config, "text_config"):
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
-    return transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes)
+    adapter = transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes)
+    adapter.preprocessings = (*adapter.preprocessings, READY)
+    return adapter

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, did_you_mean
-from sightglass.models import transforms
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints import architectures
+from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
     from sightglass.models.layers import Layer
-    from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
 
 
@@ -79,7 +78,9 @@ def load_published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
 
 def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
     """Return the preset that the weights were tested with."""
-    return transforms.preprocessing_of(weights.transforms())
+    preset: Any = weights.transforms()
+    (short, *_), (size, *_) = preset.resize_size, getattr(preset, "crop_size", preset.resize_size)
+    return Preprocessing((size, size), short, tuple(preset.mean), tuple(preset.std), preset.interpolation.value)
 
 
 def modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

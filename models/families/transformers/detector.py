@@ -6,14 +6,12 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
-from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.layers import Layer
 from sightglass.models.spec import ModelSpec
 
@@ -49,6 +47,8 @@ class TransformersDetector(QueryDetector):
     ) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         self.processor = processor
+        # Bars are for mixed sizes in one batch.
+        self.function = Processor(processor, do_pad=False)
         modules = dict(module.named_modules())
         self._backbone, self._encoder, self._decoder = (
             next((path for path in names if path in modules), "") for names in (_BACKBONES, _ENCODERS, _DECODERS)
@@ -78,23 +78,6 @@ class TransformersDetector(QueryDetector):
         for name, several in (("encoder", encoder if len(encoder) > 1 else []), ("backbone", backbone[:-1])):
             paths_by_name |= {f"{name} {'x'.join(map(str, layer.shape[1:]))}": (layer.path,) for layer in several}
         return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
-
-    @property
-    def resizing(self) -> str:
-        size = {name: side for name, side in dict(self.processor.size).items() if side}
-        if "height" in size:
-            return f"squeezed to {size['height']}"
-        shortest, longest = size.get("shortest_edge"), size.get("longest_edge")
-        return f"short side → {shortest}" + (f", long side at most {longest}" if longest else "") if shortest else ""
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        # Bars are for mixed sizes in one batch; torch refuses read-only arrays.
-        inputs = self.processor(
-            images=pixels.copy(), input_data_format="channels_last", do_pad=False, return_tensors="pt"
-        )
-        tensor: Tensor = inputs["pixel_values"]
-        (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
-        return ModelInput(tensor, Geometry((height, width), (h, w), (h / height, w / width), (0.0, 0.0)))
 
     def read_queries(self, tensor: Tensor) -> QueryDetections:
         answer = self.module(pixel_values=tensor)

@@ -11,20 +11,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from numpy.typing import NDArray
-from PIL import Image as Pillow
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
 from sightglass.models import labels
-from sightglass.models.adapter import Progress
-from sightglass.models.adapters.classifier import Classifier, Embedder
+from sightglass.models.adapter import Adapter, Progress
+from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
+from sightglass.models.families.custom.classifier import note_preprocessing
 from sightglass.models.families.transformers.detector import TransformersDetector
 from sightglass.models.families.transformers.folders import (
     FILES,
@@ -36,7 +35,7 @@ from sightglass.models.families.transformers.folders import (
     weights_in,
     without_hub,
 )
-from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.inspect import TableDraft
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, Task
@@ -54,24 +53,7 @@ class TransformersModel:
     """Further arguments of `forward`: to resample learnt positions for another input size."""
 
 
-class TransformersInput(TransformersModel, Segmenter):
-    """A network of pixels, prepared by its own image processor."""
-
-    processor: Any = None
-    """The library's image processor; None: prepared by `preprocessing`."""
-
-    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        if self.processor is None or preprocessing != "trained":
-            return super().prepare(pixels, preprocessing)
-        inputs = self.processor(images=Pillow.fromarray(pixels), return_tensors="pt")
-        tensor: Tensor = inputs["pixel_values"].float()
-        (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
-        mask = inputs.get("pixel_mask")
-        high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
-        return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
-
-
-class TransformersSegmenter(TransformersInput):
+class TransformersSegmenter(TransformersModel, Segmenter):
     """A network with logits of each pixel."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
@@ -90,7 +72,7 @@ class QuerySegmenter(TransformersSegmenter):
         return scores.clamp_min(LEAST).log()
 
 
-class TransformersDepth(TransformersInput, PixelNumbers):
+class TransformersDepth(TransformersModel, PixelNumbers):
     """A network with a depth of each pixel: DPT, Depth Anything, ZoeDepth."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
@@ -123,12 +105,10 @@ class TransformersEmbedder(TransformersModel, Embedder):
         return vector.flatten(1)
 
 
-Adapted = (
-    TransformersClassifier | TransformersEmbedder | TransformersSegmenter | TransformersDepth | TransformersDetector
-)
+Prepared = TypeVar("Prepared", bound=PreparedAdapter)
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     """Build the model on the CPU from `weights.path` or `weights.hub`.
 
     `{random = seed}`: untrained, from the configuration alone.
@@ -153,20 +133,15 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
         sha256 = sha256_of(weights_in(folder))
     if task == "detect":
         return _detector(spec, net, folder, sha256)
-    preprocessing, notes = prepare(folder, net.config)
-    channels = getattr(net.config, "num_channels", 3)
-    preprocessing = preprocessing.changed(spec.preprocessing.for_channels(channels, preprocessing.channels))
-    notes = () if spec.preprocessing.complete else notes
+    processor = None if spec.preprocessing.complete else find_processor(folder, getattr(net.config, "num_channels", 3))
+    preprocessing, notes = prepare(spec, processor, net.config)
     if task == "embed" and spec.task != "embed":
         raise ModelProblem(
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
             "fine-tuned to classes."
         )
     adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
-    if isinstance(adapter, TransformersInput) and not spec.preprocessing.stated():
-        settings = picture_settings(folder)
-        adapter.processor = None if not settings or settings.get("do_center_crop") else read_processor(folder)
-    return adapter
+    return use_processor(adapter, processor)
 
 
 def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> TransformersDetector:
@@ -204,12 +179,12 @@ def make_adapter(
     sha256: str,
     notes: tuple[str, ...] = (),
     missing: Collection[str] = (),
-) -> Adapted:
+) -> PreparedAdapter:
     """Return a network's adapter by its class name.
 
     `missing`: names of parameters without weights.
     """
-    adapter: Adapted
+    adapter: PreparedAdapter
     task = task_of(arch)
     if task == "segment":
         row = spec.as_segmentation()
@@ -267,39 +242,42 @@ def fetch(name: str, *patterns: str) -> Path:
         ) from problem
 
 
-def prepare(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Return the folder's preprocessing, and a note where it says nothing."""
-    if settings := picture_settings(folder):
-        return of_processor(settings), ()
-    guess = usual(config)
-    return guess, (f"Its preprocessing was inferred ({guess}, ImageNet's mean and std): no file states it.",)
+def find_processor(folder: Path, channels: int) -> Processor | None:
+    """Return a folder's image processor for pictures of `channels`; None where it has none for these."""
+    if not picture_settings(folder):
+        return None
+    processor = Processor(read_processor(folder), channels)
+    # Those of three channels are of no use to a network of others.
+    return processor if channels == 3 or processor.fits_channels() else None
 
 
-def usual(config: Any) -> Preprocessing:
+def prepare(
+    spec: ModelSpec, processor: Processor | None, config: Any, usual: Preprocessing | None = None
+) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return the preprocessing of a processor and a row, and a note where it was inferred."""
+    described = processor.description if processor else None
+    base = described or usual or usual_preprocessing(config)
+    base = replace(base, size=processor.size) if processor and not described else base
+    channels = getattr(config, "num_channels", 3)
+    preprocessing = base.changed(spec.preprocessing.for_channels(channels, base.channels))
+    if described or (processor and not spec.preprocessing.stated()):
+        return preprocessing, ()
+    return preprocessing, note_preprocessing(spec, preprocessing, "as no file states it")
+
+
+def use_processor(adapter: Prepared, processor: Processor | None) -> Prepared:
+    """Let a processor prepare an adapter's pictures, unless its row states how that is done."""
+    if processor is not None and not adapter.spec.preprocessing.stated():
+        adapter.function = processor
+        if processor.description is None:
+            adapter.preprocessings = ("trained",)
+    return adapter
+
+
+def usual_preprocessing(config: Any) -> Preprocessing:
     """Return the preprocessing assumed for a configuration that comes without a processor."""
     size = sides(getattr(config, "image_size", 224))
     return Preprocessing(size, min(size), *IMAGENET)
-
-
-def of_processor(settings: Mapping[str, Any]) -> Preprocessing:
-    """Return the preprocessing of a processor's own dictionary, as in `preprocessor_config.json`."""
-    mean, std = ((tuple(map(float, settings[key]))) for key in ("image_mean", "image_std"))
-    if not settings.get("do_normalize", True):
-        mean, std = (0.0,) * len(mean), (1.0,) * len(std)
-    how = Pillow.Resampling(settings.get("resample", 2)).name.lower()
-    size = settings.get("size", 224)
-    short = size.get("shortest_edge") if isinstance(size, dict) else size if settings.get("do_center_crop") else None
-    if "crop_pct" in settings and short is not None:
-        # ConvNeXt's rule: below 384 pixels a picture is resized and cropped, else squeezed.
-        if short < 384:
-            return Preprocessing((short, short), int(short / settings["crop_pct"]), mean, std, how)
-        return Preprocessing((short, short), short, mean, std, how, crop="squash")
-    if settings.get("do_center_crop"):
-        crop = sides(settings.get("crop_size", size))
-        side = min(sides(size))
-        return Preprocessing(crop, side, mean, std, how, crop="square" if short is None else "centre")
-    whole = sides(size)
-    return Preprocessing(whole, min(whole), mean, std, how, crop="squash")
 
 
 def inspect(path: Path) -> TableDraft | None:
@@ -393,9 +371,5 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
 
 def sides(size: Any) -> tuple[int, int]:
     """Return (h, w) of a size in a configuration of Transformers."""
-    if isinstance(size, dict):
-        if "shortest_edge" in size:
-            return (int(size["shortest_edge"]),) * 2
-        return int(size["height"]), int(size["width"])
     high, wide = size if isinstance(size, (list, tuple)) else (size, size)
     return int(high), int(wide)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models import labels, transforms
+from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.folding import conv_act
@@ -199,7 +199,9 @@ def _preprocessing(module: Any) -> Preprocessing:
     kinds = [type(step).__name__ for step in steps]
     if kinds != ["Resize", "CenterCrop", "ToTensor", "Normalize"] or not isinstance(steps[0].size, int):
         steps = classify_transforms().transforms
-    return transforms.preprocessing_of(steps)
+    resize, crop, _, normalise = steps
+    mean, std = (tuple(map(float, numbers)) for numbers in (normalise.mean, normalise.std))
+    return Preprocessing(tuple(crop.size), resize.size, mean, std, resize.interpolation.value)
 
 
 class YoloClassifier(NumberedLayers, Classifier):

@@ -157,18 +157,37 @@ def test_a_preprocess_that_cannot_be_read_is_run(net: nn.Module, bus: Path) -> N
         Explainer(net, preprocess=transforms.Compose([transforms.Lambda(abs), *EVALUATION.transforms]))
 
 
-def test_other_libraries_objects(bus: Path) -> None:
-    import transformers
-
+def test_timm_says_how_pictures_are_prepared() -> None:
     small = timm.create_model("mobilenetv3_small_050", num_classes=4)
     assert Explainer(small).resident.adapter.resizing == "256 → 224, bicubic"
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_what_a_processor_returns_goes_straight_in(bus: Path, normalised: bool) -> None:
+    import transformers
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
     names = {0: "rust", 1: "blight", 2: "none"}
-    config = transformers.MobileNetV2Config(image_size=64, depth_multiplier=0.25, id2label=names)
-    net = transformers.MobileNetV2ForImageClassification(config)
-    processor = transformers.ViTImageProcessor(size={"height": 64, "width": 64}, resample=3)
-    result = Explainer(net, preprocess=processor)(bus, top_k=3)
-    assert {p.label for p in result.predictions} == set(names.values())
-    assert result.evidence.resident.adapter.resizing == "squeezed to 64, bicubic"
+    config = transformers.ViTConfig(**sizes, image_size=64, patch_size=8, id2label=names)
+    net = transformers.ViTForImageClassification(config).eval()
+    processor = transformers.ViTImageProcessor(size={"height": 64, "width": 64}, do_normalize=normalised)
+    batch = processor(images=Pillow.open(bus), return_tensors="pt")
+    expected = sorted(net(**batch).logits.softmax(1)[0].tolist(), reverse=True)
+    from_picture, bare = Explainer(net, preprocess=processor), Explainer(net)
+    results = [
+        from_picture(bus, top_k=3),
+        from_picture(batch, top_k=3),
+        bare(batch, top_k=3),
+        bare(batch["pixel_values"], top_k=3),
+    ]
+    results.append(bare(processor(images=Pillow.open(bus)), top_k=3))
+    for result in results:
+        torch.testing.assert_close(result.evidence.tensor, batch["pixel_values"], rtol=0, atol=1e-6)
+        assert [p.score for p in result.predictions] == pytest.approx(expected, abs=1e-5)
+    assert {p.label for p in results[0].predictions} == set(names.values())
+    assert results[0].evidence.geometry.scale == (64 / 1080, 64 / 810)
+    assert from_picture.resident.adapter.resizing == "squeezed to 64, bilinear"
 
 
 def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:

@@ -206,7 +206,7 @@ random = T.Compose([T.RandomResizedCrop(96), T.ToImage()])
 
 
 @pytest.mark.parametrize("name", ["squash", "square", "tensors"])
-def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_path: Path) -> None:
+def test_a_transform_in_a_file_is_measured(name: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
     keys = own_code.read_transform(f"{tmp_path / 'train.py'}:{name}")
     preprocessing = Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3).changed(keys)

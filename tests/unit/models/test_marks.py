@@ -12,7 +12,10 @@ from torchvision import transforms as T
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
+from sightglass.models.families.custom.in_memory import read_preprocess
 from sightglass.models.marks import PictureFunction
+from sightglass.models.preprocess import prepare
+from sightglass.models.transforms import SizedFunction
 
 WIDE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (240, 360, 3), np.uint8), (0, 0), 3)
 CUT = T.Compose([T.Resize(80), T.CenterCrop(64), T.ToTensor(), T.Lambda(lambda tensor: tensor - 1)])
@@ -69,10 +72,52 @@ def test_what_has_no_place_is_one_sentence(function: Any, says: str) -> None:
         PictureFunction(function).prepare(WIDE)
 
 
+def composed(*steps: Any) -> T.Compose:
+    return T.Compose([*steps, T.ToTensor()])
+
+
+@pytest.mark.parametrize(
+    ("transform", "text"),
+    [
+        (T.Compose([composed(T.Resize(80), T.CenterCrop(64)), T.Normalize(0.5, 0.2)]), "80 → 64, bilinear"),
+        (composed(T.Resize((64, 48), T.InterpolationMode.LANCZOS)), "squeezed to 64 × 48, lanczos"),
+        (composed(T.Grayscale(), T.Resize((64, 64), T.InterpolationMode.NEAREST)), "squeezed to 64, nearest"),
+        (lambda i: composed(T.Resize((64, 64)))(i).flip(0) * 255 - 104, "squeezed to 64, bilinear"),
+        (composed(T.Grayscale(3), T.Resize((64, 64))), ""),
+        (composed(T.Resize(64), T.CenterCrop(96)), ""),
+        (T.Compose([composed(T.Resize((64, 64))), T.Lambda(lambda t: t**0.9)]), ""),
+    ],
+)
+def test_a_description_prepares_as_its_function_or_is_none(transform: Any, text: str) -> None:
+    described = SizedFunction(transform).description
+    assert ("" if described is None else str(described)) == text
+    if described is not None:
+        ours, theirs = prepare(WIDE, described, "trained").tensor[0], transform(Image.fromarray(WIDE))
+        assert (ours - theirs).abs().max() <= 1.01 / 255 / described.std[0]
+
+
 def test_a_cut_by_what_is_in_the_picture_is_measured_for_each() -> None:
     function = PictureFunction(half)
     cuts = [function.prepare(np.full_like(WIDE, level)).geometry.offset[1] for level in (200, 50, 50, 200)]
     assert cuts == pytest.approx([0, -180, -180, 0], abs=0.01)
+
+
+def trimmed(image: Image.Image) -> torch.Tensor:
+    """Without white rows at the top."""
+    rows = (np.array(image).min((1, 2)) < 255).argmax()
+    return T.functional.to_tensor(image.crop((0, int(rows), *image.size)).resize((64, 64)))
+
+
+def test_a_described_function_is_measured_on_each_picture() -> None:
+    function = read_preprocess(trimmed).function
+    assert str(function.description) == "squeezed to 64, bicubic"
+    framed = WIDE.copy()
+    framed[:80] = 255
+    for picture, top in ((WIDE, 0), (framed, 80), (WIDE, 0)):
+        geometry = function.prepare(picture).geometry
+        np.testing.assert_allclose(
+            (geometry.scale[0], -geometry.offset[0] / geometry.scale[0]), (64 / (240 - top), top), atol=2
+        )
 
 
 def test_a_grey_network_takes_a_function_and_answers_as_on_its_output() -> None:
@@ -87,5 +132,9 @@ def test_a_grey_network_takes_a_function_and_answers_as_on_its_output() -> None:
     expected = network(grey(Image.fromarray(WIDE))[None]).softmax(1)[0]
     assert [p.score for p in result.predictions] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=1e-6)
     assert result.heatmaps[0].seen == (0, 0, 360, 240)
-    assert any("marks planted" in note for note in result.notes)
-    assert explainer.resident.adapter.preprocessings == ("trained", "ready")
+    assert explainer.resident.adapter.resizing == "squeezed to 64, bicubic"
+    # What resizing, cropping and scaling describe can be done in other ways, too.
+    assert explainer.resident.adapter.preprocessings == ("trained", "crop", "letterbox", "ready")
+    other = Explainer(network, preprocess=lambda image: grey(image) ** 2, labels=list("abcd"))
+    assert any("marks planted" in note for note in other(WIDE).notes)
+    assert other.resident.adapter.preprocessings == ("trained", "ready")

@@ -15,7 +15,7 @@ import torch
 from PIL import Image as pil
 from torch import nn
 
-from sightglass.common.errors import ImageProblem
+from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.methods import METHODS
@@ -189,21 +189,6 @@ def test_sixteen_bits(data: bytes) -> None:
     image = Image.open(data)
     np.testing.assert_array_equal(image.pixels[0, :, 1], [0, 0, 1, 128, 255])
     assert image.notes == ("16-bit reduced to 8 bits",)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (np.array([[-1, 0, 1]], np.float32), [0, 128, 255]),
-        (np.array([[7, 7, 7]], np.float32), [0, 0, 0]),
-        (np.array([[0, 256, 65535]], np.int32), [0, 1, 255]),
-        (np.array([[-(2**31), 0, 2**31 - 1]], np.int32), [0, 128, 255]),
-    ],
-)
-def test_floats_and_long_integers(values: np.ndarray, expected: list[int]) -> None:
-    image = Image.open(encode(pil.fromarray(values), "TIFF"))
-    np.testing.assert_array_equal(image.pixels[0, :, 0], expected)
-    assert len(image.notes) == 1
 
 
 def palette_png() -> bytes:
@@ -468,6 +453,96 @@ def test_grey_numbers_are_kept_and_shown() -> None:
         assert np.array_equal(image.planes[:, :, 0], heights)
         assert (image.pixels.min(), image.pixels.max()) == (0, 255)
         assert "scaled to 0 to 255" in image.notes[0]
+
+
+def old_tif(values: np.ndarray) -> bytes:
+    return encode(pil.fromarray(values), "TIFF")
+
+
+RAMP = np.linspace(0, 4095, 40 * 50).reshape(40, 50).astype(np.uint16)
+DEEP = np.stack([RAMP] * 3, 2)
+MOST = [(341, "H", 3, (4095,) * 3, True)]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected", "note"),
+    [
+        (old_tif(np.float32([[-1, 0, 1]])), [[[0], [128], [255]]], "scaled"),
+        (old_tif(np.float32([[7, 7, 7]])), [[[0], [0], [0]]], "scaled"),
+        (old_tif(np.int32([[0, 256, 65535]])), [[[0], [1], [255]]], "16-bit"),
+        (old_tif(np.int32([[-(2**31), 0, 2**31 - 1]])), [[[0], [128], [255]]], "scaled"),
+        (tif(DEEP, photometric="rgb", extratags=MOST), DEEP >> 4, "12-bit reduced to 8 bits"),
+        (tif(DEEP // 4, photometric="rgb", extratags=MOST), DEEP // 4 >> 4, "12-bit"),
+        (tif(DEEP // 64, photometric="rgb", extratags=[(341, "H", 3, (65535,) * 3, True)]), DEEP // 64 >> 8, "16-bit"),
+        (tif(DEEP, photometric="rgb"), DEEP >> 4, "12-bit reduced"),
+        (tif(DEEP * 16, photometric="rgb", extratags=[(274, "H", 1, 6, True)]), np.rot90(DEEP >> 4, -1), "rotated"),
+        (tif(RAMP * 16, photometric="miniswhite"), 255 - (DEEP >> 4), "16-bit reduced"),
+        (tif((RAMP >> 4).astype(np.uint8), photometric="miniswhite"), 255 - (DEEP >> 4), ""),
+        (tif(RAMP > 2000, photometric="miniswhite"), np.where(DEEP > 2000, 0, 255), ""),
+        (tif((RAMP >> 5).astype(np.int8) - 64, photometric="minisblack"), (DEEP >> 5) * 255 / 127, "from -64 to 63"),
+        (tif(RAMP.astype(np.float32) - 4095, photometric="miniswhite"), 255 - DEEP / 4095 * 255, "from -4095 to 0"),
+        (tif(RAMP * 16, photometric="minisblack", extratags=[(274, "H", 1, 8, True)]), np.rot90(DEEP >> 4), "rotated"),
+    ],
+)
+def test_tones_of_a_tiff_are_those_that_it_states(data: bytes, expected: np.ndarray, note: str) -> None:
+    image = Image.open(data)
+    np.testing.assert_allclose(image.pixels, np.broadcast_to(expected, image.pixels.shape), atol=1)
+    assert note in "; ".join(image.notes)
+
+
+LEFT = [(42113, "s", 0, "-32768", True)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "writes"),
+    [
+        (np.int16, -9999, npy),
+        (np.float32, np.nan, npy),
+        (np.float32, -9999, lambda array: tif(array, photometric="minisblack")),
+        (np.int16, -32768, lambda array: tif(array, photometric="minisblack", extratags=LEFT)),
+        (np.float32, np.finfo(np.float32).min, npy),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 5])
+def test_no_data_is_named_and_not_scaled_in(kind: Any, value: float, writes: Any, channels: int) -> None:
+    heights = np.linspace(100, 300, 40 * 50 * channels).reshape(40, 50, channels).astype(kind)
+    holed = heights.copy()
+    holed[:4, :10] = value
+    image = Image.open(writes(holed[:, :, 0] if channels == 1 else holed.transpose(2, 0, 1)))
+    assert image.notes[0].startswith(f"2.0% of its values hold no data ({value:g}): the median")
+    assert image.planes is not None
+    np.testing.assert_array_equal(image.planes[4:], heights[4:])
+    medians = [
+        np.median(np.delete(heights[:, :, c].ravel(), np.ravel_multi_index(np.indices((4, 10)), (40, 50))))
+        for c in range(channels)
+    ]
+    np.testing.assert_allclose(image.planes[0, 0], medians, atol=1)
+    assert np.ptp(image.pixels[4:]) > 8
+
+
+@pytest.mark.parametrize(
+    ("array", "divide_by", "mean", "whole"),
+    [
+        (WIDE, None, 0.5, 65535),
+        (WIDE.astype(np.int32), 10_000, 0.5, 10_000),
+        (WIDE.astype(np.float32) / 4000, None, 0.5, 1),
+        (WIDE.astype(np.int16), None, 2000.0, 1),
+        (WIDE.astype(np.int16), 1, 0.5, 1),
+        (WIDE.astype(np.int16), None, 0.5, None),
+        (WIDE.astype(np.float32) * (255 / 4000), None, 0.5, None),
+        (WIDE.astype(np.int64) - 2000, None, 0.0, None),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_numbers_are_divided_by_what_is_stated(array, divide_by, mean, whole, channels) -> None:
+    planes = Image.open(npy(array[:, :, :channels])).taken(channels, "bands")
+    how = Preprocessing((40, 50), 40, (mean,) * channels, (1.0,) * channels, crop="squash", divide_by=divide_by)
+    if whole is None:
+        with pytest.raises(ModelProblem, match=r"nothing says which is white: state divide_by in weights\.preproc"):
+            prepare(planes, how, "trained")
+    else:
+        expected = array[:, :, :channels].transpose(2, 0, 1) / whole - mean
+        np.testing.assert_allclose(prepare(planes, how, "trained").tensor[0], expected, rtol=1e-5, atol=1e-5)
 
 
 class Bands(nn.Module):

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,7 @@ from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec, PreprocessingTable, WeightsTable
 from tests.unit.models.specs import own_spec
 
 CLOSE = 1e-4
@@ -338,9 +340,7 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
     assert adapter.preprocessings[0] == "trained"
     model_input = adapter.prepare(np.asarray(picture), "trained")
     theirs = processor()(picture, return_tensors="pt")["pixel_values"]
-    # Pillow rounds the resized picture to bytes, and a window of it may round the other way.
-    assert model_input.tensor.shape == theirs.shape
-    assert (model_input.tensor - theirs).abs().max() <= 1.01 / 255 / 0.22
+    torch.testing.assert_close(model_input.tensor, theirs, rtol=0, atol=1e-6)
     with torch.no_grad():
         ours, expected = adapter.run(theirs), net(theirs)
     if spec.task == "embed":
@@ -356,6 +356,80 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
     method = Options(method="gradcam", top_k=1)
     (heatmap,) = explain(Image.open(np.asarray(picture)), evidence, method, milliseconds={}).heatmaps
     assert np.ptp(heatmap.raw[0]) > 0
+
+
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3}
+CROP_PCT = {**IMAGENET, "image_processor_type": "ConvNextImageProcessor", "crop_pct": 0.875, "do_resize": True}
+WHOLE, CUT = (224 / 120, 224 / 200, 0, 0), (256 / 120, 256 / 120, -16, -101)
+# Scales down and across, then offsets, of a picture 120 x 200, by each processor's documentation.
+OLD: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
+    "vit": ({"feature_extractor_type": "ViTFeatureExtractor", "size": 224, **IMAGENET}, WHOLE),
+    "convnext": ({**CROP_PCT, "size": 224}, CUT),
+    "convnext, large": ({**CROP_PCT, "size": {"shortest_edge": 384}}, (384 / 120, 384 / 200, 0, 0)),
+    "deit": ({"feature_extractor_type": "DeiTFeatureExtractor", "size": 256, "crop_size": 224, **IMAGENET},
+             (256 / 120, 256 / 200, -16, -16)),
+    "levit": ({"feature_extractor_type": "LevitFeatureExtractor", "size": 224, **IMAGENET}, CUT),
+    "pp-lcnet": ({"image_processor_type": "PPLCNetImageProcessor"}, CUT),
+    "perceiver": ({"feature_extractor_type": "PerceiverFeatureExtractor", "crop_size": 256, "size": 224, **IMAGENET},
+                  (224 / 105, 224 / 105, -15, -101)),
+    "textnet": ({"image_processor_type": "TextNetImageProcessor"}, (640 / 120, 1088 / 200, 0, 0)),
+    "mobilevit": ({"feature_extractor_type": "MobileViTFeatureExtractor", "size": 288, "crop_size": 256,
+                   "do_flip_channel_order": True}, (288 / 120, 288 / 120, -16, -112)),
+    "efficientnet": ({"image_processor_type": "EfficientNetImageProcessor"}, (346 / 120, 346 / 200, 0, 0)),
+    "beit, no mean": ({"image_processor_type": "BeitImageProcessor"}, WHOLE),
+    "clip": ({"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224},
+             (224 / 120, 224 / 120, 0, -74.5)),
+    "owl, bars": ({"image_processor_type": "Owlv2ImageProcessor", "size": {"height": 400, "width": 400}}, (2, 2, 0, 0)),
+    "in processor_config": ({"image_processor": {"image_processor_type": "ViTImageProcessor", "do_normalize": False}},
+                            WHOLE),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    net = transformers.ViTForImageClassification(transformers.ViTConfig(**SMALL, num_labels=4))
+    return folder_with(tmp_path_factory.mktemp("plain") / "model", net)
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_a_folder_is_prepared_by_its_own_processor(name: str, plain: Path, tmp_path: Path) -> None:
+    settings, place = OLD[name]
+    folder = shutil.copytree(plain, tmp_path / "model")
+    file = "processor_config.json" if "image_processor" in settings else "preprocessor_config.json"
+    (folder / file).write_text(json.dumps(settings))
+    adapter: Any = load(spec_for(folder))
+    pixels = np.random.default_rng(4).integers(0, 256, (120, 200, 3), np.uint8)
+    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    for array in (pixels, pixels.transpose(1, 0, 2)):
+        prepared = adapter.prepare(array, "trained")
+        theirs = processor(images=Pillow.fromarray(array), return_tensors="pt")["pixel_values"]
+        torch.testing.assert_close(prepared.tensor, theirs, rtol=0, atol=1e-6)
+    geometry = adapter.prepare(pixels, "trained").geometry
+    np.testing.assert_allclose((*geometry.scale, *geometry.offset), place, rtol=0.01, atol=1.2)
+    assert not adapter.notes
+    # Another way of fitting the picture has the same colours, or is not offered.
+    flat = np.zeros_like(pixels) + np.uint8([200, 100, 50])
+    colours = [
+        t[0, :, t.shape[2] // 2, t.shape[3] // 2]
+        for w in adapter.preprocessings
+        for t in [adapter.prepare(flat, w).tensor]
+    ]
+    torch.testing.assert_close(torch.stack(colours), colours[0].expand(len(colours), -1), rtol=0, atol=1e-4)
+    assert (len(adapter.preprocessings) == 1) is (name in ("perceiver", "owl, bars"))
+
+
+def test_what_a_row_states_goes_over_the_processor(plain: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(plain, tmp_path / "model")
+    spec = replace(spec_for(folder), weights=WeightsTable(path=str(folder), preprocessing=PreprocessingTable(size=64)))
+    assert "inferred (as no file states it): 64, bilinear, mean 0.485" in str(load(spec).notes)
+    (folder / "preprocessor_config.json").write_text(json.dumps({**CROP_PCT, "size": 224}))
+    adapter: Any = load(spec)
+    assert adapter.resizing == "64, bicubic" and not adapter.notes
+    np.testing.assert_allclose(adapter.preprocessing.mean, IMAGENET["image_mean"], atol=1e-5)
+    np.testing.assert_allclose(adapter.preprocessing.std, IMAGENET["image_std"], atol=1e-5)
+    (folder / "preprocessor_config.json").write_text('{"image_processor_type": "VideoMAEImageProcessor"}')
+    with pytest.raises(ModelProblem, match="VideoMAEImageProcessor does not turn a picture into one input"):
+        load(spec)
 
 
 @pytest.mark.slow
