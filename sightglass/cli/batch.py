@@ -44,7 +44,7 @@ LISTED = 8
 class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
-    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].", min=1)
+    workers: int | None = cli.field("--workers N", "Parallel workers [one per core].", min=1)
     batch_size: int | None = cli.field(
         "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", hidden=True, min=1
     )
@@ -56,8 +56,8 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     )
     ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", default=1.0, hidden=True)
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1, min=1)
-    labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
-    match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
+    labels: Path | None = cli.field("--labels PATH", "COCO, CSV, YOLO, VOC, PNG masks or a .zip of them.")
+    match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL=: nothing.")
     instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
     tolerance: float = cli.field(
         "--tolerance POINTS", "AP or accuracy to lose at most [2].", default=2.0, min=0.1, max=100

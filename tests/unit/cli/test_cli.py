@@ -303,7 +303,7 @@ def test_a_bare_name_that_is_no_file_may_be_an_example(answer, call, here, bus) 
     assert "bit for bit" in call("replay", "explained/zidane/recipe.json", "--picture", "zidane.jpg")[1]
     # A file of that name goes first, and a path is never taken for an example.
     Pillow.open("bus.png").save("zidane.jpg")
-    again = answer("image", "zidane.jpg", "--top-k", "1")["results"][0]["recipe"]
+    again = answer("image", "zidane.jpg", "--top-k", "1", "--out", "again")["results"][0]["recipe"]
     assert again["picture_sha256"] != recipe["picture_sha256"]
     assert "There is no file zidane.jpg at that path" in call("image", "photos/zidane.jpg")[2]
     assert call("image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1")[0] == 0
