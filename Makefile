@@ -21,8 +21,7 @@ test: .venv/dev $(JS) ## what every change must pass: lint, types, unit, pages, 
 	$(MAKE) --no-print-directory -j2 types javascript
 	$(TESTS)
 
-# Its processes share the work where there is no cache yet; an older mypy ignores that.
-types: export MYPY_NUM_WORKERS ?= auto
+# By one process: several of mypy 2.4's miss modules of a cache that another is writing.
 types: $(TYPED)
 	$(BIN)/mypy
 

@@ -231,9 +231,10 @@ def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Ev
                 raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
             pairs.append((int(anchor), class_index(index, labels)))
         elif isinstance(target, Integral):
-            if not 0 <= target < len(visible):
-                raise ModelProblem(f"There is no box {target}: {len(visible)} are shown, counted from 0.")
-            pairs.append(visible[int(target)])
+            number = int(target)
+            if not 0 <= number < len(visible):
+                raise ModelProblem(f"There is no box {number}: {len(visible)} are shown, counted from 0.")
+            pairs.append(visible[number])
         else:
             index = class_index(target, labels)
             pairs += [pair for pair in visible if pair[1] == index]
