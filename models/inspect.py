@@ -6,6 +6,7 @@ or raises a Problem for a broken one. None of them runs code that the file bring
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,11 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
     )
 
 
-def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) -> bool:
-    """Add a file of `count` class names beside a model to a draft, and a note; return whether there are no names."""
+def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], usual: Sequence[str] = ()) -> bool:
+    """Add a file of `count` class names beside a model to a draft, and a note; return whether there are no names.
+
+    `usual`: the classes that its architecture usually has.
+    """
     if count is None:
         return True
     # Files named like the model before those of other models in the folder.
@@ -106,7 +110,6 @@ def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) 
             notes.append(f"The names of its {count} classes are in {file.name} beside it.")
             weights["labels"] = str(file)
             return False
-    if count == len(labels.imagenet()):
-        notes.append("It has as many classes as ImageNet, whose names are taken.")
-        return False
-    return True
+    if count == len(usual):
+        notes.append(f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}.")
+    return count != len(usual)

@@ -113,6 +113,11 @@ def both(logit: Tensor) -> Tensor:
 
 
 def assumed(count: int) -> str:
-    """Return the note on few numbers without names that were taken for classes."""
+    """Return the note on numbers without names that were taken for classes."""
+    if count > FEW:
+        return (
+            f"Its {count} numbers were taken for classes, which have no names here: give labels, or state task regress "
+            "or embed."
+        )
     row = "Its one number was taken for yes or no" if count == 1 else f"Its {count} numbers were taken for classes"
     return f"{row}; if it measures something, state task regress."

@@ -33,6 +33,8 @@ from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
 STEP = 32
 """What the sides of most segmentation networks' inputs are multiples of."""
+LIBRARIES = ("torchvision", "timm")
+"""Packages whose architectures have usual classes."""
 SEVERAL = f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own."
 PROBABLE = "It returns probabilities: their logarithms are taken for its logits."
 
@@ -140,6 +142,7 @@ def _infer_task(
     if _is_multilabel(answers, last, bare):
         return "multilabel", (SEVERAL,)
     unclear = kind_of(answers, bare) in ("logits", "logit") and not (named or isinstance(last, nn.Softmax))
+    unclear = unclear and (count <= FEW or library_of(module) not in LIBRARIES)
     return "classify", ((assumed(count),) if unclear else ())
 
 
@@ -237,12 +240,11 @@ def adapt(
     notes += result.notes
     names: tuple[str, ...] = ()
     if result.task != "embed":
-        usual = labels.imagenet()
-        if result.task == "segment":
-            usual = labels.voc() if spec.in_memory else ()
+        usual = labels.voc() if result.task == "segment" else labels.imagenet()
+        usual = usual if library_of(module) in LIBRARIES else ()
         binary = result.kind in ("logit", "probability")
         names, label_notes = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
-        notes += label_notes if result.task == "segment" or not spec.in_memory else ()
+        notes += () if assumed(result.count) in notes and result.count > FEW else label_notes
     if result.why:
         notes += note_preprocessing(spec, result.preprocessing, result.why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}

@@ -148,7 +148,8 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     if count is not None and labels.find_names(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     else:
-        unnamed = find_labels(path, count, weights, notes)
+        usual = () if own_code.is_own(arch) or not arch else labels.imagenet()
+        unnamed = find_labels(path, count, weights, notes, usual)
     if task is None and row is not None and row <= FEW and not (named or "labels" in weights):
         table["task"] = "classify"
     return TableDraft("custom", arch, table, tuple(unknown), tuple(notes), unnamed)
