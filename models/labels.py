@@ -210,8 +210,8 @@ def for_classes(
         return names, ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
     if len(otherwise) == count and not measures:
-        first, last = otherwise[0], otherwise[-1]
-        note = f"Its {count} classes were taken for the usual ones of its architecture, {first} to {last}: {say} if not."
+        ends = f"{otherwise[0]} to {otherwise[-1]}"
+        note = f"Its {count} classes were taken for the usual ones of its architecture ({ends}): {say} if they are not."
         return tuple(otherwise), (note,)
     note = f"Its {count} {noun} have no names here: {say}." if count > 1 else f"Its number has no name here: {say}."
     if measures:

@@ -19,6 +19,7 @@ from sightglass.models.adapters.classifier import Classifier, Embedder, Prepared
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.adapters.tasks import (
     ANSWERS,
+    FEW,
     Kind,
     assumed,
     kind_of,
