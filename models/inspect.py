@@ -34,6 +34,8 @@ class Unknown:
     """Likely answers, best first; others are accepted too."""
 
 
+COMPILED = (".engine", ".plan", ".trt", ".tflite", ".mlmodel", ".hef", ".blob", ".rknn")
+"""Endings of files for TensorRT and the like."""
 MAX_BYTES = 2**20
 """Maximum size of a file beside a model."""
 TRUST = "trust"
@@ -84,6 +86,8 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             ) from problem
         if draft is not None:
             return draft
+    if path.suffix.lower() in COMPILED:
+        raise WeightsProblem(f"{path.name} is compiled for one kind of machine: give the ONNX file or the checkpoint.")
     raise WeightsProblem(
         f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
         ".h5 or a Transformers folder."

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -20,7 +22,7 @@ from sightglass.models import labels, transforms
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families.custom.classifier import CustomAdapter, ProbeResult, note_preprocessing
+from sightglass.models.families.custom.classifier import ProbeResult, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
@@ -63,7 +65,7 @@ def adapt(
     )
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
-    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": _transformers}
+    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": partial(_transformers, preprocess)}
     return check_used(libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task))
 
 
@@ -80,6 +82,8 @@ def _check_model(model: Any) -> None:
 
 def check_initialised(module: nn.Module) -> None:
     """Raise ModelProblem for lazy layers that have no weights yet."""
+    if any(parameter.is_meta for parameter in module.parameters()):
+        raise ModelProblem(f"The {type(module).__name__} is on the device meta, without weights: load them before.")
     if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
         raise ModelProblem(
             f"The {type(module).__name__} has lazy layers without weights: run it on one picture before you give it."
@@ -110,8 +114,12 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
     return nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
 
 
-def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapter:
+def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> Adapter:
     module = private_copy(model)
+    if any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(model).__mro__):
+        from sightglass.models.families.torchvision import detectors
+
+        return detectors.adapt_given(spec, module, checkpoint.digest(module))
     table, why = spec.preprocessing, ""
     if table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         table, why = preprocessing_of(module).table(), "as timm's weights of that name"
@@ -177,7 +185,11 @@ def network_of(model: Any) -> Any:
 def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
     from sightglass.models.families.ultralytics import loader
 
-    module: Any = private_copy(network_of(model))
+    network = network_of(model)
+    if not isinstance(getattr(network, "model", None), nn.Sequential):
+        what = network if isinstance(network, str) else type(network).__name__
+        raise ModelProblem(f"{what} has no layers of Ultralytics' here: give a YOLO or an RT-DETR of a .pt or .yaml.")
+    module: Any = private_copy(network)
     task = loader.TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
     method = "gradcam" if task == "classify" else "hirescam"
     return loader.adapt(replace(spec, task=task, method=method), module, checkpoint.digest(module))
@@ -189,12 +201,12 @@ def _keras(spec: ModelSpec, model: Any) -> Adapter:
     return loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
 
 
-def _transformers(spec: ModelSpec, model: Any) -> Adapter:
-    net: Any = private_copy(model)
-    preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
-    sha256, notes = checkpoint.digest(net), note_preprocessing(spec, preprocessing, "as ViTs usually are")
-    if hasattr(net.config, "text_config"):
+def _transformers(processor: Any, spec: ModelSpec, model: Any) -> Adapter:
+    if hasattr(model.config, "text_config") and "input_ids" in signature(model.forward).parameters:
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
-    return transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes)
+    net: Any = private_copy(model)
+    preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
+    sha256, notes = checkpoint.digest(net), note_preprocessing(spec, preprocessing, "as ViTs usually are")
+    return transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes, processor=processor)

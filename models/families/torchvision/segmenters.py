@@ -32,13 +32,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     default = default_weights(spec.arch, "segmentation network")
     class_names = labels.stated_names(spec)
     count = len(class_names) or len(default.meta["categories"])
+    more: tuple[str, ...] = ()
     labels_in_file = () if spec.weights.path else tuple(default.meta["categories"])
 
     def read(path: Path) -> nn.Module:
-        nonlocal count, labels_in_file
+        nonlocal count, labels_in_file, more
         saved = checkpoint.open_(path, spec.weights.key or "")
         tensors = {key: value for key, value in saved.tensors.items() if not key.startswith("aux_classifier.")}
-        count = classes_of(tensors) or count
+        count, more = classes_of(tensors) or count, saved.notes(spec.weights.key)
         labels_in_file = labels.find_names(saved.tables(), count) or labels_in_file
         module = build_dense(spec.arch, classes=count)
         state_dicts.put(path, tensors, module, f"{spec.arch} with {count} classes")
@@ -48,7 +49,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
         load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
     )
     names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
-    return Segmenter(spec, module, names, preprocessing_of(default).changed(spec.preprocessing), sha256, notes=notes)
+    return Segmenter(
+        spec, module, names, preprocessing_of(default).changed(spec.preprocessing), sha256, notes=notes + more
+    )
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
