@@ -6,6 +6,7 @@ the caller's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.common.errors import ModelProblem, Problem, describe_error, from_machine
 from sightglass.models import labels, transforms
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
@@ -29,6 +30,8 @@ from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.marks import PictureFunction, check_used
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
+
+LOGGER = logging.getLogger(__name__)
 
 
 def adapt(
@@ -66,7 +69,18 @@ def adapt(
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
     libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": partial(_transformers, preprocess)}
-    return check_used(libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task))
+    try:
+        return check_used(
+            libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task)
+        )
+    except (Problem, MemoryError):
+        raise
+    # The caller's code may raise anything.
+    except Exception as problem:
+        LOGGER.exception("cannot adapt a %s", type(model).__name__)
+        raise from_machine(problem) or ModelProblem(
+            f"{id_} does not work as a model of {library} does ({describe_error(problem)}): run it on one picture."
+        ) from problem
 
 
 def _check_model(model: Any) -> None:
@@ -119,7 +133,7 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> Adapter:
     if any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(model).__mro__):
         from sightglass.models.families.torchvision import detectors
 
-        return detectors.adapt_given(spec, module, checkpoint.digest(module))
+        return detectors.adapt(spec, module, checkpoint.digest(module))
     table, why = spec.preprocessing, ""
     if table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         table, why = preprocessing_of(module).table(), "as timm's weights of that name"

@@ -43,7 +43,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
     module, side, notes = _build(library, name, path, saved, spec.preprocessing.sides)
-    notes += saved.notes(spec.weights.key)
+    notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
     count = state_dicts.classes(module.state_dict(), module) or 0
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
@@ -86,11 +86,7 @@ def _build(
     put_notes = state_dicts.put(path, tensors, module, name)
     if library == "torchvision":
         torchvision_networks.without_aux(name, module)
-    return (
-        module,
-        side,
-        (*((note,) if note else ()), *put_notes, *state_dicts.twins(saved.tensors, module.state_dict())),
-    )
+    return module, side, (*((note,) if note else ()), *put_notes)
 
 
 def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
@@ -107,7 +103,7 @@ def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter
         module = own_code.build(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2])
-        notes += (*saved.notes(spec.weights.key), *state_dicts.twins(saved.tensors, module.state_dict()))
+        notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
         sha256 = sha256_of(path)
     return adapt(
         spec,

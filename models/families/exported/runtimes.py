@@ -151,7 +151,7 @@ class OnnxRuntime(Runtime):
         except Exception as reason:
             if (apart := re.search(r'External data path does not exist: "(.+)"', str(reason))) is not None:
                 raise ModelProblem(
-                    f"{self.path.name} keeps its weights in {Path(apart[1]).name}, which is not there: put it beside it."
+                    f"{self.path.name} keeps its weights in {Path(apart[1]).name}, which is missing: put it there."
                 ) from reason
             raise ModelProblem(f"{self.path.name} is not a model that onnxruntime can open.") from reason
 

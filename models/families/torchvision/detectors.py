@@ -380,11 +380,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch, "detector")
-    class_names = labels.stated_names(spec)
     usual = len(default.meta["categories"])
-    # Class 0 is the background; COCO's own numbers have gaps.
-    named = dict(enumerate(class_names, 1)) if class_names else labels.coco()
-    count = len(class_names) + 1 if class_names else usual
+    count = len(labels.stated_names(spec)) + 1
+    count = usual if count == 1 else count
 
     def read(path: Path) -> nn.Module:
         tensors = checkpoint.read(path)
@@ -406,7 +404,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
     module, sha256 = checkpoint.module_of(
         load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
     )
-    return adapt_given(spec, module, sha256) if spec.weights.path else adapt(spec, module, named, sha256)
+    return adapt(spec, module, sha256)
 
 
 def draft(path: Path, arch: str) -> TableDraft:
@@ -415,19 +413,13 @@ def draft(path: Path, arch: str) -> TableDraft:
     return TableDraft("torchvision.detectors", arch.removeprefix("torchvision/"), table)
 
 
-def adapt(spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> TorchvisionDetector:
-    """Adapt a torchvision detector; `named` are its classes, by their numbers there."""
+def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> TorchvisionDetector:
+    """Adapt a torchvision detector; without names its 91 classes are COCO's, which have gaps between their numbers."""
+    if spec.preprocessing.stated():
+        raise ModelProblem(f"{spec.id} prepares pictures its own way: leave preprocess out.")
     for part in module.modules():
         if getattr(part, "inplace", None) is True:
             part.inplace = False
-    kind = next(KINDS[kind] for kind in KINDS if isinstance(module, kind))
-    return kind(spec, module, named, weights_sha256)
-
-
-def adapt_given(spec: ModelSpec, module: Any, weights_sha256: str) -> TorchvisionDetector:
-    """Adapt an operator's or a caller's detector; without names 91 classes are COCO's, as a note says."""
-    if spec.preprocessing.stated():
-        raise ModelProblem(f"{spec.id} prepares pictures its own way: leave preprocess out.")
     two_stage = isinstance(module, FasterRCNN)
     head: Any = None if two_stage else module.head.classification_head
     count = module.roi_heads.box_predictor.cls_score.out_features if two_stage else 0
@@ -438,6 +430,7 @@ def adapt_given(spec: ModelSpec, module: Any, weights_sha256: str) -> Torchvisio
     numbers = [*coco] if count == max(coco) + 1 and not stated else range(1, count)
     row = replace(spec.with_weights(labels=stated or None), task="detect")
     names, notes = labels.for_classes(row, len(numbers), (), tuple(coco.values()))
-    adapter = adapt(row, module, dict(zip(numbers, names, strict=True)), weights_sha256)
-    adapter.notes = notes
+    kind = next(KINDS[kind] for kind in KINDS if isinstance(module, kind))
+    adapter = kind(row, module, dict(zip(numbers, names, strict=True)), weights_sha256)
+    adapter.notes = notes if spec.in_memory or spec.weights.path else ()
     return adapter

@@ -49,9 +49,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
         load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
     )
     names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
-    return Segmenter(
-        spec, module, names, preprocessing_of(default).changed(spec.preprocessing), sha256, notes=notes + more
-    )
+    how = preprocessing_of(default).changed(spec.preprocessing)
+    return Segmenter(spec, module, names, how, sha256, notes=notes + more)
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
