@@ -69,10 +69,9 @@ def adapt(
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
     libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": partial(_transformers, preprocess)}
+    adapt_it = libraries.get(library, partial(_module, stated_task))
     try:
-        return check_used(
-            libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task)
-        )
+        return check_used(adapt_it(spec, model))
     except (Problem, MemoryError):
         raise
     # The caller's code may raise anything.
@@ -128,7 +127,7 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
     return nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
 
 
-def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> Adapter:
+def _module(task: Task | None, spec: ModelSpec, model: nn.Module) -> Adapter:
     module = private_copy(model)
     if any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(model).__mro__):
         from sightglass.models.families.torchvision import detectors
