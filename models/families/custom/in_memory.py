@@ -7,7 +7,7 @@ the caller's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -68,10 +68,11 @@ def adapt(
     )
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
-    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": partial(_transformers, preprocess)}
-    adapt_it = libraries.get(library, partial(_module, stated_task))
+    transformers_model = partial(_transformers, preprocess)
+    libraries: dict[str, Callable[[ModelSpec, Any], Adapter]]
+    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": transformers_model}
     try:
-        return check_used(adapt_it(spec, model))
+        return check_used(libraries.get(library, partial(_module, stated_task))(spec, model))
     except (Problem, MemoryError):
         raise
     # The caller's code may raise anything.

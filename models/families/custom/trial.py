@@ -138,6 +138,8 @@ class Trial:
         self.module, self.spec, self.stated, self.numbers = module, spec, stated, numbers
         self.began: list[tuple[nn.Module, Tensor]] = []
         """The layers of the latest pass in their order, and what each was given."""
+        self.first = torch.empty(0)
+        """The answer to the first photograph in the input that was found."""
 
     def find_input(self) -> tuple[Preprocessing, str]:
         """Return the preprocessing of an input that the module takes, and how its size was found.
@@ -153,6 +155,7 @@ class Trial:
                 how = self._input(size, channels)
                 reply = self.run(photographs(how)[0])
                 if isinstance(reply, Answer):
+                    self.first = reply.answer
                     return self._shrunk(how, why, reply)
                 first = first or (reply, how)
                 part, given = self.began[0] if self.began else (None, torch.empty(0))
@@ -192,7 +195,8 @@ class Trial:
         shrunk = height // reply.cells if reply.cells else height
         if not why and how.size == (SIDES[0],) * 2 and not reply.maps and (small := SMALL.get(shrunk)):
             smaller = self._input((small, small), how.channels)
-            if isinstance(self.run(photographs(smaller)[0]), Answer):
+            if isinstance(reply := self.run(photographs(smaller)[0]), Answer):
+                self.first = reply.answer
                 return smaller, f"it shrinks a picture {shrunk} times only"
         return how, why or f"it takes {height} x {width}"
 

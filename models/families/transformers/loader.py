@@ -8,6 +8,7 @@ pictures by.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from inspect import signature
@@ -201,19 +202,20 @@ def task_of(arch: str) -> Task:
     """Return what a class of Transformers does; raise ModelProblem for what cannot be explained."""
     from transformers.models.auto import modeling_auto
 
-    lists = {
-        name.removeprefix("MODEL_FOR_").removesuffix("_MAPPING_NAMES"): [
-            one for value in classes.values() for one in ((value,) if isinstance(value, str) else value)
-        ]
+    listed = {
+        name[len("MODEL_FOR_") : -len("_MAPPING_NAMES")]
         for name, classes in vars(modeling_auto).items()
-        if name.startswith("MODEL_") and name.endswith("_MAPPING_NAMES")
+        if re.fullmatch("MODEL_FOR_.*_MAPPING_NAMES", name)
+        and any(arch in ((value,) if isinstance(value, str) else value) for value in classes.values())
     }
-    purposes = [purpose for purpose, classes in lists.items() if arch in classes]
-    is_body = purposes == ["MODEL"] and getattr(_class(arch), "main_input_name", "") == "pixel_values"
-    task = "embed" if is_body else next((task for purpose, task in TASKS.items() if purpose in purposes), None)
-    if arch in BY_QUERIES or task is not None:
-        return "segment" if arch in BY_QUERIES else task or "embed"
-    purpose = next((purpose.lower().replace("_", " ") for purpose in purposes), "no task")
+    if arch in BY_QUERIES:
+        return "segment"
+    if task := next((task for purpose, task in TASKS.items() if purpose in listed), None):
+        return task
+    is_body = not listed and arch in modeling_auto.MODEL_MAPPING_NAMES.values()
+    if is_body and getattr(_class(arch), "main_input_name", "") == "pixel_values":
+        return "embed"
+    purpose = " and ".join(sorted(listed)).lower().replace("_", " ") or "no task"
     raise ModelProblem(
         f"{arch} is listed by Transformers under {purpose}: give a model for image classification, object "
         "detection, semantic segmentation or depth, or wrap it in a module that returns a row of numbers for a picture "
