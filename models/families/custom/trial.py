@@ -195,8 +195,8 @@ class Trial:
         shrunk = height // reply.cells if reply.cells else height
         if not why and how.size == (SIDES[0],) * 2 and not reply.maps and (small := SMALL.get(shrunk)):
             smaller = self._input((small, small), how.channels)
-            if isinstance(reply := self.run(photographs(smaller)[0]), Answer):
-                self.first = reply.answer
+            if isinstance(again := self.run(photographs(smaller)[0]), Answer):
+                self.first = again.answer
                 return smaller, f"it shrinks a picture {shrunk} times only"
         return how, why or f"it takes {height} x {width}"
 
