@@ -114,6 +114,6 @@ def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], 
             notes.append(f"The names of its {count} classes are in {file.name} beside it.")
             weights["labels"] = str(file)
             return False
-    if count == len(usual):
+    if usual and count == len(usual):
         notes.append(f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}.")
     return count != len(usual)

@@ -209,7 +209,7 @@ def for_classes(
             )
         return names, ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
-    if len(otherwise) == count and not measures:
+    if otherwise and len(otherwise) == count and not measures:
         ends = f"{otherwise[0]} to {otherwise[-1]}"
         note = f"Its {count} classes were taken for the usual ones of its architecture ({ends}): {say} if they are not."
         return tuple(otherwise), (note,)

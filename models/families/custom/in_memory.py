@@ -79,7 +79,7 @@ def adapt(
     except Exception as problem:
         LOGGER.exception("cannot adapt a %s", type(model).__name__)
         raise from_machine(problem) or ModelProblem(
-            f"{id_} does not work as a model of {library} does ({describe_error(problem)}): run it on one picture."
+            f"{id_} fails while it is tried ({describe_error(problem)}): run it on one picture of yours first."
         ) from problem
 
 
