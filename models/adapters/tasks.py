@@ -86,9 +86,11 @@ def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
     between = not bare and len(outputs) > 0 and bool(((outputs >= 0) & (outputs <= 1)).all())
     if outputs.shape[1] == 1:
         return "probability" if between else "logit"
-    if not between:
-        return "logits"
     sums = outputs.sum(1)
+    if not between:
+        # Percentages, too, add up to the same for every picture.
+        same = len(sums) > 1 and sums[0] > 0 and torch.allclose(sums, sums[0].expand_as(sums), rtol=2e-3)
+        return "probabilities" if same and not bare and bool((outputs >= 0).all()) else "logits"
     return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=2e-3) else "sigmoids"
 
 

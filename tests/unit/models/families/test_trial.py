@@ -47,6 +47,7 @@ ANSWERS: dict[str, tuple[Callable[[], nn.Module], str | None, str]] = {
     "range, softmax": (lambda: blocks(lambda net, x: (4 * net(to_range(x))).softmax(1)), None, "classify"),
     "unit, softmax": (lambda: blocks(lambda net, x: (4 * net(to_unit(x))).softmax(1)), "classify", "classify"),
     "half softmax": (lambda: blocks(lambda net, x: net(to_unit(x)).softmax(1).half().float()), None, "classify"),
+    "percent": (lambda: blocks(lambda net, x: 100 * net(to_unit(x)).softmax(1)), None, "percent"),
     "range, logits": (lambda: blocks(lambda net, x: 4 * net(to_range(x))), None, "logits"),
     "small logits": (lambda: small(own_nets.BlocksCNN(4)), None, "logits"),
     "sigmoids": (lambda: blocks(lambda net, x: net(to_range(x)).sigmoid()), None, "multilabel"),
@@ -69,7 +70,9 @@ def test_scores_are_the_modules_own(kind: str, bus: Path) -> None:
     assert result.model.task == ("multilabel" if meaning == "multilabel" else "classify")
     with torch.no_grad():
         own = net(result.evidence.tensor)
-    expected = {"logits": own.softmax(1), "yes or no": torch.cat((1 - own, own), 1)}.get(meaning, own)[0]
+    expected = {"logits": own.softmax(1), "percent": own / 100, "yes or no": torch.cat((1 - own, own), 1)}.get(
+        meaning, own
+    )[0]
     assert {p.index: p.score for p in result.predictions} == pytest.approx(dict(enumerate(expected.tolist())), abs=1e-4)
 
 
