@@ -6,6 +6,7 @@ or raises a Problem for a broken one. None of them runs code that the file bring
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class Unknown:
     """Likely answers, best first; others are accepted too."""
 
 
+COMPILED = (".engine", ".plan", ".trt", ".tflite", ".mlmodel", ".hef", ".blob", ".rknn")
+"""Endings of files for TensorRT and the like."""
 MAX_BYTES = 2**20
 """Maximum size of a file beside a model."""
 TRUST = "trust"
@@ -83,14 +86,19 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             ) from problem
         if draft is not None:
             return draft
+    if path.suffix.lower() in COMPILED:
+        raise WeightsProblem(f"{path.name} is compiled for one kind of machine: give the ONNX file or the checkpoint.")
     raise WeightsProblem(
         f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
         ".h5 or a Transformers folder."
     )
 
 
-def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) -> bool:
-    """Add a file of `count` class names beside a model to a draft, and a note; return whether there are no names."""
+def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], usual: Sequence[str] = ()) -> bool:
+    """Add a file of `count` class names beside a model to a draft, and a note; return whether there are no names.
+
+    `usual`: the classes that its architecture usually has.
+    """
     if count is None:
         return True
     # Files named like the model before those of other models in the folder.
@@ -106,7 +114,6 @@ def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) 
             notes.append(f"The names of its {count} classes are in {file.name} beside it.")
             weights["labels"] = str(file)
             return False
-    if count == len(labels.imagenet()):
-        notes.append("It has as many classes as ImageNet, whose names are taken.")
-        return False
-    return True
+    if usual and count == len(usual):
+        notes.append(f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}.")
+    return count != len(usual)

@@ -189,8 +189,9 @@ def for_classes(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a model's class names, and a note for bare numbers.
 
-    They are the operator's, else those `in_file`, else `otherwise` where that has as many. `binary`: the model
-    answers with one number. Raises ModelProblem where the names are more or fewer than the classes.
+    They are the operator's, else those `in_file`, else `otherwise`, what the architecture usually has, where that has
+    as many. `binary`: the model answers with one number. Raises ModelProblem where the names are more or fewer than the
+    classes.
     """
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
@@ -207,9 +208,11 @@ def for_classes(
                 f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
             )
         return names, ()
-    if len(otherwise) == count and not measures:
-        return tuple(otherwise), ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
+    if otherwise and len(otherwise) == count and not measures:
+        ends = f"{otherwise[0]} to {otherwise[-1]}"
+        note = f"Its {count} classes were taken for the usual ones of its architecture ({ends}): {say} if they are not."
+        return tuple(otherwise), (note,)
     note = f"Its {count} {noun} have no names here: {say}." if count > 1 else f"Its number has no name here: {say}."
     if measures:
         return tuple(f"output {index}" for index in range(count)) if count > 1 else ("the number",), (note,)
@@ -262,10 +265,16 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
         return int(target)
     if not isinstance(target, str):
         raise ModelProblem(f"A class is given by its index or its label, not by {target!r}.")
-    lowered = [label.lower() for label in labels]
-    if target.lower() in lowered:
-        return lowered.index(target.lower())
-    lowered_target = target.lower()
+    lowered, lowered_target = [label.lower() for label in labels], target.lower()
+    same = [index for index, label in enumerate(labels) if label == target]
+    same = same or [index for index, label in enumerate(lowered) if label == lowered_target]
+    # Of repeated names all but the first have their numbers.
+    same += [index for index, label in enumerate(lowered) if label == f"{lowered_target} (class {index})"]
+    if len(same) > 1:
+        numbers = f"{', '.join(map(str, same[:-1]))} and {same[-1]}"
+        raise ModelProblem(f"{target} is the name of classes {numbers}: give the number of the one that is meant.")
+    if same:
+        return same[0]
     # `cat` is meant by `Egyptian cat`, and not by `crate`.
     near = [label for label in lowered if lowered_target in label.split()]
     near += nearest(lowered_target, lowered)

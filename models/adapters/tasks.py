@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "numbers"]
 """Outputs of a model: one number for each class, one for yes against no, or quantities as they are."""
-FILLS = (0.0, -30.0, 30.0, 1.0)
-"""Tones of the flat pictures for `kind_of`: a logit leaves 0..1 for some of them."""
+CONTRASTS = (30.0, -30.0)
+"""Factors of a picture's contrast for `kind_of`: a logit leaves 0..1 for one of them."""
 _LEAST = 1e-12
 ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
 """Tasks of a model that answers with one row of numbers for a picture."""
@@ -78,17 +78,20 @@ def check_task(task: str) -> Task:
 
 
 def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
-    """Classify outputs (1, classes); `bare`: without the last activation."""
+    """Classify outputs (1, classes) of photographs; `bare`: without the last activation."""
     import torch
 
     outputs = torch.cat([*answers]).float()
-    between = not bare and bool(((outputs >= 0) & (outputs <= 1)).all())
+    outputs = outputs[~outputs.isnan().any(1)]
+    between = not bare and len(outputs) > 0 and bool(((outputs >= 0) & (outputs <= 1)).all())
     if outputs.shape[1] == 1:
         return "probability" if between else "logit"
-    if not between:
-        return "logits"
     sums = outputs.sum(1)
-    return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "sigmoids"
+    if not between:
+        # Percentages, too, add up to the same for every picture.
+        same = len(sums) > 1 and sums[0] > 0 and torch.allclose(sums, sums[0].expand_as(sums), rtol=2e-3)
+        return "probabilities" if same and not bare and bool((outputs >= 0).all()) else "logits"
+    return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=2e-3) else "sigmoids"
 
 
 def logits_of(answer: Tensor, kind: Kind) -> Tensor:
@@ -112,6 +115,11 @@ def both(logit: Tensor) -> Tensor:
 
 
 def assumed(count: int) -> str:
-    """Return the note on few numbers without names that were taken for classes."""
+    """Return the note on numbers without names that were taken for classes."""
+    if count > FEW:
+        return (
+            f"Its {count} numbers were taken for classes, which have no names here: give labels, or state task regress "
+            "or embed."
+        )
     row = "Its one number was taken for yes or no" if count == 1 else f"Its {count} numbers were taken for classes"
     return f"{row}; if it measures something, state task regress."

@@ -62,6 +62,10 @@ def library_of(arch: str) -> tuple[str, str]:
         return "torchvision", name
     if library in ("", "timm") and timm.is_model(name):
         return "timm", name
+    if library != "timm" and name in torchvision.models.list_models():
+        raise ModelProblem(
+            f"{name} of torchvision is no classifier: build it, load the file into it, and give the module."
+        )
     names = {*classifiers, *timm.list_models()}
     hint = did_you_mean(name, names, "for a class of yours say their_file.py:ClassName.", n=3)
     raise ModelProblem(f"Neither torchvision nor timm has an architecture {arch}: {hint}")

@@ -56,6 +56,13 @@ class Checkpoint:
     whole: str = ""
     """The dotted name of the class, where the file was made of a whole module and not of its state_dict."""
 
+    def notes(self, key: str | None = None) -> tuple[str, ...]:
+        """Return a note on which of several sets of tensors were taken, unless `key` states it."""
+        if key or not self.others:
+            return ()
+        taken, others = self.key or "no key", " and ".join(self.others)
+        return (f"Its weights are those under {taken}; others are under {others}: weights.key in a table takes them.",)
+
     def tables(self) -> Iterator[Mapping[Any, Any]]:
         """Yield the extras and the tables one level below."""
         yield self.extras

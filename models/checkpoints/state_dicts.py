@@ -41,6 +41,15 @@ def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
     )
 
 
+def twins(tensors: Tensors, state: Tensors) -> tuple[str, ...]:
+    """Return a note on networks with all tensors of a module that `rename` left out."""
+    names = [key for key in state if not key.endswith(_COUNTER)]
+    first, *others = [part for part in common(tensors) if all(part + key in tensors for key in names)] or [""]
+    if not others:
+        return ()
+    return (f"Its weights are those of {first[:-1]}; those of {' and '.join(o[:-1] for o in others)} were left out.",)
+
+
 def common(tensors: Tensors) -> tuple[str, ...]:
     """Return prefixes, up to a dot, that at least a third of the names have."""
     beginnings = Counter(part for key in tensors for part in _beginnings(key))

@@ -128,13 +128,6 @@ class Drone(BlocksCNN):
         return [outputs[:, 0], outputs[:, 1].sigmoid()]
 
 
-class Tagger(BlocksCNN):
-    """Several classes at once, each with a probability of its own."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x).sigmoid()
-
-
 class Flat(nn.Module):
     """Linear layers alone, for 16 px."""
 

@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
-from sightglass.models.adapter import to_eval
+from sightglass.models.adapter import is_changed, to_eval
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
-from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels, is_map
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.adapters.tasks import (
     ANSWERS,
-    COARSEST,
     FEW,
-    FILLS,
     Kind,
     assumed,
     kind_of,
     logits_of,
     task_of_names,
 )
+from sightglass.models.families.custom.trial import Answer, Trial, answer_in, map_in, photographs
 from sightglass.models.layers import Layer
-from sightglass.models.preprocess import IMAGENET, Preprocessing
+from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
-SIDE, STEP = 224, 32
-"""Usual input side in pixels, and what the sides of most networks' inputs are multiples of."""
-SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
-"""Usual input side of networks by their total stride, where that is small."""
-USUAL = ("logits", "out", "output", "pred")
-"""Names under which a module returns its answer beside other things."""
+STEP = 32
+"""What the sides of most segmentation networks' inputs are multiples of."""
+LIBRARIES = ("torchvision", "timm")
+"""Packages whose architectures have usual classes."""
 SEVERAL = f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own."
 PROBABLE = "It returns probabilities: their logarithms are taken for its logits."
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """Facts about a module from passes of flat pictures."""
+    """Facts about a module from passes of photographs."""
 
     task: Task
     count: int
@@ -60,60 +55,6 @@ class ProbeResult:
     """Whether its one number is of each pixel, as a depth."""
 
 
-def outputs_in(output: Any) -> dict[str | int, Tensor]:
-    """Return a module output's tensors by name or place; a single one is 0."""
-    if isinstance(output, torch.Tensor):
-        return {0: output}
-    parts: dict[str | int, Any] = {}
-    if hasattr(output, "items"):
-        parts = dict(output.items())
-    elif isinstance(output, (list, tuple)):
-        parts = dict(zip(getattr(output, "_fields", range(len(output))), output, strict=True))
-    elif hasattr(output, "logits"):
-        parts = {0: output.logits}
-    # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
-    inner = {name: next(iter(outputs_in(part).values()), None) for name, part in parts.items()}
-    return {name: tensor for name, tensor in inner.items() if tensor is not None}
-
-
-def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
-    """Return the (B, n) output: the `chosen`, only, or usual one; None with several."""
-    return _choose(_rows_in(output), chosen)
-
-
-def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
-    """Return the (B, classes, h, w) output: the `chosen`, only, or usual one.
-
-    `numbers`: one may be without classes, (B, h, w), as a depth's.
-    """
-    tensors = outputs_in(output)
-    if numbers:
-        tensors = {name: as_pixels(tensor) for name, tensor in tensors.items()}
-    return _choose({name: tensor for name, tensor in tensors.items() if is_map(tensor)}, chosen)
-
-
-def _choose(tensors: dict[str | int, Tensor], chosen: str | int | None) -> Tensor | None:
-    if chosen is None:
-        usual = next((name for name in USUAL if name in tensors), None)
-        chosen = next(iter(tensors)) if usual is None and len(tensors) == 1 else usual
-    return None if chosen is None else tensors.get(chosen)
-
-
-def is_row(tensor: Tensor) -> bool:
-    """Return whether a map is of one pixel, (B, n, 1, 1)."""
-    return tensor.ndim == 4 and tensor.shape[2:] == (1, 1)
-
-
-def _rows_in(output: Any) -> dict[str | int, Tensor]:
-    """Return the outputs that are rows of numbers, (B, n)."""
-    rows = {}
-    for name, tensor in outputs_in(output).items():
-        flat = tensor.flatten(1) if is_row(tensor) else tensor
-        if flat.ndim in (1, 2):
-            rows[name] = flat[:, None] if flat.ndim == 1 else flat
-    return rows
-
-
 def probe(
     module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
 ) -> ProbeResult:
@@ -123,43 +64,54 @@ def probe(
     picture of a usual size, or returns no row of numbers.
     """
     module = to_eval(module)
-    convolutions = (part for part in module.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
-    if isinstance(next(convolutions, None), nn.Conv3d):
-        raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
-    channels, built_for = _input_of(module, stated, spec)
-    stated = stated.for_channels(channels)
-    trial = _Trial(module, channels, spec, numbers=task == "regress")
-    size, why = _size(trial, stated.sides, built_for)
-    crop = "centre" if size[0] == size[1] else "squash"
-    preprocessing = Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(stated)
-    runs = trial.run_all(size)
+    trial = Trial(module, spec, stated, numbers=task == "regress")
+    preprocessing, why = trial.find_input()
+    size, pictures = preprocessing.size, photographs(preprocessing)
+    runs = [run for picture in pictures if isinstance(run := trial.run(picture), Answer)]
     answers, last, maps = [run.answer for run in runs], runs[0].last, runs[0].maps
+    # A linear layer has no bounds, whatever its answers happen to be.
+    bare = isinstance(last, (nn.Linear, nn.Conv2d)) and not is_changed(last)
+    if not bare and kind_of(answers) not in ("logits", "logit"):
+        answers += trial.confirm(preprocessing)
     count, step, notes = answers[0].shape[1], 1, tuple[str, ...]()
     if maps:
         step = math.gcd(*size, STEP)
-        if isinstance(trial.run((size[0], size[1] + step)), Exception):
+        taller = photographs(replace(preprocessing, size=(size[0], size[1] + step)))
+        if isinstance(trial.run(taller[0]), Exception):
             # It takes one size only.
             preprocessing = replace(preprocessing, crop="squash")
         task, notes = _task_of_maps(spec, task, count)
     elif task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
     elif task is None:
-        task, notes = _infer_task(spec, answers, last, named=named)
-    elif task == "classify" and not spec.in_memory and _is_multilabel(answers, last):
-        # Without a task in the table it is classify.
+        task, notes = _infer_task(spec, module, answers, last, bare=bare, named=named)
+    elif task == "classify" and _is_multilabel(answers, last, bare):
+        # Their softmax would be nobody's numbers.
         task, notes = "multilabel", (SEVERAL,)
-    cut = task in ("classify", "multilabel") and isinstance(last, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid))
+    if not _equal(trial.first, answers[0]):
+        notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
+    alone = task == "multilabel" or count == 1
+    cut = task in ("classify", "multilabel") and isinstance(last, nn.Sigmoid if alone else (nn.Softmax, nn.LogSoftmax))
     if cut:
+        assert last is not None
         path = next(path for path, part in module.named_modules() if part is last)
         module.set_submodule(path, nn.Identity())
-        notes += ("Its logits are explained, before its last activation.",)
-        answers = [run.answer for run in trial.run_all(size)]
-    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, cut)
-    if kind == "sigmoids" and task == "classify":
-        kind = "logits"
+        logits = trial.run(pictures[0])
+        cut = isinstance(logits, Answer) and _equal(last(logits.answer), answers[0])
+        if cut:
+            notes += ("Its logits are explained, before its last activation.",)
+        else:
+            module.set_submodule(path, last)
+    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, cut or bare)
+    if kind == "probabilities" and task == "multilabel":
+        kind = "sigmoids"
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
     count = 2 if count == 1 and kind != "numbers" else count
     return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels=maps and task == "regress")
+
+
+def _equal(answer: Tensor, other: Tensor) -> bool:
+    return answer.shape == other.shape and torch.allclose(answer, other, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
 def _task_of_maps(spec: ModelSpec, task: Task | None, count: int) -> tuple[Task, tuple[str, ...]]:
@@ -176,155 +128,36 @@ def _task_of_maps(spec: ModelSpec, task: Task | None, count: int) -> tuple[Task,
 
 
 def _infer_task(
-    spec: ModelSpec, answers: Sequence[Tensor], last: nn.Module | None, *, named: bool
+    spec: ModelSpec, module: nn.Module, answers: Sequence[Tensor], last: nn.Module | None, *, bare: bool, named: bool
 ) -> tuple[Task, tuple[str, ...]]:
     """Guess the task by names and numbers, with a note."""
     count, stated = answers[0].shape[1], spec.weights.labels
     names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
     if (task := task_of_names(names, count, stated if isinstance(stated, tuple) else ())) is not None:
         return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
-    if _is_multilabel(answers, last):
+    if library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
+        return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
+    if _is_multilabel(answers, last, bare):
         return "multilabel", (SEVERAL,)
-    unclear = kind_of(answers) in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
+    unclear = kind_of(answers, bare) in ("logits", "logit") and not (named or isinstance(last, nn.Softmax))
+    unclear = unclear and (count <= FEW or library_of(module) not in LIBRARIES)
     return "classify", ((assumed(count),) if unclear else ())
 
 
-def _is_multilabel(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
+def library_of(module: nn.Module) -> str:
+    """Return the name of the package that a module's class is of."""
+    return type(module).__module__.partition(".")[0]
+
+
+def _is_multilabel(answers: Sequence[Tensor], last: nn.Module | None, bare: bool) -> bool:
     """Return whether each of several numbers is a probability by itself."""
-    return answers[0].shape[1] > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers) == "sigmoids")
+    return answers[0].shape[1] > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
 
 
 def channels_of(module: nn.Module) -> int:
-    """Return the number of channels of the first convolution, or that which an exported file states."""
+    """Return the number of channels of the first convolution of a library's architecture."""
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
-    return first.in_channels if first is not None else getattr(module, "channels", None) or 3
-
-
-def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
-    """Return the number of channels, checked against the preprocessing's, and any fixed input size."""
-    expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
-    first = next((part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
-    if isinstance(first, nn.Linear):
-        for channels in (expected,) if expected else (3, 1):
-            side = math.isqrt(first.in_features // channels)
-            if side * side * channels == first.in_features:
-                return channels, (side, side)
-    channels = channels_of(module)
-    if expected not in (None, channels):
-        raise ModelProblem(
-            f"{spec.id} takes {channels} channels, and its preprocessing is for {expected}: give one number a channel."
-        )
-    sizes = (getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size"))
-    built_for = next((size for size in sizes if size), None)
-    height, width = built_for if isinstance(built_for, (list, tuple)) and len(built_for) == 2 else (built_for,) * 2
-    return channels, (height, width) if isinstance(height, int) and isinstance(width, int) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """One pass of a flat picture."""
-
-    answer: Tensor
-    """(1, n); where `maps` (pixels, n)."""
-    cells: int
-    """Height of the last map inside; 0 without one."""
-    maps: bool = False
-    """Whether it has a number for each class in each pixel."""
-    last: nn.Module | None = None
-    """The activation module that makes the answer."""
-
-
-class _Trial:
-    """Passes of flat pictures through somebody's module."""
-
-    def __init__(self, module: nn.Module, channels: int, spec: ModelSpec, *, numbers: bool = False) -> None:
-        self.module, self.channels, self.spec, self.numbers = module, channels, spec, numbers
-
-    def run_all(self, size: tuple[int, int]) -> list[_Answer]:
-        """Return the outputs of pictures of all `FILLS`."""
-        return [run for fill in FILLS if isinstance(run := self.run(size, fill), _Answer)]
-
-    def run(self, size: tuple[int, int], fill: float = 0.0) -> _Answer | Exception:
-        """Return the output or the exception of one run."""
-        calls: list[tuple[nn.Module, Tensor]] = []
-
-        def record(part: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor):
-                calls.append((part, output))
-
-        try:
-            with torch.no_grad(), ExitStack() as hooks:
-                for part in self.module.modules():
-                    hooks.enter_context(part.register_forward_hook(record))
-                output = self.module(torch.full((1, self.channels, *size), fill))
-        # The caller's code may raise anything.
-        except Exception as problem:
-            return problem
-        chosen = self.spec.weights.output
-        answer = answer_in(output, chosen)
-        pixels = map_in(output, chosen, numbers=self.numbers) if answer is None else None
-        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= size[0]:
-            return _Answer(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
-        if answer is None or len(answer) != 1:
-            raise ModelProblem(describe_output(self.spec, output))
-        heights = [tensor.shape[-2] for _, tensor in calls if tensor.ndim == 4 and tensor.shape[-1] > 1]
-        return _Answer(answer, heights[-1] if heights else 0, last=self._activation(calls, answer))
-
-    def _activation(self, calls: Sequence[tuple[nn.Module, Tensor]], answer: Tensor) -> nn.Module | None:
-        """Return the activation module that makes an answer, or None."""
-        kinds = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
-        activations = [(part, tensor) for part, tensor in calls if isinstance(part, kinds) and part is not self.module]
-        if not activations or activations[-1][1] is not answer:
-            return None
-        last = activations[-1][0]
-        return last if [part for part, _ in activations].count(last) == 1 else None
-
-
-def describe_output(spec: ModelSpec, output: Any) -> str:
-    """Describe an unsupported output and the remedy."""
-    tensors, rows = outputs_in(output), _rows_in(output)
-    if (chosen := spec.weights.output) is not None and chosen not in tensors:
-        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, tensors)) or 'no tensor'}."
-    if len(rows) > 1 and chosen is None:
-        listed = ", ".join(f"{name} ({row.shape[1]})" for name, row in rows.items())
-        first = next(iter(rows))
-        example = f'"{first}"' if isinstance(first, str) else str(first)
-        argument = "output" if spec.in_memory else "weights.output"
-        return f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {argument}={example}."
-    if isinstance(output, (list, tuple)) and output and isinstance(output[0], dict) and "boxes" in output[0]:
-        return f"{spec.id} returns boxes: give a detector by its name in the catalogue, or as an ONNX file."
-    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in tensors.values()) or type(output).__name__
-    return (
-        f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture, or a map of "
-        "each class."
-    )
-
-
-def _size(
-    trial: _Trial, stated: tuple[int, int] | None, built_for: tuple[int, int] | None
-) -> tuple[tuple[int, int], str]:
-    """Return (h, w) of the input, and how it was found: stated, fixed by a layer, or usual."""
-    spec, channels = trial.spec, trial.channels
-    height, width = first = stated or built_for or (SIDE, SIDE)
-    reply = trial.run(first)
-    if isinstance(reply, _Answer):
-        if stated or built_for:
-            return first, "the numbers"
-        shrunk = height // reply.cells if reply.cells else height
-        small = SMALL.get(shrunk)
-        if small and isinstance(trial.run((small, small)), _Answer):
-            return (small, small), f"it shrinks a picture {shrunk} times only"
-        return first, f"it takes {height} x {width}"
-    reason = describe_error(reply)
-    if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
-        raise ModelProblem(
-            f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
-            "module that takes one."
-        ) from reply
-    key = spec.where_stated("preprocessing.size")
-    raise ModelProblem(
-        f"{spec.id} takes no picture {height} x {width} with {channels} channels ({reason}): say {key}."
-    ) from reply
+    return first.in_channels if first is not None else 3
 
 
 SATURATED = 1 - 1e-6
@@ -398,12 +231,11 @@ def adapt(
     notes += result.notes
     names: tuple[str, ...] = ()
     if result.task != "embed":
-        usual = labels.imagenet()
-        if result.task == "segment":
-            usual = labels.voc() if spec.in_memory else ()
+        usual = labels.voc() if result.task == "segment" else labels.imagenet()
+        usual = usual if library_of(module) in LIBRARIES else ()
         binary = result.kind in ("logit", "probability")
         names, label_notes = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
-        notes += label_notes if result.task == "segment" or not spec.in_memory else ()
+        notes += () if assumed(result.count) in notes and result.count > FEW else label_notes
     if result.why:
         notes += note_preprocessing(spec, result.preprocessing, result.why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}

@@ -6,22 +6,25 @@ the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.common.errors import ModelProblem, Problem, describe_error, from_machine
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families.custom.classifier import CustomAdapter, ProbeResult, note_preprocessing
+from sightglass.models.families.custom.classifier import ProbeResult, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.torchvision.networks import preprocessing_of as preprocessing_of_weights
@@ -31,6 +34,8 @@ from sightglass.models.marks import PictureFunction, check_used
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
 from sightglass.models.transforms import SizedFunction, is_plain
+
+LOGGER = logging.getLogger(__name__)
 
 
 def adapt(
@@ -67,8 +72,19 @@ def adapt(
     )
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
-    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": _transformers}
-    return check_used(libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task))
+    transformers_model = partial(_transformers, preprocess)
+    libraries: dict[str, Callable[[ModelSpec, Any], Adapter]]
+    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": transformers_model}
+    try:
+        return check_used(libraries.get(library, partial(_module, stated_task))(spec, model))
+    except (Problem, MemoryError):
+        raise
+    # The caller's code may raise anything.
+    except Exception as problem:
+        LOGGER.exception("cannot adapt a %s", type(model).__name__)
+        raise from_machine(problem) or ModelProblem(
+            f"{id_} fails while it is tried ({describe_error(problem)}): run it on one picture of yours first."
+        ) from problem
 
 
 def _check_model(model: Any) -> None:
@@ -84,6 +100,8 @@ def _check_model(model: Any) -> None:
 
 def check_initialised(module: nn.Module) -> None:
     """Raise ModelProblem for lazy layers that have no weights yet."""
+    if any(parameter.is_meta for parameter in module.parameters()):
+        raise ModelProblem(f"The {type(module).__name__} is on the device meta, without weights: load them before.")
     if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
         raise ModelProblem(
             f"The {type(module).__name__} has lazy layers without weights: run it on one picture before you give it."
@@ -114,8 +132,12 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
     return nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
 
 
-def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapter:
+def _module(task: Task | None, spec: ModelSpec, model: nn.Module) -> Adapter:
     module = private_copy(model)
+    if any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(model).__mro__):
+        from sightglass.models.families.torchvision import detectors
+
+        return detectors.adapt(spec, module, checkpoint.digest(module))
     table, why = spec.preprocessing, ""
     if table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         table, why = preprocessing_of(module).table(), "as timm's weights of that name"
@@ -179,7 +201,11 @@ def network_of(model: Any) -> Any:
 def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
     from sightglass.models.families.ultralytics import loader
 
-    module: Any = private_copy(network_of(model))
+    network = network_of(model)
+    if not isinstance(getattr(network, "model", None), nn.Sequential):
+        what = network if isinstance(network, str) else type(network).__name__
+        raise ModelProblem(f"{what} has no layers of Ultralytics' here: give a YOLO or an RT-DETR of a .pt or .yaml.")
+    module: Any = private_copy(network)
     task = loader.TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
     method = "gradcam" if task == "classify" else "hirescam"
     return loader.adapt(replace(spec, task=task, method=method), module, checkpoint.digest(module))
@@ -191,14 +217,15 @@ def _keras(spec: ModelSpec, model: Any) -> Adapter:
     return loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
 
 
-def _transformers(spec: ModelSpec, model: Any) -> Adapter:
-    net: Any = private_copy(model)
-    preprocessing = transformers.usual_preprocessing(net.config).changed(spec.preprocessing)
-    sha256, notes = checkpoint.digest(net), note_preprocessing(spec, preprocessing, "as ViTs usually are")
-    if hasattr(net.config, "text_config"):
+def _transformers(processor: Any, spec: ModelSpec, model: Any) -> Adapter:
+    if hasattr(model.config, "text_config") and "input_ids" in signature(model.forward).parameters:
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
-    adapter = transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes)
-    adapter.preprocessings = (*adapter.preprocessings, READY)
+    net: Any = private_copy(model)
+    preprocessing = transformers.usual_preprocessing(net.config).changed(spec.preprocessing)
+    sha256, notes = checkpoint.digest(net), note_preprocessing(spec, preprocessing, "as ViTs usually are")
+    adapter = transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes, processor=processor)
+    if not adapter.detects:
+        adapter.preprocessings = (*adapter.preprocessings, READY)
     return adapter

@@ -43,6 +43,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
     module, side, notes = _build(library, name, path, saved, spec.preprocessing.sides)
+    notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
     count = state_dicts.classes(module.state_dict(), module) or 0
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
@@ -102,6 +103,7 @@ def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter
         module = own_code.build(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2])
+        notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
         sha256 = sha256_of(path)
     return adapt(
         spec,
@@ -125,7 +127,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         return None
     saved = checkpoint.open_(path)
-    if (draft := _draft_other(path, saved)) is not None:
+    if (draft := _draft_other(path, saved, arch)) is not None:
         return draft
     unknown, notes, unnamed = list[Unknown](), list[str](), False
     if not arch:
@@ -133,10 +135,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     elif not own_code.is_own(arch):
         architectures.library_of(arch)
     weights: Toml = {"path": str(path)}
-    if saved.key:
-        notes.append(f"Its tensors are under {saved.key}.")
-    if saved.others:
-        notes.append(f"It has those of other models too, under {' and '.join(saved.others)} (weights.key).")
+    notes += saved.notes() or ((f"Its tensors are under {saved.key}.",) if saved.key else ())
     row = state_dicts.classes(saved.tensors)
     named = labels.find_names(saved.tables(), row) if row is not None else ()
     task = task_of_names([path.stem, arch.rpartition(":")[2]], row, named)
@@ -148,14 +147,19 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     if count is not None and labels.find_names(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     else:
-        unnamed = find_labels(path, count, weights, notes)
+        usual = () if own_code.is_own(arch) or not arch else labels.imagenet()
+        unnamed = find_labels(path, count, weights, notes, usual)
     if task is None and row is not None and row <= FEW and not (named or "labels" in weights):
         table["task"] = "classify"
     return TableDraft("custom", arch, table, tuple(unknown), tuple(notes), unnamed)
 
 
-def _draft_other(path: Path, saved: Checkpoint) -> TableDraft | None:
+def _draft_other(path: Path, saved: Checkpoint, arch: str) -> TableDraft | None:
     """Draft the table of a checkpoint of a family with its own loader, else None."""
+    if arch.removeprefix("torchvision/").startswith(torchvision_networks.KINDS["detector"][1]):
+        from sightglass.models.families.torchvision import detectors
+
+        return detectors.draft(path, arch)
     if saved.whole.startswith("ultralytics."):
         kind = saved.whole.rpartition(".")[2]
         task = {"ClassificationModel": "classify", "SemanticSegmentationModel": "segment"}.get(kind, "detect")
@@ -189,8 +193,15 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
             f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "
             f"export.py --weights {path.name} --include onnx), and give the .onnx."
         )
-    first = f"It holds a whole {saved.whole.rpartition('.')[2]}. " if saved.whole else ""
-    question = f"{first}Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
+    package, name = saved.whole.partition(".")[0], saved.whole.rpartition(".")[2]
+    question = "Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
+    if package not in ("", name, "__main__"):
+        question = (
+            f"It holds a whole {name} of {package}, and none of its code is run: which class of yours builds it, "
+            "their_file.py:ClassName (in Python, give the module itself)?"
+        )
+    elif name:
+        question = f"It holds a whole {name}. {question}"
     return "", [Unknown("arch", question, tuple(_classes_beside(path, saved))[:8])], []
 
 

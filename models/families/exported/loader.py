@@ -18,7 +18,8 @@ from sightglass.models.adapter import Progress
 from sightglass.models.adapters.tasks import FEW, assumed, check_task
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom.classifier import CustomAdapter, adapt, is_row, probe
+from sightglass.models.families.custom.classifier import CustomAdapter, adapt, probe
+from sightglass.models.families.custom.trial import is_row
 from sightglass.models.families.exported.detector import LAYOUTS, ExportedDetector, make_detector
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.inspect import TRUST, TableDraft, Unknown, find_labels

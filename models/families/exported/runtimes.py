@@ -9,6 +9,7 @@ import ast
 import contextlib
 import importlib
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -148,6 +149,10 @@ class OnnxRuntime(Runtime):
             )
         # The library's errors have no common base.
         except Exception as reason:
+            if (apart := re.search(r'External data path does not exist: "(.+)"', str(reason))) is not None:
+                raise ModelProblem(
+                    f"{self.path.name} keeps its weights in {Path(apart[1]).name}, which is missing: put it there."
+                ) from reason
             raise ModelProblem(f"{self.path.name} is not a model that onnxruntime can open.") from reason
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:

@@ -7,8 +7,9 @@ is repeated here, so that each box keeps its candidate.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
+from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Part, Progress
 from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.families.torchvision.networks import build_dense, default_weights, load_published
 from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.inspect import TableDraft
 from sightglass.models.layers import Layer, Section, name_presets
 from sightglass.models.spec import ModelSpec
 
@@ -366,22 +369,32 @@ class TwoStage(TorchvisionDetector):
         )
 
 
+HEADS = re.compile(r"(roi_heads.*cls_score|head\.classification_head\.(cls_logits|module_list\.0(\.1)?))\.bias")
+"""Names of the biases of class heads."""
+KINDS = {FasterRCNN: TwoStage, RetinaNet: RetinaNetDetector, FCOS: FcosDetector, SSD: SsdDetector}
+
+
 def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetector:
     """Build the model on the CPU with torchvision's COCO weights, or an operator's own state dict and labels.
 
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch, "detector")
-    class_names = labels.stated_names(spec)
-    # Class 0 is the background; COCO's own numbers have gaps.
-    named = dict(enumerate(class_names, 1)) if class_names else labels.coco()
-    count = len(class_names) + 1 if class_names else len(default.meta["categories"])
+    usual = len(default.meta["categories"])
+    count = len(labels.stated_names(spec)) + 1
+    count = usual if count == 1 else count
 
     def read(path: Path) -> nn.Module:
-        module, tensors = build_dense(spec.arch, classes=count), checkpoint.read(path)
+        tensors = checkpoint.read(path)
+        with torch.device("meta"):
+            blank = build_dense(spec.arch, classes=usual).state_dict()
+        head = next((key for key in blank if HEADS.fullmatch(key) and key in tensors), None)
+        # An anchor has a row for each class.
+        stored = count if head is None else len(tensors[head]) * usual // len(blank[head])
+        module = build_dense(spec.arch, classes=stored)
         # Frozen norms count no batches; torch fills that in here.
         frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
-        state_dicts.put(path, tensors, module, f"{spec.arch} with {count - 1} classes and the background")
+        state_dicts.put(path, tensors, module, spec.arch)
         if frozen and spec.arch in ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"):
             for part in module.modules():
                 if isinstance(part, nn.BatchNorm2d):
@@ -391,13 +404,33 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
     module, sha256 = checkpoint.module_of(
         load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
     )
-    return adapt(spec, module, named, sha256)
+    return adapt(spec, module, sha256)
 
 
-def adapt(spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> TorchvisionDetector:
-    """Adapt a torchvision detector; `named` are its classes, by their numbers there."""
-    kinds = {FasterRCNN: TwoStage, RetinaNet: RetinaNetDetector, FCOS: FcosDetector, SSD: SsdDetector}
+def draft(path: Path, arch: str) -> TableDraft:
+    """Draft the table of a detector's checkpoint, whose architecture the operator named."""
+    table = {"task": "detect", "method": "hirescam", "weights": {"path": str(path)}}
+    return TableDraft("torchvision.detectors", arch.removeprefix("torchvision/"), table)
+
+
+def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> TorchvisionDetector:
+    """Adapt a torchvision detector; without names its 91 classes are COCO's, which have gaps between their numbers."""
+    if spec.preprocessing.stated():
+        raise ModelProblem(f"{spec.id} prepares pictures its own way: leave preprocess out.")
     for part in module.modules():
         if getattr(part, "inplace", None) is True:
             part.inplace = False
-    return kinds[type(module)](spec, module, named, weights_sha256)
+    two_stage = isinstance(module, FasterRCNN)
+    head: Any = None if two_stage else module.head.classification_head
+    count = module.roi_heads.box_predictor.cls_score.out_features if two_stage else 0
+    count = count or int(head.num_columns if isinstance(module, SSD) else head.num_classes)
+    stated, coco = labels.stated_names(spec), labels.coco()
+    # Class 0 is the background, which may be named.
+    stated = stated[1:] if len(stated) == count else stated
+    numbers = [*coco] if count == max(coco) + 1 and not stated else range(1, count)
+    row = replace(spec.with_weights(labels=stated or None), task="detect")
+    names, notes = labels.for_classes(row, len(numbers), (), tuple(coco.values()))
+    kind = next(KINDS[kind] for kind in KINDS if isinstance(module, kind))
+    adapter = kind(row, module, dict(zip(numbers, names, strict=True)), weights_sha256)
+    adapter.notes = notes if spec.in_memory or spec.weights.path else ()
+    return adapter

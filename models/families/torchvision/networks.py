@@ -33,7 +33,7 @@ class TorchvisionClassifier(Classifier):
 
 KINDS = {
     "classifier": ("", ("",)),
-    "detector": ("detection", ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")),
+    "detector": ("detection", ("fasterrcnn_", "maskrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")),
     "segmentation network": ("segmentation", ("fcn_", "deeplabv3_", "lraspp_")),
 }
 """Module of torchvision, and beginnings of the names of the architectures that are loaded, by their kind."""
@@ -64,7 +64,7 @@ def default_weights(arch: str, kind: str = "classifier") -> WeightsEnum:
     known = [name for name in known if name.startswith(beginnings)]
     if arch not in known:
         hint = did_you_mean(arch, known, "" if kind == "classifier" else f"choose one of {', '.join(known)}.", n=3)
-        raise ModelProblem(f"torchvision has no {kind} {arch}{f': {hint}' if hint else '.'}")
+        raise ModelProblem(f"There is no {kind} of torchvision called {arch} here{f': {hint}' if hint else '.'}")
     return torchvision.models.get_model_weights(arch).DEFAULT
 
 

@@ -32,14 +32,15 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     default = default_weights(spec.arch, "segmentation network")
     class_names = labels.stated_names(spec)
     count = len(class_names) or len(default.meta["categories"])
-    labels_in_file: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+    labels_in_file = () if spec.weights.path else tuple(default.meta["categories"])
 
     def read(path: Path) -> nn.Module:
-        nonlocal count, labels_in_file
+        nonlocal count, labels_in_file, more
         saved = checkpoint.open_(path, spec.weights.key or "")
         tensors = {key: value for key, value in saved.tensors.items() if not key.startswith("aux_classifier.")}
-        count = classes_of(tensors) or count
-        labels_in_file = labels.find_names(saved.tables(), count)
+        count, more = classes_of(tensors) or count, saved.notes(spec.weights.key)
+        labels_in_file = labels.find_names(saved.tables(), count) or labels_in_file
         module = build_dense(spec.arch, classes=count)
         state_dicts.put(path, tensors, module, f"{spec.arch} with {count} classes")
         return module
@@ -48,7 +49,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
         load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
     )
     names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
-    return Segmenter(spec, module, names, preprocessing_of(default).changed(spec.preprocessing), sha256, notes=notes)
+    how = preprocessing_of(default).changed(spec.preprocessing)
+    return Segmenter(spec, module, names, how, sha256, notes=notes + more)
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
@@ -57,8 +59,8 @@ def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
         return None
     count, unnamed, weights = classes_of(saved.tensors), False, {"path": str(path)}
     notes = [f"Its tensors are those of {arch}, with {count} classes."]
-    if not labels.find_names(saved.tables(), count) and count != len(labels.voc()):
-        unnamed = find_labels(path, count, weights, notes)
+    if not labels.find_names(saved.tables(), count):
+        unnamed = find_labels(path, count, weights, notes, labels.voc())
     table = {"task": "segment", "weights": weights}
     return TableDraft("torchvision.segmenters", arch, table, notes=tuple(notes), unnamed=unnamed)
 

@@ -7,6 +7,8 @@ pictures by.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from inspect import signature
@@ -16,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, from_machine
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
@@ -40,8 +42,19 @@ from sightglass.models.inspect import TableDraft
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, Task
 
+LOGGER = logging.getLogger(__name__)
 BY_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 """Classes whose answer is a mask and class probabilities for each query."""
+TASKS: dict[str, Task] = {
+    "IMAGE_CLASSIFICATION": "classify",
+    "OBJECT_DETECTION": "detect",
+    "SEMANTIC_SEGMENTATION": "segment",
+    "DEPTH_ESTIMATION": "regress",
+    "IMAGE": "embed",
+}
+"""Tasks by Transformers' own lists of classes, the first that has the class."""
+CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
+"""Ends of the names of a class token's parameter."""
 LEAST = 1e-30
 """Least score whose logarithm is taken."""
 
@@ -101,6 +114,10 @@ class TransformersEmbedder(TransformersModel, Embedder):
     def _answer(self, tensor: Tensor) -> Tensor:
         outputs = self.module(pixel_values=tensor, **self.more)
         pooled = getattr(outputs, "pooler_output", None) if self.pooled else None
+        if pooled is None and not any(name.endswith(CLASS_TOKENS) for name, _ in self.module.named_parameters()):
+            raise ModelProblem(
+                f"{type(self.module).__name__} has no vector of a picture: wrap it in a module that returns one."
+            )
         vector: Tensor = outputs.last_hidden_state[:, 0] if pooled is None else pooled
         return vector.flatten(1)
 
@@ -115,12 +132,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     """
     folder = folder_of(spec)
     config = read(folder / "config.json")
-    if config.get("model_type") in TEXT_KINDS:
+    if _reads_words(config):
         raise ModelProblem(f'{folder.name} reads words too: give it loader = "clip".')
     arch = _architecture(folder, config)
     task = task_of(arch)
-    if task == "detect" and "input_ids" in signature(_class(arch).forward).parameters:
-        raise ModelProblem(f"A {arch} reads words too, which is not possible here: take a YOLOE or YOLO-World.")
     if (seed := spec.weights.random) is not None:
         import transformers
 
@@ -132,7 +147,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
         net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
         sha256 = sha256_of(weights_in(folder))
     if task == "detect":
-        return _detector(spec, net, folder, sha256)
+        if spec.task != "detect":
+            raise ModelProblem(f'{folder.name} draws boxes: give it task = "detect".')
+        return _detector(spec, net, read_processor(folder) if picture_settings(folder) else None, sha256)
     processor = None if spec.preprocessing.complete else find_processor(folder, getattr(net.config, "num_channels", 3))
     preprocessing, notes = prepare(spec, processor, net.config)
     if task == "embed" and spec.task != "embed":
@@ -144,14 +161,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     return use_processor(adapter, processor)
 
 
-def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> TransformersDetector:
-    if spec.task != "detect":
-        raise ModelProblem(f'{folder.name} draws boxes: give it task = "detect".')
-    processor = read_processor(folder) if picture_settings(folder) else None
+def _detector(spec: ModelSpec, net: Any, processor: Any, sha256: str) -> TransformersDetector:
     if not hasattr(processor, "post_process_object_detection"):
-        raise ModelProblem(
-            f"{folder.name} has no image processor that knows boxes: put preprocessor_config.json there."
-        )
+        where = "give it as preprocess" if spec.in_memory else "put preprocessor_config.json beside its weights"
+        raise ModelProblem(f"{spec.id} draws boxes, which its own image processor reads: {where}.")
     names, _ = labels.for_classes(spec, net.config.num_labels, _names(net.config))
     return TransformersDetector(spec, net, names, sha256, processor)
 
@@ -161,14 +174,35 @@ def _names(config: Any) -> list[str]:
 
 
 def task_of(arch: str) -> Task:
-    """Return what a class of Transformers does, by its name."""
-    kinds: dict[str, Task] = {
-        "ForObjectDetection": "detect",
-        "ForSemanticSegmentation": "segment",
-        "ForDepthEstimation": "regress",
-        "ForImageClassification": "classify",
+    """Return what a class of Transformers does; raise ModelProblem for what cannot be explained."""
+    from transformers.models.auto import modeling_auto
+
+    listed = {
+        name[len("MODEL_FOR_") : -len("_MAPPING_NAMES")]
+        for name, classes in vars(modeling_auto).items()
+        if re.fullmatch("MODEL_FOR_.*_MAPPING_NAMES", name)
+        and any(arch in ((value,) if isinstance(value, str) else value) for value in classes.values())
     }
-    return "segment" if arch in BY_QUERIES else next((kinds[word] for word in kinds if word in arch), "embed")
+    if arch in BY_QUERIES:
+        return "segment"
+    if task := next((task for purpose, task in TASKS.items() if purpose in listed), None):
+        return task
+    is_body = not listed and arch in modeling_auto.MODEL_MAPPING_NAMES.values()
+    if is_body and getattr(_class(arch), "main_input_name", "") == "pixel_values":
+        return "embed"
+    purpose = " and ".join(sorted(listed)).lower().replace("_", " ") or "no task"
+    raise ModelProblem(
+        f"{arch} is listed by Transformers under {purpose}: give a model for image classification, object "
+        "detection, semantic segmentation or depth, or wrap it in a module that returns a row of numbers for a picture "
+        "and state its task."
+    )
+
+
+def _reads_words(config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration is of a model with a side for words."""
+    classes = config.get("architectures")
+    stated = str(classes[0]) if isinstance(classes, list) and classes else ""
+    return config.get("model_type") in TEXT_KINDS and "ForImageClassification" not in stated
 
 
 def make_adapter(
@@ -179,13 +213,17 @@ def make_adapter(
     sha256: str,
     notes: tuple[str, ...] = (),
     missing: Collection[str] = (),
-) -> PreparedAdapter:
+    processor: Any = None,
+) -> PreparedAdapter | TransformersDetector:
     """Return a network's adapter by its class name.
 
-    `missing`: names of parameters without weights.
+    `missing`: names of parameters without weights; `processor`: a detector's own. Raises ModelProblem, one sentence,
+    where it cannot run on a picture.
     """
     adapter: PreparedAdapter
     task = task_of(arch)
+    if task == "detect":
+        return _detector(replace(spec, task="detect"), net, processor, sha256)
     if task == "segment":
         row = spec.as_segmentation()
         names, more = labels.for_classes(row, net.config.num_labels, _names(net.config))
@@ -205,10 +243,26 @@ def make_adapter(
         adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
     # A ViT learnt its positions for one size, which need not be this one.
-    option = "interpolate_pos_encoding"
-    if option in signature(net.forward).parameters and sides(net.config.image_size) != tuple(preprocessing.size):
+    option, built_for = "interpolate_pos_encoding", getattr(_pictures(net.config), "image_size", None)
+    if option in signature(net.forward).parameters and built_for and sides(built_for) != tuple(preprocessing.size):
         adapter.more = {option: True}
+    try:
+        with torch.no_grad():
+            adapter.run(adapter.flat_input())
+    except (Problem, MemoryError):
+        raise
+    # The library's networks raise anything.
+    except Exception as problem:
+        LOGGER.warning("%s failed on a picture", arch, exc_info=True)
+        raise from_machine(problem) or ModelProblem(
+            f"{arch} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
+        ) from problem
     return adapter
+
+
+def _pictures(config: Any) -> Any:
+    """Return the part of a configuration that is about pictures."""
+    return getattr(config, "vision_config", config)
 
 
 def folder_of(spec: ModelSpec, *texts: str) -> Path:
@@ -276,7 +330,7 @@ def use_processor(adapter: Prepared, processor: Processor | None) -> Prepared:
 
 def usual_preprocessing(config: Any) -> Preprocessing:
     """Return the preprocessing assumed for a configuration that comes without a processor."""
-    size = sides(getattr(config, "image_size", 224))
+    size = sides(getattr(_pictures(config), "image_size", 224))
     return Preprocessing(size, min(size), *IMAGENET)
 
 
@@ -287,10 +341,10 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     config = read(folder / "config.json")
     kind, table = config.get("model_type"), {"task": "classify", "weights": {"path": str(folder)}}
-    if kind is None or (kind in TEXT_KINDS and kind not in CLIP_KINDS):
+    if kind is None or (_reads_words(config) and kind not in CLIP_KINDS):
         return None
     check_folder(folder)
-    if kind in CLIP_KINDS:
+    if _reads_words(config):
         note = f"config.json says that it is a {kind} of Transformers."
         return TableDraft("clip", kind, table, notes=(note,), unnamed=True)
     arch = _architecture(folder, config)

@@ -77,19 +77,6 @@ def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.
         result.prove()
 
 
-@pytest.mark.parametrize(
-    "net", [blocks(own_nets.Tagger, 5), nn.Sequential(blocks(own_nets.BlocksCNN, 5), nn.Sigmoid())]
-)
-def test_a_probability_for_each_class_is_that_class_s_own(net: nn.Module, halves: NDArray[np.uint8]) -> None:
-    result = Explainer(net, preprocess=PLAIN)(halves, method="gradcam", top_k=5)
-    assert result.model.task == "multilabel"
-    with torch.no_grad():
-        expected = net.eval()(torch.from_numpy(halves).permute(2, 0, 1)[None] / 255)[0]
-    assert {p.index: p.score for p in result.predictions} == pytest.approx(dict(enumerate(expected.tolist())), abs=1e-5)
-    hidden = result.with_method("occlusion")
-    assert hidden.heatmaps[0].raw_range[1] <= 1
-
-
 def test_one_of_several_outputs_is_chosen(halves: NDArray[np.uint8]) -> None:
     with pytest.raises(ModelProblem, match=r'Heads returns 2 outputs, age \(1\), gender \(2\): choose .*output="age"'):
         Explainer(blocks(own_nets.Heads), preprocess=PLAIN)

@@ -94,38 +94,6 @@ def test_a_head_of_ones_own_is_read_off_the_tensors(kind: str, folder: Path) -> 
     assert len(adapter.labels) == 3
 
 
-@pytest.mark.parametrize(
-    ("name", "count", "side", "note"),
-    [
-        ("Sure", 4, 224, "It returns probabilities"),
-        ("Softmaxed", 4, 224, "before its last activation"),
-        ("YesNo", 2, 224, "before its last activation"),
-        ("Fixed", 4, 64, "inferred (the numbers): 64, bilinear"),
-    ],
-)
-def test_what_a_module_returns_is_understood(name: str, count: int, side: int, note: str, folder: Path) -> None:
-    torch.manual_seed(1)
-    make = getattr(own_nets, name)
-    net = saved(make() if name == "YesNo" else make(num_classes=4), folder / "net.pth")
-    if side != 224:
-        with pytest.raises(Problem, match=r"takes no picture 224 x 224 .*: say weights\.preprocessing\.size\.$"):
-            loaded(folder, f"nets.py:{name}", "net.pth")
-    size = {"preprocessing": f"{{ size = {side} }}"} if side != 224 else {}
-    adapter = loaded(folder, f"nets.py:{name}", "net.pth", **size)
-    assert len(adapter.labels) == count
-    assert adapter.preprocessing.size == (side, side)
-    assert note in " ".join(adapter.notes)
-    probe = torch.rand(1, adapter.preprocessing.channels, side, side)
-    with torch.no_grad():
-        expected, logits = net(probe), adapter.run(probe).logits
-    if name == "Fixed":
-        assert torch.allclose(logits, expected["logits"], atol=1e-6)
-    else:
-        scores = logits.softmax(1)
-        assert torch.allclose(scores[:, -expected.shape[1] :], expected, atol=1e-5)
-    assert explained("mine").heatmaps[0].state == "ok"
-
-
 WRONG: dict[str, tuple[str, dict[str, str], str]] = {
     "another size": ("resnet34", {}, r'it lacks layer1\.2\.conv1\.weight and \d+ more; .* say arch = "resnet18"'),
     "another kind": ("mobilenet_v2", {}, r'none of its tensors .* say arch = "resnet18"'),

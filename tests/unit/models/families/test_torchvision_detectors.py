@@ -111,7 +111,7 @@ def built(arch: str) -> tuple[TorchvisionDetector, Any]:
     with torch.no_grad():
         lively(module)
     theirs = deepcopy(module)
-    return adapt(spec_of(arch), module, labels.coco(), ""), theirs
+    return adapt(spec_of(arch), module, ""), theirs
 
 
 @cache
