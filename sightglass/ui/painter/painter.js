@@ -28,7 +28,6 @@ class Painter {
   #head = null;
   /** @type {Tool} */
   #tool = "brush";
-  #original = false;
   /** @type {import("./edits.js").Sources | null} */
   #sources = null;
   /** Number of the last edit that Python was told. */
@@ -58,7 +57,7 @@ class Painter {
 
   /** @param {AbortSignal} signal */
   #wireButtons(signal) {
-    const hear = hearIn(this.root, signal), show = () => this.#show(false);
+    const hear = hearIn(this.root, signal);
     for (const tool of TOOLS) {
       hear(tool, "click", () => {
         this.#tool = tool;
@@ -73,9 +72,6 @@ class Painter {
     hear("strongest", "click", () => {
       this.#step((edits) => edits.add({ kind: "area", points: this.#head?.strongest ?? [], size: this.#size }));
     });
-    hear("original", "pointerdown", () => this.#show(true));
-    for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, show, { signal });
-    find(this.root, ".original").addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
   }
 
   #resize() {
@@ -86,8 +82,7 @@ class Painter {
   #draw() {
     const { canvas } = this, paint = contextOf(canvas);
     if (!this.#sources) return;
-    this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#edit());
-    if (this.#original) return;
+    this.#canvases.draw(paint, this.#sources, this.#edit());
     const scale = canvas.width / (canvas.clientWidth || canvas.width), { mark } = this.#hand;
     if (mark?.kind === "rectangle") frame(paint, corners(mark.points), scale);
     if (this.#key.shown) this.#drawKey(paint, scale);
@@ -123,7 +118,7 @@ class Painter {
 
   #describe() {
     const { root } = this, edit = this.#edits.value, by = (/** @type {string} */ name) => find(root, `.${name}`);
-    const text = this.#original ? "This is the original." : described(edit);
+    const text = described(edit);
     this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
     write(by("said"), text);
     const off = { undo: !this.#edits.back, redo: !this.#edits.forth, clear: !edit.marks.length, strongest: !this.#head?.strongest.length };
@@ -170,14 +165,6 @@ class Painter {
     this.#changed(true);
   }
 
-  /** @param {boolean} original */
-  #show(original) {
-    if (original === this.#original) return;
-    this.#original = original;
-    this.#describe();
-    this.#draw();
-  }
-
   /** @param {AbortSignal} signal */
   #wireKeys(signal) {
     const { root, canvas } = this;
@@ -189,10 +176,8 @@ class Painter {
       // The page must not handle the key as well.
       event.stopPropagation();
     }, { signal });
-    root.addEventListener("keyup", ({ key }) => key === " " && this.#show(false), { signal });
     canvas.addEventListener("blur", () => {
       this.#key.shown = false;
-      this.#show(false);
       if (!this.#pressed) this.#lift();
       this.#redraw();
     }, { signal });
@@ -201,8 +186,7 @@ class Painter {
   /** Do what a key means on the canvas; return whether it means anything. @param {KeyboardEvent} event @param {string} typed */
   #press(event, typed) {
     const arrow = ARROWS[event.key], key = this.#key, hand = this.#hand;
-    if (typed === " ") this.#show(true);
-    else if (typed === "escape") {
+    if (typed === "escape") {
       const begun = hand.mark;
       hand.mark = null;
       if (begun) this.#changed(true);
