@@ -119,7 +119,7 @@ class Classes:
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the explanation."""
-        return tuple(panels.to_map(explanation, i) for i in range(len(explanation.heatmaps)))
+        return tuple(panels.to_map(explanation, i, half=False) for i in range(len(explanation.heatmaps)))
 
     def marks(self, explanation: Explanation, index: int) -> tuple[Box, ...]:
         return panels.boxes(explanation, index)

@@ -172,8 +172,6 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
                 look: dict[str, Any] = {"label": "See a model cheat", "icon": icon, "help": help}
                 st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with places.left:
-        maps = [(explanation, i) for i in answers.pair or range(len(explanation.heatmaps))]
-        panels.send_sentences(view, maps, key=f"{answers.viewer}-words", beside=True)
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
                 saving.save_map("explore", explanation, index, pair=answers.pair)

@@ -256,8 +256,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(describe(explanation, 'yellow').headline))}**")
     panes = [Pane(maps=(panels.to_map(explanation, 0),))] if explanation.heatmaps else [panels.plain_pane(image)]
-    view = panels.draw_viewer(image, panes, key="viewer-models", height=360)
-    panels.send_sentences(view, [(explanation, 0)] if explanation.heatmaps else [], key="viewer-models-words")
+    panels.draw_viewer(image, panes, key="viewer-models", height=360)
 
 
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:

@@ -7,12 +7,11 @@ import { unpack } from "./unpack.js";
  */
 /**
  * @typedef {(name: string, value: unknown) => void} Send
- * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null, texts: Texts,
+ * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null,
  *   settings: {settings?: object},
  *   colormap: {name: string}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
- *   ask: lists and channels repeat what they last sent; texts: sentences of a viewer's maps; settings: the last
+ *   ask: lists repeat what they last sent; settings: the last
  *   viewer of the page fills them in; colormap: chosen for all viewers
- * @typedef {{shown: string, texts: string[]}} Texts  shown: the id of what they are about
  */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */

@@ -38,11 +38,6 @@ export class Viewer {
     this.signal = signal;
     this.painter = new Painter(root, this.state);
     this.input = new Input(this, signal);
-    onBroadcast("texts", (texts) => {
-      if (texts.shown !== this.state.head.id || texts.shown === this.state.texts.shown) return;
-      this.state.texts = texts;
-      this.caption();
-    }, signal);
     onBroadcast("settings", (wanted) => {
       if (this.#isPages()) wanted.settings = this.state.style().settings;
     }, signal);
@@ -172,7 +167,7 @@ export class Viewer {
       const map = state.mapOf(panel), title = map?.title ?? panel.title, { element } = panel, by = find.bind(null, element);
       by(".title").textContent = by(".title").title = title;
       by(".note").textContent = map?.note ?? panel.note;
-      panel.canvas.setAttribute("aria-label", (state.textOf(map) || title || "The picture").replaceAll("**", ""));
+      panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       by(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
       by(".first").textContent = `more ${map.sides[0]}`;
@@ -236,7 +231,7 @@ export class Viewer {
   #idle() {
     const { state } = this, maps = this.#maps(), single = maps.length === 1 ? maps[0] : null;
     const changed = maps.length ? changesOf(state.settings, state.style().settings.scale, state.usualScale()) : "";
-    const text = state.head.line || (single ? state.textOf(single) : maps.length ? HINT : "");
+    const text = state.head.line || (single ? single.text : maps.length ? HINT : "");
     return sentence([text, changed && `Changed view: ${changed}.`].filter(Boolean).join(" "), single?.title ?? "");
   }
 
