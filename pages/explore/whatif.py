@@ -59,8 +59,7 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
 def _studio(choices: Choices, explainer: Explainer) -> None:
     """Draw the parts updated by each stroke, in a fragment."""
     title = st.container(key="whatif-headline")
-    # Where it is narrow, the pictures stand side by side and the answers below them: layout.css.
-    left, middle, right = st.container(key="whatif-studio").columns([3, 2, 3], gap="medium")
+    left, middle, right = st.columns([3, 2, 3], gap="medium")
     below = st.container()
     tenth: EditMark | None = None
     current = painter.painting(choices.image)

@@ -257,7 +257,7 @@ def _draw_result(job: PicturesJob) -> None:
 def _choose_decision(decision: Decision) -> Decision:
     """Draw the choice of models and of the allowed gap; return the decision on them."""
     names = {row.model: row.model for row in decision.rows}
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="pictures-verdict"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
 
         def choose(label: str, options: Mapping[str, str], first: str, name: str) -> str:
             key = f"pictures-{name}-{'-'.join(names)}"

@@ -45,10 +45,8 @@ class ClipJob(Job["Summary"]):
     def __init__(self, plan: ClipPlan, *, stopped: bool = False) -> None:
         """`stopped`: say what was done and run nothing."""
         self.plan = plan
-        call, words = partial(_run, plan, stopped), "Reading the clip"
-        if plan.done:
-            call, words = partial(_read, plan), "Reading the result"
-        super().__init__(call, words=words, name=plan.name, reads=plan.done)
+        call = partial(_read, plan) if plan.done else partial(_run, plan, stopped)
+        super().__init__(call, name=plan.name, reads=plan.done)
 
     @property
     def summary(self) -> Summary:

@@ -153,7 +153,6 @@ MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
 BOX_OPTIONS = ("per", "classes", "within")
 """Options of a list of boxes, which other views do without."""
-MAX_LAYERS = 8
 CARRIED = ("iou", "masks", "head", "within")
 """Options without a control, which a file or a link brings."""
 
@@ -264,21 +263,11 @@ def _choose_layers(explainer: Explainer) -> tuple[str, ...]:
     if not shapes:
         st.caption("This model exposes no internals: it has no layers to choose.")
         return ()
-    key, read = f"layers-{explainer.model.id}", url_state.read_list
-    url_state.recall(key, shapes, [], name="layers", read=read)
-    layers: list[str] = url_state.widget(
-        st.multiselect,
-        "Target layers",
-        {path: f"{path}, {shape[1]}×{shape[2]}" for path, shape in shapes.items()},
-        [],
-        key=key,
-        name="layers",
-        read=read,
-        max_selections=max(MAX_LAYERS, len(st.session_state.get(key) or ())),
-        placeholder=f"automatic: {', '.join(explainer.default_layers)}",
-        help=widgets.TERMS["target layer"],
-    )
-    return tuple(layers)
+    names = {path: f"{path}, {shape[1]}×{shape[2]}" for path, shape in shapes.items()}
+    key, help = f"layers-{explainer.model.id}", widgets.TERMS["target layer"]
+    more: dict[str, Any] = {"name": "layers", "read": url_state.read_list}
+    more["placeholder"] = f"automatic: {', '.join(explainer.default_layers)}"
+    return tuple(_option(st.multiselect, "Target layers", names, [], key, help, **more))
 
 
 def _choose_words(explainer: Explainer) -> dict[str, Any]:

@@ -30,8 +30,6 @@ class Painter {
   #tool = "brush";
   /** @type {import("./edits.js").Sources | null} */
   #sources = null;
-  /** Number of the last edit that Python was told. */
-  #told = 0;
   /** The tool that arrow keys move, in shares of the canvas. */
   #key = { x: 0.5, y: 0.5, shown: false };
   /** Whether a finger, pen or mouse paints. */
@@ -214,16 +212,13 @@ class Painter {
     if (head.id !== before?.id) this.#open(head);
     if (head.id !== before?.id || head.paper !== before.paper) void this.#load(head, blobs);
     this.#post.heard(head.turn);
-    this.root.toggleAttribute("data-busy", head.turn < this.#told);
     this.#describe();
   }
 
   /** Take another picture. @param {Head} head */
   #open(head) {
-    [this.#edits, this.#hand.mark, this.#sources, this.#told] = [new Edits(head.edit), null, null, head.turn];
+    [this.#edits, this.#hand.mark, this.#sources] = [new Edits(head.edit), null, null];
     this.#post = post((turn) => {
-      this.#told = turn;
-      this.root.toggleAttribute("data-busy", true);
       this.#send("edit", { id: this.#head?.id, turn, edit: this.#edit() });
     }, head.turn, SOON);
     this.root.toggleAttribute("data-paper", Boolean(head.paper));

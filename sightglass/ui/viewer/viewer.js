@@ -16,8 +16,6 @@ import { State } from "./state.js";
 
 /** Milliseconds of work for the first map: the next frame may be late, as the page renders whatever arrived after it. */
 const FIRST_MS = 40;
-/** CSS pixels of height in a window of 900, for one panel that has the room of two. */
-const SWIPED = 680;
 const HINT = "Point at a picture to read the value of every map there.";
 
 /** @param {HTMLElement} element @param {import("./settings.js").Line} line */
@@ -180,9 +178,8 @@ export class Viewer {
 
   /** Fit the panels into the available room. */
   arrange() {
-    const { state } = this, alone = state.layout() === "swipe" && state.panels.length === 1;
-    const height = alone ? Math.max(SWIPED, state.head.height) : state.head.height;
-    if (!arrange(find(this.root, ".panels"), state.panels, { ...state.head, height }, this.isFull())) return;
+    const { state } = this;
+    if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.isFull())) return;
     this.#placeCross();
     this.painter.redraw();
   }

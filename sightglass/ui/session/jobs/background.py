@@ -47,7 +47,6 @@ class Job(Generic[T]):
         self,
         call: Callable[..., T],
         *,
-        words: str = "Starting",
         cancel: threading.Event | None = None,
         stays: bool = True,
         redraws: bool = False,
@@ -60,7 +59,7 @@ class Job(Generic[T]):
         `redraws`: the page is redrawn for what `partial` is given. `name`: the person's other sessions join it by this
         (`find_shared`). `reads`: it reads a finished result, which takes a moment; then no progress is drawn.
         """
-        self.share, self.words, self.started = 0.0, words, time.monotonic()
+        self.share, self.words, self.started = 0.0, "Starting", time.monotonic()
         self.cancel = cancel or threading.Event()
         self.failure: BaseException | None = None
         self.result: T | None = None
