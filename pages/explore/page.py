@@ -39,22 +39,18 @@ def explore() -> None:
     if drawing.is_offered(explainer):
         paper, main = main.columns([2, 5], gap="medium")
     try:
-        _draw(view, choices, explainer, main)
+        if missing.lacks_prompt(choices, explainer):
+            with main:
+                st.markdown("## What should it look for?")
+                st.markdown(":material/text_fields: Enter it at the top, in words.")
+                panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-examples")
+        else:
+            view(choices, explainer, main)
     finally:
         # Also where there is no map: the next stroke may bring one.
         if paper is not None:
             with paper:
                 drawing.draw_canvas(explainer)
-
-
-def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
-    if missing.lacks_prompt(choices, explainer):
-        with main:
-            st.markdown("## What should it look for?")
-            st.markdown(":material/text_fields: Enter it at the top, in words.")
-            panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-examples")
-    else:
-        view(choices, explainer, main)
 
 
 def choose_view(explainer: Explainer) -> View:

@@ -143,21 +143,20 @@ def _draw_models(choices: Choices) -> list[str]:
     here.pop(choices.model.id, None)
     # Sizes of the same family first: most people want to compare those.
     others = sorted(here.values(), key=lambda spec: spec.family != choices.model.family)
-    ids = [spec.id for spec in others]
+    offered = {spec.id: spec.name for spec in others}
     key = f"pictures-models-{choices.model.task}"
-    url_state.recall(key, ids, [], name="models", read=lambda text: [name for name in text.split(",") if name in ids])
-    names = [choices.model.name, *(here[name].name for name in st.session_state[key])]
+    linked: dict[str, Any] = {"name": "models", "read": url_state.read_list}
+    url_state.recall(key, offered, [], **linked)
+    names = [choices.model.name, *(offered[name] for name in st.session_state[key])]
     with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
         more: list[str] = []
-        if ids:
+        if offered:
             help = f"At most {MOST} models run over the same pictures. The menu of models has the first one."
-            name_of = lambda name: here[name].name  # noqa: E731
-            more = st.pills("Compare with", ids, selection_mode="multi", format_func=name_of, key=key, help=help)
+            look: dict[str, Any] = {"selection_mode": "multi", "help": help} | linked
+            more = url_state.widget(st.pills, "Compare with", offered, more, key=key, **look)
         else:
             st.caption("No other model of this kind is on this machine: add one on the page Models.")
-    more = [name for name in more if name in ids][: MOST - 1]
-    url_state.keep(key, more, [], name="models")
-    return [choices.model.id, *more]
+    return [choices.model.id, *more[: MOST - 1]]
 
 
 def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:

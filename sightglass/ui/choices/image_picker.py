@@ -237,5 +237,4 @@ def _reopen(contents: Contents, name: str) -> None:
             f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "
             "file again."
         )
-    reopen.open_view(contents.recipe, contents.view)
-    reopen.choose_picture(image)
+    reopen.open_result(image, contents.recipe, contents.view)

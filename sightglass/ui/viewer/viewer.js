@@ -9,7 +9,7 @@ import { showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
 import { arrange, createFigure, onPhone, panelOf, reserve } from "./panels.js";
-import { changesOf, copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
+import { copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 
 /** @typedef {import("./state.js").Head} Head @typedef {import("../../browser/component.js").Given<Head>} Given */
@@ -227,9 +227,8 @@ export class Viewer {
   /** Return the line while nothing is pointed at. */
   #idle() {
     const { state } = this, maps = this.#maps(), single = maps.length === 1 ? maps[0] : null;
-    const changed = maps.length ? changesOf(state.settings, state.style().settings.scale, state.usualScale()) : "";
     const text = state.head.line || (single ? single.text : maps.length ? HINT : "");
-    return sentence([text, changed && `Changed view: ${changed}.`].filter(Boolean).join(" "), single?.title ?? "");
+    return sentence(text, single?.title ?? "");
   }
 
   /** Write out of sight what else the line may hold: pointing at a picture must not move what is below it. */

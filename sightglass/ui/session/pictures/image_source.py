@@ -209,7 +209,7 @@ def require_picture() -> None:
         raise ImageProblem(f"This link is about {name}, which is not in it: drop that picture here, or choose another.")
 
 
-def is_chosen(sha256: str) -> bool:
+def is_chosen(sha256: str | None) -> bool:
     """Return whether a picture of the session's own is chosen."""
     return _choose().chosen == sha256
 
