@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 
-KEY = "models-list"
-
-
 def draw_list() -> None:
     """Draw the list with its filters."""
     here = model_picker.menu()[1]
@@ -38,7 +35,7 @@ def draw_list() -> None:
     rows = [_row(specs, here, added=specs[0].id in added) for specs in matching]
     # Above the list, as a long one ends below the window.
     above = st.container()
-    chosen = tables.choose_row(rows, key=KEY, columns={"Sizes": st.column_config.TextColumn(width=220)})
+    chosen = tables.choose_row(rows, key="models-list", columns={"Sizes": st.column_config.TextColumn(width=220)})
     if chosen is not None:
         with above:
             _draw_actions(matching[chosen], here, added=matching[chosen][0].id in added)

@@ -28,6 +28,7 @@ class Painter {
   #head = null;
   /** @type {Tool} */
   #tool = "brush";
+  #original = false;
   /** @type {import("./edits.js").Sources | null} */
   #sources = null;
   /** The tool that arrow keys move, in shares of the canvas. */
@@ -80,7 +81,8 @@ class Painter {
   #draw() {
     const { canvas } = this, paint = contextOf(canvas);
     if (!this.#sources) return;
-    this.#canvases.draw(paint, this.#sources, this.#edit());
+    this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#edit());
+    if (this.#original) return;
     const scale = canvas.width / (canvas.clientWidth || canvas.width), { mark } = this.#hand;
     if (mark?.kind === "rectangle") frame(paint, corners(mark.points), scale);
     if (this.#key.shown) this.#drawKey(paint, scale);
@@ -116,7 +118,7 @@ class Painter {
 
   #describe() {
     const { root } = this, edit = this.#edits.value, by = (/** @type {string} */ name) => find(root, `.${name}`);
-    const text = described(edit);
+    const text = this.#original ? "This is the original." : described(edit);
     this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
     write(by("said"), text);
     const off = { undo: !this.#edits.back, redo: !this.#edits.forth, clear: !edit.marks.length, strongest: !this.#head?.strongest.length };
@@ -163,6 +165,14 @@ class Painter {
     this.#changed(true);
   }
 
+  /** @param {boolean} original */
+  #show(original) {
+    if (original === this.#original) return;
+    this.#original = original;
+    this.#describe();
+    this.#draw();
+  }
+
   /** @param {AbortSignal} signal */
   #wireKeys(signal) {
     const { root, canvas } = this;
@@ -174,8 +184,10 @@ class Painter {
       // The page must not handle the key as well.
       event.stopPropagation();
     }, { signal });
+    root.addEventListener("keyup", ({ key }) => key === " " && this.#show(false), { signal });
     canvas.addEventListener("blur", () => {
       this.#key.shown = false;
+      this.#show(false);
       if (!this.#pressed) this.#lift();
       this.#redraw();
     }, { signal });
@@ -184,7 +196,8 @@ class Painter {
   /** Do what a key means on the canvas; return whether it means anything. @param {KeyboardEvent} event @param {string} typed */
   #press(event, typed) {
     const arrow = ARROWS[event.key], key = this.#key, hand = this.#hand;
-    if (typed === "escape") {
+    if (typed === " ") this.#show(true);
+    else if (typed === "escape") {
       const begun = hand.mark;
       hand.mark = null;
       if (begun) this.#changed(true);

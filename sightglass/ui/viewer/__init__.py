@@ -42,9 +42,9 @@ def parse_region(message: object, picture_id: str, size: tuple[int, int]) -> Rec
     return (x0, y0, x1, y1) if 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1] else None
 
 
-def parse_point(message: object, picture_id: str = "") -> tuple[tuple[float, float] | None, int | None]:
+def parse_point(message: object, picture_id: str) -> tuple[tuple[float, float] | None, int | None]:
     """Return the clicked point and box; None if invalid or another picture's."""
-    if not isinstance(message, dict) or (picture_id and message.get("picture", picture_id) != picture_id):
+    if not isinstance(message, dict) or message.get("picture", picture_id) != picture_id:
         return None, None
     try:
         at, box = (float(message["x"]), float(message["y"])), message["box"]
@@ -84,7 +84,7 @@ def viewer(
     key: str,
 ) -> View:
     """Show a picture with panels of maps over it."""
-    _, data = pack(image, panels, boxes, options)
+    data = pack(image, panels, boxes, options)
     result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
     point, box = parse_point(result.point, image.sha256)
     region = parse_region(result.region, image.sha256, (image.width, image.height))

@@ -135,7 +135,7 @@ def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bo
         return unfinished, False
     if not job.finished(background.PROGRESS_AFTER):
         # Before polling: it would run the page again.
-        job.draw_partial()
+        job.drawn = job.partial
         background.progress(job, help="Stop this method and go back to the map before.")
         return unfinished, False
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
