@@ -59,8 +59,7 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
 def _studio(choices: Choices, explainer: Explainer) -> None:
     """Draw the parts updated by each stroke, in a fragment."""
     title = st.container(key="whatif-headline")
-    # Where it is narrow, the pictures stand side by side and the answers below them: layout.css.
-    left, middle, right = st.container(key="whatif-studio").columns([3, 2, 3], gap="medium")
+    left, middle, right = st.columns([3, 2, 3], gap="medium")
     below = st.container()
     tenth: EditMark | None = None
     current = painter.painting(choices.image)
@@ -163,13 +162,12 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         score = next((change.after for change in differences if change.label == label), None)
         plain = score is None or original.task.has_boxes
         note = None if plain else describe_score(score or 0.0, original.model, label)
-        panel = Pane(maps=(panels.to_map(after, 0, note=note),))
-        marks = panels.boxes(after, 0)
-        view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
-        panels.send_sentences(view, [(after, 0)], key="viewer-whatif-words")
+        panel, marks = Pane(maps=(panels.to_map(after, 0, note=note),)), panels.boxes(after, 0)
+    else:
+        panel, marks = panels.plain_pane(after.image), panels.boxes(after)
+    panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
+    if after.heatmaps:
         return
-    panes = [panels.plain_pane(after.image)]
-    panels.draw_viewer(after.image, panes, key="viewer-whatif", height=HEIGHT, marks=panels.boxes(after), lacks=lacks)
     if original.predictions and (why := original.task.describe_unmapped(original.predictions[0].label)):
         st.caption(escape(why))
     elif not original.evidence.resident.gradients:

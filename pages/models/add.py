@@ -53,7 +53,6 @@ class Adding:
     """Received files whose model is not added yet."""
     draft: TableDraft | None = None
     answers: adding.Answers = field(default_factory=dict)
-    problem: str = ""
     id: str = ""
     """The model that was added last."""
 
@@ -61,7 +60,7 @@ class Adding:
 def draw() -> None:
     """Draw the drop zone, or the questions about its files."""
     now = state.of(Adding)
-    page.say_problem(now)
+    page.say_problem()
     # A question may have been answered elsewhere.
     if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
         now.folder = now.draft = None
@@ -105,14 +104,14 @@ def _zone(now: Adding) -> None:
 def _take(files: Files) -> None:
     """Receive files; add their model unless there are questions."""
     now = state.of(Adding)
-    now.generation, now.problem, now.id, now.answers = now.generation + 1, "", "", {}
+    now.generation, now.id, now.answers = now.generation + 1, "", {}
     try:
         now.folder = store.receive(files)
         now.draft = store.draft(now.folder)
         if not (adding.fill(now.draft, {})[1] or store.runs_code(now.draft, {})):
             _register()
     except (Exception, MemoryError) as failure:
-        now.problem = page.describe_failure(failure, "a model could not be added")
+        state.of(page.PageRun).problem = page.describe_failure(failure, "a model could not be added")
         _discard()
 
 
@@ -193,7 +192,6 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
     """Read the files with the answers; add the model without further questions."""
     now = state.of(Adding)
     assert now.folder is not None and now.draft is not None
-    now.problem = ""
     try:
         arch = answers.get("arch", "")
         if is_own(arch):
@@ -207,7 +205,7 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
         if not adding.fill(now.draft, now.answers)[1]:
             _register()
     except (Exception, MemoryError) as failure:
-        now.problem = page.describe_failure(failure, "a model could not be added")
+        state.of(page.PageRun).problem = page.describe_failure(failure, "a model could not be added")
 
 
 WIDE = 132
@@ -256,8 +254,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(describe(explanation, 'yellow').headline))}**")
     panes = [Pane(maps=(panels.to_map(explanation, 0),))] if explanation.heatmaps else [panels.plain_pane(image)]
-    view = panels.draw_viewer(image, panes, key="viewer-models", height=360)
-    panels.send_sentences(view, [(explanation, 0)] if explanation.heatmaps else [], key="viewer-models-words")
+    panels.draw_viewer(image, panes, key="viewer-models", height=360)
 
 
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
