@@ -109,4 +109,4 @@ def send_texts(view: View, texts: Sequence[str], *, key: str) -> None:
 
 def palette() -> None:
     """Draw the list of all colormaps, for every viewer of this browser."""
-    _palette(key="palette", data={"names": [colormap.name for colormap in colormaps()]})
+    _palette(key="palette", data={"names": colormaps()})
