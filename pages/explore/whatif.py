@@ -14,7 +14,7 @@ from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.task import Answer
-from sightglass.explain.whatif import changes, edits, strongest
+from sightglass.explain.whatif import changes, edits
 from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.report.offers import Files
@@ -66,7 +66,7 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
     try:
         with right:
             original = _original(choices, explainer)
-        tenth = strongest.strongest_tenth(original)
+        tenth = changes.strongest_tenth(original)
         _answer(choices, explainer, original, tenth, (title, middle, right, below), current)
     except Exception as failure:
         with title:
@@ -108,16 +108,16 @@ def _answer(
     differences = changes.changes(original, after)
     with middle:
         help = "The upper bar is before the edit, the lower one after it." if differences else None
-        st.markdown(f"### {original.task.answers_heading}", help=help)
+        st.markdown("### Answers", help=help)
         if differences:
             answers, before = zip(*(_row(original.task, change, original.model) for change in differences), strict=True)
             widgets.rows(answers, key="whatif-answers", before=before)
         else:
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
-        moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in strongest.elsewhere(original))
-        others = [strongest.score_of_map(original, answer(variant)) for variant in moved]
-        sentence, more = strongest.covered_sentence(original, after, float(edited.hidden.mean()), others)
+        moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in changes.elsewhere(original))
+        others = [original.task.score_after(original, answer(variant)) for variant in moved]
+        sentence, more = changes.covered_sentence(original, after, float(edited.hidden.mean()), others)
     else:
         sentence, more = changes.sentence(original, differences, edit), ""
     with title:
@@ -168,8 +168,8 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
     panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
     if after.heatmaps:
         return
-    if original.predictions and (why := original.task.describe_unmapped(original.predictions[0].label)):
-        st.caption(escape(why))
+    if original.predictions and original.task.unmapped:
+        st.caption(escape(original.task.unmapped.format(label=original.predictions[0].label)))
     elif not original.evidence.resident.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 

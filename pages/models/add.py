@@ -200,7 +200,7 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
             arch = answers["arch"] = f"{now.folder / Path(file).name}:{name}"
         if arch:
             now.draft = store.draft(now.folder, arch)
-        now.answers |= {key: text if adding.is_text(key) else adding.parse_value(text) for key, text in answers.items()}
+        now.answers |= {key: text if key in adding.TEXTS else adding.parse_value(text) for key, text in answers.items()}
         now.answers |= {TRUST: "yes"} if trusted else {}
         if not adding.fill(now.draft, now.answers)[1]:
             _register()
@@ -289,7 +289,7 @@ def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> d
     if len(set(typed)) < len(typed):
         raise ModelProblem("Two of them have the same name: give each its own.")
     if measures and any("," in line for line in typed):
-        return {"weights.outputs": adding.read_lines(typed), "weights.labels": None, "weights.unit": None}
+        return {"weights.outputs": list(map(adding.read_line, typed)), "weights.labels": None, "weights.unit": None}
     return {"weights.labels": typed, "weights.outputs": None}
 
 

@@ -93,4 +93,4 @@ def viewer(
 
 def palette() -> None:
     """Draw the list of all colormaps, for every viewer of this browser."""
-    _palette(key="palette", data={"names": [colormap.name for colormap in colormaps()]})
+    _palette(key="palette", data={"names": colormaps()})
