@@ -65,17 +65,12 @@ else:
     from sightglass.ui.session import signed_in
     from sightglass.ui.widgets import page_title
 
-    def to_explore() -> None:
-        """The start page's own address."""
-        st.switch_page(pages["explore"], query_params=st.query_params.to_dict())
-
     def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
         return st.Page(
             signed_in.sign_out if name == signed_in.SIGN_OUT else page.script(name),
             title=title,
             icon=f":material/{icon}:",
-            # Leaves /explore free: the default page answers at / only, whatever it is called.
-            url_path="start" if name == "explore" else name,
+            url_path=name,
             default=name == "explore",
             **page_tooltip(help),
         )
@@ -83,13 +78,10 @@ else:
     with signed_in.running():
         menu = MENU | signed_in.menu()
         pages = {name: make_page(name, *about) for name, about in menu.items()}
-        hidden = [
-            st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
-        ]
         # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
         st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")
         # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
-        current = st.navigation([*pages.values(), *hidden], position="top", expanded=True)
+        current = st.navigation([*pages.values()], position="top", expanded=True)
         shown = next((name for name in pages if pages[name] is current), "explore")
         st.set_page_config(page_title=f"{pages[shown].title} · Sightglass")
         # Where the bar is folded, the logo is as wide: the links do not move.

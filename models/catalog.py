@@ -139,11 +139,6 @@ def everybodys(model: ModelSpec) -> bool:
     return model == (_timm(model.arch) if entry is None and model.loader == "timm" else entry)
 
 
-def whose(model: ModelSpec) -> str:
-    """Return the owner of a person's own model; empty for shared ones."""
-    return "" if everybodys(model) else users.owner()
-
-
 def is_file(model: str) -> bool:
     """Return whether a model is a path, not an id."""
     if model in catalog():

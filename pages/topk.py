@@ -82,8 +82,7 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
         panes.append(panels.difference_pane(explanation, pair))
     with above:
         marks = panels.boxes(explanation)
-        view = panels.draw_viewer(explanation.image, panes, key="viewer-topk", marks=marks, height=360, together=True)
-        panels.send_sentences(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
+        panels.draw_viewer(explanation.image, panes, key="viewer-topk", marks=marks, height=360, together=True)
     return pair
 
 

@@ -13,6 +13,8 @@ from sightglass.explain.rendering.marks import add_label, text_width, write
 from sightglass.explain.rendering.render import picture
 from sightglass.explain.rendering.style import Pixels
 
+GAP = 16
+"""Pixels between cells."""
 WIDEST = 8
 """Maximum width of a cell, in heights: a picture one pixel high would need gigabytes."""
 
@@ -30,7 +32,6 @@ def grid(
     panels: Sequence[Pixels],
     captions: Sequence[str] | None = None,
     columns: int | None = None,
-    gap: int = 16,
     height: int = 320,
     title: str = "",
     names: bool = False,
@@ -39,9 +40,9 @@ def grid(
 
     A panel is scaled to fit its cell and centred there. By default up to three are in a row, and four are 2 x 2. A
     caption that is too long loses the end of its words, never a number that follows them; where captions are `names` of
-    files, their middle. A title, above all panels, is broken into lines.
+    files, their middle. A title is above all panels.
     """
-    if not panels or height < 1 or gap < 0 or (columns is not None and columns < 1):
+    if not panels or height < 1 or (columns is not None and columns < 1):
         raise ValueError(f"A grid needs panels, height and columns: got {len(panels)}, {height} px, {columns}.")
     if captions is not None and len(captions) != len(panels):
         raise ValueError(f"A grid needs a caption for each panel, got {len(captions)} for {len(panels)}.")
@@ -51,17 +52,17 @@ def grid(
     across = columns or (len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels))))
     size = max(11, round(height / 20)) if captions is not None else 0
     head = size + size // 2
-    rows, width = math.ceil(len(panels) / across), gap + across * (cell + gap)
-    lines = _broken(title, size, width - 2 * gap)
-    above = len(lines) * head
-    sheet = np.full((above + gap + rows * (head + height + gap), width, 3), 255, dtype=np.uint8)
-    for number, words in enumerate(lines):
-        write(sheet, words, (gap, gap + number * head + head // 2), size)
+    rows, width = math.ceil(len(panels) / across), GAP + across * (cell + GAP)
+    above = head if title else 0
+    sheet = np.full((above + GAP + rows * (head + height + GAP), width, 3), 255, dtype=np.uint8)
+    if title:
+        words = shorten(title, width - 2 * GAP, lambda text: text_width(text, size))
+        write(sheet, words, (GAP, GAP + head // 2), size)
     for number, panel in enumerate(panels):
         scale = min(height / panel.shape[0], cell / panel.shape[1])
         wide, high = max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale))
-        left = gap + number % across * (cell + gap) + (cell - wide) // 2
-        top = above + gap + number // across * (head + height + gap) + head + (height - high) // 2
+        left = GAP + number % across * (cell + GAP) + (cell - wide) // 2
+        top = above + GAP + number // across * (head + height + GAP) + head + (height - high) // 2
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         sheet[top : top + high, left : left + wide] = cv2.resize(panel, (wide, high), interpolation=method)
         if captions is not None:
@@ -69,15 +70,3 @@ def grid(
             words = shorten(captions[number], limit, lambda text: text_width(text, size), middle=names)
             write(sheet[:, : left + limit], words, (left, line), size)
     return sheet
-
-
-def _broken(text: str, size: int, limit: int) -> list[str]:
-    """Break a text into lines between words; shorten words wider than them."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size) <= limit:
-            lines[-1] = longer
-        else:
-            lines.append(shorten(word, limit, lambda text: text_width(text, size), middle=True))
-    return lines

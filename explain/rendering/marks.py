@@ -123,6 +123,11 @@ def _draw_area(out: Pixels, mark: Mark, line: int) -> None:
         out[:] = np.round(out * (1 - tint[..., None]) + np.array(color) * tint[..., None])
         edge = max(1, line // 2)
         halo = line + 1 - edge
+    _outline(out, area, edge, halo, color)
+
+
+def _outline(out: Pixels, area: Any, edge: int, halo: int, color: Color = WHITE) -> None:
+    """Draw an area's edge, `edge` pixels wide, over a wider dark one."""
     outlines, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(out, outlines, -1, HALO, edge + halo)
     cv2.drawContours(out, outlines, -1, color, edge)
@@ -161,14 +166,12 @@ def _paths(mark: Mark) -> list[NDArray[np.int32]]:
     points = np.rint(np.array(mark.points, np.float64)).astype(np.int32)
     if not mark.hollow:
         return [points]
-    sides = zip(points, np.roll(points, -1, 0), strict=True)
-    return [dash for start, end in sides for dash in _dashes(start, end)]
-
-
-def _dashes(start: NDArray[np.int32], end: NDArray[np.int32]) -> list[NDArray[np.int32]]:
-    count = max(1, round(float(np.linalg.norm(end - start)) / DASH))
-    shares = (np.arange(count)[:, None] + (0, 0.5)) / count
-    return list(np.rint(start + shares[..., None] * (end - start)).astype(np.int32))
+    dashes: list[NDArray[np.int32]] = []
+    for start, end in zip(points, np.roll(points, -1, 0), strict=True):
+        count = max(1, round(float(np.linalg.norm(end - start)) / DASH))
+        shares = (np.arange(count)[:, None] + (0, 0.5)) / count
+        dashes += list(np.rint(start + shares[..., None] * (end - start)).astype(np.int32))
+    return dashes
 
 
 def _is_near(point: tuple[float, float]) -> bool:
@@ -300,13 +303,7 @@ def draw_numbers(
     for mask, thick in ((chosen, 2 * line), (other, line)):
         if mask is not None:
             # A single pixel would not be seen.
-            contours, _ = cv2.findContours(
-                cv2.dilate(mask.astype(np.uint8), np.ones((2 * line + 1,) * 2, np.uint8)),
-                cv2.RETR_CCOMP,
-                cv2.CHAIN_APPROX_NONE,
-            )
-            cv2.drawContours(out, contours, -1, HALO, thick + line + 1)
-            cv2.drawContours(out, contours, -1, (255, 255, 255), thick)
+            _outline(out, cv2.dilate(mask.astype(np.uint8), np.ones((2 * line + 1,) * 2, np.uint8)), thick, line + 1)
     tall, left, right = max(3, height // 40), width // 8, width - width // 8
     bar = lut(COLORMAP)[np.linspace(0, 255, max(1, right - left)).round().astype(np.uint8)]
     out[height - tall - 1 : height - 1, left:right] = bar

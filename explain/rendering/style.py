@@ -22,19 +22,11 @@ from sightglass.common.style import CHOICES, DEFAULTS
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
 
 
-@dataclass(frozen=True)
-class Colormap:
-    """A table of 256 colours; `hot` names the last one."""
-
-    name: str
-    hot: str
-
-
 @functools.cache
-def colormaps() -> tuple[Colormap, ...]:
-    """Return every colormap, the perceptually uniform ones first."""
-    others = sorted({name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM))
-    return tuple(Colormap(name, _word(*_table(name)[-1] / 255)) for name in (*_UNIFORM, *others))
+def colormaps() -> tuple[str, ...]:
+    """Return the names of every colormap, the perceptually uniform ones first."""
+    others = {name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM)
+    return (*_UNIFORM, *sorted(others))
 
 
 def colormap_name(name: str | int) -> str:
@@ -55,17 +47,16 @@ def parse_color(name: str) -> tuple[int, int, int]:
 
 def lut(name: str | int) -> Pixels:
     """Return a colormap's colours, uint8 (256, 3); raise Problem if unknown."""
-    names = [colormap.name for colormap in colormaps()]
-    if (spelling := colormap_name(name)) in names:
+    if (spelling := colormap_name(name)) in colormaps():
         return _table(spelling)
-    hint = did_you_mean(str(name), names, f"choose one of {', '.join(names)}.")
+    hint = did_you_mean(str(name), colormaps(), f"choose one of {', '.join(colormaps())}.")
     raise Problem(f"There is no colormap called {name!r}: {hint}")
 
 
 @functools.cache
 def tables() -> list[Json]:
     """Return every colormap for the browser, with its colours in base64."""
-    return [{"name": each.name, "lut": base64.b64encode(_table(each.name).tobytes()).decode()} for each in colormaps()]
+    return [{"name": name, "lut": base64.b64encode(_table(name).tobytes()).decode()} for name in colormaps()]
 
 
 @functools.cache
@@ -76,7 +67,7 @@ def _table(name: str) -> Pixels:
     return np.asarray(table, dtype=np.uint8)
 
 
-def _word(red: float, green: float, blue: float) -> str:
+def _name_color(red: float, green: float, blue: float) -> str:
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
     if saturation < 0.12:
         return "white" if value > 0.85 else "grey"
@@ -165,8 +156,12 @@ class Style:
         """Return the style for a view's settings; invalid ones are ignored."""
         values = {}
         for name in _NAMES & settings.keys():
+            value, kind = settings[name], type(DEFAULTS[name])
             with suppress(TypeError, ValueError, Problem):
-                values[name] = _check(name, settings[name])
+                value = value is True or str(value) in ("1", "1.0", "true") if kind is bool else kind(value)
+                cls(**{name: value})  # raises for an invalid one
+                if name != "colormap" or value in colormaps():
+                    values[name] = value
         return cls(**values)
 
     @property
@@ -178,7 +173,7 @@ class Style:
     @property
     def hot(self) -> str:
         """Name of the hottest colour."""
-        return next(colormap.hot for colormap in colormaps() if colormap.name == self.colormap)
+        return _name_color(*_table(self.colormap)[-1] / 255)
 
 
 def check_fraction(value: float, name: str) -> None:
@@ -190,22 +185,6 @@ def check_fraction(value: float, name: str) -> None:
 def _one_of(value: str, choices: Any, name: str) -> None:
     if value not in get_args(choices):
         raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
-
-
-def _check(name: str, value: Any) -> Any:
-    """Return a viewer's valid setting; raise ValueError or TypeError."""
-    usual = DEFAULTS[name]
-    if isinstance(usual, bool):
-        return value is True or str(value) in ("1", "1.0", "true")
-    if name == "boxes":
-        parse_color(value)
-        return value
-    if isinstance(usual, str):
-        if value not in CHOICES.get(name, [colormap.name for colormap in colormaps()]):
-            raise ValueError(f"{name} is {value!r}.")
-        return value
-    check_fraction(float(value), name)
-    return float(value)
 
 
 VIEWER_STYLE = Style()

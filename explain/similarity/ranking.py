@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import photograph, photographs
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item, find
 from sightglass.explain.similarity.similarity import Embedder, embedding, mirrored_score
@@ -39,8 +37,6 @@ PERSONS = (
     ("zidane", (744, 41, 1142, 712)),
 )
 """Persons in the packaged photographs, xyxy in their pixels."""
-UPRIGHT = 1.5
-"""Height over width from which a picture may be an upright crop of a person."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +74,15 @@ class Context:
     """Score of the query and its mirror image: about the highest that two different pictures can get."""
     subject: str = "pictures"
     """What the unrelated pictures show."""
-    caution: str = ""
-    """Why scores of these pictures mean little; empty where nothing is known against them."""
 
     @property
     def words(self) -> str:
-        """The caution, if there is one, and the reference scores in one sentence."""
+        """The reference scores in one sentence."""
         references = f"the query and its mirror image {self.mirrored:.2f}"
         if self.unrelated:
             low, high = self.unrelated[0], self.unrelated[-1]
             references = f"unrelated {self.subject} score {low:.2f} to {high:.2f}, {references}"
-        return f"{self.caution} For comparison, {references}.".lstrip()
+        return f"For comparison, {references}."
 
     def verdict(self, score: float) -> str:
         """Return what a score means, as the end of a sentence."""
@@ -96,8 +90,6 @@ class Context:
             return "but this model scores everything as related"
         if score > PRINTED_SAME:
             return "the same picture to this model"
-        if self.caution:
-            return "of little meaning here"
         if score >= self.mirrored:
             return "as related as its mirror image"
         if not self.unrelated:
@@ -133,8 +125,8 @@ def rank(
 
     `gallery`: a folder, a pattern, a .zip or a sequence, as `picture.source.find` takes it. A file that is no picture,
     or has other channels than the model takes, is skipped and listed in `failed`. Raises ModelProblem
-    for a model without an embedding and for a gallery without pictures, ImageProblem where the model takes neither the
-    query nor any picture of the gallery, Cancelled where `cancel` was set.
+    for a model without an embedding and for a gallery without pictures, ImageProblem where the model does not take
+    the query, Cancelled where `cancel` was set.
 
         ranking = rank(Explainer("efficientnet-lite0"), "bus.jpg", "photos/")
         best = ranking.hits[0]  # best.name, best.score
@@ -143,7 +135,7 @@ def rank(
     query_vector = embedding(explainer, image, preprocessing)
     items = find(gallery)
     embedder = Embedder(explainer, preprocessing, len(items), progress)
-    hits, itself, misfits = [], [], 0
+    hits, itself = [], []
     for item in items:
         with stopped_by(cancel):
             other = embedder.open(item, item.name)
@@ -151,29 +143,14 @@ def rank(
             continue
         if other.sha256 == image.sha256:
             itself.append(item.name)
-        elif (vector := embedder.embed(other, item.name)) is None:
-            misfits += 1
-        else:
+        elif (vector := embedder.embed(other, item.name)) is not None:
             hits.append(Hit(item, float(query_vector @ vector)))
-    if misfits and not hits and not itself:
-        channels = explainer.resident.adapter.channels
-        takes, give = f"takes {plural(channels, 'channel')}", f".npy or .tif files with {channels}"
-        if channels == 3:
-            takes, give = "takes RGB pictures", "RGB pictures"
-        raise ImageProblem(
-            f"No picture of the gallery fits {explainer.model.id}, which {takes}: choose a gallery of {give}."
-        )
     hits.sort(key=lambda hit: -hit.score)
     return Ranking(image, tuple(hits), tuple(itself), tuple(embedder.failed))
 
 
-def context(
-    explainer: Explainer, query: Image, preprocessing: str = "trained", *, other: Image | None = None
-) -> Context:
-    """Score unrelated pictures, and the query with its mirror image: a few passes, the first time.
-
-    `other`: what the query is compared with, so that a model of something else says so.
-    """
+def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:
+    """Score unrelated pictures, and the query with its mirror image: a few passes, the first time."""
     adapter = explainer.resident.adapter
     many = adapter.channels > 3
     others = [] if many else controls(adapter)
@@ -185,16 +162,7 @@ def context(
         else adapter.subject or ("scenes" if adapter.spec.example else "pictures")
     )
     unrelated = tuple(sorted(float(a @ b) for a, b in combinations(vectors, 2)))
-    return Context(unrelated, mirrored, subject, _caution(adapter.subject, query, other))
-
-
-def _caution(subject: str, *images: Image | None) -> str:
-    """Return a caution for a persons' model on unsuitable pictures; else empty."""
-    odd = [image.name for image in images if image is not None and image.height < UPRIGHT * image.width]
-    if subject != "persons" or not odd:
-        return ""
-    which = f"{odd[0]} is" if len(odd) == 1 else f"{listing(odd)} are"
-    return f"This model compares upright pictures of one person, which {which} not."
+    return Context(unrelated, mirrored, subject)
 
 
 def controls(adapter: Adapter) -> tuple[Image, ...]:

@@ -248,11 +248,6 @@ class ComparedImage:
         signed = coarse(self.signed)
         return describe(np.clip(signed, 0, 1), self.seen), describe(np.clip(-signed, 0, 1), self.seen)
 
-    @cached_property
-    def padded(self) -> NDArray[np.float32]:
-        """`signed` on the model's whole input, 0 on the bars of a letterbox."""
-        return self.geometry.to_input(self.signed)
-
 
 @dataclass(frozen=True, eq=False)
 class Similarity:

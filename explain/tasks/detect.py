@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural
+from sightglass.explain.phrases import NBSP, article, finely, kinds, listing, percent, plural
 from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score, find_class
-from sightglass.models.adapter import Adapter, Prediction, Target
+from sightglass.models.adapter import Prediction, Target
 from sightglass.models.geometry import intersection_over_union
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -59,7 +59,7 @@ class Detect(Task):
     independent = ("which object, not which part of it", "shows which object, not which part of it or why")
     tools = frozenset({"against", "threshold"})
     blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}
-    answers_heading = "Boxes"
+    unmapped = "No map: the {label} that the model was surest of is not found in the edited picture."
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
@@ -73,9 +73,6 @@ class Detect(Task):
                 for anchor, index in find_boxes(options, predictions, evidence)
             ]
         return self._of_classes(options, predictions, adapter)
-
-    def listed(self, adapter: Adapter, options: Options) -> int:
-        return options.top_k
 
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
         if options.per != "class":
@@ -92,9 +89,6 @@ class Detect(Task):
             return self.nothing(result), None
         return f"{result.model.name} found {_list_kinds(result)}.", True
 
-    def short(self, result: Result, index: int) -> str:
-        return f"{capital(_list_kinds(result))}." if result.predictions else ""
-
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
 
@@ -103,7 +97,7 @@ class Detect(Task):
         if result.predictions:
             return "No box matches the chosen classes."
         adapter, options = result.evidence.resident.adapter, result.options
-        above = f"above {score_format(options.confidence)(options.confidence)}"
+        above = f"above {finely(options.confidence)}"
         if result.model.example and not options.classes:
             # Its candidates are noise on every photograph.
             return f"{result.model.name} knows drawn scenes only: no detections {above}."
@@ -113,7 +107,7 @@ class Detect(Task):
         indices = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
         best = max(indices, key=lambda index: float(scores[index]))
         highest = float(scores[best])
-        candidate = f"the best candidate was {adapter.labels[best]} at {score_format(options.confidence)(highest)}"
+        candidate = f"the best candidate was {adapter.labels[best]} at {near(highest, options.confidence)}"
         if options.classes:
             absent = listing([f"no {adapter.labels[index]}" for index in indices][:NAMED])
             return f"{absent.capitalize()} {above}; {candidate}."
@@ -147,17 +141,6 @@ class Detect(Task):
         anchors = tuple(dict.fromkeys(indices[visible].tolist()))
         return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
 
-    def single(self) -> dict[str, Any]:
-        return {"per": "detection", "top_k": 1}
-
-    def name_class(self, index: int, labels: Sequence[str]) -> int | str:
-        """Return the label of a class: a number means a box."""
-        return labels[index]
-
-    def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
-        super().pick(model, predictions, number)
-        return number - 1
-
     def score_after(self, before: Result, after: Result) -> float:
         if not (boxes := before.own()):
             return super().score_after(before, after)
@@ -189,12 +172,6 @@ class Detect(Task):
         if not vanished and not new:
             parts += _largest(changes)
         return "; ".join(parts) or "there is still no box"
-
-    def row_label(self, label: str, count: int) -> str:
-        return f"{count} × {label}" if count > 1 else label
-
-    def describe_unmapped(self, label: str) -> str:
-        return f"No map: the {label} that the model was surest of is not found in the edited picture."
 
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
         is_candidate = index is not None and anchor is not None and anchor >= 0
@@ -351,20 +328,15 @@ class Missing:
     @property
     def words(self) -> str:
         """Return a sentence on the candidate, its score, and its reason."""
-        return self.describe()
-
-    def describe(self, *, named: bool = False) -> str:
-        """Return `words`; `named`: the candidate was chosen by its number."""
         candidate, reason = self.candidate, self.reason
-        text = score_format(self.confidence)
-        start = f"{article(candidate.label).capitalize()} at {text(candidate.score)}"
+        start = f"{article(candidate.label).capitalize()} at {near(candidate.score, self.confidence)}"
         if reason.kind == "shown":
             if reason.by is not None and self.shown[reason.by] not in self.listed:
                 return f"{start} is not shown: the class filter hides it."
             return f"{start} is already shown: it is {self._box(reason.by)}."
         if reason.kind == "below":
-            which = "is" if named else "is the strongest candidate here:"
-            return f"{start} {which} not shown because it is below {text(self.confidence)}."
+            threshold = finely(self.confidence)
+            return f"{start} is the strongest candidate here: not shown because it is below {threshold}."
         if reason.kind == "class":
             assert reason.winner is not None
             where = f": {self._box(reason.by)}" if reason.by is not None else ""
@@ -383,17 +355,7 @@ class Missing:
         return f"box {self.listed.index(box) + 1} ({box.label})"
 
 
-def score_format(confidence: float) -> Callable[[float], str]:
-    """Return the formatter for scores beside this threshold.
-
-    Below 1 %, `< 1 %` would say nothing; and a score just below the threshold must not read like it.
-    """
-    plain = finely if confidence < 0.01 else percent
-
-    def text(score: float) -> str:
-        phrase = plain(score)
-        if score < confidence and phrase == plain(confidence) and confidence >= 0.01:
-            return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%"
-        return phrase
-
-    return text
+def near(score: float, confidence: float) -> str:
+    """Format a score so that one just below the threshold does not read like it."""
+    alike = score < confidence and finely(score) == finely(confidence)
+    return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%" if alike and confidence >= 0.01 else finely(score)

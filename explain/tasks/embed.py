@@ -39,7 +39,6 @@ class Embed(Task):
         ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
     )
     truth = ""
-    randomised = False
     sure = False
     tools = frozenset()
     meaning_of_row = "a vector, to compare pictures"

@@ -8,7 +8,7 @@ from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import capital, percent, quantity
 from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.tasks.detect import Detect, find_boxes
-from sightglass.explain.tasks.task import Scorer, describe_direction
+from sightglass.explain.tasks.task import Scorer
 from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
 
 if TYPE_CHECKING:
@@ -24,14 +24,6 @@ HIDDEN_JOINT = 0.5
 
 class Pose(Detect):
     """Boxes of bodies; maps are of boxes or joints' numbers."""
-
-    def amount(self, result: Result) -> str:
-        return "score" if result.options.joint is None else "number"
-
-    def describe_part(self, result: Result) -> str:
-        if result.options.joint is None:
-            return super().describe_part(result)
-        return f" (what {describe_direction(result)} it)"
 
     def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
         """Return box, joints and their lines; hollow joints are probably hidden."""
@@ -76,9 +68,6 @@ class Pose(Detect):
             label = result.heatmaps[index].target.label
             words += f" {capital(label)} is {number}."
         return words, named
-
-    def short(self, result: Result, index: int) -> str:
-        return "" if result.heatmaps and self.number(result, index) else super().short(result, index)
 
     def number(self, result: Result, index: int) -> str:
         joint = read_joint(result, index)

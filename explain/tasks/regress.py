@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import capital, listing, quantity
-from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task, describe_direction
+from sightglass.explain.phrases import listing, quantity
+from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,6 @@ class Regress(Task):
     truth = "numbers"
     followed = False
     gives = "gives numbers"
-    randomised = False
     sure = False
     tools = frozenset()
     meaning_of_row = "a number, such as an age or an angle"
@@ -38,22 +37,6 @@ class Regress(Task):
 
     def text(self, score: float, unit: str = "") -> str:
         return quantity(score, unit)
-
-    def bar(self, score: float) -> float | None:
-        return None
-
-    def amount(self, result: Result) -> str:
-        return "number"
-
-    def describe_part(self, result: Result) -> str:
-        return f" (what {describe_direction(result)} it)"
-
-    def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
-        # A record keeps no unit; its label is a number.
-        return self.name_map(result, index), None
-
-    def saved_score(self, result: Result, index: int) -> float | None:
-        return None
 
     def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
         output = model.output_of(prediction.label)
@@ -66,15 +49,16 @@ class Regress(Task):
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
 
-    def short(self, result: Result, index: int) -> str:
-        return f"{capital(self.list_numbers(result))}."
-
     def list_numbers(self, result: Result) -> str:
         """List the numbers with their units: `yaw −12.4°, pitch 3.1°`."""
         return ", ".join(answer.line for answer in self.answers(result))
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
-        return "; ".join(_describe_answers(*pair) for pair in zip(names, results, strict=True)) + "."
+        sentences = []
+        for name, result in zip(names, results, strict=True):
+            listed = listing([answer.line for answer in result.task.answers(result, result.predictions[:COMPARED])])
+            sentences.append(f"{name} {'gives' if result.measures else 'says'} {listed or 'nothing'}")
+        return "; ".join(sentences) + "."
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         model = evidence.resident.adapter.spec.id
@@ -114,11 +98,3 @@ class Regress(Task):
             return super().moved(change, unit)
         moved = float(f"{change.after - change.before:.3g}")
         return f"{'+' if moved > 0 else '' if moved else '±'}{self.text(moved, unit)}"
-
-
-def _describe_answers(name: str, result: Result) -> str:
-    """Describe answers with numbers: `headpose gives yaw −12.4°`."""
-    if not result.predictions:
-        return f"{name} finds nothing"
-    answers = result.task.answers(result, result.predictions[:COMPARED])
-    return f"{name} {'gives' if result.task.measures else 'says'} {listing([answer.line for answer in answers])}"

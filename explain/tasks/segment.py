@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import capital, listing, percent, plain_text
+from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
 from sightglass.explain.tasks.task import COMPARED, Answers, Change, Scorer, Task, check_joint, check_score
 from sightglass.models.adapter import Adapter, AreaTarget, Prediction, Span, Target
@@ -46,10 +46,10 @@ class Segment(Task):
     gives_pixels = True
     truth = "areas"
     gives = "gives each pixel a class"
-    randomised = False
     sure = False
     spans = ("region", "pixel")
     heading = "Share of the picture"
+    unmapped = "No map: no pixel of the edited picture is {label}."
     frame_note = "Percents are shares of the frame, and not how sure it is."
 
     def text(self, score: float, unit: str = "") -> str:
@@ -78,9 +78,6 @@ class Segment(Task):
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} finds {list_classes(result, NAMED)}.", True
 
-    def short(self, result: Result, index: int) -> str:
-        return f"{capital(list_classes(result, NAMED))}."
-
     def contrast(self, result: Result, hot: str, index: int) -> str:
         if (other := self.rival(result, index)) is None:
             return super().contrast(result, hot, index)
@@ -91,9 +88,6 @@ class Segment(Task):
         if not isinstance(target, AreaTarget) or target.against is None:
             return None
         return result.evidence.resident.adapter.labels[target.against]
-
-    def list_answers(self, result: Result) -> list[str]:
-        return [f"{prediction.label}: {plain_text(self.text(prediction.score))}" for prediction in result.predictions]
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
         if any(result.task is not self for result in results):
@@ -121,9 +115,6 @@ class Segment(Task):
     def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
         return _segmenter(evidence).classes_at(evidence.outputs, evidence.geometry)
 
-    def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
-        return result.area(index)
-
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         check_score(target)
         adapter = _segmenter(evidence)
@@ -145,14 +136,8 @@ class Segment(Task):
         most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
         return float(score[0]), adapter.labels[most], moved
 
-    def short_text(self, score: float, unit: str = "") -> str:
-        return percent(score)
-
     def caption(self, label: str, score: float) -> str:
         return super().caption(label, score) if score else f"no {label}"
-
-    def is_sure(self, score: float) -> bool:
-        return True
 
     def describe_switch(self, before: str, label: str, score: float) -> str:
         return f"{label} is now the largest: {self.text(score)}"
@@ -167,9 +152,6 @@ class Segment(Task):
 
     def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
         return (of, None if score is None else self.text(score)) if of else super().column(score)
-
-    def describe_unmapped(self, label: str) -> str:
-        return f"No map: no pixel of the edited picture is {label}."
 
 
 def _segmenter(evidence: Evidence) -> Segmenter:

@@ -132,20 +132,21 @@ def run_checks(
 def check_maps(
     explanation: Explanation, most: int | None = None, *, progress: Progress = lambda *_: None
 ) -> tuple[Checks | None, ...]:
-    """Run `Explanation.checks` on the first `most` maps; None for an empty one; raises Cancelled.
+    """Run `Explanation.checks` on the first `most` maps; None for empty and for other ones; raises Cancelled.
 
     >>> from sightglass import Explainer
     >>> [one.label for one in check_maps(Explainer()("bus.jpg", top_k=2))]
     ['minibus', 'trolleybus']
     """
     checks: list[Checks | None] = []
-    chosen = explanation.heatmaps[:most]
-    for index, heatmap in enumerate(chosen):
+    count = len(explanation.heatmaps[:most])
+    for index, heatmap in enumerate(explanation.heatmaps):
 
         def update(share: float, words: str, index: int = index, label: str = heatmap.target.label) -> None:
-            progress((index + share) / len(chosen), f"{label}: {words}")
+            progress((index + share) / count, f"{label}: {words}")
 
-        checks.append(explanation.checks(index, progress=update) if heatmap.measured.state == "ok" else None)
+        tested = index < count and heatmap.measured.state == "ok"
+        checks.append(explanation.checks(index, progress=update) if tested else None)
     return tuple(checks)
 
 

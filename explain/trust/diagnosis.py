@@ -22,7 +22,6 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.questions import answers_why, settings
 from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.statement import Statement
 from sightglass.explain.tasks.task import describe_direction
 from sightglass.explain.trust import LEVELS, SHOWS, Finding
 from sightglass.models.catalog import is_packaged
@@ -50,6 +49,44 @@ MUCH_BETTER = 0.2
 PAPER = 0.7
 """Minimum share of a picture within a quarter of the grey levels for it to be paper."""
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Sentences about a picture and a map, with the label apart."""
+
+    title: str = ""
+    """What the model answers: `EfficientNet-Lite0 says minibus (87 %).`"""
+    meaning: str = ""
+    """What the map's colours mean: `Yellow shows the evidence for it.`"""
+    lead: str = ""
+    """The text before the label: `The evidence for`; empty without a place."""
+    subject: str = ""
+    """The label of what the map is of."""
+    place: str = ""
+    """Where the map is strongest, after the label; the whole sentence where there is no label."""
+    answer: str = ""
+    """The title without the model: `Minibus, 87 %.`"""
+    caution: str = ""
+    """The meaning of the map's colours where it is not the evidence for the answer."""
+
+    @property
+    def headline(self) -> str:
+        """The sentences above a picture and its map."""
+        return " ".join(filter(None, (self.title, self.meaning)))
+
+    @property
+    def short(self) -> str:
+        """Return the answer, and the meaning of unusual colours."""
+        return " ".join(filter(None, (self.answer or self.title, self.caution)))
+
+    def markdown(self) -> str:
+        """Return the sentence about the place, the label in bold."""
+        return " ".join(filter(None, (self.lead, f"**{self.subject}**" if self.subject else "", self.place)))
+
+    def slide(self) -> str:
+        """Return the sentence about the place without emphasis."""
+        return " ".join(filter(None, (self.lead, self.subject, self.place)))
 
 
 def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
@@ -130,14 +167,7 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     pairs = {pair: explanation.overlap(*pair) for pair in combinations(maps, 2)}
     if min(pairs.values()) >= SAME_PLACE:
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
-    first, second = min(pairs, key=pairs.__getitem__)
-    nearest = [max(alike for pair, alike in pairs.items() if i in pair) for i in maps]
-    outliers = [labels[i] for i, alike in zip(maps, nearest, strict=True) if alike < SAME_PLACE]
-    if len(outliers) == len(maps):
-        return "No two maps highlight the same place."
-    if len(outliers) == 1:
-        return f"{outliers[0].capitalize()} highlights a different place from the others."
-    return _compare(explanation, first, second)
+    return _compare(explanation, *min(pairs, key=pairs.__getitem__))
 
 
 def _compare(explanation: Result, first: int, second: int) -> str:
@@ -403,7 +433,9 @@ def randomisations(
 
     `layers`: none for the default ones.
     """
-    if not (task_of(model).randomised and is_packaged(model)) or (question == "why" and not answers_why(resident)):
+    # Measured of classes and boxes alone.
+    measured = task_of(model).truth in ("classes", "boxes") and is_packaged(model)
+    if not measured or (question == "why" and not answers_why(resident)):
         return {}
     if tuple(layers or resident.default_layers) != (settings(resident, question)["layers"] or resident.default_layers):
         return {}

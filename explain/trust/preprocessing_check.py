@@ -68,11 +68,9 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     adapter.require_finite(scores[0])
     changes = [float((row - scores[0]).abs().sum()) for row in scores]
     # A way for which the model answers NaN cannot be the right one.
-    ranked = sorted(
-        (row for row in range(1, len(scores)) if math.isfinite(changes[row])), key=lambda row: -changes[row]
-    )
+    finite = [row for row in range(1, len(scores)) if math.isfinite(changes[row])]
     answers = []
-    for row in (0, *ranked[: MOST - 1]):
+    for row in (0, *sorted(finite, key=lambda row: -changes[row])[: MOST - 1]):
         words, candidate = prepared[row]
         # Numbers have no best class; the first one shows the effect.
         best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())

@@ -68,14 +68,11 @@ def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
         last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, kinds)), "")
         weight = tensors.get(f"{last}.weight")
         return int(weight.shape[0]) if weight is not None else None
-    matrices = [key for key, tensor in tensors.items() if key.endswith("weight") and _is_last(tensor)]
+    weights = [(key, tensor) for key, tensor in tensors.items() if key.endswith("weight")]
+    matrices = [key for key, tensor in weights if tensor.ndim == 2 or tensor.shape[2:] == (1, 1)]
     # In files that are sorted by name the last tensor is not the last layer's.
     heads = [key for key in matrices if _HEAD.search(key)]
     return int(tensors[(heads or matrices)[-1]].shape[0]) if matrices else None
-
-
-def _is_last(tensor: Tensor) -> bool:
-    return tensor.ndim == 2 or (tensor.ndim == 4 and tensor.shape[2:] == (1, 1))
 
 
 def side(tensors: Tensors, state: Tensors) -> int | None:

@@ -163,11 +163,6 @@ def find(spec: ModelSpec) -> Path | None:
     return next(_present(spec), None)
 
 
-def downloadable(spec: ModelSpec) -> bool:
-    """Return whether it is known where the model's weights can be downloaded."""
-    return bool(spec.weights.url or spec.weights.hub)
-
-
 def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)

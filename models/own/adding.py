@@ -7,21 +7,22 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from filelock import FileLock, Timeout
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Comment, Item, Table, Whitespace
+from tomlkit.items import Item, Table
 
 from sightglass.common.errors import ModelProblem, from_machine, typed_line
 from sightglass.common.files import write_file
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.spec import OutputTable
 
+TEXTS = ("arch", "weights.labels")
+"""Keys whose values are plain text: names of an architecture and of a file."""
 Answers = dict[str, Any]
 """Values of a table by the dotted path of their keys, and of `TRUST`; as `Unknown.key` names them."""
 
@@ -74,11 +75,6 @@ def put(table: Toml, key: str, value: Any) -> None:
         table[first] = value
 
 
-def is_text(key: str) -> bool:
-    """Return whether a key's value is plain text: an architecture's or a file's name."""
-    return key in ("arch", "weights.labels")
-
-
 def _copy(table: Toml) -> Toml:
     return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items() if value != ""}
 
@@ -96,11 +92,10 @@ def remove(to: Path, id_: str) -> None:
     """Remove a model's table from a models.toml; everything else in it stays."""
     with file_lock(to):
         try:
-            document = tomlkit.parse(to.read_text("utf-8"))
-            del document["model"][id_]
-        except (OSError, ValueError, KeyError, RecursionError, TOMLKitError) as problem:
+            before, after = _split_around(to.read_text("utf-8"), id_)
+        except (OSError, ValueError, LookupError, RecursionError) as problem:
             raise ModelProblem(f"{to.name} has no model {id_} that can be removed: reload the page.") from problem
-        write_file(to, document.as_string().encode("utf-8"))
+        write_file(to, f"{before}{after}".encode())
 
 
 LONGEST = 80
@@ -115,15 +110,8 @@ def line_of(output: OutputTable) -> str:
     return ", ".join(filter(None, (output.name, output.unit or (NO_UNIT if ends else ""), *ends)))
 
 
-def read_lines(lines: Sequence[str]) -> list[Toml]:
-    """Parse `weights.outputs` from lines of name, unit and range.
-
-    Raises ModelProblem for a line that is not understood.
-    """
-    return [_read(line) for line in lines]
-
-
-def _read(line: str) -> Toml:
+def read_line(line: str) -> Toml:
+    """Parse a row of `weights.outputs` from name, unit and range; raise ModelProblem for others."""
     name, *more = (part.strip() for part in line.split(","))
     unit, ends = (more[0] if more else ""), more[1:]
     try:
@@ -215,32 +203,40 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
     Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
     """
     try:
-        before = to.read_text("utf-8") if to.exists() else ""
-        document = tomlkit.parse(before)
-        models = document.get("model", {})
-    except (OSError, ValueError, RecursionError, TOMLKitError) as problem:
+        whole = to.read_text("utf-8") if to.exists() else ""
+        models = tomllib.loads(whole).get("model", {})
+    except (OSError, ValueError, RecursionError) as problem:
         raise ModelProblem(f"{to} cannot be read ({problem}): correct it first.") from problem
     text = text_of(id_, table)
     if not isinstance(models, dict) or id_ not in models:
-        return f"{before.rstrip()}\n\n{text}" if before.strip() else text
+        return f"{whole.rstrip()}\n\n{text}" if whole.strip() else text
     if not force:
         raise ModelProblem(f"{to.name} has a model {id_} already: give another --name, or --force to overwrite it.")
     try:
-        if not isinstance(models[id_], Table):
-            raise ValueError
-        new, trailing = _table(table), _trailing(models[id_])
-        # Without white space at its end, tomlkit would add a blank line to it.
-        for item in (*trailing, tomlkit.ws("")):
-            _last(new).add(item)
-        models[id_] = new
-        whole = document.as_string()
-        expected = tomllib.loads(before)
-        expected["model"][id_] = tomllib.loads(text)["model"][id_]
-        if tomllib.loads(whole) != expected:
-            raise ValueError
-    except (ValueError, TOMLKitError):
+        before, after = _split_around(whole, id_)
+    except (ValueError, LookupError):
         raise ModelProblem(f"{to.name} has {id_} in a form that cannot be overwritten: remove it by hand.") from None
-    return whole
+    return f"{before}{text}{after}"
+
+
+def _split_around(whole: str, id_: str) -> tuple[str, str]:
+    """Return the text before and after a model's tables; comments that follow them stay.
+
+    Raises ValueError or LookupError where they do not stand together, or it has none of its own.
+    """
+    lines = whole.splitlines(keepends=True)
+    headers = [number for number, line in enumerate(lines) if line.startswith("[")]
+    own = rf"\[\s*model\s*\.\s*([\"']?){re.escape(id_)}\1\s*[.\]]"
+    numbers = [number for number in headers if re.match(own, lines[number])]
+    end = next((number for number in headers if number > numbers[-1]), len(lines))
+    while not lines[end - 1].strip() or lines[end - 1].startswith("#"):
+        end -= 1
+    before, after = "".join(lines[: numbers[0]]), "".join(lines[end:])
+    expected = tomllib.loads(whole)
+    del expected["model"][id_]
+    if {"model": {}, **tomllib.loads(before + after)} != expected:
+        raise ValueError(id_)
+    return before, after
 
 
 def tables(path: Path) -> dict[str, Toml]:
@@ -250,19 +246,3 @@ def tables(path: Path) -> dict[str, Toml]:
     except (OSError, ValueError, RecursionError):
         return {}
     return by_id
-
-
-def _last(table: Table) -> Table:
-    """Return the last of a table's nested tables, or itself."""
-    inner = [item for item in table.values() if isinstance(item, type(table))]
-    return _last(inner[-1]) if inner else table
-
-
-def _trailing(table: Table) -> list[Comment | Whitespace]:
-    """Return a table's trailing comments and blank lines."""
-    trailing: list[Comment | Whitespace] = []
-    for _, item in reversed(_last(table).value.body):
-        if not isinstance(item, (Comment, Whitespace)):
-            break
-        trailing.insert(0, item)
-    return trailing

@@ -158,8 +158,7 @@ def _draw_panels(comparison: Comparison, names: list[str]) -> None:
         values = share_difference(*(comparison.maps[i] for i in ends))
         sides = (names[ends[0]], names[ends[1]])
         panes.append(Pane(maps=(panels.difference_map(values, comparison.common, sides),)))
-    view = panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=350)
-    panels.send_sentences(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
+    panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=350)
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
         st.caption(escape(words))
 

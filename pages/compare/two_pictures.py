@@ -116,7 +116,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
     with st.spinner("Comparing unrelated pictures…", show_time=False):
-        context = ranking.context(explainer, choices.image, other=result.gallery.image, **_preprocessing(choices))
+        context = ranking.context(explainer, choices.image, **_preprocessing(choices))
     names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in result.sides)
     title.markdown(f"## {names}: {result.score:.2f}, {context.verdict(result.score)}")
     with actions:
@@ -130,7 +130,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         saving.link_button()
     with right:
         more: tuple[str, ...] = ()
-        if context.subject != "pictures" and not context.caution and image_source.is_photograph():
+        if context.subject != "pictures" and image_source.is_photograph():
             more = (f"This model was trained on {context.subject}, but the query is a photograph of other things.",)
         pairs.explain_score(result, context, *more)
     for note in result.notes:

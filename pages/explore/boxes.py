@@ -154,7 +154,7 @@ class Boxes:
         for i, (heatmap, item) in enumerate(zip(explanation.heatmaps, self.listed, strict=False)):
             number = explanation.task.number(explanation, i)
             note = f"{heatmap.target.label} {number}" if number else percent(item.score)
-            maps.append(panels.to_map(explanation, i, title=item.title, note=note))
+            maps.append(panels.to_map(explanation, i, title=item.title, note=note, half=False))
         return tuple(maps)
 
     def marks(self, explanation: Explanation, index: int) -> tuple[Box, ...]:

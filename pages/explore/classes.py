@@ -45,13 +45,13 @@ class Classes:
         self.choices, self.explainer = choices, explainer
         self.label = _get_class(choices, explainer)
 
-    def explain(self, *, quiet: bool = False) -> Explanation | None:
+    def explain(self) -> Explanation | None:
         """Return the maps, with that of the chosen class; None while running."""
         if explain_job.is_slow(self.choices.method):
             return self._explain_one()
         _find_reopened(self.choices, self.explainer)
         options = _options(self.choices, self.explainer)
-        explanation = explain_job.explain(self.choices, self.explainer, quiet=quiet, **options)
+        explanation = explain_job.explain(self.choices, self.explainer, **options)
         return None if explanation is None else self.complete(explanation)
 
     def complete(self, explanation: Explanation) -> Explanation:
@@ -119,7 +119,7 @@ class Classes:
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the explanation."""
-        return tuple(panels.to_map(explanation, i) for i in range(len(explanation.heatmaps)))
+        return tuple(panels.to_map(explanation, i, half=False) for i in range(len(explanation.heatmaps)))
 
     def marks(self, explanation: Explanation, index: int) -> tuple[Box, ...]:
         return panels.boxes(explanation, index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -31,42 +30,27 @@ if TYPE_CHECKING:
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, tabs, main = (st.container(key=name) for name in ("controls", "views", "explore"))
-
-    def draw_controls() -> tuple[Choices, Explainer, View]:
-        choices, explainer = sidebar.draw(bar, whole=True)
-        with tabs:
-            return choices, explainer, choose_view(explainer)
-
-    draw: Callable[[Choices, Explainer, DeltaGenerator], None]
-    predicted = sidebar.predicted_choices()
-    if predicted is not None and _is_map(*predicted):
-        choices, explainer = predicted
-        draw = partial(map_view.draw_first, draw_controls)
-    else:
-        choices, explainer, view = draw_controls()
-        draw = partial(_draw, view)
+    choices, explainer = sidebar.draw(bar, whole=True)
+    with tabs:
+        view = choose_view(explainer)
     if drawing.needs_repaint(explainer):
         st.rerun()
     paper = None
     if drawing.is_offered(explainer):
         paper, main = main.columns([2, 5], gap="medium")
     try:
-        draw(choices, explainer, main)
+        if missing.lacks_prompt(choices, explainer):
+            with main:
+                st.markdown("## What should it look for?")
+                st.markdown(":material/text_fields: Enter it at the top, in words.")
+                panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-examples")
+        else:
+            view(choices, explainer, main)
     finally:
         # Also where there is no map: the next stroke may bring one.
         if paper is not None:
             with paper:
                 drawing.draw_canvas(explainer)
-
-
-def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
-    if missing.lacks_prompt(choices, explainer):
-        with main:
-            st.markdown("## What should it look for?")
-            st.markdown(":material/text_fields: Enter it at the top, in words.")
-            panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-examples")
-    else:
-        view(choices, explainer, main)
 
 
 def choose_view(explainer: Explainer) -> View:
@@ -81,13 +65,6 @@ def choose_view(explainer: Explainer) -> View:
     look["help"] = "The map; what an edit of the picture changes; a detector's map at every layer."
     chosen = url_state.widget(st.segmented_control, "View", titles, "map", **look)
     return views[chosen][1]
-
-
-def _is_map(choices: Choices, explainer: Explainer) -> bool:
-    """Return whether the chosen view is the map of a model without boxes."""
-    if task_of(explainer.model).has_boxes or url_state.memory("view") not in (None, "map"):
-        return False
-    return not missing.lacks_prompt(choices, explainer)
 
 
 explore()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,6 @@ from sightglass.ui.viewer import Box, Pane
 from sightglass.ui.views import charts, panels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer, Explanation
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     from sightglass.ui.viewer import View
 
 
-AHEAD = 0.08
-"""Seconds that the browser has for a new picture's map before anything else is sent."""
 HEIGHT = 456
 """Of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 
@@ -113,36 +108,8 @@ def _draw_waiting(answers: Boxes | Classes, places: Places, *, stopped: bool) ->
             answers.draw_below(before, index, view)
 
 
-def draw_first(
-    draw_controls: Callable[[], tuple[Choices, Explainer, object]],
-    choices: Choices,
-    explainer: Explainer,
-    main: DeltaGenerator,
-) -> None:
-    """Draw a new picture's map before everything else.
-
-    Redrawing the controls and the list takes a browser longer than drawing a map.
-    """
-    places = Places.draw(main)
-    answers = Classes(choices, explainer)
-    try:
-        with places.left:
-            place = st.container(gap=None)
-            with explain_job.spinner(explainer):
-                explanation = answers.explain(quiet=True)
-                assert explanation is not None
-                index = answers.find_map(explanation) or 0
-                view = _draw_picture(answers, explanation, index, place)
-        time.sleep(AHEAD)
-    finally:
-        chosen, *_ = draw_controls()
-    if chosen != choices:
-        st.rerun()
-    _draw_result(answers, explanation, places, view)
-
-
-def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Places, view: View | None = None) -> None:
-    """Draw the answers, or the open checks of the chosen one, and what goes with them; `view`: of the drawn map."""
+def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Places) -> None:
+    """Draw the answers, or the open checks of the chosen one, and what goes with them."""
     with places.answers:
         if explanation.heatmaps and checks.is_open():
             index = answers.find_map(explanation) or 0
@@ -155,7 +122,7 @@ def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Pla
             checks.draw_chip(explanation, index)
     # The picture before the numbers: they take longer to compute and are read second.
     with places.left:
-        view = view or _draw_picture(answers, explanation, index)
+        view = _draw_picture(answers, explanation, index)
     _draw_rest(answers, explanation, index, view, places)
 
 
@@ -167,7 +134,6 @@ def _draw_picture(
     answers: Boxes | Classes,
     explanation: Explanation,
     index: int,
-    place: DeltaGenerator | None = None,
     *,
     line: str = "",
     dimmed: bool = False,
@@ -192,7 +158,7 @@ def _draw_picture(
             classes.take_click(view, explanation)
         return view
     marks = answers.marks(explanation, index)
-    return panels.draw_viewer(image, panes, marks=marks, beside=True, place=place, height=HEIGHT, **look)
+    return panels.draw_viewer(image, panes, marks=marks, beside=True, height=HEIGHT, **look)
 
 
 def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, view: View, places: Places) -> None:
@@ -206,8 +172,6 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
                 look: dict[str, Any] = {"label": "See a model cheat", "icon": icon, "help": help}
                 st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with places.left:
-        maps = [(explanation, i) for i in answers.pair or range(len(explanation.heatmaps))]
-        panels.send_sentences(view, maps, key=f"{answers.viewer}-words", beside=True)
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
                 saving.save_map("explore", explanation, index, pair=answers.pair)

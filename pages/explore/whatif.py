@@ -14,7 +14,7 @@ from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.task import Answer
-from sightglass.explain.whatif import changes, edits, strongest
+from sightglass.explain.whatif import changes, edits
 from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.report.offers import Files
@@ -59,15 +59,14 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
 def _studio(choices: Choices, explainer: Explainer) -> None:
     """Draw the parts updated by each stroke, in a fragment."""
     title = st.container(key="whatif-headline")
-    # Where it is narrow, the pictures stand side by side and the answers below them: layout.css.
-    left, middle, right = st.container(key="whatif-studio").columns([3, 2, 3], gap="medium")
+    left, middle, right = st.columns([3, 2, 3], gap="medium")
     below = st.container()
     tenth: EditMark | None = None
     current = painter.painting(choices.image)
     try:
         with right:
             original = _original(choices, explainer)
-        tenth = strongest.strongest_tenth(original)
+        tenth = changes.strongest_tenth(original)
         _answer(choices, explainer, original, tenth, (title, middle, right, below), current)
     except Exception as failure:
         with title:
@@ -109,16 +108,16 @@ def _answer(
     differences = changes.changes(original, after)
     with middle:
         help = "The upper bar is before the edit, the lower one after it." if differences else None
-        st.markdown(f"### {original.task.answers_heading}", help=help)
+        st.markdown("### Answers", help=help)
         if differences:
             answers, before = zip(*(_row(original.task, change, original.model) for change in differences), strict=True)
             widgets.rows(answers, key="whatif-answers", before=before)
         else:
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
-        moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in strongest.elsewhere(original))
-        others = [strongest.score_of_map(original, answer(variant)) for variant in moved]
-        sentence, more = strongest.covered_sentence(original, after, float(edited.hidden.mean()), others)
+        moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in changes.elsewhere(original))
+        others = [original.task.score_after(original, answer(variant)) for variant in moved]
+        sentence, more = changes.covered_sentence(original, after, float(edited.hidden.mean()), others)
     else:
         sentence, more = changes.sentence(original, differences, edit), ""
     with title:
@@ -163,15 +162,14 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         score = next((change.after for change in differences if change.label == label), None)
         plain = score is None or original.task.has_boxes
         note = None if plain else describe_score(score or 0.0, original.model, label)
-        panel = Pane(maps=(panels.to_map(after, 0, note=note),))
-        marks = panels.boxes(after, 0)
-        view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
-        panels.send_sentences(view, [(after, 0)], key="viewer-whatif-words")
+        panel, marks = Pane(maps=(panels.to_map(after, 0, note=note),)), panels.boxes(after, 0)
+    else:
+        panel, marks = panels.plain_pane(after.image), panels.boxes(after)
+    panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
+    if after.heatmaps:
         return
-    panes = [panels.plain_pane(after.image)]
-    panels.draw_viewer(after.image, panes, key="viewer-whatif", height=HEIGHT, marks=panels.boxes(after), lacks=lacks)
-    if original.predictions and (why := original.task.describe_unmapped(original.predictions[0].label)):
-        st.caption(escape(why))
+    if original.predictions and original.task.unmapped:
+        st.caption(escape(original.task.unmapped.format(label=original.predictions[0].label)))
     elif not original.evidence.resident.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 

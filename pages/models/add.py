@@ -53,7 +53,6 @@ class Adding:
     """Received files whose model is not added yet."""
     draft: TableDraft | None = None
     answers: adding.Answers = field(default_factory=dict)
-    problem: str = ""
     id: str = ""
     """The model that was added last."""
 
@@ -61,7 +60,7 @@ class Adding:
 def draw() -> None:
     """Draw the drop zone, or the questions about its files."""
     now = state.of(Adding)
-    page.say_problem(now)
+    page.say_problem()
     # A question may have been answered elsewhere.
     if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
         now.folder = now.draft = None
@@ -105,14 +104,14 @@ def _zone(now: Adding) -> None:
 def _take(files: Files) -> None:
     """Receive files; add their model unless there are questions."""
     now = state.of(Adding)
-    now.generation, now.problem, now.id, now.answers = now.generation + 1, "", "", {}
+    now.generation, now.id, now.answers = now.generation + 1, "", {}
     try:
         now.folder = store.receive(files)
         now.draft = store.draft(now.folder)
         if not (adding.fill(now.draft, {})[1] or store.runs_code(now.draft, {})):
             _register()
     except (Exception, MemoryError) as failure:
-        now.problem = page.describe_failure(failure, "a model could not be added")
+        state.of(page.PageRun).problem = page.describe_failure(failure, "a model could not be added")
         _discard()
 
 
@@ -193,7 +192,6 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
     """Read the files with the answers; add the model without further questions."""
     now = state.of(Adding)
     assert now.folder is not None and now.draft is not None
-    now.problem = ""
     try:
         arch = answers.get("arch", "")
         if is_own(arch):
@@ -202,12 +200,12 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
             arch = answers["arch"] = f"{now.folder / Path(file).name}:{name}"
         if arch:
             now.draft = store.draft(now.folder, arch)
-        now.answers |= {key: text if adding.is_text(key) else adding.parse_value(text) for key, text in answers.items()}
+        now.answers |= {key: text if key in adding.TEXTS else adding.parse_value(text) for key, text in answers.items()}
         now.answers |= {TRUST: "yes"} if trusted else {}
         if not adding.fill(now.draft, now.answers)[1]:
             _register()
     except (Exception, MemoryError) as failure:
-        now.problem = page.describe_failure(failure, "a model could not be added")
+        state.of(page.PageRun).problem = page.describe_failure(failure, "a model could not be added")
 
 
 WIDE = 132
@@ -256,8 +254,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(describe(explanation, 'yellow').headline))}**")
     panes = [Pane(maps=(panels.to_map(explanation, 0),))] if explanation.heatmaps else [panels.plain_pane(image)]
-    view = panels.draw_viewer(image, panes, key="viewer-models", height=360)
-    panels.send_sentences(view, [(explanation, 0)] if explanation.heatmaps else [], key="viewer-models-words")
+    panels.draw_viewer(image, panes, key="viewer-models", height=360)
 
 
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
@@ -292,7 +289,7 @@ def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> d
     if len(set(typed)) < len(typed):
         raise ModelProblem("Two of them have the same name: give each its own.")
     if measures and any("," in line for line in typed):
-        return {"weights.outputs": adding.read_lines(typed), "weights.labels": None, "weights.unit": None}
+        return {"weights.outputs": list(map(adding.read_line, typed)), "weights.labels": None, "weights.unit": None}
     return {"weights.labels": typed, "weights.outputs": None}
 
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 
-KEY = "models-list"
-
-
 def draw_list() -> None:
     """Draw the list with its filters."""
     here = model_picker.menu()[1]
@@ -38,13 +35,7 @@ def draw_list() -> None:
     rows = [_row(specs, here, added=specs[0].id in added) for specs in matching]
     # Above the list, as a long one ends below the window.
     above = st.container()
-    # The kinds of the demos are named by several words.
-    if name := url_state.take_linked("row"):
-        url_state.keep(KEY, name)
-    first = next((i for i, specs in enumerate(matching) if specs[0].family == url_state.memory(KEY)), 0)
-    columns = {"Sizes": st.column_config.TextColumn(width=220)}
-    chosen = tables.choose_row(rows, key=KEY, first=first, columns=columns)
-    url_state.write("row", matching[chosen][0].family if chosen else None)
+    chosen = tables.choose_row(rows, key="models-list", columns={"Sizes": st.column_config.TextColumn(width=220)})
     if chosen is not None:
         with above:
             _draw_actions(matching[chosen], here, added=matching[chosen][0].id in added)

@@ -143,21 +143,20 @@ def _draw_models(choices: Choices) -> list[str]:
     here.pop(choices.model.id, None)
     # Sizes of the same family first: most people want to compare those.
     others = sorted(here.values(), key=lambda spec: spec.family != choices.model.family)
-    ids = [spec.id for spec in others]
+    offered = {spec.id: spec.name for spec in others}
     key = f"pictures-models-{choices.model.task}"
-    url_state.recall(key, ids, [], name="models", read=lambda text: [name for name in text.split(",") if name in ids])
-    names = [choices.model.name, *(here[name].name for name in st.session_state[key])]
+    linked: dict[str, Any] = {"name": "models", "read": url_state.read_list}
+    url_state.recall(key, offered, [], **linked)
+    names = [choices.model.name, *(offered[name] for name in st.session_state[key])]
     with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
         more: list[str] = []
-        if ids:
+        if offered:
             help = f"At most {MOST} models run over the same pictures. The menu of models has the first one."
-            name_of = lambda name: here[name].name  # noqa: E731
-            more = st.pills("Compare with", ids, selection_mode="multi", format_func=name_of, key=key, help=help)
+            look: dict[str, Any] = {"selection_mode": "multi", "help": help} | linked
+            more = url_state.widget(st.pills, "Compare with", offered, more, key=key, **look)
         else:
             st.caption("No other model of this kind is on this machine: add one on the page Models.")
-    more = [name for name in more if name in ids][: MOST - 1]
-    url_state.keep(key, more, [], name="models")
-    return [choices.model.id, *more]
+    return [choices.model.id, *more[: MOST - 1]]
 
 
 def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
@@ -257,7 +256,7 @@ def _draw_result(job: PicturesJob) -> None:
 def _choose_decision(decision: Decision) -> Decision:
     """Draw the choice of models and of the allowed gap; return the decision on them."""
     names = {row.model: row.model for row in decision.rows}
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="pictures-verdict"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
 
         def choose(label: str, options: Mapping[str, str], first: str, name: str) -> str:
             key = f"pictures-{name}-{'-'.join(names)}"

@@ -115,9 +115,15 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
 
 
 def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[LabelMatch]:
-    """Return the labels of the shown pictures with their classes, unmatched ones first; none for numbers."""
+    """Return the labels of the shown pictures with their classes, unmatched ones first.
+
+    None for numbers, and of a run before its end.
+    """
     if (job := remembered.job) is not None:
-        return match_run(job)
+        if job.example or not job.finished() or not job.ready:
+            return []
+        folder = job.ready[0].folder
+        return state.latest("pictures-matches", finished.stamp(folder), partial(labels.match_run, folder))
     known = () if task_of(explainer.model).measures else choices.options.get("vocabulary") or explainer.labels
     if not known:
         return []
@@ -125,14 +131,6 @@ def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choice
     items = remembered.source.items if remembered.source is not None and by_folders else ()
     truth = remembered.truth or labels.label_by_folders(items)
     return labels.list_names(truth, known, keep_known(remembered.matches, known))
-
-
-def match_run(job: PicturesJob) -> list[LabelMatch]:
-    """Return the labels of a run with their classes, unmatched ones first; none for numbers, or before its end."""
-    if job.example or not job.finished() or not job.ready:
-        return []
-    folder = job.ready[0].folder
-    return state.latest("pictures-matches", finished.stamp(folder), partial(labels.match_run, folder))
 
 
 def keep_known(matches: Mapping[str, tuple[str, ...]], known: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -33,7 +33,7 @@ from sightglass.ui import painter, saving
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, send_texts, viewer
+from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, viewer
 from sightglass.ui.viewer.payload import jpeg
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views import pairs as pair_views
@@ -288,8 +288,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain_pane(image)]
         boxes = _list_boxes(record, index)
         marked = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
-        view = viewer(marked, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
-        send_texts(view, [info.looks for info in record.maps], key=f"saved-words-{record.id}")
+        viewer(marked, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         if index == record.index:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -324,7 +323,14 @@ def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
     several = len(maps) > 1 and len(maps[0].raw) > 1
     shared = [item.content for item in rescale(maps, "shared")] if several else [None] * len(maps)
     return tuple(
-        panels.layer_map(item, title=info.label, note=_score_text(record, info.score), unit=info.unit, shared=on_shared)
+        panels.layer_map(
+            item,
+            title=info.label,
+            note=_score_text(record, info.score),
+            text=info.looks,
+            unit=info.unit,
+            shared=on_shared,
+        )
         for item, info, on_shared in zip(maps, record.maps, shared, strict=True)
     )
 

@@ -55,7 +55,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
 
 def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:
     """Draw the checks of a frozen frame's map, and its files."""
-    explanation = explain_job.explain(choices, explainer, quiet=True, **options)
+    explanation = explain_job.explain(choices, explainer, **options)
     if explanation is not None:
         explanation, index = explain_job.select_class(explanation, frozen.label)
         checks.draw_chip(explanation, index)

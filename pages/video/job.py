@@ -45,10 +45,8 @@ class ClipJob(Job["Summary"]):
     def __init__(self, plan: ClipPlan, *, stopped: bool = False) -> None:
         """`stopped`: say what was done and run nothing."""
         self.plan = plan
-        call, words = partial(_run, plan, stopped), "Reading the clip"
-        if plan.done:
-            call, words = partial(_read, plan), "Reading the result"
-        super().__init__(call, words=words, name=plan.name, reads=plan.done)
+        call = (lambda **_: read_result(plan.folder)) if plan.done else partial(_run, plan, stopped)
+        super().__init__(call, name=plan.name, reads=plan.done)
 
     @property
     def summary(self) -> Summary:
@@ -63,10 +61,6 @@ class ClipJob(Job["Summary"]):
     @cached_property
     def curves(self) -> tuple[AnswerCurve, ...]:
         return curves(self.summary.folder, self.about.seconds, self.plan.settings.start)
-
-
-def _read(plan: ClipPlan, **_: Any) -> Summary:
-    return read_result(plan.folder)
 
 
 def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any) -> Summary:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.explain.phrases import NBSP, pixels
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
@@ -53,7 +52,8 @@ def video() -> None:
     choices, explainer = sidebar.draw(place=place, colours=False)
     video = state.of(Video)
     job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
-    _write_address(job)
+    # For reloads.
+    url_state.write("clip", (job.plan.name or None) if job is not None else None)
     with main:
         page.say_problem()
         if job is None:
@@ -115,7 +115,6 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
         settings, targets = _settings(choices, explainer)
     if upload is not None:
         with left:
-            st.caption(f":material/movie: {_describe_clip(upload)}.")
             settings = _trim(upload, settings)
         with head, st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
@@ -141,13 +140,6 @@ def _choose_clip() -> Clip | None:
         return None
     path = state.latest("video", file.file_id, lambda: kept.add_clip(file.getbuffer()))
     return Clip(path, file.name)
-
-
-def _describe_clip(clip: Clip) -> str:
-    """Return `640 × 480 pixels, 12 s, with sound`."""
-    about = clip.about
-    long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
-    return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
@@ -209,18 +201,13 @@ def _start(plan: ClipPlan) -> None:
     st.rerun()
 
 
-def _write_address(job: ClipJob | None) -> None:
-    """Name the session's run in the address, for reloads."""
-    url_state.write("clip", (job.plan.name or None) if job is not None else None)
-
-
 def _draw_another_button() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
         # A job that no session has is stopped.
         video = state.of(Video)
         video.job = None
         video.generation += 1
-        _write_address(None)
+        url_state.write("clip", None)
         st.rerun()
 
 

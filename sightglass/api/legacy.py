@@ -124,7 +124,7 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
         prediction=heatmap.target.label,
         confidence=min(max(score, 0.0), 1.0),
         gradcam_heatmap=base64_text(to_png(alone)),
-        gradcam_overlay=base64_text(service.overlay_png(explanation, 0, GUIDE_STYLE)),
+        gradcam_overlay=base64_text(service.overlay_png(explanation, GUIDE_STYLE)),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -24,7 +23,6 @@ from sightglass.common.settings import settings
 from sightglass.common.work import progress
 from sightglass.evaluation import summary
 from sightglass.evaluation.decision import TOLERANCE
-from sightglass.explain.methods import list_methods
 from sightglass.explain.recipe import VERSION
 from sightglass.models.catalog import available, catalog
 from sightglass.models.spec import Task
@@ -75,14 +73,10 @@ class Listed(PlainResult):
     """Whether its weights are on this machine; missing ones are not downloaded."""
     download_mb: float | None
     """About how large they are to download, in MB of 1,000,000 bytes; null: not known."""
-    resident: bool
-    """Whether it is loaded, so that an answer needs no loading time."""
     licence: str
     source: str
     method: str
     """Its default method."""
-    methods: list[str] | None
-    """All methods that support it; null until it has been loaded."""
 
 
 class Models(PlainResult):
@@ -96,25 +90,13 @@ def list_models(
     here: Annotated[bool | None, Query(description="Only those with weights on this machine, or the others.")] = None,
     task: Annotated[Task | None, Query(description="Only models for this task.")] = None,
 ) -> Models:
-    """List the models of the catalogue: their tasks, whether their weights are here, and the methods they support."""
-    # No model is loaded before this module, and with it torch, is imported.
-    model_cache = sys.modules.get("sightglass.explain.evidence.resident")
-    loaded = list(model_cache.MODEL_CACHE.models()) if model_cache else []
-    rows = []
+    """List the models of the catalogue: their tasks, and whether their weights are here."""
+    names, rows = ("id", "family", "size", "task", "licence", "source", "method"), []
     for spec in catalog().values():
-        # By the whole spec: a model of that id may be somebody else's, of another table.
-        downloaded, resident = available(spec), next((model for model in loaded if model.adapter.spec == spec), None)
+        downloaded = available(spec)
         if task in (None, spec.task) and here in (None, downloaded):
-            names = ("id", "family", "size", "task", "licence", "source", "method")
-            rows.append(
-                Listed(
-                    **{name: getattr(spec, name) for name in names},
-                    here=downloaded,
-                    download_mb=spec.megabytes,
-                    resident=resident is not None,
-                    methods=None if resident is None else [method.id for method in list_methods(resident)],
-                )
-            )
+            known = {name: getattr(spec, name) for name in names}
+            rows.append(Listed(**known, here=downloaded, download_mb=spec.megabytes))
     return Models(default=settings().api_model, models=rows)
 
 
@@ -150,17 +132,9 @@ def get_evaluation(
     return evaluation.model_copy(update={"id": run, "decision": decided if decision is not None else None})
 
 
-class Load(PlainResult):
-    workers: int
-    running: int
-    waiting: int
-    room: int
-
-
 class Health(PlainResult):
     status: Literal["ok"] = "ok"
     version: str
-    queue: Load
 
 
 class Status(PlainResult):
@@ -169,12 +143,9 @@ class Status(PlainResult):
 
 @public.get("/api/health/alive", name="get_liveness")
 @public.get("/api/health")
-async def get_health(request: Request) -> Health:
-    """Report that the server is up, and its load, without loading or waiting for anything."""
-    queue = request.app.state.queue
-    running, count = queue.running, len(queue)
-    load = Load(workers=queue.workers, running=running, waiting=count - running, room=queue.waiting)
-    return Health(version=VERSION, queue=load)
+async def get_health() -> Health:
+    """Report that the server is up, without loading or waiting for anything."""
+    return Health(version=VERSION)
 
 
 @public.get("/api/health/ready")

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.trust.checks import Checks
     from sightglass.models.spec import ModelSpec
 
 Explaining = ExplainRequest | DetectRequest
@@ -97,7 +96,7 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
     explanation, style = explain(request), style_of(request)
     if kind == "json":
         # The headline and the limitations follow from the checks.
-        seals = make_checks(explanation, request)
+        seals = list(check_maps(explanation)) if request.seal else None
         more = dict[str, Any](seals=seals, saved=history.save_as_set(explanation))
         if not isinstance(request, DetectRequest):
             return results.ExplanationAnswer.build(explanation, style, **more)
@@ -117,19 +116,9 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
     else:
         check_mapped(explanation)
         values = explanation.heatmaps[0].values
-        content = overlay_png(explanation, 0, style) if kind == "png" else npy_bytes(values)
+        content = overlay_png(explanation, style) if kind == "png" else npy_bytes(values)
     history.save_as_set(explanation)
     return content
-
-
-def make_checks(
-    explanation: Explanation, request: Explaining | CompareRequest, most: int | None = None
-) -> list[Checks | None] | None:
-    """Return the checks of the first `most` maps, else None."""
-    if not request.seal:
-        return None
-    checks = check_maps(explanation, most)
-    return [*checks, *[None] * (len(explanation.heatmaps) - len(checks))]
 
 
 def style_of(request: Explaining | CompareRequest) -> Style:
@@ -152,7 +141,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     comparison = Comparison(tuple(explanations), names, tuple(timings))
     if not (request.targets or request.each_own):
         comparison = comparison.aligned()
-    seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
+    seals = [list(check_maps(each, 1)) if request.seal else None for each in comparison.explanations]
     saved = [history.save_as_set(explanation) for explanation in comparison.explanations]
     if kind == "zip":
         return zip_files(result_folder.of_comparison(comparison, style))
@@ -164,10 +153,10 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     return results.ComparisonAnswer.build(comparison, models)
 
 
-def overlay_png(explanation: Explanation, index: int, style: Style) -> bytes:
-    """Return one map's overlay as a PNG with its recipe."""
-    drawn = to_png(explanation.overlay(index, **style.overlay))
-    return embed(drawn, explanation, index, style.overlay, picture=False)
+def overlay_png(explanation: Explanation, style: Style) -> bytes:
+    """Return the first map's overlay as a PNG with its recipe."""
+    drawn = to_png(explanation.overlay(0, **style.overlay))
+    return embed(drawn, explanation, 0, style.overlay, picture=False)
 
 
 def check_mapped(explanation: Explanation) -> None:
@@ -184,7 +173,7 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     explainer = load_explainer(request.model or settings().api_model)
     pair = similarity.similarity(explainer, query, gallery, of=request.of, **request.engine_options())
     check()
-    context = ranking.context(explainer, query, pair.preprocessing, other=gallery) if request.context else None
+    context = ranking.context(explainer, query, pair.preprocessing) if request.context else None
     if kind == "zip":
         return zip_files(similarity_files.of_similarity(pair, context))
     sides = [

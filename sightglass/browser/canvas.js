@@ -25,11 +25,10 @@ export function resize(canvas, width, height) {
 
 /**
  * Draw a path over a wider one around it, so that it is seen on any picture.
- * @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick in its pixels @param {number} [more] of the halo
- * @param {string} [ink] @param {string} [halo]
+ * @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick in its pixels @param {string} [ink]
  */
-export function haloed(context, path, thick, more = 1.75, ink = "#fff", halo = "rgba(20, 20, 20, 0.75)") {
-  for (const [strokeStyle, lineWidth] of /** @type {[string, number][]} */ ([[halo, thick + more], [ink, thick]])) {
+export function haloed(context, path, thick, ink = "#fff") {
+  for (const [strokeStyle, lineWidth] of /** @type {[string, number][]} */ ([["rgba(20, 20, 20, 0.75)", thick + 1.75], [ink, thick]])) {
     Object.assign(context, { strokeStyle, lineWidth });
     context.stroke(path);
   }

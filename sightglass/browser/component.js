@@ -7,12 +7,11 @@ import { unpack } from "./unpack.js";
  */
 /**
  * @typedef {(name: string, value: unknown) => void} Send
- * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null, texts: Texts,
+ * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null,
  *   settings: {settings?: object},
  *   colormap: {name: string}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
- *   ask: lists and channels repeat what they last sent; texts: sentences of a viewer's maps; settings: the last
+ *   ask: lists repeat what they last sent; settings: the last
  *   viewer of the page fills them in; colormap: chosen for all viewers
- * @typedef {{shown: string, texts: string[]}} Texts  shown: the id of what they are about
  */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */
@@ -67,20 +66,6 @@ export function onResize(element, handler, signal) {
 /** Return the element, which must exist. @param {ParentNode} root @param {string} selector */
 export function find(root, selector) {
   return /** @type {HTMLInputElement} */ (root.querySelector(selector));
-}
-
-/**
- * Make an element; a button submits nothing.
- * @template {keyof HTMLElementTagNameMap} Kind @param {Kind} kind
- * @param {string} [name] of its class @param {string} [words] @param {(Node|string)[]} [inside]
- */
-export function make(kind, name = "", words = "", inside = []) {
-  const node = document.createElement(kind);
-  if (kind === "button") node.setAttribute("type", "button");
-  if (name) node.className = name;
-  if (words) node.textContent = words;
-  node.append(...inside);
-  return node;
 }
 
 /** @param {Element} node @param {string} words  repeated, they would be read out again */

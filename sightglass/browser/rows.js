@@ -1,6 +1,6 @@
 // A list of answers: each a name, a number and a bar.
 
-import { find, make, write } from "./component.js";
+import { find, write } from "./component.js";
 
 /**
  * @typedef {{label: string, share: number | null, text: string, before?: number | null}} Row  share: 0..1, null where a number is
@@ -19,7 +19,8 @@ export function writeRows(list, rows, { ticks = 0, plain = false } = {}) {
   rows.forEach(({ label, share, text, before }, i) => {
     let row = /** @type {HTMLElement|undefined} */ (list.children[i]);
     if (!row) {
-      row = make("div", "row");
+      row = document.createElement("div");
+      row.className = "row";
       const tag = plain ? "div" : 'button type="button"';
       const answer = `<${tag} class="answer"><span class="label cut"></span><span class="text"></span>${BARS}</${tag.split(" ")[0]}>`;
       row.innerHTML = `${answer}<input type="checkbox" class="tick" title="Tick two to compare them">`;

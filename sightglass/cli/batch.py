@@ -60,7 +60,7 @@ class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL=: nothing.")
     instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
     tolerance: float = cli.field(
-        "--tolerance POINTS", "AP or accuracy to lose at most [2].", default=2.0, min=0.1, max=100
+        "--tolerance POINTS", "AP or accuracy to lose at most [2].", default=2.0, min=0.1, max=100, hidden=True
     )
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True

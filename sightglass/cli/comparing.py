@@ -122,7 +122,7 @@ class SimilarityOptions(cli.ModelOptions):
     method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY)}.", cli.MAP)
     visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
     num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
-    out: Path | None = cli.field(*cli.FOLDER, helps=cli.FOLDERS)
+    out: Path | None = cli.field(*cli.FOLDER)
     json: cli.Json = False
 
 
@@ -187,7 +187,7 @@ class _Run:
         """Compare two pictures."""
         (folder,) = result_folder.places([f"{query.name.rsplit('.', 1)[0]}_and_{other.name}"], self.options.out)
         pair = self._explain(query, other)
-        baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
+        baseline = ranking.context(self.explainer, query, pair.preprocessing)
         self.console.say(results.describe_similarity(pair, baseline), baseline.words, *similarity_files.places(pair))
         best = pair.matches.pairs[: similarity_files.PAIRS]
         cells = [[f"row {row + 1}, column {column + 1}" for row, column in (hit.query, hit.gallery)] for hit in best]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -17,21 +17,16 @@ from sightglass.common import settings as environment
 from sightglass.common.errors import ImageProblem, Problem, describe_error
 from sightglass.common.files import Json, write_file
 from sightglass.explain.evidence import resident
-from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
 SECRET = ("token", "api_key")
-NATIVE = {
+PACKAGES = {
     "torch": "Reinstall torch and torchvision in one command, from the same index.",
     "cv2": "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless.",
+    "timm": "pip install timm, which most classifiers need.",
+    "pytorch_grad_cam": "pip install grad-cam, which some methods need.",
 }
-"""Modules that can be installed and still not start, with what helps."""
-LIBRARIES = {
-    "timm": "most classifiers need it",
-    "ultralytics": "YOLO and RT-DETR need it",
-    "grad-cam": "methods that are its own code need it",
-}
-"""Distributions whose absence breaks some models or methods only, with which."""
+"""Packages that can be missing or fail to start, with what helps."""
 TRIED = "demo-cls-s"
 """The packaged model that is tried on a packaged picture."""
 
@@ -92,70 +87,48 @@ def examples(
     return 0
 
 
-class Check(NamedTuple):
-    """One line of the answer."""
-
-    area: str
-    name: str
-    state: str  # works, limited, missing or broken
-    found: str
-    advice: str = ""
-
-
 @cli.verb(cli.app, "doctor", "sightglass doctor --json")
 def doctor(json: cli.Json = False) -> int:
-    """Check versions, the device, weights and settings on this machine, and try a model.
+    """Check packages, the device, weights and settings on this machine, and try a model.
 
-    Nothing is downloaded, and no other machine is contacted. The exit code is 1 where something essential is broken.
+    Nothing is downloaded, and no other machine is contacted. The exit code is 1 where something is broken.
     """
     console, checks = Console(json), list(_check())
-    console.table(("area", "what", "state", "found"), [check[:4] for check in checks])
-    console.say(*(f"{check.name}: {check.advice.removeprefix(f'{check.name} ')}" for check in checks if check.advice))
-    broken = [check.name for check in checks if check.state == "broken"]
-    console.say(f"Broken: {', '.join(broken)}." if broken else "Everything essential works.")
-    console.result({"works": not broken, "checks": [check._asdict() for check in checks]})
+    console.table(("what", "state", "found"), [check[:3] for check in checks])
+    console.say(*(f"{name}: {advice}" for name, _, _, advice in checks if advice))
+    broken = [name for name, state, _, _ in checks if state == "broken"]
+    console.say(f"Broken: {', '.join(broken)}." if broken else "Everything works.")
+    rows = [dict(zip(("name", "state", "found", "advice"), check, strict=True)) for check in checks]
+    console.result({"works": not broken, "checks": rows})
     return int(bool(broken))
 
 
-def _try_model() -> Check:
-    """Explain a packaged picture with a packaged model."""
-    # Here, so that --help needs no torch.
-    from sightglass.explain.explainer import Explainer
-    from sightglass.explain.picture.image import load_bundled
-
-    try:
-        result = Explainer(TRIED)(load_bundled("scene 1"), top_k=1)
-        label, milliseconds = result.heatmaps[0].target.label, sum(result.milliseconds.values())
-    # Whatever is broken in a library, this line says so.
-    except Exception as error:
-        words = f"{TRIED} does not run ({describe_error(error)})"
-        return Check("Models", "Trial", "broken", words, "Install the packages anew, then try again.")
-    return Check("Models", "Trial", "works", f"{TRIED} says {label} and has a map, in {milliseconds:.0f} ms")
-
-
-def _check() -> Iterator[Check]:
-    yield Check("Python", "Python", "works", f"{platform.python_version()} on {platform.platform(terse=True)}")
-    for module, advice in NATIVE.items():
+def _check() -> Iterator[tuple[str, str, str, str]]:
+    """Yield what was checked, whether it works, what was found, and what helps."""
+    yield "Python", "works", f"{platform.python_version()} on {platform.platform(terse=True)}", ""
+    for name, advice in PACKAGES.items():
         try:
-            yield Check("Packages", module, "works", str(import_module(module).__version__))
+            yield name, "works", str(getattr(import_module(name), "__version__", "")), ""
         except Exception as error:
-            yield Check("Packages", module, "broken", f"does not start ({type(error).__name__}: {error})", advice)
-    for name, need in LIBRARIES.items():
-        try:
-            yield Check("Packages", name, "works", metadata.version(name))
-        except metadata.PackageNotFoundError:
-            yield Check("Packages", name, "missing", need, f"pip install {name}")
+            yield name, "broken", f"does not start ({type(error).__name__}: {error})", advice
     try:
-        yield Check("Machine", "Device", "works", str(resident.device(environment.settings().api_device)))
+        yield "Device", "works", str(resident.device(environment.settings().api_device)), ""
     except Problem as problem:
-        yield Check("Machine", "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}")
-    yield _try_model()
-    for loader in dict.fromkeys(spec.loader for spec in catalog.catalog().values()):
-        here = [catalog.available(spec) for spec in catalog.catalog().values() if spec.loader == loader]
-        yield Check("Models", loader, "works" if any(here) else "missing", f"{sum(here)} of {len(here)} here")
+        yield "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}"
+    # Whatever is broken in a library, this line says so.
+    try:
+        # Here, so that --help needs no torch.
+        from sightglass.explain.explainer import Explainer
+        from sightglass.explain.picture.image import load_bundled
+
+        result = Explainer(TRIED)(load_bundled("scene 1"), top_k=1)
+        found = f"{TRIED} says {result.heatmaps[0].target.label}, in {sum(result.milliseconds.values()):.0f} ms"
+        yield "Trial", "works", found, ""
+    except Exception as error:
+        yield "Trial", "broken", f"{TRIED} does not run ({describe_error(error)})", "Install the packages anew."
     for folder in weights.missing_folders():
-        yield Check("Models", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
+        yield "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS."
     for field, sentence in environment.find_malformed().items():
-        yield Check("Settings", environment.variable(field), "broken", "malformed", sentence)
+        yield environment.variable(field), "broken", "malformed", sentence
     for sentence in environment.unknown():
-        yield Check("Settings", "Unknown variable", "limited", "sets nothing", sentence)
+        yield "Unknown variable", "limited", "sets nothing", sentence

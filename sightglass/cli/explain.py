@@ -35,15 +35,13 @@ if TYPE_CHECKING:
     """From an explanation to its summary for JSON, and its files."""
 
 
-MODELS = {"detect": ("", "the first detector here"), "segment": ("demo-seg", "demo-seg")}
-"""Default models of verbs, and what their help says; "": the first detector on this machine."""
+MODELS = {"detect": "", "segment": "demo-seg"}
+"""Default models of verbs; "": the first detector on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
-    model: str | None = cli.field(
-        *cli.MODEL_ID, helps={verb: cli.MODEL_HELP.format(default) for verb, (_, default) in MODELS.items()}
-    )
+    model: str | None = cli.field("--model -m ID", "Listed by `models list`, or a file [by the verb].", cli.MODEL)
     labels: Path | None = cli.field("--labels FILE", "Class names of a model's file.", cli.MODEL, hidden=True)
     objects: list[str] | None = cli.field(
         "--object MASK|X,Y,X,Y", "The object: how much evidence is outside?", cli.MAP, verbs="image", hidden=True
@@ -112,7 +110,7 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
     console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
     pictures, model = _split_model(pictures, options.model, console)
     # The first detector that is here takes a while to find.
-    name = model or MODELS.get(verb, (cli.DEFAULT_MODEL, ""))[0] or catalog.detector()
+    name = model or MODELS.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
     with console.progress(f"Loading {name}") as progress:
         explainer = common.load_explainer(name, options.device, progress, engine_options, labels=options.labels)
     task = task_of(explainer.model)

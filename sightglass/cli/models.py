@@ -166,7 +166,7 @@ def add(
         key, question, choices = open_questions[0].key, open_questions[0].question, open_questions[0].choices
         if key == inspect.TRUST:
             raise ModelProblem(f"{question} Add --trust if you do.")
-        option = f"--{key.rpartition('.')[2]}" if adding.is_text(key) else f"--set {key}="
+        option = f"--{key.rpartition('.')[2]}" if key in adding.TEXTS else f"--set {key}="
         hint = f" (similar: {', '.join(choices[:5])})" if choices else ""
         raise ModelProblem(f"{question} Answer with {option}{hint}.")
     table = adding.relative(table, to.parent)

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -27,7 +26,7 @@ from sightglass.explain.rendering import style
 from sightglass.models import labels as models_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.rendering.style import Style
@@ -71,21 +70,14 @@ def field(
     panel: str | None = None,
     *,
     verbs: str = "",
-    helps: Mapping[str, str] = MappingProxyType({}),
     default: Any = None,
     **more: Any,
 ) -> Any:
     """Return a dataclass field with a flag; `hidden`: only `--help-all` lists it.
 
-    `verbs`: the aliases of `explain` that the option is for, which the model's task decides on; none: all. `helps`: the
-    help of verbs where it differs.
+    `verbs`: the aliases of `explain` that the option is for, which the model's task decides on; none: all.
     """
-    metadata = {
-        "flag": usage,
-        "option": option(usage, help, panel, **more),
-        "helps": {verb: option(usage, text, panel, **more) for verb, text in helps.items()},
-        "verbs": verbs.split(),
-    }
+    metadata = {"flag": usage, "option": option(usage, help, panel, **more), "verbs": verbs.split()}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -104,12 +96,8 @@ class EngineOptions(dict[str, Any]):
     """
 
 
-MODEL_HELP = "Listed by `models list`, or a file [{}]."
-MODEL_ID = "--model -m ID", MODEL_HELP.format(DEFAULT_MODEL), MODEL
-FOLDER = "--out -o FOLDER", "Output folder [explained/<picture>].", OUT
-_NAMED = {"compare": "<picture>_compared", "similarity": "<picture>_and_<other>", "video": "<clip>"}
-FOLDERS = {verb: f"Output folder [explained/{name}]." for verb, name in _NAMED.items()}
-"""The help of verbs whose folder has another name."""
+MODEL_ID = "--model -m ID", f"Listed by `models list`, or a file [{DEFAULT_MODEL}].", MODEL
+FOLDER = "--out -o FOLDER", "Output folder [one of the picture's name in explained/].", OUT
 ALSO = "--also FORMATS", "Also svg and pdf, of the figure, or html, a report.", OUT
 
 
@@ -144,7 +132,7 @@ class DrawOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(DrawOptions):
-    out: Path | None = field(*FOLDER, helps=FOLDERS)
+    out: Path | None = field(*FOLDER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +223,7 @@ def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
     for opt in fields(options):
         kind, about = hints[opt.name], opt.metadata
         if about:
-            kind = Annotated[kind, about["helps"].get(verb, about["option"])]
+            kind = Annotated[kind, about["option"]]
         if verb in (about.get("verbs") or (verb,)) or verb == "explain":
             flags.append((opt.name, kind, opt.default))
     return flags

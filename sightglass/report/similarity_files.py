@@ -202,6 +202,6 @@ def arrays(similarity: Similarity) -> dict[str, NDArray[np.float32]]:
     and the scores of all pairs of cells."""
     named = {"cells": similarity.matches.scores}
     for name, side in zip(("query", "gallery"), similarity.sides, strict=True):
-        named |= {name: side.padded, f"{name}_vector": side.vector}
+        named |= {name: side.geometry.to_input(side.signed), f"{name}_vector": side.vector}
         named |= {f"{name}_raw_{layer}": raw for layer, raw in zip(similarity.layers, side.raw, strict=True)}
     return named

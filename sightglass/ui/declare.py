@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +12,7 @@ from sightglass.browser import BROWSER, join
 from sightglass.common.files.packing import pack_data
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from streamlit.components.v2.types import ComponentRenderer
-
-    from sightglass.common.files import Json
 
 
 def declare(name: str, beside: str | Path, *, html: str | None = None) -> ComponentRenderer:
@@ -45,14 +39,6 @@ def _register(name: str, script: Path, html: str | None) -> ComponentRenderer:
     return st.components.v2.component(
         f"sightglass_{name}", html=html, css="\n".join(styles) if html else None, js=join(script)
     )
-
-
-def packed_by_content(head: Json, blobs: Sequence[bytes]) -> tuple[str, bytes]:
-    """Return the content's id and payload: equal content is sent once."""
-    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
-    for blob in blobs:
-        digest.update(blob)
-    return digest.hexdigest(), pack_data(head | {"id": digest.hexdigest()}, blobs)
 
 
 def no_callback() -> None:

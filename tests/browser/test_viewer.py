@@ -239,10 +239,10 @@ def test_the_screen_is_what_python_renders_in_every_mode_colour_and_scale(exact,
                 expected = paint(picture, field(made, panel), Style(mode=mode, **(plain | changes)), unit=1)
                 assert apart(seen[panel], expected).max() <= 1, (mode, changes, panel)
     for colormap in colormaps():
-        seen = set_to(page, (0, 1), mode="map", colormap=colormap.name, **plain)
+        seen = set_to(page, (0, 1), mode="map", colormap=colormap, **plain)
         for panel in seen:
-            expected = paint(picture, field(made, panel), Style(mode="map", colormap=colormap.name), unit=1)
-            assert apart(seen[panel], expected).max() <= 1, (colormap.name, panel)
+            expected = paint(picture, field(made, panel), Style(mode="map", colormap=colormap), unit=1)
+            assert apart(seen[panel], expected).max() <= 1, (colormap, panel)
     bare = set_to(page, mode="overlay", alpha=0)
     assert apart(bare[0], picture).max() == apart(bare[2], picture).max() == 0
     assert apart(bare[1][62:434], picture[62:434]).max() == 0

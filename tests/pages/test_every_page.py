@@ -19,7 +19,7 @@ def test_a_page_draws(page, name):
     app = page("" if name == "explore" else name)
     if name not in OF_ONE_PICTURE:
         return
-    picture = session(app, Sidebar).choices.image
+    picture = session(app, Sidebar).picture
     height, width = picture.pixels.shape[:2]
     assert bar(app)["about"] == f"**{picture.name}** {pixels(width, height)}"
     # Small enough for the first screen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,17 +60,10 @@ class PictureBar:
 def choose() -> Image:
     """Apply the bar's new actions and return the chosen picture."""
     _take_inputs()
-    state.of(image_source.Pictures).is_new = False
     reopen.go()
     image = image_source.current()
     state.of(state.Sidebar).picture = None if image_source.current_id() is None else image
     return image
-
-
-def take_new_picture() -> Image | None:
-    """Return the picture uploaded or drawn for this run, once."""
-    _take_inputs()
-    return image_source.take_new_picture()
 
 
 def bar(place: DeltaGenerator) -> None:
@@ -112,12 +106,8 @@ def bar(place: DeltaGenerator) -> None:
             if (image := state.of(state.Sidebar).picture) is not None:
                 st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")
             if chosen is not None and chosen not in EXAMPLES:
-                help = "Delete the picture from the server; you can undo this for a minute."
-                st.button("Delete", key="delete-picture", type="tertiary", on_click=_remove, args=(chosen,), help=help)
-            if (gone := image_source.removed()) is not None:
-                label, key, help = f"Undo: {escape(gone.name)} deleted", "undo-picture", "Bring the picture back."
-                if st.button(label, key=key, type="tertiary", help=help) and image_source.choose_by_id(token(gone)):
-                    st.rerun()
+                act, help = partial(image_source.remove, chosen), "Delete the picture from the server."
+                st.button("Delete", key="delete-picture", type="tertiary", on_click=act, help=help)
     if pictures.problem:
         st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
         pictures.problem = None
@@ -171,15 +161,8 @@ def _choose(strip: str) -> None:
     # A request that left before a strip was replaced still brings its value.
     if strip != state.of(PictureBar).strip:
         return
-    pictures = state.of(image_source.Pictures)
-    pictures.is_new = False
     if not image_source.choose_by_id(st.session_state[strip]):
-        pictures.problem = "This picture is no longer on the server: upload it again."
-
-
-def _remove(key: str) -> None:
-    state.of(image_source.Pictures).is_new = False
-    image_source.remove(key)
+        state.of(image_source.Pictures).problem = "This picture is no longer on the server: upload it again."
 
 
 def _toggle_draw() -> None:
@@ -195,7 +178,6 @@ def _take_inputs() -> None:
         take(files)
     if (drawn := drawing.take_drawing()) is not None:
         image_source.replace_drawing(drawn[1], drawn[0])
-        state.of(image_source.Pictures).is_new = True
 
 
 def uploads() -> list[tuple[str, bytes]]:
@@ -234,7 +216,6 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
             rest.append((name, data))
             continue
         image_source.choose_upload(image, data)
-        pictures.is_new = True
     if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in rest):
         navigation, problems = state.of(state.Navigation), []
         navigation.model_files, navigation.go_to = rest, page.script("models")
@@ -256,7 +237,4 @@ def _reopen(contents: Contents, name: str) -> None:
             f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "
             "file again."
         )
-    reopen.open_view(contents.recipe, contents.view)
-    reopen.choose_picture(image)
-    # More than the picture changes: the controls must be drawn first.
-    pictures.is_new = False
+    reopen.open_result(image, contents.recipe, contents.view)

@@ -10,7 +10,6 @@ from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
-from sightglass.models.checkpoints import weights
 from sightglass.ui.session import url_state
 from sightglass.ui.session.reopen import OTHER
 
@@ -68,7 +67,7 @@ def download_note(spec: ModelSpec, here: Collection[str]) -> str:
     """Return a missing model's menu suffix: ` (about 45 MB to download)`."""
     if spec.id in here:
         return ""
-    if not weights.downloadable(spec):
+    if not (spec.weights.url or spec.weights.hub):
         return " (not here)"
     # The number first: a menu cuts off what is too long for its row.
     about = download(spec.megabytes)

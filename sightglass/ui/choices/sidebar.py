@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -77,9 +76,7 @@ def draw(
     with question_place:
         chosen |= _choose_words(explainer)
         question = None if methods else _choose_question(explainer, method, chosen)
-    sidebar = state.of(state.Sidebar)
-    choices = sidebar.choices = Choices(image, model, method, chosen, question)
-    return choices, explainer
+    return Choices(image, model, method, chosen, question), explainer
 
 
 def _is_resident(model: ModelSpec) -> bool:
@@ -87,19 +84,6 @@ def _is_resident(model: ModelSpec) -> bool:
     module = sys.modules.get("sightglass.explain.evidence.resident")
     model_cache = getattr(module, "MODEL_CACHE", None)
     return model_cache is not None and any(resident.adapter.spec.id == model.id for resident in model_cache.models())
-
-
-def predicted_choices() -> tuple[Choices, Explainer] | None:
-    """Return the result of `draw` if only the picture is new.
-
-    A page may then show the picture's map first, which is what a person waits for, and the controls after it.
-    """
-    sidebar = state.of(state.Sidebar)
-    image, last = image_picker.take_new_picture(), sidebar.choices
-    if image is None or last is None or not METHODS[last.method].quick or not _is_resident(last.model):
-        return None
-    sidebar.picture = image
-    return replace(last, image=image), explain.Explainer(last.model.id)
 
 
 def add_warning(choices: Choices, finding: str) -> str:
@@ -169,7 +153,6 @@ MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
 BOX_OPTIONS = ("per", "classes", "within")
 """Options of a list of boxes, which other views do without."""
-MAX_LAYERS = 8
 CARRIED = ("iou", "masks", "head", "within")
 """Options without a control, which a file or a link brings."""
 
@@ -280,21 +263,11 @@ def _choose_layers(explainer: Explainer) -> tuple[str, ...]:
     if not shapes:
         st.caption("This model exposes no internals: it has no layers to choose.")
         return ()
-    key, read = f"layers-{explainer.model.id}", url_state.read_list
-    url_state.recall(key, shapes, [], name="layers", read=read)
-    layers: list[str] = url_state.widget(
-        st.multiselect,
-        "Target layers",
-        {path: f"{path}, {shape[1]}×{shape[2]}" for path, shape in shapes.items()},
-        [],
-        key=key,
-        name="layers",
-        read=read,
-        max_selections=max(MAX_LAYERS, len(st.session_state.get(key) or ())),
-        placeholder=f"automatic: {', '.join(explainer.default_layers)}",
-        help=widgets.TERMS["target layer"],
-    )
-    return tuple(layers)
+    names = {path: f"{path}, {shape[1]}×{shape[2]}" for path, shape in shapes.items()}
+    key, help = f"layers-{explainer.model.id}", widgets.TERMS["target layer"]
+    more: dict[str, Any] = {"name": "layers", "read": url_state.read_list}
+    more["placeholder"] = f"automatic: {', '.join(explainer.default_layers)}"
+    return tuple(_option(st.multiselect, "Target layers", names, [], key, help, **more))
 
 
 def _choose_words(explainer: Explainer) -> dict[str, Any]:

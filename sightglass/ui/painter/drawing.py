@@ -65,12 +65,8 @@ def needs_repaint(explainer: Explainer) -> bool:
     """Return whether a chosen drawing needs this model's other colours."""
     current = state.of(CanvasDrawing)
     former, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
-    current.due = current.paper != former and _is_chosen(current)
+    current.due = current.paper != former and image_source.is_chosen(current.picture)
     return current.due
-
-
-def _is_chosen(current: CanvasDrawing) -> bool:
-    return current.picture is not None and image_source.is_chosen(current.picture)
 
 
 def is_offered(explainer: Explainer) -> bool:
@@ -88,8 +84,4 @@ def draw_canvas(explainer: Explainer) -> None:
     has_paper = explainer.resident.adapter.paper is not None
     why = "as this model was trained" if has_paper else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
-    if has_paper and not _is_chosen(current):
-        # A few names, spread over the list.
-        names = explainer.labels[:: max(1, len(explainer.labels) // 4)][:4]
-        about += f" It knows drawings of, for example, {', '.join(map(str.lower, names))}."
     st.caption(about)

@@ -31,8 +31,6 @@ class Painter {
   #original = false;
   /** @type {import("./edits.js").Sources | null} */
   #sources = null;
-  /** Number of the last edit that Python was told. */
-  #told = 0;
   /** The tool that arrow keys move, in shares of the canvas. */
   #key = { x: 0.5, y: 0.5, shown: false };
   /** Whether a finger, pen or mouse paints. */
@@ -58,7 +56,7 @@ class Painter {
 
   /** @param {AbortSignal} signal */
   #wireButtons(signal) {
-    const hear = hearIn(this.root, signal), show = () => this.#show(false);
+    const hear = hearIn(this.root, signal);
     for (const tool of TOOLS) {
       hear(tool, "click", () => {
         this.#tool = tool;
@@ -73,9 +71,6 @@ class Painter {
     hear("strongest", "click", () => {
       this.#step((edits) => edits.add({ kind: "area", points: this.#head?.strongest ?? [], size: this.#size }));
     });
-    hear("original", "pointerdown", () => this.#show(true));
-    for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, show, { signal });
-    find(this.root, ".original").addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
   }
 
   #resize() {
@@ -230,16 +225,13 @@ class Painter {
     if (head.id !== before?.id) this.#open(head);
     if (head.id !== before?.id || head.paper !== before.paper) void this.#load(head, blobs);
     this.#post.heard(head.turn);
-    this.root.toggleAttribute("data-busy", head.turn < this.#told);
     this.#describe();
   }
 
   /** Take another picture. @param {Head} head */
   #open(head) {
-    [this.#edits, this.#hand.mark, this.#sources, this.#told] = [new Edits(head.edit), null, null, head.turn];
+    [this.#edits, this.#hand.mark, this.#sources] = [new Edits(head.edit), null, null];
     this.#post = post((turn) => {
-      this.#told = turn;
-      this.root.toggleAttribute("data-busy", true);
       this.#send("edit", { id: this.#head?.id, turn, edit: this.#edit() });
     }, head.turn, SOON);
     this.root.toggleAttribute("data-paper", Boolean(head.paper));

@@ -132,10 +132,10 @@ def keeping_problem() -> Iterator[None]:
         state.of(PageRun).problem = str(problem)
 
 
-def say_problem(holder: Any = None) -> None:
-    """Show the problem of a state, or of the last callback, once."""
-    holder = holder or state.of(PageRun)
-    problem, holder.problem = holder.problem, ""
+def say_problem() -> None:
+    """Show the problem of the last callback, once."""
+    run = state.of(PageRun)
+    problem, run.problem = run.problem, ""
     if problem:
         st.error(sentence(problem), icon=":material/error:")
 

@@ -76,10 +76,9 @@ class Choices:
 
 @dataclass
 class Sidebar:
-    """What the row of controls returned last."""
+    """What the row of controls chose last."""
 
     picture: Image | None = None
-    choices: Choices | None = None
     question: int = 0
     """Counts the controls of the question: what changes it besides a click draws another one, with no earlier value."""
 

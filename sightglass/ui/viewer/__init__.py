@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import streamlit as st
+from typing import TYPE_CHECKING
 
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.explain.rendering.style import colormaps
@@ -44,9 +42,9 @@ def parse_region(message: object, picture_id: str, size: tuple[int, int]) -> Rec
     return (x0, y0, x1, y1) if 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1] else None
 
 
-def parse_point(message: object, picture_id: str = "") -> tuple[tuple[float, float] | None, int | None]:
+def parse_point(message: object, picture_id: str) -> tuple[tuple[float, float] | None, int | None]:
     """Return the clicked point and box; None if invalid or another picture's."""
-    if not isinstance(message, dict) or (picture_id and message.get("picture", picture_id) != picture_id):
+    if not isinstance(message, dict) or message.get("picture", picture_id) != picture_id:
         return None, None
     try:
         at, box = (float(message["x"]), float(message["y"])), message["box"]
@@ -61,7 +59,6 @@ SETTINGS = (*STYLE, "zoom")
 """Names in the address of what a link carries of a view."""
 
 _component = declare("viewer", __file__)
-_channel = declare("channel", __file__)
 _LIST = '<label class="component palette">Colours<select class="all" style="height: 38px"></select></label>'
 _palette = declare("palette", __file__, html=_LIST)
 
@@ -76,10 +73,6 @@ class View:
     """The index of the box with its label there, else of the smallest undashed box around the point."""
     region: Rect | None = None
     """The marked area, xyxy in original pixels, for as long as there is one."""
-    scene_id: str = ""
-    """The id of the shown scene, for `send_texts`."""
-    place: Any = None
-    """The container of the viewer: its channel takes no room there."""
 
 
 def viewer(
@@ -89,24 +82,15 @@ def viewer(
     options: ViewerOptions = DEFAULTS,
     *,
     key: str,
-    place: Any = None,
 ) -> View:
-    """Show a picture with panels of maps over it; `place`: a container without gaps to put it in."""
-    scene_id, data = pack(image, panels, boxes, options)
-    place = place or st.container(gap=None)
-    with place:
-        result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
+    """Show a picture with panels of maps over it."""
+    data = pack(image, panels, boxes, options)
+    result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
     point, box = parse_point(result.point, image.sha256)
     region = parse_region(result.region, image.sha256, (image.width, image.height))
-    return View(point, box, region, scene_id, place)
-
-
-def send_texts(view: View, texts: Sequence[str], *, key: str) -> None:
-    """Send a sentence for each map of `viewer`, in their order."""
-    with view.place:
-        _channel(key=key, data={"shown": view.scene_id, "texts": list(texts)}, height=1)
+    return View(point, box, region)
 
 
 def palette() -> None:
     """Draw the list of all colormaps, for every viewer of this browser."""
-    _palette(key="palette", data={"names": [colormap.name for colormap in colormaps()]})
+    _palette(key="palette", data={"names": colormaps()})

@@ -63,16 +63,16 @@ function drawMarks(context, X, Y, marks, chosen, ink) {
       for (const [x, y] of points) path.lineTo(X(x), Y(y));
       path.closePath();
       context.setLineDash(open ? [7, 5] : []);
-      haloed(context, path, chosen ? 2.25 : 1.25, undefined, ink);
+      haloed(context, path, chosen ? 2.25 : 1.25, ink);
       context.setLineDash([]);
     }
   }
-  haloed(context, lines, chosen ? 2 : 1.25, undefined, ink);
-  haloed(context, hollow, 1, undefined, ink);
-  haloed(context, dots, 1, undefined, ink);
+  haloed(context, lines, chosen ? 2 : 1.25, ink);
+  haloed(context, hollow, 1, ink);
+  haloed(context, dots, 1, ink);
   context.fillStyle = ink;
   context.fill(dots);
-  haloed(context, rings, 2, undefined, ink);
+  haloed(context, rings, 2, ink);
 }
 
 /**

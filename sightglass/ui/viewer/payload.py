@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import zlib
 from dataclasses import asdict, dataclass
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from sightglass.common.files.packing import pack_data
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.rendering.render import samples
 from sightglass.explain.rendering.style import Kind, tables
-from sightglass.ui.declare import packed_by_content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,12 +120,11 @@ DEFAULTS = ViewerOptions()
 Grid = tuple["NDArray[np.float32]", Kind]
 
 
-def pack(
-    image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS
-) -> tuple[str, bytes]:
-    """Return id and payload: [u32 header length][JSON, padded to 4][JPEG][maps].
+def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS) -> bytes:
+    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps].
 
-    Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
+    The header's `id` is a digest of the content. Maps are uint16, each value but a row's first as its difference from
+    the one before, all deflated together.
     """
     grids: list[Grid] = []
     listed = [_list(panel, grids) for panel in panels]
@@ -142,7 +142,11 @@ def pack(
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
     }
-    return packed_by_content(head, [picture(image), deflate(grids)])
+    blobs = [picture(image), deflate(grids)]
+    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
+    for blob in blobs:
+        digest.update(blob)
+    return pack_data(head | {"id": digest.hexdigest()}, blobs)
 
 
 def _list(panel: Pane, grids: list[Grid]) -> Json:

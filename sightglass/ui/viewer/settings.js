@@ -97,14 +97,6 @@ export function merged(base, given, colormaps) {
   return /** @type {Style} */ (out);
 }
 
-/**
- * Say what changes the meaning of the colours; empty where nothing does.
- * @param {Style} settings @param {string} scale the one in use @param {string} usual the page's
- */
-export function changesOf({ threshold }, scale, usual) {
-  return [scale === usual ? "" : scale === "shared" ? "shared scale" : "own scales", threshold ? `threshold ${threshold.toFixed(2)}` : ""].filter(Boolean).join(", ");
-}
-
 /** Whether a link is not the last one. @param {Storage} storage @param {Record<string, unknown>|null} initial */
 export function isNews(storage, initial) {
   return Boolean(initial) && initial?.id !== stored(storage, STORE).link;

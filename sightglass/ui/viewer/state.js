@@ -43,8 +43,6 @@ export class State {
   plain = false;
   dark = false;
   font = "sans-serif";
-  /** Sentences of the maps of one payload. */
-  texts = { shown: "", texts: /** @type {string[]} */ ([]) };
   /** Whether the next drag measures an area. */
   measuring = false;
   /** The measured area, xyxy in original pixels, and where a hand began to draw it. @type {number[]|null} */
@@ -68,12 +66,6 @@ export class State {
 
   maps() {
     return this.listed.flatMap(({ maps }) => maps);
-  }
-
-  /** @param {HeatMap|null} map */
-  textOf(map) {
-    const late = map && this.texts.shown === this.head.id ? this.texts.texts[this.maps().indexOf(map)] : "";
-    return map?.text || late || "";
   }
 
   layout() {

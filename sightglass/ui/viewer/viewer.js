@@ -9,15 +9,13 @@ import { showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
 import { arrange, createFigure, onPhone, panelOf, reserve } from "./panels.js";
-import { changesOf, copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
+import { copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 
 /** @typedef {import("./state.js").Head} Head @typedef {import("../../browser/component.js").Given<Head>} Given */
 
 /** Milliseconds of work for the first map: the next frame may be late, as the page renders whatever arrived after it. */
 const FIRST_MS = 40;
-/** CSS pixels of height in a window of 900, for one panel that has the room of two. */
-const SWIPED = 680;
 const HINT = "Point at a picture to read the value of every map there.";
 
 /** @param {HTMLElement} element @param {import("./settings.js").Line} line */
@@ -38,11 +36,6 @@ export class Viewer {
     this.signal = signal;
     this.painter = new Painter(root, this.state);
     this.input = new Input(this, signal);
-    onBroadcast("texts", (texts) => {
-      if (texts.shown !== this.state.head.id || texts.shown === this.state.texts.shown) return;
-      this.state.texts = texts;
-      this.caption();
-    }, signal);
     onBroadcast("settings", (wanted) => {
       if (this.#isPages()) wanted.settings = this.state.style().settings;
     }, signal);
@@ -172,7 +165,7 @@ export class Viewer {
       const map = state.mapOf(panel), title = map?.title ?? panel.title, { element } = panel, by = find.bind(null, element);
       by(".title").textContent = by(".title").title = title;
       by(".note").textContent = map?.note ?? panel.note;
-      panel.canvas.setAttribute("aria-label", (state.textOf(map) || title || "The picture").replaceAll("**", ""));
+      panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       by(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
       by(".first").textContent = `more ${map.sides[0]}`;
@@ -185,9 +178,8 @@ export class Viewer {
 
   /** Fit the panels into the available room. */
   arrange() {
-    const { state } = this, alone = state.layout() === "swipe" && state.panels.length === 1;
-    const height = alone ? Math.max(SWIPED, state.head.height) : state.head.height;
-    if (!arrange(find(this.root, ".panels"), state.panels, { ...state.head, height }, this.isFull())) return;
+    const { state } = this;
+    if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.isFull())) return;
     this.#placeCross();
     this.painter.redraw();
   }
@@ -235,9 +227,8 @@ export class Viewer {
   /** Return the line while nothing is pointed at. */
   #idle() {
     const { state } = this, maps = this.#maps(), single = maps.length === 1 ? maps[0] : null;
-    const changed = maps.length ? changesOf(state.settings, state.style().settings.scale, state.usualScale()) : "";
-    const text = state.head.line || (single ? state.textOf(single) : maps.length ? HINT : "");
-    return sentence([text, changed && `Changed view: ${changed}.`].filter(Boolean).join(" "), single?.title ?? "");
+    const text = state.head.line || (single ? single.text : maps.length ? HINT : "");
+    return sentence(text, single?.title ?? "");
   }
 
   /** Write out of sight what else the line may hold: pointing at a picture must not move what is below it. */

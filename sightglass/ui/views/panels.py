@@ -14,21 +14,22 @@ from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, send_texts, viewer
+from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, viewer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
-    from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explanation, Image
     from sightglass.explain.maps.heatmap import Heatmap
 
 
-def to_map(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
-    """Return one heatmap of an explanation for a panel."""
+def to_map(
+    explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None, half: bool = True
+) -> Map:
+    """Return one heatmap of an explanation for a panel; `half`: see `describe_map`."""
     heatmap = explanation.heatmaps[index]
     if note is None:
         score = score_of_map(explanation, index)
@@ -38,6 +39,7 @@ def to_map(explanation: Explanation, index: int, *, title: str | None = None, no
         heatmap,
         title=title or heatmap.target.label,
         note=note,
+        text=describe_map(explanation, index, half=half),
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
         shared=explanation.shared[index].content if several else None,
     )
@@ -67,14 +69,6 @@ def layer_map(
         shared=shared,
         unit=unit,
     )
-
-
-def send_sentences(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
-    """Send a sentence for each map of `draw_viewer`, in their order.
-
-    `beside`: the page has numbers and findings beside the map, which need not be said twice.
-    """
-    send_texts(view, [describe_map(explanation, index, half=not beside) for explanation, index in maps], key=key)
 
 
 def plain_pane(image: Image) -> Pane:
@@ -138,10 +132,9 @@ def draw_viewer(
     *,
     key: str,
     marks: Sequence[Box] = (),
-    place: DeltaGenerator | None = None,
     **options: Any,
 ) -> View:
-    """Draw the viewer, in `place`, a container without gaps; `options`: of `ViewerOptions`."""
+    """Draw the viewer; `options`: of `ViewerOptions`."""
     start = state.of(state.ViewerStart)
     if not start.read:
         linked = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
@@ -156,5 +149,4 @@ def draw_viewer(
         ViewerOptions(start.settings, private=image_source.unlinked_name(), **options),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,
-        place=place,
     )

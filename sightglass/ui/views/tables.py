@@ -47,11 +47,10 @@ def choose_row(
     rows: Sequence[Mapping[str, Any]],
     *,
     key: str,
-    first: int = 0,
     columns: Mapping[str, Any] | None = None,
     height: int = 480,
 ) -> int | None:
-    """Draw a table and return the chosen row's index, at first `first`, if any."""
+    """Draw a table and return the chosen row's index, at first the first one's, if any."""
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     event: Any = st.dataframe(
         _no_formulas([{name: row[name] for name in names} for row in rows], ()),
@@ -60,7 +59,7 @@ def choose_row(
         column_config=columns,
         on_select="rerun",
         selection_mode="single-row",
-        selection_default={"selection": {"rows": [first]}},
+        selection_default={"selection": {"rows": [0]}},
         height="content" if len(rows) <= MAX_CONTENT_ROWS else height,
     )
     return next((row for row in event.selection.rows if row < len(rows)), None)

@@ -30,7 +30,7 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry
 from sightglass.models.inspect import inspect_model
-from sightglass.models.own.adding import line_of, read_lines
+from sightglass.models.own.adding import line_of, read_line
 from sightglass.models.spec import OutputTable
 from sightglass.report import embedded_recipe, figure, result_folder, views
 from sightglass.report.html_report import html
@@ -171,17 +171,17 @@ def test_outputs_in_python_have_each_their_unit_and_are_checked() -> None:
 
 def test_a_typed_line_is_an_output() -> None:
     lines = ["yaw, °, −90, 90", "age, years", "doubt", "share, –, 0, 1"]
-    parsed = read_lines(lines)
+    parsed = list(map(read_line, lines))
     assert parsed == [
         {"name": "yaw", "unit": "°", "range": [-90, 90]},
         {"name": "age", "unit": "years"},
         {"name": "doubt"},
         {"name": "share", "range": [0, 1]},
     ]
-    assert read_lines([line_of(OutputTable(**table)) for table in parsed]) == parsed
+    assert [read_line(line_of(OutputTable(**table))) for table in parsed] == parsed
     for wrong in ("yaw, °, 90, -90", "yaw, °, 1", ", °", "yaw, °, a, b", "yaw, °, 0, nan"):
         with pytest.raises(ModelProblem, match="is not understood: write name, unit, least, largest value"):
-            read_lines([wrong])
+            read_line(wrong)
 
 
 transformers = pytest.importorskip("transformers")

@@ -21,7 +21,7 @@ def pair(bus: Path) -> tuple[Similarity, Context]:
     explainer, query = Explainer("efficientnet-lite0"), Image.open(bus)
     part = Image(np.ascontiguousarray(query.pixels[200:800, 80:700][:, ::-1]), "part $x$.png")
     compared = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
-    return compared, context(explainer, query, other=part)
+    return compared, context(explainer, query)
 
 
 def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity, Context]) -> None:

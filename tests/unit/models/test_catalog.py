@@ -50,7 +50,7 @@ def test_every_model_says_what_it_is() -> None:
         assert spec.licence and spec.family and spec.size, spec.id
         assert spec.source.startswith(("https://", "docs/")), spec.id
         assert spec.weights != WeightsTable() and spec.task in TASKS, spec.id
-        assert weights.downloadable(spec) == (spec.megabytes is not None), spec.id
+        assert bool(spec.weights.url or spec.weights.hub) == (spec.megabytes is not None), spec.id
         assert callable(loader_module(spec.loader).load)
         assert catalog.spec(spec.id) is spec
 

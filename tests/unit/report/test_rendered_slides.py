@@ -14,7 +14,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.explain.whatif import changes, edits, strongest
+from sightglass.explain.whatif import changes, edits
 from sightglass.history import History, encoding
 from sightglass.report import View, views
 from sightglass.report.deck_pptx import deck_pptx
@@ -41,7 +41,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     result, other = small(bus, top_k=4), large(bus)
     time = Timing(1, 1, 1)
     comparison = Comparison((result, other), ("small", "medium"), (time, time))
-    mark = strongest.strongest_tenth(result)
+    mark = changes.strongest_tenth(result)
     assert mark is not None
     edit = edits.Edit(marks=(mark,))
     covered = small(edits.edited(bus, edit).image, targets=(result.predictions[0].index,))

@@ -47,7 +47,6 @@ class Job(Generic[T]):
         self,
         call: Callable[..., T],
         *,
-        words: str = "Starting",
         cancel: threading.Event | None = None,
         stays: bool = True,
         redraws: bool = False,
@@ -60,7 +59,7 @@ class Job(Generic[T]):
         `redraws`: the page is redrawn for what `partial` is given. `name`: the person's other sessions join it by this
         (`find_shared`). `reads`: it reads a finished result, which takes a moment; then no progress is drawn.
         """
-        self.share, self.words, self.started = 0.0, words, time.monotonic()
+        self.share, self.words, self.started = 0.0, "Starting", time.monotonic()
         self.cancel = cancel or threading.Event()
         self.failure: BaseException | None = None
         self.result: T | None = None
@@ -68,7 +67,8 @@ class Job(Generic[T]):
         """The unfinished result, of a call that refines it step by step."""
         self.abandoned = False
         """Whether it was stopped because no page polled it any more."""
-        self._drawn: T | None = None
+        self.drawn: T | None = None
+        """The unfinished result that the page drew last."""
         self._polled_at = time.monotonic()
         self._redraws = redraws
         # The thread holds no reference to this object.
@@ -92,15 +92,10 @@ class Job(Generic[T]):
         """Whether it was asked to stop; its thread ends at the next step."""
         return self.cancel.is_set() or isinstance(self.failure, Cancelled)
 
-    def draw_partial(self) -> T | None:
-        """Return the unfinished result for drawing."""
-        self._drawn = self.partial
-        return self._drawn
-
     def polled(self) -> bool:
         """Return whether the page must be redrawn, at each progress poll."""
         self._polled_at = time.monotonic()
-        return self.finished() or (self._redraws and self.partial is not self._drawn)
+        return self.finished() or (self._redraws and self.partial is not self.drawn)
 
 
 def _run(ref: weakref.ref[Job[Any]], call: Callable[..., Any], cancel: threading.Event, stays: bool) -> None:

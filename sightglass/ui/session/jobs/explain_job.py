@@ -68,12 +68,10 @@ def is_slow(method: str) -> bool:
     return not METHODS[method].quick
 
 
-def explain(
-    choices: Choices, explainer: Explainer, *, quiet: bool = False, wait: bool = False, **more: Any
-) -> Explanation | None:
+def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **more: Any) -> Explanation | None:
     """Return the chosen explanation; while a slow method runs, its partial one.
 
-    `quiet`: no spinner. `wait`: the page waits, however slow the method; the result is then never None.
+    `wait`: the page waits, however slow the method; the result is then never None.
     """
     options = {"method": choices.method, **choices.options, **more}
     image = choices.image
@@ -89,7 +87,7 @@ def explain(
     if result is None:
         if wait or not is_slow(options["method"]):
             slot = nullcontext() if is_slow(options["method"]) else SLOTS
-            with nullcontext() if quiet else spinner(explainer), slot:
+            with spinner(explainer), slot:
                 result = explainer(image, **options)
         else:
             running = running or state.of(Jobs).start(JOB, key, partial(explainer, image, **options), redraws=True)
@@ -137,7 +135,7 @@ def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bo
         return unfinished, False
     if not job.finished(background.PROGRESS_AFTER):
         # Before polling: it would run the page again.
-        job.draw_partial()
+        job.drawn = job.partial
         background.progress(job, help="Stop this method and go back to the map before.")
         return unfinished, False
     # A failed job stays, so that a rerun shows the same error instead of starting it again.

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 MAX_AGE = 3600.0
 """Seconds after its last use until an upload is deleted."""
-UNDO = 60.0
-"""Seconds for which a picture that was removed can be brought back."""
 DIGITS = 20
 """Of a picture's SHA-256 in an address: enough that nobody guesses one."""
 
@@ -101,11 +99,6 @@ class Uploads:
             return None
         return image if token(image) == key else None
 
-    def expire(self, key: str) -> None:
-        """Delete a picture of this person's in a minute, unless it is used until then."""
-        if (upload := self._cache.get(_owner_key(key))) is not None:
-            upload.used = self.clock() - MAX_AGE + UNDO
-
     def drop(self, key: str) -> None:
         """Delete a picture of this person's."""
         upload = self._cache.get(_owner_key(key))
@@ -137,14 +130,10 @@ class Pictures:
     """The own picture that was opened last."""
     chosen: str | None = None
     """The SHA-256 of an own picture, or an example's name; None before the address was read."""
-    removed: str = ""
-    """The name in addresses of the picture that was removed last."""
     missing: str = ""
     """The name of a link's picture that it cannot carry, until another one is chosen."""
     problem: str | None = None
     """What was wrong with the last upload or choice."""
-    is_new: bool = False
-    """Whether a new picture is all that changed since the last run."""
     person: str = field(default_factory=users.current)
     """Whose session it is."""
 
@@ -220,7 +209,7 @@ def require_picture() -> None:
         raise ImageProblem(f"This link is about {name}, which is not in it: drop that picture here, or choose another.")
 
 
-def is_chosen(sha256: str) -> bool:
+def is_chosen(sha256: str | None) -> bool:
     """Return whether a picture of the session's own is chosen."""
     return _choose().chosen == sha256
 
@@ -259,13 +248,6 @@ def _choose() -> Pictures:
     return pictures
 
 
-def take_new_picture() -> Image | None:
-    """Return the picture just uploaded for this run, once."""
-    pictures = state.of(Pictures)
-    new, pictures.is_new = pictures.is_new, False
-    return pictures.opened(pictures.chosen) if new else None
-
-
 # The following are a person's acts: they run in callbacks and at the start of a run, before anything is drawn.
 
 
@@ -297,25 +279,18 @@ def choose_by_id(key: str) -> bool:
 def choose_example(name: str) -> None:
     """Choose an example by its name."""
     pictures = state.of(Pictures)
-    pictures.chosen, pictures.problem, pictures.is_new, pictures.missing = name, None, False, ""
+    pictures.chosen, pictures.problem, pictures.missing = name, None, ""
 
 
 def remove(key: str) -> None:
-    """Delete an own picture in a minute, and choose another or an example."""
+    """Delete an own picture, and choose another or an example."""
     pictures = state.of(Pictures)
-    UPLOADS.expire(key)
-    pictures.removed, pictures.last = key, None
+    UPLOADS.drop(key)
+    pictures.last = None
     for sha256 in [sha256 for sha256, image in pictures.own.items() if token(image) == key]:
         del pictures.own[sha256]
         if pictures.chosen == sha256:
             pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
-
-
-def removed() -> OwnPicture | None:
-    """Return the picture that was removed last, while it can be brought back."""
-    pictures = state.of(Pictures)
-    tokens = (token(picture) for picture in pictures.own.values())
-    return UPLOADS.find(pictures.removed) if pictures.removed and pictures.removed not in tokens else None
 
 
 def replace_drawing(former_sha256: str | None, image: Image) -> None:

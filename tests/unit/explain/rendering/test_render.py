@@ -18,7 +18,7 @@ from sightglass.explain.rendering.marks import box_mark, draw_marks, place_label
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Mode, Style
 
-NAMES = [colormap.name for colormap in colormaps.colormaps()]
+NAMES = colormaps.colormaps()
 
 
 @pytest.fixture
