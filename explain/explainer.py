@@ -8,9 +8,9 @@ import os
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, TypeVar, overload
@@ -24,12 +24,13 @@ from sightglass.explain.evidence import cache, given_model
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, ModelChanged
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.evidence.shortcuts import verify
 from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
+from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
@@ -111,7 +112,7 @@ class Explainer:
         WeightsProblem, one sentence each.
         """
         self._model_cache = model_cache
-        self._device = find_device(device, in_memory.network_of(model))
+        self._device = find_device(device)
         self._progress = progress
         self._notes: tuple[str, ...] = ()
         self._object: given_model.UserModel | None = None
@@ -126,10 +127,11 @@ class Explainer:
             self.model = spec(model)
         else:
             self._object = user_model
+            if isinstance(network := in_memory.network_of(model), torch.nn.Module):
+                in_memory.check_weights(network, device)
         self.resident: LoadedModel = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec
-            self._forget_when_collected()
         self._layers = self._paths(layers)
         if self._layers:
             # Unknown names raise here, not at the first picture.
@@ -158,20 +160,21 @@ class Explainer:
         self._notes = ("The GPU has no room for this model: this was computed on the CPU.",)
         return self._get(self._device)
 
-    def _forget_when_collected(self) -> None:
-        weakref.finalize(self, _forget, weakref.ref(self.resident))
-
     def _get(self, device: torch.device) -> LoadedModel:
         if self._object is None:
             resident = self._model_cache.get(self.model, device, self._progress)
         else:
-            # Adapting runs somebody else's code.
-            with own_random_state():
-                resident = self._model_cache.get_object(self._object, self._object.key, device, self._object.adapt)
+            resident = self._adapt(self._object, device)
         if resident.adapter.spec.loader.partition(".")[0] in OWN_FAMILIES and not resident.verified:
             resident.verified = True
             verify(resident)
         return resident
+
+    @own_modes()
+    def _adapt(self, model: given_model.UserModel, device: torch.device) -> LoadedModel:
+        # Adapting runs somebody else's code.
+        with own_random_state():
+            return LoadedModel(model.adapt(), device)
 
     def _paths(self, layers: Any) -> Any:
         """Replace modules and positions by the paths of their layers."""
@@ -269,25 +272,30 @@ class Explainer:
 
     def _explain_one(self, image: Image, chosen: Options, run: CallHooks) -> Explanation:
         def work(resident: LoadedModel, notes: tuple[str, ...]) -> Explanation:
-            evidence, key, milliseconds = self.evidence(resident, image, chosen)
-            explanation = explain(
-                image,
-                evidence,
-                chosen,
-                milliseconds=milliseconds,
-                notes=(*image.notes, *notes),
-                progress=run.progress,
-                cancel=run.cancel,
-                partial=run.partial,
-                maps=run.maps,
-            )
+            quick = resident.gradients and find_method(chosen.method or resident.adapter.spec.method).quick
+            # Entered once for the pass and its gradients.
+            with resident.lock if quick and resident.guard is not None else nullcontext():
+                evidence, key, milliseconds = self.evidence(resident, image, chosen)
+                explanation = explain(
+                    image,
+                    evidence,
+                    chosen,
+                    milliseconds=milliseconds,
+                    notes=(*image.notes, *notes),
+                    progress=run.progress,
+                    cancel=run.cancel,
+                    partial=run.partial,
+                    maps=run.maps,
+                )
             # Only now, because its gradients count towards the cache's bytes.
-            EVIDENCE.put(key, evidence)
+            if not resident.adapter.spec.in_memory:
+                EVIDENCE.put(key, evidence)
             return explanation
 
         begun = time.perf_counter()
         result = self.with_oom_fallback(work)
-        about = {"model": self.model.id, "method": result.recipe.method, "device": str(self._device)}
+        method = result.heatmaps[0].method if result.heatmaps else chosen.method or self.model.method
+        about = {"model": self.model.id, "method": method, "device": str(self.resident.device)}
         milliseconds = round(1000 * (time.perf_counter() - begun), 1)
         LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": milliseconds})
         return result
@@ -295,7 +303,7 @@ class Explainer:
     def _explain_list(self, requests: Iterable[tuple[Image, Options]], count: int, run: CallHooks) -> list[Explanation]:
         """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
-        most = batched_pass.ON_CPU if self._device.type == "cpu" else batched_pass.ON_GPU
+        most = batched_pass.ON_CPU if self.resident.device.type == "cpu" else batched_pass.ON_GPU
         for group in batched_pass.groups(requests, most):
             if run.cancel is not None and run.cancel.is_set():
                 raise Cancelled
@@ -324,7 +332,11 @@ class Explainer:
         if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
         prepared = time.perf_counter()
-        parts = batched_pass.run_pass(resident, inputs, layers)
+        try:
+            parts = batched_pass.run_pass(resident, inputs, layers)
+        except ModelProblem:
+            # One by one each picture gets its own explanation, or its own message.
+            return []
         done = time.perf_counter()
         spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
         images, options_of_each = zip(*group, strict=True)
@@ -353,12 +365,11 @@ class Explainer:
     def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, freeing memory or using the CPU if needed.
 
-        `notes` are sentences that say which of these was needed. A model in memory that was changed is adapted again.
+        `notes` are sentences that say which of these was needed. A caller's module that has other modules or outputs
+        than when it was adapted is adapted again.
         """
-        if self._object is not None and (resident := self._get(self._device)) is not self.resident:
-            _forget(weakref.ref(self.resident))
-            self.resident = resident
-            self._forget_when_collected()
+        if self._object is not None and self.resident.guard is not None:
+            return self._with_object(self._object, work)
         try:
             return work(self.resident, self._notes)
         except Exception as error:
@@ -373,6 +384,16 @@ class Explainer:
             self._free_memory()
         resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
+
+    def _with_object(self, model: given_model.UserModel, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
+        """Return `work(resident, notes)` for a caller's module."""
+        if self.resident.guard is not None and self.resident.guard.restructured:
+            self.resident = self._adapt(model, self._device)
+        try:
+            return work(self.resident.snapshot(), self._notes)
+        except ModelChanged:
+            self.resident = self._adapt(model, self._device)
+        return work(self.resident.snapshot(), self._notes)
 
     def _free_memory(self, keep: LoadedModel | None = None) -> None:
         cache.clear_all()
@@ -391,7 +412,7 @@ class Explainer:
         if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
         key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
-        if (with_words := resident.vocabularies.get(key)) is None:
+        if resident.guard is not None or (with_words := resident.vocabularies.get(key)) is None:
             with resident.lock:
                 if image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
@@ -415,7 +436,7 @@ class Explainer:
         layers = chosen_layers(resident, options.layers)
         key = (image.sha256, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
         milliseconds: dict[str, float] = {}
-        evidence = EVIDENCE.get(key)
+        evidence = None if adapter.spec.in_memory else EVIDENCE.get(key)
         # Somebody else may have the same weights under the same id, with other labels and preprocessing.
         if evidence is None or evidence.resident.origin is not resident.origin:
             evidence, milliseconds = self.fresh_evidence(resident, image, options)
@@ -439,8 +460,3 @@ class Explainer:
             torch.cuda.synchronize(resident.device)
         done = time.perf_counter()
         return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
-
-
-def _forget(resident: weakref.ref[LoadedModel]) -> None:
-    """Drop a model's cached evidence, which would keep it alive."""
-    EVIDENCE.discard(lambda evidence: evidence.resident.origin is resident())

@@ -13,7 +13,8 @@ every number of x; the raw map is their sum over the channels, (h, w), neither s
 - Guided backprop: the size of the gradient that no ReLU has passed where it was negative. Springenberg et al. 2014,
   https://arxiv.org/abs/1412.6806.
 
-They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass.
+They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass, or on a
+caller's module itself, which nobody else runs meanwhile.
 
 >>> from sightglass import Explainer
 >>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="inputxgradient").heatmaps[0].layers
@@ -40,7 +41,6 @@ from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent
 from sightglass.models.adapter import Adapter, Target
 from sightglass.models.adapters.detector import IN_CELL, Detections
-from sightglass.models.adapters.folding import copy_adapter
 
 STEPS = 50
 """Places on Integrated Gradients' line: captum's own number."""
@@ -70,7 +70,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """
     missing = evidence.missing(method.id, targets)
     if missing:
-        _PixelRun(evidence, method, request, len(missing)).fill(missing, seed)
+        with evidence.resident.workshop() as adapter:
+            _PixelRun(evidence, adapter, method, request, len(missing)).fill(missing, seed)
     notes = (SMOOTHED,) if method.id != "guidedbackprop" else (SMOOTHED, GUIDED)
     if method.id == "integratedgradients":
         notes = (_describe_sums(evidence, targets), *notes)
@@ -90,13 +91,15 @@ def find_noise(evidence: Evidence) -> float:
 class _PixelRun:
     """One method's passes over one picture, on a second set of modules."""
 
-    def __init__(self, evidence: Evidence, method: Method, request: Request, targets: int) -> None:
+    def __init__(
+        self, evidence: Evidence, adapter: Adapter, method: Method, request: Request, targets: int
+    ) -> None:
         self._evidence, self._method, self._request = evidence, method, request
         self._all = targets * {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES}.get(
             method.id, 1
         )
         self._done = 0
-        self._adapter = copy_adapter(evidence.resident.adapter)
+        self._adapter = adapter
         relus = 0
         for module in self._adapter.module.modules():
             module.register_forward_pre_hook(lambda *_: check())
@@ -170,7 +173,8 @@ class _PixelRun:
             isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
         )
         most = ON_CPU if self._evidence.resident.device.type == "cpu" else ON_GPU
-        return min(most, self._adapter.batch or most) if apart else 1
+        most = min(most, self._adapter.batch or most) if apart else 1
+        return self._evidence.resident.pictures_in_a_pass(most, self._evidence.tensor)
 
     def _report(self, pictures: int) -> None:
         self._request.report(self._done, self._all, f"{self._method.name}, step {self._done} of {self._all}")

@@ -61,6 +61,8 @@ class ProbeResult:
     """Of a segmentation network: see `Segmenter.step`."""
     pixels: bool = False
     """Whether its one number is of each pixel, as a depth."""
+    activation: str = ""
+    """Path of the last softmax or sigmoid, which is left out."""
 
 
 def outputs_in(output: Any) -> dict[str | int, Tensor]:
@@ -137,7 +139,7 @@ def probe(
     preprocessing = Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(stated)
     runs = trial.run_all(size)
     answers, last, maps = [run.answer for run in runs], runs[0].last, runs[0].maps
-    count, step, notes = answers[0].shape[1], 1, tuple[str, ...]()
+    count, step, notes, path = answers[0].shape[1], 1, tuple[str, ...](), ""
     if maps:
         step = math.gcd(*size, STEP)
         if isinstance(trial.run((size[0], size[1] + step)), Exception):
@@ -162,7 +164,8 @@ def probe(
         kind = "logits"
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
     count = 2 if count == 1 and kind != "numbers" else count
-    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels=maps and task == "regress")
+    pixels = maps and task == "regress"
+    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels, path)
 
 
 def _task_of_maps(spec: ModelSpec, task: Task | None, count: int) -> tuple[Task, tuple[str, ...]]:
@@ -259,7 +262,9 @@ class _Trial:
             with torch.no_grad(), ExitStack() as hooks:
                 for part in self.module.modules():
                     hooks.enter_context(part.register_forward_hook(record))
-                output = self.module(torch.full((1, self.channels, *size), fill))
+                picture = torch.full((1, self.channels, *size), fill)
+                like = next((each for each in self.module.parameters() if each.is_floating_point()), picture)
+                output = self.module(picture.to(like))
         # The caller's code may raise anything.
         except Exception as problem:
             return problem
@@ -338,6 +343,13 @@ class CustomInput(PreparedAdapter):
     """Find the answer in whatever a module returns."""
 
     kind: Kind = "logits"
+    activation = ""
+    """Path of the module's last softmax or sigmoid, which is left out."""
+
+    def cut(self) -> None:
+        """Leave the last activation out."""
+        if self.activation:
+            self.module.set_submodule(self.activation, nn.Identity())
 
     def _answer(self, tensor: Tensor) -> Tensor:
         output, chosen = self.module(tensor), self.spec.weights.output
@@ -419,7 +431,7 @@ def adapt(
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
     kind = kinds.get(result.task, CustomDepth if result.pixels else CustomClassifier)
     adapter = kind(spec, module, names, result.preprocessing, sha256, notes=notes)
-    adapter.kind = result.kind
+    adapter.kind, adapter.activation = result.kind, result.activation
     if isinstance(adapter, Segmenter):
         adapter.step = result.step
     return adapter

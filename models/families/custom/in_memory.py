@@ -1,13 +1,12 @@
 """Adapt models that are in memory.
 
-What is adapted is a copy with tensors of its own: a forward, `train` or `eval` that writes into weights cannot change
-the caller's.
+A module of PyTorch is run itself, as it is at the time, within its `ModuleGuard`; a model of Keras is built again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -15,18 +14,20 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_error, lacks_memory
 from sightglass.models import labels, transforms
-from sightglass.models.adapter import Adapter, to_eval
+from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom.classifier import CustomAdapter, ProbeResult, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
+from sightglass.models.families.custom.guard import ModuleGuard
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.marks import PictureFunction, check_used
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
+
+LOGGER = logging.getLogger(__name__)
 
 
 def adapt(
@@ -63,8 +64,41 @@ def adapt(
     )
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
-    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": _transformers}
-    return check_used(libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task))
+    if library == "keras":
+        return check_used(_keras(spec, model))
+    guard = ModuleGuard(network_of(model))
+    with guard:
+        if library == "ultralytics":
+            adapter: Adapter = _ultralytics(spec, guard.module)
+        elif library == "transformers":
+            adapter = _transformers(spec, model)
+        else:
+            adapter = _module(spec, model, stated_task)
+        kind = type(adapter)
+        adapter.__class__ = type(kind.__name__, (_CallersAdapter, kind), {})
+        adapter.guard = guard
+        guard.patches = [*filter(None, (getattr(adapter, "read_head", None), getattr(adapter, "cut", None)))]
+        return check_used(adapter)
+
+
+class _CallersAdapter(Adapter):
+    """Mixin that says in a sentence why a caller's module fails."""
+
+    def run(self, tensor: torch.Tensor) -> Any:
+        try:
+            return super().run(tensor)
+        except (Problem, Cancelled):
+            raise
+        except Exception as error:
+            # Whoever runs the pass handles these.
+            if lacks_memory(error) or "in-place" in str(error):
+                raise
+            LOGGER.info("%s failed", self.spec.id, exc_info=True)
+            shape, kind = " x ".join(map(str, tensor.shape)), type(error).__name__
+            raise ModelProblem(
+                f"{self.spec.id} failed on pictures as ({shape}) ({kind}: {describe_error(error)}): check that it runs "
+                "on them in eval mode."
+            ) from error
 
 
 def _check_model(model: Any) -> None:
@@ -78,40 +112,21 @@ def _check_model(model: Any) -> None:
         )
 
 
-def check_initialised(module: nn.Module) -> None:
-    """Raise ModelProblem for lazy layers that have no weights yet."""
-    if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+def check_weights(module: nn.Module, device: str) -> None:
+    """Raise ModelProblem for weights that are missing, or not on the named device (auto: anywhere)."""
+    tensors, name = [*module.parameters(), *module.buffers()], type(module).__name__
+    if any(map(is_lazy, tensors)):
+        raise ModelProblem(f"The {name} has lazy layers without weights: run it on one picture before you give it.")
+    if any(tensor.is_meta for tensor in tensors):
+        raise ModelProblem(f"The {name} is on the device meta, without values: load its weights before you give it.")
+    places = {tensor.device for tensor in tensors}
+    if device != "auto" and places and all(torch.device(device) not in (at, torch.device(at.type)) for at in places):
         raise ModelProblem(
-            f"The {type(module).__name__} has lazy layers without weights: run it on one picture before you give it."
+            f"The {name} is on {', '.join(sorted(map(str, places)))}: move it to {device} yourself, or leave device out."
         )
 
 
-def private_copy(module: nn.Module) -> nn.Module:
-    """Return an independent copy on the CPU, in eval mode and float32."""
-    tensors = (*module.parameters(), *module.buffers())
-    # Old hooks of weight norms, and pruning, keep computed tensors.
-    computed = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
-    memo: dict[int, Any] = {id(tensor): _copied(tensor) for tensor in (*tensors, *computed)}
-    try:
-        copied = deepcopy(module, memo)
-    # A module may hold anything: a tensor with a history, an open file, a lock.
-    except Exception as problem:
-        raise ModelProblem(
-            f"The {type(module).__name__} could not be copied ({describe_error(problem)}): detach the tensors it keeps."
-        ) from problem
-    for path, part in [*copied.named_modules()]:
-        if path and isinstance(original := getattr(part, "_orig_mod", None), nn.Module):
-            copied.set_submodule(path, original)
-    return to_eval(copied.cpu().float())
-
-
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    copied = tensor.detach().to("cpu", copy=True)
-    return nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
-
-
-def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapter:
-    module = private_copy(model)
+def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> CustomAdapter:
     table, why = spec.preprocessing, ""
     if table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         table, why = preprocessing_of(module).table(), "as timm's weights of that name"
@@ -130,7 +145,7 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
         usual = transforms.preprocessing_of(preset)
         return replace(result, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
 
-    adapter = adapt_module(spec, module, checkpoint.digest(module), task, table, change=change)
+    adapter = adapt_module(spec, module, "", task, table, change=change)
     if is_quantised(module):
         adapter.gradients = False
         adapter.notes += (
@@ -174,13 +189,12 @@ def network_of(model: Any) -> Any:
     return network_of(compiled) if isinstance(compiled, nn.Module) else model
 
 
-def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
+def _ultralytics(spec: ModelSpec, module: Any) -> Adapter:
     from sightglass.models.families.ultralytics import loader
 
-    module: Any = private_copy(network_of(model))
     task = loader.TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
     method = "gradcam" if task == "classify" else "hirescam"
-    return loader.adapt(replace(spec, task=task, method=method), module, checkpoint.digest(module))
+    return loader.adapt(replace(spec, task=task, method=method), module, "", fuse=False)
 
 
 def _keras(spec: ModelSpec, model: Any) -> Adapter:
@@ -190,11 +204,10 @@ def _keras(spec: ModelSpec, model: Any) -> Adapter:
 
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:
-    net: Any = private_copy(model)
-    preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
-    sha256, notes = checkpoint.digest(net), note_preprocessing(spec, preprocessing, "as ViTs usually are")
-    if hasattr(net.config, "text_config"):
+    preprocessing = transformers.usual(model.config).changed(spec.preprocessing)
+    notes = note_preprocessing(spec, preprocessing, "as ViTs usually are")
+    if hasattr(model.config, "text_config"):
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
-    return transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes)
+    return transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes)
