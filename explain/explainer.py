@@ -365,9 +365,11 @@ class Explainer:
     def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, freeing memory or using the CPU if needed.
 
-        `notes` are sentences that say which of these was needed. A caller's module that has other modules or outputs
+        `notes` are sentences that say which of these was needed. A caller's model that has other modules or outputs
         than when it was adapted is adapted again.
         """
+        if self._object is not None and not in_memory.is_current(self._object.model, self.resident.adapter):
+            self.resident = self._adapt(self._object, self._device)
         if self._object is not None and self.resident.guard is not None:
             return self._with_object(self._object, work)
         try:
@@ -387,8 +389,6 @@ class Explainer:
 
     def _with_object(self, model: given_model.UserModel, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)` for a caller's module."""
-        if self.resident.guard is not None and self.resident.guard.restructured:
-            self.resident = self._adapt(model, self._device)
         try:
             return work(self.resident.snapshot(), self._notes)
         except ModelChanged:

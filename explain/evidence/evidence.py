@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
@@ -72,6 +72,13 @@ class Evidence:
 
     calls: Mapping[str, int] = MappingProxyType({})
     """How often each layer ran in the pass, by path."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Evidence:
+        # Its graph cannot be copied, and nobody changes it.
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise ModelProblem("An explanation cannot be pickled, as it holds its model: save it to a folder (save).")
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from sightglass.models.labels import parse_names
 from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec, read_outputs
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class UserModel:
     """A model object with what the caller says of it."""

@@ -206,7 +206,12 @@ class LoadedModel:
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
         """Return the folded copy's adapter, or its own if layers are missing."""
-        if self.guard or not folding.folds() or self.folded is None or any(layer.path in self.folded.missing for layer in layers):
+        if (
+            self.guard
+            or not folding.folds()
+            or self.folded is None
+            or any(layer.path in self.folded.missing for layer in layers)
+        ):
             return self.adapter
         adapter = copy.copy(self.adapter)
         adapter.module = self.folded.module

@@ -91,9 +91,7 @@ def find_noise(evidence: Evidence) -> float:
 class _PixelRun:
     """One method's passes over one picture, on a second set of modules."""
 
-    def __init__(
-        self, evidence: Evidence, adapter: Adapter, method: Method, request: Request, targets: int
-    ) -> None:
+    def __init__(self, evidence: Evidence, adapter: Adapter, method: Method, request: Request, targets: int) -> None:
         self._evidence, self._method, self._request = evidence, method, request
         self._all = targets * {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES}.get(
             method.id, 1

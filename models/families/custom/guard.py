@@ -33,10 +33,8 @@ _STANDARD = itemgetter(
     "_forward_pre_hooks_with_kwargs",
 )
 _NAMES = frozenset(vars(nn.Module()))
-_ATOMS = frozenset(
-    (bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size)
-    + (FunctionType, BuiltinFunctionType, MethodType, ModuleType)
-)
+_ATOMS = {bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size}
+_ATOMS |= {FunctionType, BuiltinFunctionType, MethodType, ModuleType}
 MAX_DEPTH, MAX_OBJECTS = 4, 5000
 """How deep, and how many, objects that a module's attributes hold are put back."""
 _GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
@@ -79,7 +77,7 @@ class ModuleGuard:
     @property
     def restructured(self) -> bool:
         """Whether it has other modules than at the first entry."""
-        return not _same(self.parts, [*self.module.modules()])
+        return not self._depth and not _same(self.parts, [*self.module.modules()])
 
     def _tensors(self) -> Iterator[Tensor]:
         return chain(self.module.parameters(), self.module.buffers())
@@ -121,7 +119,7 @@ class ModuleGuard:
             if "torch._dynamo" in sys.modules:
                 # Hooks do not run in compiled parts.
                 inside.enter_context(torch.compiler.set_stance("force_eager"))
-                _uncompile(snapshot.parts)
+            _open_parts(snapshot.parts)
             for parameter in snapshot.trained:
                 parameter.requires_grad = False
             if self._writes is not False:
@@ -146,15 +144,34 @@ def _changes_modes(part: nn.Module) -> bool:
     return overridden and not isinstance(part, torch.jit.ScriptModule)
 
 
-def _uncompile(parts: Sequence[nn.Module]) -> None:
-    """Replace compiled modules by what they were compiled from."""
+class _Opaque(nn.Module):
+    """A scripted or traced part, which takes no hooks itself."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["_part"] = part
+
+    def forward(self, *args: Any, **more: Any) -> Any:
+        return self._part(*args, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_part"], name)
+
+
+def _open_parts(parts: Sequence[nn.Module]) -> None:
+    """Replace compiled modules by what they were compiled from, and scripted ones by modules that take hooks."""
     for part in [each for each in parts if "_compiled_call_impl" in vars(each)]:
         del vars(part)["_compiled_call_impl"]
-    compiled = {part: part._orig_mod for part in parts if type(part).__name__ == "OptimizedModule"}
-    for part in parts if compiled else ():
-        for name, child in part.named_children():
-            if child in compiled and not (child._forward_hooks or child._forward_pre_hooks):
-                setattr(part, name, compiled[child])
+    others: dict[int, nn.Module] = {}
+    for part in parts:
+        if isinstance(part, torch.jit.ScriptModule):
+            others[id(part)] = _Opaque(part)
+        elif type(part).__name__ == "OptimizedModule" and not (part._forward_hooks or part._forward_pre_hooks):
+            others[id(part)] = part._orig_mod
+    for part in parts if others else ():
+        if id(part) not in others:
+            changed = {name: others[id(each)] for name, each in part._modules.items() if id(each) in others}
+            part._modules.update(changed)
 
 
 class _Snapshot:
@@ -276,23 +293,27 @@ class _Writes(TorchDispatchMode):
         self._allocated: set[int] = set()
         self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
         self._aliases: list[Tensor] = []
+        self._versions: list[Any] = []
 
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         named = dict(zip(_argument_names(func), args, strict=False)) | (kwargs or {})
-        for name in _written(func):
+        # In eval mode batch norms write nothing, whatever their schemas say.
+        for name in _written(func) if named.get("training", True) else ():
             for tensor in tree_leaves(named.get(name)):
                 if isinstance(tensor, Tensor):
-                    self._keep(tensor.untyped_storage())
+                    self._keep(tensor)
         out = func(*args, **(kwargs or {}))
         given = {_place(each) for each in tree_leaves(named) if isinstance(each, Tensor)}
         self._allocated |= {_place(each) for each in tree_leaves(out) if isinstance(each, Tensor)} - given
         return out
 
-    def _keep(self, storage: torch.UntypedStorage) -> None:
-        if (place := storage._cdata) not in self._allocated and place not in self._before:
-            self._before[place] = storage, storage.clone()
+    def _keep(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if (place := storage._cdata) not in self._allocated:
+            if place not in self._before:
+                self._before[place] = storage, storage.clone()
+            if not tensor.is_inference():
+                self._versions.append(torch.autograd._unsafe_preserve_version_counter((tensor,)))
 
     def found(self, tensors: Sequence[Tensor]) -> bool:
         """Return whether memory from before was written into, or a tensor has other memory."""
@@ -306,6 +327,8 @@ class _Writes(TorchDispatchMode):
             yield
             for storage, before in self._before.values():
                 storage.copy_(before)
+            for version in reversed(self._versions):
+                version.__exit__()
             for tensor, alias in zip(tensors, self._aliases, strict=True):
                 if _moved(tensor, alias):
                     tensor.data = alias

@@ -81,6 +81,15 @@ def adapt(
         return check_used(adapter)
 
 
+def is_current(model: Any, adapter: Adapter) -> bool:
+    """Return whether an adapter is of a model's modules, of Keras of its weights, as they are now."""
+    if adapter.guard is not None:
+        return not adapter.guard.restructured
+    from sightglass.models.families.keras import network
+
+    return network.same_weights(model, adapter.module)  # type: ignore[arg-type]
+
+
 class _CallersAdapter(Adapter):
     """Mixin that says in a sentence why a caller's module fails."""
 
@@ -121,9 +130,8 @@ def check_weights(module: nn.Module, device: str) -> None:
         raise ModelProblem(f"The {name} is on the device meta, without values: load its weights before you give it.")
     places = {tensor.device for tensor in tensors}
     if device != "auto" and places and all(torch.device(device) not in (at, torch.device(at.type)) for at in places):
-        raise ModelProblem(
-            f"The {name} is on {', '.join(sorted(map(str, places)))}: move it to {device} yourself, or leave device out."
-        )
+        at = ", ".join(sorted(map(str, places)))
+        raise ModelProblem(f"The {name} is on {at}: move it to {device} yourself, or leave device out.")
 
 
 def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> CustomAdapter:
