@@ -174,7 +174,10 @@ class Explainer:
     def _adapt(self, model: given_model.UserModel, device: torch.device) -> LoadedModel:
         # Adapting runs somebody else's code.
         with own_random_state():
-            return LoadedModel(model.adapt(), device)
+            resident = LoadedModel(model.adapt(), device)
+            # Found once for all explanations.
+            _ = resident.known_layers
+        return resident
 
     def _paths(self, layers: Any) -> Any:
         """Replace modules and positions by the paths of their layers."""
@@ -369,11 +372,9 @@ class Explainer:
         than when it was adapted is adapted again.
         """
         if self._object is not None and not in_memory.is_current(self._object.model, self.resident.adapter):
-            self.resident = self._adapt(self._object, self._device)
-        if self._object is not None and self.resident.guard is not None:
-            return self._with_object(self._object, work)
+            self.resident = self._get(self._device)
         try:
-            return work(self.resident, self._notes)
+            return self._run(work, self._notes)
         except Exception as error:
             if not lacks_memory(error):
                 raise
@@ -381,19 +382,26 @@ class Explainer:
         # Memory is freed once; after a second failure the picture does not fit.
         self._free_memory(keep=self.resident)
         try:
-            return work(self.resident, (UNLOADED,) if on_gpu else self._notes)
-        except torch.OutOfMemoryError:
+            return self._run(work, (UNLOADED,) if on_gpu else self._notes)
+        except torch.OutOfMemoryError as error:
+            if self.resident.guard is not None:
+                raise ModelProblem(
+                    f"There is no room for a pass on {self.resident.device}: give a smaller picture, or move the "
+                    f"{self.model.id} to the CPU."
+                ) from error
             self._free_memory()
         resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
-    def _with_object(self, model: given_model.UserModel, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
-        """Return `work(resident, notes)` for a caller's module."""
+    def _run(self, work: Callable[[LoadedModel, tuple[str, ...]], T], notes: tuple[str, ...]) -> T:
+        """Return `work(resident, notes)`; a caller's module that has changed its answers is adapted again."""
         try:
-            return work(self.resident.snapshot(), self._notes)
+            return work(self.resident.snapshot(), notes)
         except ModelChanged:
-            self.resident = self._adapt(model, self._device)
-        return work(self.resident.snapshot(), self._notes)
+            if self.resident.guard is None:
+                raise
+        self.resident = self._get(self._device)
+        return work(self.resident.snapshot(), notes)
 
     def _free_memory(self, keep: LoadedModel | None = None) -> None:
         cache.clear_all()

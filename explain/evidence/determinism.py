@@ -126,18 +126,20 @@ class PassLock:
 
     def __init__(self, device: torch.device, guard: ModuleGuard | None = None) -> None:
         self._device, self._guard = device, guard
-        self._lock = threading.RLock()
+        self._lock = threading.RLock() if guard is None else guard.lock
         self._contexts: list[Any] = []
 
     def __enter__(self) -> None:
         check()
         with ExitStack() as inside:
             inside.enter_context(self._lock)
-            inside.enter_context(own_modes())
-            inside.enter_context(exact(self._device if self._guard is None else self._guard.device))
-            if self._guard is not None:
-                inside.enter_context(own_random_state())
-                inside.enter_context(self._guard)
+            # Entered again, all of this is so already.
+            if not self._contexts:
+                inside.enter_context(own_modes())
+                inside.enter_context(exact(self._device if self._guard is None else self._guard.device))
+                if self._guard is not None:
+                    inside.enter_context(own_random_state())
+                    inside.enter_context(self._guard)
             self._contexts.append(inside.pop_all())
 
     def __exit__(self, *_: object) -> None:

@@ -41,7 +41,7 @@ class LoadedModel:
         self.adapter = adapter
         self.guard = adapter.guard
         self._device = device
-        self.lock = self.new_lock()
+        self.lock = PassLock(device, self.guard)
         self._origin: LoadedModel | None = None
         self.vocabularies: dict[object, LoadedModel] = {}
         """The latest copies with other classes, by vocabulary and examples."""
@@ -75,10 +75,6 @@ class LoadedModel:
     def device(self) -> torch.device:
         """Where its module is: a caller's is where its caller puts it."""
         return self._device if self.guard is None else self.guard.device
-
-    def new_lock(self) -> PassLock:
-        """Return another lock of its passes; those of a caller's module exclude each other."""
-        return PassLock(self._device, self.guard)
 
     def snapshot(self) -> LoadedModel:
         """Return a copy for one explanation of a caller's module, which may change; otherwise itself."""

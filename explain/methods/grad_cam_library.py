@@ -82,7 +82,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, Problem):
         raise
-    except (AttributeError, ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
+    except (AttributeError, ValueError, TypeError, IndexError, NotImplementedError, RuntimeError) as problem:
         LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
         where = ", ".join(evidence.paths)
         raise ModelProblem(

@@ -53,6 +53,8 @@ _GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] 
 class ModuleGuard:
     """A re-entrant context in which a caller's module can be run and changed."""
 
+    lock = _LOCK
+
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.parts: list[nn.Module] = []

@@ -84,7 +84,7 @@ def adapt(
 def is_current(model: Any, adapter: Adapter) -> bool:
     """Return whether an adapter is of a model's modules, of Keras of its weights, as they are now."""
     if adapter.guard is not None:
-        return not adapter.guard.restructured
+        return adapter.guard.module is network_of(model) and not adapter.guard.restructured
     from sightglass.models.families.keras import network
 
     return network.same_weights(model, adapter.module)  # type: ignore[arg-type]
