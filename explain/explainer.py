@@ -71,7 +71,7 @@ class Explainer:
     >>> Explainer("efficientnet-lite0")("bus.jpg", top_k=1)
     Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
 
-    A model in memory is used as it is and not changed:
+    A model in memory is run as it is at each call, and put back:
     `Explainer(net, preprocess=transform, labels=["healthy", "rust"], layers=[net.layer4[-1]])`.
     """
 
@@ -108,8 +108,8 @@ class Explainer:
         `{"name": "yaw", "unit": "°", "range": (-90, 90)}`.
 
         `layers`: those explained where a call names none: modules, dotted paths, presets, or positions from the end of
-        `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
-        WeightsProblem, one sentence each.
+        `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps; a module in memory
+        runs where it is. Raises ModelProblem or WeightsProblem, one sentence each.
         """
         self._model_cache = model_cache
         self._device = find_device(device)

@@ -46,6 +46,10 @@ MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows; with more the gradient is not sparse."""
 
 
+SUM = 1e-3
+"""Largest difference from 1 of the sum of probabilities."""
+
+
 class _Overwritten(Exception):
     """A module wrote into its input, which was a target layer's output."""
 
@@ -122,9 +126,14 @@ class Evidence:
         if missing := next((path for path in self.paths if path not in recorded), None):
             raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
         if self.resident.guard is not None and adapter.labels and not adapter.detects:
-            count = adapter.answer_row(self.outputs).shape[1]
-            if count != len(adapter.labels):
-                raise ModelChanged(f"{adapter.spec.id} has {count} answers and {len(adapter.labels)} labels.")
+            row, kind = adapter.answer_row(self.outputs)[0].detach().float(), getattr(adapter, "kind", "")
+            if len(row) != len(adapter.labels):
+                raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
+            shares = row.exp() if kind == "probabilities" else row
+            probable = bool((shares >= 0).all()) and abs(float(shares.sum()) - 1) < SUM
+            told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
+            if told_apart and probable != (kind == "probabilities"):
+                raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
 
     @property
     def current(self) -> bool:

@@ -341,6 +341,15 @@ def test_changed_module(change: str) -> None:
         check_equal(now(PICTURE, top_k=7, **OPTIONS), net, "features.6")
 
 
+def test_module_that_begins_to_return_probabilities() -> None:
+    net = Net().eval()
+    explainer = Explainer(net, preprocess=PLAIN)
+    net.forward = lambda x: Net.forward(net, x).softmax(1)
+    result = explainer(PICTURE, top_k=5, **OPTIONS)
+    expected = dict(enumerate(net(result.evidence.tensor)[0].tolist()))
+    assert {p.index: p.score for p in result.predictions} == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize("change", [*CHANGES][:5])
 def test_explanation_of_changed_module(change: str) -> None:
     torch.manual_seed(1)
