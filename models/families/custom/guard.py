@@ -201,7 +201,8 @@ class _Snapshot:
         self.tensors += [each for table in tables if table for each in table.values() if each is not None]
         for values in attributes:
             for name in values.keys() - _NAMES:
-                if type(value := values[name]) not in _ATOMS:
+                kind = type(value := values[name])
+                if kind not in _ATOMS and not (kind is tuple and _ATOMS.issuperset(map(type, value))):
                     self._add(value, 0)
         leaves = [each for each in self.tensors if each.is_leaf]
         self._grads = [(each, each.grad) for each in leaves]

@@ -438,3 +438,15 @@ def test_memory_is_constant() -> None:
     finally:
         gc.enable()
     assert not any(each() for each in seen)
+
+
+def test_untouched_yolo() -> None:
+    from ultralytics import YOLO
+
+    yolo: Any = YOLO("yolo11n.yaml", verbose=False)
+    before = everything(yolo.model)
+    result = Explainer(yolo)(PICTURE, method="gradcam", targets=[1], confidence=0.001)
+    assert everything(yolo.model) == before
+    with torch.no_grad():
+        expected = yolo.model.eval()(result.evidence.tensor)[0][:, 4:]
+    torch.testing.assert_close(result.evidence.outputs.scores.detach(), expected)
