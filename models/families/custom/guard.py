@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.utils import checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -37,6 +38,13 @@ _ATOMS = {bool, int, float, complex, str, bytes, type(None), type, torch.dtype, 
 _ATOMS |= {FunctionType, BuiltinFunctionType, MethodType, ModuleType}
 MAX_DEPTH, MAX_OBJECTS = 4, 5000
 """How deep, and how many, objects that a module's attributes hold are put back."""
+
+
+def _copy_array(array: Any, state: Any) -> None:
+    if array.flags.writeable:
+        np.copyto(array, state)
+
+
 _GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     torch.Generator: (lambda it: it.get_state(), lambda it, state: it.set_state(state)),
     random.Random: (lambda it: it.getstate(), lambda it, state: it.setstate(state)),
@@ -45,7 +53,7 @@ _GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] 
         lambda it: it.bit_generator.state,
         lambda it, state: setattr(it.bit_generator, "state", state),
     ),
-    np.ndarray: (lambda it: it.copy(), lambda it, state: it.flags.writeable and np.copyto(it, state)),
+    np.ndarray: (lambda it: it.copy(), _copy_array),
 }
 """How the state of an attribute is read and set, by its type."""
 
@@ -169,7 +177,7 @@ def _open_parts(parts: Sequence[nn.Module]) -> None:
         if isinstance(part, torch.jit.ScriptModule):
             others[id(part)] = _Opaque(part)
         elif type(part).__name__ == "OptimizedModule" and not (part._forward_hooks or part._forward_pre_hooks):
-            others[id(part)] = part._orig_mod
+            others[id(part)] = part.get_submodule("_orig_mod")
     for part in parts if others else ():
         if id(part) not in others:
             changed = {name: others[id(each)] for name, each in part._modules.items() if id(each) in others}
@@ -241,7 +249,8 @@ class _Snapshot:
         """Replace tensors of inference mode, which autograd cannot save, by copies."""
         copies: dict[int, Tensor] = {}
         for part in self.parts if any(each.is_inference() for each in self.tensors) else ():
-            for tensors in (part._parameters, part._buffers):
+            tables: tuple[Any, ...] = (part._parameters, part._buffers)
+            for tensors in tables:
                 for name, tensor in tensors.items():
                     if tensor is not None and tensor.is_inference():
                         copied = copies.setdefault(id(tensor), tensor.clone())
@@ -288,11 +297,11 @@ def _signature(tensors: Sequence[Tensor]) -> list[tuple[int, int]]:
     return [(each.data_ptr(), each._version) for each in tensors]
 
 
-class _Writes(TorchDispatchMode):
+class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keep what operations of this thread overwrite in memory that they did not allocate."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._allocated: set[int] = set()
         self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
         self._aliases: list[Tensor] = []
@@ -314,9 +323,9 @@ class _Writes(TorchDispatchMode):
         storage = tensor.untyped_storage()
         if (place := storage._cdata) not in self._allocated:
             if place not in self._before:
-                self._before[place] = storage, storage.clone()
+                self._before[place] = storage, storage.clone()  # type: ignore[no-untyped-call]
             if not tensor.is_inference():
-                self._versions.append(torch.autograd._unsafe_preserve_version_counter((tensor,)))
+                self._versions.append(_unsafe_preserve_version_counter((tensor,)))
 
     def found(self, tensors: Sequence[Tensor]) -> bool:
         """Return whether memory from before was written into, or a tensor has other memory."""
@@ -326,7 +335,7 @@ class _Writes(TorchDispatchMode):
     def undone(self, tensors: Sequence[Tensor]) -> Iterator[None]:
         """Put back on exit what was overwritten, and the memory and versions of `tensors`."""
         self._aliases = [each.data for each in tensors]
-        with torch.autograd._unsafe_preserve_version_counter(tuple(tensors)):
+        with _unsafe_preserve_version_counter(tuple(tensors)):
             yield
             for storage, before in self._before.values():
                 storage.copy_(before)

@@ -74,8 +74,8 @@ def adapt(
             adapter = _transformers(spec, model)
         else:
             adapter = _module(spec, model, stated_task)
-        kind = type(adapter)
-        adapter.__class__ = type(kind.__name__, (_CallersAdapter, kind), {})
+        family = type(adapter)
+        adapter.__class__ = type(family.__name__, (_CallersAdapter, family), {})
         adapter.guard = guard
         guard.patches = [*filter(None, (getattr(adapter, "read_head", None), getattr(adapter, "cut", None)))]
         return check_used(adapter)
