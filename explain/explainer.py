@@ -9,9 +9,9 @@ import os
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, TypeVar, overload
@@ -25,12 +25,13 @@ from sightglass.explain.evidence import cache, given_model
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, ModelChanged
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.evidence.shortcuts import verify
 from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
+from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
@@ -71,7 +72,7 @@ class Explainer:
     >>> Explainer("efficientnet-lite0")("bus.jpg", top_k=1)
     Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
 
-    A model in memory is used as it is and not changed:
+    A model in memory is run as it is at each call, and put back:
     `Explainer(net, preprocess=transform, labels=["healthy", "rust"], layers=[net.layer4[-1]])`.
     """
 
@@ -108,11 +109,11 @@ class Explainer:
         `{"name": "yaw", "unit": "°", "range": (-90, 90)}`.
 
         `layers`: those explained where a call names none: modules, dotted paths, presets, or positions from the end of
-        `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
-        WeightsProblem, one sentence each.
+        `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps; a module in memory
+        runs where it is. Raises ModelProblem or WeightsProblem, one sentence each.
         """
         self._model_cache = model_cache
-        self._device = find_device(device, in_memory.network_of(model))
+        self._device = find_device(device)
         self._progress = progress
         self._notes: tuple[str, ...] = ()
         self._object: given_model.UserModel | None = None
@@ -128,10 +129,11 @@ class Explainer:
             self.model = spec(model)
         else:
             self._object = user_model
+            if isinstance(network := in_memory.network_of(model), torch.nn.Module):
+                in_memory.check_weights(network, device)
         self.resident: LoadedModel = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec
-            self._forget_when_collected()
         self._layers = self._paths(layers)
         if self._layers:
             # Unknown names raise here, not at the first picture.
@@ -160,19 +162,23 @@ class Explainer:
         self._notes = ("The GPU has no room for this model: this was computed on the CPU.",)
         return self._get(self._device)
 
-    def _forget_when_collected(self) -> None:
-        weakref.finalize(self, _forget, weakref.ref(self.resident))
-
     def _get(self, device: torch.device) -> LoadedModel:
         if self._object is None:
             resident = self._model_cache.get(self.model, device, self._progress)
         else:
-            # Adapting runs somebody else's code.
-            with own_random_state():
-                resident = self._model_cache.get_object(self._object, self._object.key, device, self._object.adapt)
+            resident = self._adapt(self._object, device)
         if resident.adapter.spec.loader.partition(".")[0] in OWN_FAMILIES and not resident.verified:
             resident.verified = True
             verify(resident)
+        return resident
+
+    @own_modes()
+    def _adapt(self, model: given_model.UserModel, device: torch.device) -> LoadedModel:
+        # Adapting runs somebody else's code.
+        with own_random_state():
+            resident = LoadedModel(model.adapt(), device)
+            # Found once for all explanations.
+            _ = resident.known_layers
         return resident
 
     def _paths(self, layers: Any) -> Any:
@@ -272,25 +278,30 @@ class Explainer:
 
     def _explain_one(self, image: Image, chosen: Options, run: CallHooks) -> Explanation:
         def work(resident: LoadedModel, notes: tuple[str, ...]) -> Explanation:
-            evidence, key, milliseconds = self.evidence(resident, image, chosen)
-            explanation = explain(
-                image,
-                evidence,
-                chosen,
-                milliseconds=milliseconds,
-                notes=(*image.notes, *notes),
-                progress=run.progress,
-                cancel=run.cancel,
-                partial=run.partial,
-                maps=run.maps,
-            )
+            quick = resident.gradients and find_method(chosen.method or resident.adapter.spec.method).quick
+            # Entered once for the pass and its gradients.
+            with resident.lock if quick and resident.guard is not None else nullcontext():
+                evidence, key, milliseconds = self.evidence(resident, image, chosen)
+                explanation = explain(
+                    image,
+                    evidence,
+                    chosen,
+                    milliseconds=milliseconds,
+                    notes=(*image.notes, *notes),
+                    progress=run.progress,
+                    cancel=run.cancel,
+                    partial=run.partial,
+                    maps=run.maps,
+                )
             # Only now, because its gradients count towards the cache's bytes.
-            EVIDENCE.put(key, evidence)
+            if not resident.adapter.spec.in_memory:
+                EVIDENCE.put(key, evidence)
             return explanation
 
         begun = time.perf_counter()
         result = self.with_oom_fallback(work)
-        about = {"model": self.model.id, "method": result.recipe.method, "device": str(self._device)}
+        method = result.heatmaps[0].method if result.heatmaps else chosen.method or self.model.method
+        about = {"model": self.model.id, "method": method, "device": str(self.resident.device)}
         milliseconds = round(1000 * (time.perf_counter() - begun), 1)
         LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": milliseconds})
         return result
@@ -298,7 +309,7 @@ class Explainer:
     def _explain_list(self, requests: Iterable[tuple[Image, Options]], count: int, run: CallHooks) -> list[Explanation]:
         """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
-        most = batched_pass.ON_CPU if self._device.type == "cpu" else batched_pass.ON_GPU
+        most = batched_pass.ON_CPU if self.resident.device.type == "cpu" else batched_pass.ON_GPU
         for group in batched_pass.groups(requests, most):
             if run.cancel is not None and run.cancel.is_set():
                 raise Cancelled
@@ -335,7 +346,11 @@ class Explainer:
         if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
         prepared = time.perf_counter()
-        parts = batched_pass.run_pass(resident, inputs, layers)
+        try:
+            parts = batched_pass.run_pass(resident, inputs, layers)
+        except ModelProblem:
+            # One by one each picture gets its own explanation, or its own message.
+            return []
         done = time.perf_counter()
         spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
         images, options_of_each = zip(*group, strict=True)
@@ -364,14 +379,13 @@ class Explainer:
     def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, freeing memory or using the CPU if needed.
 
-        `notes` are sentences that say which of these was needed. A model in memory that was changed is adapted again.
+        `notes` are sentences that say which of these was needed. A caller's model that has other modules or outputs
+        than when it was adapted is adapted again.
         """
-        if self._object is not None and (resident := self._get(self._device)) is not self.resident:
-            _forget(weakref.ref(self.resident))
-            self.resident = resident
-            self._forget_when_collected()
+        if self._object is not None and not in_memory.is_current(self._object.model, self.resident.adapter):
+            self.resident = self._get(self._device)
         try:
-            return work(self.resident, self._notes)
+            return self._run(work, self._notes)
         except Exception as error:
             if not lacks_memory(error):
                 raise
@@ -379,11 +393,26 @@ class Explainer:
         # Memory is freed once; after a second failure the picture does not fit.
         self._free_memory(keep=self.resident)
         try:
-            return work(self.resident, (UNLOADED,) if on_gpu else self._notes)
-        except torch.OutOfMemoryError:
+            return self._run(work, (UNLOADED,) if on_gpu else self._notes)
+        except torch.OutOfMemoryError as error:
+            if self.resident.guard is not None:
+                raise ModelProblem(
+                    f"There is no room for a pass on {self.resident.device}: give a smaller picture, or move the "
+                    f"{self.model.id} to the CPU."
+                ) from error
             self._free_memory()
         resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
+
+    def _run(self, work: Callable[[LoadedModel, tuple[str, ...]], T], notes: tuple[str, ...]) -> T:
+        """Return `work(resident, notes)`; a caller's module that has changed its answers is adapted again."""
+        try:
+            return work(self.resident.snapshot(), notes)
+        except ModelChanged:
+            if self.resident.guard is None:
+                raise
+        self.resident = self._get(self._device)
+        return work(self.resident.snapshot(), notes)
 
     def _free_memory(self, keep: LoadedModel | None = None) -> None:
         cache.clear_all()
@@ -402,7 +431,7 @@ class Explainer:
         if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
         key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
-        if (with_words := resident.vocabularies.get(key)) is None:
+        if resident.guard is not None or (with_words := resident.vocabularies.get(key)) is None:
             with resident.lock:
                 if image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
@@ -426,7 +455,7 @@ class Explainer:
         layers = chosen_layers(resident, options.layers)
         key = (image.sha256, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
         milliseconds: dict[str, float] = {}
-        evidence = EVIDENCE.get(key)
+        evidence = None if adapter.spec.in_memory else EVIDENCE.get(key)
         # Somebody else may have the same weights under the same id, with other labels and preprocessing.
         if evidence is None or evidence.resident.origin is not resident.origin:
             evidence, milliseconds = self.fresh_evidence(resident, image, options)
@@ -450,8 +479,3 @@ class Explainer:
             torch.cuda.synchronize(resident.device)
         done = time.perf_counter()
         return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
-
-
-def _forget(resident: weakref.ref[LoadedModel]) -> None:
-    """Drop a model's cached evidence, which would keep it alive."""
-    EVIDENCE.discard(lambda evidence: evidence.resident.origin is resident())

@@ -109,6 +109,8 @@ class Explanation(Result):
         return result.with_tests(self._checks, self._proofs)
 
     def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
+        if not method_of(self.evidence.resident, options).quick:
+            self.evidence.require_current()
         explanation = explain(
             self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
         )
@@ -120,6 +122,7 @@ class Explanation(Result):
         Takes the options of `explain.trust.support.prove`: steps, fillings, progress, cancel. The proof
         is also in `proofs`, so that reports and records made of this explanation afterwards carry it.
         """
+        self.evidence.require_current()
         proof = prove(self, index, **options)
         self._proofs[self._place(index)] = proof
         return proof
@@ -131,6 +134,7 @@ class Explanation(Result):
         this explanation afterwards carry it; a second call returns it.
         """
         if (place := self._place(index)) not in self._checks:
+            self.evidence.require_current()
             self._checks[place] = run_checks(self, place, **options)
         return self._checks[place]
 
@@ -253,9 +257,13 @@ def method_of(resident: LoadedModel, options: Options) -> Method:
 
 
 def takes_several(resident: LoadedModel, options: Options) -> bool:
-    """Whether a model and method support batched passes: classifiers' quick methods."""
+    """Whether a model and method support batched passes: classifiers' quick methods.
+
+    On a CPU a caller's module does not: to measure that it takes several pictures costs more than they save.
+    """
     chosen = find_method(options.method or resident.adapter.spec.method)
-    together = resident.adapter.splits_batches and resident.gradients and chosen.quick
+    fast = resident.guard is None or resident.device.type != "cpu"
+    together = fast and resident.adapter.splits_batches and resident.gradients and chosen.quick
     return together and not any(map(callable, options.targets))
 
 

@@ -105,7 +105,7 @@ class Result:
             picture_sha256=self.image.sha256,
             picture_name=self.image.name,
             model=self.model.id,
-            weights_sha256=resident.origin.adapter.weights_sha256,
+            weights_sha256=self.evidence.weights_sha256,
             method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
             layers=self.evidence.paths,
             targets=tuple(self._encode_target(heatmap.target) for heatmap in self.heatmaps),

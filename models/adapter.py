@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sightglass.models.drawing import Paper
+    from sightglass.models.families.custom.guard import ModuleGuard
     from sightglass.models.geometry import CellOffset, Geometry, ModelInput
     from sightglass.models.marks import PictureFunction
     from sightglass.models.preprocess import Preprocessing
@@ -204,7 +205,9 @@ class Adapter:
 
     spec: ModelSpec
     module: nn.Module
-    """In eval mode, frozen."""
+    """In eval mode, frozen; a caller's is so within `guard` alone."""
+    guard: ModuleGuard | None = None
+    """What a caller's module is run in; None of a module that was loaded here."""
     labels: tuple[str, ...] = ()
     """Names of the classes; none for a model that only embeds, or that has not been given a vocabulary yet."""
     weights_sha256: str

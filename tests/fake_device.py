@@ -167,7 +167,7 @@ def main() -> None:
         print(json.dumps({"skip": str(problem)}))
         return
     find = explainer.find_device
-    explainer.find_device = lambda name, network: device if name == NAME else find(name, network)
+    explainer.find_device = lambda name: device if name == NAME else find(name)
     print(json.dumps({model: differences(model) for model in sys.argv[1:]}))
 
 

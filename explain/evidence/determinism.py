@@ -12,13 +12,16 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
+
+if TYPE_CHECKING:
+    from sightglass.models.families.custom.guard import ModuleGuard
 
 _STATE = threading.Lock()
 _RANDOM = threading.Lock()
@@ -117,23 +120,26 @@ def own_random_state(seed: int | None = None) -> Iterator[None]:
 class PassLock:
     """A re-entrant lock for a model's passes, with deterministic settings.
 
-    Taking it raises Cancelled where the work of this thread was stopped. `own_random`: the model may draw numbers from
-    the process's generators, whose states are given back.
+    Taking it raises Cancelled where the work of this thread was stopped. `guard` is entered too: a caller's module,
+    which may draw numbers from the process's generators; their states are given back.
     """
 
-    def __init__(self, device: torch.device, *, own_random: bool = False) -> None:
-        self._device, self._own_random = device, own_random
-        self._lock = threading.RLock()
+    def __init__(self, device: torch.device, guard: ModuleGuard | None = None) -> None:
+        self._device, self._guard = device, guard
+        self._lock = threading.RLock() if guard is None else guard.lock
         self._contexts: list[Any] = []
 
     def __enter__(self) -> None:
         check()
         with ExitStack() as inside:
             inside.enter_context(self._lock)
-            inside.enter_context(own_modes())
-            inside.enter_context(exact(self._device))
-            if self._own_random:
-                inside.enter_context(own_random_state())
+            # Entered again, all of this is so already.
+            if not self._contexts:
+                inside.enter_context(own_modes())
+                inside.enter_context(exact(self._device if self._guard is None else self._guard.device))
+                if self._guard is not None:
+                    inside.enter_context(own_random_state())
+                    inside.enter_context(self._guard)
             self._contexts.append(inside.pop_all())
 
     def __exit__(self, *_: object) -> None:

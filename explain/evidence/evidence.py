@@ -13,16 +13,19 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
+from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence.layers import as_map, fit_grid
+from sightglass.explain.evidence.resident import same_answer
 from sightglass.models.adapter import FunctionTarget
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.geometry import Geometry, ModelInput
@@ -44,8 +47,29 @@ MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows; with more the gradient is not sparse."""
 
 
+SUM = 1e-3
+"""Largest difference from 1 of the sum of probabilities."""
+
+
 class _Overwritten(Exception):
     """A module wrote into its input, which was a target layer's output."""
+
+
+class ModelChanged(ModelProblem):
+    """A caller's module runs other layers, or has another number of answers, than when it was adapted."""
+
+
+def _pack(tensor: Tensor) -> tuple[Tensor, int]:
+    """Copy what autograd saves of a module's own tensors; the pass's have a gradient."""
+    saved = tensor.detach() if tensor.requires_grad else tensor.clone()
+    return saved, saved._version
+
+
+def _unpack(packed: tuple[Tensor, int]) -> Tensor:
+    tensor, version = packed
+    if tensor._version != version:
+        raise RuntimeError("a tensor needed for the gradient was changed by an inplace operation")
+    return tensor
 
 
 class Evidence:
@@ -53,6 +77,13 @@ class Evidence:
 
     calls: Mapping[str, int] = MappingProxyType({})
     """How often each layer ran in the pass, by path."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Evidence:
+        # Its graph cannot be copied, and nobody changes it.
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise ModelProblem("An explanation cannot be pickled, as it holds its model: save it to a folder (save).")
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -79,6 +110,7 @@ class Evidence:
         self._adapter = resident.fastest_adapter(layers)
         with resident.lock:
             recorded, self.outputs = self._forward()
+        self._check_shapes(recorded)
         self.recorded = [recorded[layer.path] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
         size = (self.tensor.shape[-2], self.tensor.shape[-1])
@@ -88,6 +120,46 @@ class Evidence:
             as_map(out.detach().float(), layer) for out, layer in zip(self.recorded, layers, strict=True)
         ]
         """One (1, C, h, w) per layer."""
+
+    def _check_shapes(self, recorded: Mapping[str, Tensor]) -> None:
+        """Raise ModelChanged for layers that did not run, and for another number of answers."""
+        adapter = self.resident.adapter
+        if missing := next((path for path in self.paths if path not in recorded), None):
+            raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
+        if self.resident.guard is not None and adapter.labels and not adapter.detects:
+            row, kind = adapter.answer_row(self.outputs)[0].detach().float(), getattr(adapter, "kind", "")
+            if len(row) != len(adapter.labels):
+                raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
+            shares = row.exp() if kind == "probabilities" else row
+            probable = bool((shares >= 0).all()) and abs(float(shares.sum()) - 1) < SUM
+            told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
+            if told_apart and probable != (kind == "probabilities"):
+                raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
+
+    @property
+    def current(self) -> bool:
+        """Whether the model still answers as in this pass; of a caller's module measured by another one."""
+        if self.resident.guard is None:
+            return True
+        adapter = self.resident.adapter
+        with self.resident.lock, torch.no_grad():
+            try:
+                now = adapter.answer_row(adapter.run(self.tensor))
+            except ModelProblem:
+                return False
+        return same_answer(now, adapter.answer_row(self.outputs).detach())
+
+    def require_current(self) -> None:
+        """Raise ModelProblem where the model has changed since this pass."""
+        if not self.current:
+            raise ModelProblem(f"{self.resident.adapter.spec.id} has changed since this explanation: explain again.")
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The sha256 of the weights of this pass; empty where a caller's have changed since."""
+        if self.resident.guard is None:
+            return self.resident.origin.adapter.weights_sha256
+        return self.resident.digest() if self.current else ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -140,6 +212,9 @@ class Evidence:
         tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
             with torch.enable_grad(), ExitStack() as contexts:
+                if self.resident.guard is not None:
+                    # The graph is of these weights, whatever becomes of them.
+                    contexts.enter_context(saved_tensors_hooks(_pack, _unpack))
                 for layer in self.layers:
                     contexts.enter_context(
                         module.get_submodule(layer.path).register_forward_hook(
@@ -286,7 +361,12 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
 
 
 def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
-    """Run the model once on several inputs (1, C, h, w) of one size."""
+    """Run the model once on several inputs (1, C, h, w) of one size.
+
+    Raises ModelProblem where a caller's module does not take several, or mixes them.
+    """
+    if resident.pictures_in_a_pass(len(inputs), inputs[0].tensor) < len(inputs):
+        raise ModelProblem(f"{resident.adapter.spec.id} answers otherwise for several pictures: give one at a time.")
     whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
     return [PassPart(whole, place, item.geometry) for place, item in enumerate(inputs)]
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import catalog
@@ -20,49 +18,6 @@ from sightglass.models.families.custom import in_memory
 from sightglass.models.labels import parse_names
 from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec, read_outputs
-
-SAMPLED = 256
-"""Bytes of each tensor that are compared: a write through `.data` leaves no other trace."""
-_PLAIN = (bool, int, float, str, type(None))
-
-
-class Fingerprint:
-    """The state of a module: parts, attributes, hooks and tensor values."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self._views: dict[int, tuple[int, Tensor | NDArray[np.uint8]]] = {}
-
-    def value(self) -> int:
-        """Return a number that changes with the module."""
-        state: list[object] = []
-        elsewhere: list[Tensor] = []
-        for module in self.module.modules():
-            attributes = module.__dict__
-            state += (id(module), *attributes["_forward_hooks"], *attributes["_forward_pre_hooks"])
-            state += [value for value in attributes.values() if type(value) in _PLAIN]
-            for tensor in chain(attributes["_parameters"].values(), attributes["_buffers"].values()):
-                if tensor is not None:
-                    place, sample = tensor.data_ptr(), self._views.get(id(tensor))
-                    if sample is None or sample[0] != place:
-                        sample = self._views[id(tensor)] = place, _sample(tensor)
-                    state += id(tensor), 0 if tensor.is_inference() else tensor._version
-                    if isinstance(sample[1], np.ndarray):
-                        state.append(sample[1].tobytes())
-                    else:
-                        elsewhere.append(sample[1])
-        if elsewhere:
-            # Copy once from another device: each copy waits until the device has finished.
-            state.append(torch.cat(elsewhere).cpu().numpy().tobytes())
-        return hash(tuple(state))
-
-
-def _sample(tensor: Tensor) -> Tensor | NDArray[np.uint8]:
-    """Return a view of `SAMPLED` bytes, spread evenly over a tensor's memory."""
-    memory = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
-    # An even step would sample the same byte of each value.
-    sample = memory[:: max(1, len(memory) // SAMPLED) | 1]
-    return np.asarray(sample.numpy()) if sample.is_cpu else sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,22 +32,6 @@ class UserModel:
     output: str | int | None = None
     unit: str | None = None
     outputs: tuple[Any, ...] = ()
-    fingerprint: Fingerprint | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        network = in_memory.network_of(self.model)
-        fingerprint = None
-        if isinstance(network, nn.Module):
-            in_memory.check_initialised(network)
-            fingerprint = Fingerprint(network)
-        object.__setattr__(self, "fingerprint", fingerprint)
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """Identity, state, labels and preprocessing: equal for the same model."""
-        state = 0 if self.fingerprint is None else self.fingerprint.value()
-        options = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs))
-        return id(self.model), id(self.preprocess), *options, state
 
     def adapt(self) -> Adapter:
         return in_memory.adapt(

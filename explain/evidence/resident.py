@@ -7,10 +7,10 @@ import logging
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,14 @@ from sightglass.explain.evidence.survey import AttentionModule, Survey, survey
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
-from sightglass.models.families.custom.in_memory import is_quantised
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
+WITHIN = 1e-3
+"""Largest difference that rounding explains, relative to the largest value."""
 
 
 class LoadedModel:
@@ -37,21 +39,23 @@ class LoadedModel:
 
     def __init__(self, adapter: Adapter, device: torch.device) -> None:
         self.adapter = adapter
-        self.device = device
-        self.lock = PassLock(device, own_random=adapter.spec.in_memory)
+        self.guard = adapter.guard
+        self._device = device
+        self.lock = PassLock(device, self.guard)
         self._origin: LoadedModel | None = None
         self.vocabularies: dict[object, LoadedModel] = {}
         """The latest copies with other classes, by vocabulary and examples."""
         self.source: object = None
         """The table and the files it was loaded from; where they have changed it is loaded again."""
-        self.verified = False
-        """Whether the shortcuts of somebody's own network were tried on it."""
+        self.verified = self.guard is not None
+        """Whether the shortcuts of somebody's own network were tried on it; a caller's module has none."""
         self.mutates = False
         """Whether a module is known to write into its input."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
         channels_last = adapter.spec.channels_last and device.type == "cpu"
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        adapter.module.to(device).to(memory_format=self.memory_format)
+        if self.guard is None:
+            adapter.module.to(device).to(memory_format=self.memory_format)
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
 
@@ -67,9 +71,57 @@ class LoadedModel:
         other._origin = self.origin
         return other
 
+    @property
+    def device(self) -> torch.device:
+        """Where its module is: a caller's is where its caller puts it."""
+        return self._device if self.guard is None else self.guard.device
+
+    def snapshot(self) -> LoadedModel:
+        """Return a copy for one explanation of a caller's module, which may change; otherwise itself."""
+        if self.guard is None:
+            return self
+        other = self.copy()
+        other._origin = None
+        return other
+
+    def digest(self) -> str:
+        """Return the sha256 of its weights, as they are."""
+        return self.adapter.weights_sha256 if self.guard is None else checkpoint.digest(self.adapter.module)
+
     def move_input(self, tensor: Tensor) -> Tensor:
-        """Return a (B, 3, h, w) on the model's device, in its memory format."""
-        return tensor.to(device=self.device, memory_format=self.memory_format)
+        """Return a (B, 3, h, w) on the model's device, in its type and memory format."""
+        dtype = tensor.dtype if self.guard is None else self.guard.dtype
+        return tensor.to(device=self.device, dtype=dtype, memory_format=self.memory_format)
+
+    @contextmanager
+    def workshop(self, layers: Sequence[Layer] | None = None) -> Iterator[Adapter]:
+        """Yield an adapter whose module may be changed while the context lasts.
+
+        It has copied modules, folded ones where `layers` are given and among them; of a caller's module it is its own,
+        under its lock.
+        """
+        if self.guard is None:
+            yield folding.copy_adapter(self.adapter if layers is None else self.fastest_adapter(layers))
+            return
+        with self.lock:
+            yield self.adapter
+
+    def pictures_in_a_pass(self, most: int, tensor: Tensor) -> int:
+        """Return how many pictures one pass may hold, up to `most`.
+
+        Whether a caller's module takes several, and answers each alone, is measured on `tensor` (1, C, h, w).
+        """
+        if self.guard is None or most == 1:
+            return most
+        tensor = self.move_input(tensor)
+        pair = torch.cat((tensor, tensor.flip(-1) / 2))
+        with self.lock, torch.no_grad():
+            alone = self.adapter.answer_row(self.adapter.run(tensor))
+            try:
+                together = self.adapter.answer_row(self.adapter.run(pair))
+            except ModelProblem:
+                return 1
+        return most if same_answer(together[:1], alone) else 1
 
     @property
     def parameters(self) -> int:
@@ -150,7 +202,12 @@ class LoadedModel:
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
         """Return the folded copy's adapter, or its own if layers are missing."""
-        if not folding.folds() or self.folded is None or any(layer.path in self.folded.missing for layer in layers):
+        if (
+            self.guard
+            or not folding.folds()
+            or self.folded is None
+            or any(layer.path in self.folded.missing for layer in layers)
+        ):
             return self.adapter
         adapter = copy.copy(self.adapter)
         adapter.module = self.folded.module
@@ -176,7 +233,7 @@ class LoadedModel:
         On a CPU it has parts and a lock of its own, over the same weights: whoever asks for a map neither waits for
         hundreds of passes of lower priority, nor finds the layouts of weights for his input dropped.
         """
-        if not folding.folds() or self._aside is None:
+        if self.guard or not folding.folds() or self._aside is None:
             return self.fastest_adapter(()), self.lock
         adapter = copy.copy(self.adapter)
         adapter.module, lock = self._aside
@@ -184,7 +241,8 @@ class LoadedModel:
 
     def with_adapter(self, adapter: Adapter) -> LoadedModel:
         """Return a model of the same module for another adapter."""
-        _ = self._survey, self.folded  # found once for both
+        # Found once for both.
+        _ = self._survey, None if self.guard else self.folded
         other = self.copy()
         other.adapter = adapter
         return other
@@ -208,6 +266,14 @@ class LoadedModel:
         return stated or self.adapter.default_layers(self.layers)
 
 
+def same_answer(first: Tensor, second: Tensor) -> bool:
+    """Return whether two answers (1, n) are the same but for rounding."""
+    if first.shape != second.shape:
+        return False
+    tolerance = WITHIN * float(second.abs().nan_to_num(posinf=0).max()) if second.numel() else 0.0
+    return torch.allclose(first, second, rtol=0, atol=tolerance, equal_nan=True)
+
+
 def _unchanged(loaded: Any, current: tuple[ModelSpec, dict[str, int]]) -> bool:
     """Return whether a model's table and files are unchanged."""
     former: dict[str, int] = loaded[1]
@@ -223,8 +289,6 @@ class ModelCache:
             settings.models_bytes if budget is None else budget, lambda resident: resident.nbytes, disposable=False
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
-        self._objects: WeakValueDictionary[tuple[object, ...], LoadedModel] = WeakValueDictionary()
-        """Models that callers have in memory, by identity: they are theirs, outside of the budget."""
 
     @own_modes()
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> LoadedModel:
@@ -242,24 +306,6 @@ class ModelCache:
             self._models.put(key, resident)
         return resident
 
-    @own_modes()
-    def get_object(
-        self, source: object, key: tuple[object, ...], device: torch.device, make: Callable[[], Adapter]
-    ) -> LoadedModel:
-        """Return the loaded model of an object, adapted by `make` if new.
-
-        `source` holds the objects whose ids are in the key.
-        """
-        key = (str(device), *key)
-        with self._loading["in memory", str(device)]:
-            resident = self._objects.get(key)
-            if resident is None:
-                resident = LoadedModel(make(), device)
-                # While it is alive, no other object can have their ids.
-                resident.source = source
-                self._objects[key] = resident
-        return resident
-
     def free(self, keep: LoadedModel | None = None) -> None:
         """Unload every model but one, and return the GPU's memory."""
         self._models.discard(lambda resident: resident is not keep)
@@ -271,7 +317,7 @@ class ModelCache:
         self._models.discard(lambda resident: resident.adapter.spec.id == model_id)
 
     def models(self) -> list[LoadedModel]:
-        return [*self._models.values(), *self._objects.values()]
+        return self._models.values()
 
     @property
     def nbytes(self) -> int:
@@ -296,10 +342,8 @@ MODEL_CACHE = ModelCache()
 """The process's cache of models, shared by library, dashboard and API."""
 
 
-def device(name: str = "auto", network: object = None) -> torch.device:
-    """Return a device by name, of a quantised network the CPU; raise ModelProblem if it is missing."""
-    if isinstance(network, nn.Module) and is_quantised(network):
-        return torch.device("cpu")
+def device(name: str = "auto") -> torch.device:
+    """Return a device by name; raise ModelProblem if it is missing."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda:0")

@@ -1,7 +1,7 @@
 """Verify a model's shortcuts against its own forward and plain autograd.
 
-Folded batch norms, a class's row of the last layer and passes over several pictures are correct for known networks.
-Here they are tried on noise; a shortcut that changes the answer or the gradient of this network is disabled.
+Folded batch norms and passes over several pictures are correct for known networks. Here they are tried on noise; a
+shortcut that changes the answer or the gradient of this network is disabled. A caller's module has none.
 """
 
 from __future__ import annotations
@@ -57,14 +57,13 @@ def _verify(resident: LoadedModel, model_input: ModelInput) -> None:
         alone = _run_plain(resident, model_input, 1)
         adapter.splits_batches = _close(plain[1], alone[1])
         plain, right = alone, _agrees(resident, model_input, *alone)
-    left_out = []
-    for name, leave_out in _SHORTCUTS.items():
-        if not right and leave_out(resident):
-            left_out.append(name)
-            right = _agrees(resident, model_input, *plain)
-    if right and left_out:
-        adapter.notes += (f"Computed without {' and '.join(left_out)}, which would change the map of this model.",)
-    elif not right and not _close(plain[1], _run_plain(resident, model_input, 1)[1]):
+    folded = resident.folded is not None
+    if not right and folded:
+        resident.folded = None
+        right = _agrees(resident, model_input, *plain)
+        if right:
+            adapter.notes += ("Computed without folded batch norms, which would change the map of this model.",)
+    if not right and not _close(plain[1], _run_plain(resident, model_input, 1)[1]):
         adapter.notes += ("Its answers differ from pass to pass, and so do its maps: random layers are active in it.",)
 
 
@@ -119,20 +118,3 @@ def _close(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
     # What is not finite is reported with the picture.
     pairs = [(a.nan_to_num(), b.nan_to_num()) for a, b in zip(first, second, strict=True)]
     return all(a.shape == b.shape and bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
-
-
-def _leave_folding_out(resident: LoadedModel) -> bool:
-    """Leave folded batch norms out; return whether there are any."""
-    folded = resident.folded is not None
-    resident.folded = None
-    return folded
-
-
-def _leave_row_out(resident: LoadedModel) -> bool:
-    adapter: Any = resident.adapter
-    used = bool(getattr(adapter, "starts_at_row", False))
-    adapter.starts_at_row = False
-    return used
-
-
-_SHORTCUTS = {"folded batch norms": _leave_folding_out, "one row of the last layer": _leave_row_out}

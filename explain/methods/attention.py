@@ -32,7 +32,6 @@ from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.evidence.survey import AttentionModule
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Adapter, Target
-from sightglass.models.adapters.folding import copy_adapter
 from sightglass.models.layers import Layer
 
 COMPUTED_OPENLY = "Attention was computed step by step for this map, because fused kernels do not store its weights."
@@ -150,8 +149,8 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
     Raises Cancelled within one block of a stop.
     """
     device = evidence.resident.device
-    with torch.enable_grad(), exact(device):
-        readings, adapter = [], copy_adapter(evidence.resident.adapter)
+    with torch.enable_grad(), exact(device), evidence.resident.workshop() as adapter:
+        readings = []
         modules = attentions(evidence.resident)
         for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, modules)):
             check()

@@ -1,8 +1,9 @@
 """Run methods of the grad-cam library.
 
 They work on a copy of the model's modules, which shares its weights. So the library's hooks, and the layer that
-AblationCAM replaces, never touch the model that others use at the same time, and nobody waits for them. The raw maps
-are taken from the library before it scales them, so that they are scaled like all others.
+AblationCAM replaces, never touch the model that others use at the same time, and nobody waits for them. A caller's
+module is not copied: others wait, and it is put back. The raw maps are taken from the library before it scales them, so
+that they are scaled like all others.
 
 >>> from sightglass import Explainer
 >>> Explainer()("bus.jpg", top_k=1, method="gradcamelementwise").heatmaps[0].raw[0].shape
@@ -14,7 +15,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,6 @@ from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Adapter, Target
-from sightglass.models.adapters.folding import copy_adapter
 from sightglass.models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     _check(evidence, method)
     resident = evidence.resident
     missing = evidence.missing(method.id, targets)
-    passes = _passes(evidence, method) * len(missing)
+    batch = resident.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
+    passes = _passes(evidence, method, batch) * len(missing)
     done = 0
 
     def tick() -> None:
@@ -54,18 +55,21 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         request.report(done, passes, f"{method.name}, step {done} of {passes}")
         done += 1
 
-    # FullGrad sums over the norms too.
-    adapter = resident.adapter if method.id == "fullgrad" else resident.fastest_adapter(evidence.layers)
     cam: Any = None
-    for target in missing:
-        with _in_a_sentence(evidence, method):
-            if method.id == "shapleycam" and (linear := _without_curvature(evidence, target)) is not None:
-                maps: Sequence[Any] = [linear]
-            else:
-                cam = cam or _cam(copy_adapter(adapter), method, evidence.layers, tick)
-                with torch.enable_grad(), exact(resident.device):
-                    maps = _maps(cam, method, target, evidence.tensor)
-        evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
+    with ExitStack() as opened:
+        for target in missing:
+            with _in_a_sentence(evidence, method):
+                if method.id == "shapleycam" and (linear := _without_curvature(evidence, target)) is not None:
+                    maps: Sequence[Any] = [linear]
+                else:
+                    if cam is None:
+                        # FullGrad sums over the norms too.
+                        layers = None if method.id == "fullgrad" else evidence.layers
+                        adapter = opened.enter_context(resident.workshop(layers))
+                        cam = _cam(adapter, method, evidence.layers, tick, batch)
+                    with torch.enable_grad(), exact(resident.device):
+                        maps = _maps(cam, method, target, evidence.tensor)
+            evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
     # FullGrad sums over layers of its own.
     paths = ("all",) if method.id == "fullgrad" else evidence.paths
     return RawMaps(evidence.stacked(method.id, targets), paths)
@@ -78,7 +82,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, Problem):
         raise
-    except (AttributeError, ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
+    except (AttributeError, ValueError, TypeError, IndexError, NotImplementedError, RuntimeError) as problem:
         LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
         where = ", ".join(evidence.paths)
         raise ModelProblem(
@@ -96,12 +100,12 @@ def _check(evidence: Evidence, method: Method) -> None:
         raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
 
 
-def _passes(evidence: Evidence, method: Method) -> int:
-    """Return the number of forward passes for one target."""
+def _passes(evidence: Evidence, method: Method, batch: int) -> int:
+    """Return the number of forward passes for one target, with `batch` pictures in each."""
     if method.passes != "channels":
         return 1
     extra = method.id == "ablationcam"
-    return 1 + sum(-(-layer.shape[0] // BATCH) + extra for layer in evidence.layers)
+    return 1 + sum(-(-layer.shape[0] // batch) + extra for layer in evidence.layers)
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
@@ -127,7 +131,7 @@ class _Logits(nn.Module):
         return self._adapter[0].class_logits(self._adapter[0].run(tensor))
 
 
-def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Callable[[], None]) -> Any:
+def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Callable[[], None], batch: int) -> Any:
     """Return the library's object; `tick` is called before each pass."""
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
@@ -144,7 +148,7 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
     cam = getattr(_library(), method.name.replace("-", "_"))(_Logits(adapter, tick), modules, reshape)
     base = getattr(cam, "base_cam", cam)
     base.activations_and_grads.release()
-    base.batch_size = BATCH
+    base.batch_size = batch
     if method.id == "scorecam":
         base.get_cam_weights = functools.partial(_score, base)
     if method.id == "ablationcam":
@@ -194,8 +198,8 @@ def _score(
     """Compute ScoreCAM's weights (1, C) in batches of masks: the library's one batch takes a gigabyte."""
     channels = torch.from_numpy(activations).to(tensor.device)[0, :, None]  # (C, 1, h, w)
     scores: list[float] = []
-    for start in range(0, len(channels), BATCH):
-        part = channels[start : start + BATCH]
+    for start in range(0, len(channels), cam.batch_size):
+        part = channels[start : start + cam.batch_size]
         masks = nn.functional.interpolate(part, size=tensor.shape[-2:], mode="bilinear", align_corners=True)
         low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
         outputs = cam.model(tensor * ((masks - low) / (high - low + 1e-8)))

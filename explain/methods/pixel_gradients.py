@@ -16,7 +16,8 @@ every number of x; the raw map is their sum over the channels, (h, w), neither s
 - Guided GradCAM: guided backprop times GradCAM's map without what is negative, at the pixels. Selvaraju et al. 2017,
   https://arxiv.org/abs/1610.02391.
 
-They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass.
+They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass, or on a
+caller's module itself, which nobody else runs meanwhile.
 
 >>> from sightglass import Explainer
 >>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="inputxgradient").heatmaps[0].layers
@@ -45,7 +46,6 @@ from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent
 from sightglass.models.adapter import Adapter, FunctionTarget, Target
 from sightglass.models.adapters.detector import IN_CELL, Detections
-from sightglass.models.adapters.folding import copy_adapter
 
 STEPS = 50
 """Places on Integrated Gradients' line: captum's own number."""
@@ -75,7 +75,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """
     attributed = METHODS["guidedbackprop"] if method.id == "guidedgradcam" else method
     if missing := evidence.missing(attributed.id, targets):
-        _PixelRun(evidence, attributed, request, len(missing)).fill(missing, seed)
+        with evidence.resident.workshop() as adapter:
+            _PixelRun(evidence, adapter, attributed, request, len(missing)).fill(missing, seed)
     notes = (SMOOTHED, EDGES) if method.id in GUIDED else (SMOOTHED,)
     if attributed is not method:
         (guided,) = evidence.stacked(attributed.id, targets)
@@ -109,13 +110,13 @@ def find_noise(evidence: Evidence) -> float:
 class _PixelRun:
     """One method's passes over one picture, on a second set of modules."""
 
-    def __init__(self, evidence: Evidence, method: Method, request: Request, targets: int) -> None:
+    def __init__(self, evidence: Evidence, adapter: Adapter, method: Method, request: Request, targets: int) -> None:
         self._evidence, self._method, self._request = evidence, method, request
         self._all = targets * {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES}.get(
             method.id, 1
         )
         self._done = 0
-        self._adapter = copy_adapter(evidence.resident.adapter)
+        self._adapter = adapter
         relus = 0
         for module in self._adapter.module.modules():
             module.register_forward_pre_hook(lambda *_: check())
@@ -191,7 +192,10 @@ class _PixelRun:
             isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
         )
         most = ON_CPU if self._evidence.resident.device.type == "cpu" else ON_GPU
-        return min(most, self._adapter.batch or most) if apart and not isinstance(target, FunctionTarget) else 1
+        if not apart or isinstance(target, FunctionTarget):
+            return 1
+        most = min(most, self._adapter.batch or most)
+        return self._evidence.resident.pictures_in_a_pass(most, self._evidence.tensor)
 
     def _report(self, pictures: int) -> None:
         self._request.report(self._done, self._all, f"{self._method.name}, step {self._done} of {self._all}")

@@ -322,7 +322,7 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
     picture = evidence.tensor[..., top:bottom, left:right]
     # Fixed batches are split anyway: masked together, small pictures take half the time.
     few, fixed = 4 if resident.device.type == "cpu" else 32, resident.adapter.batch or 1
-    size = -(-few // fixed) * fixed
+    size = resident.pictures_in_a_pass(-(-few // fixed) * fixed, evidence.tensor)
     done = 0
     while done < total:
         report(done)

@@ -55,7 +55,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         adapter: Any = resident.adapter
         adapter.check_preprocessing(preprocessing)
         key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(resident.device))
-        if (vector := VECTORS.get(key)) is None:
+        if adapter.spec.in_memory or (vector := VECTORS.get(key)) is None:
             pixels = image.taken(adapter.channels, adapter.spec.id)
             model_input = adapter.prepare(pixels, preprocessing)
             with torch.no_grad():
@@ -64,7 +64,8 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
                 raw = adapter.embedding(outputs)[0].float()
                 adapter.require_finite(raw)
             vector = F.normalize(raw, dim=0).cpu().numpy()
-            VECTORS.put(key, vector)
+            if not adapter.spec.in_memory:
+                VECTORS.put(key, vector)
         return vector
 
     return explainer.with_oom_fallback(work)
@@ -328,7 +329,7 @@ def similarity(
                 f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
             )
         passes = [explainer.evidence(resident, image, options) for image in (a, b)]
-        for evidence, key, _ in passes:
+        for evidence, key, _ in passes if not resident.adapter.spec.in_memory else ():
             EVIDENCE.put(key, evidence)
         evidences = [evidence for evidence, _, _ in passes]
         vectors, score, state, raws, carried = _compare(evidences, chosen, of)
@@ -353,7 +354,7 @@ def similarity(
             matches(evidences[0], evidences[1], carried),
             resident.adapter.subject,
             tuple(dict.fromkeys((*a.notes, *b.notes, *more, *resident.adapter.notes))),
-            resident.adapter.weights_sha256,
+            resident.digest(),
             str(resident.device),
             not options.layers,
         )

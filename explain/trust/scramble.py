@@ -6,6 +6,7 @@ After Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, with all weights ra
 from __future__ import annotations
 
 import copy
+import logging
 import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
@@ -29,7 +30,8 @@ from sightglass.explain.phrases import percent, plural, signed
 from sightglass.explain.trust import SHOWS, Mark, Verdict, controls
 from sightglass.explain.trust.controls import chance_level, outline, outline_chance
 from sightglass.explain.trust.support import map_again, tested_map
-from sightglass.models.adapter import freeze
+from sightglass.models.adapter import Adapter, freeze
+from sightglass.models.families.custom.guard import ModuleGuard
 from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
 
@@ -44,26 +46,41 @@ if TYPE_CHECKING:
 
     Map = NDArray[np.float32]
 
+LOGGER = logging.getLogger(__name__)
+
 
 def copy_resident(resident: LoadedModel) -> LoadedModel:
     """Return a resident with a copied model, without a folded copy.
 
-    Raises ModelProblem where the copy shares weights with the model in use.
+    Raises ModelProblem for a model that cannot be copied, and where the copy shares weights with it.
     """
     adapter = copy.copy(resident.adapter)
     module = resident.adapter.module
-    with resident.lock:
-        adapter.module = freeze(module.apart()) if isinstance(module, Net) else copy.deepcopy(module)
+    try:
+        with resident.lock:
+            adapter.module = freeze(module.apart()) if isinstance(module, Net) else copy.deepcopy(module)
+    except (Problem, Cancelled):
+        raise
+    # A caller's module may hold anything: a lock, an open file, a tensor with a history.
+    except Exception as error:
+        LOGGER.info("%s cannot be copied", adapter.spec.id, exc_info=True)
+        raise _not_copied(adapter) from error
     copied, used = (
         {each.data_ptr() for each in part.parameters() if each.numel()} for part in (adapter.module, module)
     )
     if copied & used:
-        raise ModelProblem(
-            f"This test redraws the weights of a copy, and {adapter.spec.id} cannot be copied: choose another model."
-        )
+        raise _not_copied(adapter)
+    if resident.guard is not None:
+        adapter.guard = ModuleGuard(adapter.module)
     other = LoadedModel(adapter, resident.device)
     vars(other)["folded"] = None
     return other
+
+
+def _not_copied(adapter: Adapter) -> ModelProblem:
+    return ModelProblem(
+        f"This test redraws the weights of a copy, and {adapter.spec.id} cannot be copied: choose another model."
+    )
 
 
 def parameters_of(resident: LoadedModel, tensor: Tensor) -> list[nn.Parameter]:
@@ -104,6 +121,16 @@ def redrawer(parameters: Sequence[nn.Parameter]) -> Callable[[int], None]:
             each.copy_(noise.mul_(deviation).add_(mean))
 
     return redraw
+
+
+def _check_apart(evidence: Evidence, other: LoadedModel) -> None:
+    """Raise ModelProblem where a copy of a caller's module answers with the weights of the module itself."""
+    if evidence.resident.guard is not None:
+        adapter = other.adapter
+        with evidence.resident.lock, other.lock, torch.no_grad():
+            answer = adapter.answer_row(adapter.run(evidence.tensor))
+        if torch.equal(answer, adapter.answer_row(evidence.outputs)):
+            raise _not_copied(adapter)
 
 
 NAMED = 0.6
@@ -267,6 +294,8 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
         check()
         progress(number / DRAWS[1], f"{number + 1} of at most {DRAWS[1]} draws")
         redraw(controls.seed_of(other.adapter.weights_sha256, number))
+        if not number:
+            _check_apart(evidence, other)
         draws.append(_draw(explanation, heatmap, other, outlined))
         # An empty map is neither like the true one nor unlike it.
         filled = [draw for draw in draws if draw[0].any()]

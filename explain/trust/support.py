@@ -325,7 +325,8 @@ class Perturber:
         self.picture: Tensor = evidence.tensor[self._place].detach()
         """(1, C, h, w): the part of the model's input that is picture."""
         adapter, on_cpu = evidence.resident.adapter, evidence.resident.device.type == "cpu"
-        self._batch = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
+        most = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
+        self._batch = evidence.resident.pictures_in_a_pass(most, evidence.tensor)
         self._ends: dict[Filling, tuple[Tensor | None, Answers]] = {}
 
     def curves(self, name: str, maps: Sequence[Map], filling: Filling, steps: int) -> Iterator[Curve]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapter import Adapter, Part, Prediction, Record, Target, is_changed
+from sightglass.models.adapter import Adapter, Part, Prediction, Record, Target
 from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.tasks import both
 from sightglass.models.geometry import Geometry
@@ -102,10 +102,12 @@ class Logits:
     features: Tensor | None
     """(B, F), the last layer's input, where the logits are that layer's output as it is; else None. Of a model without
     classes its vectors, not normalised."""
+    weight: Tensor | None = None
+    """(F, classes): what autograd multiplied the features by to make the logits; None where it did anything else."""
 
     def part(self, place: int) -> Self:
         """Return one picture's outputs, (1, ...) of each tensor."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "weight"}
         return replace(self, **{name: t[place : place + 1] for name, t in tensors.items() if t is not None})
 
 
@@ -120,20 +122,12 @@ class Classifier(PreparedAdapter):
         if spec.task in ("multilabel", "regress"):
             # Independent classes and numbers have no rivals.
             self.parts = ("signed", "class", "lowers") if spec.measures else ("class",)
-        self.starts_at_row = self._ends_linearly()
-        """Whether the gradient of a class may begin at its row of the last layer's weights."""
 
     @cached_property
     def _last(self) -> str | None:
         """Path of the last linear layer."""
         linear = [path for path, part in self.module.named_modules() if path and isinstance(part, nn.Linear)]
         return linear[-1] if linear else None
-
-    def _ends_linearly(self) -> bool:
-        """Return whether the last layer is a plain linear one."""
-        last = None if self._last is None else self.module.get_submodule(self._last)
-        plain = type(last) is nn.Linear or type(last).__module__ == "timm.layers.linear"
-        return last is not None and plain and "weight" in last._parameters and not is_changed(last)
 
     def run(self, tensor: Tensor) -> Logits:
         calls: list[tuple[Tensor, Tensor]] = []
@@ -144,7 +138,7 @@ class Classifier(PreparedAdapter):
             logits = self._answer(tensor)
         # Another thread's pass through a shared module is seen too; only one of them returned these logits.
         features = next((source for source, output in calls if output is logits and source.ndim == 2), None)
-        return Logits(logits, features)
+        return Logits(logits, features, None if features is None else factor(logits, features))
 
     def _answer(self, tensor: Tensor) -> Tensor:
         logits = super()._answer(tensor)
@@ -189,9 +183,23 @@ class Classifier(PreparedAdapter):
         if target.part == "contrast" and len(logits) > 1:
             others = torch.arange(len(logits), device=logits.device) != target.index
             return logits[target.index] - logits[others].logsumexp(0)
-        weight = self.module.get_parameter(f"{self._last}.weight") if self.starts_at_row else None
-        if outputs.features is None or weight is None or outputs.features.dtype != weight.dtype:
+        if outputs.weight is None:
             return logits[target.index]
         # The same gradient from one row of the weights: through the logits it would read all of them, 5 MB a class.
-        row: Tensor = outputs.features[0] @ weight[target.index]
+        row: Tensor = outputs.features[0] @ outputs.weight[:, target.index]
         return row
+
+
+def factor(product: Tensor, rows: Tensor) -> Tensor | None:
+    """Return the matrix (F, n) by which autograd made `product` (B, n) of `rows` (B, F), or None."""
+    node: Any = product.grad_fn
+    kind = "" if node is None else node.name()
+    if kind == "AddmmBackward0" and (node._saved_alpha, node._saved_beta) == (1, 1):
+        (bias, _), before, (weight, _) = node.next_functions
+    elif kind == "MmBackward0":
+        bias, (before, (weight, _)) = None, node.next_functions
+    else:
+        return None
+    alone = bias is None and weight is None and before == (rows.grad_fn, rows.output_nr)
+    matrix: Tensor | None = node._saved_mat2 if alone else None
+    return matrix

@@ -155,7 +155,7 @@ class Work:
             picture_sha256="",
             picture_name="",
             model=spec.id,
-            weights_sha256=resident.origin.adapter.weights_sha256,
+            weights_sha256=resident.origin.digest(),
             method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
             layers=tuple(layer.path for layer in self._layers),
             targets=(),

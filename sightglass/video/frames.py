@@ -142,7 +142,7 @@ class ClipExplainer(FrameExplainer):
         most = batched_pass.ON_CPU if on_cpu else batched_pass.ON_GPU
         self.in_a_pass = most if takes_several(self.resident, options) else 1
         """Frames that go through the model together."""
-        single = on_cpu and self.resident.gradients and self.method.quick
+        single = on_cpu and self.resident.guard is None and self.resident.gradients and self.method.quick
         self.workers = torch.get_num_threads() if single else 1
         """Passes at the same time."""
         self._pool: ThreadPoolExecutor | None = None

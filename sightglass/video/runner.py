@@ -87,7 +87,7 @@ def _facts(clip: Clip, explainer: ClipExplainer) -> Json:
     return {
         "clip": clip.stamp(),
         "model": adapter.spec.id,
-        "weights": explainer.resident.origin.adapter.weights_sha256,
+        "weights": explainer.resident.origin.digest(),
         "method": explainer.method.id,
         "layers": [layer.path for layer in explainer.layers],
         "targets": options.targets,

@@ -178,7 +178,7 @@ class ClipClassifier(Classifier):
         logits = self.towers.scale * F.normalize(features, dim=1) @ self.rows.to(features).T
         logits = logits + (self.towers.bias or 0.0)
         count = len(self.labels)
-        return PhraseLogits(logits[:, :count], features, logits[:, count:] if count == 1 else None)
+        return PhraseLogits(logits[:, :count], features, rival=logits[:, count:] if count == 1 else None)
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
@@ -197,10 +197,6 @@ class ClipClassifier(Classifier):
     def class_scores(self, outputs: Any) -> Tensor:
         logits = self.class_logits(outputs).float()
         return logits.softmax(1) if self.towers.bias is None else logits.sigmoid()
-
-    def _ends_linearly(self) -> bool:
-        """Return False: its last layer has no row for each phrase."""
-        return False
 
 
 DEMO = "demo-clip"

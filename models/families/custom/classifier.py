@@ -53,6 +53,8 @@ class ProbeResult:
     """Of a segmentation network: see `Segmenter.step`."""
     pixels: bool = False
     """Whether its one number is of each pixel, as a depth."""
+    activation: str = ""
+    """Path of the last softmax or sigmoid, which is left out."""
 
 
 def probe(
@@ -73,7 +75,7 @@ def probe(
     bare = isinstance(last, (nn.Linear, nn.Conv2d)) and not is_changed(last)
     if not bare and kind_of(answers) not in ("logits", "logit"):
         answers += trial.confirm(preprocessing)
-    count, step, notes = answers[0].shape[1], 1, tuple[str, ...]()
+    count, step, notes, path = answers[0].shape[1], 1, tuple[str, ...](), ""
     if maps:
         step = math.gcd(*size, STEP)
         taller = photographs(replace(preprocessing, size=(size[0], size[1] + step)))
@@ -102,12 +104,14 @@ def probe(
             notes += ("Its logits are explained, before its last activation.",)
         else:
             module.set_submodule(path, last)
+            path = ""
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, cut or bare)
     if kind == "probabilities" and task == "multilabel":
         kind = "sigmoids"
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
     count = 2 if count == 1 and kind != "numbers" else count
-    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels=maps and task == "regress")
+    pixels = maps and task == "regress"
+    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels, path)
 
 
 def _equal(answer: Tensor, other: Tensor) -> bool:
@@ -168,6 +172,13 @@ class CustomInput(PreparedAdapter):
     """Find the answer in whatever a module returns."""
 
     kind: Kind = "logits"
+    activation = ""
+    """Path of the module's last softmax or sigmoid, which is left out."""
+
+    def cut(self) -> None:
+        """Leave the last activation out."""
+        if self.activation:
+            self.module.set_submodule(self.activation, nn.Identity())
 
     def _answer(self, tensor: Tensor) -> Tensor:
         output, chosen = self.module(tensor), self.spec.weights.output
@@ -241,7 +252,7 @@ def adapt(
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
     kind = kinds.get(result.task, CustomDepth if result.pixels else CustomClassifier)
     adapter = kind(spec, module, names, result.preprocessing, sha256, notes=notes)
-    adapter.kind = result.kind
+    adapter.kind, adapter.activation = result.kind, result.activation
     if isinstance(adapter, Segmenter):
         adapter.step = result.step
     return adapter

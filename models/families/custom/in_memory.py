@@ -1,17 +1,14 @@
 """Adapt models that are in memory.
 
-What is adapted is a copy with tensors of its own: a forward, `train` or `eval` that writes into weights cannot change
-the caller's.
+A module of PyTorch is run itself, as it is at the time, within its `ModuleGuard`; a model of Keras is built again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -19,13 +16,13 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import ModelProblem, Problem, describe_error, from_machine
+from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_error, from_machine, lacks_memory
 from sightglass.models import labels
-from sightglass.models.adapter import Adapter, to_eval
+from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom.classifier import ProbeResult, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
+from sightglass.models.families.custom.guard import ModuleGuard
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.torchvision.networks import preprocessing_of as preprocessing_of_weights
 from sightglass.models.families.transformers import loader as transformers
@@ -72,11 +69,10 @@ def adapt(
     )
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
-    transformers_model = partial(_transformers, preprocess)
-    libraries: dict[str, Callable[[ModelSpec, Any], Adapter]]
-    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": transformers_model}
     try:
-        return check_used(libraries.get(library, partial(_module, stated_task))(spec, model))
+        if library == "keras":
+            return check_used(_keras(spec, model))
+        return _adapt_module(spec, model, library, preprocess, stated_task)
     except (Problem, MemoryError):
         raise
     # The caller's code may raise anything.
@@ -85,6 +81,54 @@ def adapt(
         raise from_machine(problem) or ModelProblem(
             f"{id_} fails while it is tried ({describe_error(problem)}): run it on one picture of yours first."
         ) from problem
+
+
+def _adapt_module(spec: ModelSpec, model: Any, library: str, preprocess: Any, task: Task | None) -> Adapter:
+    """Return the adapter of a network of PyTorch, which runs itself within its guard."""
+    if library == "ultralytics":
+        _check_layers(network_of(model))
+    guard = ModuleGuard(network_of(model))
+    with guard:
+        if library == "ultralytics":
+            adapter: Adapter = _ultralytics(spec, guard.module)
+        elif library == "transformers":
+            adapter = _transformers(spec, model, preprocess)
+        else:
+            adapter = _module(spec, model, task)
+        family = type(adapter)
+        adapter.__class__ = type(family.__name__, (_CallersAdapter, family), {})
+        adapter.guard = guard
+        guard.patches = [*filter(None, (getattr(adapter, "read_head", None), getattr(adapter, "cut", None)))]
+        return check_used(adapter)
+
+
+def is_current(model: Any, adapter: Adapter) -> bool:
+    """Return whether an adapter is of a model's modules, of Keras of its weights, as they are now."""
+    if adapter.guard is not None:
+        return adapter.guard.module is network_of(model) and not adapter.guard.restructured
+    from sightglass.models.families.keras import network
+
+    return network.same_weights(model, adapter.module)  # type: ignore[arg-type]
+
+
+class _CallersAdapter(Adapter):
+    """Mixin that says in a sentence why a caller's module fails."""
+
+    def run(self, tensor: torch.Tensor) -> Any:
+        try:
+            return super().run(tensor)
+        except (Problem, Cancelled):
+            raise
+        except Exception as error:
+            # Whoever runs the pass handles these.
+            if lacks_memory(error) or "in-place" in str(error):
+                raise
+            LOGGER.info("%s failed", self.spec.id, exc_info=True)
+            shape, kind = " x ".join(map(str, tensor.shape)), type(error).__name__
+            raise ModelProblem(
+                f"{self.spec.id} failed on pictures as ({shape}) ({kind}: {describe_error(error)}): check that it runs "
+                "on them in eval mode."
+            ) from error
 
 
 def _check_model(model: Any) -> None:
@@ -98,46 +142,24 @@ def _check_model(model: Any) -> None:
         )
 
 
-def check_initialised(module: nn.Module) -> None:
-    """Raise ModelProblem for lazy layers that have no weights yet."""
-    if any(parameter.is_meta for parameter in module.parameters()):
-        raise ModelProblem(f"The {type(module).__name__} is on the device meta, without weights: load them before.")
-    if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
-        raise ModelProblem(
-            f"The {type(module).__name__} has lazy layers without weights: run it on one picture before you give it."
-        )
+def check_weights(module: nn.Module, device: str) -> None:
+    """Raise ModelProblem for weights that are missing, or not on the named device (auto: anywhere)."""
+    tensors, name = [*module.parameters(), *module.buffers()], type(module).__name__
+    if any(map(is_lazy, tensors)):
+        raise ModelProblem(f"The {name} has lazy layers without weights: run it on one picture before you give it.")
+    if any(tensor.is_meta for tensor in tensors):
+        raise ModelProblem(f"The {name} is on the device meta, without weights: load them before.")
+    places = {tensor.device for tensor in tensors}
+    if device != "auto" and places and all(torch.device(device) not in (at, torch.device(at.type)) for at in places):
+        at = ", ".join(sorted(map(str, places)))
+        raise ModelProblem(f"The {name} is on {at}: move it to {device} yourself, or leave device out.")
 
 
-def private_copy(module: nn.Module) -> nn.Module:
-    """Return an independent copy on the CPU, in eval mode and float32."""
-    tensors = (*module.parameters(), *module.buffers())
-    # Old hooks of weight norms, and pruning, keep computed tensors.
-    computed = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
-    memo: dict[int, Any] = {id(tensor): _copied(tensor) for tensor in (*tensors, *computed)}
-    try:
-        copied = deepcopy(module, memo)
-    # A module may hold anything: a tensor with a history, an open file, a lock.
-    except Exception as problem:
-        raise ModelProblem(
-            f"The {type(module).__name__} could not be copied ({describe_error(problem)}): detach the tensors it keeps."
-        ) from problem
-    for path, part in [*copied.named_modules()]:
-        if path and isinstance(original := getattr(part, "_orig_mod", None), nn.Module):
-            copied.set_submodule(path, original)
-    return to_eval(copied.cpu().float())
-
-
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    copied = tensor.detach().to("cpu", copy=True)
-    return nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
-
-
-def _module(task: Task | None, spec: ModelSpec, model: nn.Module) -> Adapter:
-    module = private_copy(model)
-    if any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(model).__mro__):
+def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
+    if any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(module).__mro__):
         from sightglass.models.families.torchvision import detectors
 
-        return detectors.adapt(spec, module, checkpoint.digest(module))
+        return detectors.adapt(spec, module, "")
     table, why = spec.preprocessing, ""
     if table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         table, why = preprocessing_of(module).table(), "as timm's weights of that name"
@@ -155,7 +177,7 @@ def _module(task: Task | None, spec: ModelSpec, model: nn.Module) -> Adapter:
         usual = preprocessing_of_weights(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
         return replace(result, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
 
-    adapter = adapt_module(spec, module, checkpoint.digest(module), task, table, change=change)
+    adapter = adapt_module(spec, module, "", task, table, change=change)
     if is_quantised(module):
         adapter.gradients = False
         adapter.notes += (
@@ -198,17 +220,19 @@ def network_of(model: Any) -> Any:
     return network_of(compiled) if isinstance(compiled, nn.Module) else model
 
 
-def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
-    from sightglass.models.families.ultralytics import loader
-
-    network = network_of(model)
+def _check_layers(network: Any) -> None:
+    """Raise ModelProblem for a YOLO whose file is no network of layers, such as an engine."""
     if not isinstance(getattr(network, "model", None), nn.Sequential):
         what = network if isinstance(network, str) else type(network).__name__
         raise ModelProblem(f"{what} has no layers of Ultralytics' here: give a YOLO or an RT-DETR of a .pt or .yaml.")
-    module: Any = private_copy(network)
+
+
+def _ultralytics(spec: ModelSpec, module: Any) -> Adapter:
+    from sightglass.models.families.ultralytics import loader
+
     task = loader.TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
     method = "gradcam" if task == "classify" else "hirescam"
-    return loader.adapt(replace(spec, task=task, method=method), module, checkpoint.digest(module))
+    return loader.adapt(replace(spec, task=task, method=method), module, "", fuse=False)
 
 
 def _keras(spec: ModelSpec, model: Any) -> Adapter:
@@ -217,15 +241,14 @@ def _keras(spec: ModelSpec, model: Any) -> Adapter:
     return loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
 
 
-def _transformers(processor: Any, spec: ModelSpec, model: Any) -> Adapter:
+def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
     if hasattr(model.config, "text_config") and "input_ids" in signature(model.forward).parameters:
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
-    net: Any = private_copy(model)
-    preprocessing = transformers.usual_preprocessing(net.config).changed(spec.preprocessing)
-    sha256, notes = checkpoint.digest(net), note_preprocessing(spec, preprocessing, "as ViTs usually are")
-    adapter = transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes, processor=processor)
+    preprocessing = transformers.usual_preprocessing(model.config).changed(spec.preprocessing)
+    notes = note_preprocessing(spec, preprocessing, "as ViTs usually are")
+    adapter = transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes, processor=processor)
     if not adapter.detects:
         adapter.preprocessings = (*adapter.preprocessings, READY)
     return adapter

@@ -256,7 +256,8 @@ class Trial:
                     if not isinstance(part, torch.jit.ScriptModule):
                         hooks.enter_context(part.register_forward_pre_hook(begin))
                         hooks.enter_context(part.register_forward_hook(end))
-                output = self.module(picture)
+                like = next((each for each in self.module.parameters() if each.is_floating_point()), picture)
+                output = self.module(picture.to(like))
         # The caller's code may raise anything.
         except Exception as problem:
             self._check_first_layer()

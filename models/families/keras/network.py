@@ -154,6 +154,14 @@ def copy_model(model: Any, device: str = "cpu") -> Any:
     return clone
 
 
+def same_weights(model: Any, net: Net) -> bool:
+    """Return whether the weights of a model are those of its copy."""
+    pairs = zip(model.weights, net._model[0].weights, strict=False)
+    return len(model.weights) == len(net._model[0].weights) and all(
+        bool((first.value.detach() == second.value.detach().to(first.value.device)).all()) for first, second in pairs
+    )
+
+
 def open_model(path: Path) -> Any:
     """Open a file's model; raise WeightsProblem if Keras cannot rebuild it, or must not.
 

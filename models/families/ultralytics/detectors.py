@@ -353,7 +353,7 @@ class YoloDetector(LetterboxedSteps, Detector):
 
         self._head = module.model[-1]
         super().__init__(spec, module, labels, weights_sha256)
-        self._head.forward = reader(self._head)
+        self.read_head()
         self._size, self._stride = trained_size(module)
         if self._size < MIN_HALVED:
             self.preprocessings = tuple(way for way in self.preprocessings if way != "half")
@@ -364,6 +364,10 @@ class YoloDetector(LetterboxedSteps, Detector):
         self.multi_class_nms = not isinstance(self._head, YOLOEDetect)
         # Without suppression the strongest pairs of candidate and class are shown.
         self.multi_label = not self.nms and self.multi_class_nms
+
+    def read_head(self) -> None:
+        """Have the head return all candidates."""
+        self._head.forward = reader(self._head)
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         from ultralytics.utils.nms import non_max_suppression

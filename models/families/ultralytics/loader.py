@@ -134,8 +134,10 @@ def import_quietly() -> None:
         settings.update(sync=False)
 
 
-def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier | YoloDetector | YoloSegmenter:
-    """Adapt an Ultralytics model; the module is fused, frozen and from then on the adapter's own."""
+def adapt(
+    spec: ModelSpec, module: Any, weights_sha256: str, *, fuse: bool = True
+) -> YoloClassifier | YoloDetector | YoloSegmenter:
+    """Adapt an Ultralytics model; with `fuse` the module is fused, frozen and from then on the adapter's own."""
     from ultralytics.nn.modules.conv import Conv, RepConv
     from ultralytics.nn.modules.head import OBB, Pose, RTDETRDecoder
 
@@ -149,10 +151,10 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
         raise ModelProblem(f'{spec.id} is a model to {task}: say task = "{task}" in its table.')
     if module.yaml.get("channels", 3) != 3:
         raise ModelProblem(f"{spec.id} takes {module.yaml['channels']} channels, and a picture here has 3.")
-    fused = module.eval().fuse(verbose=False)
+    fused = module.eval().fuse(verbose=False) if fuse else module
     # Every convolution shares one activation, with other models too: its in-place flag would be theirs to switch
     # back on, and a hook on it would fire at each of them.
-    for part in list(fused.modules()):
+    for part in list(fused.modules()) if fuse else ():
         if isinstance(getattr(part, "act", None), nn.Module):
             part.act = deepcopy(part.act)
             part.act.inplace = False

@@ -343,7 +343,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
 
     monkeypatch.setattr(sightglass.explain.evidence.resident, "LoadedModel", Full)
     monkeypatch.setattr(
-        "sightglass.explain.explainer.find_device", lambda name, _: torch.device("cuda:0" if name == "auto" else name)
+        "sightglass.explain.explainer.find_device", lambda name: torch.device("cuda:0" if name == "auto" else name)
     )
     return asked
 

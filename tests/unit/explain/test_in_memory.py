@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import html
-import random
 import threading
 import weakref
 from collections import deque
@@ -18,16 +17,12 @@ import timm
 import torch
 from PIL import Image as Pillow
 from torch import nn
-from torch.nn import functional as F
-from torch.nn.utils import parametrizations, prune
-from torch.utils.checkpoint import checkpoint
 from torchvision import models as torchvision_models
 from torchvision import transforms
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.explanation import Explanation
 from sightglass.models.preprocess import Preprocessing
@@ -66,8 +61,8 @@ def test_a_model_is_freed_with_its_last_user(bus: Path) -> None:
     net = own_nets.BlocksCNN(num_classes=3, width=4)
     explainer = Explainer(net, preprocess=EVALUATION)
     explainer(bus, top_k=1)
-    module = weakref.ref(explainer.resident.adapter.module)
-    del explainer
+    module = weakref.ref(net)
+    del explainer, net
     gc.collect()
     assert module() is None
     assert not EVIDENCE.values() or all(
@@ -108,10 +103,10 @@ def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> N
         assert result.recipe.preprocessing == "ready"
 
 
-def test_a_list_goes_through_the_model_in_batches(net, pictures, monkeypatch):
-    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES, device="cpu")
+def test_a_list_goes_through_the_model_in_batches(pictures, monkeypatch):
+    explainer = Explainer("demo-cls-s", device="cpu")
     five = [*pictures, pictures[0]][:5]
-    rows: list[list[Any]] = [["rust"], [0], ["spot", "mould"], [1], [2]]
+    rows: list[list[Any]] = [[3], [0], [4, 5], [1], [2]]
     alone = [explainer(source, targets=row) for source, row in zip(five, rows, strict=True)]
     EVIDENCE.clear()
     count: list[int] = []
@@ -244,40 +239,6 @@ class Net(nn.Module):
         return self.fc(self.features(x).mean((2, 3)))
 
 
-class LoRA(nn.Linear):
-    """Merges its two small matrices into the weight in `eval`, and takes them out again in `train`."""
-
-    def __init__(self, taken: int, given: int) -> None:
-        super().__init__(taken, given)
-        self.down, self.up = nn.Parameter(torch.randn(2, taken)), nn.Parameter(torch.randn(given, 2))
-        self.merged = False
-
-    def train(self, mode: bool = True) -> LoRA:
-        super().train(mode)
-        if mode == self.merged:
-            self.weight.data += (-1 if mode else 1) * self.up @ self.down
-            self.merged = not mode
-        return self
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self.weight if self.merged else self.weight + self.up @ self.down, self.bias)
-
-
-class Cosine(nn.Linear):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 30 * F.linear(F.normalize(x), F.normalize(self.weight))
-
-
-class Gated(nn.Conv2d):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x) * torch.sigmoid(x.mean(1, keepdim=True))
-
-
-class Mixed(nn.BatchNorm2d):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x) + 0.3 * x.roll(1, 1)
-
-
 class Twice(Net):
     def __init__(self) -> None:
         super().__init__()
@@ -290,169 +251,9 @@ class Twice(Net):
         return self.fc(x.mean((2, 3)))
 
 
-class Autocast(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return super().forward(x).float()
-
-
-class Checkpointed(Net):
-    def __init__(self, reentrant: bool = False) -> None:
-        super().__init__()
-        self.reentrant = reentrant
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(checkpoint(self.features, x, use_reentrant=self.reentrant).mean((2, 3)))
-
-
-class Random(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        torch.rand(1), np.random.rand(), random.random()
-        return super().forward(x)
-
-
-class Writing(Net):
-    """Writes into its weights in each pass."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.fc.weight.data.mul_(1.5)
-        self.fc.weight.data.div_(1.5)
-        return super().forward(x)
-
-
-def changed(change: Callable[[Net], Any]) -> Net:
-    net = Net()
-    change(net)
-    return net
-
-
-def norms(module: Any) -> Callable[[Net], Any]:
-    """Return what norms the weights of two layers, by the functions of a module of PyTorch."""
-    return lambda net: (module.weight_norm(net.fc), module.spectral_norm(net.features[4]), net(PROBE))
-
-
-def pruned(net: Net) -> None:
-    for part in (net.fc, net.features[4]):
-        prune.l1_unstructured(part, "weight", 0.5)
-
-
-NETS: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "plain": (Net, "features.6"),
-    "a layer before folded norms": (Net, "features.3"),
-    "LoRA": (lambda: Net(LoRA), "features.6"),
-    "cosine head": (lambda: Net(Cosine), "features.6"),
-    "own convolution": (lambda: Net(conv=Gated), "features.3"),
-    "own norm": (lambda: Net(norm=Mixed), "features.3"),
-    "hook on a convolution": (
-        lambda: changed(lambda net: net.features[4].register_forward_hook(lambda _m, _i, out: out * out.sigmoid())),
-        "features.3",
-    ),
-    "hook on the head": (
-        lambda: changed(lambda net: net.fc.register_forward_hook(lambda _m, x, out: out + x[0][:, :5] ** 2)),
-        "features.6",
-    ),
-    "pruned": (lambda: changed(pruned), "features.3"),
-    "parametrised": (lambda: changed(norms(parametrizations)), "features.3"),
-    "norms of weights": (lambda: changed(norms(torch.nn.utils)), "features.3"),
-    "called twice": (Twice, "act"),
-    "double": (lambda: Net().double(), "features.6"),
-    "half": (lambda: Net().half(), "features.6"),
-    "autocast": (Autocast, "features.6"),
-    "checkpointed": (Checkpointed, "features.6"),
-    "compiled": (lambda: torch.compile(Net()), "features.6"),
-    "for several devices": (lambda: nn.DataParallel(Net()), "features.6"),
-    "random numbers": (Random, "features.6"),
-    "writes into weights": (Writing, "features.6"),
-    "statistics of the batch": (
-        lambda: Net(norm=lambda channels: nn.BatchNorm2d(channels, track_running_stats=False)),
-        "features.6",
-    ),
-}
-
-
-def cam(net: nn.Module, layer: str, index: int) -> np.ndarray:
-    """Return Grad-CAM by hooks and plain autograd, before its ReLU."""
-    outputs: list[torch.Tensor] = []
-    net = getattr(net, "_orig_mod", getattr(net, "module", net)).eval().float()
-    handle = net.get_submodule(layer).register_forward_hook(lambda _m, _i, out: outputs.append(out))
-    picture = torch.from_numpy(PICTURE).permute(2, 0, 1)[None].float() / 255
-    score = net(picture.to(next(net.parameters()).device).requires_grad_())[0, index]
-    handle.remove()
-    slope = torch.autograd.grad(score, outputs[-1])[0]
-    return (outputs[-1] * slope.mean((2, 3), keepdim=True)).sum(1)[0].detach().float().cpu().numpy()
-
-
-def state_of(net: nn.Module) -> list[Any]:
-    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    values = [
-        (name, one.data_ptr(), one.detach().double().cpu().numpy().tobytes(), one.requires_grad, one.grad)
-        for name, one in tensors.items()
-    ]
-    hooks = [(part.training, [*part._forward_hooks], [*part._forward_pre_hooks]) for part in net.modules()]
-    numbers = (torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes(), random.getstate())
-    return [values, hooks, numbers]
-
-
 def explained(net: nn.Module, layer: str | None = None, **options: Any) -> Explanation:
     layers = {} if layer is None else {"layers": [layer]}
     return Explainer(net, preprocess=PLAIN, **layers)(PICTURE, method="gradcam", part="class", targets=[1], **options)
-
-
-@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
-@pytest.mark.parametrize("name", NETS)
-def test_the_map_is_plain_autograds_and_the_module_stays_as_it_was(name: str) -> None:
-    torch.manual_seed(1)
-    make, layer = NETS[name]
-    net = make()
-    before = state_of(net)
-    result = explained(net, layer)
-    assert state_of(net) == before
-    explained(net, layer)
-    assert state_of(net) == before
-    ours, plain = result.heatmaps[0].raw[0], cam(net, layer, 1)
-    loose = name in ("half", "autocast")
-    assert np.allclose(ours, plain, rtol=0, atol=(2e-2 if loose else 1e-3) * np.abs(plain).max())
-    assert np.corrcoef(ours.ravel(), plain.ravel())[0, 1] > 0.995
-
-
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
-        (lambda: Checkpointed(reentrant=True), "No gradient reaches this layer"),
-        (lambda: Net(lambda _taken, given: nn.LazyLinear(given)), "has lazy layers without weights"),
-        (
-            lambda: type("Keyed", (Net,), {"forward": lambda self, *, image: Net.forward(self, image)})(),
-            "takes 1 positional argument but 2 were given",
-        ),
-        (lambda: type("Named", (Net,), {"forward": lambda self, x: Net.forward(self, x["x"])})(), "cannot run on a"),
-    ],
-)
-def test_what_cannot_be_explained_says_why_and_leaves_the_module_alone(make, sentence):
-    net = make()
-    before = [] if "lazy" in sentence else state_of(net)
-    with pytest.raises(ModelProblem, match=sentence):
-        explained(net, "features.6")
-    assert not before or state_of(net) == before
-
-
-@pytest.mark.parametrize("write", ["data", "in place", "part"])
-def test_a_changed_model_is_explained_as_it_is_now(write: str) -> None:
-    torch.manual_seed(1)
-    net = Net()
-    explainer = Explainer(net, preprocess=PLAIN, layers=["features.6"])
-    options = {"method": "gradcam", "part": "class", "targets": [1]}
-    explainer(PICTURE, **options)
-    if write == "data":
-        net.features[4].weight.data.add_(torch.randn_like(net.features[4].weight))
-    elif write == "in place":
-        with torch.no_grad():
-            net.features[5].weight.mul_(torch.linspace(0, 2, 16))
-    else:
-        net.fc = nn.Linear(16, 5)
-    for ours in (explainer(PICTURE, **options), explained(net, "features.6")):
-        plain = cam(net, "features.6", 1)
-        assert np.allclose(ours.heatmaps[0].raw[0], plain, rtol=0, atol=1e-3 * np.abs(plain).max())
 
 
 def test_pictures_that_influence_each_other_are_explained_one_by_one() -> None:
@@ -462,14 +263,6 @@ def test_pictures_that_influence_each_other_are_explained_one_by_one() -> None:
     alone = explainer(PICTURE, method="gradcam", targets=[1]).heatmaps[0].values
     together = explainer([PICTURE, 255 - PICTURE], method="gradcam", targets=1)[0].heatmaps[0].values
     assert np.array_equal(alone, together)
-
-
-def test_weights_of_inference_mode_are_weights() -> None:
-    torch.manual_seed(1)
-    with torch.inference_mode():
-        net = Net()
-    torch.manual_seed(1)
-    assert np.array_equal(explained(net).heatmaps[0].values, explained(Net()).heatmaps[0].values)
 
 
 class Saturated(Net):
@@ -536,12 +329,8 @@ def quantised(*, static: bool) -> nn.Module:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("static", [False, True])
-def test_a_quantised_network_is_explained_by_hiding_on_the_cpu(static: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quantised_network_is_explained_by_hiding_on_the_cpu(static: bool) -> None:
     net = quantised(static=static)
-    with monkeypatch.context() as with_gpu:
-        with_gpu.setattr(torch.cuda, "is_available", lambda: True)
-        assert find_device("auto") == torch.device("cuda:0")
-        assert find_device("auto", nn.Sequential(net)) == find_device("cuda:0", net) == torch.device("cpu")
     result = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
     assert result.heatmaps[0].method == "drise" and result.recipe.device == "cpu"
     assert any("quantised" in note for note in result.notes)

@@ -1,0 +1,394 @@
+"""Run a caller's module where it is, and leave it as it was.
+
+Inside a `ModuleGuard` the module is in eval mode, without gradients of its parameters, uncompiled, and without
+checkpointing. On exit its attributes, containers, hooks, modes, tensors and generators are what they were on entry.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from itertools import chain
+from operator import is_, itemgetter
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
+from torch.utils import checkpoint
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+_LOCK = threading.RLock()
+"""One for all modules, which may share parts."""
+_STANDARD = itemgetter(
+    *("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks"),
+    *("_backward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    "_forward_pre_hooks_with_kwargs",
+)
+_NAMES = frozenset(vars(nn.Module()))
+_ATOMS = {bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size}
+_ATOMS |= {FunctionType, BuiltinFunctionType, MethodType, ModuleType}
+MAX_DEPTH, MAX_OBJECTS = 4, 5000
+"""How deep, and how many, objects that a module's attributes hold are put back."""
+
+
+def _copy_array(array: Any, state: Any) -> None:
+    if array.flags.writeable:
+        np.copyto(array, state)
+
+
+_GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+    torch.Generator: (lambda it: it.get_state(), lambda it, state: it.set_state(state)),
+    random.Random: (lambda it: it.getstate(), lambda it, state: it.setstate(state)),
+    np.random.RandomState: (lambda it: it.get_state(), lambda it, state: it.set_state(state)),
+    np.random.Generator: (
+        lambda it: it.bit_generator.state,
+        lambda it, state: setattr(it.bit_generator, "state", state),
+    ),
+    np.ndarray: (lambda it: it.copy(), _copy_array),
+}
+"""How the state of an attribute is read and set, by its type."""
+
+
+class ModuleGuard:
+    """A re-entrant context in which a caller's module can be run and changed."""
+
+    lock = _LOCK
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.parts: list[nn.Module] = []
+        """The modules of the first entry."""
+        self.patches: list[Callable[[], object]] = []
+        """Changes of the module that each entry makes."""
+        self._writes: bool | None = None
+        """Whether passes write into tensors of the module; None before the first."""
+        self._depth = 0
+        self._exit = ExitStack()
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the first parameter or buffer."""
+        return next((each.device for each in self._tensors()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the first parameter or buffer of floats."""
+        return next((each.dtype for each in self._tensors() if each.is_floating_point()), torch.float32)
+
+    @property
+    def restructured(self) -> bool:
+        """Whether it has other modules than at the first entry."""
+        return not self._depth and not _same(self.parts, [*self.module.modules()])
+
+    def _tensors(self) -> Iterator[Tensor]:
+        return chain(self.module.parameters(), self.module.buffers())
+
+    def __enter__(self) -> ModuleGuard:
+        _LOCK.acquire()
+        if not self._depth:
+            try:
+                with ExitStack() as inside:
+                    inside.enter_context(self._prepared())
+                    self._exit = inside.pop_all()
+            except BaseException:
+                _LOCK.release()
+                raise
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        try:
+            if not self._depth:
+                self._exit.close()
+        finally:
+            _LOCK.release()
+
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        snapshot = _Snapshot(self.module)
+        self.parts = self.parts or snapshot.parts
+        writes = _Writes()
+        with snapshot, _without_checkpoints(), ExitStack() as inside:
+            training = any(part.training for part in snapshot.parts)
+            records = self._writes is not False or (training and any(map(_changes_modes, snapshot.parts)))
+            if records:
+                inside.enter_context(writes.undone(snapshot.tensors))
+            if training:
+                with writes if records else ExitStack():
+                    self.module.eval()
+            if "torch._dynamo" in sys.modules:
+                # Hooks do not run in compiled parts.
+                inside.enter_context(torch.compiler.set_stance("force_eager"))
+            _open_parts(snapshot.parts)
+            for parameter in snapshot.trained:
+                parameter.requires_grad = False
+            if self._writes is not False:
+                inside.enter_context(writes)
+            for patch in self.patches:
+                patch()
+            yield
+            if self._writes is None:
+                self._writes = writes.found(snapshot.tensors)
+            elif not self._writes and not records:
+                self._writes = snapshot.written
+
+
+def _same(first: Sequence[object], second: Sequence[object]) -> bool:
+    return len(first) == len(second) and all(map(is_, first, second))
+
+
+def _changes_modes(part: nn.Module) -> bool:
+    """Return whether `train` or `eval` of a module does more than PyTorch's."""
+    kind, ordinary = type(part), (nn.Module.train, nn.Module.eval)
+    overridden = (kind.train, kind.eval) != ordinary or not vars(part).keys().isdisjoint(("train", "eval"))
+    return overridden and not isinstance(part, torch.jit.ScriptModule)
+
+
+class _Opaque(nn.Module):
+    """A scripted or traced part, which takes no hooks itself."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["_part"] = part
+
+    def forward(self, *args: Any, **more: Any) -> Any:
+        return self._part(*args, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_part"], name)
+
+
+def _open_parts(parts: Sequence[nn.Module]) -> None:
+    """Replace compiled modules by what they were compiled from, and scripted ones by modules that take hooks."""
+    for part in [each for each in parts if "_compiled_call_impl" in vars(each)]:
+        del vars(part)["_compiled_call_impl"]
+    others: dict[int, nn.Module] = {}
+    for part in parts:
+        if isinstance(part, torch.jit.ScriptModule):
+            others[id(part)] = _Opaque(part)
+        elif type(part).__name__ == "OptimizedModule" and not (part._forward_hooks or part._forward_pre_hooks):
+            others[id(part)] = part.get_submodule("_orig_mod")
+    for part in parts if others else ():
+        if id(part) not in others:
+            changed = {name: others[id(each)] for name, each in part._modules.items() if id(each) in others}
+            part._modules.update(changed)
+
+
+class _Snapshot:
+    """The state of a module's Python objects, put back on exit."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.parts = [*module.modules()]
+        self.tensors: list[Tensor] = []
+        self._containers: list[tuple[Any, Any]] = []
+        self._empty: list[Any] = []
+        self._states: list[tuple[Any, Callable[[Any, Any], Any], Any]] = []
+        self._modes: list[tuple[nn.Module, bool]] = []
+        self._seen: set[int] = set()
+        attributes = []
+        for part in self.parts:
+            if isinstance(part, torch.jit.ScriptModule):
+                self._modes.append((part, part.training))
+                self.tensors += chain(part.parameters(recurse=False), part.buffers(recurse=False))
+            else:
+                attributes.append(vars(part))
+        standard = [*chain.from_iterable(map(_STANDARD, attributes))]
+        self._containers = [(each, each.copy()) for each in (*attributes, *filter(None, standard))]
+        self._empty = [each for each in standard if not each]
+        tables = chain.from_iterable((values["_parameters"], values["_buffers"]) for values in attributes)
+        self.tensors += [each for table in tables if table for each in table.values() if each is not None]
+        for values in attributes:
+            for name in values.keys() - _NAMES:
+                kind = type(value := values[name])
+                if kind not in _ATOMS and not (kind is tuple and _ATOMS.issuperset(map(type, value))):
+                    self._add(value, 0)
+        leaves = [each for each in self.tensors if each.is_leaf]
+        self._grads = [(each, each.grad) for each in leaves]
+        self.trained = [each for each in leaves if each.requires_grad]
+        self._replace_inference()
+        self._before = _signature(self.tensors)
+
+    def _add(self, value: Any, depth: int) -> None:
+        """Add what an attribute holds."""
+        kind = type(value)
+        if kind in _ATOMS or isinstance(value, (nn.Module, type)):
+            return
+        if isinstance(value, Tensor):
+            self.tensors.append(value)
+            return
+        if depth == MAX_DEPTH or len(self._seen) == MAX_OBJECTS or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        inner: Any = ()
+        if kind in (dict, OrderedDict, list, set, deque):
+            inner = value.values() if isinstance(value, dict) else value
+            self._containers.append((value, value.copy()))
+        elif kind in (tuple, frozenset):
+            inner = value
+        elif kind in _GENERATORS:
+            read, write = _GENERATORS[kind]
+            self._states.append((value, write, read(value)))
+        elif isinstance(attributes := getattr(value, "__dict__", None), dict):
+            inner = attributes.values()
+            self._containers.append((attributes, attributes.copy()))
+        for each in inner:
+            if type(each) not in _ATOMS:
+                self._add(each, depth + 1)
+
+    def _replace_inference(self) -> None:
+        """Replace tensors of inference mode, which autograd cannot save, by copies."""
+        copies: dict[int, Tensor] = {}
+        for part in self.parts if any(each.is_inference() for each in self.tensors) else ():
+            tables: tuple[Any, ...] = (part._parameters, part._buffers)
+            for tensors in tables:
+                for name, tensor in tensors.items():
+                    if tensor is not None and tensor.is_inference():
+                        copied = copies.setdefault(id(tensor), tensor.clone())
+                        is_weight = isinstance(tensor, nn.Parameter)
+                        tensors[name] = nn.Parameter(copied, requires_grad=False) if is_weight else copied
+        self.tensors = [each for each in self.tensors if not each.is_inference()]
+        self.trained = [each for each in self.trained if not each.is_inference()]
+
+    @property
+    def written(self) -> bool:
+        """Whether one of the tensors has been written into."""
+        return self._before != _signature(self.tensors)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        for container in filter(None, self._empty):
+            container.clear()
+        for container, before in self._containers:
+            if isinstance(container, dict):
+                if len(container) != len(before) or not all(map(is_, container.values(), before.values())):
+                    container.clear()
+                    container.update(before)
+            elif isinstance(container, set):
+                if container != before:
+                    container.clear()
+                    container.update(before)
+            elif not _same(container, before):
+                container.clear()
+                container.extend(before)
+        for holder, write, state in self._states:
+            write(holder, state)
+        for part, mode in self._modes:
+            part.training = mode
+        for parameter in self.trained:
+            parameter.requires_grad = True
+        for tensor, grad in self._grads:
+            if tensor.grad is not grad:
+                tensor.grad = grad
+
+
+def _signature(tensors: Sequence[Tensor]) -> list[tuple[int, int]]:
+    return [(each.data_ptr(), each._version) for each in tensors]
+
+
+class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keep what operations of this thread overwrite in memory that they did not allocate."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._allocated: set[int] = set()
+        self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self._aliases: list[Tensor] = []
+        self._versions: list[Any] = []
+
+    def __torch_dispatch__(self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        named = dict(zip(_argument_names(func), args, strict=False)) | (kwargs or {})
+        # In eval mode batch norms write nothing, whatever their schemas say.
+        for name in _written(func) if named.get("training", True) else ():
+            for tensor in tree_leaves(named.get(name)):
+                if isinstance(tensor, Tensor):
+                    self._keep(tensor)
+        out = func(*args, **(kwargs or {}))
+        given = {_place(each) for each in tree_leaves(named) if isinstance(each, Tensor)}
+        self._allocated |= {_place(each) for each in tree_leaves(out) if isinstance(each, Tensor)} - given
+        return out
+
+    def _keep(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if (place := storage._cdata) not in self._allocated:
+            if place not in self._before:
+                self._before[place] = storage, storage.clone()  # type: ignore[no-untyped-call]
+            if not tensor.is_inference():
+                self._versions.append(_unsafe_preserve_version_counter((tensor,)))
+
+    def found(self, tensors: Sequence[Tensor]) -> bool:
+        """Return whether memory from before was written into, or a tensor has other memory."""
+        return bool(self._before) or any(map(_moved, tensors, self._aliases))
+
+    @contextmanager
+    def undone(self, tensors: Sequence[Tensor]) -> Iterator[None]:
+        """Put back on exit what was overwritten, and the memory and versions of `tensors`."""
+        self._aliases = [each.data for each in tensors]
+        with _unsafe_preserve_version_counter(tuple(tensors)):
+            yield
+            for storage, before in self._before.values():
+                storage.copy_(before)
+            for version in reversed(self._versions):
+                version.__exit__()
+            for tensor, alias in zip(tensors, self._aliases, strict=True):
+                if _moved(tensor, alias):
+                    tensor.data = alias
+
+
+def _moved(tensor: Tensor, alias: Tensor) -> bool:
+    return tensor.data_ptr() != alias.data_ptr() or tensor.shape != alias.shape
+
+
+def _place(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+@cache
+def _argument_names(func: Any) -> tuple[str, ...]:
+    return tuple(argument.name for argument in func._schema.arguments)
+
+
+@cache
+def _written(func: Any) -> tuple[str, ...]:
+    """Return the arguments that an operation writes into."""
+    if "batch_norm" in func._schema.name:
+        # Its schema does not say so.
+        return "running_mean", "running_var"
+    return tuple(each.name for each in func._schema.arguments if each.alias_info and each.alias_info.is_write)
+
+
+@contextmanager
+def _without_checkpoints() -> Iterator[None]:
+    """Run what this thread checkpoints plainly, so that each module runs once."""
+    caller, function_class = threading.get_ident(), checkpoint.CheckpointFunction
+    apply = function_class.apply
+    names = [name for name in vars(checkpoint) if name.startswith("_checkpoint_without_reentrant_generator")]
+    generators = {name: vars(checkpoint)[name] for name in names}
+
+    def apply_plainly(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        return function(*args) if threading.get_ident() == caller else apply(function, preserve, *args)
+
+    def nothing() -> Iterator[None]:
+        yield
+
+    def plain(generator: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **more: nothing() if threading.get_ident() == caller else generator(*args, **more)
+
+    function_class.apply = staticmethod(apply_plainly)
+    vars(checkpoint).update({name: plain(generator) for name, generator in generators.items()})
+    try:
+        yield
+    finally:
+        del function_class.apply
+        vars(checkpoint).update(generators)
