@@ -160,9 +160,10 @@ class Style:
             with suppress(TypeError, ValueError, Problem):
                 value = value is True or str(value) in ("1", "1.0", "true") if kind is bool else kind(value)
                 # Raises for an invalid one.
-                replace(cls(), **{name: value})
+                setting: dict[str, Any] = {name: value}
+                replace(cls(), **setting)
                 if name != "colormap" or value in colormaps():
-                    values[name] = value
+                    values |= setting
         return cls(**values)
 
     @property
