@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, packing, scratch_folder
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as class_names
-
-if TYPE_CHECKING:
-    from sightglass.models.geometry import Box
+from sightglass.models.geometry import Box
 
 MAX_BYTES = 512 * 2**20
 """Of one file of labels."""
@@ -87,6 +87,7 @@ class LabelProblem:
 class GroundTruth:
     """The labelled boxes of pictures, or the class of each picture."""
 
+    __pydantic_config__: ClassVar = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
     pictures: Mapping[str, tuple[TrueBox, ...]] = field(repr=False)
     """By file name; a picture without objects has none."""
     problems: tuple[LabelProblem, ...] = ()

@@ -138,7 +138,7 @@ class _Run:
         self._part(0).parent.mkdir(parents=True, exist_ok=True)
         try:
             if self.cancel is not None and self.cancel.is_set():
-                self.count = sum(len(records.load(path)) for path in self._part(0).parent.glob("*.npz"))
+                self.count = sum(len(records.load(path)) for path in self._part(0).parent.glob("*.json.z"))
             self._check()
             summary = self._write(facts, self._draw())
         except Cancelled:
@@ -147,7 +147,7 @@ class _Run:
 
     def _part(self, number: int) -> Path:
         """Return the file of a part."""
-        return self.work / "seen" / f"{number:06}.npz"
+        return self.work / "seen" / f"{number:06}.json.z"
 
     def _check(self) -> None:
         if self.cancel is not None and self.cancel.is_set():
@@ -166,7 +166,7 @@ class _Run:
         frames = clip.frames(self.settings.start, self.settings.end, first=first, every=every)
         return read_ahead(frames, waiting)
 
-    def _explain(self) -> Iterator[list[FrameRecord]]:
+    def _explain(self) -> Iterator[Sequence[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""
         first, number = 0, 0
         while self._part(number).is_file():
