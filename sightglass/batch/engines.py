@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.options import Options
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.source import Item
     from sightglass.explain.rendering.style import Style
@@ -70,6 +71,26 @@ QUIET = {
     # A late call from another thread must not start a new cluster.
     "RAY_ENABLE_AUTO_CONNECT": "0",
 }
+
+
+def list_settings(resident: LoadedModel, options: Options, layers: Sequence[Layer]) -> Json:
+    """Return what maps depend on beside the picture: a recipe, and the targets."""
+    spec = resident.adapter.spec
+    recipe = Recipe(
+        picture_sha256="",
+        picture_name="",
+        model=spec.id,
+        weights_sha256=resident.origin.adapter.weights_sha256,
+        method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
+        layers=tuple(layer.path for layer in layers),
+        targets=(),
+        masks=options.masks,
+        prepared=resident.adapter.preprocessing,
+        **{name: getattr(options, name) for name in RECIPE_OPTIONS},
+        device=str(resident.device),
+        versions=versions(),
+    )
+    return {"recipe": recipe.model_dump(mode="json"), "targets": options.targets}
 
 
 class Work:
@@ -149,28 +170,11 @@ class Work:
 
         Labels are none of them: a run with them adds what an earlier one lacks.
         """
-        resident, options = self._resident, self.options
-        spec = resident.adapter.spec
-        recipe = Recipe(
-            picture_sha256="",
-            picture_name="",
-            model=spec.id,
-            weights_sha256=resident.origin.adapter.weights_sha256,
-            method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
-            layers=tuple(layer.path for layer in self._layers),
-            targets=(),
-            masks=options.masks,
-            prepared=resident.adapter.preprocessing,
-            **{name: getattr(options, name) for name in RECIPE_OPTIONS},
-            device=str(resident.device),
-            versions=versions(),
-        )
         return {
-            "recipe": recipe.model_dump(mode="json"),
-            "targets": options.targets,
+            **list_settings(self._resident, self.options, self._layers),
             "maps": self.maps,
             "side": self.side,
-            # Only values that differ from the defaults: runs from before these settings existed still resume.
+            # Only values that differ from the defaults.
             **table.changed_colours(self.style),
         }
 
