@@ -231,7 +231,7 @@ def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
 
 def read_scores(folder: Path) -> Scores:
     """Return the kind of a run's scores, by default confidences."""
-    from pyarrow import parquet  # type: ignore[import-untyped]
+    from pyarrow import parquet
 
     # Without a readable table nothing is known.
     with contextlib.suppress(OSError, ValueError):

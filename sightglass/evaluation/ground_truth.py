@@ -157,11 +157,6 @@ class RunLabels:
             return None
         return tuple(replace(box, label=min(self.classes_by_label.get(box.label) or ("",))) for box in boxes)
 
-    def find_classes(self, key: str) -> tuple[str, ...]:
-        """Return the right classes of a picture; empty without counted labels."""
-        label = self.truth.find_class(key)
-        return () if label is None else self.classes_by_label.get(label, ())
-
 
 _Row = tuple[str, str, int, "Callable[[], TrueBox | str | None]"]
 """The picture that a line of labels is about, its file, its number, and what parses it: to a box, to the class of the

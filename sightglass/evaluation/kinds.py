@@ -208,7 +208,7 @@ class ClassEvaluation:
         """Return a picture's labels for an `EvaluatedPicture`, or None."""
         if not self.has(labels.truth, key):
             return None
-        right = labels.find_classes(key) or ("",)
+        right = labels.classes_by_label.get(labels.truth.find_class(key) or "") or ("",)
         # Of a label that means several classes each is right.
         truth = answers[0].label if answers and answers[0].label in right else min(right)
         boxes = tuple(box for box in labels.find(key) or () if box.counted)
