@@ -330,7 +330,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     rows = [stored.to_row(picture) for picture in pictures]
     facts = EvaluationFacts("demo-s", "", "detect", ("cat", "dog"), 0.25, ("owl",))
-    stored.write(base / "labelled" / stored.FILE, [rows], facts)
+    stored.write(base / "labelled" / stored.FILE, rows, facts)
     return base
 
 
