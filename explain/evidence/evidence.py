@@ -131,7 +131,9 @@ class Evidence:
             if len(row) != len(adapter.labels):
                 raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
             shares = row.exp() if kind == "probabilities" else row
-            probable = bool((shares >= 0).all()) and abs(float(shares.sum()) - 1) < SUM
+            # Percentages are probabilities, too.
+            whole = any(abs(float(shares.sum()) / total - 1) < SUM for total in (1, 100))
+            probable = whole and bool((shares >= 0).all())
             told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
             if told_apart and probable != (kind == "probabilities"):
                 raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")

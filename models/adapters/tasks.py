@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -89,7 +90,7 @@ def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
     sums = outputs.sum(1)
     if not between:
         # Percentages, too, add up to the same for every picture.
-        same = len(sums) > 1 and sums[0] > 0 and torch.allclose(sums, sums[0].expand_as(sums), rtol=2e-3)
+        same = len(sums) > 1 and 0 < sums[0] < math.inf and torch.allclose(sums, sums[0].expand_as(sums), rtol=2e-3)
         return "probabilities" if same and not bare and bool((outputs >= 0).all()) else "logits"
     return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=2e-3) else "sigmoids"
 

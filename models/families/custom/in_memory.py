@@ -148,7 +148,7 @@ def check_weights(module: nn.Module, device: str) -> None:
     if any(map(is_lazy, tensors)):
         raise ModelProblem(f"The {name} has lazy layers without weights: run it on one picture before you give it.")
     if any(tensor.is_meta for tensor in tensors):
-        raise ModelProblem(f"The {name} is on the device meta, without weights: load them before.")
+        raise ModelProblem(f"The {name} is on the device meta, without values: load its weights before you give it.")
     places = {tensor.device for tensor in tensors}
     if device != "auto" and places and all(torch.device(device) not in (at, torch.device(at.type)) for at in places):
         at = ", ".join(sorted(map(str, places)))
@@ -246,6 +246,9 @@ def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
+    if transformers.task_of(spec.arch) == "detect":
+        # Its adapter prepares pictures by the processor itself.
+        spec = spec.with_weights(preprocessing=PreprocessingTable())
     preprocessing = transformers.usual_preprocessing(model.config).changed(spec.preprocessing)
     notes = note_preprocessing(spec, preprocessing, "as ViTs usually are")
     adapter = transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes, processor=processor)
