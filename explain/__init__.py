@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports
@@ -34,6 +32,3 @@ defer_imports(
         "replaying": ["replay"],
     },
 )
-
-if __name__ == "explain":  # the bare name, in a checkout
-    sys.modules[__name__] = import_module("sightglass.explain")

@@ -116,8 +116,8 @@ class Explainer:
         self._device = find_device(device)
         self._progress = progress
         self._notes: tuple[str, ...] = ()
-        self._object: given_model.UserModel | None = None
-        user_model = given_model.UserModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
+        self._object: in_memory.UserModel | None = None
+        user_model = in_memory.UserModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
             self.model: ModelSpec = given_model.spec_of_file(os.fspath(model), user_model, arch)
         elif arch:
@@ -173,10 +173,10 @@ class Explainer:
         return resident
 
     @own_modes()
-    def _adapt(self, model: given_model.UserModel, device: torch.device) -> LoadedModel:
+    def _adapt(self, model: in_memory.UserModel, device: torch.device) -> LoadedModel:
         # Adapting runs somebody else's code.
         with own_random_state():
-            resident = LoadedModel(model.adapt(), device)
+            resident = LoadedModel(in_memory.adapt(model), device)
             # Found once for all explanations.
             _ = resident.known_layers
         return resident

@@ -8,18 +8,12 @@ Importing this package is free; torch comes in with the first Explainer.
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports
 from sightglass.common.style import CHECKOUT
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from sightglass.common.errors import Problem as Problem
     from sightglass.explain import Explainer as Explainer
     from sightglass.explain import Explanation as Explanation
@@ -37,24 +31,6 @@ _CLASSES = ("Explainer", "Explanation", "Heatmap", "Image", "Problem", "Recipe")
 _NAMES = (*_CLASSES, "colormaps", "contact_sheet", "overlay", "replay")
 defer_imports(__name__, {"explain": _NAMES})
 
-_ALIASES = ("explain", "models")
-"""Packages that a checkout also offers by their bare names: `python -m explain`, `from explain import Explainer`."""
-
-
-class _Aliases(MetaPathFinder, Loader):
-    """Let `explain.recipe` be `sightglass.explain.recipe`, once `explain` is `sightglass.explain`."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        package, _, rest = name.partition(".")
-        ours = sys.modules.get(f"sightglass.{package}") if package in _ALIASES else None
-        # `python -m` runs a file of its own for __main__.
-        return ModuleSpec(name, self) if rest != "__main__" and ours and sys.modules.get(package) is ours else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        sys.modules[module.__name__] = import_module(f"sightglass.{module.__name__}")
-
-
 if CHECKOUT:
     # `sightglass.explain` is the folder beside this one.
     __path__.append(str(CHECKOUT))
-    sys.meta_path.insert(0, _Aliases())

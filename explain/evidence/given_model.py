@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,33 +20,7 @@ from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec, read_outputs
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class UserModel:
-    """A model object with what the caller says of it."""
-
-    model: Any
-    preprocess: Any
-    labels: Any
-    name: str
-    task: str | None = None
-    output: str | int | None = None
-    unit: str | None = None
-    outputs: tuple[Any, ...] = ()
-
-    def adapt(self) -> Adapter:
-        return in_memory.adapt(
-            self.model,
-            preprocess=self.preprocess,
-            names=self.labels,
-            name=self.name,
-            task=self.task,
-            output=self.output,
-            unit=self.unit,
-            outputs=self.outputs,
-        )
-
-
-def spec_of_file(path: str, user_model: UserModel, arch: str = "") -> ModelSpec:
+def spec_of_file(path: str, user_model: in_memory.UserModel, arch: str = "") -> ModelSpec:
     """Return the spec of a model's file with the caller's arguments."""
     spec, name = catalog.of_file(path, arch), user_model.name
     if user_model.task is not None:
@@ -101,7 +75,7 @@ def bgr_to_rgb(source: Any) -> NDArray[Any]:
     return source[..., ::-1]
 
 
-def is_model_input(source: Any, adapter: Adapter, model: UserModel | None) -> bool:
+def is_model_input(source: Any, adapter: Adapter, model: in_memory.UserModel | None) -> bool:
     """Return whether a picture is a tensor of the model's input, alone or as a processor returns it."""
     if model is None or READY not in adapter.preprocessings:
         return False

@@ -14,7 +14,6 @@ ABOVE = {
     "html_report": "sightglass.report.html_report",
     "result_folder": "sightglass.report.result_folder",
     "results": "sightglass.report.results",
-    "command_line": "sightglass.cli",
 }
 """Modules that code below them calls on behalf of its callers: `Explanation.save`."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
@@ -35,44 +35,47 @@ from sightglass.models.transforms import SizedFunction, is_plain
 LOGGER = logging.getLogger(__name__)
 
 
-def adapt(
-    model: Any,
-    *,
-    preprocess: Any = None,
-    names: Any = None,
-    name: str = "",
-    task: str | None = None,
-    output: str | int | None = None,
-    unit: str | None = None,
-    outputs: Sequence[Mapping[str, Any]] = (),
-) -> Adapter:
-    """Return the adapter of a model object, on the CPU.
+@dataclass(frozen=True, slots=True, eq=False)
+class UserModel:
+    """A model object with what the caller says of it; see `Explainer`."""
 
-    `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`,
-    any function from a picture to an array or tensor, or None: inferred, and tensors are taken as they are. `names`: of
-    the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them. `task`, `output` and
-    `unit` are the table's, and so are `outputs`, which make it a regression; a task of None is inferred. Raises
-    ModelProblem, one sentence.
-    """
+    model: Any
+    preprocess: Any
+    """A torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`, any function
+    from a picture to an array or tensor, or None: inferred, and tensors are taken as they are."""
+    labels: Any
+    """Names of the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them."""
+    name: str
+    task: str | None
+    """None: inferred."""
+    output: str | int | None
+    unit: str | None
+    outputs: Sequence[Mapping[str, Any]]
+    """Each number's own name, unit and range, which make it a regression."""
+
+
+def adapt(user_model: UserModel) -> Adapter:
+    """Return the adapter of a model object; raise ModelProblem, one sentence."""
+    model, task, name = user_model.model, user_model.task, user_model.name
     _check_model(model)
     if not hasattr(model, "predictor"):
         model = network_of(model)
-    stated_task = check_task(task) if task is not None else "regress" if outputs else None
+    stated_task = check_task(task) if task is not None else "regress" if user_model.outputs else None
     library = type(model).__module__.partition(".")[0]
     id_ = name or type(model).__name__
     table = WeightsTable(
-        labels=None if names is None else labels.parse_names(names, id_),
-        preprocessing=read_preprocess(preprocess),
-        output=output,
-        unit=unit,
-        outputs=read_outputs(outputs),
+        labels=None if user_model.labels is None else labels.parse_names(user_model.labels, id_),
+        preprocessing=read_preprocess(user_model.preprocess),
+        output=user_model.output,
+        unit=user_model.unit,
+        outputs=read_outputs(user_model.outputs),
     )
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
     try:
         if library == "keras":
             return check_used(_keras(spec, model))
-        return _adapt_module(spec, model, library, preprocess, stated_task)
+        return _adapt_module(spec, model, library, user_model.preprocess, stated_task)
     except (Problem, MemoryError):
         raise
     # The caller's code may raise anything.
