@@ -1,11 +1,11 @@
 """Whatever goes wrong over HTTP is a status of its own and one sentence that says what to do."""
 
-from __future__ import annotations
-
 import base64
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image as Pillow
@@ -21,10 +21,6 @@ from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from tests.corpus import saved
 from tests.servers import settings_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 MOST = 300_000
 

@@ -1,7 +1,5 @@
 """`--seal`, `prove` and `batch --labels`: what is printed and written."""
 
-from __future__ import annotations
-
 import csv
 import html
 import json

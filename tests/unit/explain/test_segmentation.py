@@ -196,7 +196,6 @@ def test_an_area_is_what_its_corners_go_around() -> None:
 def test_evidence_outside_of_a_region_is_a_share_with_its_meaning() -> None:
     result = explained().with_options(per="region", top_k=1)
     heatmap, area = result.heatmaps[0], result.area()
-    assert area is not None
     expected = heatmap.values[~area].sum() / heatmap.values.sum()
     assert result.outside() == pytest.approx(float(expected), abs=1e-5)
     assert "of what speaks for this region lies outside it" in result.task.describe_outside(result, 0)

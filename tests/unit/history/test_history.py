@@ -1,26 +1,21 @@
 """The history keeps explanations bit for bit, and finds, changes, compares and exports them."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sightglass.explain import Explainer, Image, Problem
+from sightglass.explain import Explainer, Explanation, Image, Problem
 from sightglass.explain.whatif.edits import EditMark
 from sightglass.history import History
 from sightglass.report import embedded_recipe
 from tests.unit.history.conftest import files, same_maps
 from training.demo.scenes import draw, sample
-
-if TYPE_CHECKING:
-    from sightglass.explain import Explanation
 
 
 def test_a_record_is_the_explanation(history: History, photo: Explanation) -> None:
@@ -152,7 +147,6 @@ def test_exported_files_open_again(history: History, photo: Explanation, noise: 
         embedded = embedded_recipe.contents(archive.read(f"{folder}/overlay.png"))
     assert (body["note"], body["tags"], body["marks"][0]["size"]) == ("n", ["t"], 0.02)
     assert body["recipe"]["model"] == "efficientnet-lite0"
-    assert embedded is not None
     assert (embedded.recipe, embedded.view) == (photo.recipe, first.view)
     back = embedded_recipe.original(embedded)
     assert back is not None and back.sha256 == photo.image.sha256

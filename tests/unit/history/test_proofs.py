@@ -57,7 +57,6 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(history, bare, checke
     # Its own recipe is the explanation's, and that of its files has the seal.
     assert record.recipe == bare.recipe
     recipe = record.checked_recipe
-    assert recipe is not None
     assert [(seal.index, seal.marks[0].value) for seal in recipe.seals] == [(1, MARKS[0].value)]
     files = {name.rsplit("/", 1)[-1]: data for name, data in history.export([record.id])}
     described = json.loads(files["record.json"])

@@ -20,7 +20,6 @@ def test_only_a_lower_score_is_saved_with_its_map_and_once(explanation: Explanat
     mine, score = History(tmp_path), explanation.predictions[0].score
     assert save_unsure(explanation, score, mine) is None
     record = save_unsure(explanation, score + 1e-6, mine)
-    assert record is not None
     assert (record.tags, record.recipe) == ((UNSURE,), explanation.recipe)
     assert len(mine.heatmaps(record)) == 1
     assert save_unsure(explanation, 1.0, mine) == record

@@ -73,7 +73,6 @@ def checked(bare: Explanation) -> Explanation:
 def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
     for kind in ("png", "jpg"):
         embedded = embedded_recipe.read(figure.figure(checked, 1, format=kind))  # type: ignore[arg-type]
-        assert embedded is not None
         (saved,) = embedded.seals
         assert saved.index == 1
         assert [(mark.question, mark.answer, mark.value, mark.control) for mark in saved.marks] == [

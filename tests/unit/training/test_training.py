@@ -1,11 +1,10 @@
 """Scenes with a known cause are what was painted, and the demo models that learn from them look at it."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import cv2
@@ -28,11 +27,6 @@ from training.demo.__main__ import draw as draw_stored
 from training.demo.__main__ import frames
 from training.demo.scenes import Spec, blank, draw, rival, sample, swap, without
 from training.story import STORIES, story_step
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
 
 SEEDS = range(8)
 

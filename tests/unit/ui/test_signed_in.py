@@ -1,8 +1,7 @@
 """Whose session it is, wherever Streamlit runs something for it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -12,9 +11,6 @@ from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
 from sightglass.ui.session import signed_in
 from sightglass.ui.views import charts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 ANNA = "anna@example.org"
 

@@ -263,7 +263,6 @@ def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_f
             continue
         alone = segmenter(Image(frame.pixels), targets=(expected,))
         assert seen.score == pytest.approx(next(p.score for p in alone.predictions if p.label == expected))
-        assert seen.raws is not None
         assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(seen.raws, alone.heatmaps[0].raw, strict=True))
         painter = Painter(looking, 160, 160)
         ((_, mine),) = painter.maps(record)

@@ -410,7 +410,6 @@ def test_only_a_jpeg_that_holds_nothing_else_is_kept_as_it_came() -> None:
 )
 def test_the_same_numbers_come_out_of_every_file(data: bytes) -> None:
     image = Image.open(data, name="field")
-    assert image.planes is not None
     assert image.planes.dtype == np.uint16
     assert np.array_equal(image.planes, WIDE)
     assert not image.planes.flags.writeable
@@ -437,7 +436,6 @@ def test_what_every_reader_knows_stays_what_it_was() -> None:
     assert "Transparent areas are shown on white." in image.notes
     # Four bands that are not said to be see-through.
     bands = Image.open(tif(see_through, photometric="rgb", extrasamples=["unspecified"])).planes
-    assert bands is not None
     assert np.array_equal(bands, see_through)
     # Pages of a document are no channels.
     assert Image.open(tif(DICE.integers(0, 256, (30, 40, 50)).astype(np.uint8))).notes == (
@@ -449,7 +447,6 @@ def test_grey_numbers_are_kept_and_shown() -> None:
     heights = DICE.normal(500, 200, (40, 50)).astype(np.float32)
     for data in (npy(heights), tif(heights)):
         image = Image.open(data)
-        assert image.planes is not None
         assert np.array_equal(image.planes[:, :, 0], heights)
         assert (image.pixels.min(), image.pixels.max()) == (0, 255)
         assert "scaled to 0 to 255" in image.notes[0]
@@ -510,7 +507,6 @@ def test_no_data_is_named_and_not_scaled_in(kind: Any, value: float, writes: Any
     holed[:4, :10] = value
     image = Image.open(writes(holed[:, :, 0] if channels == 1 else holed.transpose(2, 0, 1)))
     assert image.notes[0].startswith(f"2.0% of its values hold no data ({value:g}): the median")
-    assert image.planes is not None
     np.testing.assert_array_equal(image.planes[4:], heights[4:])
     medians = [
         np.median(np.delete(heights[:, :, c].ravel(), np.ravel_multi_index(np.indices((4, 10)), (40, 50))))

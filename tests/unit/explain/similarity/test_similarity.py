@@ -1,7 +1,5 @@
 """Similarity: the gradient is autograd's, patches match, and galleries are evaluated."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -64,7 +62,6 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
     maps = []
     layer_info = explainer.resident.known_layers[layer]
     for output in recorded:
-        assert output.grad is not None
         maps.append((as_map(output.grad, layer_info) * as_map(output.detach(), layer_info))[0].sum(0).cpu().numpy())
     return float(cosine.detach()), maps
 

@@ -1,7 +1,5 @@
 """What is said of an explanation: each sentence appears where it is true, and not where it is not."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

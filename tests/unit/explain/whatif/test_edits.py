@@ -1,7 +1,5 @@
 """Edits of a picture: which pixels a mark covers, what they become, and what no mark may do."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -159,7 +157,6 @@ def bus() -> Explanation:
 
 
 def hidden(explanation: Explanation, mark: EditMark | None) -> np.ndarray:
-    assert mark is not None
     return edited(explanation.image, Edit((mark,), "grey")).hidden
 
 
@@ -209,7 +206,6 @@ def test_the_sentence_is_about_what_the_covered_map_is_of(model: str, example: s
     explainer = Explainer(model)
     before = explainer(load_bundled(example))
     mark = strongest_tenth(before)
-    assert mark is not None
     after = explainer(edited(before.image, Edit((mark,))).image)
     score = float(np.mean([p.score for p in (before.own() or before.predictions[:1])]))
     assert before.task.score_after(before, before) == pytest.approx(score)

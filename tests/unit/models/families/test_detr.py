@@ -297,9 +297,7 @@ def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
     assert (draft.loader, draft.arch, draft.table["task"]) == ("transformers", "DFineForObjectDetection", "detect")
     result = Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)
     assert result.heatmaps[0].state == "ok"
-    missing = result.missing((80, 48, 80, 48))
-    assert missing is not None
-    assert missing.candidate.anchor is not None
+    assert result.missing((80, 48, 80, 48)).candidate.anchor is not None
 
 
 def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: Path, tmp_path: Path) -> None:
@@ -324,7 +322,6 @@ def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     with torch.no_grad():
         outputs = adapter.run(tensor)
     attended = outputs.attended
-    assert attended is not None
     assert attended.path == "model.28.decoder.layers.5.cross_attn"
     assert attended.sizes == ((20, 20), (10, 10), (5, 5))
     assert attended.maps(0).shape == (8, 20, 20)
