@@ -349,9 +349,7 @@ def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explainer:
     return Explainer("pose")
 
 
-def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_its_sides_are_maps_of_their_own(
-    pose: Explainer, bus: Path
-) -> None:
+def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_its_sides_are_maps_of_their_own(pose, bus):
     made = pose(bus, top_k=2)
     again = replay(made.recipe, bus)
     assert made.recipe.part == "signed" and again.heatmaps[0].signed

@@ -105,9 +105,7 @@ def test_names_are_only_data(history: History, noise: Explanation, name: str) ->
     assert all(".." not in written and written.count("/") == 1 for written, _ in history.export([record.id]))
 
 
-def test_what_was_removed_is_put_back_whole(
-    history: History, photo: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_removed_is_put_back_whole(history, photo, noise, monkeypatch):
     first = history.keep(photo, note="the roof", tags=["odd"])
     marked = history.annotate(first.id, marks=[EditMark("brush", ((0.5, 0.5),), 0.02)])
     history.delete([first.id, "nobody"], undoable=True)

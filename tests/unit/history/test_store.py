@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,9 +69,7 @@ def test_records_are_read_from_their_folders_where_the_database_is_lost(history:
     assert History(history.folder).search().total == 2 and not half.exists()
 
 
-def test_a_full_history_refuses_and_keeps_what_it_has(
-    tmp_path: Path, photo: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_history_refuses_and_keeps_what_it_has(tmp_path, photo, noise, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.9")
     history, chance = History(tmp_path), np.random.default_rng(0)
     record = history.keep(photo)
@@ -86,9 +83,7 @@ def test_a_full_history_refuses_and_keeps_what_it_has(
     assert history.keep(noise)
 
 
-def test_a_writer_waits_for_another_and_then_says_so(
-    history: History, noise: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_waits_for_another_and_then_says_so(history, noise, monkeypatch):
     monkeypatch.setattr("sightglass.history.history.WAIT", 0.3)
     history.keep(noise)
     with sqlite3.connect(history.folder / "index.db", isolation_level=None, check_same_thread=False) as blocking:
@@ -103,9 +98,7 @@ def test_a_writer_waits_for_another_and_then_says_so(
     assert len({path.parent for path in files(history)}) == history.search().total
 
 
-def test_everything_is_on_the_disk_before_its_row_is(
-    history: History, noise: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_everything_is_on_the_disk_before_its_row_is(history, noise, monkeypatch):
     """Each file is forced onto the disk before it gets its name, and its folder before the row."""
     history.search()
     events: list[Any] = []

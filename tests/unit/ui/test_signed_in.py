@@ -105,9 +105,7 @@ WHOLE = dict.fromkeys(signed_in.NEEDED, "x") | {"cookie_secret": "x" * 32}
         (WHOLE | {"cookie_secret": "short"}, "too short"),
     ],
 )
-def test_a_provider_that_is_not_complete_is_one_sentence(
-    section: dict[str, str], words: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_that_is_not_complete_is_one_sentence(section, words, monkeypatch):
     monkeypatch.setattr(signed_in, "_provider", lambda: section)
     if words is None:
         assert signed_in.is_configured() == bool(section)

@@ -219,9 +219,7 @@ NAMES = ("small", "medium", "large")
         ),
     ],
 )
-def test_overlaps_are_a_sentence(
-    overlaps: dict[tuple[int, int], float], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overlaps_are_a_sentence(overlaps, said, monkeypatch):
     def agreement(_: Comparison, first: int, second: int) -> Agreement | None:
         share = overlaps.get((first, second))
         return None if share is None else cast("Agreement", SimpleNamespace(iou_top20=share))

@@ -20,7 +20,6 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import SIDES
-from sightglass.models.adapters.queries import CrossAttention
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
@@ -274,7 +273,6 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
         outputs = resident.adapter.run(resident.adapter.prepare(PICTURE, "trained").tensor)
     # D-FINE projects neither the values nor their sum.
     first, last = (getattr(attending, name, torch.nn.Identity()) for name in ("value_proj", "output_proj"))
-    assert isinstance(outputs.attended, CrossAttention)
     heads = outputs.attended.heads
     levels = outputs.attended.levels(7)
     weights = torch.cat([level.flatten(1) for level in levels], 1)  # (heads, cells)

@@ -26,9 +26,7 @@ BOXES = [(20.0, 230.0, 800.0, 760.0), (50.0, 400.0, 245.0, 905.0)]
 
 
 def open_model(name: str = YOLOE) -> OpenVocabulary:
-    adapter = built(name)
-    assert isinstance(adapter, OpenVocabulary)
-    return adapter
+    return built(name)
 
 
 def pixels_of(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
