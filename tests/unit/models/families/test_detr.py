@@ -1,5 +1,7 @@
 """DETR's family: boxes, maps and query attention equal those of the libraries, on small seeded networks."""
 
+import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -299,9 +301,6 @@ def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
 
 
 def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: Path, tmp_path: Path) -> None:
-    import json
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(save_model("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):

@@ -116,7 +116,6 @@ CONFIG = {"input_size": (3, 96, 96)}
 POOL, FLAT, HEAD = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)
 INPUTS: dict[str, tuple[Callable[[], nn.Module], int, tuple[int, int], str]] = {
     "head first": (lambda: backwards(HEAD, FLAT, POOL, body()), 3, (224, 224), "it takes 224 x 224"),
-    "1 x 1 first": (lambda: backwards(nn.Conv2d(32, 5, 1), POOL, body()), 3, (224, 224), "it takes"),
     "grey, head first": (lambda: backwards(HEAD, FLAT, POOL, body(1)), 1, (224, 224), "it takes"),
     "grey, unshuffled": (lambda: nn.Sequential(nn.PixelUnshuffle(2), body(4, POOL, FLAT)), 1, (224, 224), "it takes"),
     "linear patches": (lambda: Patches(16), 3, (224, 224), "it takes 224 x 224"),
