@@ -67,7 +67,7 @@ else:
 
     def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
         return st.Page(
-            signed_in.sign_out if name == signed_in.SIGN_OUT else page.script(name),
+            st.logout if name == signed_in.SIGN_OUT else page.script(name),
             title=title,
             icon=f":material/{icon}:",
             url_path=name,

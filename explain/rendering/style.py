@@ -154,14 +154,16 @@ class Style:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:
         """Return the style for a view's settings; invalid ones are ignored."""
-        values = {}
+        values: dict[str, Any] = {}
         for name in _NAMES & settings.keys():
             value, kind = settings[name], type(DEFAULTS[name])
             with suppress(TypeError, ValueError, Problem):
                 value = value is True or str(value) in ("1", "1.0", "true") if kind is bool else kind(value)
-                cls(**{name: value})  # raises for an invalid one
+                # Raises for an invalid one.
+                setting: dict[str, Any] = {name: value}
+                replace(cls(), **setting)
                 if name != "colormap" or value in colormaps():
-                    values[name] = value
+                    values |= setting
         return cls(**values)
 
     @property

@@ -89,7 +89,7 @@ def open_example() -> ClipJob:
     folder = examples.find(examples.CLIP)
     facts = read_result(folder).run
     settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "end", "side")})
-    return ClipJob(ClipPlan(Clip(pictures.CLIP), facts["model"], {}, settings, folder))
+    return ClipJob(ClipPlan(Clip(pictures.CLIP), facts["recipe"]["model"], {}, settings, folder))
 
 
 @dataclass

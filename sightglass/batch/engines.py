@@ -15,10 +15,8 @@ import socket
 import threading
 import uuid
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -28,7 +26,7 @@ import torch
 from sightglass.batch import journal, table
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.common.style import CHECKOUT, PACKAGE
-from sightglass.common.work.threads import processor_cores, torch_pool
+from sightglass.common.work.threads import in_order, processor_cores, torch_pool
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
@@ -51,6 +49,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.options import Options
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.source import Item
     from sightglass.explain.rendering.style import Style
@@ -70,6 +69,26 @@ QUIET = {
     # A late call from another thread must not start a new cluster.
     "RAY_ENABLE_AUTO_CONNECT": "0",
 }
+
+
+def list_settings(resident: LoadedModel, options: Options, layers: Sequence[Layer]) -> Json:
+    """Return what maps depend on beside the picture: a recipe, and the targets."""
+    spec = resident.adapter.spec
+    recipe = Recipe(
+        picture_sha256="",
+        picture_name="",
+        model=spec.id,
+        weights_sha256=resident.origin.adapter.weights_sha256,
+        method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
+        layers=tuple(layer.path for layer in layers),
+        targets=(),
+        masks=options.masks,
+        prepared=resident.adapter.preprocessing,
+        **{name: getattr(options, name) for name in RECIPE_OPTIONS},
+        device=str(resident.device),
+        versions=versions(),
+    )
+    return {"recipe": recipe.model_dump(mode="json"), "targets": options.targets}
 
 
 class Work:
@@ -149,28 +168,11 @@ class Work:
 
         Labels are none of them: a run with them adds what an earlier one lacks.
         """
-        resident, options = self._resident, self.options
-        spec = resident.adapter.spec
-        recipe = Recipe(
-            picture_sha256="",
-            picture_name="",
-            model=spec.id,
-            weights_sha256=resident.origin.adapter.weights_sha256,
-            method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
-            layers=tuple(layer.path for layer in self._layers),
-            targets=(),
-            masks=options.masks,
-            prepared=resident.adapter.preprocessing,
-            **{name: getattr(options, name) for name in RECIPE_OPTIONS},
-            device=str(resident.device),
-            versions=versions(),
-        )
         return {
-            "recipe": recipe.model_dump(mode="json"),
-            "targets": options.targets,
+            **list_settings(self._resident, self.options, self._layers),
             "maps": self.maps,
             "side": self.side,
-            # Only values that differ from the defaults: runs from before these settings existed still resume.
+            # Only values that differ from the defaults.
             **table.changed_colours(self.style),
         }
 
@@ -267,8 +269,8 @@ class ThreadEngine:
         self.device = work.device
 
     def run(self, batches: Iterable[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
-        """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
-        work, remaining, local = self._work, iter(batches), threading.local()
+        """Yield the outcomes of each batch, in order; no more once `Work.stop` is set."""
+        work, local = self._work, threading.local()
 
         def process(batch: Sequence[Item]) -> list[Outcome]:
             if not hasattr(local, "work"):
@@ -276,19 +278,11 @@ class ThreadEngine:
             outcomes: list[Outcome] = local.work.process(batch)
             return outcomes
 
-        running: set[Future[list[Outcome]]] = set()
-        with torch_pool(self._workers, "folder", 1 if work.parallel else torch.get_num_threads()) as pool:
+        threads = 1 if work.parallel else torch.get_num_threads()
+        with torch_pool(self._workers, "folder", threads) as pool, contextlib.suppress(Cancelled):
             try:
-                while True:
-                    # One batch waits, so that no worker does.
-                    free = 0 if work.stop.is_set() else self._workers + 1 - len(running)
-                    running.update(pool.submit(process, batch) for batch in islice(remaining, free))
-                    if not running:
-                        return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        if not isinstance(future.exception(), Cancelled):
-                            yield future.result()
+                # Enough wait for no worker to be idle behind a slow batch.
+                yield from in_order(batches, process, pool, 4 * self._workers)
             except BaseException:
                 work.stop.set()
                 raise
@@ -412,7 +406,7 @@ class RayEngine:
         self._needs = {"num_cpus": 1, "num_gpus": gpus if on_gpu else None}
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
-        """See `ThreadEngine.run`."""
+        """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
         ray, work = library(), self._work
         mark = work.folder / f".{uuid.uuid4().hex}.seen"
         mark.touch()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, replace
@@ -15,6 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from sightglass.batch import table
 from sightglass.batch.journal import writing
 from sightglass.common import users
@@ -23,8 +23,8 @@ from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
-from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
-from sightglass.evaluation.kinds import KINDS, kind_of
+from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
+from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.tasks import task_of
@@ -36,12 +36,11 @@ if TYPE_CHECKING:
 
     from sightglass.batch.engines import Work
     from sightglass.batch.journal import Journal
-    from sightglass.common.files import Json
     from sightglass.explain.picture.source import Item
 
 CORRECTIONS = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""
-FILE, MASKS = "ground_truth.json", "ground_truth_masks.zip"
+FILE = "ground_truth.json"
 """The labels of a run beside the table; without them folders are labels."""
 NAMED = 4
 """Labels in a sentence."""
@@ -139,46 +138,20 @@ def match_run(folder: Path) -> list[LabelMatch]:
     return list_names(truth, table.read_scores(folder).classes, corrections(folder))
 
 
+_LABELS = TypeAdapter(GroundTruth)
+
+
 def write_labels(folder: Path, labels: GroundTruth) -> None:
     """Write the labels beside a run's table, for resuming."""
-    boxes = {
-        name: [(box.label, *box.box, box.crowd, box.ignored, box.relative) for box in boxes_of_picture]
-        for name, boxes_of_picture in labels.pictures.items()
-    }
-    problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
-    data = {"pictures": boxes, "named": dict(labels.picture_labels), "problems": problems}
     folder.mkdir(parents=True, exist_ok=True)
-    if labels.masks:
-        data |= {"masks": list(labels.masks), "mask_labels": labels.mask_labels}
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            # By number: the name of a picture may be none in an archive.
-            for number, mask in enumerate(labels.masks.values()):
-                archive.writestr(str(number), mask)
-        write_file(folder / MASKS, packed.getvalue())
-    write_file(folder / FILE, json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
+    write_file(folder / FILE, _LABELS.dump_json(labels))
 
 
 def read_labels(folder: Path) -> GroundTruth | None:
     """Return the labels beside a run's table; None without valid ones."""
-    try:
-        document: Json = json.loads((folder / FILE).read_bytes())
-        pngs: dict[str, bytes] = {}
-        if keys := document.get("masks"):
-            with zipfile.ZipFile(folder / MASKS) as archive:
-                pngs = {key: archive.read(str(number)) for number, key in enumerate(keys)}
-        return GroundTruth(
-            {
-                name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in rows)
-                for name, rows in document["pictures"].items()
-            },
-            tuple(LabelProblem(*problem) for problem in document["problems"]),
-            document["named"],
-            pngs,
-            tuple(document.get("mask_labels", ())),
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-        return None
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return _LABELS.validate_json((folder / FILE).read_bytes())
+    return None
 
 
 def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str]:
@@ -208,15 +181,10 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
             (work.folder / name).unlink(missing_ok=True)
     if labels is None or not kind.file:
         return
-    keys, counted = [item.key for item in items], labels
     indices = {name: i for i, name in enumerate(facts.classes)}
-
-    def list_rows(keys: list[str]) -> list[Json]:
-        outcomes = (outcome for outcome in journal.outcomes(keys) if "rows" in outcome)
-        return [row for outcome in outcomes for row in kind.rows(counted, outcome["key"], outcome, indices)]
-
-    rows = (list_rows(keys[start : start + table.CHUNK]) for start in range(0, len(keys), table.CHUNK))
-    kind.write(work.folder / kind.file, rows, replace(facts, unknown=labels.unknown))
+    outcomes = (outcome for outcome in journal.outcomes([item.key for item in items]) if "rows" in outcome)
+    rows = (row for outcome in outcomes for row in kind.rows(labels, outcome["key"], outcome, indices))
+    stored.write(work.folder / kind.file, rows, replace(facts, unknown=labels.unknown))
     with contextlib.suppress(Problem):
         _write_summary(work.folder)
 
@@ -251,29 +219,27 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
 
 def _summarise_masks(folder: Path) -> EvaluationSummary:
     """Summarise a segmentation run; raise Problem for an unreadable one."""
-    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
-
     try:
-        stored_rows = parquet.read_table(folder / masks.FILE)
-        about, rows = json.loads(stored_rows.schema.metadata[masks.ABOUT]), stored_rows.to_pylist()
-        good = [row for row in rows if row["problem"] is None]
-        pairs = [[*zip(*(row[name] for name in masks.PAIR), strict=True)] for row in good]
+        about, lines = stored.read(folder / masks.FILE)
+        rows = [json.loads(line) for line in lines]
+        good = [row for row in rows if "problem" not in row]
+        pairs = [row["pairs"] for row in good]
         metrics = masks.measure(pairs)
         return EvaluationSummary.build(
-            model=about["model"],
-            task=KINDS["areas"].task,
+            model=about.model,
+            task=about.task,
             pictures=sum(map(bool, pairs)),
             objects=sum(count for picture in pairs for *_, count in picture),
-            not_counted=sum(row["not_counted"] or 0 for row in good),
+            not_counted=sum(row["not_counted"] for row in good),
             right=sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
             threshold=0.0,
             scores=metrics.scores,
-            by_class={about["classes"][int(index)]: estimate for index, estimate in metrics.by_class.items()},
+            by_class={about.classes[int(index)]: estimate for index, estimate in metrics.by_class.items()},
             errors={},
-            unknown=about["unknown"],
-            problems=[(row["picture"], row["problem"]) for row in rows if row["problem"] is not None],
+            unknown=about.unknown,
+            problems=[(row["picture"], row["problem"]) for row in rows if "problem" in row],
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError, ArrowException) as problem:
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"There are no masks in {folder.name}: run it with --labels and a folder of masks.") from problem
 
 

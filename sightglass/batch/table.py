@@ -6,15 +6,16 @@ import base64
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from pydantic import TypeAdapter
 
 from sightglass.common.files import Json, atomic_write, file_stem, npy_bytes, npz_bytes, packing, write_file
-from sightglass.evaluation.stored import write_chunks
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.recipe import Recipe
@@ -25,7 +26,7 @@ from sightglass.report import embedded_recipe
 from sightglass.report import table as report_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pandas as pd
@@ -47,9 +48,8 @@ SEEN = "seen_left", "seen_top", "seen_right", "seen_bottom"
 PARQUET, CSV, PROBLEMS = "results.parquet", "results.csv", "problems.csv"
 CHUNK = 512
 """Number of pictures in memory."""
-_CLASSES = b"sightglass_classes"
-"""Key of the model's classes in the metadata of the Parquet file."""
-_TASK, _UNITS = b"sightglass_task", b"sightglass_units"
+_SCORES = b"sightglass_scores"
+"""Key of `Scores` in the metadata of the Parquet file."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Scores:
     task: str = ""
     units: Mapping[str, str] = field(default_factory=dict)
     """The unit of each number, by its name."""
-    classes: Sequence[str] = ()
+    classes: tuple[str, ...] = ()
     """All that the model knows; none of old results."""
 
     @property
@@ -77,6 +77,9 @@ class Scores:
         """The unit of all numbers, or ""."""
         (first, *others) = {*self.units.values()} or {""}
         return "" if others else first
+
+
+_ADAPTER = TypeAdapter(Scores)
 
 
 # One picture
@@ -179,11 +182,12 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
 
     What its `scores` are is saved with the table.
     """
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet
 
     def list_rows(keys: list[str]) -> Iterator[Row]:
         return (row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ()))
 
-    about = {_CLASSES: json.dumps(list(scores.classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
     # Each column has the narrowest type for its values.
     order = ("null", "bool", "int64", "float64", "string")
     kinds = {type(None): "null", bool: "bool", int: "int64", float: "float64", str: "string"}
@@ -194,7 +198,11 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
     columns |= {"cells": "binary"} if "cells" in columns else {}
     chunks = (list_rows(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))
     decoded = ([row | {"cells": base64.b64decode(row.get("cells") or "") or None} for row in chunk] for chunk in chunks)
-    write_chunks(folder / PARQUET, decoded, columns, about)
+    types = [(name, pa.type_for_alias(kind)) for name, kind in columns.items()]
+    schema = pa.schema(types, {_SCORES: _ADAPTER.dump_json(scores)})
+    with atomic_write(folder / PARQUET) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
+        for chunk in filter(None, decoded):
+            writer.write_table(pa.Table.from_pylist(chunk, schema))
     with atomic_write(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         packing.write(file, [name for name in columns if name != "cells"], list_rows(keys))
     failed = [outcome for outcome in journal.outcomes(keys) if "problem" in outcome]
@@ -223,11 +231,9 @@ def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
 
 def read_scores(folder: Path) -> Scores:
     """Return the kind of a run's scores, by default confidences."""
-    from pyarrow import parquet  # type: ignore[import-untyped]
+    from pyarrow import parquet
 
-    about: Mapping[bytes, bytes] = {}
     # Without a readable table nothing is known.
     with contextlib.suppress(OSError, ValueError):
-        about = parquet.read_schema(folder / PARQUET).metadata or {}
-    units, classes = (json.loads(about.get(name, empty)) for name, empty in ((_UNITS, b"{}"), (_CLASSES, b"[]")))
-    return Scores(about.get(_TASK, b"").decode(), units, tuple(classes))
+        return _ADAPTER.validate_json((parquet.read_schema(folder / PARQUET).metadata or {}).get(_SCORES, b"{}"))
+    return Scores()

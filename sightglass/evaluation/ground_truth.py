@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, packing, scratch_folder
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as class_names
-
-if TYPE_CHECKING:
-    from sightglass.models.geometry import Box
+from sightglass.models.geometry import Box
 
 MAX_BYTES = 512 * 2**20
 """Of one file of labels."""
@@ -87,6 +87,7 @@ class LabelProblem:
 class GroundTruth:
     """The labelled boxes of pictures, or the class of each picture."""
 
+    __pydantic_config__: ClassVar = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
     pictures: Mapping[str, tuple[TrueBox, ...]] = field(repr=False)
     """By file name; a picture without objects has none."""
     problems: tuple[LabelProblem, ...] = ()
@@ -155,11 +156,6 @@ class RunLabels:
         if boxes is None:
             return None
         return tuple(replace(box, label=min(self.classes_by_label.get(box.label) or ("",))) for box in boxes)
-
-    def find_classes(self, key: str) -> tuple[str, ...]:
-        """Return the right classes of a picture; empty without counted labels."""
-        label = self.truth.find_class(key)
-        return () if label is None else self.classes_by_label.get(label, ())
 
 
 _Row = tuple[str, str, int, "Callable[[], TrueBox | str | None]"]

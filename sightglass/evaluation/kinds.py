@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import math
@@ -27,7 +26,7 @@ from sightglass.explain.tasks.detect import match as match_boxes
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox
     from sightglass.evaluation.intervals import Estimate
-    from sightglass.evaluation.stored import Evaluation, EvaluationFacts
+    from sightglass.evaluation.stored import Evaluation
     from sightglass.explain.explanation import Explanation
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
@@ -209,7 +208,7 @@ class ClassEvaluation:
         """Return a picture's labels for an `EvaluatedPicture`, or None."""
         if not self.has(labels.truth, key):
             return None
-        right = labels.find_classes(key) or ("",)
+        right = labels.classes_by_label.get(labels.truth.find_class(key) or "") or ("",)
         # Of a label that means several classes each is right.
         truth = answers[0].label if answers and answers[0].label in right else min(right)
         boxes = tuple(box for box in labels.find(key) or () if box.counted)
@@ -238,10 +237,6 @@ class ClassEvaluation:
         if (placed := self.place(labels, key, size, answers)) is None:
             return
         yield stored.to_row(EvaluatedPicture(key, size, predictions=answers, **placed))
-
-    def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
-        """Write chunks of rows to the evaluation's file."""
-        stored.write(path, chunks, about)
 
     # Errors
 
@@ -335,12 +330,11 @@ class BoxEvaluation(ClassEvaluation):
         places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
         box_maps = {places[box]: values for box, values in maps.items() if box in places}
         row = stored.to_row(EvaluatedPicture(key, size, predictions=answers, maps=box_maps, **placed))
-        binary = {"maps": base64.b64encode(row["maps"]).decode(), "digest": self.digest(labels, key)}
-        return {self.outcome: row | binary}
+        return {self.outcome: row | {"digest": self.digest(labels, key)}}
 
     def rows(self, labels: RunLabels, key: str, outcome: Json, indices: Mapping[str, int]) -> Iterator[Json]:
         if (row := outcome.get(self.outcome)) and labels.find(key) is not None:
-            yield row | {"maps": base64.b64decode(row["maps"])}
+            yield row
 
     def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
         for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
@@ -431,15 +425,7 @@ class PixelEvaluation(ClassEvaluation):
 
     def rows(self, labels: RunLabels, key: str, outcome: Json, indices: Mapping[str, int]) -> Iterator[Json]:
         result = outcome.get(self.outcome, {"problem": "no mask is named as this picture"})
-        pairs = result.get("pairs", ())
-        columns = {name: [pair[place] for pair in pairs] for place, name in enumerate(masks.PAIR)}
-        yield {name: result.get(name) for name in ("problem", "not_counted")} | {"picture": key, **columns}
-
-    def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
-        pairs = dict.fromkeys(masks.PAIR, "list<int64>")
-        columns = {"picture": "string", "problem": "string", "not_counted": "int64", **pairs}
-        facts = {"model": about.model, "classes": about.classes, "unknown": about.unknown}
-        stored.write_chunks(path, chunks, columns, {masks.ABOUT: json.dumps(facts)})
+        yield result | {"picture": key}
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         if not pictures:

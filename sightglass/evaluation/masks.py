@@ -21,8 +21,8 @@ from sightglass.models import labels as class_names
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FILE = "masks.parquet"
-"""Beside the table of a run: one row a picture, with its mask's problem or its pairs of classes."""
+FILE = "masks.jsonl"
+"""Beside the table of a run, as `stored.FILE`: of each picture its mask's problem, or its pairs of classes."""
 IGNORED = (255, 65535)
 """Values of a PNG that mark a pixel as not counted (`VOID`), where they are no class."""
 VOID, UNJUDGED = -1, -2
@@ -95,10 +95,6 @@ def decode(
 
 Pair = tuple[int, int, int]
 """A true class, the predicted class, and the number of pixels with both."""
-PAIR = ("truth", "answer", "count")
-"""Column names of a `Pair`."""
-ABOUT = b"sightglass_masks"
-"""Key of what holds for all pictures in the metadata of a file of pairs."""
 
 
 def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pair]:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import re
 import secrets
-import struct
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -18,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sightglass import examples
 from sightglass.common.errors import Problem, typed_line, typed_text
 from sightglass.common.files import write_folder
+from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.source import directory_bytes
 from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
@@ -28,7 +22,7 @@ from sightglass.report.stored import MAX_VIEWS, MAX_WORK, count_work, pack, unpa
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from sightglass.common.files import Json
@@ -40,14 +34,12 @@ FORMAT, VERSION = "sightglass deck", 1
 MAX_NAME = 120
 """Letters of a deck's title."""
 MAX_BYTES = 512 * 2**20
-"""Of the file, and of everything in it."""
-MAX_DIRECTORY, MAX_ABOUT = 2**20, 2**15
+"""Of the file."""
 READY = ("cheat", "lies", "sizes")
 """The ids of the packaged decks."""
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
 NO_DECK = "This is no deck, or a damaged one: give a file that the page Saved exported."
-_ABOUT, _SLIDE = "deck.json", re.compile(r"slides/(\d{3})\.scene")
 
 
 @dataclass(frozen=True)
@@ -247,44 +239,25 @@ def _pack(view: View) -> bytes:
 
 
 def join(slides: Sequence[bytes], title: str, theme: str = DARK.name, **more: Any) -> bytes:
-    """Return packed views as one file: a zip with `deck.json`, which has `more` too, and a file for each slide."""
-    out = io.BytesIO()
-    # Pictures and maps are packed already.
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for number, data in enumerate(slides, 1):
-            # Without the time: the same deck is the same file.
-            archive.writestr(zipfile.ZipInfo(f"slides/{number:03}.scene"), data)
-        about = {"format": FORMAT, "version": VERSION, "title": title, "slides": len(slides), "theme": theme, **more}
-        archive.writestr(zipfile.ZipInfo(_ABOUT), json.dumps(about, indent=1))
-    return out.getvalue()
+    """Return packed views as one file by `pack_data`, whose header has `more` too."""
+    return pack_data({"format": FORMAT, "version": VERSION, "title": title, "theme": theme, **more}, slides)
 
 
 def split(data: bytes) -> tuple[Json, list[bytes]]:
-    """Return the `deck.json` of a deck's file, whose theme is dark where it names none, and its packed views.
+    """Return the header of a deck's file, whose theme is dark where it is unknown, and its packed views.
 
-    Strangers' bytes are safe: nothing is written or run, names are looked up and never used as paths, and sizes are
-    checked before anything is unpacked. Raises Problem, one sentence, for any other file and for one that is too large.
+    Raises Problem, one sentence, for any other file and for one that is too large.
     """
     if len(data) > MAX_BYTES:
         raise Problem(f"This deck is larger than {MAX_BYTES >> 20} MB: export it in two.")
-    with _only_decks():
-        if directory_bytes(io.BytesIO(data)) > MAX_DIRECTORY:
-            raise ValueError("too many files")
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-            if len(infos) > MAX_VIEWS + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
-                raise ValueError("too much")
-            # As `join` packs them: deflated, a few bytes can be gigabytes.
-            if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
-                raise ValueError("packed in an unusual way")
-            about: Any = json.loads(archive.read(_ABOUT)) if archive.getinfo(_ABOUT).file_size < MAX_ABOUT else None
-            if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
-                raise ValueError("another format")
-            slides = sorted(info.filename for info in infos if info.filename != _ABOUT)
-            if not all(map(_SLIDE.fullmatch, slides)) or len(slides) != about["slides"]:
-                raise ValueError("other files")
-            theme = THEMES.get(str(about.get("theme", DARK.name)), DARK).name
-            return about | {"title": _name(str(about["title"])), "theme": theme}, list(map(archive.read, slides))
+    try:
+        about, slides = unpack_data(data)
+        if about["format"] != FORMAT or about["version"] != VERSION or len(slides) > MAX_VIEWS:
+            raise ValueError("another format, or too many slides")
+        theme = THEMES.get(str(about["theme"]), DARK).name
+        return about | {"title": _name(str(about["title"])), "theme": theme}, slides
+    except (ValueError, KeyError) as error:
+        raise Problem(NO_DECK) from error
 
 
 def check_work(slides: Iterable[Slide]) -> None:
@@ -295,22 +268,13 @@ def check_work(slides: Iterable[Slide]) -> None:
 
 def read_view(data: bytes) -> View:
     """Return a packed view of a stranger. Raises Problem."""
-    with _only_decks():
+    try:
         (view,) = unpack(data)
         for file, size in {(picture.jpeg, picture.size) for picture in view.pictures}:
             # Decoded: a header that promises billions of pixels is refused before it is unpacked.
             image = Image.open(file, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
             if (image.width, image.height) != size:
                 raise ValueError("another size")
-        return view
-
-
-@contextlib.contextmanager
-def _only_decks() -> Iterator[None]:
-    """Raise one sentence for any error of a damaged archive."""
-    # Of files that are encrypted, or packed in a way that this Python does not know.
-    unknown = NotImplementedError, RuntimeError, EOFError
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError, KeyError, TypeError, *unknown) as error:
+    except ValueError as error:
         raise Problem(NO_DECK) from error
+    return view

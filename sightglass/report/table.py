@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields
 from io import StringIO
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import packing
@@ -13,7 +12,7 @@ from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, format_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sightglass.common.files import Json
     from sightglass.explain.maps.statistics import Statistics
@@ -47,11 +46,11 @@ def of_picture(explanation: Result) -> Json:
     }
 
 
-def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
+def csv(table: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as CSV (RFC 4180); empty without rows."""
-    out, all_rows = StringIO(), iter(table)
-    if (first := next(all_rows, None)) is not None:
-        packing.write(out, list(first), chain((first,), all_rows))
+    out = StringIO()
+    if table:
+        packing.write(out, list(table[0]), table)
     return out.getvalue()
 
 

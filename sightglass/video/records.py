@@ -1,27 +1,35 @@
 """Answers and maps of a clip's frames, saved in parts and smoothed.
 
-A part is one .npz file: the rows as JSON, and for each layer the raw maps of all its answers that have one, stacked.
+A part is one file of deflated JSON, with each raw map as .npy in base64.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
-import json
 import math
+import zlib
+from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
-from sightglass.common.files import npz_bytes, read_npz, to_json, write_file
+from sightglass.common.files import npy_bytes, write_file
 from sightglass.models.geometry import Box
 from sightglass.video.clip import Frame
 
-RawMaps = tuple[NDArray[np.float32], ...]
+_Raw = Annotated[
+    NDArray[np.float32],
+    PlainValidator(lambda text: np.load(io.BytesIO(b64decode(text)), allow_pickle=False)),
+    PlainSerializer(lambda raw: b64encode(npy_bytes(raw)).decode()),
+]
+RawMaps = tuple[_Raw, ...]
 """One map (h, w) per layer, signed, as computed."""
 
 
@@ -66,38 +74,18 @@ class FrameRecord:
         return tuple(answer for answer in self.answers if answer.box is None or answer.track is not None)
 
 
+_PART = TypeAdapter(tuple[FrameRecord, ...])
+
+
 def save(path: Path, records: Sequence[FrameRecord]) -> None:
     """Write a part, whole or not at all."""
-    rows = [
-        [
-            *(record.number, record.pts, record.seconds, record.best, record.score),
-            [[a.label, a.index, a.score, a.box, a.track, a.raws is not None] for a in record.answers],
-            record.problem,
-        ]
-        for record in records
-    ]
-    maps = [answer.raws for record in records for answer in record.answers if answer.raws is not None]
-    arrays: dict[str, Any] = {"rows": np.frombuffer(to_json(rows, None).encode(), np.uint8)}
-    arrays |= {f"layer{i}": np.stack(layer) for i, layer in enumerate(zip(*maps, strict=True))}
     # A detector's maps are nearly everywhere 0.
-    write_file(path, npz_bytes(arrays, compress=True))
+    write_file(path, zlib.compress(_PART.dump_json(tuple(records))))
 
 
-def load(path: Path) -> list[FrameRecord]:
+def load(path: Path) -> tuple[FrameRecord, ...]:
     """Read a part."""
-    file = read_npz(path)
-    rows = json.loads(bytes(file["rows"]))
-    layers = [file[f"layer{i}"] for i in range(len(file) - 1)]
-    maps: Iterator[RawMaps] = iter(zip(*layers, strict=True))
-
-    def parse(fields: Sequence[Any]) -> AnswerRecord:
-        label, index, score, box, track, mapped = fields
-        return AnswerRecord(label, index, score, tuple(box) if box else None, track, next(maps) if mapped else None)
-
-    return [
-        FrameRecord(number, pts, seconds, best, score, tuple(map(parse, answers)), problem)
-        for number, pts, seconds, best, score, answers, problem in rows
-    ]
+    return _PART.validate_json(zlib.decompress(path.read_bytes()))
 
 
 REACH = 3.0

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sightglass.batch.engines import list_settings
 from sightglass.batch.journal import NAME, Journal, writing
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.common.files import Json, remove_drafts, to_json
@@ -28,7 +29,6 @@ from sightglass.common.work.threads import in_order, processor_cores, read_ahead
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.decode import Pixels
-from sightglass.explain.recipe import versions
 from sightglass.video import draw, records, results
 from sightglass.video.clip import Clip, Frame, find_clip
 from sightglass.video.frames import BYTES, ClipExplainer
@@ -75,28 +75,11 @@ def run(
     explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
     clip_explainer = ClipExplainer(explainer, options or {}, settings, cancel)
     folder.mkdir(parents=True, exist_ok=True)
-    facts = _facts(clip, clip_explainer)
+    about = list_settings(clip_explainer.resident, clip_explainer.options, clip_explainer.layers)
+    facts = {"clip": clip.stamp(), **about, **settings.facts}
     fresh = not resume or not (folder / NAME).is_file()
     with writing(folder), contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
         return _Run(clip, clip_explainer, folder, progress, cancel).finish(facts, fresh=fresh)
-
-
-def _facts(clip: Clip, explainer: ClipExplainer) -> Json:
-    """Return all facts of the results."""
-    adapter, options = explainer.resident.adapter, explainer.options
-    return {
-        "clip": clip.stamp(),
-        "model": adapter.spec.id,
-        "weights": explainer.resident.origin.adapter.weights_sha256,
-        "method": explainer.method.id,
-        "layers": [layer.path for layer in explainer.layers],
-        "targets": options.targets,
-        **{name: getattr(options, name) for name in ("part", "evidence", "preprocessing", "confidence", "iou")},
-        **{name: getattr(options, name) for name in ("classes", "vocabulary", "masks", "head")},
-        **explainer.settings.facts,
-        "device": str(explainer.resident.device),
-        "versions": versions(),
-    }
 
 
 @dataclass
@@ -138,7 +121,7 @@ class _Run:
         self._part(0).parent.mkdir(parents=True, exist_ok=True)
         try:
             if self.cancel is not None and self.cancel.is_set():
-                self.count = sum(len(records.load(path)) for path in self._part(0).parent.glob("*.npz"))
+                self.count = sum(len(records.load(path)) for path in self._part(0).parent.glob("*.json.z"))
             self._check()
             summary = self._write(facts, self._draw())
         except Cancelled:
@@ -147,7 +130,7 @@ class _Run:
 
     def _part(self, number: int) -> Path:
         """Return the file of a part."""
-        return self.work / "seen" / f"{number:06}.npz"
+        return self.work / "seen" / f"{number:06}.json.z"
 
     def _check(self) -> None:
         if self.cancel is not None and self.cancel.is_set():
@@ -166,7 +149,7 @@ class _Run:
         frames = clip.frames(self.settings.start, self.settings.end, first=first, every=every)
         return read_ahead(frames, waiting)
 
-    def _explain(self) -> Iterator[list[FrameRecord]]:
+    def _explain(self) -> Iterator[Sequence[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""
         first, number = 0, 0
         while self._part(number).is_file():

@@ -143,9 +143,7 @@ def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(pa
     app.button(key="pictures-explore").click().run()
     assert not app.error
     assert (session(app, Navigation).page, session(app, Sidebar).picture.name) == ("explore", "03.jpg")
-    choices = session(app, Sidebar).choices
-    assert (choices.model.id, choices.method) == ("efficientnet-lite1", "layercam")
-    assert (choices.options["layers"], choices.options["part"]) == (("blocks.4",), "contrast")
+    assert {name: parameter(app, name) for name in how} == how
     row = table.read(job.plans[0].folder).set_index("picture").loc["minibus/03.jpg"]
     assert session(app, ChosenClass).picture == row["picture_sha256"]
     assert session(app, Reopened).recipe.targets == (row["class"],)

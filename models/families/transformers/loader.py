@@ -158,6 +158,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
             "fine-tuned to classes."
         )
     adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+    assert not isinstance(adapter, TransformersDetector)
     return use_processor(adapter, processor)
 
 

@@ -93,7 +93,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     open_explore("map")
     if task.has_boxes and recipe.per == "class":
         # Explore has one map for each box.
-        _go_to("topk")
+        state.of(state.Navigation).go_to = page.script("topk")
 
 
 def _put(controls: Json, *, drawn_only: bool = False) -> None:
@@ -104,12 +104,9 @@ def _put(controls: Json, *, drawn_only: bool = False) -> None:
 def open_explore(view: str) -> None:
     """Go to a view of Explore: `map`, `whatif` or `layers`."""
     url_state.put("view", view, drawn_only=True)
-    if state.of(state.Navigation).page != "explore":
-        _go_to("explore")
-
-
-def _go_to(name: str) -> None:
-    state.of(state.Navigation).go_to = page.script(name)
+    navigation = state.of(state.Navigation)
+    if navigation.page != "explore":
+        navigation.go_to = page.script("explore")
 
 
 def _local(model: str, picture: str) -> ModelSpec:
@@ -134,7 +131,7 @@ def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -
     open_result(image, recipe, view)
     url_state.keep("models-of", catalog.spec(recipe.model).family)
     _put({"models": ids, COMPARE_TAB: "models"}, drawn_only=True)
-    _go_to("compare")
+    state.of(state.Navigation).go_to = page.script("compare")
 
 
 def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> None:
@@ -147,7 +144,7 @@ def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> N
         url_state.put("of", pair.of)
     url_state.put(COMPARE_TAB, "pictures")
     choose_picture(query)
-    _go_to("compare")
+    state.of(state.Navigation).go_to = page.script("compare")
 
 
 def choose_picture(image: Image) -> None:

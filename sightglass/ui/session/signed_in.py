@@ -126,8 +126,3 @@ def menu() -> dict[str, tuple[str, str, str]]:
         return {}
     name = shorten(str(st.user.get("email") or st.user.get("name") or "yourself"), MAX_NAME)
     return {SIGN_OUT: ("Sign out", "logout", f"You are signed in as {name}.")}
-
-
-def sign_out() -> None:
-    """Sign out here and at the provider: a page of its own."""
-    st.logout()

@@ -144,7 +144,7 @@ def test_models(client: TestClient, bus: Path) -> None:
     body = client.get("/api/models?here=true").json()
     models = {model["id"]: model for model in body["models"]}
     assert body["default"] in models
-    assert models["demo-cls-s"]["method"] == "gradcam"
+    assert models["demo-cls-s"]["method"] == "layercam"
     listed = {model["id"]: model for model in client.get("/api/models?task=detect").json()["models"]}
     assert {model["task"] for model in listed.values()} == {"detect"}
     assert (listed["yolo11m"]["download_mb"], listed["demo-s"]["download_mb"]) == (40.3, None)
@@ -328,7 +328,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     rows = [stored.to_row(picture) for picture in pictures]
     facts = EvaluationFacts("demo-s", "", "detect", ("cat", "dog"), 0.25, ("owl",))
-    stored.write(base / "labelled" / stored.FILE, [rows], facts)
+    stored.write(base / "labelled" / stored.FILE, rows, facts)
     return base
 
 

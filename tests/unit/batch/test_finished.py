@@ -49,7 +49,7 @@ def saved(folder: Path, written: pd.DataFrame, truths: list[str | None]) -> Path
         for key, answer, truth in judged
         if truth is not None
     ]
-    stored.write(folder / stored.FILE, [rows], EvaluationFacts("m", "", "classify", classes, 0.0))
+    stored.write(folder / stored.FILE, rows, EvaluationFacts("m", "", "classify", classes, 0.0))
     return folder
 
 
@@ -62,7 +62,7 @@ def test_a_prediction_is_right_or_wrong_by_the_evaluation(tmp_path: Path) -> Non
 
 def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
     classes = ["school bus", "minibus", "leaf beetle"]
-    metadata = {b"sightglass_classes": json.dumps(classes).encode()}
+    metadata = {b"sightglass_scores": json.dumps({"classes": classes}).encode()}
     run_table = pa.Table.from_pandas(frame(3, labelled=["bus", "bus", "minibus"]))
     parquet.write_table(run_table.replace_schema_metadata(metadata), tmp_path / table.PARQUET)
     run_labels.correct(tmp_path, {"bus": [run_labels.find_class("School buses", classes)], "minibus": []})

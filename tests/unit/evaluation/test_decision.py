@@ -105,7 +105,7 @@ def write_run(folder: Path, evaluation: Evaluation) -> Path:
     """Store an evaluation as a labelled run does."""
     folder.mkdir(parents=True)
     about = EvaluationFacts(*(getattr(evaluation, name) for name in ("model", "name", "task", "classes", "threshold")))
-    stored.write(folder / stored.FILE, [[stored.to_row(each) for each in evaluation.pictures]], about)
+    stored.write(folder / stored.FILE, map(stored.to_row, evaluation.pictures), about)
     return folder
 
 
