@@ -1,7 +1,6 @@
 """Explore with models of other kinds: numbers, depth, words, persons, regions, boxes, poses, exported files."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,6 @@ from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
 from training.demo import captioned_scenes, person_scenes
 from training.demo.showcase import SIDE
-
-OwnModels = Callable[[str], None]
 
 
 def test_explore_says_a_number_with_its_unit_and_scale(page):
@@ -64,7 +61,7 @@ def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
 
 
 @pytest.mark.slow
-def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models: OwnModels):
+def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models):
     transformers = pytest.importorskip("transformers")
     text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     seen = {**text, "image_size": 32, "patch_size": 16}
@@ -114,7 +111,7 @@ def test_a_file_that_only_answers_is_offered_what_hides_the_picture(page, tmp_pa
     rerun_until(app, lambda: "only answers here, without layers and gradients" in texts(app))
 
 
-def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_models: OwnModels):
+def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_models):
     torch.save(Bands(5).state_dict(), tmp_path / "bands.pth")
     table = exported("bands", tmp_path / "bands.pth").replace('"exported"', f'"custom"\narch = "{NETS}:Bands"')
     own_models(table.replace("weights = {", "weights = { args = { channels = 5 },"))
@@ -128,7 +125,7 @@ def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_
 
 
 @pytest.mark.parametrize(("name", "more"), [("", {}), ("topk", {}), ("compare", {"models": "nan,demo-cls-s"})])
-def test_a_model_that_answers_nan_is_one_sentence(page, own_models: OwnModels, name: str, more: dict[str, str]):
+def test_a_model_that_answers_nan_is_one_sentence(page, own_models, name: str, more: dict[str, str]):
     table = f'[model.nan]\nloader = "custom"\narch = "{own_nets.__file__}:NaNInTheDark"\n'
     own_models(f"{table}weights = {{ random = 3, preprocessing = {{ size = 64 }}, args = {{ limit = 99.0 }} }}\n")
     app = page(name, fails=True, **more or {"model": "nan"})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from PIL import Image as Pillow
 
 from sightglass.common import users
@@ -95,11 +96,6 @@ def test_a_segmentation_s_timeline_is_of_shares_and_a_moment_is_chosen(page: Any
 
 
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
-    import streamlit as st
-
-    from sightglass.ui.session import state
-    from sightglass.ui.session.pictures import image_source
-
     held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)
     # A time of the drawn clip, which began at 0.2 s.
