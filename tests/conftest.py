@@ -38,7 +38,6 @@ SLOWEST = ("browser", "pages", "cli", "families")
 def asset(package: str, *parts: str) -> Path:
     """A picture that an installed package carries, found without importing the package."""
     spec = importlib.util.find_spec(package)
-    assert spec is not None
     assert spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0]).joinpath(*parts)
 

@@ -30,15 +30,38 @@ def saved(image: Any, kind: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def npy(array: Any, **options: Any) -> bytes:
+    """Return an array as a file of NumPy."""
+    out = io.BytesIO()
+    np.save(out, array, **options)
+    return out.getvalue()
+
+
+class Touch:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
+    """Return a PNG of a header's own choice, with these rows as they are and `extra` chunks before them."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = b"".join(extra) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body
 
 
 def png_bomb(side: int) -> bytes:
     """Return a PNG of one colour that claims and holds side x side pixels."""
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
-    rows = zlib.compress(bytes((side // 8 + 1) * side), 9)
-    return b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
+    return png(side, side, 1, 0, bytes((side // 8 + 1) * side))
 
 
 @cache
@@ -66,7 +89,7 @@ def pictures() -> Files:
         "bomb.png": png_bomb(30_000),
         "wide.png": saved(Pillow.fromarray(pixels(1, 20_000)), "PNG"),
         "pixel.png": saved(Pillow.fromarray(pixels(1, 1)), "PNG"),
-        "header.png": b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 0, 8, 2, 0, 0, 0)),
+        "header.png": png(0, 0, 8, 2, b""),
         "huge.bmp": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 70, 0, 0, 54, 40, 2**30, 2**30, 1, 24, 0, 0, 0, 0, 0, 0),
         "picture-and-zip.jpg": jpeg + zip_of({"a.txt": b"x"}),
         "script.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
@@ -81,12 +104,6 @@ def pictures() -> Files:
 @cache
 def arrays() -> Files:
     """Files of numbers: not finite, of other types and shapes, with code, larger than they are."""
-
-    def npy(array: Any, **options: Any) -> bytes:
-        out = io.BytesIO()
-        np.save(out, array, **options)
-        return out.getvalue()
-
     whole = npy(np.random.default_rng(0).random((40, 60, 3), np.float32))
     claimed = whole.replace(b"(40, 60, 3)", b"(99999, 9999, 99)"[: len(b"(40, 60, 3)")])
     values = {
@@ -134,9 +151,6 @@ def archives() -> Files:
         archive.writestr("a.png", png)
         archive.writestr(zipfile.ZipInfo("A.png"), png)
     whole = zip_of({"a.png": png, "b.png": png})
-    encrypted = bytearray(zip_of({"a.png": png}))
-    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        encrypted[encrypted.index(mark) + offset] |= 1
     return {
         "empty.zip": zip_of({}),
         "nothing.zip": b"",
@@ -147,7 +161,6 @@ def archives() -> Files:
         "nested.zip": zip_of({"inner.zip": whole}),
         "bomb.zip": zip_of({"bomb.png": bytes(60_000_000)}),
         "picture-bomb.zip": zip_of({"bomb.png": png_bomb(30_000)}),
-        "encrypted.zip": bytes(encrypted),
         "cut.zip": whole[:-30],
         "half.zip": whole[: len(whole) // 2],
         "many.zip": zip_of({f"{i}.txt": b"" for i in range(3000)}),

@@ -1,7 +1,5 @@
 """Explain models as they are, without batch norms folded into convolutions."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from unittest.mock import patch
 

@@ -23,9 +23,7 @@ def find(name: str) -> Path | None:
 def weight(name: str) -> Path:
     """Return a file of SIGHTGLASS_WEIGHTS with which the running test is marked."""
     assert name in _HERE, f"mark this test with @pytest.mark.weights({name!r}): it would fail where the file is not"
-    path = _HERE[name]
-    assert path is not None
-    return path
+    return _HERE[name]
 
 
 def real(model: str, *values: Any) -> Any:

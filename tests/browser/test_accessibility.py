@@ -48,7 +48,6 @@ def opened(browser: Browser, server: str, width: int) -> Page:
 def end(part: Locator) -> float:
     """Where a part of the page ends, in pixels from the top."""
     box = part.bounding_box()
-    assert box is not None
     return box["y"] + box["height"]
 
 
@@ -100,7 +99,6 @@ def test_a_phone_has_the_map_first_its_controls_below_and_the_links_at_its_foot(
 
     def top(selector: str) -> float:
         box = page.locator(selector).first.bounding_box()
-        assert box is not None
         return box["y"]
 
     headline, upload = top(".st-key-headline h2"), top(".st-key-picture-bar")

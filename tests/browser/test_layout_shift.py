@@ -1,18 +1,12 @@
 """Nothing that a person reads moves while they work: layout shifts over the common actions of every page."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import Page
 from screen import choose_mode, drop, headline, settled, still, takes_files
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from playwright.sync_api import Page
-
-    Act = Callable[[Page], object]
+Act = Callable[[Page], object]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

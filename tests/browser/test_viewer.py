@@ -1,29 +1,24 @@
 """The viewer and the list of answers, driven as a person would in a real Chromium."""
 
-from __future__ import annotations
-
 import base64
 import io
 import math
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from conftest import serving
+from numpy.typing import NDArray
 from PIL import Image
 from screen import LIMIT, ROOT, choose_mode, settled, until
 
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style, colormaps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import NDArray
 
 sync = pytest.importorskip("playwright.sync_api")
 
@@ -85,8 +80,7 @@ st.text(f"point {view.point} box {view.box}")
 """
 )
 
-if TYPE_CHECKING:
-    Scene = Callable[..., sync.Page]
+Scene = Callable[..., sync.Page]
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +282,6 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
     assert max(sent) > 100_000
     sent.clear()
     box = page.locator(".alpha").bounding_box()
-    assert box is not None
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.9 * box["width"], middle)
     page.mouse.down()
@@ -418,7 +411,6 @@ def test_on_a_phone_fingers_hold_and_pinch(scene: Scene) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     fingers = page.context.new_cdp_session(page)
     box = page.locator(".stage").first.bounding_box()
-    assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def touch(kind: str, *points: tuple[float, float]) -> None:

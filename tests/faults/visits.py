@@ -52,13 +52,9 @@ def visit(picture: tuple[str, str] | None, parameters: dict[str, dict[str, str]]
 
 
 def _read_screen(app: Any, pressed: str) -> dict[str, Any]:
-    texts = (*app.markdown, *app.caption, *app.info, *app.warning, *app.toast)
     return {
         "pressed": pressed,
         "broke": [f"{element.message} {element.stack_trace}" for element in app.exception],
-        "errors": [element.value for element in app.error],
-        "texts": [str(element.value) for element in texts],
-        "viewer": any(element.proto.component_name.endswith("viewer") for element in app.get("bidi_component")),
         "fields": [*_fields(app)],
     }
 

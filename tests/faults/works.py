@@ -1,11 +1,10 @@
 """Pieces of work that a kill may interrupt: each goes on with what is there, and says what it has saved."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
 from PIL import Image as Pillow
@@ -20,10 +19,7 @@ from sightglass.video import run as film
 from sightglass.video import runner
 from tests.clips import clip, scene
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Say = Callable[..., object]
+Say = Callable[..., object]
 
 MODEL = "demo-cls-s"
 PICTURES, FRAMES = 7, 18

@@ -14,18 +14,15 @@ test("zooming keeps what is under the pointer, and never leaves the picture", ()
   assert.deepEqual(g.zoomAt(viewport, 0, 0, 0.01), { x: 0, y: 0, zoom: 1 });
 });
 
-test("inside nested boxes the smallest is meant", () => {
+test("inside nested boxes the smallest is meant, and a dashed box is no box", () => {
   const boxes = [{ xyxy: [0, 0, 10, 10], index: 0 }, { xyxy: [2, 2, 4, 4], index: 1 }];
   assert.equal(g.smallestBox(boxes, 3, 3).index, 1);
   assert.equal(g.smallestBox(boxes, 5, 5).index, 0);
   assert.equal(g.smallestBox(boxes, 11, 5), null);
-});
-
-test("a place in a dashed box is a place beside every box, or in the box that is shown there", () => {
-  const boxes = [{ xyxy: [0, 0, 8, 8], index: 0 }, { xyxy: [2, 2, 20, 20], index: 1, marks: [{ kind: "polygon", hollow: true }] }];
-  assert.equal(g.smallestBox(boxes, 10, 10), null);
-  assert.equal(g.smallestBox(boxes, 3, 3).index, 0);
-  assert.equal(g.smallestBox([boxes[0], { ...boxes[1], xyxy: [2, 2, 4, 4] }], 3, 3).index, 0);
+  const dashed = [{ xyxy: [0, 0, 8, 8], index: 0 }, { xyxy: [2, 2, 20, 20], index: 1, marks: [{ kind: "polygon", hollow: true }] }];
+  assert.equal(g.smallestBox(dashed, 10, 10), null);
+  assert.equal(g.smallestBox(dashed, 3, 3).index, 0);
+  assert.equal(g.smallestBox([dashed[0], { ...dashed[1], xyxy: [2, 2, 4, 4] }], 3, 3).index, 0);
 });
 
 test("a rectangle is the same from any corner and ends at the picture", () => {

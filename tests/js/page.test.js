@@ -5,13 +5,10 @@ import { keepPlaces, onePlace } from "../../sightglass/ui/widgets/page.js";
 
 const at = (rest) => new URL(rest, "http://localhost:8501");
 
-test("other choices on a screen are no place of their own", () => {
+test("another screen, and what is opened on one, is a place of its own, and other choices on it are none", () => {
   assert.ok(onePlace(at("/"), at("/?model=resnet18")));
   assert.ok(onePlace(at("/topk?model=a&method=b"), at("/topk")));
   assert.ok(onePlace(at("/saved?kept=1&find=bus"), at("/saved?kept=1")));
-});
-
-test("another screen is, and what is opened on one", () => {
   assert.ok(!onePlace(at("/"), at("/topk")));
   assert.ok(!onePlace(at("/topk?model=a"), at("/compare?model=a")));
   assert.ok(!onePlace(at("/saved"), at("/saved?kept=1")));

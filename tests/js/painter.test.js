@@ -11,10 +11,11 @@ function drawn(hand, tool, places, size = 0.1) {
   return hand.end();
 }
 
-test("a brush leaves a path, without points that change no pixel", () => {
+test("a brush or an eraser leaves a path, without points that change no pixel", () => {
   const mark = drawn(new Hand(), "brush", [[0.1, 0.2], [0.105, 0.2], [0.3, 0.2], [0.3, 0.20005]]);
   assert.deepEqual(mark, { kind: "brush", points: [0.1, 0.2, 0.3, 0.2], size: 0.1 });
   assert.deepEqual(drawn(new Hand(), "brush", [[0.5, 0.5]]).points, [0.5, 0.5]);
+  assert.deepEqual(drawn(new Hand(), "erase", [[0.1, 0.2], [0.3, 0.2]]), { kind: "erase", points: [0.1, 0.2, 0.3, 0.2], size: 0.1 });
 });
 
 test("a rectangle is the same from whichever corner it is drawn, ends at the border, and a click is none", () => {
@@ -35,8 +36,4 @@ test("every step can be undone and done again: marks, filling, keeping, clearing
   assert.deepEqual([edits.value, edits.back, edits.forth], [nothing(), 0, 4]);
   for (let i = 0; i < 3; i++) edits.redo();
   assert.deepEqual(edits.value, { marks: [mark], fill: "grey", keep: true });
-});
-
-test("an eraser leaves a path as a brush does", () => {
-  assert.deepEqual(drawn(new Hand(), "erase", [[0.1, 0.2], [0.3, 0.2]]), { kind: "erase", points: [0.1, 0.2, 0.3, 0.2], size: 0.1 });
 });

@@ -89,7 +89,6 @@ def headline(app: AppTest) -> str:
 def bar(app: AppTest) -> dict[str, Any]:
     """What the bar over the picture shows: the pictures to choose, the chosen one, and what was wrong."""
     strip, picture = next(pill for pill in app.pills if pill.label == "Pictures"), session(app, Sidebar).picture
-    assert picture is not None
     names = [unescaped(option.partition("](")[0].removeprefix("![")) for option in strip.options]
     problem = next((unescaped(toast.value) for toast in app.toast if toast.icon == ":material/error:"), "")
     drawn = next(element.value for element in app.caption if element.value.startswith("**"))

@@ -1,8 +1,6 @@
 """Explore with models of other kinds: numbers, depth, words, persons, regions, boxes, poses, exported files."""
 
-import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +16,13 @@ from sightglass.pages.explore import boxes
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import ChosenArea
 from sightglass.ui.session.url_state import Unused
-from tests.pages.conftest import choose, headline, labels, press, received, rerun_until, session, shown, texts
+from tests.corpus import npy
+from tests.pages.conftest import choose, headline, press, received, rerun_until, session, shown, texts
 from tests.unit import own_nets
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
 from training.demo import captioned_scenes, person_scenes
 from training.demo.showcase import SIDE
-
-OwnModels = Callable[[str], None]
 
 
 def test_explore_says_a_number_with_its_unit_and_scale(page):
@@ -64,7 +61,7 @@ def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
 
 
 @pytest.mark.slow
-def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models: OwnModels):
+def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models):
     transformers = pytest.importorskip("transformers")
     text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     seen = {**text, "image_size": 32, "patch_size": 16}
@@ -114,22 +111,21 @@ def test_a_file_that_only_answers_is_offered_what_hides_the_picture(page, tmp_pa
     rerun_until(app, lambda: "only answers here, without layers and gradients" in texts(app))
 
 
-def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_models: OwnModels):
+def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_models):
     torch.save(Bands(5).state_dict(), tmp_path / "bands.pth")
     table = exported("bands", tmp_path / "bands.pth").replace('"exported"', f'"custom"\narch = "{NETS}:Bands"')
     own_models(table.replace("weights = {", "weights = { args = { channels = 5 },"))
-    out = io.BytesIO()
-    np.save(out, np.full((48, 48, 5), 0.1, np.float32))
+    field = npy(np.full((48, 48, 5), 0.1, np.float32))
     app = page(model="bands", fails=True)
     # A photograph does not fit: one sentence, and everything else stays in place.
     assert "bus.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
-    app.file_uploader[0].upload("field.npy", out.getvalue(), "application/octet-stream").run()
+    app.file_uploader[0].upload("field.npy", field, "application/octet-stream").run()
     assert not app.error and shown(app).maps
     assert "5 channels of float32; the first three are shown" in texts(app)
 
 
 @pytest.mark.parametrize(("name", "more"), [("", {}), ("topk", {}), ("compare", {"models": "nan,demo-cls-s"})])
-def test_a_model_that_answers_nan_is_one_sentence(page, own_models: OwnModels, name: str, more: dict[str, str]):
+def test_a_model_that_answers_nan_is_one_sentence(page, own_models, name: str, more: dict[str, str]):
     table = f'[model.nan]\nloader = "custom"\narch = "{own_nets.__file__}:NaNInTheDark"\n'
     own_models(f"{table}weights = {{ random = 3, preprocessing = {{ size = 64 }}, args = {{ limit = 99.0 }} }}\n")
     app = page(name, fails=True, **more or {"model": "nan"})
@@ -291,15 +287,6 @@ def test_the_view_of_layers_shows_the_box_at_each(page, scene):
     for got, heatmap in zip(shown(app).maps, strip.by_layer(0), strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     assert headline(app).startswith("Rod-cross 4, layer by layer. Inside its box: ")
-
-
-def test_an_unfinished_map_is_not_taken_along(page, masks):
-    app = page("", **ADDRESS, method="drise")
-    rerun_until(app, lambda: "This map is not finished" in texts(app))
-    assert "Save" not in labels(app)
-    masks()
-    rerun_until(app, lambda: shown(app).maps and "This map is not finished" not in texts(app))
-    assert "Save" in labels(app)
 
 
 def test_a_model_of_drawn_scenes_says_so_of_photographs(page):

@@ -1,14 +1,14 @@
 """Models: the list with what is known of each, and one's own model from a file to a map."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from streamlit.testing.v1 import AppTest
 from torchvision.models import mobilenet_v3_small
 
 from sightglass.models import catalog
@@ -18,13 +18,7 @@ from sightglass.ui.choices import model_picker
 from tests import plant_net
 from tests.pages.conftest import press, session, shown, texts
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from streamlit.testing.v1 import AppTest
-
-    Page = Callable[..., AppTest]
+Page = Callable[..., AppTest]
 
 NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
 

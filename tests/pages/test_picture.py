@@ -207,9 +207,7 @@ RECIPES: list[tuple[str, str, dict[str, Any]]] = [
 def recipe_of(app: AppTest) -> Recipe:
     """The recipe of what the page explained last, exactly."""
     rerun_until(app, lambda: session(app, explain_job.Explained).last is not None and not app.get("progress"))
-    explanation = explain_job._cache().get(session(app, explain_job.Explained).last)
-    assert explanation is not None
-    return explanation.recipe
+    return explain_job._cache().get(session(app, explain_job.Explained).last).recipe
 
 
 @pytest.mark.parametrize(("model", "picture", "options"), RECIPES)

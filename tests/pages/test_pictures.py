@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from PIL import Image as Pillow
 
 from sightglass.api.routing import get_evaluation
 from sightglass.batch import finished, journal, kept, labels, runner, table
@@ -33,12 +32,14 @@ from sightglass.report.view import View
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from sightglass.ui.views import charts
+from tests.corpus import saved, zip_of
 from tests.labelled import draw_masked, draw_scenes
 from tests.pages.conftest import button, parameter, press, rerun_until, session, texts
 from tests.unit.batch.test_earlier import cut
 from tests.waits import patience
 
 SCREEN = "pages/pictures/page.py"
+PNG = saved(Image.new("RGB", (8, 8)), "PNG")
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +55,7 @@ def many(tmp_path: Path, pictures: list[Path]) -> Path:
     for number in range(6):
         below = root / ("minibus" if number % 2 else "trolleybus")
         below.mkdir(parents=True, exist_ok=True)
-        with Pillow.open(pictures[0]) as opened:
+        with Image.open(pictures[0]) as opened:
             x = 10 * number
             opened.convert("RGB").crop((x, 200 + x, x + 500, 700)).resize((100, 90)).save(below / f"{number:02}.jpg")
     (root / "minibus" / "broken.jpg").write_bytes(b"no picture")
@@ -94,14 +95,6 @@ def drop(app, *files: tuple[str, bytes, str]):
     """Drop files on the page."""
     next(u for u in app.file_uploader if str(u.key).startswith("pictures-drop")).set_value(list(files)).run()
     return app
-
-
-def packed(**files: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name.replace("__", "/"), data)
-    return out.getvalue()
 
 
 def opened(app) -> list[str]:
@@ -158,7 +151,7 @@ def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(pa
 
 def test_dropped_files_are_run_and_a_reload_shows_them_again(page, pictures):
     bus = pictures[1].read_bytes()
-    data = packed(minibus__a=b"", **{"minibus__1.jpg": bus, "trolleybus__2.jpg": bus})
+    data = zip_of({"minibus/a": b"", "minibus/1.jpg": bus, "trolleybus/2.jpg": bus})
     app = drop(page(SCREEN), ("mine.zip", data, "application/zip"))
     assert headline(app) == "## 2 pictures: press Run." and "Example" not in texts(app) and not opened(app)
     # Neither a reload before the run nor one after it loses them.
@@ -177,7 +170,7 @@ def test_what_cannot_be_used_is_one_sentence(page):
     app = page(SCREEN)
     for name, data, words in (
         ("x.exe", b"", "is no picture, no .zip"),
-        ("mine.zip", packed(**{"a.txt": b"x"}), "The folder mine has no data.yaml"),
+        ("mine.zip", zip_of({"a.txt": b"x"}), "The folder mine has no data.yaml"),
         ("mine.csv", b"a,b\n1,2\n", "has no column"),
     ):
         assert words in drop(app, (name, data, "")).error[0].value, name
@@ -186,7 +179,7 @@ def test_what_cannot_be_used_is_one_sentence(page):
 
 def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
     task = task_of("classify")
-    pictures, truth = kept.take([("a.png", png())], task)
+    pictures, truth = kept.take([("a.png", PNG)], task)
     assert pictures is not None and truth is None
     other, truth = kept.take([("names.csv", b"file,label\na.png,star\n")], task, pictures)
     assert other is None and truth is not None
@@ -199,16 +192,10 @@ def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
 
 def test_names_of_dropped_files_are_never_paths(tmp_path):
     names = ("../../a/b.png", "c:\\d.png", "/etc/e.png", "a/b.png", "a/b.png")
-    pictures, _ = kept.take([(name, png()) for name in names], task_of("classify"))
+    pictures, _ = kept.take([(name, PNG) for name in names], task_of("classify"))
     assert pictures is not None and len({item.key for item in pictures.items}) == len(names)
     assert all(item.open().width == 8 for item in pictures.items)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["pictures.zip"]
-
-
-def png() -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(out, "PNG")
-    return out.getvalue()
 
 
 def test_other_options_have_a_folder_of_their_own():

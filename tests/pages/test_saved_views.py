@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from sightglass import examples
 from sightglass.batch.kept import read_facts
@@ -169,19 +170,17 @@ def test_several_are_ticked_and_deleted_together(page, store, full):
 
 
 def test_two_open_on_compare(page, store, full):
-    app = page(SCREEN)
-    for name in ("small", "large"):
-        app.checkbox(key=f"saved-tick-{full[name]}").check().run()
-    press(app, "Compare")
-    app.switch_page("pages/compare/page.py").run()
+    def compare(*names: str) -> AppTest:
+        app = page(SCREEN)
+        for name in names:
+            app.checkbox(key=f"saved-tick-{full[name]}").check().run()
+        press(app, "Compare")
+        return app.switch_page("pages/compare/page.py").run()
+
+    app = compare("small", "large")
     assert app.multiselect(key="models").value == ["demo-cls-s", "demo-cls-m"]
     assert shown(app).titles[2] == "Difference" and "[full]" not in texts(app)
-    app = page(SCREEN)
-    for name in ("small", "other"):
-        app.checkbox(key=f"saved-tick-{full[name]}").check().run()
-    press(app, "Compare")
-    app.switch_page("pages/compare/page.py").run()
-    assert sides(app) == [store.get(full[name]).picture_name for name in ("small", "other")]
+    assert sides(compare("small", "other")) == [store.get(full[name]).picture_name for name in ("small", "other")]
 
 
 def test_marks_are_shown(page, store, full):

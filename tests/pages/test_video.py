@@ -1,18 +1,27 @@
-"""Video: the packaged result first, then one's own; progress, stop, going on, frames on other pages, and errors."""
+"""Video: the packaged result, one's own, going on, frames on other pages, errors; the camera, and its frames."""
 
+import base64
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
+from PIL import Image as Pillow
 
 from sightglass.common import users
+from sightglass.explain import Explainer
+from sightglass.history import History
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.job import ClipJob, Video, headline
+from sightglass.ui.live import LiveVisit
+from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
+from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
 from sightglass.video import Settings, runner
@@ -21,7 +30,9 @@ from sightglass.video.clip import Clip
 from sightglass.video.kept import ClipPlan
 from sightglass.video.results import Kind, Moment, Summary, curves, rgb_of
 from tests.clips import clip, scene
-from tests.pages.conftest import press, session, texts
+from tests.corpus import saved
+from tests.pages.conftest import press, received, session, texts
+from tests.weights import real
 
 
 def put(app: Any, job: ClipJob) -> Any:
@@ -85,11 +96,6 @@ def test_a_segmentation_s_timeline_is_of_shares_and_a_moment_is_chosen(page: Any
 
 
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
-    import streamlit as st
-
-    from sightglass.ui.session import state
-    from sightglass.ui.session.pictures import image_source
-
     held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)
     # A time of the drawn clip, which began at 0.2 s.
@@ -210,3 +216,67 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
     settings = session(app, Video).job.plan.settings
     assert (settings.start, settings.end) == pytest.approx((0.2, 0.4))
     finished(session(app, Video).job)
+
+
+def head(app) -> dict:
+    return received(app, "_live")[0]
+
+
+def jpeg(name: str) -> bytes:
+    return saved(Pillow.fromarray(image_source.example(name).pixels), "JPEG", quality=95)
+
+
+def handed(app, act: str, data: bytes, **more):
+    text = base64.b64encode(data).decode()
+    app.session_state["live"] = {"frame": {"act": act, "jpeg": text, "at": 1.0} | more}
+    app.run()
+    return app
+
+
+def test_the_browser_is_told_the_choices_of_the_address_and_a_slow_method_is_replaced(page):
+    app = page("video", source="camera", method="scorecam")
+    sent = head(app)
+    assert (sent["choice"]["model"], sent["choice"]["method"]) == ("efficientnet-lite0", "gradcam")
+    assert "ScoreCAM is too slow for a camera: maps here are by GradCAM." in texts(app)
+    # Another run sends the same, so that the browser is not called.
+    assert head(app.run()) == sent
+
+
+@pytest.mark.parametrize(
+    ("model", "picture", "fit"), [("demo-s", "scene 3", "trained"), real("yolo11n", "bus", "half")]
+)
+def test_a_frame_of_a_detector_goes_to_explore_with_the_box_and_the_size_that_it_had(page, model, picture, fit):
+    app = page("video", source="camera", model=model)
+    assert head(app)["choice"]["options"].get("preprocessing", "trained") == fit
+    data = jpeg(picture)
+    box = Explainer(model)(data, per="detection", preprocessing=fit, maps=False).predictions[1]
+    handed(app, "open", data, label=box.label, box={"anchor": box.anchor, "index": box.index})
+    assert session(app, state.Navigation).page == "explore"
+    assert session(app, state.Sidebar).picture.name == "live.jpg"
+    assert session(app, state.ChosenBox).pair == (box.anchor, box.index)
+    assert app.session_state["fit-detect"] == fit
+
+
+def test_a_frozen_frame_has_checks_and_files_and_becomes_a_slide_until_the_camera_goes_on(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    app = page("video", source="camera", model="demo-cls-s")
+    assert "Add to deck" not in [button.label for button in app.button], "what moves cannot be added"
+    app = handed(app, "freeze", jpeg("scene 1"))
+    assert re.fullmatch(r"heatmap_\d{8}_\d{6}\.jpg", session(app, LiveVisit).frozen.image.name)
+    assert "Checking…" in [button.label for button in app.button]
+    for label in ("Add to deck", "Add the slide"):
+        next(button for button in app.button if button.label == label).click().run()
+        assert not app.error
+    (deck,) = History().decks.all()
+    assert len(deck.slides) == 1 and History().search().total == 0
+    app.session_state["live"] = {"frame": {"act": "go on", "at": 2.0}}
+    app.run()
+    assert "Checking…" not in [button.label for button in app.button]
+
+
+def test_what_is_no_frame_changes_nothing(page):
+    app = page("video", source="camera", model="demo-cls-s")
+    for message in (3, {"act": "open"}, {"act": "open", "jpeg": "%", "at": 1}, {"act": "delete", "jpeg": "", "at": 1}):
+        app.session_state["live"] = {"frame": message}
+        app.run()
+        assert session(app, state.Navigation).page == "video"

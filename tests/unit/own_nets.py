@@ -43,13 +43,6 @@ class BlocksCNN(nn.Module):
         return self.fc(self.pool(self.block4(self.block3(self.block2(self.block1(x))))).flatten(1))
 
 
-class Sure(BlocksCNN):
-    """Returns probabilities, from a function."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x).softmax(1)
-
-
 class Softmaxed(nn.Module):
     """Returns probabilities, from a module, in a dict."""
 

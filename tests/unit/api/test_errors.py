@@ -1,11 +1,11 @@
 """Whatever goes wrong over HTTP is a status of its own and one sentence that says what to do."""
 
-from __future__ import annotations
-
 import base64
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image as Pillow
@@ -21,10 +21,6 @@ from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from tests.corpus import saved
 from tests.servers import settings_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 MOST = 300_000
 
@@ -48,9 +44,7 @@ def told(answer: Any, status: int, kind: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["bus.jpg", "scene-3.png", "own.png", "./own.png"])
-def test_no_name_in_a_request_opens_a_picture(
-    client: TestClient, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_name_in_a_request_opens_a_picture(client, name, tmp_path, monkeypatch):
     """The library opens files, and bundled pictures, by their names; a stranger's text is never one."""
     monkeypatch.chdir(tmp_path)
     Pillow.new("RGB", (32, 32)).save("own.png")
@@ -126,9 +120,7 @@ def test_options_of_boxes_where_there_are_none(client: TestClient, picture: str)
     assert "confidence and iou would have no effect" in told(answer, 400, "option")
 
 
-def test_a_model_that_is_not_here_is_never_fetched(
-    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_is_not_here_is_never_fetched(client, picture, monkeypatch):
     monkeypatch.delenv("SIGHTGLASS_OFFLINE", raising=False)
     monkeypatch.setattr(weights, "download", lambda *_, **__: pytest.fail("a request reached out"))
     lacking = next(spec.id for spec in catalog().values() if not available(spec))
@@ -168,9 +160,7 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
         (RuntimeError("a secret path"), 500, "internal"),
     ],
 )
-def test_whatever_the_work_raises(
-    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str
-) -> None:
+def test_whatever_the_work_raises(client, picture, monkeypatch, error, status, kind):
     def fail(*_: Any, **__: Any) -> None:
         raise error
 

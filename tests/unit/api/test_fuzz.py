@@ -1,8 +1,6 @@
 """Every route under what schemathesis makes of the OpenAPI description: each answer is one that it promises."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -10,17 +8,13 @@ from PIL import Image
 
 schemathesis = pytest.importorskip("schemathesis")
 
+from schemathesis import Case  # noqa: E402
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance  # noqa: E402
 
 from sightglass.api.app import create  # noqa: E402
 from sightglass.explain import Explainer  # noqa: E402
 from tests.corpus import pixels, saved  # noqa: E402
 from tests.servers import settings_of  # noqa: E402
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from schemathesis import Case
 
 pytestmark = pytest.mark.slow
 MODEL, LAYER, LABEL, PASSES = "demo-cls-s", "layer4", "star", 8

@@ -367,26 +367,19 @@ def test_another_sites_page_opens_nothing_with_the_cookie(origin: str, rules: Ca
         assert browser.get(path, headers={"origin": origin} | BEARER).status_code == 403
 
 
-def test_a_site_that_is_named_may_ask_and_its_browser_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_that_is_named_may_ask_and_its_browser_is_told(rules, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_API_ORIGINS", "https://sketch.example, http://other.example:3000/")
-    access.install(access.Access("token", TOKEN))
-    try:
-        browser = client(claims=provider())
-        wants = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
-        for origin, status in (("https://sketch.example", 200), ("http://other.example:3000", 200), (NETWORK, 400)):
-            asked = browser.options("/api/explain", headers=wants | {"origin": origin})
-            assert asked.status_code == status
-            assert asked.headers.get("access-control-allow-origin") == (origin if status == 200 else None)
-        answer = browser.get("/api/models", headers={"origin": "https://sketch.example"} | BEARER)
-        assert answer.headers["access-control-allow-origin"] == "https://sketch.example"
-        assert opens(
-            browser,
-            "/_stcore/stream",
-            origin="https://sketch.example",
-            cookie=f"sightglass-8501={access.in_use().cookie()}",
-        )
-    finally:
-        access.install(access.Access())
+    rules("token", TOKEN)
+    browser = client(claims=provider())
+    wants = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    for origin, status in (("https://sketch.example", 200), ("http://other.example:3000", 200), (NETWORK, 400)):
+        asked = browser.options("/api/explain", headers=wants | {"origin": origin})
+        assert asked.status_code == status
+        assert asked.headers.get("access-control-allow-origin") == (origin if status == 200 else None)
+    answer = browser.get("/api/models", headers={"origin": "https://sketch.example"} | BEARER)
+    assert answer.headers["access-control-allow-origin"] == "https://sketch.example"
+    cookie = f"sightglass-8501={access.in_use().cookie()}"
+    assert opens(browser, "/_stcore/stream", origin="https://sketch.example", cookie=cookie)
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,6 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def read(folder: Path) -> kept.RunFacts:
-    facts = kept.read_facts(folder)
-    assert facts is not None
-    return facts
-
-
 def cut(folder: Path, lines: int) -> None:
     """Leave the run as a kill does after its settings and `lines - 1` batches."""
     lines_left = (folder / journal.NAME).read_bytes().splitlines(keepends=True)[:lines]
@@ -41,7 +35,7 @@ def cut(folder: Path, lines: int) -> None:
 def test_a_killed_run_is_not_finished_and_goes_on_from_its_facts(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "batches" / "one"
     run(pictures, MODEL, out, options=OPTIONS, batch_size=1, workers=1)
-    facts = read(out)
+    facts = kept.read_facts(out)
     (plan,) = facts.plans
     assert (facts.name, plan.model, plan.folder, facts.pictures, facts.done) == ("pictures", MODEL, out, 4, 4)
     assert plan.options == OPTIONS, "with tuples, as choices have them"

@@ -1,7 +1,5 @@
 """What finished runs say: right and wrong by labels, headlines, and the report."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -139,7 +137,6 @@ def test_reading_a_run_writes_nothing_and_decides_once(tmp_path: Path, monkeypat
     monkeypatch.setenv("SIGHTGLASS_BATCHES", str(copied))
     before = {path: path.stat().st_mtime_ns for path in copied.rglob("*")}
     facts, decided = kept.read_facts(copied / "run"), Counter[str]()
-    assert facts is not None
     score_runs = finished.score_runs
     monkeypatch.setattr(finished, "score_runs", lambda *runs: decided.update(["run"]) or score_runs(*runs))
     result = finished.read(facts.plans)

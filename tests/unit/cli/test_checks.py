@@ -1,7 +1,5 @@
 """`--seal`, `prove` and `batch --labels`: what is printed and written."""
 
-from __future__ import annotations
-
 import csv
 import html
 import json
@@ -67,9 +65,7 @@ SCENES = 4
 HOW = ("batch", "pictures", "--model", "demo-s", "--workers", "1", "--out", "run")
 
 
-def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would_change(
-    labels: Path, call: Any
-) -> None:
+def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would_change(labels, call):
     code, out, err = call(*HOW, "--labels", "labels.csv")
     out, evaluation = plain_text(out), stored.load(Path("run"))
     objects = evaluation.objects

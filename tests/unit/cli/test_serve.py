@@ -36,7 +36,6 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subproces
         command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        assert process.stdout is not None
         line = process.stdout.readline()
         address = re.search(r"http://[\d.]+:\d+", line)
         assert address, line + (process.stderr.read() if process.stderr and process.poll() is not None else "")
@@ -78,7 +77,6 @@ def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_
     ):
         assert client.get("/api/models").status_code == 401
         token = re.search(r"the token is ([\w-]{43})\.", line)
-        assert token is not None
         client.headers["x-api-key"] = token[1]
         cold = 'sightglass_memory_bytes{part="models"} 0.0'
         assert cold not in client.get("/api/metrics").text, "it was warm before it listened"

@@ -113,14 +113,6 @@ def answer(label: str, score: float = 0.9, box: Box | None = (0.0, 0.0, 100.0, 1
     return Prediction(label, CLASSES.index(label), score, box)
 
 
-def find_errors(truths: Any, predictions: Any) -> list[str]:
-    """The types of the errors of one picture."""
-    matches = boxes.match(truths, predictions)
-    near = {match.truth for match in matches if match.type != "extra"}
-    missed = ["missed" for i, item in enumerate(truths) if item.counted and i not in near]
-    return [match.type for match in matches if match.type != boxes.RIGHT] + missed
-
-
 SMALL = (10.0, 10.0, 30.0, 30.0)
 CLASSLESS, CROWD, IGNORED = (
     TrueBox(*more) for more in (("", CAT.box), ("cat", CAT.box, True), ("cat", CAT.box, False, True))
@@ -158,7 +150,10 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_type(case: str) -> None:
     truths, predictions, expected = CASES[case]
-    assert find_errors(truths, predictions) == expected
+    matches = boxes.match(truths, predictions)
+    near = {match.truth for match in matches if match.type != "extra"}
+    missed = ["missed" for i, item in enumerate(truths) if item.counted and i not in near]
+    assert [match.type for match in matches if match.type != boxes.RIGHT] + missed == expected
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -214,7 +214,6 @@ def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -
 def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(explainer: Explainer) -> None:
     first, second = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
     both = first.with_options(against="100,60")
-    assert first.depth is not None
     assert first.task.read_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
     assert both.task.read_place(both, 0) == pytest.approx(float(first.depth[30, 20] - first.depth[60, 100]), abs=1e-6)
     # HiResCAM is linear in the gradient.
@@ -350,9 +349,7 @@ def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explainer:
     return Explainer("pose")
 
 
-def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_its_sides_are_maps_of_their_own(
-    pose: Explainer, bus: Path
-) -> None:
+def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_its_sides_are_maps_of_their_own(pose, bus):
     made = pose(bus, top_k=2)
     again = replay(made.recipe, bus)
     assert made.recipe.part == "signed" and again.heatmaps[0].signed

@@ -34,7 +34,6 @@ def bare(scene: Path) -> Explanation:
 
 
 def files(history: History) -> list[Path]:
-    assert history.folder is not None
     return sorted(path for path in (history.folder / "records").rglob("*") if path.is_file())
 
 

@@ -1,26 +1,32 @@
-"""The history keeps explanations bit for bit, and finds, changes, compares and exports them."""
-
-from __future__ import annotations
+"""The history keeps explanations, pairs, proofs and checks bit for bit, and finds, changes and exports them."""
 
 import json
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sightglass.explain import Explainer, Image, Problem
+from sightglass.cli.proving import read
+from sightglass.common import users
+from sightglass.explain import Explainer, Explanation, Image, Problem
+from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.replaying import replay
+from sightglass.explain.similarity.ranking import Context, context
+from sightglass.explain.similarity.similarity import Similarity, similarity
+from sightglass.explain.trust.checks import Check, Checks
+from sightglass.explain.trust.proof import lines, rows
 from sightglass.explain.whatif.edits import EditMark
-from sightglass.history import History
-from sightglass.report import embedded_recipe
-from tests.unit.history.conftest import files, same_maps
+from sightglass.history import History, encoding
+from sightglass.history import history as keeping
+from sightglass.history.history import UNSURE, save_as_set, save_unsure
+from sightglass.report import embedded_recipe, results, similarity_files
+from tests.unit.history.conftest import files, plain, same_maps
 from training.demo.scenes import draw, sample
-
-if TYPE_CHECKING:
-    from sightglass.explain import Explanation
 
 
 def test_a_record_is_the_explanation(history: History, photo: Explanation) -> None:
@@ -110,9 +116,7 @@ def test_names_are_only_data(history: History, noise: Explanation, name: str) ->
     assert all(".." not in written and written.count("/") == 1 for written, _ in history.export([record.id]))
 
 
-def test_what_was_removed_is_put_back_whole(
-    history: History, photo: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_removed_is_put_back_whole(history, photo, noise, monkeypatch):
     first = history.keep(photo, note="the roof", tags=["odd"])
     marked = history.annotate(first.id, marks=[EditMark("brush", ((0.5, 0.5),), 0.02)])
     history.delete([first.id, "nobody"], undoable=True)
@@ -152,7 +156,194 @@ def test_exported_files_open_again(history: History, photo: Explanation, noise: 
         embedded = embedded_recipe.contents(archive.read(f"{folder}/overlay.png"))
     assert (body["note"], body["tags"], body["marks"][0]["size"]) == ("n", ["t"], 0.02)
     assert body["recipe"]["model"] == "efficientnet-lite0"
-    assert embedded is not None
     assert (embedded.recipe, embedded.view) == (photo.recipe, first.view)
     back = embedded_recipe.original(embedded)
     assert back is not None and back.sha256 == photo.image.sha256
+
+
+@pytest.fixture(scope="module")
+def pair(bus: Path) -> tuple[Similarity, Context]:
+    """A photograph against one picture of a gallery: one is a JPEG, the other an array."""
+    explainer, query = Explainer("efficientnet-lite0"), Image.open(bus)
+    part = Image(np.ascontiguousarray(query.pixels[200:800, 80:700][:, ::-1]), "part $x$.png")
+    compared = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
+    return compared, context(explainer, query)
+
+
+def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity, Context]) -> None:
+    compared, reference = pair
+    record = history.keep(compared, context=reference, note="the same street", tags=["street"])
+    again = History(history.folder)
+    record = again.get(record.id)
+    restored = again.similarity(record)
+    assert plain(restored) == plain(compared)
+    assert restored.model.id == compared.model.id and not restored.automatic
+    assert record.pair is not None and record.pair.context == reference
+    files, expected = (dict(similarity_files.of_similarity(item, reference)) for item in (restored, compared))
+    assert files == expected
+    assert (record.score, record.note, record.tags) == (compared.score, "the same street", ("street",))
+    assert record.headline == results.describe_similarity(compared, reference)
+    assert again.find(compared) == record
+
+
+def test_what_is_no_pair_is_said(history: History, photo: Explanation) -> None:
+    with pytest.raises(Problem, match="of one picture"):
+        history.similarity(history.keep(photo))
+
+
+def test_a_pair_is_exported(history: History, pair: tuple[Similarity, Context]) -> None:
+    record = history.keep(pair[0], context=pair[1])
+    files = {name.partition("/")[2]: data for name, data in history.export([record.id])}
+    written = {"query.jpg", "other.webp", "similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
+    assert set(files) == written | {"record.json"}
+    assert Image.open(files["query.jpg"]).sha256 == pair[0].query.image.sha256
+    assert json.loads(files["record.json"])["pair"]["name"] == "part $x$.png"
+
+
+MARKS = (
+    Check("model", "yes", "Random weights draw another map.", 0.030099123829178676, 0.2),
+    Check("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
+    Check("still", "cannot be told", "The map is too even.", None, 0.2),
+)
+
+
+@pytest.fixture(scope="module")
+def proved(bare: Explanation) -> Explanation:
+    result = Explainer("demo-cls-s")(bare.image, top_k=2)
+    result.prove(0, steps=4)
+    result.prove(1, steps=3, fillings=("linear",))
+    return result
+
+
+@pytest.fixture(scope="module")
+def checked(bare: Explanation) -> Explanation:
+    """Two maps, of which the second has checks."""
+    return bare.with_tests({1: Checks(bare.heatmaps[1].target.label, MARKS)})
+
+
+def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(history, proved):
+    record = history.get(history.keep(proved).id)
+    assert record.recipe == proved.recipe
+    for index, expected in proved.proofs.items():
+        proof = history.proof(record, index)
+        assert proof is not None and plain(proof) == plain(expected)
+        assert (proof.sentence, rows(proof), lines(proof)) == (expected.sentence, rows(expected), lines(expected))
+    again = replay(record.recipe, history.picture(record))
+    saved = history.proof(record, 1)
+    assert saved is not None and history.proof(record, 2) is None
+    assert plain(again.prove(1, steps=saved.map.steps, fillings=saved.fillings)) == plain(proved.proofs[1])
+    history.delete([record.id])
+    assert files(history) == []
+
+
+def test_a_record_and_its_files_have_the_seals_of_its_maps(history, bare, checked, tmp_path, capsys):
+    record, sealed = history.get(history.keep(checked, index=1).id), checked.known_checks(1)
+    assert sealed is not None and bare.known_checks(1) is None
+    assert record.seals == (None, sealed)
+    assert [record.checks_of(i) for i in range(3)] == [None, sealed, None]
+    # Its own recipe is the explanation's, and that of its files has the seal.
+    assert record.recipe == bare.recipe
+    recipe = record.checked_recipe
+    assert [(seal.index, seal.marks[0].value) for seal in recipe.seals] == [(1, MARKS[0].value)]
+    files = {name.rsplit("/", 1)[-1]: data for name, data in history.export([record.id])}
+    described = json.loads(files["record.json"])
+    assert described["seals"][0] is None
+    assert described["seals"][1]["checks"][1]["sentence"] == MARKS[1].sentence
+    assert embedded_recipe.read(files["overlay.png"]) == recipe
+    (tmp_path / "record.json").write_bytes(files["record.json"])
+    assert read(tmp_path / "record.json") == recipe
+    (picture,) = encoding.record_view(record, bare.image, history.heatmaps(record)).pictures
+    assert picture.map is not None and picture.map.checks == sealed.line
+
+
+@pytest.fixture(scope="module")
+def unsure() -> Explanation:
+    return Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1)
+
+
+def test_only_a_lower_score_is_saved_with_its_map_and_once(unsure: Explanation, tmp_path: Path) -> None:
+    mine, score = History(tmp_path), unsure.predictions[0].score
+    assert save_unsure(unsure, score, mine) is None
+    record = save_unsure(unsure, score + 1e-6, mine)
+    assert (record.tags, record.recipe) == ((UNSURE,), unsure.recipe)
+    assert len(mine.heatmaps(record)) == 1
+    assert save_unsure(unsure, 1.0, mine) == record
+    assert mine.search().total == 1
+
+
+def test_an_answer_is_saved_as_the_setting_says_and_a_failure_is_logged_once(unsure, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    assert save_as_set(unsure) is None
+    monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "1")
+    with users.acting("anna@example.org"):
+        assert [save_as_set(unsure)] == [record.id for record in History().search(tag=UNSURE).records]
+    assert not History().search().records
+    keeping._warn.cache_clear()
+    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.001")
+    assert save_as_set(unsure) is save_as_set(unsure) is None
+    assert caplog.text.count("The history is full") == 1
+
+
+def named(explanation: Explanation, name: str) -> Explanation:
+    return replace(explanation, image=replace(explanation.image, name=name))
+
+
+@pytest.fixture(scope="module")
+def few(noise: Explanation, tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Five records, a to e in the order of time."""
+    history = History(tmp_path_factory.mktemp("history"))
+    history.keep(named(noise, "a_bus-07.jpg"), note="Looks at the number plate", tags=["street", "Café"])
+    history.keep(named(noise, "b.jpg"), index=1, note="100% sure_ly", tags=["street"])
+    history.keep(named(noise.with_method("layercam"), "c.jpg"), note="das Straßenschild, Käfer")
+    history.keep(named(noise, "d.jpg"), note="巴士在街上 🚗", tags=["🚗"])
+    history.keep(named(noise, "e.jpg"), note="plates")
+    return history
+
+
+def names(history: History, **asked: Any) -> str:
+    """The first letters of the names of what is found, in its order."""
+    matches = history.search(**asked)
+    assert matches.total >= len(matches.records)
+    return "".join(record.picture_name[0] for record in matches.records)
+
+
+FOUND = {
+    "abcde": ("", "efficientnet-lite0", "%", "\x00 \ud800"),
+    "ae": ("plate", "lat"),
+    "ab": ("_",),
+    "a": ("PLATE numb", "bus-07", "a_bus", "cafe", "café"),
+    "b": ("100%", "sure_ly"),
+    "c": ("kafer", "strassen", "layerc"),
+    "d": ("街", "🚗"),
+    "": ("plate nothing", '"', "plate* OR NEAR(", "note:plate", "'; --", "zq " * 5000),
+}
+"""What is searched for, by the letters of the records that are found."""
+
+
+def test_words_are_found(few: History) -> None:
+    for expected, texts in FOUND.items():
+        for text in texts:
+            assert names(few, text=text)[::-1] == expected, text
+
+
+def test_choices_narrow_and_are_counted(few: History, noise: Explanation) -> None:
+    first, second = (heatmap.target.label for heatmap in noise.heatmaps)
+    assert names(few, model="efficientnet-lite0", tag="street") == "ba"
+    assert names(few, tag="STREET") == ""
+    # The class of the map that was looked at, and the first answer.
+    assert names(few, label=second) == "b"
+    assert names(few, label=first, text="plate") == "ea"
+    assert names(few, model="nothing") == ""
+    choices = few.choices()
+    assert choices["model"] == {"efficientnet-lite0": 5}
+    assert choices["label"] == {first: 5, second: 1}
+    assert choices["tag"] == {"street": 2, "Café": 1, "🚗": 1}
+
+
+def test_pages_and_days(few: History) -> None:
+    assert names(few) == "edcba"
+    assert names(few, limit=2, offset=1) == "dc"
+    assert few.search(limit=2, offset=4).total == 5
+    assert names(few, offset=99) == ""
+    third = few.search().records[2]
+    assert names(few, since=third.created) == "edc"

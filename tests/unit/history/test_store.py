@@ -1,31 +1,23 @@
 """The store loses nothing to damage, full disks, other writers and crashes, and says in a sentence what goes wrong."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sightglass.explain import Image, Problem
+from sightglass.explain import Explanation, Image, Problem
 from sightglass.history import History
 from tests.unit.history.conftest import files, same_maps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sightglass.explain import Explanation
 
 
 @pytest.mark.parametrize("harm", ["nonsense", "{}", "another task", "gone"])
 def test_a_damaged_record_says_so_and_the_others_are_shown(history: History, noise: Explanation, harm: str) -> None:
     bad, good = history.keep(noise, note="bad"), history.keep(noise, note="good")
-    assert history.folder is not None
     file = history.folder / "records" / bad.id / "record.json"
     file.write_text(file.read_text().replace("classify", "") if harm == "another task" else harm)
     if harm == "gone":
@@ -62,7 +54,6 @@ def test_damaged_and_lost_files_are_reported(history: History, noise: Explanatio
 def test_records_are_read_from_their_folders_where_the_database_is_lost(history: History, noise: Explanation) -> None:
     first, second = history.keep(noise, note="first"), history.keep(noise)
     second = history.annotate(second.id, note="second", tags=["odd"])
-    assert history.folder is not None
     # Killed before its row was written, a change is found all the same.
     history._save(first := replace(first, note="another"), {})
     assert History(history.folder).search(text="another").records == (first,)
@@ -78,9 +69,7 @@ def test_records_are_read_from_their_folders_where_the_database_is_lost(history:
     assert History(history.folder).search().total == 2 and not half.exists()
 
 
-def test_a_full_history_refuses_and_keeps_what_it_has(
-    tmp_path: Path, photo: Explanation, noise: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_history_refuses_and_keeps_what_it_has(tmp_path, photo, noise, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.9")
     history, chance = History(tmp_path), np.random.default_rng(0)
     record = history.keep(photo)
@@ -94,12 +83,9 @@ def test_a_full_history_refuses_and_keeps_what_it_has(
     assert history.keep(noise)
 
 
-def test_a_writer_waits_for_another_and_then_says_so(
-    history: History, noise: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_waits_for_another_and_then_says_so(history, noise, monkeypatch):
     monkeypatch.setattr("sightglass.history.history.WAIT", 0.3)
     history.keep(noise)
-    assert history.folder is not None
     with sqlite3.connect(history.folder / "index.db", isolation_level=None, check_same_thread=False) as blocking:
         blocking.execute("BEGIN IMMEDIATE")
         mine = History(history.folder)
@@ -112,9 +98,7 @@ def test_a_writer_waits_for_another_and_then_says_so(
     assert len({path.parent for path in files(history)}) == history.search().total
 
 
-def test_everything_is_on_the_disk_before_its_row_is(
-    history: History, noise: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_everything_is_on_the_disk_before_its_row_is(history, noise, monkeypatch):
     """Each file is forced onto the disk before it gets its name, and its folder before the row."""
     history.search()
     events: list[Any] = []

@@ -31,6 +31,7 @@ from sightglass.models.load import load
 from sightglass.models.own import adding, store
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests import plant_net
+from tests.corpus import Touch, zip_of
 
 ANN, BEN = "ann@example.org", "ben@example.org"
 NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
@@ -192,10 +193,7 @@ def test_code_runs_only_where_the_operator_lets_it(way, user, setting, allowed, 
 
 def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(stored, monkeypatch, leaf):
     monkeypatch.setenv("SIGHTGLASS_OWN_MODELS_MB", "1")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("zeros.pth", b"\0" * 3_000_000)
-    for files in ([("zeros.zip", buffer.getvalue())], [("leaf.pth", leaf)]):
+    for files in ([("zeros.zip", zip_of({"zeros.pth": bytes(3_000_000)}))], [("leaf.pth", leaf)]):
         with pytest.raises(Problem, match=r"more than one model may take|may take 1 MB together"):
             store.receive(files)
     assert left(stored) == []
@@ -404,22 +402,12 @@ def shared_tables() -> dict[str, Any]:
 
 
 def saved(value: object, compressed: bool = False) -> bytes:
-    plain, packed = io.BytesIO(), io.BytesIO()
+    plain = io.BytesIO()
     torch.save(value, plain)
     if not compressed:
         return plain.getvalue()
-    with zipfile.ZipFile(plain) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as to:
-        for name in archive.namelist():
-            to.writestr(name, archive.read(name))
-    return packed.getvalue()
-
-
-def zipped(**files: bytes) -> bytes:
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name.replace("__", "."), content)
-    return data.getvalue()
+    with zipfile.ZipFile(plain) as archive:
+        return zip_of({name: archive.read(name) for name in archive.namelist()})
 
 
 def onnx_file(kind: str) -> bytes:
@@ -444,33 +432,26 @@ def onnx_file(kind: str) -> bytes:
 
 def folder_of(config: dict[str, Any]) -> bytes:
     text = {"model_type": "vit", "architectures": ["ViTForImageClassification"], **config}
-    return zipped(config__json=json.dumps(text).encode(), pytorch_model__bin=saved({"a": torch.zeros(2)}))
-
-
-class Bomb:
-    """Makes a file where it is unpickled."""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (Path("ran"),)
+    return zip_of({"config.json": json.dumps(text).encode(), "pytorch_model.bin": saved({"a": torch.zeros(2)})})
 
 
 HOSTILE: dict[str, tuple[str, Any, str]] = {
-    "pickle that runs code": ("m.pth", lambda: pickle.dumps(Bomb()), "is a Python pickle"),
-    "checkpoint that runs code": ("m.pt", lambda: saved({"model": Bomb()}), "holds no state_dict"),
+    "pickle that runs code": ("m.pth", lambda: pickle.dumps(Touch(Path("ran"))), "is a Python pickle"),
+    "checkpoint that runs code": ("m.pt", lambda: saved({"model": Touch(Path("ran"))}), "holds no state_dict"),
     "nothing": ("m.pth", lambda: b"", "is empty"),
     "noise": ("m.safetensors", lambda: b"\xff" * 999, "is damaged or no checkpoint"),
     "picture": ("cat.png", lambda: b"\x89PNG", "no file of a model"),
     "labels alone": ("names.txt", lambda: b"a\nb", "holds no model"),
     "path": ("../../etc/evil.pth", lambda: b"x", "^evil.pth is damaged"),
-    "path in an archive": ("m.zip", lambda: zipped(**{"../../evil.pth": b"x"}), "^evil.pth is damaged"),
-    "two models": ("m.zip", lambda: zipped(**{"a.onnx": b"x", "b.onnx": b"y"}), "different models"),
+    "path in an archive": ("m.zip", lambda: zip_of({"../../evil.pth": b"x"}), "^evil.pth is damaged"),
+    "two models": ("m.zip", lambda: zip_of({"a.onnx": b"x", "b.onnx": b"y"}), "different models"),
     "program": ("run.sh", lambda: b"rm -rf /", "no file of a model"),
-    "many files": ("m.zip", lambda: zipped(**{f"{n}.txt": b"a" for n in range(99)}), "at most 64 files"),
-    "zip of zeros": ("m.zip", lambda: zipped(net__onnx=bytes(2**25)), "unpacks to far more"),
+    "many files": ("m.zip", lambda: zip_of({f"{n}.txt": b"a" for n in range(99)}), "at most 64 files"),
+    "zip of zeros": ("m.zip", lambda: zip_of({"net.onnx": bytes(2**25)}), "unpacks to far more"),
     "compressed": ("m.pth", lambda: saved({"a.weight": torch.zeros(8, 8)}, True), "compressed entries"),
     "shared tables": ("m.pth", lambda: saved(shared_tables()), "in too many ways"),
     "stride 0": ("m.pth", lambda: saved({"fc.weight": torch.zeros(1).expand(10**6, 512)}), "far more than it holds"),
-    "deep Keras": ("m.keras", lambda: zipped(config__json=b'{"a":' * 99_999 + b"1"), "cannot rebuild"),
+    "deep Keras": ("m.keras", lambda: zip_of({"config.json": b'{"a":' * 99_999 + b"1"}), "cannot rebuild"),
     "architectures": ("m.zip", lambda: folder_of({"architectures": 5}), "should name one of its classes"),
     "id2label": ("m.zip", lambda: folder_of({"id2label": "x"}), "could not be loaded"),
     "hidden_size": ("m.zip", lambda: folder_of({"hidden_size": 199_992}), "does not fit|lacks|more memory"),

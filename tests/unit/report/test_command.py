@@ -105,11 +105,8 @@ def assert_maps_equal(maps: Mapping[str, np.ndarray[Any, Any]], result: Explanat
         np.testing.assert_array_equal(maps[name], values)
 
 
-Loaded = Callable[[str], Explainer]
-
-
 @pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Explainer]:
     """Load a model; a YOLOE and a pose have random weights."""
 
     def load(model: str) -> Explainer:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import struct
 import zlib
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from PIL import Image as Pillow
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.recipe import Recipe
 from sightglass.report import embedded_recipe
+from tests.corpus import chunk
 
 HOSTILE = "</metadata><script>alert(1)</script> $(rm -rf) 'ü \N{SNOWMAN}.png"
 
@@ -80,10 +80,6 @@ def test_damaged_files_are_none_and_never_raise(whole: bytes) -> None:
         embedded_recipe.contents(bytes(broken))
     for _ in range(200):
         embedded_recipe.contents(whole[:8] + rng.integers(0, 256, 300, np.uint8).tobytes())
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def with_text(body: bytes) -> bytes:

@@ -42,7 +42,6 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     time = Timing(1, 1, 1)
     comparison = Comparison((result, other), ("small", "medium"), (time, time))
     mark = changes.strongest_tenth(result)
-    assert mark is not None
     edit = edits.Edit(marks=(mark,))
     covered = small(edits.edited(bus, edit).image, targets=(result.predictions[0].index,))
     changed = changes.changes(result, covered)

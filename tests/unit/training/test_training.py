@@ -1,11 +1,9 @@
 """Scenes with a known cause are what was painted, and the demo models that learn from them look at it."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import av
 import cv2
@@ -28,11 +26,6 @@ from training.demo.__main__ import draw as draw_stored
 from training.demo.__main__ import frames
 from training.demo.scenes import Spec, blank, draw, rival, sample, swap, without
 from training.story import STORIES, story_step
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
 
 SEEDS = range(8)
 
@@ -306,9 +299,7 @@ def test_an_angle_turns_with_its_picture() -> None:
         ("demo-regress", regression, {"error": 0.1, "within_5": 0.01}),
     ],
 )
-def test_networks_of_their_own_training_do_what_their_card_says(
-    name: str, module: Any, tolerances: dict[str, float]
-) -> None:
+def test_networks_of_their_own_training_do_what_their_card_says(name, module, tolerances):
     metrics = json.loads((nets.WEIGHTS / f"{name}.json").read_text())["metrics"]
     measured = module.exam(module.HELD_OUT)(nets.trained(name))
     tolerances = tolerances or {key: 0.01 for key, value in metrics.items() if isinstance(value, float)}

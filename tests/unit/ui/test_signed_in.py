@@ -1,8 +1,7 @@
 """Whose session it is, wherever Streamlit runs something for it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -12,9 +11,6 @@ from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
 from sightglass.ui.session import signed_in
 from sightglass.ui.views import charts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 ANNA = "anna@example.org"
 
@@ -109,9 +105,7 @@ WHOLE = dict.fromkeys(signed_in.NEEDED, "x") | {"cookie_secret": "x" * 32}
         (WHOLE | {"cookie_secret": "short"}, "too short"),
     ],
 )
-def test_a_provider_that_is_not_complete_is_one_sentence(
-    section: dict[str, str], words: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_that_is_not_complete_is_one_sentence(section, words, monkeypatch):
     monkeypatch.setattr(signed_in, "_provider", lambda: section)
     if words is None:
         assert signed_in.is_configured() == bool(section)

@@ -1,7 +1,6 @@
 """Live: the latest frame wins, viewers take turns, an object is kept, and the map is the one that Explore shows."""
 
 import asyncio
-import io
 import json
 import struct
 from pathlib import Path
@@ -22,15 +21,14 @@ from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.geometry import Geometry
 from sightglass.video import live
 from sightglass.video.live import LiveExplainer, Pin, choose
+from tests.corpus import saved
 from tests.loops import run
 
 CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text())["cases"]
 
 
 def jpeg(name: str = "scene 3") -> bytes:
-    out = io.BytesIO()
-    Pillow.fromarray(load_bundled(name).pixels).save(out, "JPEG", quality=95)
-    return out.getvalue()
+    return saved(Pillow.fromarray(load_bundled(name).pixels), "JPEG", quality=95)
 
 
 def looking(model: str, **options) -> LiveExplainer:

@@ -1,8 +1,9 @@
-"""Whole runs over generated clips: the maps are the Explainer's own, times are kept, kills cost nothing."""
+"""Whole runs over generated clips: the maps are the Explainer's own, times are kept, kills cost nothing; smoothing."""
 
 import contextlib
 import csv
 import json
+import math
 import threading
 import weakref
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,14 +23,16 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Style
+from sightglass.explain.rendering.style import Field, Style
 from sightglass.models.geometry import ModelInput
 from sightglass.video import Settings, run, runner
+from sightglass.video import records as parts
 from sightglass.video.clip import Clip, Frame
-from sightglass.video.draw import Painter
+from sightglass.video.draw import Painter, paint_map
 from sightglass.video.frames import ClipExplainer
-from sightglass.video.records import AnswerRecord, FrameRecord
-from sightglass.video.results import rgb_of
+from sightglass.video.records import AnswerRecord, FrameRecord, smooth_maps
+from sightglass.video.results import LASTING, rgb_of
+from sightglass.video.results import find_moments as moments
 from tests.clips import clip, scene
 
 EXACT = Settings(smooth=0.0, labels=False, side=0)
@@ -263,7 +267,6 @@ def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_f
             continue
         alone = segmenter(Image(frame.pixels), targets=(expected,))
         assert seen.score == pytest.approx(next(p.score for p in alone.predictions if p.label == expected))
-        assert seen.raws is not None
         assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(seen.raws, alone.heatmaps[0].raw, strict=True))
         painter = Painter(looking, 160, 160)
         ((_, mine),) = painter.maps(record)
@@ -298,3 +301,88 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
 def test_the_colours_of_a_signed_map_are_named(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
     summary = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
     assert summary.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)
+
+
+RNG = np.random.default_rng(3)
+PIXELS = cv2.resize(RNG.integers(0, 256, (12, 16, 3), dtype=np.uint8), (320, 240))
+
+
+@pytest.mark.parametrize(
+    "style", [Style(), Style(alpha=0.5, colormap="viridis"), Style(threshold=0.3), Style(mode="map")]
+)
+def test_a_frame_is_drawn_as_the_viewer_draws_it(style: Style) -> None:
+    # Soft edges over the middle of the picture, as a centre crop has it.
+    values = cv2.resize(RNG.random((5, 5)).astype(np.float32), (224, 224), interpolation=cv2.INTER_LINEAR)
+    field = Field(np.clip(values, 0, 1), (52.4, 11.5, 268.0, 228.3), (52, 12, 268, 228))
+    apart = np.abs(paint_map(PIXELS, field, style).astype(int) - paint(PIXELS, field, style))
+    assert apart.mean() < 1
+    # Where a line or the edge of a threshold runs, a pixel may be on its other side.
+    assert np.quantile(apart, 0.95) <= 2
+
+
+def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> FrameRecord:
+    raws = (np.full((2, 2), value, np.float32),)
+    at = number / 25 if seconds is None else seconds
+    return FrameRecord(number, number, at, "a", 0.5, (AnswerRecord("a", index, 0.5, raws=raws),))
+
+
+def values(records: list[FrameRecord], tau: float) -> list[float]:
+    return [float(item.answers[0].raws[0][0, 0]) for item in smooth_maps(records, tau) if item.answers[0].raws]
+
+
+def test_an_impulse_stays_where_it_is_and_spreads_evenly() -> None:
+    series = values([record(i, float(i == 30)) for i in range(61)], 0.1)
+    assert int(np.argmax(series)) == 30
+    assert series == pytest.approx(series[::-1], abs=1e-7)
+    assert series[29] / series[30] == pytest.approx(math.exp(-0.04 / 0.1), rel=0.01)
+    assert sum(series) == pytest.approx(1, abs=1e-6)
+
+
+def test_only_a_window_is_in_memory() -> None:
+    read = 0
+
+    def records():
+        nonlocal read
+        for i in range(500):
+            read = i
+            yield record(i, 1.0, seconds=i / 1000)
+
+    for number, smoothed in enumerate(smooth_maps(records(), 1.0)):
+        assert smoothed.number == number
+        assert read - number <= parts.MAX_WINDOW // 2 + 1
+
+
+def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:
+    columns = {"seconds": frame / 25, "frame": frame, "answer": best, "score": 0.9, "object": number}
+    answer = {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
+    return columns | answer
+
+
+def test_an_answer_that_lasts_is_a_moment_where_it_began_and_one_odd_frame_is_none() -> None:
+    rows = [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)]
+    (event,) = moments(rows)
+    assert (event.kind, event.frame, event.words) == ("answer", 40, "cat becomes dog, 90 % sure")
+
+
+def test_what_an_unsure_model_names_next_is_no_moment() -> None:
+    guesses = [("parking meter", 0.07), ("racer", 0.17)]
+    rows = [row(i, "cat") for i in range(20)]
+    rows += [row(20 + i, guesses[i // 10 % 2][0]) | {"best_score": guesses[i // 10 % 2][1]} for i in range(60)]
+    rows += [row(80 + i, "dog") for i in range(20)]
+    events = moments(rows)
+    assert [(event.frame, event.words, event.label) for event in events if event.kind == "answer"] == [
+        (20, "unsure: at best parking meter, 7 %", ""),
+        (80, "sure again: dog, 90 % sure", "dog"),
+    ]
+
+
+def test_objects_that_come_and_go_are_moments() -> None:
+    rows = [row(i, number=1) for i in range(60)]
+    rows += [row(i, "dog", number=2) for i in range(20, 40)] + [row(50, "fly", number=3)]
+    rows.sort(key=lambda entry: entry["frame"])
+    events = moments(rows)
+    assert [(event.kind, event.frame, event.words) for event in events] == [
+        ("object", 20, "dog 2 comes"),
+        ("gone", 39, "dog 2 goes"),
+    ]
+    assert LASTING > 1 / 25

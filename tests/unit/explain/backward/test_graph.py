@@ -16,6 +16,7 @@ from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.models.adapter import Target
+from tests.unit.explain.methods.test_methods import GRADIENT, library
 from tests.unit.own_nets import Answering
 from tests.weights import picture, real
 
@@ -150,20 +151,9 @@ def test_every_box_has_the_gradient_it_has_alone(name: str) -> None:
             torch.testing.assert_close(gradient.dense(), alone, rtol=1e-4, atol=float(alone.abs().max()) * 1e-5)
 
 
-@pytest.mark.parametrize(
-    ("method", "kind"),
-    [
-        ("gradcam", "GradCAM"),
-        ("gradcam++", "GradCAMPlusPlus"),
-        ("hirescam", "HiResCAM"),
-        ("xgradcam", "XGradCAM"),
-        ("layercam", "LayerCAM"),
-    ],
-)
+@pytest.mark.parametrize("method", GRADIENT)
 @pytest.mark.parametrize("name", ["demo-s", real("yolo11n")])
-def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method: str, kind: str) -> None:
-    import pytorch_grad_cam as library
-
+def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method: str) -> None:
     explainer = Explainer(name)
     result = explainer(picture(name), per="detection", method=method, layers=("model.16",), top_k=3)
     adapter = explainer.resident.adapter
@@ -172,7 +162,7 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
         (anchor,) = heatmap.target.anchors
         layer = adapter.module.get_submodule("model.16")
         logits = Answering(adapter.module, lambda _, x, anchor=anchor: adapter.run(x).logits[:, :, anchor])
-        with getattr(library, kind)(logits, [layer]) as cam:
+        with getattr(library, GRADIENT[method])(logits, [layer]) as cam:
             target = library.utils.model_targets.ClassifierOutputTarget(heatmap.target.index)
             expected = cam(result.evidence.tensor.clone().requires_grad_(), targets=[target])[0]
         left, top, right, bottom = heatmap.geometry.content

@@ -1,14 +1,12 @@
 """Maps that are compared are of one class or one box, and what is said of boxes and of several models' maps."""
 
-from __future__ import annotations
-
 import io
 from copy import copy
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from torchvision.ops import box_iou
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
+from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.adapter import Prediction
@@ -27,9 +26,6 @@ from sightglass.models.labels import same_classes
 from sightglass.report.result_folder import every_map, of_boxes
 from sightglass.ui.session.pictures.image_source import load_bundled
 from tests.unit import own_nets
-
-if TYPE_CHECKING:
-    from sightglass.explain.maps.statistics import Agreement
 
 DEMOS = ("demo-s", "demo-m", "demo-l")
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
@@ -223,9 +219,7 @@ NAMES = ("small", "medium", "large")
         ),
     ],
 )
-def test_overlaps_are_a_sentence(
-    overlaps: dict[tuple[int, int], float], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overlaps_are_a_sentence(overlaps, said, monkeypatch):
     def agreement(_: Comparison, first: int, second: int) -> Agreement | None:
         share = overlaps.get((first, second))
         return None if share is None else cast("Agreement", SimpleNamespace(iou_top20=share))

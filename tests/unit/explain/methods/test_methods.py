@@ -72,12 +72,12 @@ def evidence_of(layers: tuple[str, ...], bus: Path) -> Evidence:
         return Evidence(resident, model_input, layers_at(resident, layers))
 
 
-def explained(evidence: Evidence, bus: Path, **options: Any) -> Explanation:
-    return explain(Image.open(bus), evidence, Options(**options), milliseconds={})
-
-
-def best_class(evidence: Evidence) -> int:
-    return int(evidence.outputs.logits[0].argmax())
+def of_two_classes(name: str, count: int, bus: Path) -> tuple[Evidence, tuple[int, int], Explanation]:
+    """Maps at so many layers of the best class and of another one, and what they were made of."""
+    evidence = evidence_of(LAYERS[-count:], bus)
+    classes = (int(evidence.outputs.logits[0].argmax()), OTHER_CLASS)
+    options = Options(method=name, targets=classes)
+    return evidence, classes, explain(Image.open(bus), evidence, options, milliseconds={})
 
 
 def reference(cam: Any, evidence: Evidence, index: int) -> np.ndarray:
@@ -102,9 +102,7 @@ def built(kind: str, evidence: Evidence, module: nn.Module | None = None, **opti
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("name", GRADIENT)
 def test_gradient_methods_equal_the_library(name: str, count: int, bus: Path) -> None:
-    evidence = evidence_of(LAYERS[-count:], bus)
-    classes = (best_class(evidence), OTHER_CLASS)
-    result = explained(evidence, bus, method=name, targets=classes)
+    evidence, classes, result = of_two_classes(name, count, bus)
     with built(GRADIENT[name], evidence) as cam:
         for index, heatmap in zip(classes, result.heatmaps, strict=True):
             expected = reference(cam, evidence, index)
@@ -116,9 +114,7 @@ def test_gradient_methods_equal_the_library(name: str, count: int, bus: Path) ->
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("name", EIGEN)
 def test_eigen_methods_equal_the_library_up_to_sign(name: str, count: int, bus: Path) -> None:
-    evidence = evidence_of(LAYERS[-count:], bus)
-    classes = (best_class(evidence), OTHER_CLASS)
-    result = explained(evidence, bus, method=name, targets=classes)
+    evidence, classes, result = of_two_classes(name, count, bus)
     size = evidence.tensor.shape[:1:-1]
     with built(EIGEN[name], evidence) as cam:
         for index, heatmap in zip(classes, result.heatmaps, strict=True):

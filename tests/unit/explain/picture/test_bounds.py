@@ -4,7 +4,6 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
-from io import BytesIO
 
 import numpy as np
 import pytest
@@ -13,14 +12,12 @@ from PIL import Image as Pillow
 from sightglass.common.errors import TooLarge
 from sightglass.explain.picture.image import Image
 from sightglass.report import embedded_recipe
+from tests import corpus
 
 
 def saved(kind: str, side: int = 64, **options: object) -> bytes:
-    out = BytesIO()
-    Pillow.fromarray(np.arange(side * side, dtype=np.uint32).astype(np.uint8).reshape(side, side)).save(
-        out, kind, **options
-    )
-    return out.getvalue()
+    pixels = np.arange(side * side, dtype=np.uint32).astype(np.uint8).reshape(side, side)
+    return corpus.saved(Pillow.fromarray(pixels), kind, **options)
 
 
 def scans(count: int, side: int) -> bytes:
@@ -34,8 +31,7 @@ def scans(count: int, side: int) -> bytes:
 
 def chunks(kind: bytes, body: bytes, count: int) -> bytes:
     whole = saved("PNG")
-    chunk = struct.pack(">L", len(body)) + kind + body + struct.pack(">L", zlib.crc32(kind + body))
-    return whole[:33] + chunk * count + whole[33:]
+    return whole[:33] + corpus.chunk(kind, body) * count + whole[33:]
 
 
 def rationals(count: int) -> bytes:

@@ -1,7 +1,5 @@
 """Similarity: the gradient is autograd's, patches match, and galleries are evaluated."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -64,7 +62,6 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
     maps = []
     layer_info = explainer.resident.known_layers[layer]
     for output in recorded:
-        assert output.grad is not None
         maps.append((as_map(output.grad, layer_info) * as_map(output.detach(), layer_info))[0].sum(0).cpu().numpy())
     return float(cosine.detach()), maps
 
@@ -169,9 +166,7 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert Context((0.99, 0.999), 0.9995).verdict(0.9999) == "but this model scores everything as related"
 
 
-def test_the_command_writes_both_maps_and_says_what_the_number_means(
-    bus: Path, zidane: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_both_maps_and_says_what_the_number_means(bus, zidane, tmp_path, capsys):
     assert main(["similarity", str(bus), str(zidane), "--out", str(tmp_path)]) == 0
     assert "For comparison, unrelated pictures score" in capsys.readouterr().out
     names = {"similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
@@ -182,9 +177,7 @@ def test_the_command_writes_both_maps_and_says_what_the_number_means(
     assert float(maps["query_vector"] @ maps["gallery_vector"]) == pytest.approx(body["score"], abs=1e-5)
 
 
-def test_the_command_ranks_a_gallery(
-    bus: Path, gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_ranks_a_gallery(bus, gallery, tmp_path, capsys):
     code = main(
         ["similarity", str(bus), "--gallery", str(gallery), "--top", "2", "--out", str(tmp_path / "o"), "--json"]
     )
@@ -203,9 +196,7 @@ def test_the_command_ranks_a_gallery(
         (["a.png", "b.png", "--visualize"], "give a --gallery"),
     ],
 )
-def test_wrong_use_of_the_command_is_one_sentence(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_use_of_the_command_is_one_sentence(arguments, words, capsys):
     assert main(["similarity", *arguments]) == 2
     assert words in capsys.readouterr().err
 

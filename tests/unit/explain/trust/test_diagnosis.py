@@ -1,7 +1,5 @@
 """What is said of an explanation: each sentence appears where it is true, and not where it is not."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -361,9 +359,7 @@ def test_other_families_have_figures_of_their_own(published: None, scene: Path, 
     assert find_independent(detr, 0) is None and not diagnosis.describe_independent(detr, 0)
 
 
-def test_at_other_layers_or_of_own_models_nothing_is_said(
-    published: None, scene: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_at_other_layers_or_of_own_models_nothing_is_said(published, scene, monkeypatch):
     explainer = Explainer("demo-s")
     first = explainer.layers[0].path
     assert (first,) != explainer.default_layers
@@ -386,9 +382,7 @@ def test_a_finding_is_one_sentence_with_its_figure() -> None:
 
 
 @pytest.mark.parametrize(("model", "question"), [("demo-s", "where"), ("demo-cls-l", "why")])
-def test_the_defaults_map_beats_every_baseline_by_the_cards_margin_on_scenes_never_seen(
-    model: str, question: str
-) -> None:
+def test_the_defaults_map_beats_every_baseline_by_the_cards_margin_on_scenes_never_seen(model, question):
     margins = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8"))["margins"][question]
     assert set(margins) == set(MEASURES)
     rows, layers = Rows(model), layers_of(model)

@@ -56,7 +56,6 @@ def test_the_hottest_pixels_come_first_and_equal_ones_from_the_nearest():
     values = np.zeros((5, 5), np.float32)
     values[2, 2], values[2, 3] = 2, 1
     places = ranking(values)
-    assert places is not None
     assert places[2, 2] == 0 and places[2, 3] == pytest.approx(1 / 25)
     assert sorted((places * 25).round().astype(int).ravel()) == list(range(25))
     # The cold ones beside the hot ones before those in the corners.
@@ -172,7 +171,6 @@ def test_areas_are_those_of_torch_cam(squeezed: Explanation, filling: Any, order
     content, target = squeezed.heatmaps[0].content, squeezed.heatmaps[0].target
     # torch-cam hides equal pixels row by row; here the nearest to the hot places come first. A random map has none.
     places = ranking(content if order == "map" else controls.random_map(content.shape, (7, 7), 1))
-    assert places is not None
     (curve,) = Perturber(squeezed, target).curves("map", [places], filling, STEPS)
     # torch-cam's metric takes what makes maps; here the map is there already.
     module, known = squeezed.evidence.resident.adapter.module, torch.from_numpy(1 - places)[None]

@@ -89,11 +89,8 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: s
 
 
 def test_a_classifiers_embedding_is_what_its_last_layer_is_given() -> None:
-    from sightglass.models.adapters.classifier import Classifier
-
     for arch, count in (("resnet18", 512), ("squeezenet1_1", 1000)):
         adapter = load(own_spec(arch, "torchvision.classifiers", arch, random=1))
-        assert isinstance(adapter, Classifier)
         with torch.no_grad():
             outputs = adapter.run(torch.rand(2, 3, 64, 64))
         vectors = adapter.embedding(outputs)

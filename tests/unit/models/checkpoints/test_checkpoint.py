@@ -23,6 +23,7 @@ from torch import nn
 from sightglass.common.errors import Cancelled, WeightsProblem
 from sightglass.models.checkpoints import checkpoint, weights
 from sightglass.models.spec import ModelSpec
+from tests.corpus import Touch
 from tests.unit.models.specs import own_spec
 
 
@@ -40,16 +41,6 @@ class Averaged(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
-
-
-class Touch:
-    """Makes a file where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.path,)
 
 
 @pytest.fixture

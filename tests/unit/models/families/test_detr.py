@@ -1,5 +1,7 @@
 """DETR's family: boxes, maps and query attention equal those of the libraries, on small seeded networks."""
 
+import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,6 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import SIDES
-from sightglass.models.adapters.queries import CrossAttention
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
@@ -274,7 +275,6 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
         outputs = resident.adapter.run(resident.adapter.prepare(PICTURE, "trained").tensor)
     # D-FINE projects neither the values nor their sum.
     first, last = (getattr(attending, name, torch.nn.Identity()) for name in ("value_proj", "output_proj"))
-    assert isinstance(outputs.attended, CrossAttention)
     heads = outputs.attended.heads
     levels = outputs.attended.levels(7)
     weights = torch.cat([level.flatten(1) for level in levels], 1)  # (heads, cells)
@@ -297,15 +297,10 @@ def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
     assert (draft.loader, draft.arch, draft.table["task"]) == ("transformers", "DFineForObjectDetection", "detect")
     result = Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)
     assert result.heatmaps[0].state == "ok"
-    missing = result.missing((80, 48, 80, 48))
-    assert missing is not None
-    assert missing.candidate.anchor is not None
+    assert result.missing((80, 48, 80, 48)).candidate.anchor is not None
 
 
 def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: Path, tmp_path: Path) -> None:
-    import json
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(save_model("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):
@@ -324,7 +319,6 @@ def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     with torch.no_grad():
         outputs = adapter.run(tensor)
     attended = outputs.attended
-    assert attended is not None
     assert attended.path == "model.28.decoder.layers.5.cross_attn"
     assert attended.sizes == ((20, 20), (10, 10), (5, 5))
     assert attended.maps(0).shape == (8, 20, 20)

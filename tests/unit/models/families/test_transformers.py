@@ -42,6 +42,8 @@ from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, WeightsTable
+from tests.corpus import Touch
+from tests.unit.explain.methods.test_methods import GRADIENT
 from tests.unit.models.specs import own_spec
 
 CLOSE = 1e-4
@@ -167,11 +169,7 @@ def reshape(tensor: torch.Tensor, skipped: int = 0) -> torch.Tensor:
 
 
 CAMS: dict[str, Any] = {
-    "gradcam": library.GradCAM,
-    "gradcam++": library.GradCAMPlusPlus,
-    "hirescam": library.HiResCAM,
-    "xgradcam": library.XGradCAM,
-    "layercam": library.LayerCAM,
+    **{name: getattr(library, kind) for name, kind in GRADIENT.items()},
     "gradcamelementwise": library.GradCAMElementWise,
     "scorecam": library.ScoreCAM,
     "ablationcam": partial(library.AblationCAM, ablation_layer=AblationLayerVit()),
@@ -457,18 +455,12 @@ def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
 def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     make, processor = PROCESSORS["vit"]
     folder = folder_with(tmp_path / "model", make(), processor())
-    marker = tmp_path / "ran"
-
-    class Payload:
-        def __reduce__(self) -> Any:
-            return open, (str(marker), "w")
-
     spec = spec_for(folder)
     (folder / "model.safetensors").unlink()
-    torch.save({"vit.embeddings.cls_token": Payload()}, folder / "pytorch_model.bin")
+    torch.save({"vit.embeddings.cls_token": Touch(tmp_path / "ran")}, folder / "pytorch_model.bin")
     with pytest.raises((ModelProblem, WeightsProblem)):
         load(spec)
-    assert not marker.exists()
+    assert not (tmp_path / "ran").exists()
 
 
 LARGE = 60_000_000

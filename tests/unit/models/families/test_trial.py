@@ -112,10 +112,10 @@ def body(channels: int = 3, *rest: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, 16, 3, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 4), nn.ReLU(), *rest)
 
 
+CONFIG = {"input_size": (3, 96, 96)}
 POOL, FLAT, HEAD = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)
 INPUTS: dict[str, tuple[Callable[[], nn.Module], int, tuple[int, int], str]] = {
     "head first": (lambda: backwards(HEAD, FLAT, POOL, body()), 3, (224, 224), "it takes 224 x 224"),
-    "1 x 1 first": (lambda: backwards(nn.Conv2d(32, 5, 1), POOL, body()), 3, (224, 224), "it takes"),
     "grey, head first": (lambda: backwards(HEAD, FLAT, POOL, body(1)), 1, (224, 224), "it takes"),
     "grey, unshuffled": (lambda: nn.Sequential(nn.PixelUnshuffle(2), body(4, POOL, FLAT)), 1, (224, 224), "it takes"),
     "linear patches": (lambda: Patches(16), 3, (224, 224), "it takes 224 x 224"),
@@ -125,12 +125,7 @@ INPUTS: dict[str, tuple[Callable[[], nn.Module], int, tuple[int, int], str]] = {
     "flattened": (lambda: body(3, FLAT, nn.Linear(32 * 64, 5)), 3, (128, 128), "it takes 128"),
     "dictionary": (own_nets.Fixed, 1, (64, 64), "it takes 64 x 64"),
     "stated": (lambda: stated(body(3, POOL, FLAT), img_size=(96, 160)), 3, (96, 160), "its img_size"),
-    "configured": (
-        lambda: stated(body(3, POOL, FLAT), default_cfg={"input_size": (3, 96, 96)}),
-        3,
-        (96, 96),
-        "its def",
-    ),
+    "configured": (lambda: stated(body(3, POOL, FLAT), default_cfg=CONFIG), 3, (96, 96), "its def"),
     "full resolution": (unet, 3, (224, 224), "it takes 224 x 224"),
 }
 
