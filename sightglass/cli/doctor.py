@@ -24,6 +24,7 @@ PACKAGES = {
     "torch": "Reinstall torch and torchvision in one command, from the same index.",
     "cv2": "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless.",
     "timm": "pip install timm, which most classifiers need.",
+    "ultralytics": "pip install ultralytics, which YOLO and YOLOE need.",
     "pytorch_grad_cam": "pip install grad-cam, which some methods need.",
 }
 """Packages that can be missing or fail to start, with what helps."""
