@@ -52,7 +52,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
+def png_of(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
     """Return a PNG of a header's own choice, with these rows as they are and `extra` chunks before them."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = b"".join(extra) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
@@ -61,7 +61,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: b
 
 def png_bomb(side: int) -> bytes:
     """Return a PNG of one colour that claims and holds side x side pixels."""
-    return png(side, side, 1, 0, bytes((side // 8 + 1) * side))
+    return png_of(side, side, 1, 0, bytes((side // 8 + 1) * side))
 
 
 @cache
@@ -89,7 +89,7 @@ def pictures() -> Files:
         "bomb.png": png_bomb(30_000),
         "wide.png": saved(Pillow.fromarray(pixels(1, 20_000)), "PNG"),
         "pixel.png": saved(Pillow.fromarray(pixels(1, 1)), "PNG"),
-        "header.png": png(0, 0, 8, 2, b""),
+        "header.png": png_of(0, 0, 8, 2, b""),
         "huge.bmp": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 70, 0, 0, 54, 40, 2**30, 2**30, 1, 24, 0, 0, 0, 0, 0, 0),
         "picture-and-zip.jpg": jpeg + zip_of({"a.txt": b"x"}),
         "script.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",

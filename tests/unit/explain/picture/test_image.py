@@ -23,7 +23,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 from sightglass.models.spec import ModelSpec
-from tests.corpus import chunk, npy, png, saved
+from tests.corpus import chunk, npy, png_of, saved
 
 R, G, B, W, K = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 # Two rows, three columns, six colours: no turn or mirror of it looks like another.
@@ -164,7 +164,7 @@ def grey16() -> np.ndarray:
     [
         saved(pil.fromarray(grey16()), "PNG"),
         saved(pil.fromarray(grey16()), "TIFF"),
-        png(5, 1, 16, 2, b"\x00" + grey16().repeat(3).astype(">u2").tobytes()),
+        png_of(5, 1, 16, 2, b"\x00" + grey16().repeat(3).astype(">u2").tobytes()),
         b"P5 5 1 65535\n" + grey16().astype(">u2").tobytes(),
     ],
     ids=["png", "tiff", "rgb png", "pgm"],
@@ -188,7 +188,7 @@ def palette_png() -> bytes:
         (saved(pil.fromarray(np.array([[[255, 0, 0, 128], [9, 9, 9, 0]]], np.uint8)), "PNG"), [(255, 127, 127), W]),
         (saved(pil.fromarray(np.array([[[0, 64], [50, 255]]], np.uint8)), "PNG"), [(191, 191, 191), (50, 50, 50)]),
         (palette_png(), [R, W]),
-        (png(2, 1, 8, 2, b"\x00" + bytes(R + G), chunk(b"tRNS", struct.pack(">3H", *G))), [R, W]),
+        (png_of(2, 1, 8, 2, b"\x00" + bytes(R + G), chunk(b"tRNS", struct.pack(">3H", *G))), [R, W]),
     ],
     ids=["RGBA", "LA", "P", "RGB key"],
 )
@@ -249,8 +249,8 @@ def test_the_content_decides_not_the_extension_and_half_a_file_says_so(kind: str
 
 
 HUGE = {
-    "png": png(60000, 60000, 8, 2, b""),
-    "png bomb": png(30000, 30000, 1, 0, bytes(3751 * 3000)),
+    "png": png_of(60000, 60000, 8, 2, b""),
+    "png bomb": png_of(30000, 30000, 1, 0, bytes(3751 * 3000)),
     "gif": b"GIF89a\xff\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02\x00;",
     "bmp": b"BM" + struct.pack("<IHHIIiiHHIIIIII", 54, 0, 0, 54, 40, 50000, 50000, 1, 24, 0, 0, 0, 0, 0, 0),
     "ppm": b"P6 70000 70000 255\n",
