@@ -78,11 +78,16 @@ class Evidence:
     calls: Mapping[str, int] = MappingProxyType({})
     """How often each layer ran in the pass, by path."""
 
+    def __copy__(self) -> Evidence:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Evidence:
         # Its graph cannot be copied, and nobody changes it.
         return self
 
-    def __reduce__(self) -> NoReturn:
+    def __getstate__(self) -> NoReturn:
         raise ModelProblem("An explanation cannot be pickled, as it holds its model: save it to a folder (save).")
 
     @property

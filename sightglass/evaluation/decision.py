@@ -234,8 +234,9 @@ class Decision:
             return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.kind]}"
         if self.first is None:
             left = [row.model for row in self.rows if self.judge(row) != "do not ship"]
-            subject = "Too" if len(left) == len(self.rows) else f"{' or '.join(left)}: too"
-            return f"{subject} close to call within {_points(self.tolerance)} (95{NBSP}%)"
+            if len(left) < len(self.rows):
+                return f"{' or '.join(left)}: too close to call (95{NBSP}%)"
+            return f"Too close to call within {_points(self.tolerance)} (95{NBSP}%)"
         if all(self.gap(row, self.first).low > self.tolerance for row in self.rows if row is not self.first):
             return f"Take {self.first.model}; the others lose too much (95{NBSP}%)"
         about = "the smallest that is certainly good enough" if self._sized else VERDICTS[self.kind]

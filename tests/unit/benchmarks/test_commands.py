@@ -86,14 +86,6 @@ def test_a_map_that_is_the_mask_is_perfect_and_an_empty_one_is_a_miss() -> None:
     assert measured(None, (MASK, None)) == measured(nothing, (MASK, None)) == [list(EMPTY)]
 
 
-def test_equally_hot_pixels_count_by_their_share() -> None:
-    ((hit, energy, iou, ranked),) = measured(np.ones(MASK.shape, np.float32), (MASK, None))
-    share = MASK.mean()
-    assert (hit, ranked) == (0, 0.5)
-    assert energy == pytest.approx(share)
-    assert iou == pytest.approx(share / (2 - share))
-
-
 def test_ranking_is_that_of_every_pair_and_only_in_its_region() -> None:
     from sklearn.metrics import roc_auc_score
 

@@ -393,7 +393,7 @@ def test_a_clip_gets_its_folder_and_its_numbers_as_json(answer, call, here) -> N
     assert sorted(path.name for path in Path("explained/moving").iterdir()) == [*names]
     timeline = json.loads(Path("explained/moving/timeline.json").read_text())
     assert [row["frame"] for row in timeline["rows"]] == [0, 2, 4]
-    assert (timeline["run"]["model"], timeline["about"]["width"]) == ("demo-cls-s", 160)
+    assert (timeline["run"]["recipe"]["model"], timeline["about"]["width"]) == ("demo-cls-s", 160)
     for flag, value, words in (("--start", "-1", "The range starts at -1 s"), ("--every", "0", "every is 0")):
         assert words in call("video", "moving.mp4", "-m", "demo-cls-s", flag, value).err
 

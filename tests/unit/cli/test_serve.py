@@ -31,7 +31,7 @@ SECRET = "a-secret-of-thirty-two-characters"
 @contextlib.contextmanager
 def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str], str]]:
     """Its address once it listens, its process, and the line that it printed; ended where it still runs."""
-    command = [sys.executable, "-m", "explain", "serve", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "sightglass", "serve", "--port", "0", *arguments]
     process = subprocess.Popen(
         command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -163,7 +163,7 @@ def decide_three(rights: dict[str, Any], labels: np.ndarray, sizes: tuple[int | 
         ((60, 10, 10), (1, 2, 3), "Take b: the smallest that is certainly good enough; at most"),
         ((60, 60, 10), (1, 2, 3), "Take c; the others lose too much"),
         # As long as a may do, c is not the answer; nor is what is larger than c.
-        ((26, 60, 10), (1, 2, 3), "a or c: too close to call within"),
+        ((26, 60, 10), (1, 2, 3), "a or c: too close to call"),
         ((26, 12, 10), (1, 3, 2), "Too close to call within"),
         ((10, 10, 10), (None, 2, 3), "Take b: good enough; at most"),
     ],

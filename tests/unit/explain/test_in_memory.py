@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import html
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +25,6 @@ from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.explanation import Explanation
 from sightglass.models.preprocess import Preprocessing
 from sightglass.report.html_report import html as report
-from tests.unit import own_nets
 
 NUMBERS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 EVALUATION = transforms.Compose(
@@ -55,19 +52,6 @@ def test_a_module_answers_as_it_does_on_what_its_own_transform_makes(net: nn.Mod
         dict(zip(NAMES, expected.tolist(), strict=True)), abs=1e-4
     )
     assert result.recipe.prepared == Preprocessing((112, 112), 128, tuple(NUMBERS["mean"]), tuple(NUMBERS["std"]))
-
-
-def test_a_model_is_freed_with_its_last_user(bus: Path) -> None:
-    net = own_nets.BlocksCNN(num_classes=3, width=4)
-    explainer = Explainer(net, preprocess=EVALUATION)
-    explainer(bus, top_k=1)
-    module = weakref.ref(net)
-    del explainer, net
-    gc.collect()
-    assert module() is None
-    assert not EVIDENCE.values() or all(
-        type(e.resident.adapter.module) is not own_nets.BlocksCNN for e in EVIDENCE.values()
-    )
 
 
 def test_layers_by_module_path_preset_or_position(net: nn.Module) -> None:

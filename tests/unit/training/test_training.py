@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -19,53 +18,12 @@ from sightglass.models.demo import pictures
 from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.loader import ONLY_DRAWN
 from sightglass.models.spec import ModelSpec
-from training import detr, evaluation, pool, regression, reid, reid_evaluation, segmentation, train
+from training import detr, evaluation, pool, regression, reid_evaluation, segmentation, train
 from training.__main__ import page
 from training.demo import captioned_scenes, person_scenes, scenes
 from training.demo.__main__ import draw as draw_stored
-from training.demo.__main__ import frames
-from training.demo.scenes import Spec, blank, draw, rival, sample, swap, without
+from training.demo.scenes import draw, sample
 from training.story import STORIES, story_step
-
-SEEDS = range(8)
-
-
-def sharp(seed: int, **options: str) -> Spec:
-    return replace(sample(seed, **options), blur=0.0)
-
-
-def changed(first: Spec, second: Spec) -> np.ndarray:
-    return (draw(first).pixels != draw(second).pixels).any(-1)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_removing_a_thing_changes_its_pixels_and_no_others(seed: int) -> None:
-    spec = sharp(seed)
-    scene = draw(spec)
-    for item in scene.objects:
-        difference = changed(spec, without(spec, item.thing))
-        assert not (difference & ~item.mask).any()
-        assert difference[item.mask].mean() > 0.9  # the rest are pixels of the colour of what is behind
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_swapped_or_removed_mark_changes_pixels_of_the_cause_and_no_others(seed: int) -> None:
-    spec = sharp(seed)
-    scene = draw(spec)
-    for seen in scene.objects:
-        if rival(seen.label) is None:
-            assert (seen.cause == seen.mask).all()
-            continue
-        other = swap(spec, seen.thing)
-        swapped = next(item for item in draw(other).objects if item.thing == seen.thing)
-        assert swapped.label == rival(seen.label)
-        assert (swapped.cause == seen.cause).all()
-        assert not (changed(spec, other) & ~seen.cause).any()
-        assert changed(spec, other)[seen.cause].mean() > 0.04
-        bare = blank(spec, seen.thing)
-        assert all(item.thing != seen.thing for item in draw(bare).objects)
-        assert not (changed(spec, bare) & ~seen.cause).any()
-        assert changed(spec, bare)[seen.cause].mean() > 0.1
 
 
 @pytest.mark.parametrize("name", [*pictures.DRAWN, *pictures.SETS])
@@ -73,13 +31,6 @@ def test_the_packaged_pictures_are_what_is_drawn(name: str) -> None:
     stored, drawn = (np.concatenate(each).astype(int) for each in (pictures.pictures(name), draw_stored(name)))
     # Processors round differently: a few values in a million are off.
     assert np.abs(stored - drawn).max() <= 3 and (stored != drawn).mean() < 1e-4
-
-
-def test_the_packaged_clip_shows_the_drawn_frames() -> None:
-    with av.open(pictures.CLIP) as file:
-        decoded = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
-    errors = [np.abs(image - drawn.astype(float)).mean() for image, drawn in zip(decoded, frames(), strict=True)]
-    assert max(errors) < 4
 
 
 DEMO = [spec for spec in catalog.catalog().values() if spec.loader == "demo"]
@@ -151,17 +102,6 @@ def test_the_map_of_a_person_is_on_the_garment_that_differs() -> None:
     assert maps["attention"]["clothes"] > max(row["clothes"] for row in blind[:2])
 
 
-def test_a_training_of_persons_is_read_back(tmp_path: Path) -> None:
-    recipe = reid.Recipe(persons=6, pictures=2, pairs=2, each=2, steps=3)
-    pool = torch.from_numpy(reid_evaluation.pictures(range(6), range(2)))
-    net, steps = reid.fit(pool, recipe, 0)
-    assert steps == 3
-    train.save(net, tmp_path / "demo-reid.safetensors")
-    again = reid_evaluation.trained(tmp_path)
-    x = torch.zeros(1, 3, *person_scenes.SIZE)
-    assert torch.allclose(again(x).embedding, net(x).embedding, atol=0.05)
-
-
 def test_a_picture_of_anything_else_than_a_person_is_told_of() -> None:
     person = person_scenes.draw(person_scenes.sample(3, 0)).pixels
     for pixels, other in ((person, False), (np.zeros((60, 90, 3), np.uint8), True)):
@@ -203,24 +143,6 @@ def one_thread() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     cv2.setNumThreads(others)
-
-
-@pytest.mark.parametrize("way", range(8))
-def test_boxes_turn_with_their_pixels(way: int) -> None:
-    pixels = np.zeros((20, 20, 3), np.uint8)
-    pixels[2:6, 5:17] = 255
-    box = train.turned_boxes(np.array([[5, 2, 17, 6]], np.float32) / 20, way)[0] * 20
-    rows, columns = np.nonzero(train.turned(pixels, way)[..., 0])
-    assert box.tolist() == pytest.approx([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], abs=1e-4)
-
-
-def test_a_box_counts_once_and_for_its_own_class() -> None:
-    true = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
-    corners = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [20, 20, 30, 26]], np.float32)
-    hits = evaluation.matched(corners, np.array([1, 1, 2, 3], np.float32), true, np.array([1, 3]))
-    assert hits[:, 0].tolist() == [True, False, False, True]
-    # An overlap of 0.6 is one at 0.5, 0.55 and 0.6.
-    assert hits[3].sum() == 3
 
 
 def test_a_training_writes_weights_and_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,16 +200,6 @@ def test_every_kind_of_network_learns() -> None:
     regression.fit(regression.pictures(48), regression.Recipe(images=16 * 24, batch=16), 0, note("angles"))
     for name, values in losses.items():
         assert np.mean(values[-4:]) < 0.97 * np.mean(values[:4]), name
-
-
-def test_an_angle_turns_with_its_picture() -> None:
-    pool_seen = regression.pictures(4)
-    pixels, angles, cells = regression.turn_rows(pool_seen, np.array([0, 0]), np.array([4, 6]))
-    assert angles.tolist() == [-pool_seen[1][0]] * 2 and (pixels[0] == pool_seen[0][0][:, ::-1]).all()
-    assert (cells[0].numpy() == pool_seen[2][0][:, ::-1]).all()
-    numbers = regression.targets_of(torch.tensor([15.0, -60.0]), torch.tensor([[[True, False]]] * 2))
-    assert numbers[0, :, 0, 0].nonzero()[:, 0].tolist() == [8, 9] and numbers[1, 1, 0, 0] == 1
-    assert (numbers.sum(1) == 1).all() and (numbers[:, 0, 0, 1] == 1).all()
 
 
 @pytest.mark.release

@@ -308,7 +308,7 @@ def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: 
     config = json.loads((folder / "config.json").read_text())
     config["architectures"] = ["GroundingDinoForObjectDetection"]
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelProblem, match="reads words too"):
+    with pytest.raises(ModelProblem, match="zero shot object detection"):
         load(spec_of(folder))
 
 
