@@ -156,7 +156,7 @@ def test_where_nobody_answers_is_said_at_once(address: str, many: Path, tmp_path
 def test_a_killed_run_on_a_cluster_is_gone_on_with(cluster, many, finished_run, tmp_path):
     """The command line, in a folder from which nothing of this project can be imported by chance."""
     out = tmp_path / "out"
-    call = [sys.executable, "-m", "explain", "batch", str(many), "--engine", "ray", "--ray-address", cluster]
+    call = [sys.executable, "-m", "sightglass", "batch", str(many), "--engine", "ray", "--ray-address", cluster]
     # One worker, one picture at a time: so that there is a middle to stop in.
     call += ["--out", str(out), "--workers", "1", "--batch-size", "1", "--json"]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
