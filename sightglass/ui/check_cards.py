@@ -69,7 +69,7 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
         job = state.of(background.Jobs).find(f"check-{id}", key)
         return manual or (job is not None and job.finished() and job.failure is not None and not job.stopped)
     if id == "answer":
-        draw_proof_chart(result, "hidden", key="check-curve", small=True)
+        draw_proof_chart(result, "hidden", key="proof-curve", small=True)
     elif id == "model":
         _draw_thumbnail(explanation, index, result.map if result.final else None, "With random weights")
     else:
