@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import os
@@ -11,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, TypeVar, overload
@@ -320,7 +319,7 @@ class Explainer:
             work = functools.partial(self._explain_batch, group)
             alone, batched = replace(run, progress=None), list[Explanation]()
             # One by one below, where it says of which picture the answer is.
-            with contextlib.suppress(AnswerProblem):
+            with suppress(AnswerProblem):
                 batched = self.with_oom_fallback(work) if together else []
             explanations += batched
             for image, chosen in () if batched else group:

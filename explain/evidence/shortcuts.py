@@ -17,6 +17,7 @@ from sightglass.common.errors import Problem
 from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map, layers_at
+from sightglass.explain.evidence.resident import WITHIN
 from sightglass.models.adapter import Adapter, Target
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from sightglass.models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
-WITHIN = 1e-3
-"""Largest difference that rounding explains, relative to the largest value."""
 
 
 def verify(resident: LoadedModel) -> None:

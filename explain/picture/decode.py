@@ -366,8 +366,8 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[
 def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], int]:
     """Return a TIFF's array as its tags say, with notes, and bits as `convert_array` takes it."""
     # Only these: others may be large.
-    wanted = (*HIGHEST, int(ExifTags.Base.Orientation), GDAL_NO_DATA)
-    tags = {code: page.tags[code].value for code in wanted if code in page.tags}
+    codes = (*HIGHEST, int(ExifTags.Base.Orientation), GDAL_NO_DATA)
+    tags = {code: page.tags[code].value for code in codes if code in page.tags}
     photometric = int(page.photometric)
     highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
     bits = int(highest).bit_length() if array.dtype.kind == "u" and highest > 255 else int(np.max(page.bitspersample))

@@ -315,15 +315,15 @@ class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if isinstance(tensor, Tensor):
                     self._keep(tensor)
         out = func(*args, **(kwargs or {}))
-        given = {_place(each) for each in tree_leaves(named) if isinstance(each, Tensor)}
-        self._allocated |= {_place(each) for each in tree_leaves(out) if isinstance(each, Tensor)} - given
+        arguments = {_storage_id(each) for each in tree_leaves(named) if isinstance(each, Tensor)}
+        self._allocated |= {_storage_id(each) for each in tree_leaves(out) if isinstance(each, Tensor)} - arguments
         return out
 
     def _keep(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        if (place := storage._cdata) not in self._allocated:
-            if place not in self._before:
-                self._before[place] = storage, storage.clone()  # type: ignore[no-untyped-call]
+        if (storage_id := storage._cdata) not in self._allocated:
+            if storage_id not in self._before:
+                self._before[storage_id] = storage, storage.clone()  # type: ignore[no-untyped-call]
             if not tensor.is_inference():
                 self._versions.append(_unsafe_preserve_version_counter((tensor,)))
 
@@ -350,7 +350,7 @@ def _moved(tensor: Tensor, alias: Tensor) -> bool:
     return tensor.data_ptr() != alias.data_ptr() or tensor.shape != alias.shape
 
 
-def _place(tensor: Tensor) -> int:
+def _storage_id(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
