@@ -123,7 +123,7 @@ class Task:
     """The set of packaged pictures that its packaged models know."""
     masks: ClassVar[int] = 1000
     """Masks for one picture where none are asked for, where the papers take 5000: maps of 800 with two seeds correlate
-    by 0.7 to 0.8 on a street scene, and their peaks lie in their boxes (benchmarks/results/2026-11-23-by-hand.md)."""
+    by 0.7 to 0.8 on a street scene, and their peaks lie in their boxes (benchmarks/results/by-hand.md)."""
     barred: ClassVar[Mapping[str, str]] = {}
     """Families of methods that cannot explain it."""
     sure: ClassVar[bool] = True
