@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -385,25 +384,6 @@ def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(scene: Scene
     stage.dblclick(position={"x": 100, "y": 150})
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(0)
     assert apart(pixels(page, 1), before).max() == 0
-
-
-def test_a_link_carries_the_view_and_the_settings_survive_a_reload(scene: Scene) -> None:
-    page = scene(alpha=0.4)
-    sync.expect(page.locator(".alpha")).to_have_value("0.4")
-    page.locator(".alpha").fill("0.7")
-    choose_mode(page, "Contour")
-    zoom(page, page.locator(".stage").first)
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy link").click()
-    page.get_by_text("Link copied to the clipboard.").first.wait_for()
-    link = page.evaluate("navigator.clipboard.readText()")
-    query = parse_qs(urlsplit(link).query)
-    assert (query["mode"], query["alpha"], len(query["zoom"][0].split(","))) == (["contour"], ["0.7"], 3)
-    assert runs(page) == 1
-    page.reload()
-    page.wait_for_selector(".viewer[data-shown]")
-    sync.expect(page.locator(".alpha")).to_have_value("0.7")
-    sync.expect(page.locator(".mode")).to_have_value("contour")
 
 
 def test_on_a_phone_fingers_hold_and_pinch(scene: Scene) -> None:

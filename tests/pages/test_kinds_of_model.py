@@ -15,9 +15,8 @@ from sightglass.models.demo.pictures import CAPTIONED, PERSON
 from sightglass.pages.explore import boxes
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import ChosenArea
-from sightglass.ui.session.url_state import Unused
 from tests.corpus import npy
-from tests.pages.conftest import choose, headline, press, received, rerun_until, session, shown, texts
+from tests.pages.conftest import choose, component_key, headline, press, received, rerun_until, session, shown, texts
 from tests.unit import own_nets
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
@@ -155,16 +154,6 @@ def test_classes_are_a_layer_beside_the_map_and_a_link_opens_a_region(page, segm
     assert not app.error and "this region" not in texts(app) and "at" not in app.query_params
 
 
-def test_a_link_names_a_pixel_or_an_area(page, segmented):
-    x, y = place_of(segmented, 0)
-    app = page(model="demo-seg", at=f"{x},{y}", span="pixel")
-    assert app.segmented_control(key="explore-span").value == "pixel"
-    assert app.query_params["at"] == f"{x:g},{y:g}" and not session(app, Unused).said
-    app = page(model="demo-seg", at="100,100,300,100,200,300")
-    assert session(app, ChosenArea).at == (100, 100, 300, 100, 200, 300)
-    assert "in this area lies outside it" in texts(app)
-
-
 VIEWER = "viewer-boxes"
 ADDRESS = {"model": "demo-s", "example": "scene 3"}
 FOUND = "2 ball-dots, 1 gear and 1 rod-cross"
@@ -176,8 +165,7 @@ def metrics(app) -> dict[str, tuple[str, str]]:
 
 
 def pick(app, row: int):
-    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("boxes-")]
-    app.session_state[key] = {"chosen": row}
+    app.session_state[component_key(app, "boxes-")] = {"chosen": row}
     return app.run()
 
 
@@ -209,13 +197,6 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     assert f"{parts[3]}outside all boxes." in texts(app)
     assert metrics(app)["Evidence inside its box"][0] == numbers.printed_inside
     assert app.query_params["box"] == "4"
-
-
-def test_an_address_opens_its_box_and_its_question(page, scene):
-    app = page("", **ADDRESS, box="4", part="contrast", within="inside", iou="40")
-    result = Explainer("demo-s")(scene, per="detection", part="contrast", within="inside", iou=0.4, top_k=12)
-    np.testing.assert_allclose(shown(app).maps[3], result.heatmaps[3].content, atol=1e-3)
-    assert "Evidence for **rod-cross 4**: " in texts(app)
 
 
 def test_nonsense_in_the_address_is_passed_over(page):

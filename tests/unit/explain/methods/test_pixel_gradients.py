@@ -1,6 +1,5 @@
 """Captum's methods give its numbers, and LeGrad its formula's."""
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import smooth
-from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
-from sightglass.explain.methods.method import Request
+from sightglass.explain.methods import list_methods, pixel_gradients
 from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.models.adapters.folding import copy_module
 from tests.unit.own_nets import Answering
@@ -101,22 +98,6 @@ def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatc
     # Neither note is true of another method's map.
     assert not set(pixel_gradients.OWN_NOTES) & set(result.with_method("gradcam").notes)
     assert not any(note.endswith(pixel_gradients.COMPLETE) for note in result.with_method("gradcam").notes)
-
-
-def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
-    evidence = Explainer("demo-cls-s", device="cpu")(scene, top_k=1).evidence
-    (target,) = [heatmap.target for heatmap in Explainer("demo-cls-s", device="cpu")(scene, top_k=1).heatmaps]
-    cancel, heard = threading.Event(), []
-
-    def progress(share: float, words: str) -> None:
-        heard.append((share, words))
-        if len(heard) == 2:
-            cancel.set()
-
-    evidence.raws.clear()
-    with pytest.raises(Cancelled), stopped_by(cancel):
-        METHODS["integratedgradients"].run(evidence, [target], Request(progress=progress))
-    assert [words for _, words in heard] == [f"Integrated Gradients, step {step} of 14" for step in (0, 4)]
 
 
 def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> None:
