@@ -52,7 +52,7 @@ def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
                 assert not [link for link in package.iter_rels() if link.is_external]
 
 
-def test_hostile_names_are_text_in_the_answers_and_metrics_of_the_api(models: Path) -> None:
+def test_hostile_names_are_text_in_api(models: Path) -> None:
     client, model = TestClient(create()), {"model": labelled.CLASSIFIERS[0]}
     data = corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")
     answer = client.post("/api/explain", files={"image": (labelled.NAME, data)}, data=model)

@@ -30,6 +30,7 @@ from tests.pages.conftest import (
     texts,
 )
 from tests.servers import until
+from tests.waits import patience
 
 UNFINISHED = "This map is not finished"
 
@@ -58,7 +59,7 @@ def test_an_unsure_answer_is_saved_in_the_history(page, monkeypatch, tmp_path):
     until(lambda: History().search(tag="unsure").total == 1)
 
 
-def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back(page, bus):
+def test_another_class_becomes_a_row(page, bus):
     app = page()
     app.selectbox(key="another-class").select("ambulance").run()
     assert shown(app).head["panels"][-1]["maps"][-1]["title"] == app.query_params["class"] == "ambulance"
@@ -70,7 +71,7 @@ def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back
     assert app.query_params["class"] == shown(app).head["panels"][-1]["maps"][1]["title"]
 
 
-def test_two_ticked_answers_are_set_against_each_other_as_on_top_k(page, bus):
+def test_two_ticked_answers_show_difference(page, bus):
     app = page()
     assert headline(app).startswith("Minibus") and app.button(key="copy-link").label == "Copy link"
     assert len(received(app, "palette")[0]["names"]) == 22
@@ -126,7 +127,7 @@ def test_evidence_against_is_a_switch_for_methods_with_a_sign(page, bus):
     assert headline(app).endswith("The highlighted part is what stands out to the model.")
 
 
-def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence(page, pictures, upload_managers):
+def test_uploads_of_any_shape_and_no_picture(page, pictures, upload_managers):
     app = page()
     for size in ((1, 40), (4000, 20), (1, 1)):
         app.file_uploader[0].upload("thin.png", saved(Pillow.new("RGB", size, "red"), "PNG"), "image/png").run()
@@ -171,7 +172,7 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     assert not mark("another", 0, 0, 20, 20)
 
 
-def test_weights_that_are_not_here_are_a_sentence_and_another_model_can_be_chosen(page):
+def test_missing_weights_then_another_model(page):
     app = page()
     app.selectbox(key="family").select("ResNeXt").run()
     assert "resnext50_32x4d" in app.error[0].value and "SIGHTGLASS_OFFLINE forbids" in app.error[0].value
@@ -179,7 +180,7 @@ def test_weights_that_are_not_here_are_a_sentence_and_another_model_can_be_chose
     assert not app.error and shown(app).maps
 
 
-def test_a_slow_method_dims_the_map_before_and_stop_goes_back_to_it(page):
+def test_slow_method_dims_map_until_stop(page):
     app = page()
     app.selectbox(key="method-classify").select("scorecam").run()
     assert "ScoreCAM is running." in headline(app)
@@ -191,10 +192,10 @@ def test_a_slow_method_dims_the_map_before_and_stop_goes_back_to_it(page):
     view = shown(app)
     assert "ScoreCAM was stopped." in headline(app) and view.head["line"] == "The map by GradCAM."
     assert not view.head.get("dimmed") and "Start again" in labels(app)
-    assert job.finished(20) and len(shown(app).maps) == 5
+    assert job.finished(patience(20)) and len(shown(app).maps) == 5
 
 
-def test_a_map_of_masks_is_shown_while_it_is_made_and_what_there_is_stays_when_it_is_stopped(page, masks):
+def test_partial_mask_map_is_shown_and_stays(page, masks):
     app = page(method="drise", model="efficientnet-lite1")
     rerun_until(app, lambda: UNFINISHED in texts(app))
     assert shown(app).head["panels"][0]["maps"] and "Stop" in labels(app) and "Save" not in labels(app)
@@ -208,7 +209,7 @@ def test_a_map_of_masks_is_shown_while_it_is_made_and_what_there_is_stays_when_i
     assert "Stop" not in labels(app) and "Save" in labels(app)
 
 
-def test_a_remembered_number_outside_its_range_gives_way_to_the_default(page) -> None:
+def test_remembered_number_out_of_range(page) -> None:
     app = page(model="demo-s", state={state.key(Memory): Memory({"confidence": 250.0})})
     assert app.slider(key="confidence").value == 25
 

@@ -33,7 +33,7 @@ def test_explore_says_a_number_with_its_unit_and_scale(page):
     assert (first.label, first.value, first.delta) == ("angle", angle, "on a scale from −60° to 60°")
 
 
-def test_a_depth_stands_beside_its_map_and_an_address_names_a_place(page, depth: str):
+def test_depth_beside_map_and_place_in_address(page, depth: str):
     app = page(model=depth, example="scene 1", at="100,120")
     assert app.selectbox(key="method-regress").value == "hirescam"
     app.button(key="explore-whole").click().run()
@@ -41,7 +41,7 @@ def test_a_depth_stands_beside_its_map_and_an_address_names_a_place(page, depth:
     assert len(received(app, "viewer")) == 2 and "on average" in headline(app)
 
 
-def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
+def test_prompts_are_rows_with_contrast(page):
     words = ("red star", "blue star", "red ball")
     app = page(model="demo-clip", example=CAPTIONED, words=", ".join(words))
     view = shown(app)
@@ -101,7 +101,7 @@ class Counting(nn.Module):
         return x.mean((2, 3))[:, :2]
 
 
-def test_a_file_that_only_answers_is_offered_what_hides_the_picture(page, tmp_path, own_models, monkeypatch):
+def test_answers_only_file_is_offered_mask_methods(page, tmp_path, own_models, monkeypatch):
     torch.jit.save(torch.jit.script(Counting()), str(tmp_path / "black.torchscript"))
     own_models(exported("black", tmp_path / "black.torchscript"))
     monkeypatch.setenv("SIGHTGLASS_MASKS", "8")
@@ -142,7 +142,7 @@ def place_of(segmented, class_: int) -> tuple[float, float]:
     return x + 0.5, y + 0.5
 
 
-def test_classes_are_a_layer_beside_the_map_and_a_link_opens_a_region(page, segmented):
+def test_segmentation_layer_and_region_link(page, segmented):
     app = page(model="demo-seg")
     assert len(received(app, "viewer")) == 2
     assert segmented.predictions[0].label in headline(app).lower()
@@ -204,7 +204,7 @@ def test_nonsense_in_the_address_is_passed_over(page):
     assert FOUND in headline(app)
 
 
-def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
+def test_class_filter_of_boxes(page):
     app = page("", **ADDRESS, only="gear")
     assert headline(app) == "1 gear. Showing only gear."
     assert len(shown(app).maps) == 1 and app.query_params["only"] == "gear"

@@ -225,7 +225,7 @@ def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
     assert "unrelated pictures score" in texts(app)
 
 
-def test_a_pair_opens_on_compare_with_the_same_pictures_and_choices(page, store, own_pair):
+def test_pair_opens_on_compare(page, store, own_pair):
     app = page(SCREEN, kept=own_pair.id)
     press(app, "Open in Compare")
     # The harness would run the page before again at the next act.

@@ -26,6 +26,7 @@ from sightglass.report import embedded_recipe, result_folder, table
 from tests import examples, plant_net, transcripts, weights
 from tests.clips import clip
 from tests.clips import scene as clip_scene
+from tests.waits import patience
 
 
 def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
@@ -38,7 +39,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *_, said, seconds = done.stdout.splitlines()
     assert (said, done.stderr) == ("[0, 0, 0] []", "")
-    assert float(seconds) < 1.5  # three pages, each well below half a second
+    assert float(seconds) < patience(1.5)  # three pages, each well below half a second
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ def test_detect_has_the_words_that_its_users_know(answer, scene) -> None:
     assert star["words"].startswith("A star at ") and (star["label"], star["why"]) == ("star", "below")
 
 
-def test_compare_takes_a_family_and_says_how_far_its_models_agree(answer, call, here) -> None:
+def test_compare_family_and_agreement(answer, call, here) -> None:
     how = ("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "out")
     said = answer(*how)
     assert [one["name"] for one in said["models"]] == ["s", "m"]
@@ -362,7 +363,7 @@ def test_batch_saves_unsure_answers_in_the_history(call, monkeypatch) -> None:
     assert [record.picture_name for record in History("kept").search(tag="unsure").records] == ["scene.png"]
 
 
-def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) -> None:
+def test_batch_match_of_uncounted_folders(call) -> None:
     for folder in ("shape", "star"):
         Path(f"photos/{folder}").mkdir(parents=True)
         Path(f"photos/{folder}/one.png").write_bytes(Path("scene.png").read_bytes())

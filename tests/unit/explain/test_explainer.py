@@ -37,6 +37,7 @@ from sightglass.models.spec import WhyTable
 from tests.built import built
 from tests.conftest import asset
 from tests.unit.own_nets import hooks_on
+from tests.waits import patience
 
 CPU = torch.device("cpu")
 THREADS = 8
@@ -142,7 +143,7 @@ def test_a_recipe_gives_the_same_map_again(explainer: Explainer, bus: Path, opti
     assert {"torch", "numpy", "sightglass"} <= result.recipe.versions.keys()
 
 
-def test_a_recipe_is_not_replayed_on_another_picture_or_other_weights(explainer, pictures):
+def test_replay_needs_same_picture_and_weights(explainer, pictures):
     recipe = explainer(pictures[0], top_k=1).recipe
     with pytest.raises(ModelProblem, match=r"^zidane\.jpg is not the picture of this recipe: give it bus\.jpg\.$"):
         replay(recipe, pictures[1])
@@ -240,7 +241,7 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
     model_cache = ModelCache()
 
     def get(_: int) -> Any:
-        together.wait(10)
+        together.wait(patience(10))
         return model_cache.get(spec("efficientnet-lite0"), CPU)
 
     with ThreadPoolExecutor(THREADS) as pool:
@@ -280,7 +281,7 @@ def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
     assert cache.get("growing") is None
 
 
-def test_where_memory_runs_out_caches_are_dropped_but_what_only_its_owner_has() -> None:
+def test_clear_all_keeps_owned_values() -> None:
     maps: ByteCache[bytes] = ByteCache(100, len)
     uploads: ByteCache[bytes] = ByteCache(lambda: 100, len, disposable=False)
     for one in (maps, uploads):
@@ -340,7 +341,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     return asked
 
 
-def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(bus, full):
+def test_full_gpu_loads_on_cpu(bus, full):
     result = Explainer("demo-cls-s", model_cache=ModelCache())(bus, top_k=1)
     assert [device.type for device in full] == ["cuda", "cuda", "cpu"]
     assert result.notes[0] == "The GPU has no room for this model: this was computed on the CPU."

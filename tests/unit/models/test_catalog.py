@@ -29,7 +29,7 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["classifiers", "detectors"])
-def test_every_network_of_torchvision_is_there_with_its_default_weights(kind: str) -> None:
+def test_catalogue_has_all_torchvision_networks(kind: str) -> None:
     import torchvision
 
     ours = {spec.arch: spec for spec in EVERY if spec.loader == f"torchvision.{kind}"}
@@ -137,7 +137,7 @@ arch = "resnet10t"
         ("family = [3]", ["[[family]] 1", "a table"]),
     ],
 )
-def test_a_wrong_table_is_named_and_the_packaged_models_still_work(text: str, words: list[str], own_file: Path) -> None:
+def test_wrong_table_is_named(text: str, words: list[str], own_file: Path) -> None:
     own_file.write_text(text)
     message = catalog.problem()
     assert [word for word in words if word not in message] == []

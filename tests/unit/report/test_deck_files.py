@@ -52,7 +52,7 @@ def named(slide: Any) -> dict[str, Any]:
     return {shape.name: shape for shape in slide.shapes}
 
 
-def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(opened: Any):
+def test_pptx_slides_and_footers(opened: Any):
     slides = list(opened.slides)
     assert len(slides) == len(CYCLE)
     assert opened.slide_width / opened.slide_height == pytest.approx(16 / 9, rel=1e-3)
@@ -67,7 +67,7 @@ def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(
     assert [footer.split()[-1] for footer in footers] == list("12234456")
 
 
-def test_texts_are_in_placeholders_of_the_template_and_none_is_empty(opened: Any):
+def test_pptx_texts_in_placeholders(opened: Any):
     names = {layout.name.removeprefix("Sightglass ") for layout in opened.slide_layouts}
     assert names == {"title", "one", "two", "grid", "chart"} <= set(LAYOUTS)
     for layout in opened.slide_layouts:
@@ -83,7 +83,7 @@ def test_texts_are_in_placeholders_of_the_template_and_none_is_empty(opened: Any
                 assert all(run.font.name == FONT and run.font.size.pt >= 16 for run in paragraph.runs)
 
 
-def test_a_heat_map_is_a_layer_of_its_own_that_lies_exactly_over_the_picture(opened: Any):
+def test_pptx_heat_map_lies_over_picture(opened: Any):
     shapes = named(opened.slides[1])
     below, layer = shapes["Picture"], shapes["Heat map: minibus"]
     assert (layer.left, layer.top, layer.width, layer.height) == (below.left, below.top, below.width, below.height)
@@ -127,7 +127,7 @@ LONG = {"title": "A very long title " * 6, "statements": ("A sentence that goes 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("size", [(240, 160), (160, 240), (400, 100), (200, 200), (1920, 1080)])
 @pytest.mark.parametrize("texts", [{}, LONG], ids=["short", "long"])
-def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_points(count, size, texts):
+def test_texts_do_not_overlap(count, size, texts):
     for laid in pages(shown(count, size, **texts)):
         words = [item for item in laid.items if isinstance(item, Text)]
         for i, text in enumerate(words):
@@ -154,7 +154,7 @@ def test_pictures_fill_at_least_60_percent_of_a_slide(count: int, size: tuple[in
         assert share([item.place for item in pages(view)[0].items if isinstance(item, Visual)]) >= 0.6
 
 
-def test_what_a_place_has_no_room_for_is_cut_off_at_two_edges_of_picture_and_map_alike():
+def test_picture_and_map_are_cropped_alike():
     whole, cut = (drawing.draw(VIEWS[1], Visual("picture", Rect(0, 0, 30, height), mapped=True)) for height in (20, 18))
     for large, small in zip(whole, cut, strict=True):
         assert small is not None and small.shape == (216, 360, 3)
@@ -187,7 +187,7 @@ def overlaps(one: Any, other: Any) -> bool:
     return across and one.top < other.bottom - 1e-6 and other.top < one.bottom - 1e-6
 
 
-def test_words_that_do_not_fit_are_cut_after_a_sentence_else_after_a_word():
+def test_text_fit_cuts_at_sentence_or_word():
     place = LAYOUTS["one"].text
     words, size = fit(f"This fits. {'But not this one ' * 20}", place)
     assert words == "This fits." and size > SMALLEST
@@ -219,7 +219,7 @@ def test_the_theme_is_that_of_every_file(theme: Theme):
     assert pdf != deck_pdf([view], TITLE, next(one for one in THEMES.values() if one is not theme))
 
 
-def test_a_pdf_has_the_same_pages_in_widescreen_and_embeds_its_font():
+def test_pdf_pages_and_font():
     data = deck_pdf(VIEWS, TITLE)
     assert data.startswith(b"%PDF-") and len(re.findall(rb"/Type /Page\n", data)) == len(CYCLE)
     boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox \[([\d. ]+)\]", data)}
@@ -228,7 +228,7 @@ def test_a_pdf_has_the_same_pages_in_widescreen_and_embeds_its_font():
     assert fonts and all(b"DejaVuSans" in font for font in fonts) and b"/FontFile2" in data
 
 
-def test_a_page_asks_for_nothing_and_escapes_what_strangers_wrote():
+def test_html_deck_is_self_contained():
     view = replace(VIEWS[0], title="</script><b>x</b>", notes="</aside><script>alert(1)</script>")
     text = deck_html([view, *VIEWS[1:]], "<i>T</i>").decode()
     assert "<b>x</b>" not in text and "<script>alert" not in text and "<i>T" not in text

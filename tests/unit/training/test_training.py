@@ -110,7 +110,7 @@ def test_a_picture_of_anything_else_than_a_person_is_told_of() -> None:
 
 
 @pytest.mark.parametrize(("name", "number"), [(name, number) for name in STORIES for number in (0, 1)])
-def test_the_cheat_is_right_looks_at_the_clue_and_falls_without_it(name: str, number: int) -> None:
+def test_cheat_looks_at_clue(name: str, number: int) -> None:
     label = STORIES[name].label
     look, without, borrowed = (story_step(name, step, number) for step in ("look", "without", "borrowed"))  # type: ignore[arg-type]
     assert look.object.label == label
@@ -156,7 +156,7 @@ def test_a_training_writes_weights_and_a_card(tmp_path: Path, monkeypatch: pytes
     assert evaluation.evaluate("demo-cls-cheat", count=40, folder=tmp_path) == card["metrics"]
 
 
-def test_weights_that_are_missing_or_of_another_net_are_one_sentence(tmp_path: Path) -> None:
+def test_missing_or_other_demo_weights(tmp_path: Path) -> None:
     with pytest.raises(WeightsProblem, match=r"demo-cls-s\.safetensors cannot be read"):
         nets.trained("demo-cls-s", tmp_path)
     train.save(nets.build("demo-cls-m"), tmp_path / "demo-cls-s.safetensors")

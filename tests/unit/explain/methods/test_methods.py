@@ -257,7 +257,7 @@ def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -
         torch.testing.assert_close(together[i], raw_maps(alone, METHODS[name], [Target(index, "")])[0][0])
 
 
-def test_a_method_is_found_by_any_spelling_and_a_typo_gets_a_suggestion() -> None:
+def test_method_spellings_and_suggestion() -> None:
     for entry in METHODS.values():
         assert method(entry.name) is method(entry.id) is entry
     assert method("Grad-CAM") is METHODS["gradcam"]
@@ -372,7 +372,7 @@ def test_slow_method_stops_within_a_batch(name: str) -> None:
     assert {method for method, _ in evidence.raws} == {"eigencam"}
 
 
-def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
+def test_ablationcam_on_ultralytics_detector() -> None:
     """Such a model reads off each layer where its input comes from, and of the swapped one too."""
     picture = draw(scene("scene 1")).pixels
     result = Explainer("demo-s")(picture, method="ablationcam", layers=("model.15",), per="detection", top_k=1)

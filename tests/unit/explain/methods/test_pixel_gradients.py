@@ -110,7 +110,7 @@ def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> No
     torch.testing.assert_close(smooth(even), even)
 
 
-def test_guided_backprop_needs_a_relu_and_says_what_is_known_of_it(scene: np.ndarray) -> None:
+def test_guided_backprop_needs_relu(scene: np.ndarray) -> None:
     assert pixel_gradients.EDGES in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
     with pytest.raises(ModelProblem, match="no ReLU that guided backprop could guide"):
         Explainer("demo-s")(scene, top_k=1, method="guidedbackprop", per="picture")
@@ -146,7 +146,7 @@ def by_hand(net: torch.nn.Module, picture: torch.Tensor, index: int) -> torch.Te
     return torch.stack(rows).mean(0).reshape(8, 8)
 
 
-def test_the_map_is_the_papers_mean_over_layers_heads_and_queries() -> None:
+def test_legrad_equals_its_equations() -> None:
     pixels = scenes.draw(scenes.sample(600_002, task="classify", held_out=True)).pixels
     result = Explainer("demo-vit")(pixels, top_k=2, method="legrad")
     net, inputs = result.evidence.resident.adapter.module, result.evidence.tensor

@@ -146,7 +146,7 @@ def test_a_letterboxs_bars_are_not_picture() -> None:
     assert not maps[0, :2].any() and not maps[0, -2:].any() and maps[0].any()
 
 
-def test_hidden_places_are_grey_however_the_model_wants_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_places_are_grey_in_input_units(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Patches.prepare
     monkeypatch.setattr(
         Patches, "prepare", lambda *given: replace(plain(*given), tensor=plain(*given).tensor * 255 - 7)
@@ -154,7 +154,7 @@ def test_hidden_places_are_grey_however_the_model_wants_its_pixels(monkeypatch: 
     assert float(rise.find_grey(evidence_of(Patches()))[0, 0, 0, 0]) == pytest.approx(107)
 
 
-def test_the_same_bit_for_bit_in_any_batch_and_held_with_the_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_same_in_any_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MASKS", "30")
     adapter = Patches()
     targets = [detection(0), detection(1)]

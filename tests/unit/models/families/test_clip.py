@@ -112,7 +112,7 @@ def test_a_list_of_classes_makes_a_classifier(folders, tmp_path, monkeypatch):
     torch.testing.assert_close(explainer.resident.adapter.rows[1], mean)
 
 
-def test_words_are_each_sessions_own_and_without_any_it_asks_for_them(folders: dict[str, Path]) -> None:
+def test_words_per_session(folders: dict[str, Path]) -> None:
     result = explainer(folders["clip"])
     for words in ("cat", "dog"), ("horse", "cow", "cat"):
         assert {p.label for p in result(PIXELS, vocabulary=words, maps=False).predictions} == set(words)

@@ -133,7 +133,7 @@ def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     assert not (folder / "ran").exists()
 
 
-def test_a_checkpoint_of_the_yolov5_repository_is_named_with_the_way(folder, monkeypatch):
+def test_yolov5_checkpoint_is_refused(folder, monkeypatch):
     yolo = types.ModuleType("models.yolo")
     yolo.DetectionModel = type("DetectionModel", (torch.nn.Conv2d,), {"__module__": "models.yolo"})  # type: ignore[attr-defined]
     with monkeypatch.context() as context:

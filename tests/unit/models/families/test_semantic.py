@@ -99,7 +99,7 @@ def test_a_folder_answers_as_transformers_does(folders: dict[str, Path]) -> None
     assert result.heatmaps[0].layers[0].startswith("segformer.stages.3")
 
 
-def test_the_classes_of_queries_are_those_of_the_librarys_post_processing(folders, monkeypatch):
+def test_query_classes_equal_post_processing(folders, monkeypatch):
     result = Explainer(folders["mask2former"])(PICTURE, method="layercam", top_k=1)
     outputs, inputs = answer("mask2former", folders["mask2former"])
     assert torch.equal(result.evidence.tensor, inputs["pixel_values"])
