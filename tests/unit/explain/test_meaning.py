@@ -144,16 +144,15 @@ def test_quantities() -> None:
     assert [quantity(value, unit) for value, unit in cases] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
 
 
-def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(models_file):
     head = '[model.drive]\nloader = "custom"\narch = "net.py:Net"\nweights.path = "a.pth"\n'
     rows = '[[model.drive.weights.outputs]]\nname = "steering"\nunit = "°"\n'
-    (tmp_path / "models.toml").write_text(f"{head}{rows}range = [-30, 30]\n", "utf-8")
+    models_file.write_text(f"{head}{rows}range = [-30, 30]\n", "utf-8")
     spec = catalog.spec("drive")
     # Numbers with units are no classes.
     assert spec.measures and spec.output_of("steering") == OutputTable("steering", "°", (-30, 30))
     for wrong, said in (("range = [30, -30]", "should be two numbers, the least"), ("units = 3", "unknown key units")):
-        (tmp_path / "models.toml").write_text(f"{head}{rows}{wrong}\n", "utf-8")
+        models_file.write_text(f"{head}{rows}{wrong}\n", "utf-8")
         with pytest.raises(ModelProblem, match=said):
             catalog.spec("drive")
 
@@ -339,13 +338,12 @@ def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:
 
 
 @pytest.fixture
-def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explainer:
+def pose(tmp_path: Path, models_file: Path) -> Explainer:
     torch.save(own_nets.HeadPose().state_dict(), tmp_path / "pose.pth")
-    (tmp_path / "models.toml").write_text(
+    models_file.write_text(
         f'[model.pose]\nloader = "custom"\narch = "{own_nets.__file__}:HeadPose"\ntask = "regress"\n'
         f'weights = {{ path = "{tmp_path / "pose.pth"}", labels = ["yaw", "pitch", "roll"], unit = "°" }}\n'
     )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     return Explainer("pose")
 
 

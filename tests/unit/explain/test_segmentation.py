@@ -86,13 +86,9 @@ def test_torchvision_segmentation_network() -> None:
     net = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=5).eval()
     explainer = Explainer(net, labels=["ground", "a", "b", "c", "d"], preprocess={"size": 64})
     result = explainer(scene().pixels, method="gradcam", per="region", top_k=1)
-    tensor, target = result.evidence.tensor.cpu(), result.heatmaps[0].target
+    tensor = result.evidence.tensor.cpu()
     with torch.no_grad():
         assert torch.allclose(net(tensor)["out"][0], result.evidence.outputs.logits[0].cpu(), atol=1e-3)
-    asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
-    with library.GradCAM(logits_of(net), [net.get_submodule(result.heatmaps[0].layers[0])]) as cam:
-        expected = cam(tensor.clone().requires_grad_(), targets=[asked])[0]
-    assert np.abs(result.heatmaps[0].at_input - expected).max() < 1e-2
 
 
 def test_segmentation_resize_and_long_picture() -> None:

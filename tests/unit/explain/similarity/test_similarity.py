@@ -188,19 +188,6 @@ def test_the_command_ranks_a_gallery(bus, gallery, tmp_path, capsys):
     assert (tmp_path / "o/ranking.csv").read_text().splitlines()[1].startswith("1,bus_near.png,")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["a.png"], "Give two pictures"),
-        (["a.png", "b.png", "--gallery", "."], "one picture or one folder"),
-        (["a.png", "b.png", "--visualize"], "give a --gallery"),
-    ],
-)
-def test_wrong_use_of_the_command_is_one_sentence(arguments, words, capsys):
-    assert main(["similarity", *arguments]) == 2
-    assert words in capsys.readouterr().err
-
-
 def reference(
     scores: np.ndarray, queries: list[tuple[str, str]], gallery: list[tuple[str, str]], ranks: int = 50
 ) -> tuple[list[float], float]:

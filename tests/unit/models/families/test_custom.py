@@ -24,8 +24,7 @@ NETS = Path(own_nets.__file__)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+def folder(tmp_path: Path, models_file: Path) -> Path:
     (tmp_path / "nets.py").write_text(NETS.read_text("utf-8"), "utf-8")
     return tmp_path
 
