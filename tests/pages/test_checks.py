@@ -114,8 +114,8 @@ def test_card_stops_restarts_and_ends_with_its_map(page, monkeypatch):
     begun: list[Event] = []
 
     def slow(*given: Any, progress: Any) -> None:
-        begun.append(ended := Event())
         progress(0.5, "4 of 8 changes")
+        begun.append(ended := Event())
         try:
             while not ended.wait(0.01):
                 check()
@@ -124,7 +124,7 @@ def test_card_stops_restarts_and_ends_with_its_map(page, monkeypatch):
 
     monkeypatch.setattr(scramble, "scramble", slow)
     app = page(prove="1", **ADDRESS)
-    rerun_until(app, lambda: "4 of 8 changes" in texts(app))
+    until(lambda: begun)
     press(app, "Stop")
     assert begun[0].wait(patience(60)) and "Stopped: 4 of 8 changes." in texts(app) and "Stop" not in labels(app)
     press(app, "Start again")
