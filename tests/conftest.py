@@ -87,10 +87,16 @@ weights = { random = 1 }
 
 
 @pytest.fixture
-def persons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of an untrained OSNet, in a models.toml of one's own."""
-    (tmp_path / "models.toml").write_text(PERSONS)
+def models_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An operator's models.toml, not yet written."""
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    return tmp_path / "models.toml"
+
+
+@pytest.fixture
+def persons(models_file: Path) -> str:
+    """The id of an untrained OSNet, in a models.toml of one's own."""
+    models_file.write_text(PERSONS)
     return "persons"
 
 

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 from typing import Any
 from unittest.mock import patch
 
@@ -41,6 +41,22 @@ def until_it_answers(address: str, *processes: Popen[Any], log: Path | None = No
         return True
 
     until(answers, seconds, said)
+
+
+@contextmanager
+def running(command: list[str], address: str, *, log: Path | None = None, **options: Any) -> Iterator[None]:
+    """Run a server, which must answer at an address, until the block ends."""
+    process = Popen(command, **options)
+    try:
+        until_it_answers(address, process, log=log)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(patience(20))
+        except TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def visit(address: str, page: str = "", query: str = "", **options: Any) -> list[Any]:

@@ -14,8 +14,7 @@ import pytest
 from screen import ARTEFACTS, EXCEPTION, LIMIT, ROOT, SERVED, close, leaves, new_page
 
 from benchmarks.viewer.browser import FLAGS
-from tests.servers import until_it_answers
-from tests.waits import patience
+from tests.servers import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,21 +44,11 @@ def serving(script: Path, folder: Path, *, below: str = "", **settings: str) -> 
         command += [f"--server.port={port}", "--server.address=127.0.0.1"]
         paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         environment = os.environ | {"PYTHONPATH": paths} | settings
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=LOG.open("ab", buffering=0)
-        )
         address = f"http://127.0.0.1:{port}"
-        try:
-            until_it_answers(f"{address}{below}/_stcore/health", process)
+        options: Any = {"cwd": folder, "env": environment, "stderr": LOG.open("ab", buffering=0)}
+        with running(command, f"{address}{below}/_stcore/health", stdout=subprocess.DEVNULL, **options):
             SERVED.append(address)
             yield address
-        finally:
-            process.terminate()
-            try:
-                process.wait(patience(20))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @pytest.fixture(scope="session")

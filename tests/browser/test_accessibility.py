@@ -79,7 +79,7 @@ def fits_smaller_windows(page: Page) -> None:
     page.set_viewport_size({"width": 1440, "height": HEIGHT})
 
 
-def test_every_page_is_calm_and_fits_its_window_and_nothing_on_it_is_serious(browser: Browser, server: str) -> None:
+def test_every_page_is_accessible_and_fits(browser: Browser, server: str) -> None:
     page, wrong = opened(browser, server, 1440), []
     ground, grounds = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor", set()
     for name in menu().values():
@@ -94,7 +94,7 @@ def test_every_page_is_calm_and_fits_its_window_and_nothing_on_it_is_serious(bro
     assert wrong == [] and len(grounds) == 2
 
 
-def test_a_phone_has_the_map_first_its_controls_below_and_the_links_at_its_foot(browser: Browser, server: str) -> None:
+def test_phone_order_of_map_controls_links(browser: Browser, server: str) -> None:
     page = opened(browser, server, 390)
 
     def top(selector: str) -> float:

@@ -1,10 +1,8 @@
-"""The main job as a person does it: a picture in, its map, another class, another model, a file out."""
+"""The dashboard in a browser: dropped pictures, going back, fresh and stopped servers, a path below a proxy."""
 
-import io
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from screen import (
     new_page,
     picture_name,
     settled,
+    still,
     takes_files,
     until,
     until_changed,
@@ -33,57 +32,12 @@ from screen import (
 
 from benchmarks.processes import free_port
 from tests.corpus import saved
-from tests.servers import until_it_answers
+from tests.servers import running
 
 pytestmark = pytest.mark.browser
 
 
-def test_upload_map_other_class_other_model_download(visit, pictures: list[Path], tmp_path: Path):
-    page = visit()
-    headline(page).wait_for()
-    page.locator(CANVAS).first.wait_for()
-    page.get_by_role("button", name="Upload", exact=True).wait_for()
-    settled(page)
-    expect(headline(page)).to_contain_text("Minibus, 62")
-    expect(page.locator(".viewer .line")).to_contain_text("Cut off: 43\u00a0%.")
-    page.locator(".st-key-options button").first.click()
-    page.get_by_label("Colours").select_option("ocean")
-    page.keyboard.press("Escape")
-    expect(page.locator("select.colormap")).to_have_value("ocean")
-    page.locator("select.colormap").select_option("jet")
-    before = at_rest(page)
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload", exact=True).click()
-    chooser.value.set_files(pictures[2])
-    expect(picture_name(page)).to_have_text("china.jpg")
-    until_changed(page, before)
-    settled(page)
-    page.keyboard.press("Escape")
-
-    before = at_rest(page)
-    answers = page.get_by_role("button", pressed=False).filter(has_text="%")
-    other = answers.first.inner_text().split("\n")[0]
-    answers.first.click()
-    until_changed(page, before)
-    asked(page, "class", other)
-    before, title = at_rest(page), headline(page).inner_text()
-    page.get_by_role("radio", name="l", exact=True).click()
-    until_changed(page, before)
-    asked(page, "model", "efficientnet-lite2")
-    expect(headline(page)).not_to_have_text(title)
-    settled(page)
-
-    page.get_by_role("button", name="Save", exact=True).click()
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Raw map, .npz").click()
-    raw = np.load(io.BytesIO(saved.value.path().read_bytes()))
-    assert [layer.shape for layer in raw.values()] == [(9, 9)]
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="PNG", exact=True).first.click()
-    assert Image.open(saved.value.path()).size == (640, 427)
-
-
-def test_back_leads_to_the_screen_before_whatever_was_chosen_there(visit):
+def test_back_leads_to_screen_before(visit):
     page = visit()
     page.locator(CANVAS).first.wait_for()
     settled(page)
@@ -127,7 +81,7 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path
 
 
 @pytest.mark.slow
-def test_of_several_in_quick_succession_the_last_one_stays_with_its_own_map(visit, pictures: list[Path]):
+def test_last_of_several_drops_stays(visit, pictures: list[Path]):
     page = visit()
     page.locator(CANVAS).first.wait_for()
     settled(page)
@@ -137,7 +91,7 @@ def test_of_several_in_quick_succession_the_last_one_stays_with_its_own_map(visi
     drop(page, *((f"{number}.jpg", data) for number, data in enumerate(turned)))
     expect(picture_name(page)).to_have_text("3.jpg")
     picture, title = at_rest(page), headline(page).inner_text()
-    page.wait_for_timeout(2000)
+    still(page)
     np.testing.assert_array_equal(at_rest(page), picture)
     # A page that was never asked for another one has the same map.
     page.reload()
@@ -146,7 +100,7 @@ def test_of_several_in_quick_succession_the_last_one_stays_with_its_own_map(visi
     until(page, lambda: np.array_equal(at_rest(page), picture), "another map")
 
 
-def test_a_click_shows_the_map_of_a_box_and_beside_all_asks_what_is_missing(visit):
+def test_click_on_box_and_beside_boxes(visit):
     page = visit("/?model=demo-s&example=scene%201")
     canvas = page.locator("canvas.base").first
 
@@ -177,7 +131,7 @@ def test_the_api_beside_answers_pages_and_needs_no_other_machine(visit):
     assert page.evaluate("async () => (await (await fetch('/api/v1/models')).json()).default") == "efficientnet-lite0"
 
 
-def test_an_address_opens_its_page_on_a_fresh_server_which_is_said_to_be_gone_once_it_is(browser: Browser):
+def test_address_on_fresh_and_stopped_server(browser: Browser):
     line = "getComputedStyle(document.querySelector('[data-testid=stApp]'), '::after')"
     page = new_page(browser)
     with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0") as address:
@@ -217,17 +171,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         inside = block.replace("listen 80;", f"listen 127.0.0.1:{port};")
         inside = inside.replace("127.0.0.1:8501", urlsplit(address).netloc)
         (folder / "nginx.conf").write_text(OUTSIDE.format(folder=folder, inside=inside))
-        proxy = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf"), "-p", str(folder)])
-        try:
-            until_it_answers(f"http://127.0.0.1:{port}{BELOW}/_stcore/health", proxy)
-            yield f"http://127.0.0.1:{port}{BELOW}"
-        finally:
-            proxy.terminate()
-            proxy.wait(20)
+        outside = f"http://127.0.0.1:{port}{BELOW}"
+        with running([NGINX, "-c", str(folder / "nginx.conf"), "-p", str(folder)], f"{outside}/_stcore/health"):
+            yield outside
 
 
 @pytest.mark.slow
-def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(browser: Browser, site: str, bus: Path) -> None:
+def test_everything_works_below_base_path(browser: Browser, site: str, bus: Path) -> None:
     wrong: list[Any] = []
 
     def judge(answer: Response) -> None:

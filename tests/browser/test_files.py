@@ -193,7 +193,7 @@ def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page) -> N
     sync.expect(notes.locator(".clock")).to_have_text(re.compile(r"\d:\d\d"))
 
 
-def test_a_view_of_the_dashboard_is_added_and_presented_on_the_whole_screen(visit: Callable[..., Page]) -> None:
+def test_view_is_added_and_presented_full_screen(visit: Callable[..., Page]) -> None:
     page = visit("/", reduced_motion="reduce")
     page.get_by_role("button", name="Add to deck").wait_for()
     page.keyboard.press("d")

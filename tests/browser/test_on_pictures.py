@@ -24,7 +24,7 @@ def canvas(page: Page) -> np.ndarray:
     return coarse(drawn(page.locator(CANVAS)))
 
 
-def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_the_original(visit):
+def test_canvas_equals_edit_undo_and_original(visit):
     page = visit("/?view=whatif")
     expect(headline(page)).to_have_text(re.compile("Paint over something"))
     original = canvas(page)
@@ -79,7 +79,7 @@ def until_drawn(page: Page, expected: np.ndarray) -> None:
     until(page, lambda: np.abs(paper(page) - expected).mean() < 0.01, "the paper does not show the drawing")
 
 
-def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(visit):
+def test_drawing_is_explained_and_stays(visit):
     page = visit("/?model=demo-cls-s")
     page.get_by_text("Predictions").wait_for()
     page.get_by_role("button", name="Draw", exact=True).click()
@@ -149,7 +149,7 @@ def test_the_camera_plays_and_what_is_frozen_goes_on_to_explore(page):
     assert frozen[:, :, 1].mean() > frozen[:, :, 2].mean() + 40
     live(page).get_by_role("button", name="Open on Explore").click()
     # Without a class in it where the followed one has become the best.
-    page.wait_for_url(re.compile(r"/\?picture="))
+    page.wait_for_url(re.compile(r"[?&]picture="))
     at_rest(page)
     expect(page.locator('[aria-pressed="true"] .label')).to_have_text(name)
     assert np.abs(coarse(pixels(page)) - frozen).mean() < 3

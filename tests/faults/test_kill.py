@@ -1,4 +1,4 @@
-"""Killed at any moment, or on a full disk, nothing that was saved is lost, and the rest is made again."""
+"""Killed at any step, or on a full disk, nothing that was saved is lost, and the rest is made again."""
 
 import contextlib
 import gc
@@ -19,7 +19,7 @@ from tests.faults.victim import Victims
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")]
 SEED = 20
 POINTS = 100
-"""Of each work: half of them steps, half of them moments."""
+"""Kills of each work, spread over its steps."""
 AMOUNTS, SIZE_MB = 8, 8
 """Of room on a full disk, and the size of the disk."""
 WORKS = ("batch", "video", "history", "deck")
@@ -30,21 +30,18 @@ def test_nothing_is_lost_by_a_kill(victims: Victims, work: str, tmp_path: Path) 
     whole = victims.run(work, tmp_path / "whole")
     assert not whole.broke and not whole.problem and not whole.killed, whole
     expected = result(work, tmp_path / "whole")
-    # The first of all is the slowest.
-    seconds, chance = victims.run(work, tmp_path / "again").seconds, random.Random(f"{SEED} {work}")
-    # Spread over the whole of it, one in each part.
-    shares = [(i + chance.random()) / POINTS for i in range(POINTS)]
-    for i, share in enumerate(shares):
+    chance = random.Random(f"{SEED} {work}")
+    for i in range(POINTS):
         folder = tmp_path / "killed"
-        step, after = 0 if i % 2 else 1 + int(share * whole.steps), share * seconds if i % 2 else 0.0
-        end = victims.run(work, folder, step=step, after=after)
+        step = 1 + int((i + chance.random()) / POINTS * whole.steps)
+        end = victims.run(work, folder, step=step)
         while not end.killed:
-            # It was done before that moment.
+            # It was done before: several threads take no two times the same number of steps.
             assert not end.broke and not end.problem, end
             shutil.rmtree(folder, ignore_errors=True)
-            step, after = int(step * 0.9), after * 0.8
-            end = victims.run(work, folder, step=step, after=after)
-        where = f"{work}, seed {SEED}, step {step} of {whole.steps}, {after:.4f} s of {seconds:.4f}"
+            step = int(step * 0.9)
+            end = victims.run(work, folder, step=step)
+        where = f"{work}, seed {SEED}, step {step} of {whole.steps}"
         survived(work, folder, end)
         grown_old(folder)
         again = victims.run(work, folder)

@@ -1,7 +1,6 @@
-"""Hostile names of classes and of pictures are text on every page, in every file and in every line of a log."""
+"""Hostile names of classes and of pictures are text in every file and in the answers of the API."""
 
 import csv
-import os
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,30 +17,9 @@ from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.pdf import deck_pdf
 from tests import corpus
-from tests.faults import labelled, visits
+from tests.faults import labelled
 
 pytestmark = pytest.mark.slow
-
-
-def test_hostile_names_are_text_on_every_page(models: Path) -> None:
-    picture = models / "picture.png"
-    picture.write_bytes(corpus.saved(Pillow.fromarray(corpus.pixels(200, 300)), "PNG"))
-    stores = {f"SIGHTGLASS_{name}": str(models / name.lower()) for name in ("HISTORY", "BATCHES", "HEATMAPS", "CLIPS")}
-    first, second = labelled.CLASSIFIERS
-    asked = {
-        "": {"model": first},
-        "pages/explore/page.py": {"model": labelled.DETECTOR},
-        "pages/compare/page.py": {"models": f"{first},{second}"},
-    }
-    pages, log = visits.visited(os.environ | stores, (str(picture), labelled.NAME), asked)
-    for page, screens in pages.items():
-        for screen in screens:
-            assert not screen["broke"] and not [*labelled.raw(screen["fields"])], f"{page}: {screen}"
-    # The names were there to be seen.
-    for page in ("", "pages/topk.py", "pages/explore/page.py", "pages/compare/page.py"):
-        assert sum("gnp" in text or "onerror" in text for _, text in pages[page][0]["fields"]) > 2, page
-    # No line of the log begins with what a name says behind its line break.
-    assert not [line for line in log.splitlines() if line.startswith("ERROR injected")]
 
 
 @pytest.mark.parametrize("model", [labelled.CLASSIFIERS[0], labelled.DETECTOR])
@@ -74,7 +52,7 @@ def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
                 assert not [link for link in package.iter_rels() if link.is_external]
 
 
-def test_hostile_names_are_text_in_the_answers_and_metrics_of_the_api(models: Path) -> None:
+def test_hostile_names_are_text_in_api(models: Path) -> None:
     client, model = TestClient(create()), {"model": labelled.CLASSIFIERS[0]}
     data = corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")
     answer = client.post("/api/explain", files={"image": (labelled.NAME, data)}, data=model)

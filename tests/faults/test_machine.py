@@ -27,7 +27,7 @@ from tests.faults.outcome import is_one_sentence
 
 
 @pytest.mark.slow
-def test_a_folder_of_models_that_vanishes_stops_only_what_must_be_read_from_it(models: Path) -> None:
+def test_vanished_model_folder(models: Path) -> None:
     used, unused = CLASSIFIERS
     client, data = TestClient(create()), corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")
 

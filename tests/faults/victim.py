@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,6 @@ class End:
     killed: bool
     steps: int
     """That it took; of a killed one 0."""
-    seconds: float
     said: tuple[str, ...]
     """What it acknowledged, in order."""
     problem: str
@@ -48,10 +46,10 @@ class Victims:
             text=True,
         )
 
-    def run(self, work: str, folder: Path, *, step: int = 0, after: float = 0.0) -> End:
-        """Fork and do the work in the folder. `step`: die at that step; `after`: die after so many seconds."""
+    def run(self, work: str, folder: Path, *, step: int = 0) -> End:
+        """Fork and do the work in the folder; `step`: die at that step."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        asked = {"work": work, "folder": str(folder), "step": step, "after": after}
+        asked = {"work": work, "folder": str(folder), "step": step}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -157,7 +155,6 @@ def _child(pipe: int, asked: dict[str, Any]) -> None:
 
 def _fork(asked: dict[str, Any]) -> dict[str, Any]:
     read, write = os.pipe()
-    began = time.monotonic()
     pid = os.fork()
     if not pid:
         try:
@@ -166,30 +163,14 @@ def _fork(asked: dict[str, Any]) -> dict[str, Any]:
         finally:
             os._exit(0)
     os.close(write)
-    status = _ended(pid, began + asked["after"]) if asked["after"] else None
     with os.fdopen(read, "rb") as pipe:
         output, _, end = pipe.read().partition(b"\0")
-    if status is None:
-        status = os.waitpid(pid, 0)[1]
-    killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     return {
         "killed": killed,
-        "seconds": time.monotonic() - began,
         "said": output.decode().splitlines(),
         **({"steps": 0, "problem": "", "broke": ""} if killed or not end else json.loads(end)),
     }
-
-
-def _ended(pid: int, until: float) -> int:
-    """Kill a fork at a moment, unless it ends before; return its status."""
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return status
-        if time.monotonic() >= until:
-            os.kill(pid, signal.SIGKILL)
-            return os.waitpid(pid, 0)[1]
-        time.sleep(0.001)
 
 
 def _serve() -> None:

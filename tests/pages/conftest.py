@@ -11,10 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from streamlit.components.v2 import manifest_scanner
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
-from streamlit.util import calc_hash
+from streamlit.testing.v1.element_tree import ElementTree
 
 from sightglass.common.files.packing import unpack_data
 from sightglass.explain.methods import rise
@@ -22,6 +20,7 @@ from sightglass.ui.choices import model_picker
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.state import Sidebar
+from tests.pages import harness
 from tests.waits import patience
 
 T = TypeVar("T")
@@ -124,6 +123,12 @@ def parameter(app: AppTest, name: str) -> str:
     return value if isinstance(value, str) else value[0]
 
 
+def component_key(app: AppTest, start: str) -> str:
+    """The key of the one component whose key starts so."""
+    (key,) = (key for key in app.main.root.session_state.filtered_state if key.startswith(start))
+    return key
+
+
 def labels(app: AppTest) -> list[str]:
     """The names of all buttons."""
     return [element.label for element in app.button]
@@ -133,37 +138,22 @@ def texts(app: AppTest) -> str:
     return "\n".join(str(element.value) for element in (*app.markdown, *app.caption, *app.info, *app.error))
 
 
-@pytest.fixture(autouse=True)
-def no_menu_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AppTest asks anew at each run whether there is a folder called `pages`; the server is told by dashboard.py."""
-    original = PagesManager.__init__
-
-    def without(self: PagesManager, *args: Any, **options: Any) -> None:
-        original(self, *args, **options)
-        PagesManager.uses_pages_directory = False
-
-    monkeypatch.setattr(PagesManager, "__init__", without)
-
-
 @pytest.fixture(autouse=True, scope="session")
-def _packages_are_looked_through_once() -> Iterator[None]:
-    """Streamlit reads the metadata of every installed package for each AppTest: .4 s of a test."""
-    manifests = manifest_scanner.scan_component_manifests()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(manifest_scanner, "scan_component_manifests", lambda: manifests)
+def _streamlit_is_harnessed() -> Iterator[None]:
+    with harness.without_pages_folder(), harness.packages_read_once():
         yield
 
 
 @pytest.fixture(autouse=True)
 def _no_run_of_a_page_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = AppTest._run
+    run = ElementTree.run
 
-    def checked(self: AppTest, *args: Any, **options: Any) -> AppTest:
-        app = run(self, *args, **options)
+    def checked(self: ElementTree, **options: Any) -> AppTest:
+        app = run(self, **options)
         assert not app.exception, app.exception[0].message
         return app
 
-    monkeypatch.setattr(AppTest, "_run", checked)
+    monkeypatch.setattr(ElementTree, "run", checked)
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +161,13 @@ def _nothing_works_on() -> Iterator[None]:
     """Work that a page began in a thread ends with its test, and takes no time from the next one."""
     yield
     background.stop_all()
+
+
+@pytest.fixture
+def upload_managers() -> Iterator[list[Any]]:
+    """Streamlit's managers of uploaded files, each where it took one."""
+    with harness.upload_managers() as managers:
+        yield managers
 
 
 @pytest.fixture
@@ -237,17 +234,11 @@ def page():
         name: str = "", state: Mapping[str, Any] | None = None, *, fails: bool | None = False, **parameters: str
     ) -> AppTest:
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
-        if name:
-            file = Path(name)
-            # `switch_page` knows the pages' addresses only after a first run, of another page.
-            app._page_hash = calc_hash(file.parent.name if file.stem == "page" else file.stem)
         for parameter, value in parameters.items():
             app.query_params[parameter] = value
         for key, value in (state or {}).items():
             app.session_state[key] = value
-        app.run()
-        # From here on the session is where a run left it.
-        app._page_hash = ""
+        harness.run_first(app, name)
         assert fails in (None, bool(app.error)), texts(app)
         return app
 

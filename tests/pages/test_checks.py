@@ -20,6 +20,8 @@ from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.page import SOMETHING_BROKE
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
+from tests.servers import until
+from tests.waits import patience
 
 ADDRESS = {"model": "demo-cls-s", "example": "scene 1"}
 
@@ -58,7 +60,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Explanation, "prove", few)
 
 
-def test_the_chip_waits_for_a_second_run_and_then_says_what_the_engine_says(page):
+def test_chip_shows_the_engines_checks(page):
     app = page(**ADDRESS)
     assert chip(app) == "Checking…" and job_of(app) is None
     rerun_until(app, lambda: chip(app).startswith("Checks: ") and job_of(app).finished(), 120)
@@ -72,7 +74,7 @@ def test_a_setting_switches_it_off(page, monkeypatch):
     assert chip(page(**ADDRESS)) == ""
 
 
-def test_a_failure_of_the_tests_leaves_the_page_and_is_not_tried_again(page, monkeypatch):
+def test_failed_checks_are_not_tried_again(page, monkeypatch):
     def fail(*_: Any, **__: Any) -> None:
         raise ModelProblem("The service does not answer: try again.")
 
@@ -85,7 +87,7 @@ def test_a_failure_of_the_tests_leaves_the_page_and_is_not_tried_again(page, mon
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, monkeypatch, tmp_path):
+def test_cards_show_each_check(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda value: value.nbytes))
     app = page(**ADDRESS)
@@ -108,12 +110,12 @@ def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, mo
     assert "prove" not in app.query_params and "### Predictions" in texts(app)
 
 
-def test_a_card_can_be_stopped_and_started_again_and_ends_when_another_map_is_chosen(page, monkeypatch):
+def test_card_stops_restarts_and_ends_with_its_map(page, monkeypatch):
     begun: list[Event] = []
 
     def slow(*given: Any, progress: Any) -> None:
-        begun.append(ended := Event())
         progress(0.5, "4 of 8 changes")
+        begun.append(ended := Event())
         try:
             while not ended.wait(0.01):
                 check()
@@ -122,14 +124,17 @@ def test_a_card_can_be_stopped_and_started_again_and_ends_when_another_map_is_ch
 
     monkeypatch.setattr(scramble, "scramble", slow)
     app = page(prove="1", **ADDRESS)
+    until(lambda: begun)
     press(app, "Stop")
-    assert begun[0].wait(60) and "Stopped: 4 of 8 changes." in texts(app) and "Stop" not in labels(app)
+    assert begun[0].wait(patience(60)) and "Stopped: 4 of 8 changes." in texts(app) and "Stop" not in labels(app)
     press(app, "Start again")
-    assert "Stop" in labels(app) and len(begun) == 2 and not begun[1].is_set()
+    until(lambda: len(begun) == 2)
+    assert "Stop" in labels(app) and not begun[1].is_set()
     app.button(key="close-checks").click().run()
     app.selectbox(key="another-class").set_value("gear").run()
     app.button(key="checks").click().run()
-    assert begun[1].wait(60) and len(begun) == 3 and not app.error
+    until(lambda: len(begun) == 3)
+    assert begun[1].wait(patience(60)) and not app.error
 
 
 def test_what_is_wrong_is_said_on_the_card(page, monkeypatch):

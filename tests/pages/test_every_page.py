@@ -88,7 +88,7 @@ def test_neither_the_server_nor_a_page_imports_anything_heavy() -> None:
     said(SERVER)
 
 
-def test_the_first_screen_and_the_first_picture_import_only_what_they_show() -> None:
+def test_first_screen_imports_little() -> None:
     for modules, more, parts in zip(
         json.loads(said(VISITS).partition("\0")[2]), ({"torch", "jinja2"}, set()), ({"deck"}, set()), strict=True
     ):

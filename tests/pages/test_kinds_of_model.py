@@ -15,9 +15,8 @@ from sightglass.models.demo.pictures import CAPTIONED, PERSON
 from sightglass.pages.explore import boxes
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import ChosenArea
-from sightglass.ui.session.url_state import Unused
 from tests.corpus import npy
-from tests.pages.conftest import choose, headline, press, received, rerun_until, session, shown, texts
+from tests.pages.conftest import choose, component_key, headline, press, received, rerun_until, session, shown, texts
 from tests.unit import own_nets
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
@@ -34,7 +33,7 @@ def test_explore_says_a_number_with_its_unit_and_scale(page):
     assert (first.label, first.value, first.delta) == ("angle", angle, "on a scale from −60° to 60°")
 
 
-def test_a_depth_stands_beside_its_map_and_an_address_names_a_place(page, depth: str):
+def test_depth_beside_map_and_place_in_address(page, depth: str):
     app = page(model=depth, example="scene 1", at="100,120")
     assert app.selectbox(key="method-regress").value == "hirescam"
     app.button(key="explore-whole").click().run()
@@ -42,7 +41,7 @@ def test_a_depth_stands_beside_its_map_and_an_address_names_a_place(page, depth:
     assert len(received(app, "viewer")) == 2 and "on average" in headline(app)
 
 
-def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
+def test_prompts_are_rows_with_contrast(page):
     words = ("red star", "blue star", "red ball")
     app = page(model="demo-clip", example=CAPTIONED, words=", ".join(words))
     view = shown(app)
@@ -102,7 +101,7 @@ class Counting(nn.Module):
         return x.mean((2, 3))[:, :2]
 
 
-def test_a_file_that_only_answers_is_offered_what_hides_the_picture(page, tmp_path, own_models, monkeypatch):
+def test_answers_only_file_is_offered_mask_methods(page, tmp_path, own_models, monkeypatch):
     torch.jit.save(torch.jit.script(Counting()), str(tmp_path / "black.torchscript"))
     own_models(exported("black", tmp_path / "black.torchscript"))
     monkeypatch.setenv("SIGHTGLASS_MASKS", "8")
@@ -143,7 +142,7 @@ def place_of(segmented, class_: int) -> tuple[float, float]:
     return x + 0.5, y + 0.5
 
 
-def test_classes_are_a_layer_beside_the_map_and_a_link_opens_a_region(page, segmented):
+def test_segmentation_layer_and_region_link(page, segmented):
     app = page(model="demo-seg")
     assert len(received(app, "viewer")) == 2
     assert segmented.predictions[0].label in headline(app).lower()
@@ -153,16 +152,6 @@ def test_classes_are_a_layer_beside_the_map_and_a_link_opens_a_region(page, segm
     assert "of what speaks for this region lies outside it" in texts(app)
     app.button(key="explore-whole").click().run()
     assert not app.error and "this region" not in texts(app) and "at" not in app.query_params
-
-
-def test_a_link_names_a_pixel_or_an_area(page, segmented):
-    x, y = place_of(segmented, 0)
-    app = page(model="demo-seg", at=f"{x},{y}", span="pixel")
-    assert app.segmented_control(key="explore-span").value == "pixel"
-    assert app.query_params["at"] == f"{x:g},{y:g}" and not session(app, Unused).said
-    app = page(model="demo-seg", at="100,100,300,100,200,300")
-    assert session(app, ChosenArea).at == (100, 100, 300, 100, 200, 300)
-    assert "in this area lies outside it" in texts(app)
 
 
 VIEWER = "viewer-boxes"
@@ -176,8 +165,7 @@ def metrics(app) -> dict[str, tuple[str, str]]:
 
 
 def pick(app, row: int):
-    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("boxes-")]
-    app.session_state[key] = {"chosen": row}
+    app.session_state[component_key(app, "boxes-")] = {"chosen": row}
     return app.run()
 
 
@@ -211,19 +199,12 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     assert app.query_params["box"] == "4"
 
 
-def test_an_address_opens_its_box_and_its_question(page, scene):
-    app = page("", **ADDRESS, box="4", part="contrast", within="inside", iou="40")
-    result = Explainer("demo-s")(scene, per="detection", part="contrast", within="inside", iou=0.4, top_k=12)
-    np.testing.assert_allclose(shown(app).maps[3], result.heatmaps[3].content, atol=1e-3)
-    assert "Evidence for **rod-cross 4**: " in texts(app)
-
-
 def test_nonsense_in_the_address_is_passed_over(page):
     app = page("", **ADDRESS, box="9" * 5000, part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
     assert FOUND in headline(app)
 
 
-def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
+def test_class_filter_of_boxes(page):
     app = page("", **ADDRESS, only="gear")
     assert headline(app) == "1 gear. Showing only gear."
     assert len(shown(app).maps) == 1 and app.query_params["only"] == "gear"

@@ -68,7 +68,7 @@ def choose(app: AppTest, family: str) -> AppTest:
     return app.run()
 
 
-def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question(page, leaf, kept):
+def test_dropped_model_is_explained_and_removed(page, leaf, kept):
     app = page("models")
     assert "Drop your own model here" in app.file_uploader[0].label
     names = json.dumps({name: index for index, name in enumerate(NAMES)}).encode()
@@ -94,7 +94,7 @@ def test_a_model_that_is_dropped_among_pictures_is_added(page: Page, leaf: bytes
     assert not app.error and "with 5 classes, 224 px" in texts(app) and next(iter(rows(app))) == "leaf"
 
 
-def test_class_names_are_typed_later_and_it_stands_by_its_name_on_explore(page: Page, leaf: bytes) -> None:
+def test_class_names_typed_later(page: Page, leaf: bytes) -> None:
     app = drop(page("models"), ("leaf.pth", leaf))
     assert shown(app).titles[0].startswith("class ")
     app.text_area[0].set_value("\n".join(NAMES[:2]))
@@ -124,7 +124,7 @@ def test_numbers_that_are_no_classes_have_a_unit_and_a_range(page: Page) -> None
     assert catalog.spec("gauge").output_of("pressure") == OutputTable("pressure", "bar", (2, 9))
 
 
-def test_code_of_ones_own_runs_after_a_question_to_whoever_dropped_it(page, plant, kept):
+def test_own_code_runs_only_after_trust(page, plant, kept):
     app = drop(page("models"), *plant)
     assert "plant.py runs code on this machine" in app.warning[0].value and "plant" not in catalog.catalog()
     other = page("models")

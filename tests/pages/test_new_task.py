@@ -78,7 +78,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, own_models: Callable[[str], None])
     return "counter"
 
 
-def test_library_command_line_service_and_batch_know_the_new_task(counting, tmp_path, capsys):
+def test_new_task_in_library_cli_api_batch(counting, tmp_path, capsys):
     (pictures := tmp_path / "pictures").mkdir()
     (picture := pictures / "scene 1.png").write_bytes(to_png(load_bundled("scene 1").pixels))
     explanation = Explainer(counting)(picture)

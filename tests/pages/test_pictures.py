@@ -107,7 +107,7 @@ def headline(app) -> str:
     return next(element.value for element in app.markdown if element.value.startswith("## "))
 
 
-def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
+def test_first_visit_shows_stored_comparison(page):
     app = page(SCREEN, tolerance="500")
     assert [toast.value.partition("” ")[2] for toast in app.toast] == ["is not offered here: it was left out."]
     example = open_example()
@@ -128,7 +128,7 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     assert session(app, Sidebar).picture.name == first.rpartition("/")[2]
 
 
-def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(page, many):
+def test_two_models_run_and_picture_opens(page, many):
     how = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
     app = choose(page(SCREEN, models="efficientnet-lite2", **how), many)
     assert headline(app) == "## 7 pictures: press Run."
@@ -177,7 +177,7 @@ def test_what_cannot_be_used_is_one_sentence(page):
     assert not any(kept.uploads_home().glob("*"))
 
 
-def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
+def test_labels_dropped_after_pictures():
     task = task_of("classify")
     pictures, truth = kept.take([("a.png", PNG)], task)
     assert pictures is not None and truth is None
@@ -247,7 +247,7 @@ def test_a_folder_that_is_no_class_can_be_counted_as_one(page, many):
     assert finished.load(folder)["wrong"].notna().all()
 
 
-def test_labels_come_after_a_run_and_errors_open_where_their_maps_are(page, scenes):
+def test_labels_after_run_and_errors_open(page, scenes):
     app = run(choose(page(SCREEN, model="demo-s"), scenes / "pictures"))
     assert re.fullmatch(r"## \d+ boxes in 3 pictures\.", headline(app))
     app = finish(drop(app, ("labels.csv", (scenes / "labels.csv").read_bytes(), "text/csv")))
@@ -327,7 +327,7 @@ def test_page_slide_report_json_and_address_show_one_decision(page, tmp_path, ma
 
 
 @pytest.mark.parametrize("scenes_among", [0, 1])
-def test_pictures_without_an_answer_are_shown_filtered_and_written_like_others(page, tmp_path, made, scenes_among):
+def test_pictures_without_answer(page, tmp_path, made, scenes_among):
     pictures, _ = draw_scenes(tmp_path / "drawn", scenes_among)
     for name in ("grey-1.png", "grey-2.png"):
         Image.new("RGB", (64, 64), (120, 120, 120)).save(pictures / name)
@@ -391,7 +391,7 @@ def offered(app) -> list[str]:
     return [button.label for button in app.button if str(button.key).startswith("pictures-earlier-")]
 
 
-def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, finished_run):
+def test_killed_run_continues_with_its_options(page, finished_run):
     labels.correct(finished_run, {"minibus": ["star"]})
     cut(finished_run, 2)
     done = (finished_run / journal.NAME).read_text("utf-8").count('"stamp"')
@@ -422,7 +422,7 @@ def held(monkeypatch) -> Iterator[threading.Event]:
     release.set()
 
 
-def test_a_run_is_its_address_from_the_start_and_every_window_follows_it(page, many, held):
+def test_every_window_follows_a_run(page, many, held):
     app = press(choose(page(SCREEN, model="demo-cls-s"), many), "Run")
     job = session(app, PicturesPage).job
     address = {name: parameter(app, name) for name in app.query_params}
@@ -463,7 +463,7 @@ def test_a_run_of_another_server_is_followed(page, finished_run):
     assert "so far" in texts(finish(app))
 
 
-def test_notes_that_name_another_folder_than_an_upload_open_nothing(page, finished_run, tmp_path):
+def test_facts_naming_other_folders_open_nothing(page, finished_run, tmp_path):
     cut(finished_run, 2)
     facts, upload = (finished_run / kept.FILE).read_text("utf-8"), next(kept.uploads_home().rglob("*.zip"))
     assert f'"{upload}"' in facts

@@ -66,7 +66,7 @@ def test_other_pages_make_slides_of_their_own_kind(page, history, name, tab, cou
     assert all(picture.map is not None and picture.caption for picture in view.pictures)
 
 
-def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, history):
+def test_slides_are_edited_arranged_deleted(page, history):
     deck = three(history)
     first, second, third = (slide.id for slide in deck.slides)
     order = lambda: [slide.id for slide in history.decks.get(deck.id).slides]  # noqa: E731
@@ -126,7 +126,7 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     assert "switched off" in texts(app)
 
 
-def test_a_packaged_deck_is_kept_when_it_is_changed_and_comes_back(page, history):
+def test_changed_packaged_deck_and_undo(page, history):
     app = page("pages/saved/page.py", tab="decks")
     assert all(f"saved-open-{id}" in [button.key for button in app.button] for id in READY)
     app.button(key="saved-open-sizes").click().run()

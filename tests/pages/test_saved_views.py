@@ -95,19 +95,6 @@ def test_other_pages_save_their_own_view(page, store, path, parameters):
         assert shown(page(SCREEN, kept=records[0].id)).head["boxes"]
 
 
-def test_records_are_found_filtered_and_ordered(page, full):
-    app = page(SCREEN)
-    assert app.markdown[0].value == "## 4 saved views"
-    assert tiles(app) == [full[name] for name in ("boxes", "other", "large", "small")]
-    app.text_input(key="saved-find").set_value("nothing like it").run()
-    assert "Nothing matches." in texts(app)
-    app.text_input(key="saved-find").set_value("").run()
-    app.selectbox(key="saved-tagged").set_value("talk").run()
-    app.selectbox(key="saved-by-model").set_value("demo-cls-m").run()
-    assert tiles(app) == [full["large"]]
-    assert tiles(page(SCREEN, tagged="odd", saved="week")) == [full["large"]]
-
-
 def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, made):
     app = page(SCREEN)
     app.button(key=f"saved-open-{full['large']}").click().run()
@@ -238,7 +225,7 @@ def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
     assert "unrelated pictures score" in texts(app)
 
 
-def test_a_pair_opens_on_compare_with_the_same_pictures_and_choices(page, store, own_pair):
+def test_pair_opens_on_compare(page, store, own_pair):
     app = page(SCREEN, kept=own_pair.id)
     press(app, "Open in Compare")
     # The harness would run the page before again at the next act.

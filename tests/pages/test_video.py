@@ -32,6 +32,7 @@ from sightglass.video.results import Kind, Moment, Summary, curves, rgb_of
 from tests.clips import clip, scene
 from tests.corpus import saved
 from tests.pages.conftest import press, received, session, texts
+from tests.waits import patience
 from tests.weights import real
 
 
@@ -42,7 +43,7 @@ def put(app: Any, job: ClipJob) -> Any:
 
 
 def finished(job: ClipJob) -> ClipJob:
-    assert job.finished(60)
+    assert job.finished(patience(60))
     assert job.failure is None, job.failure
     return job
 
@@ -68,7 +69,7 @@ def test_a_first_visit_opens_the_packaged_result(page: Any) -> None:
     assert session(app, Video).job is None, "it is an example, and nobody's own run"
 
 
-def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any, plan: ClipPlan) -> None:
+def test_finished_clip_has_timeline_and_files(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
     assert not put(app, finished(ClipJob(plan))).error
     assert any("my walk.mp4: demo-cls-s, every frame" in (text.help or "") for text in app.markdown)
@@ -79,7 +80,7 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert app.get("video")
 
 
-def test_a_segmentation_s_timeline_is_of_shares_and_a_moment_is_chosen(page: Any, plan: ClipPlan) -> None:
+def test_segmentation_timeline_and_moments(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-seg")
     job = finished(ClipJob(replace(plan, model="demo-seg")))
     moment = Moment(0.3, 7, "answer", "star becomes gear, 80 % sure")
@@ -135,7 +136,7 @@ def kept(plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli
     return kept
 
 
-def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, kept: ClipPlan) -> None:
+def test_reload_finds_own_run_only(page: Any, kept: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
     job = finished(ClipJob(kept))
     put(app, job)
@@ -156,7 +157,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, 
     assert not kept.folder.parent.exists()
 
 
-def test_a_clip_of_a_server_that_was_killed_goes_on_when_it_is_asked_to(page: Any, kept: ClipPlan) -> None:
+def test_clip_of_killed_server_goes_on(page: Any, kept: ClipPlan) -> None:
     app = page("video", clip=kept.name, model="demo-cls-s")
     finished(session(app, Video).job)
     assert app.run().markdown[0].value.startswith("## Stopped after 0 frames") and not kept.done
@@ -168,7 +169,7 @@ def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
     plan.clip.path.write_bytes(b"nothing of the kind")
     job = ClipJob(plan)
-    assert job.finished(60)
+    assert job.finished(patience(60))
     put(app, job)
     assert [element.value for element in app.error] == [
         "my walk.mp4 cannot be read as a video; give MP4, MOV, WebM, MKV, GIF or AVI, whole."
@@ -187,7 +188,7 @@ def test_the_headline_says_what_is_seen_from_when() -> None:
     assert said(moment(3, "a", "gone")) == "1 moment in 250 frames"
 
 
-def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Path) -> None:
+def test_curves_of_objects_seen_longest(tmp_path: Path) -> None:
     rows = ["seconds,answer,score,object,map,half_heat_area"]
     rows += [f"{(i + 0.5) / 100},cat,{0.2 if i % 2 else 0.4},1,ok,0.1" for i in range(1200)]
     rows += [f"{i / 100},dog,0.9,{n},," for n in range(2, 12) for i in range(n)] + ["9,dog,0.9,11,,"]
@@ -233,7 +234,7 @@ def handed(app, act: str, data: bytes, **more):
     return app
 
 
-def test_the_browser_is_told_the_choices_of_the_address_and_a_slow_method_is_replaced(page):
+def test_camera_gets_choices_of_address(page):
     app = page("video", source="camera", method="scorecam")
     sent = head(app)
     assert (sent["choice"]["model"], sent["choice"]["method"]) == ("efficientnet-lite0", "gradcam")
@@ -245,7 +246,7 @@ def test_the_browser_is_told_the_choices_of_the_address_and_a_slow_method_is_rep
 @pytest.mark.parametrize(
     ("model", "picture", "fit"), [("demo-s", "scene 3", "trained"), real("yolo11n", "bus", "half")]
 )
-def test_a_frame_of_a_detector_goes_to_explore_with_the_box_and_the_size_that_it_had(page, model, picture, fit):
+def test_detector_frame_opens_on_explore(page, model, picture, fit):
     app = page("video", source="camera", model=model)
     assert head(app)["choice"]["options"].get("preprocessing", "trained") == fit
     data = jpeg(picture)
@@ -257,7 +258,7 @@ def test_a_frame_of_a_detector_goes_to_explore_with_the_box_and_the_size_that_it
     assert app.session_state["fit-detect"] == fit
 
 
-def test_a_frozen_frame_has_checks_and_files_and_becomes_a_slide_until_the_camera_goes_on(page, monkeypatch, tmp_path):
+def test_frozen_frame_has_checks_and_slide(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
     app = page("video", source="camera", model="demo-cls-s")
     assert "Add to deck" not in [button.label for button in app.button], "what moves cannot be added"

@@ -54,7 +54,7 @@ def test_a_page_does_what_it_says(page: Path, unpacked: Path, tmp_path: Path) ->
     assert str(unpacked) in done.stdout
 
 
-def test_every_page_is_in_the_index_and_its_blocks_are_of_kinds_that_are_run_or_only_read() -> None:
+def test_docs_index_and_block_kinds() -> None:
     index = (examples.DOCS / "README.md").read_text("utf-8")
     assert [page.name for page in examples.DOCS.glob("*.md") if f"({page.name})" not in index] == ["README.md"]
     fences = {page.name: FENCES.findall(page.read_text("utf-8")) for page in examples.pages()}

@@ -12,6 +12,7 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -20,7 +21,7 @@ import sightglass
 from benchmarks.processes import free_port
 from sightglass.explain.recipe import VERSION
 from tests import wheel as tests_wheel
-from tests.servers import until_it_answers, visit
+from tests.servers import running, visit
 from tests.waits import patience
 from tests.wheel import BESIDE, LOOSE, ROOT
 
@@ -61,7 +62,7 @@ def _run(tmp_path: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-def test_every_file_of_every_package_is_in_the_wheel_and_no_other(wheel: Path) -> None:
+def test_wheel_has_every_file(wheel: Path) -> None:
     packages = {
         f"{'sightglass/' if name in BESIDE else ''}{path.relative_to(ROOT).as_posix()}"
         for name in ("sightglass", *BESIDE)
@@ -82,7 +83,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_command_explains_in_a_project_with_folders_of_those_names(fresh: Path, project: Path) -> None:
+def test_command_in_project_with_same_names(fresh: Path, project: Path) -> None:
     program = fresh / "sightglass"
     assert "Usage: sightglass [OPTIONS]" in _run(project, program, "--help")
     body = json.loads(_run(project, program, "image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1", "--json"))
@@ -108,12 +109,9 @@ def _serving(fresh: Path, tmp_path: Path) -> Iterator[str]:
     port = free_port()
     command = [str(fresh / "sightglass"), "dashboard", "--no-browser", f"--port={port}", "--host=127.0.0.1"]
     environment = _environment(tmp_path)
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
-        try:
-            until_it_answers(f"http://127.0.0.1:{port}/_stcore/health", process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    options: Any = {"cwd": tmp_path, "env": environment, "stdout": subprocess.DEVNULL}
+    with running(command, f"http://127.0.0.1:{port}/_stcore/health", **options):
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> None:
@@ -132,7 +130,7 @@ def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> N
         assert any(element.bidi_component.component_name.endswith("viewer") for element in elements)
 
 
-def test_the_metadata_says_what_the_files_say_and_links_to_no_checkout(wheel: Path) -> None:
+def test_wheel_metadata(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
     about, _, text = archive.read(name).decode().partition("\n\n")

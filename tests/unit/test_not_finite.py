@@ -32,14 +32,11 @@ SENTENCE = "dark answers NaN for this picture: check its weights"
 
 
 @pytest.fixture(autouse=True)
-def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def tables(models_file: Path) -> None:
     """Give the operator a model that answers NaN for a black picture, and one with NaN in its maps alone."""
     arch = f'[model.%s]\nloader = "custom"\narch = "{own_nets.__file__}:%s"\n'
     more = "weights = { random = 3, preprocessing = { size = 64 }, args = { num_classes = 4 } }\n"
-    (tmp_path / "models.toml").write_text(
-        arch % ("dark", "NaNInTheDark") + more + arch % ("hole", "NaNInside") + more, "utf-8"
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    models_file.write_text(arch % ("dark", "NaNInTheDark") + more + arch % ("hole", "NaNInside") + more, "utf-8")
 
 
 def fill(place: int, value: float) -> Any:

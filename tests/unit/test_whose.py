@@ -78,7 +78,7 @@ def said(ask: Callable[..., object], *given: object) -> str:
         ("clips", kept.base),
     ],
 )
-def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobody_signed_in(stores, name, place):
+def test_stores_have_folder_per_person(stores, name, place):
     local, *signed_in = each(place)
     assert local == stores / name
     assert signed_in == [users.folder(stores / name, user) for user in (ANNA, BEN)]
@@ -117,7 +117,7 @@ def test_metrics_name_no_model_that_is_somebodys_own(stores: Path) -> None:
     assert 'sightglass_explanations_total{method="layercam",model="own model"}' in text
 
 
-def test_the_api_knows_no_model_of_another_and_says_so_as_of_any_other(stores: Path) -> None:
+def test_api_hides_models_of_others(stores: Path) -> None:
     add_model(ANNA, "annas")
     png = to_png(load_bundled("scene 3").pixels)
     for user in EVERYBODY:
@@ -145,7 +145,7 @@ def as_visitor(app: ASGIApp, user: str) -> ASGIApp:
 
 
 @pytest.mark.usefixtures("stores")
-def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_weights_by_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sightglass.explain.explainer.EVIDENCE", ByteCache(2**28, lambda evidence: evidence.nbytes))
     explainers = {}
     for user, licence in ((ANNA, "Anna's own"), (BEN, "Ben's own")):
@@ -160,7 +160,7 @@ def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monk
         assert result.evidence.resident.adapter.spec.licence == licence
 
 
-def test_a_persons_own_models_are_nobody_elses_and_may_have_the_same_name(stores: Path) -> None:
+def test_own_models_are_private(stores: Path) -> None:
     add_model(ANNA, "annas")
     known = each(lambda: {"everybodys", "annas"} & catalog.catalog().keys())
     assert known == [{"everybodys"}, {"everybodys", "annas"}, {"everybodys"}]

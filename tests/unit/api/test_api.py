@@ -283,7 +283,7 @@ def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, pict
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\n--x"])
-def test_of_a_form_that_was_cut_off_no_part_of_a_picture_is_explained(client, bus, end):
+def test_cut_off_form_is_refused(client, bus, end):
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\n\r\n' + bus.read_bytes() + end
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     answer = client.post("/api/explain", content=body, headers=kind)
@@ -332,7 +332,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return base
 
 
-def test_runs_with_labels_are_listed_and_each_says_how_right_it_is(client: TestClient, runs: Path) -> None:
+def test_labelled_runs_are_listed(client: TestClient, runs: Path) -> None:
     assert [entry["id"] for entry in client.get("/api/runs").json()["runs"]] == ["labelled"]
     answer = client.get("/api/runs/labelled").json()
     assert answer == {"id": "labelled", **run_labels.load_summary(runs / "labelled").to_dict(), "unknown": ["owl"]}

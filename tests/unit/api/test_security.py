@@ -82,7 +82,7 @@ def test_emails_and_domains_may_be_named(emails: str, allowed: bool, monkeypatch
     assert access.identify({"sub": "x7"}) is None
 
 
-def test_nobody_signs_in_on_localhost_and_any_other_address_has_a_token_of_its_own() -> None:
+def test_local_needs_no_token_network_generates_one() -> None:
     for host in LOCAL:
         assert access.choose(host) == access.Access("local"), host
     for network in ADDRESSES:
@@ -91,7 +91,7 @@ def test_nobody_signs_in_on_localhost_and_any_other_address_has_a_token_of_its_o
         assert first.token != second.token
 
 
-def test_a_short_token_is_warned_of_and_a_cookie_stands_for_its_token_alone() -> None:
+def test_short_token_warning_and_cookie() -> None:
     assert "can be guessed" in (access.announcement(access.Access("token", "hunter2")) or "")
     assert access.announcement(access.Access("token", "x" * 32)) is None
     assert "hunter2" not in repr(access.Access("token", "hunter2"))
@@ -106,7 +106,7 @@ ANNA, BEN = "anna@example.org", "ben"
 BASE = Path("store")
 
 
-def test_folders_are_of_the_current_visitor_unless_another_is_named() -> None:
+def test_folder_of_current_visitor() -> None:
     assert users.folder(BASE) == BASE
     with users.acting(ANNA):
         # As servers with accounts of their own named it.
@@ -251,7 +251,7 @@ def test_a_network_address_refuses_strangers_everything(way, headers, rules):
         assert browser.get(path).status_code == 200
 
 
-def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address(rules: Callable[..., None]) -> None:
+def test_token_in_address_becomes_cookie(rules: Callable[..., None]) -> None:
     rules("token", TOKEN)
     browser = client("https://here:8501")
     answer = browser.get("/detect", params={"model": "demo-s", "token": TOKEN}, headers=HTML)
@@ -399,7 +399,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(framed, sites, rules, m
         assert "microphone=()" in answer.headers["permissions-policy"]
 
 
-def test_a_page_without_an_origin_or_tls_tells_that_it_is_another_sites() -> None:
+def test_cross_site_request_is_refused() -> None:
     browser = client(LOCALHOST, server="127.0.0.1")
     assert browser.get("/api/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
     assert browser.get("/api/models", headers={"sec-fetch-site": "same-origin"}).status_code == 200

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import os
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
 from benchmarks.processes import free_port
-from tests.servers import listening, until_it_answers, visit
+from tests.servers import listening, running, visit
 from tests.waits import patience
 
 pytestmark = pytest.mark.slow
@@ -85,13 +84,9 @@ def serving(folder: Path, issuer: str, log: Path) -> Iterator[str]:
     command += [f"--server.port={port}", "--server.address=127.0.0.1", "--logger.level=debug"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGHTGLASS_TOKEN": TOKEN}
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
-        try:
-            until_it_answers(f"{address}/_stcore/health", process, log=log)
+        options: Any = {"cwd": folder, "env": environment, "stdout": out, "stderr": out}
+        with running(command, f"{address}/_stcore/health", log=log, **options):
             yield address
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 def page_shows(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:

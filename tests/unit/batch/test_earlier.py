@@ -47,7 +47,7 @@ def test_a_killed_run_is_not_finished_and_goes_on_from_its_facts(pictures: Path,
     assert kept.is_finished(kept.list_runs(out.parent)[0])
 
 
-def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pictures: Path, tmp_path: Path) -> None:
+def test_run_of_two_models_is_one(pictures: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "batches" / "first", tmp_path / "batches" / "second"
     plans = RunPlan(MODEL, {}, first), RunPlan("demo-cls-m", {}, second)
     facts = RunFacts(source=(str(pictures),), name="mine", plans=plans)

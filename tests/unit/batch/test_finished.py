@@ -120,7 +120,7 @@ def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
     assert "29.jpg" in unsure.partition("</figure>")[0]
 
 
-def test_a_stopped_run_claims_no_interval_and_says_that_the_rest_may_differ() -> None:
+def test_stopped_run_claims_no_interval() -> None:
     (plan, *_) = open_example().ready
     complete = finished.read([plan])
     part = replace(complete, stopped=True)

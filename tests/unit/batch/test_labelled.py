@@ -61,7 +61,7 @@ def test_a_run_stores_the_answers_and_maps_of_the_explainer(dataset: tuple[Path,
             assert heatmap.target.anchors == (predictions[i].anchor,)
 
 
-def test_labels_that_come_later_give_the_same_as_those_of_the_first_run(dataset, results, evaluation, tmp_path):
+def test_later_labels_give_the_same(dataset, results, evaluation, tmp_path):
     run(dataset[0], MODEL, tmp_path)
     with pytest.raises(Problem, match="has no evaluation"):
         stored.load(tmp_path)
@@ -119,7 +119,7 @@ def foldered(dataset: tuple[Path, Path], tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def test_the_evaluation_follows_what_a_person_says_a_folder_counts_as(foldered: Path, tmp_path: Path) -> None:
+def test_evaluation_follows_corrections(foldered: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(foldered, "demo-cls-s", out)
     assert {picture.truth for picture in stored.load(out).pictures} == {"gear"}

@@ -85,7 +85,7 @@ def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Pa
     assert summary.right == round(summary.scores["pixel_accuracy"].value * summary.objects)
 
 
-def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(drawn, tmp_path, capsys):
+def test_unusable_masks_are_listed(drawn, tmp_path, capsys):
     folder, out = tmp_path / "masks", tmp_path / "out"
     shutil.copytree(drawn[1], folder)
     (folder / "00.png").unlink()

@@ -36,7 +36,7 @@ def results(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_each_picture_s_number_is_the_explainer_s_and_sorts_with_its_sign(pictures: Path, results: Path) -> None:
+def test_numbers_equal_explainers_and_sort(pictures: Path, results: Path) -> None:
     frame, explainer = finished.load(results), Explainer(MODEL)
     expected = {f"rods/{name}.png": explainer(pictures / f"{name}.png").predictions[0].score for name in NAMES}
     assert dict(zip(frame["picture"], frame["predicted_score"], strict=True)) == pytest.approx(expected, abs=1e-3)
@@ -60,7 +60,7 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, results:
     assert quantity(rows[0]["predicted_score"], "°") in words and "unsure" not in words
 
 
-def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(pictures, results, tmp_path, capsys):
+def test_true_numbers_give_errors(pictures, results, tmp_path, capsys):
     scores = finished.load(results).set_index("picture")["predicted_score"]
     # A degree above, two below; one picture has no label.
     true = {"a rod.png": scores["rods/a rod.png"] - 1, "scene 1.png": scores["rods/scene 1.png"] + 2}

@@ -43,7 +43,7 @@ def test_maps_of_a_batch_are_those_of_single_pictures(many: Path, options) -> No
 
 
 @pytest.mark.parametrize("words", ["red star", "red star, blue circle", ""])
-def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, tmp_path: Path) -> None:
+def test_prompted_model_in_batch(words: str, tmp_path: Path) -> None:
     """A lone prompt, whose rival is one more of the outputs; several; and the words that the model has of its own."""
     (tmp_path / "drawn").mkdir()
     for seed in range(3):
@@ -64,7 +64,7 @@ def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, 
         assert again.heatmaps[0].raw_range == single.heatmaps[0].raw_range
 
 
-def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: Path, finished_run: Path) -> None:
+def test_every_picture_has_row_and_files(many: Path, finished_run: Path) -> None:
     summary = run(many, MODEL, finished_run, batch_size=4)
     assert (summary.pictures, summary.done, summary.resumed) == (22, 21, 22)
     assert summary.words == "Nothing new: 21 explained earlier, 1 unreadable"
@@ -88,7 +88,7 @@ def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: 
     )
 
 
-def test_a_row_says_what_the_explainer_says_and_its_recipe_makes_it_again(many: Path, finished_run: Path) -> None:
+def test_row_equals_explainer_and_replays(many: Path, finished_run: Path) -> None:
     row = table.read(finished_run).iloc[7].to_dict()
     single = Explainer(MODEL)(many / row["picture"], top_k=1)
     assert row["predicted"] == single.predictions[0].label
@@ -105,7 +105,7 @@ def test_a_row_says_what_the_explainer_says_and_its_recipe_makes_it_again(many: 
     )
 
 
-def test_a_stop_leaves_a_table_of_what_is_done_and_can_be_gone_on_with(many: Path, tmp_path: Path) -> None:
+def test_stopped_run_goes_on(many: Path, tmp_path: Path) -> None:
     cancel = threading.Event()
     cancel.set()
     summary = run(many, MODEL, tmp_path, cancel=cancel, batch_size=1, workers=1)

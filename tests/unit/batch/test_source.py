@@ -35,7 +35,7 @@ def keys(items: list[Item]) -> list[str]:
     return [item.key for item in items]
 
 
-def test_a_folder_is_read_in_one_order_with_its_folders_as_labels(tmp_path: Path) -> None:
+def test_folder_order_and_labels(tmp_path: Path) -> None:
     written(tmp_path, "dog/2.JPG", "cat/1.png", "cat/10.jpg", "loose.webp", ".hidden/x.jpg", "cat/.y.jpg", "out/z.jpg")
     (tmp_path / "cat" / "notes.txt").write_text("no picture")
     items = find(tmp_path, skip=tmp_path / "out")
@@ -106,7 +106,7 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypat
         find(more)
 
 
-def test_a_directory_whose_size_looks_like_its_end_is_measured_as_zipfile_does(tmp_path: Path) -> None:
+def test_zip_directory_size_like_signature(tmp_path: Path) -> None:
     path = tmp_path / "large.zip"
     with path.open("wb") as file:
         # 101 MB, whose bytes are the signature by which another reader would look for the end.

@@ -80,7 +80,7 @@ DEFAULT = ("hirescam", "all neck outputs", "class")
 OTHER = ("gradcam", "all neck outputs", "class")
 
 
-def test_a_map_that_is_the_mask_is_perfect_and_an_empty_one_is_a_miss() -> None:
+def test_measures_of_perfect_and_empty_map() -> None:
     assert measured(MASK.astype(np.float32), (MASK, None)) == [[1, 1, 1, 1]]
     nothing = np.zeros(MASK.shape, np.float32)
     assert measured(None, (MASK, None)) == measured(nothing, (MASK, None)) == [list(EMPTY)]
@@ -109,7 +109,7 @@ def _painted(better: float) -> Scores:
     return Scores("demo-s", "detect", defaults, lines, list(range(60)), labels, [True] * 60, by_question)
 
 
-def test_a_method_fails_that_is_better_than_the_best_baseline_in_nothing() -> None:
+def test_method_fails_below_every_baseline() -> None:
     ranking = table([_painted(0.3), _painted(0.3)], "where")
     assert {row["line"][0]: row["fails"] for row in ranking["methods"]} == {"hirescam": False, "gradcam": True}
     assert (ranking["default"]["place"], ranking["of"]) == (1, 2)
@@ -160,7 +160,7 @@ def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.Mo
     assert '## Convolutional classifiers, "Why this class?"' in (files / "truth.md").read_text()
 
 
-def test_methods_that_name_their_own_layer_get_findings_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_layer_methods_have_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_gradients, "STEPS", 2)
     monkeypatch.setattr(pixel_gradients, "SAMPLES", 2)
     pixels = score_study(Study("demo-cls-s", ("pixel",), 8), range(8))

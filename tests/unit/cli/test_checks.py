@@ -19,7 +19,7 @@ from tests.labelled import draw_scenes
 LINE = "✗ changes with the model: no · ✓ matters to the answer: yes · ? stays when the picture barely changes: unclear"
 
 
-def test_every_map_of_every_picture_is_sealed_and_none_without_it(call: Any, sealed: list[str], scene: Path) -> None:
+def test_seal_checks_every_map(call: Any, sealed: list[str], scene: Path) -> None:
     assert "barely changes" not in call("image", "scene.png", "--model", "demo-cls-s")[1] and sealed == []
     out = call("image", "scene.png", "./scene.png", "--model", "demo-cls-s", "--top-k", "2", "--seal")[1]
     labels = [heatmap.target.label for heatmap in Explainer("demo-cls-s")(scene, top_k=2).heatmaps]
@@ -28,7 +28,7 @@ def test_every_map_of_every_picture_is_sealed_and_none_without_it(call: Any, sea
     assert out.count("It shows the box.") >= 4 and out.count("Nobody knows.") == 4 and "It matters." not in out
 
 
-def test_a_comparison_seals_the_map_of_each_model_that_is_compared(call: Any, sealed: list[str]) -> None:
+def test_compare_seal_checks_each_model(call: Any, sealed: list[str]) -> None:
     code, out, _ = call("compare", "scene.png", "-m", "demo-cls-s", "-m", "demo-cls-m", "--seal")
     assert code == 0 and len(sealed) == 2 == out.count(LINE)
 
@@ -65,7 +65,7 @@ SCENES = 4
 HOW = ("batch", "pictures", "--model", "demo-s", "--workers", "1", "--out", "run")
 
 
-def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would_change(labels, call):
+def test_batch_labels_prints_evaluation(labels, call):
     code, out, err = call(*HOW, "--labels", "labels.csv")
     out, evaluation = plain_text(out), stored.load(Path("run"))
     objects = evaluation.objects

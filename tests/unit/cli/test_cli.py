@@ -26,6 +26,7 @@ from sightglass.report import embedded_recipe, result_folder, table
 from tests import examples, plant_net, transcripts, weights
 from tests.clips import clip
 from tests.clips import scene as clip_scene
+from tests.waits import patience
 
 
 def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
@@ -38,7 +39,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *_, said, seconds = done.stdout.splitlines()
     assert (said, done.stderr) == ("[0, 0, 0] []", "")
-    assert float(seconds) < 1.5  # three pages, each well below half a second
+    assert float(seconds) < patience(1.5)  # three pages, each well below half a second
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,9 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("prove bus.png --map 1 --class star", 2, r".* leave one of them out.*"),
         ("prove bus.png -m demo-cls-s --map 2000", 2, r"There is no answer 2000: demo-cls-s gives 10 here\..*"),
         ("segment bus.png -m demo-s", 2, r".* gives no class to a pixel: use detect.*"),
+        ("similarity bus.png", 2, r"Give two pictures.*"),
+        ("similarity bus.png scene.png --gallery .", 2, r".*one picture or one folder.*"),
+        ("similarity bus.png scene.png --visualize", 2, r".*give a --gallery.*"),
         ("video bus.png", 1, r"bus\.png cannot be read as a video; give MP4, MOV, WebM, MKV, GIF or AVI, whole\."),
     ],
 )
@@ -243,25 +247,14 @@ def test_a_class_has_its_rank_and_score_however_low(answer, call, here) -> None:
     assert len(answer("class", "bus.png", "--class", "1", "--top-k", "1000")["results"][0]["predictions"]) == 1000
 
 
-def test_detect_has_the_words_that_its_users_know(answer, scene) -> None:
-    flags = "--method gradcam++ --target-layers 15,18 --score-thr 0.4 --top-k 2 --within each --save-all --device cpu"
-    said = answer("detect", scene, "--model", "demo-s", *flags.split(), "--out", "out")["results"][0]
-    layers = ("model.15", "model.18")
-    result = Explainer("demo-s", device="cpu")(
-        scene, method="gradcam++", layers=layers, confidence=0.4, top_k=2, per="detection", within="each"
-    )
-    assert Recipe.model_validate(said["recipe"]) == result.recipe
-    names = {path.name for path in Path("out").iterdir()}
-    assert names >= {*(f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")), "topk_comparison.jpg"}
-    label = result.predictions[0].label
-    np.testing.assert_array_equal(np.load(f"out/scene-3_01_{label}.npy"), result.heatmaps[0].values)
+def test_detect_names_missing_classes(answer, scene) -> None:
     balls = answer("detect", scene, "--model", "demo-s", "--class", "ball-dots", "--class", "star")["results"][0]
     assert {one["label"] for one in balls["heatmaps"]} == {"ball-dots"}
     (star,) = balls["missing"]
     assert star["words"].startswith("A star at ") and (star["label"], star["why"]) == ("star", "below")
 
 
-def test_compare_takes_a_family_and_says_how_far_its_models_agree(answer, call, here) -> None:
+def test_compare_family_and_agreement(answer, call, here) -> None:
     how = ("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "out")
     said = answer(*how)
     assert [one["name"] for one in said["models"]] == ["s", "m"]
@@ -362,7 +355,7 @@ def test_batch_saves_unsure_answers_in_the_history(call, monkeypatch) -> None:
     assert [record.picture_name for record in History("kept").search(tag="unsure").records] == ["scene.png"]
 
 
-def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) -> None:
+def test_batch_match_of_uncounted_folders(call) -> None:
     for folder in ("shape", "star"):
         Path(f"photos/{folder}").mkdir(parents=True)
         Path(f"photos/{folder}/one.png").write_bytes(Path("scene.png").read_bytes())

@@ -76,7 +76,7 @@ def test_a_file_is_a_model_after_one_call(folder: Path, call: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["old", "next", "efficientnet-lite0"])
-def test_a_table_is_written_over_only_by_force_and_the_rest_stays(name: str, folder: Path, call: Any) -> None:
+def test_table_overwritten_only_by_force(name: str, folder: Path, call: Any) -> None:
     (folder / "models.toml").write_text(BEFORE, "utf-8")
     code, _, err = call(*CALL, "--name", name)
     assert code == 2 and name in err
@@ -130,7 +130,7 @@ def test_any_value_comes_back_as_it_was() -> None:
     assert tomllib.loads(text_of("my model", table))["model"]["my model"] == table
 
 
-def test_a_file_that_must_be_run_to_be_opened_is_not_without_a_word(folder: Path, call: Any) -> None:
+def test_executable_file_needs_trust(folder: Path, call: Any) -> None:
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     torch.jit.trace(module.eval(), torch.zeros(1, 3, 32, 32)).save(str(folder / "own.torchscript"))
     how = ("models", "add", "own.torchscript", "--set", "weights.preprocessing.size=32")
@@ -168,7 +168,7 @@ def test_a_table_that_cannot_be_overwritten_is_refused(before: str, tmp_path: Pa
         with_table(tmp_path / "models.toml", "old", {"loader": "custom"}, force=True)
 
 
-def test_only_one_writes_at_a_time_and_a_lock_left_by_a_crash_hinders_nobody(tmp_path: Path) -> None:
+def test_models_file_lock(tmp_path: Path) -> None:
     to = tmp_path / "models.toml"
     (tmp_path / ".models.toml.lock").touch()
 

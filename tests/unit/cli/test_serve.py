@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +22,7 @@ from sightglass.cli.serve import bound
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from tests.packages import ROOT
+from tests.servers import until
 from tests.waits import patience
 
 SECRET = "a-secret-of-thirty-two-characters"
@@ -50,7 +50,7 @@ def asking(address: str) -> httpx.Client:
     return httpx.Client(base_url=address, timeout=patience(60))
 
 
-def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under_way(bus: Path) -> None:
+def test_serve_requires_key_and_stops_at_work(bus: Path) -> None:
     limits = {"SIGHTGLASS_API_MB": "1", "SIGHTGLASS_STOP_SECONDS": "1"}
     with served(SIGHTGLASS_API_KEY=SECRET, **limits) as (address, process, _), asking(address) as client:
         assert client.get("/api/models").status_code == 401
@@ -62,7 +62,7 @@ def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under
         files, slow = {"image": bus.read_bytes()}, {"method": "occlusion", "masks": "4000"}
         with ThreadPoolExecutor(1) as pool:
             pool.submit(client.post, "/api/explain", files=files, data=slow)
-            time.sleep(0.5)
+            until(lambda: "sightglass_workers_running 1.0" in client.get("/api/metrics").text)
             process.send_signal(signal.SIGINT)
             out, complaints = process.communicate(timeout=patience(60))
         assert (process.returncode, complaints) == (0, "")
@@ -70,7 +70,7 @@ def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under
         assert SECRET not in out
 
 
-def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_the_librarys_very_map(bus):
+def test_network_serve_requires_token(bus):
     with (
         served("--host", "0.0.0.0") as (address, process, line),
         asking(address.replace("0.0.0.0", "127.0.0.1")) as client,

@@ -100,7 +100,7 @@ def test_a_name_is_one_line_without_what_is_not_seen(given: str, shown: str) -> 
     assert len(legible("x" * 10_000)) == MAX_NAME
 
 
-def test_a_sentence_is_one_line_and_repeats_no_word_at_any_length(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sentence_is_one_bounded_line(capsys: pytest.CaptureFixture[str]) -> None:
     name = f"{'x' * MAX_NAME!r}"
     assert one_line(f"There is no model {name}.") == f"There is no model {name}."
     folder = f"/start/{'x' * 10_000}/end.png"

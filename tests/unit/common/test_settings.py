@@ -30,7 +30,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("field", "text"), [(field, text) for field, texts in MALFORMED.items() for text in texts])
-def test_a_malformed_variable_is_one_sentence_where_it_is_read_and_nowhere_else(field, text, monkeypatch):
+def test_malformed_variable_is_one_sentence(field, text, monkeypatch):
     monkeypatch.setenv(variable(field), text)
     defaults, configured = Settings.model_construct(), settings()
     with pytest.raises(SettingProblem) as caught:

@@ -116,7 +116,7 @@ def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_the_start_script_puts_all_that_is_written_into_the_volume(tmp_path: Path) -> None:
+def test_start_script_writes_into_volume(tmp_path: Path) -> None:
     data, models = tmp_path / "data", tmp_path / "models"
     models.mkdir()
     (models / "models.toml").touch()
@@ -197,7 +197,7 @@ def _pins(lock: str, python: str) -> dict[str, str]:
     return pins
 
 
-def test_what_is_audited_is_what_is_locked_and_what_could_not_be_looked_up_is_not_called_safe() -> None:
+def test_audit_covers_lock_and_names_gaps() -> None:
     assert audit.pins().keys() == {item.name for item in _locked("requirements.lock")}
     assert audit.licence("pillow") == "MIT-CMU"
     assert audit.licence("no-such-package") == "not installed here"

@@ -158,7 +158,7 @@ def test_the_last_of_several_threads_puts_it_back() -> None:
     assert switches() == before
 
 
-def test_a_model_on_a_gpu_has_exact_passes_and_one_on_the_cpu_leaves_the_switches_alone(monkeypatch):
+def test_exact_passes_on_gpu_only(monkeypatch):
     calls: list[bool] = []
     adapter = load(catalog.spec("demo-cls-s"))
     adapter.module.register_forward_hook(lambda *_: calls.append(strict()))

@@ -144,16 +144,15 @@ def test_quantities() -> None:
     assert [quantity(value, unit) for value, unit in cases] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
 
 
-def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(models_file):
     head = '[model.drive]\nloader = "custom"\narch = "net.py:Net"\nweights.path = "a.pth"\n'
     rows = '[[model.drive.weights.outputs]]\nname = "steering"\nunit = "°"\n'
-    (tmp_path / "models.toml").write_text(f"{head}{rows}range = [-30, 30]\n", "utf-8")
+    models_file.write_text(f"{head}{rows}range = [-30, 30]\n", "utf-8")
     spec = catalog.spec("drive")
     # Numbers with units are no classes.
     assert spec.measures and spec.output_of("steering") == OutputTable("steering", "°", (-30, 30))
     for wrong, said in (("range = [30, -30]", "should be two numbers, the least"), ("units = 3", "unknown key units")):
-        (tmp_path / "models.toml").write_text(f"{head}{rows}{wrong}\n", "utf-8")
+        models_file.write_text(f"{head}{rows}{wrong}\n", "utf-8")
         with pytest.raises(ModelProblem, match=said):
             catalog.spec("drive")
 
@@ -211,7 +210,7 @@ def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -
     assert result.task.read_place(result, 0) is None
 
 
-def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(explainer: Explainer) -> None:
+def test_depth_at_place_and_difference(explainer: Explainer) -> None:
     first, second = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
     both = first.with_options(against="100,60")
     assert first.task.read_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
@@ -300,7 +299,7 @@ def test_a_signed_map_is_what_was_worked_out_by_hand(yaw: Explanation) -> None:
     assert describe_map(yaw).endswith("60\xa0% of the evidence raises the number, 40\xa0% lowers it.")
 
 
-def test_layers_are_averaged_and_maps_share_a_scale_with_their_signs() -> None:
+def test_signed_layers_average_and_share_scale() -> None:
     geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
     fine = torch.tensor([[[1.0, 0, 0, -2.0]] * 4, [[0.0, 0, 0, 4.0]] * 4])
     other = torch.tensor([[[3.0, 0, 0, 3.0]] * 4, [[0.0, 0, 0, 3.0]] * 4])
@@ -315,7 +314,7 @@ def test_layers_are_averaged_and_maps_share_a_scale_with_their_signs() -> None:
     assert mixed[0].values[0] == pytest.approx([1, 0, 0, 0], abs=1e-5) and mixed[0].ends is None
 
 
-def test_the_sign_is_that_of_pytorch_grad_cam_before_it_is_cut_off(bus: Path) -> None:
+def test_sign_equals_pytorch_grad_cam(bus: Path) -> None:
     net = blocks(own_nets.BlocksCNN, 3)
     result = Explainer(net, preprocess=PLAIN, labels=POSE, task="regress")(bus, layers=("block3",), method="gradcam")
     tensor, cam, signs = result.evidence.tensor, library.GradCAM(net, [net.block3]), set()
@@ -339,17 +338,16 @@ def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:
 
 
 @pytest.fixture
-def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explainer:
+def pose(tmp_path: Path, models_file: Path) -> Explainer:
     torch.save(own_nets.HeadPose().state_dict(), tmp_path / "pose.pth")
-    (tmp_path / "models.toml").write_text(
+    models_file.write_text(
         f'[model.pose]\nloader = "custom"\narch = "{own_nets.__file__}:HeadPose"\ntask = "regress"\n'
         f'weights = {{ path = "{tmp_path / "pose.pth"}", labels = ["yaw", "pitch", "roll"], unit = "°" }}\n'
     )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     return Explainer("pose")
 
 
-def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_its_sides_are_maps_of_their_own(pose, bus):
+def test_signed_recipe_replays_with_its_sides(pose, bus):
     made = pose(bus, top_k=2)
     again = replay(made.recipe, bus)
     assert made.recipe.part == "signed" and again.heatmaps[0].signed
@@ -361,7 +359,7 @@ def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_its_sides_are_maps_of
         assert np.allclose(heatmap.content, content / content.max(), atol=1e-5)
 
 
-def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanation, tmp_path: Path) -> None:
+def test_files_of_signed_map(yaw: Explanation, tmp_path: Path) -> None:
     assert views.describe_bar(yaw.heatmaps[0], "°") == (("lowers −0.0879°", "0", "raises 0.0879°"), "raw value")
     assert "1 and −1 on the scale are the largest absolute value of this map. Red raises" in views.write_caption(yaw, 0)
     for kind in ("png", "svg", "pdf"):
@@ -390,7 +388,7 @@ def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_pa
         assert item.ends[0].startswith("lowers −") and item.ends[2].endswith("°")
 
 
-def test_the_picture_under_a_signed_map_is_grey_and_clear_at_zero() -> None:
+def test_signed_map_colours() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     values = np.zeros((40, 40), np.float32)
     values[:, :10], values[:, 30:] = 1, -1

@@ -221,7 +221,7 @@ def checked(bare: Explanation) -> Explanation:
     return bare.with_tests({1: Checks(bare.heatmaps[1].target.label, MARKS)})
 
 
-def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(history, proved):
+def test_proof_is_restored_and_replays(history, proved):
     record = history.get(history.keep(proved).id)
     assert record.recipe == proved.recipe
     for index, expected in proved.proofs.items():
@@ -271,7 +271,7 @@ def test_only_a_lower_score_is_saved_with_its_map_and_once(unsure: Explanation, 
     assert mine.search().total == 1
 
 
-def test_an_answer_is_saved_as_the_setting_says_and_a_failure_is_logged_once(unsure, tmp_path, monkeypatch, caplog):
+def test_save_below_setting_and_logged_failure(unsure, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     assert save_as_set(unsure) is None
     monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "1")

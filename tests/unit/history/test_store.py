@@ -13,6 +13,7 @@ import pytest
 from sightglass.explain import Explanation, Image, Problem
 from sightglass.history import History
 from tests.unit.history.conftest import files, same_maps
+from tests.waits import patience
 
 
 @pytest.mark.parametrize("harm", ["nonsense", "{}", "another task", "gone"])
@@ -51,7 +52,7 @@ def test_damaged_and_lost_files_are_reported(history: History, noise: Explanatio
     assert history.search().records == (record,)
 
 
-def test_records_are_read_from_their_folders_where_the_database_is_lost(history: History, noise: Explanation) -> None:
+def test_lost_database_is_rebuilt(history: History, noise: Explanation) -> None:
     first, second = history.keep(noise, note="first"), history.keep(noise)
     second = history.annotate(second.id, note="second", tags=["odd"])
     # Killed before its row was written, a change is found all the same.
@@ -92,6 +93,7 @@ def test_a_writer_waits_for_another_and_then_says_so(history, noise, monkeypatch
         assert mine.search().total == 1
         with pytest.raises(Problem, match="busy"):
             mine.keep(noise)
+        monkeypatch.setattr("sightglass.history.history.WAIT", patience(20))
         threading.Timer(0.1, lambda: blocking.execute("ROLLBACK")).start()
         assert mine.keep(noise)
     blocking.close()

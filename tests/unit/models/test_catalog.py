@@ -21,15 +21,8 @@ EVERY = tuple(spec for spec in catalog.catalog().values() if spec.family != spec
 BUSES = {"minibus", "trolleybus", "school bus", "passenger car", "streetcar"}
 
 
-@pytest.fixture
-def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An operator's models.toml, not yet written."""
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    return tmp_path / "models.toml"
-
-
 @pytest.mark.parametrize("kind", ["classifiers", "detectors"])
-def test_every_network_of_torchvision_is_there_with_its_default_weights(kind: str) -> None:
+def test_catalogue_has_all_torchvision_networks(kind: str) -> None:
     import torchvision
 
     ours = {spec.arch: spec for spec in EVERY if spec.loader == f"torchvision.{kind}"}
@@ -91,8 +84,8 @@ def test_any_timm_name_is_a_model() -> None:
         load(catalog.spec("timm/tinynet_e"))
 
 
-def test_an_operators_models_are_added_and_change_packaged_ones(own_file: Path) -> None:
-    own_file.write_text("""
+def test_an_operators_models_are_added_and_change_packaged_ones(models_file: Path) -> None:
+    models_file.write_text("""
 [[family]]
 name = "Leaves"
 loader = "torchvision.classifiers"
@@ -112,7 +105,7 @@ arch = "resnet10t"
         ("s", "leaf-s", "resnet18"),
         ("m", "leaf-m", "resnet50"),
     ]
-    assert leaves[0].weights.path == str(own_file.parent / "leaf-s.pth")
+    assert leaves[0].weights.path == str(models_file.parent / "leaf-s.pth")
     assert catalog.spec("resnet18").target_layers == ("layer3",)
     assert catalog.spec("resnet18").weights.sha256 == "f37072fd"
     assert catalog.spec("resnet18").megabytes == 46.8
@@ -137,8 +130,8 @@ arch = "resnet10t"
         ("family = [3]", ["[[family]] 1", "a table"]),
     ],
 )
-def test_a_wrong_table_is_named_and_the_packaged_models_still_work(text: str, words: list[str], own_file: Path) -> None:
-    own_file.write_text(text)
+def test_wrong_table_is_named(text: str, words: list[str], models_file: Path) -> None:
+    models_file.write_text(text)
     message = catalog.problem()
     assert [word for word in words if word not in message] == []
     assert "\n" not in message
@@ -150,8 +143,8 @@ def test_a_wrong_table_is_named_and_the_packaged_models_still_work(text: str, wo
         catalog.spec("leaf")
 
 
-def test_one_bad_table_takes_no_other_away(own_file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    own_file.write_text("""
+def test_one_bad_table_takes_no_other_away(models_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    models_file.write_text("""
 [model."UP"]
 loader = "timm"
 arch = "resnet10t"
@@ -236,10 +229,8 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
     "name",
     ["", ".", "..", "../adapter", "/etc/passwd", "timm/loader", "timm.", "timm..loader", "timm\0", "os", "__init__"],
 )
-def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_name_is_a_loader(name: str, models_file: Path) -> None:
     assert not loaders.loader_exists(name)
-    table = tmp_path / "models.toml"
-    table.write_text(f"[model.mine]\nloader = {json.dumps(name)}\n")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(table))
+    models_file.write_text(f"[model.mine]\nloader = {json.dumps(name)}\n")
     with pytest.raises(ModelProblem, match="and should be a file of models/families"):
         catalog.spec("mine")

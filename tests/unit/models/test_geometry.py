@@ -94,7 +94,7 @@ def test_a_block_in_the_picture_is_where_the_geometry_says(way, shape, preproces
 @ways
 @shapes
 @kinds
-def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(way, shape, preprocessing):
+def test_unseen_is_zero_seen_is_covered(way, shape, preprocessing):
     geometry = geometry_of(shape, preprocessing, way)
     left, top, right, bottom = geometry.seen
     back = geometry.to_original(np.ones((7, 7), np.float32))

@@ -120,7 +120,7 @@ def test_a_described_function_is_measured_on_each_picture() -> None:
         )
 
 
-def test_a_grey_network_takes_a_function_and_answers_as_on_its_output() -> None:
+def test_grey_network_with_function() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
 

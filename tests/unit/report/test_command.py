@@ -120,7 +120,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Explainer]:
 
 
 @pytest.mark.parametrize(("option", "model", "given"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
-def test_the_call_of_a_recipe_and_a_command_make_the_same_map_and_recipe(option, model, given, here, loaded):
+def test_call_and_command_give_same_map(option, model, given, here, loaded):
     assert given[option] != getattr(Options(), option)
     options = ANY_BOX | given if model in (YOLOE, POSE) else given
     result = loaded(model)("scene.png", **options)

@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from io import BytesIO
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image as Pillow
 
 from sightglass import examples
 from sightglass.history.decks import READY, SUFFIX, read
-from sightglass.report import Map, Picture, View, drawing, layouts
+from sightglass.report import View, drawing, layouts
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import FONT, deck_pptx
 from sightglass.report.layouts import (
@@ -53,7 +52,7 @@ def named(slide: Any) -> dict[str, Any]:
     return {shape.name: shape for shape in slide.shapes}
 
 
-def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(opened: Any):
+def test_pptx_slides_and_footers(opened: Any):
     slides = list(opened.slides)
     assert len(slides) == len(CYCLE)
     assert opened.slide_width / opened.slide_height == pytest.approx(16 / 9, rel=1e-3)
@@ -68,7 +67,7 @@ def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(
     assert [footer.split()[-1] for footer in footers] == list("12234456")
 
 
-def test_texts_are_in_placeholders_of_the_template_and_none_is_empty(opened: Any):
+def test_pptx_texts_in_placeholders(opened: Any):
     names = {layout.name.removeprefix("Sightglass ") for layout in opened.slide_layouts}
     assert names == {"title", "one", "two", "grid", "chart"} <= set(LAYOUTS)
     for layout in opened.slide_layouts:
@@ -84,7 +83,7 @@ def test_texts_are_in_placeholders_of_the_template_and_none_is_empty(opened: Any
                 assert all(run.font.name == FONT and run.font.size.pt >= 16 for run in paragraph.runs)
 
 
-def test_a_heat_map_is_a_layer_of_its_own_that_lies_exactly_over_the_picture(opened: Any):
+def test_pptx_heat_map_lies_over_picture(opened: Any):
     shapes = named(opened.slides[1])
     below, layer = shapes["Picture"], shapes["Heat map: minibus"]
     assert (layer.left, layer.top, layer.width, layer.height) == (below.left, below.top, below.width, below.height)
@@ -128,7 +127,7 @@ LONG = {"title": "A very long title " * 6, "statements": ("A sentence that goes 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("size", [(240, 160), (160, 240), (400, 100), (200, 200), (1920, 1080)])
 @pytest.mark.parametrize("texts", [{}, LONG], ids=["short", "long"])
-def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_points(count, size, texts):
+def test_texts_do_not_overlap(count, size, texts):
     for laid in pages(shown(count, size, **texts)):
         words = [item for item in laid.items if isinstance(item, Text)]
         for i, text in enumerate(words):
@@ -155,7 +154,7 @@ def test_pictures_fill_at_least_60_percent_of_a_slide(count: int, size: tuple[in
         assert share([item.place for item in pages(view)[0].items if isinstance(item, Visual)]) >= 0.6
 
 
-def test_what_a_place_has_no_room_for_is_cut_off_at_two_edges_of_picture_and_map_alike():
+def test_picture_and_map_are_cropped_alike():
     whole, cut = (drawing.draw(VIEWS[1], Visual("picture", Rect(0, 0, 30, height), mapped=True)) for height in (20, 18))
     for large, small in zip(whole, cut, strict=True):
         assert small is not None and small.shape == (216, 360, 3)
@@ -188,7 +187,7 @@ def overlaps(one: Any, other: Any) -> bool:
     return across and one.top < other.bottom - 1e-6 and other.top < one.bottom - 1e-6
 
 
-def test_words_that_do_not_fit_are_cut_after_a_sentence_else_after_a_word():
+def test_text_fit_cuts_at_sentence_or_word():
     place = LAYOUTS["one"].text
     words, size = fit(f"This fits. {'But not this one ' * 20}", place)
     assert words == "This fits." and size > SMALLEST
@@ -220,7 +219,7 @@ def test_the_theme_is_that_of_every_file(theme: Theme):
     assert pdf != deck_pdf([view], TITLE, next(one for one in THEMES.values() if one is not theme))
 
 
-def test_a_pdf_has_the_same_pages_in_widescreen_and_embeds_its_font():
+def test_pdf_pages_and_font():
     data = deck_pdf(VIEWS, TITLE)
     assert data.startswith(b"%PDF-") and len(re.findall(rb"/Type /Page\n", data)) == len(CYCLE)
     boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox \[([\d. ]+)\]", data)}
@@ -229,7 +228,7 @@ def test_a_pdf_has_the_same_pages_in_widescreen_and_embeds_its_font():
     assert fonts and all(b"DejaVuSans" in font for font in fonts) and b"/FontFile2" in data
 
 
-def test_a_page_asks_for_nothing_and_escapes_what_strangers_wrote():
+def test_html_deck_is_self_contained():
     view = replace(VIEWS[0], title="</script><b>x</b>", notes="</aside><script>alert(1)</script>")
     text = deck_html([view, *VIEWS[1:]], "<i>T</i>").decode()
     assert "<b>x</b>" not in text and "<script>alert" not in text and "<i>T" not in text
@@ -238,30 +237,10 @@ def test_a_page_asks_for_nothing_and_escapes_what_strangers_wrote():
     assert text.count("<section>") == len(list(numbered(VIEWS)))
 
 
-SAME_PLACE = 0.5
-SAID = re.compile(r"(small|medium|large) ([a-z ]+), (\d+)\u00a0% sure", re.IGNORECASE)
-
-
 @pytest.fixture(scope="module")
 def decks() -> dict[str, list[View]]:
     folder = examples.find(examples.DECKS)
     return {name: [slide.view for slide in read(folder / f"{name}{SUFFIX}").slides] for name in READY}
-
-
-def overlap(first: Map, second: Map) -> float:
-    """Overlap of the hottest fifths of what both models saw, 0..1."""
-    regions, (width, height) = [first.seen or (0, 0, 1, 1), second.seen or (0, 0, 1, 1)], (960, 720)
-    left, top = (max(part[i] for part in regions) for i in (0, 1))
-    right, bottom = (min(part[i] for part in regions) for i in (2, 3))
-    rows = slice(round(top * height), round(bottom * height))
-    columns = slice(round(left * width), round(right * width))
-    parts = [item.upsampled(width, height)[rows, columns] for item in (first, second)]
-    hot = [part >= np.quantile(part, 0.8) for part in parts]
-    return float((hot[0] & hot[1]).sum() / (hot[0] | hot[1]).sum())
-
-
-def of_models(view: View) -> list[Picture]:
-    return [picture for picture in view.pictures if picture.answers]
 
 
 def test_slides_are_short_and_ask_for_no_key_that_is_gone(decks: dict[str, list[View]]) -> None:
@@ -274,46 +253,3 @@ def test_slides_are_short_and_ask_for_no_key_that_is_gone(decks: dict[str, list[
                 assert texts["title"] == view.title and not texts.get("text", "").endswith("…"), (name, view.title)
                 if view.sides and page.layout != "chart":
                     assert any(item.words.startswith("Red: ") for item in page.items if isinstance(item, Text))
-
-
-def test_answers_of_models_are_those_of_their_panels(decks: dict[str, list[View]]) -> None:
-    slides = [view for view in decks["sizes"] if len(of_models(view)) > 1 and SAID.search(view.sentence)]
-    assert len(slides) >= 2
-    for view in slides:
-        answers = [(picture.answers[0][0], round(100 * picture.answers[0][1])) for picture in of_models(view)]
-        assert [(label, int(score)) for _, label, score in SAID.findall(view.sentence)] == answers
-        agree = len({label for label, _ in answers}) == 1
-        assert view.title.startswith("They agree" if agree else "They do not say the same")
-        if agree:
-            surest = ("small", "medium", "large")[int(np.argmax([score for _, score in answers]))]
-            assert f"the {surest} one is the surest" in view.title
-
-
-def test_a_difference_is_of_two_maps_of_one_class(decks: dict[str, list[View]]) -> None:
-    views = [view for view in decks["sizes"] if view.sides]
-    assert views
-    for view in views:
-        maps = {f"more {picture.name}": picture.map for picture in of_models(view)}
-        assert len({item.label for side in view.sides if (item := maps[side]) is not None}) == 1, view.title
-
-
-def test_places_are_those_of_the_maps_on_the_slide(decks: dict[str, list[View]]) -> None:
-    (view,) = [view for view in decks["sizes"] if view.title.startswith("Asked about")]
-    maps = [picture.map for picture in of_models(view) if picture.map is not None]
-    assert len(maps) == 3 and all(f"Asked about {item.label}," in view.title for item in maps)
-    alike = [overlap(*pair) >= SAME_PLACE for pair in combinations(maps, 2)]
-    where = "the same place" if all(alike) else "not all mark one place" if any(alike) else "different places"
-    assert view.title.endswith(where), alike
-
-
-def test_another_answer_s_map_moves_or_stays_as_its_slide_says(decks: dict[str, list[View]]) -> None:
-    slides = decks["lies"]
-    moved = next(view for view in slides if view.title.startswith("Ask for another answer"))
-    before = slides[slides.index(moved) - 1]
-    first, second = (view.pictures[0].map for view in (before, moved))
-    assert first is not None and second is not None
-    assert moved.title.endswith("stays" if overlap(first, second) >= SAME_PLACE else "moves")
-    assert second.label in moved.sentence
-    flat = next(view for view in slides if "EigenCAM" in view.sentence)
-    same = overlap(*(picture.map for picture in flat.pictures if picture.map is not None)) >= SAME_PLACE
-    assert flat.title.startswith("Some maps lie" if same else "Two methods can disagree")

@@ -78,7 +78,7 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     assert other.decks.open(history.decks.get(deck.id).file(SUFFIX)).theme == "light"
 
 
-def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
+def test_foreign_deck_runs_nothing(history: History) -> None:
     command = "sightglass image 'my cat.jpg' --model efficientnet-lite0"
     hostile = (
         "rm -rf ~",

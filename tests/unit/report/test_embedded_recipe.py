@@ -54,7 +54,7 @@ def test_recipe_and_view_are_read_from_every_kind(whole: bytes) -> None:
 
 
 @pytest.mark.parametrize("encode", [to_png, to_jpeg])
-def test_the_picture_comes_along_bit_by_bit_and_only_if_it_is_the_one(encode) -> None:
+def test_embedded_picture_is_restored(encode) -> None:
     jpeg = Image.open(to_jpeg(np.tile(PIXELS, (9, 9, 1))), name="j.jpg")
     for image in (Image(PIXELS, "x.png"), jpeg):
         carried = embedded_recipe.encode(image)

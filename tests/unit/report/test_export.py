@@ -59,7 +59,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     assert len(white) == len(boxes.every) + 1
 
 
-def test_a_page_asks_nothing_of_a_network_and_runs_its_own_script_alone(made: Explanation) -> None:
+def test_report_is_self_contained(made: Explanation) -> None:
     page = html_report.html([made])
     asked: list[tuple[str, str]] = []
     reader = HTMLParser()
@@ -75,7 +75,7 @@ def test_a_page_asks_nothing_of_a_network_and_runs_its_own_script_alone(made: Ex
     assert "default-src 'none'" in policy and "unsafe" not in policy
 
 
-def test_of_a_model_in_memory_files_give_the_call_in_python_and_no_command_that_names_it(bus) -> None:
+def test_python_call_of_model_in_memory(bus) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -123,7 +123,7 @@ def test_every_format_writes_a_file_of_its_kind(made: Explanation, format: Forma
     assert format.make(made, 0, {"colormap": "viridis"}).startswith(starts[format.file.rpartition(".")[2]])
 
 
-def test_an_explanation_is_the_same_in_the_library_and_in_its_file(scene: Path, tmp_path: Path) -> None:
+def test_summary_file_equals_to_dict(scene: Path, tmp_path: Path) -> None:
     result = Explainer("demo-s")(scene, per="detection", top_k=1)
     result.save(tmp_path / "out")
     written = json.loads((tmp_path / "out" / result_folder.SUMMARY).read_text("utf-8"))

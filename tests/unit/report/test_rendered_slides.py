@@ -105,7 +105,7 @@ def drawn(scenes: dict[str, View], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_drawn_slide_has_letters_and_pictures_where_they_were_laid(scenes, drawn, name, kind):
+def test_rendered_slide_matches_layout(scenes, drawn, name, kind):
     every = list(numbered(list(scenes.values())))
     files = sorted(drawn.glob(f"{kind}-*.png"))
     assert len(files) == len(every), "a page for each slide, and one for the proof"

@@ -1,7 +1,6 @@
-"""How long slow work still takes, how it pauses, and ends with its page, session or process; one heap of threads."""
+"""How long slow work still takes, how it pauses, and ends with its page, session or process."""
 
 import gc
-import platform
 import subprocess
 import sys
 import threading
@@ -87,26 +86,3 @@ def test_paused_work_goes_on_when_it_is_resumed_or_stopped(monkeypatch: pytest.M
         release(stop)
         work.join(patience(10))
         assert answers == [release is progress.PausableStop.set]
-
-
-HEAPS = """
-import ctypes, threading
-from concurrent.futures import ThreadPoolExecutor
-from sightglass.common.work.threads import share_heap
-
-share_heap()
-together = threading.Barrier(4)
-with ThreadPoolExecutor(4) as pool:
-    list(pool.map(lambda size: (bytearray(size), together.wait()), [10_000] * 4))
-libc = ctypes.CDLL(None)
-libc.fdopen.restype = ctypes.c_void_p
-output = ctypes.c_void_p(libc.fdopen(1, b"w"))
-libc.malloc_info(0, output)
-libc.fflush(output)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="Only glibc gives each thread a heap.")
-def test_threads_allocate_from_one_heap() -> None:
-    done = subprocess.run([sys.executable, "-c", HEAPS], capture_output=True, text=True, check=True)
-    assert done.stdout.count("<heap nr=") == 1

@@ -136,7 +136,7 @@ def trace(*scores: float) -> Trace:
     return Trace(array, array, array > 0.25)
 
 
-def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control():
+def test_proof_curves_average_seeds():
     curve = Curve("map", 0, "blur", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
     parts = [(trace(0.8, score, 0.0), trace(0.0, score, 0.8)) for score in (0.3, 0.5)]
     random = [Curve("random", number, "blur", *part) for number, part in enumerate(parts)]
@@ -149,7 +149,7 @@ def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control(
     assert [row[1:3] for row in rows(proof)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
 
 
-def test_each_upload_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures, bar = Pictures(chosen="bus"), image_picker.PictureBar()
     monkeypatch.setattr(image_source.state, "of", lambda kind: bar if kind is image_picker.PictureBar else pictures)
     monkeypatch.setattr(image_picker, "remove_upload", lambda _: None)

@@ -64,7 +64,7 @@ def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     assert answer["place"] == (0 if options else None)
 
 
-def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
+def test_class_and_box_are_followed():
     classifier, detector = looking("demo-cls-s"), looking("demo-s")
     data = jpeg()
     classifier.requested_pin = Pin(8)
@@ -84,7 +84,7 @@ def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     assert len(missing["answers"]) == len(boxes)
 
 
-def test_an_object_is_followed_by_overlap_and_given_up_after_some_frames(monkeypatch):
+def test_object_followed_by_overlap(monkeypatch):
     monkeypatch.setattr(live, "PATIENCE", 1)
     detector, data = looking("demo-s"), jpeg()
     detector.requested_pin = Pin(1, (0, 0, 0.01, 0.01))

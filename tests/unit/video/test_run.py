@@ -158,7 +158,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(moving, tmp_path, monk
     assert sorted(path.name for path in rest.folder.iterdir()) == sorted(path.name for path in whole.folder.iterdir())
 
 
-def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(moving, explainer, tmp_path, monkeypatch):
+def test_stopped_and_finished_runs(moving, explainer, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "PART", 4)
     cancel = threading.Event()
     reports: list[tuple[float, str]] = []
@@ -251,7 +251,7 @@ def test_memory_does_not_grow_with_the_clip(explainer, tmp_path, monkeypatch):
     assert 2 < most < 60
 
 
-def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_followed() -> None:
+def test_segmentation_clip_follows_class() -> None:
     frame = Frame(0, 0, 0.0, scene(1)[0])
     segmenter = Explainer("demo-seg")
     result = segmenter(Image(frame.pixels), top_k=1)
@@ -358,7 +358,7 @@ def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = Non
     return columns | answer
 
 
-def test_an_answer_that_lasts_is_a_moment_where_it_began_and_one_odd_frame_is_none() -> None:
+def test_lasting_answer_is_a_moment() -> None:
     rows = [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)]
     (event,) = moments(rows)
     assert (event.kind, event.frame, event.words) == ("answer", 40, "cat becomes dog, 90 % sure")

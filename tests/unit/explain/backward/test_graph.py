@@ -174,6 +174,6 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
         np.testing.assert_allclose(heatmap.at_input, expected, atol=3e-3 if method == "gradcam++" else 1e-4)
 
 
-def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:
+def test_boxes_of_other_scales_have_no_evidence() -> None:
     result = Explainer("demo-s")(picture("demo-s"), per="detection", layers=("neck P4",), part="class")
     assert {heatmap.state for heatmap in result.heatmaps} == {"ok", "no evidence"}

@@ -51,7 +51,7 @@ def test_models_that_find_nothing_are_not_said_to_agree(bus: Path) -> None:
     assert nothing.aligned() is nothing
 
 
-def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -> None:
+def test_verdict_of_unsure_models(bus: Path) -> None:
     classifiers = explained(LITES, bus, top_k=1, targets=("sorrel",))
     labels = classifiers[0].evidence.resident.adapter.labels
 

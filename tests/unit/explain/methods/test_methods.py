@@ -257,7 +257,7 @@ def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -
         torch.testing.assert_close(together[i], raw_maps(alone, METHODS[name], [Target(index, "")])[0][0])
 
 
-def test_a_method_is_found_by_any_spelling_and_a_typo_gets_a_suggestion() -> None:
+def test_method_spellings_and_suggestion() -> None:
     for entry in METHODS.values():
         assert method(entry.name) is method(entry.id) is entry
     assert method("Grad-CAM") is METHODS["gradcam"]
@@ -356,21 +356,23 @@ def test_what_a_method_cannot_do_is_said() -> None:
         by_method(evidence, "fullgrad", 0)
 
 
-def test_scorecam_stops_half_way_and_leaves_nothing() -> None:
-    evidence, cancel, calls = small("relu"), threading.Event(), itertools.count(1)
+@pytest.mark.parametrize("name", ["scorecam", "integratedgradients", "drise", "occlusion"])
+def test_slow_method_stops_within_a_batch(name: str) -> None:
+    evidence, cancel, heard = small("relu"), threading.Event(), list[str]()
 
     def stop_at_the_second(share: float, words: str) -> None:
-        number = next(calls)
-        assert number <= 2, "a pass more than the one that was under way"
-        if number == 2:
+        heard.append(words)
+        if len(heard) == 2:
             cancel.set()
 
     with pytest.raises(Cancelled), stopped_by(cancel):
-        by_method(evidence, "scorecam", 0, 1, progress=stop_at_the_second)
+        by_method(evidence, name, 0, 1, progress=stop_at_the_second)
+    assert len(heard) == 2, "a pass more than the one that was under way"
     assert untouched(evidence.resident.adapter.module)
+    assert {method for method, _ in evidence.raws} == {"eigencam"}
 
 
-def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
+def test_ablationcam_on_ultralytics_detector() -> None:
     """Such a model reads off each layer where its input comes from, and of the swapped one too."""
     picture = draw(scene("scene 1")).pixels
     result = Explainer("demo-s")(picture, method="ablationcam", layers=("model.15",), per="detection", top_k=1)

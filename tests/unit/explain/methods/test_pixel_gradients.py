@@ -1,6 +1,5 @@
 """Captum's methods give its numbers, and LeGrad its formula's."""
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import smooth
-from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
-from sightglass.explain.methods.method import Request
+from sightglass.explain.methods import list_methods, pixel_gradients
 from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.models.adapters.folding import copy_module
 from tests.unit.own_nets import Answering
@@ -103,22 +100,6 @@ def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatc
     assert not any(note.endswith(pixel_gradients.COMPLETE) for note in result.with_method("gradcam").notes)
 
 
-def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
-    evidence = Explainer("demo-cls-s", device="cpu")(scene, top_k=1).evidence
-    (target,) = [heatmap.target for heatmap in Explainer("demo-cls-s", device="cpu")(scene, top_k=1).heatmaps]
-    cancel, heard = threading.Event(), []
-
-    def progress(share: float, words: str) -> None:
-        heard.append((share, words))
-        if len(heard) == 2:
-            cancel.set()
-
-    evidence.raws.clear()
-    with pytest.raises(Cancelled), stopped_by(cancel):
-        METHODS["integratedgradients"].run(evidence, [target], Request(progress=progress))
-    assert [words for _, words in heard] == [f"Integrated Gradients, step {step} of 14" for step in (0, 4)]
-
-
 def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> None:
     result = Explainer("demo-cls-s")(scene, top_k=1, method="inputxgradient", evidence="both")
     (heatmap,) = result.heatmaps
@@ -129,7 +110,7 @@ def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> No
     torch.testing.assert_close(smooth(even), even)
 
 
-def test_guided_backprop_needs_a_relu_and_says_what_is_known_of_it(scene: np.ndarray) -> None:
+def test_guided_backprop_needs_relu(scene: np.ndarray) -> None:
     assert pixel_gradients.EDGES in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
     with pytest.raises(ModelProblem, match="no ReLU that guided backprop could guide"):
         Explainer("demo-s")(scene, top_k=1, method="guidedbackprop", per="picture")
@@ -165,7 +146,7 @@ def by_hand(net: torch.nn.Module, picture: torch.Tensor, index: int) -> torch.Te
     return torch.stack(rows).mean(0).reshape(8, 8)
 
 
-def test_the_map_is_the_papers_mean_over_layers_heads_and_queries() -> None:
+def test_legrad_equals_its_equations() -> None:
     pixels = scenes.draw(scenes.sample(600_002, task="classify", held_out=True)).pixels
     result = Explainer("demo-vit")(pixels, top_k=2, method="legrad")
     net, inputs = result.evidence.resident.adapter.module, result.evidence.tensor

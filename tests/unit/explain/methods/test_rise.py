@@ -1,6 +1,5 @@
 """Masks and windows: the map is where the answer hangs on, equals a plain loop, and is bounded and stoppable."""
 
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.methods import METHODS, rise
@@ -148,7 +146,7 @@ def test_a_letterboxs_bars_are_not_picture() -> None:
     assert not maps[0, :2].any() and not maps[0, -2:].any() and maps[0].any()
 
 
-def test_hidden_places_are_grey_however_the_model_wants_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_places_are_grey_in_input_units(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Patches.prepare
     monkeypatch.setattr(
         Patches, "prepare", lambda *given: replace(plain(*given), tensor=plain(*given).tensor * 255 - 7)
@@ -156,7 +154,7 @@ def test_hidden_places_are_grey_however_the_model_wants_its_pixels(monkeypatch: 
     assert float(rise.find_grey(evidence_of(Patches()))[0, 0, 0, 0]) == pytest.approx(107)
 
 
-def test_the_same_bit_for_bit_in_any_batch_and_held_with_the_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_same_in_any_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MASKS", "30")
     adapter = Patches()
     targets = [detection(0), detection(1)]
@@ -187,24 +185,6 @@ def test_what_is_there_so_far_becomes_the_map(monkeypatch: pytest.MonkeyPatch) -
     shares = [share for share, _ in said]
     assert shares == sorted(shares) and 0 <= shares[0] <= shares[-1] <= 1
     assert said[1][1] == "D-RISE, mask 4 of 400"
-
-
-def test_a_stop_is_heard_within_one_batch_and_leaves_nothing() -> None:
-    cancel, adapter = threading.Event(), Patches()
-    evidence = evidence_of(adapter)
-    passes, run = [], adapter.run
-
-    def counted(tensor: torch.Tensor) -> Detections:
-        passes.append(len(tensor))
-        if len(passes) == 3:
-            cancel.set()
-        return run(tensor)
-
-    adapter.run = counted  # type: ignore[method-assign]
-    with pytest.raises(Cancelled), stopped_by(cancel):
-        raw_maps(evidence, METHOD, [detection(0)])
-    assert len(passes) == 3
-    assert evidence.raws == {}
 
 
 def test_other_parts_are_refused_in_one_sentence() -> None:

@@ -117,7 +117,7 @@ def test_no_line_where_there_is_nothing_to_outline(pixels):
         assert np.array_equal(paint(pixels, field, Style("contour")), pixels)
 
 
-def test_a_line_is_around_no_region_of_less_than_a_hundredth_but_the_largest():
+def test_small_regions_have_no_line():
     values = np.zeros((100, 100), np.float32)
     values[80:83, 80:83] = 1
     assert np.array_equal(contours.drop_small(values, 0.5), values)
@@ -150,7 +150,7 @@ def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
         sightglass.contact_sheet([red], ["a", "b"])
 
 
-def test_a_label_covers_neither_what_is_in_its_box_nor_another_label():
+def test_label_placement():
     grey = np.full((300, 300, 3), 100, np.uint8)
     out = draw_marks(grey, [((box_mark((60, 100, 150, 250)),), "person 84 %")], chosen=0)
     assert np.array_equal(out[110:240, 70:140], grey[110:240, 70:140])
@@ -208,7 +208,7 @@ def test_what_a_person_asks_for_is_checked():
         Style.parse("jett")
 
 
-def test_a_line_begins_at_its_first_point_from_the_left_and_from_above_and_runs_to_the_edge():
+def test_contour_points_and_dashes():
     field = np.zeros((5, 6), np.float32)
     field[2, 2:4] = 1
     (ring,) = contours.trace(field, 0.5)

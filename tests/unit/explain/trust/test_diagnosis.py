@@ -214,7 +214,7 @@ def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
     assert "outside box" not in kinds(replace(whole, options=replace(whole.options, per="picture")))
 
 
-def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_method_measured_worse_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def by(method: str) -> Explanation:
         result = explanation(blob(), method=method, task="detect")
         return replace(result, model=replace(result.model, method="hirescam"))
@@ -302,7 +302,7 @@ def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said:
     assert "undecided" not in kinds(untrained)
 
 
-def test_a_negative_number_has_a_true_minus_and_nothing_is_less_than_zero():
+def test_signed_numbers():
     assert signed(-0.456) == "\N{MINUS SIGN}0.46"
     assert [signed(value, "+.2f") for value in (0.3, -0.3)] == ["+0.30", "\N{MINUS SIGN}0.30"]
     assert signed(-0.001) == "0.00"
@@ -337,7 +337,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "_load_randomisation", lambda: BOX)
 
 
-def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published: None, scene: Path) -> None:
+def test_published_independence_is_said(published: None, scene: Path) -> None:
     result = Explainer("demo-s")(scene, per="detection", top_k=1)
     _, finding = find_independent(result.with_method("hirescam"), 0) or ("", None)
     assert finding is not None and (finding.kind, finding.level) == ("independent", "caution")
@@ -382,7 +382,7 @@ def test_a_finding_is_one_sentence_with_its_figure() -> None:
 
 
 @pytest.mark.parametrize(("model", "question"), [("demo-s", "where"), ("demo-cls-l", "why")])
-def test_the_defaults_map_beats_every_baseline_by_the_cards_margin_on_scenes_never_seen(model, question):
+def test_default_map_beats_baselines_by_margin(model, question):
     margins = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8"))["margins"][question]
     assert set(margins) == set(MEASURES)
     rows, layers = Rows(model), layers_of(model)

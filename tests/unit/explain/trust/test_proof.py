@@ -18,6 +18,7 @@ from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.proof import Curve, Effect, Proof, Support, Trace
 from sightglass.explain.trust.support import BATCH_CPU, BATCH_GPU, Perturber, blur, impute, make_fill
+from tests.waits import patience
 
 
 def trace(*values: float, stays: tuple[bool, ...] | None = None) -> Trace:
@@ -52,7 +53,7 @@ def test_sufficiency_and_necessity_are_the_first_steps_that_hold():
     assert proof(curve("map", trace(0.8, 0.7, 0.6), trace(-0.2, -0.1, -0.1))).sufficiency is None
 
 
-def test_the_hottest_pixels_come_first_and_equal_ones_from_the_nearest():
+def test_ranking_of_pixels():
     values = np.zeros((5, 5), np.float32)
     values[2, 2], values[2, 3] = 2, 1
     places = ranking(values)
@@ -107,7 +108,7 @@ def test_it_stops_within_a_batch(explained, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "demo-s"])
-def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks(name, scene):
+def test_proof_runs_beside_lock_and_hooks(name, scene):
     per = "detection" if name == "demo-s" else "class"
     result = Explainer(name, device="cpu")(scene, per=per, top_k=1)
     resident, threads, hooked, stop = result.evidence.resident, [], [], threading.Event()
@@ -126,7 +127,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
         thread = threading.Thread(target=lambda: threads.append(perturber.predict_masked(*whole)))
         thread.start()
         # Another session is at its map all the while.
-        thread.join(60)
+        thread.join(patience(60))
         assert threads
     for handle in handles:
         handle.remove()

@@ -56,7 +56,7 @@ def test_the_last_executed_come_first_and_every_parameter_once(explained: Explan
     assert first == sorted(first, reverse=True)
 
 
-def test_weights_are_redrawn_with_the_mean_and_deviation_they_had() -> None:
+def test_redrawn_weights_keep_moments() -> None:
     net = nn.Sequential(nn.Conv2d(3, 64, 5), nn.Conv2d(64, 8, 3))
     nn.init.normal_(net[1].weight, 2.0, 0.5)
     before = net[1].weight.detach().clone()
@@ -106,7 +106,7 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
     assert result.similarity > 0.95 and result.verdict == "edges" and result.mark == "no"
 
 
-def test_a_model_whose_copy_shares_its_weights_is_refused_and_left_as_it_is(bus: Path) -> None:
+def test_model_with_shared_copy_is_refused(bus: Path) -> None:
     class Shared(nn.Sequential):
         def __deepcopy__(self, memo: object) -> Shared:
             return Shared(*self)
@@ -177,7 +177,7 @@ def draws(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     module._CACHE.clear()
 
 
-def test_weights_are_drawn_until_the_mean_is_clear_of_the_threshold(draws: Callable[..., Scramble]) -> None:
+def test_draws_until_verdict_is_clear(draws: Callable[..., Scramble]) -> None:
     assert draws(0.1, 0.2, 0.3, 9).final == (0.1, 0.2, 0.3)
     assert draws(0.9, 0.8, 0.9, 9).verdict == "survives"
     # Three draws do not tell, and the fourth does.
@@ -200,7 +200,7 @@ def test_of_a_box_the_outlines_inside_it_are_compared(scene: Path) -> None:
     assert replace(moved, keeps_box=False).verdict == "depends" and replace(moved, final=(0.9, 0.8, 0.9)).mark == "no"
 
 
-def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: Callable[..., Scramble]) -> None:
+def test_empty_random_maps_cannot_be_told(draws: Callable[..., Scramble]) -> None:
     result = draws(None, None, None)
     assert (result.final, result.empty, result.describe_draws()) == ((), 3, "3 random models: 3 empty maps.")
     result = draws(None, 0.1, *[None] * 4, 0.2, 0.3)

@@ -37,7 +37,7 @@ def explained(bus: Path) -> Explanation:
     return Explainer()(bus, top_k=1)
 
 
-def test_a_change_is_small_is_seen_by_the_model_and_undone_on_the_map() -> None:
+def test_changes_are_small_and_undone() -> None:
     # A ramp at twice the model's size.
     across, down = np.arange(40, 120, dtype=np.uint8), np.arange(0, 60, dtype=np.uint8)
     ramp = np.ascontiguousarray((across + down[:, None])[..., None].repeat(3, 2))
@@ -70,7 +70,7 @@ def test_the_spread_is_over_the_true_and_the_changed_maps(explained: Explanation
     assert all(variant.rank_correlation is not None and variant.rank_correlation > 0.9 for variant in result.variants)
 
 
-def test_what_a_change_does_to_the_answer_is_the_models_answer_to_that_picture(explained: Explanation) -> None:
+def test_changed_answers_equal_explainers(explained: Explanation) -> None:
     variants = {variant.kind: variant for variant in stability(explained).variants}
     explainer, geometry = Explainer(), explained.evidence.geometry
     for kind in ("jpeg", "mirror", "darker"):
@@ -162,7 +162,7 @@ def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanatio
         stability(Explainer("demo-s")(explained.image, per="picture"))
 
 
-def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_one(bus: Path) -> None:
+def test_checks_come_one_by_one(bus: Path) -> None:
     explained, reports = Explainer()(bus, top_k=1), list[Checks]()
     assert explained.known_checks() is None
     checks = explained.checks(partial=reports.append)
@@ -184,7 +184,7 @@ def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_o
         (SHOWS["survives"], "The map hardly depends on what the model has learned."),
     ],
 )
-def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_model_looked_at(scene, shows, sentence):
+def test_independent_map_has_other_headline(scene, shows, sentence):
     explained = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
     mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, shows=shows)
     checks = Checks(explained.heatmaps[0].target.label, (mark,))
@@ -195,7 +195,7 @@ def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_mode
     assert [finding.kind for finding in explained.diagnosis].count("independent") == 1
 
 
-def test_what_a_method_does_not_allow_cannot_be_told_and_says_why(scene: Path) -> None:
+def test_slow_method_checks_cannot_be_told(scene: Path) -> None:
     slow = Explainer("demo-cls-s")(scene, top_k=1, method="occlusion").checks()
     assert [check.state for check in slow.checks if check.id != "answer"] == ["cannot be told"] * 2
     assert "hundreds of passes" in slow["model"].sentence
@@ -224,7 +224,7 @@ def explanations() -> list[Explanation]:
     return [answer for answer in answers if answer.predictions[0].score > 0.5]
 
 
-def test_a_map_is_supported_where_it_beats_nearly_every_control_and_not_where_most_other_maps_beat_it() -> None:
+def test_support_verdicts() -> None:
     weak, strong = effect(0.5, 0.3), effect(0.1, 0.8)
     assert support_by(*[weak] * OTHERS, copies=(weak,)).verdict == "supported"
     assert support_by(*[weak] * (OTHERS - 1), strong, copies=(weak,)).verdict == "supported"
@@ -250,7 +250,7 @@ def test_the_sentence_has_the_verdict_and_the_strongest_control() -> None:
     assert boxed.sentence.count("of the box") == 1 and boxed.strongest_name == "another box's map"
 
 
-def test_maps_of_drawn_things_are_supported_more_often_than_maps_that_are_wrong_on_purpose(explanations):
+def test_true_maps_supported_more_than_wrong(explanations):
     right = [support(explanation)[0].verdict for explanation in explanations]
     assert support(explanations[0])[0].effects == support(explanations[0])[0].effects
     wrong = []

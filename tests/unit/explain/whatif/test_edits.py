@@ -51,7 +51,7 @@ def box(top: int, bottom: int, left: int, right: int) -> np.ndarray:
     return mask
 
 
-def test_a_rectangle_covers_the_pixels_between_its_corners_in_any_order():
+def test_rectangle_from_any_corner():
     expected = box(5, 15, 10, 30)
     np.testing.assert_array_equal(covered([rectangle(0.25, 0.25, 0.75, 0.75)]), expected)
     np.testing.assert_array_equal(covered([rectangle(0.75, 0.25, 0.25, 0.75)]), expected)
@@ -61,7 +61,7 @@ def test_a_rectangle_covers_the_pixels_between_its_corners_in_any_order():
     np.testing.assert_array_equal(covered([rectangle(1.5, 1.5, 2, 2)]), box(19, 20, 39, 40))
 
 
-def test_a_brush_covers_what_lies_within_half_its_width_of_its_path():
+def test_brush_covers_half_its_width():
     side, size, path = 400, 0.1, ((0.2, 0.3), (0.7, 0.45), (0.6, 0.8))
     picture = Image(np.zeros((side, side, 3), np.uint8))
     mask = covered([EditMark("brush", path, size)], picture=picture)
@@ -78,7 +78,7 @@ def test_a_brush_covers_what_lies_within_half_its_width_of_its_path():
     assert not mask[away > radius + 1.5].any()
 
 
-def test_what_is_kept_is_the_opposite_and_nothing_painted_keeps_all():
+def test_keep_inverts_marks():
     half = rectangle(0, 0, 0.5, 1)
     np.testing.assert_array_equal(covered([half], keep=True), box(0, 20, 20, 40))
     assert not covered([], keep=True).any()
@@ -160,7 +160,7 @@ def hidden(explanation: Explanation, mark: EditMark | None) -> np.ndarray:
     return edited(explanation.image, Edit((mark,), "grey")).hidden
 
 
-def test_exactly_the_strongest_tenth_is_covered_and_not_its_rectangle(bus: Explanation) -> None:
+def test_strongest_tenth_is_covered(bus: Explanation) -> None:
     result, heatmap = hidden(bus, strongest_tenth(bus)), bus.heatmaps[0]
     left, top, right, bottom = heatmap.seen
     expected = np.zeros_like(result)
@@ -175,7 +175,7 @@ def test_exactly_the_strongest_tenth_is_covered_and_not_its_rectangle(bus: Expla
     assert parse({"marks": [{"kind": mark.kind, "points": flat}]}).marks[0].points == mark.points
 
 
-def test_as_much_elsewhere_is_the_same_area_at_the_same_places_each_time(bus: Explanation) -> None:
+def test_elsewhere_has_same_area(bus: Explanation) -> None:
     tenth, others = hidden(bus, strongest_tenth(bus)), elsewhere(bus)
     assert others == elsewhere(bus) and len({other.points for other in others}) == 3
     visible = np.zeros_like(tenth)
@@ -188,7 +188,7 @@ def test_as_much_elsewhere_is_the_same_area_at_the_same_places_each_time(bus: Ex
         assert (result & tenth).sum() < 0.5 * tenth.sum()
 
 
-def test_a_map_that_shows_nothing_covers_nothing_and_a_ragged_one_is_covered_coarsely(bus: Explanation) -> None:
+def test_strongest_tenth_of_empty_and_ragged_map(bus: Explanation) -> None:
     heatmap = bus.heatmaps[0]
     for empty in (replace(bus, heatmaps=()), replace(bus, heatmaps=(replace(heatmap, state="no evidence"),))):
         assert strongest_tenth(empty) is None and elsewhere(empty) == []
@@ -243,7 +243,7 @@ def test_two_classes_of_one_name_stay_two():
     assert union(old, old) == (Change("crane", 0.6, 0.6), Change("crane", 0.3, 0.3))
 
 
-def test_boxes_are_matched_by_class_and_by_the_largest_overlap_once():
+def test_boxes_match_by_class_and_overlap():
     old = [at("bus", 0.9, 0), at("bus", 0.8, 2), at("person", 0.7, 50)]
     new = [at("bus", 0.5, 1.8), at("car", 0.4, 50), at("bus", 0.3, 100)]
     # IoU of 10 wide boxes 3.4 apart: 6.6 / 13.4 = 0.49.
@@ -270,7 +270,7 @@ def test_the_sentence_on_classes_has_the_numbers():
     assert text("classify", fell, Edit(), "minibus").startswith("Minibus, 62 %. Paint over something")
 
 
-def test_the_sentence_on_boxes_says_which_vanished_appeared_and_stayed():
+def test_sentence_on_changed_boxes():
     changed = [Change("bus", 0.9, None), Change("person", 0.8, 0.7), Change("dog", None, 0.4), Change("dog", None, 0.3)]
     assert text("detect", changed) == "Without what you painted over, 1 bus vanishes; 2 dogs appear; 1 box stays."
     assert text("detect", [Change("bus", 0.9, 0.9)] * 3).endswith(", all 3 boxes stay.")

@@ -45,7 +45,7 @@ def test_a_wrong_task_is_one_sentence() -> None:
         check_task("detect")
 
 
-def test_a_draft_says_what_the_name_says_and_takes_few_numbers_for_classes(tmp_path: Path) -> None:
+def test_draft_infers_task_from_name(tmp_path: Path) -> None:
     named, unnamed, many = tmp_path / "headpose.pth", tmp_path / "mine.pth", tmp_path / "plants.pth"
     torch.save(own_nets.HeadPose().state_dict(), named)
     torch.save(own_nets.HeadPose().state_dict(), unnamed)
@@ -71,7 +71,7 @@ def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
     return own_spec("looks", loader, arch, "embed", **{"random": 1, **weights})
 
 
-def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: str, bus: Path) -> None:
+def test_embedding_norm_is_explained(persons: str, bus: Path) -> None:
     explainer = Explainer(persons)
     result = explainer(bus, method="hirescam")
     assert (result.predictions, [heatmap.target.index for heatmap in result.heatmaps]) == ((), [None])

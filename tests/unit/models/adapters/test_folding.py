@@ -72,7 +72,7 @@ def test_a_convolution_and_its_activation_in_one_step(act, channels, kernel, str
 
 
 @pytest.mark.parametrize("watched", [0, 1])
-def test_hooks_of_a_part_run_and_weights_that_change_are_laid_out_again(watched: int) -> None:
+def test_conv_act_hooks_and_changed_weights(watched: int) -> None:
     parts = conv, act = nn.Conv2d(3, 4, 3).requires_grad_(False), nn.SiLU()
     outputs: list[Tensor] = []
     handle = parts[watched].register_forward_hook(lambda _module, _given, out: outputs.append(out))
@@ -110,7 +110,7 @@ def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d(8), FrozenBatchNorm2d(8)], ids=["trained", "frozen"])
-def test_a_norm_folds_into_the_convolution_before_it_and_follows_its_weights(norm: nn.Module) -> None:
+def test_norm_folds_and_follows_weights(norm: nn.Module) -> None:
     adapter: Any = Answering(Normed(lively(norm)))
     folded = fold_copy(adapter, picture())
     assert folded is not None and folded.missing == {"conv"}
@@ -128,7 +128,7 @@ class First(Normed):
         return features.mean((2, 3)), self.head(self.pool(self.act(self.norm(features))).flatten(1))
 
 
-def test_every_answer_is_checked_and_what_cannot_be_folded_is_left(caplog: pytest.LogCaptureFixture) -> None:
+def test_unfoldable_modules_are_left(caplog: pytest.LogCaptureFixture) -> None:
     first: Any = Answering(First(lively(nn.BatchNorm2d(8))))
     assert fold_copy(first, picture()) is None
     module = Normed(lively(nn.BatchNorm2d(8)))
@@ -139,7 +139,7 @@ def test_every_answer_is_checked_and_what_cannot_be_folded_is_left(caplog: pytes
 
 
 @pytest.mark.parametrize("name", ["blocks.4.0.bn2", "bn2", "blocks.4.0.conv_pw", "conv_head"])
-def test_the_engine_explains_with_the_folded_copy_but_a_convolution_before_its_norm(name: str, bus: Path) -> None:
+def test_folded_copy_at_layers(name: str, bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0", device="cpu")
     resident = explainer.resident
     folded = resident.fastest_adapter(layers_at(resident, (name,))) is not resident.adapter

@@ -6,7 +6,6 @@ import hashlib
 import io
 import pickle
 import threading
-import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -24,7 +23,9 @@ from sightglass.common.errors import Cancelled, WeightsProblem
 from sightglass.models.checkpoints import checkpoint, weights
 from sightglass.models.spec import ModelSpec
 from tests.corpus import Touch
+from tests.servers import until
 from tests.unit.models.specs import own_spec
+from tests.waits import patience
 
 
 class Net(nn.Module):
@@ -92,7 +93,7 @@ def test_safetensors(net: Net, tmp_path: Path) -> None:
     assert same(checkpoint.read(tmp_path / "net.safetensors"), net)
 
 
-def test_of_several_models_one_is_taken_and_the_others_are_told_of(net: Net, tmp_path: Path) -> None:
+def test_checkpoint_of_several_models(net: Net, tmp_path: Path) -> None:
     other = Net()
     torch.save({"ema": other.state_dict(), "model": net.state_dict()}, tmp_path / "net.pth")
     loaded = checkpoint.open_(tmp_path / "net.pth")
@@ -141,7 +142,7 @@ def test_what_is_no_checkpoint_is_called_what_it_is(sentence: str, net: Net, tmp
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_old_file_cannot_write_through_the_source_code_it_carries(net: Net, tmp_path: Path) -> None:
+def test_old_checkpoint_writes_no_source(net: Net, tmp_path: Path) -> None:
     """A checkpoint from before 1.6 has the source of its classes, of which torch may write a difference to disk."""
     before = set(Path.cwd().iterdir())
     torch.save(net, tmp_path / "net.pth", _use_new_zipfile_serialization=False)
@@ -187,7 +188,7 @@ class Answer(io.BytesIO):
 
     def read1(self, size: int | None = -1) -> bytes:
         if self.name == "/slow.pth" and self.tell():
-            self.network.gate.wait(5)
+            self.network.gate.wait(patience(60))
         return super().read1(1000 if self.tell() == 0 else size)
 
 
@@ -308,7 +309,7 @@ def test_threads_that_want_one_file_share_the_download(network: Network, tmp_pat
     to = tmp_path / "tiny.pth"
     with ThreadPoolExecutor(4) as pool:
         downloads = [pool.submit(weights.download, "http://here/slow.pth", to) for _ in range(4)]
-        time.sleep(0.1)
+        until(lambda: network.asked)
         network.gate.set()
     assert [download.result() for download in downloads] == [to] * 4
     assert network.asked == ["/slow.pth"]

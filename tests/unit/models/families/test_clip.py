@@ -98,11 +98,10 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(folders: dict[str, Path]) -> 
     torch.testing.assert_close(result.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_list_of_classes_makes_a_classifier(folders, tmp_path, monkeypatch):
+def test_a_list_of_classes_makes_a_classifier(folders, models_file):
     words = 'labels = ["cat", "dog", "mouse"], template = ["a photo of a {}", "a drawing of a {}"]'
     table = f'[model.mine]\nloader = "clip"\nweights = {{ path = {json.dumps(str(folders["clip"]))}, {words} }}'
-    (tmp_path / "models.toml").write_text(table)
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    models_file.write_text(table)
     explainer = Explainer("mine", device="cpu", model_cache=ModelCache(10**9))
     assert explainer.labels == ("cat", "dog", "mouse")
     predictions = explainer(PIXELS, maps=False).predictions
@@ -112,7 +111,7 @@ def test_a_list_of_classes_makes_a_classifier(folders, tmp_path, monkeypatch):
     torch.testing.assert_close(explainer.resident.adapter.rows[1], mean)
 
 
-def test_words_are_each_sessions_own_and_without_any_it_asks_for_them(folders: dict[str, Path]) -> None:
+def test_words_per_session(folders: dict[str, Path]) -> None:
     result = explainer(folders["clip"])
     for words in ("cat", "dog"), ("horse", "cow", "cat"):
         assert {p.label for p in result(PIXELS, vocabulary=words, maps=False).predictions} == set(words)

@@ -24,8 +24,7 @@ NETS = Path(own_nets.__file__)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+def folder(tmp_path: Path, models_file: Path) -> Path:
     (tmp_path / "nets.py").write_text(NETS.read_text("utf-8"), "utf-8")
     return tmp_path
 
@@ -133,7 +132,7 @@ def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     assert not (folder / "ran").exists()
 
 
-def test_a_checkpoint_of_the_yolov5_repository_is_named_with_the_way(folder, monkeypatch):
+def test_yolov5_checkpoint_is_refused(folder, monkeypatch):
     yolo = types.ModuleType("models.yolo")
     yolo.DetectionModel = type("DetectionModel", (torch.nn.Conv2d,), {"__module__": "models.yolo"})  # type: ignore[attr-defined]
     with monkeypatch.context() as context:

@@ -263,7 +263,7 @@ def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None,
 
 
 @pytest.mark.parametrize("name", DEFORMABLE)
-def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(name: str, resident_of: Any) -> None:
+def test_cell_weights_sum_to_attention(name: str, resident_of: Any) -> None:
     """The weights of all cells, times the cells' values, are the library's own sum before its last projection."""
     resident = resident_of(name)
     attending = resident.adapter.module.get_submodule(resident.adapter.cross_attention)
@@ -300,7 +300,7 @@ def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
     assert result.missing((80, 48, 80, 48)).candidate.anchor is not None
 
 
-def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: Path, tmp_path: Path) -> None:
+def test_wrong_detector_folder_is_said(folders: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(save_model("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):

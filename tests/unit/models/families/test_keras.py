@@ -68,7 +68,7 @@ def explainer(path: Path, labels: tuple[str, ...] | None = SHAPES, preprocess: A
     return Explainer(path, labels=labels, preprocess=preprocess, model_cache=ModelCache())
 
 
-def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(folder):
+def test_keras_layer_names_and_shapes(folder):
     model = explainer(folder / "sketch.keras")
     shapes = {layer.path: (layer.shape, layer.layout) for layer in model.layers}
     assert shapes["conv2d"] == ((12, 30, 30), "nchw")
@@ -78,7 +78,7 @@ def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(fo
     assert result.heatmaps[0].raw[0].shape == (12, 12)
 
 
-def test_the_map_is_that_of_a_plain_gradient_through_keras_itself(folder):
+def test_keras_map_equals_plain_gradient(folder):
     model = explainer(folder / "sketch.keras")
     picture = drawing()
     result = model(picture, layers=("conv2d_2",), top_k=4)
@@ -110,7 +110,7 @@ def test_a_look_at_the_file_writes_its_table(folder):
     assert draft.unknown == ()
 
 
-def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(folder):
+def test_inverted_drawing_is_noted(folder):
     model = explainer(folder / "sketch.keras")
     picture = drawing(128)
     assert model.resident.adapter.paper == "white on black"
@@ -125,7 +125,7 @@ def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(folder):
     assert "no drawing" in {finding.kind for finding in model(photograph).diagnosis}
 
 
-def test_a_grey_picture_is_resized_by_pillow_whatever_its_classes_are_called(folder, tmp_path):
+def test_keras_grey_resize_is_pillows(folder, tmp_path):
     alone = tmp_path / "sketch.keras"
     alone.write_bytes((folder / "sketch.keras").read_bytes())
     picture = Image.fromarray(drawing(300))
@@ -245,7 +245,7 @@ def test_broken_files_are_one_sentence(folder, tmp_path):
 @pytest.mark.parametrize(
     ("telltale", "mode"), [("block5_conv3", "caffe"), ("block_16_project", "tf"), ("conv5_block16_concat", "torch")]
 )
-def test_nets_of_keras_applications_are_given_what_they_were_trained_with(tmp_path, telltale, mode):
+def test_keras_applications_preprocessing(tmp_path, telltale, mode):
     layers = keras().layers
     small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3)).save(tmp_path / "net.keras")
     sketch = explainer(tmp_path / "net.keras", None, None)
@@ -254,7 +254,7 @@ def test_nets_of_keras_applications_are_given_what_they_were_trained_with(tmp_pa
     np.testing.assert_allclose(model_input, expected, atol=1e-4)
 
 
-def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
+def test_keras_backend_is_torch():
     code = (
         "import os; from sightglass.models.families.keras.network import keras;"
         " print(keras().config.backend(), os.environ['KERAS_BACKEND'], 'KERAS_HOME' in os.environ)"
@@ -282,7 +282,7 @@ def test_a_keras_model_measures_and_has_several_outputs():
         Explainer(two)
 
 
-def test_random_layers_rest_and_a_layer_inside_a_nested_model_is_named():
+def test_keras_random_and_nested_layers():
     layers, library = keras().layers, keras()
     with library.device("cpu"):
         shaken = library.Sequential([layers.Input((32, 32, 3)), layers.RandomRotation(0.5), layers.RandomContrast(0.9)])

@@ -43,12 +43,9 @@ def saved(folder, config=SMALL, state=None):
 
 
 @pytest.fixture
-def explainer(tmp_path, monkeypatch):
+def explainer(tmp_path, models_file):
     saved(tmp_path)
-    (tmp_path / "models.toml").write_text(
-        '[model."mine"]\nloader = "promptsg"\nweights = { path = "mine.safetensors" }\n'
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    models_file.write_text('[model."mine"]\nloader = "promptsg"\nweights = { path = "mine.safetensors" }\n')
     return Explainer("mine", model_cache=ModelCache())
 
 

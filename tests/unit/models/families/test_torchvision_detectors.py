@@ -153,7 +153,7 @@ def test_boxes_are_those_of_torchvision(arch: str, confidence: float, iou: float
 
 @pytest.mark.parametrize("arch", [FASTER, LITE])
 @pytest.mark.parametrize("size", [(90, 40), (1080, 810), (33, 500), (500, 1)])
-def test_input_is_torchvisions_own_and_its_geometry_knows_the_padding(arch: str, size: tuple[int, int]) -> None:
+def test_input_equals_torchvisions(arch: str, size: tuple[int, int]) -> None:
     adapter, theirs = built(arch)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     model_input = adapter.prepare(pixels, "trained")
@@ -202,7 +202,7 @@ def test_a_batch_answers_for_each_of_its_pictures(arch: str) -> None:
 
 
 @pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])
-def test_torchvisions_own_files_are_read_as_torchvision_reads_them(arch, tmp_path, monkeypatch):
+def test_torchvision_files_are_read(arch, tmp_path, monkeypatch):
     import torchvision
 
     default = torchvision.models.get_model_weights(arch).DEFAULT

@@ -59,7 +59,7 @@ def picture(name: str) -> NDArray[np.uint8]:
     [*(("yolov8n", way) for way in ("trained", "letterbox", "squash", "half")), ("rtdetr-l", "trained")],
 )
 @pytest.mark.parametrize("size", [(1080, 810), (37, 501), (3000, 1), (333, 500)])
-def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[int, int], name: str, way: str) -> None:
+def test_input_equals_ultralytics(size: tuple[int, int], name: str, way: str) -> None:
     from ultralytics.data.augment import LetterBox
     from ultralytics.utils.ops import scale_boxes
 
@@ -122,7 +122,7 @@ def test_gradients_come_whatever_ran_before_and_at_every_size(name: str) -> None
         assert torch.allclose(adapter.class_logits(adapter.run(tensor))[:1], single.logits.amax(2), atol=1e-5)
 
 
-def test_classifier_starts_from_the_logits_and_sees_what_the_library_shows_it() -> None:
+def test_ultralytics_classifier_logits_and_input() -> None:
     from ultralytics.data.augment import classify_transforms
 
     adapter = built("yolo11n-cls", "classify")
@@ -201,7 +201,7 @@ OURS = tuple(
 )
 
 
-def test_the_models_are_all_files_of_this_kind_that_the_library_publishes() -> None:
+def test_catalogue_has_all_published_files() -> None:
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
     assert all(spec.weights.url.endswith(f"/v8.4.0/{spec.arch}") for spec in OURS)
@@ -299,7 +299,7 @@ def test_stages_are_the_steps_of_the_model_with_maps() -> None:
         ("model.4.cv2", ("4.cv2",)),
     ],
 )
-def test_layers_are_known_by_presets_and_the_numbers_of_other_tools(typed: str, numbers: tuple[Any, ...]) -> None:
+def test_layer_aliases(typed: str, numbers: tuple[Any, ...]) -> None:
     adapter = built("yolo11n-seg")
     assert find_paths(LoadedModel(adapter, torch.device("cpu")), typed) == tuple(f"model.{n}" for n in numbers)
     assert (adapter.alias("24"), adapter.alias("")) == ("24", "")

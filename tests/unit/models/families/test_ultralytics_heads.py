@@ -102,7 +102,7 @@ def test_boxes_scores_and_what_is_shown_are_the_librarys(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ONE_TO_ONE)
-def test_an_end_to_end_head_shows_its_own_choice_without_suppression(name: str) -> None:
+def test_end_to_end_head_without_nms(name: str) -> None:
     adapter = built(name, one_to_one=True)
     decoded, _, _ = raw(name, one_to_one=True)
     with torch.no_grad():
@@ -157,7 +157,7 @@ def test_sides_and_mask_are_the_numbers_that_the_towers_give(name: str) -> None:
             assert float(ours) == pytest.approx(float(expected), abs=1e-4)
 
 
-def test_a_turned_box_is_measured_by_its_upright_hull_and_suppressed_as_the_library_does() -> None:
+def test_rotated_box_hull_and_overlap() -> None:
     from ultralytics.utils.metrics import batch_probiou
 
     adapter = built("yolo11n-obb")

@@ -100,7 +100,7 @@ def test_wrong_examples_are_one_sentence(bus: Path, boxes: Any, labels: list[str
 
 
 @pytest.mark.parametrize(("name", "file"), [(YOLOE, "mobileclip_blt.ts"), (WORLD, "ViT-B-32.pt")])
-def test_a_missing_text_encoder_is_one_sentence_that_names_its_file(name, file, tmp_path, monkeypatch):
+def test_missing_text_encoder(name, file, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
     with pytest.raises(ModelProblem, match=rf"^Words need a text encoder: .*put {file} into .*{tmp_path}") as problem:
@@ -145,7 +145,7 @@ def test_without_a_vocabulary_both_ways_to_one_are_named() -> None:
         adapt(spec_of(YOLOE), module, "").run(torch.rand(1, 3, 64, 64))
 
 
-def test_the_engine_asks_for_words_and_examples_and_writes_them_down(encoder: None, bus: Path) -> None:
+def test_words_and_examples_in_recipe(encoder: None, bus: Path) -> None:
     resident = LoadedModel(open_model(), torch.device("cpu"))
     loaded: Any = SimpleNamespace(get=lambda *_: resident, models=lambda: [resident])
     explainer: Any = Explainer("yoloe-11s-seg", model_cache=loaded)
