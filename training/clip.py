@@ -8,31 +8,24 @@ then the text tower learns to find that vector from words, however they are put.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.nets import JOINT, DemoClip, tokenize
 from training.demo import captioned_scenes
-from training.loop import BATCH, Learner, Task, half_precision, normalised, parts, share
+from training.demo.captioned_scenes import CaptionedSpec
+from training.loop import Exam, Learner, Metrics, Pool, Sample, Task, half_precision, normalised, parts, share
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from training.demo.captioned_scenes import CaptionedSpec
-    from training.loop import Exam, Metrics, Pool, Sample
-
-    Meaning = tuple[str | None, str | None]
-    """(colour, shape), either of which may be any."""
-
+Meaning = tuple[str | None, str | None]
+"""(colour, shape), either of which may be any."""
 START = "demo-cls-honest"
 """Model whose convolutions the vision tower starts from."""
 WORD_STEPS = 800
@@ -192,7 +185,7 @@ def logits_of(net: DemoClip, pool: Pool) -> NDArray[np.float32]:
     """Return (N, 64) logits of `a red star` and so on."""
     tokens = tokenize([f"a {colour} {shape}" for colour, shape in GRID])
     with torch.no_grad():
-        rows = [net(normalised([pixels for pixels, *_ in part]), tokens) for part in parts(pool, BATCH)]
+        rows = [net(normalised([pixels for pixels, *_ in part]), tokens) for part in parts(pool)]
     return torch.cat(rows).numpy()
 
 

@@ -7,34 +7,30 @@ import math
 import platform
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from safetensors.torch import save as as_bytes
+from torch import Tensor, nn
 
 from sightglass.common.files import write_file
 from sightglass.models.families.demo.nets import MEAN, STD, WEIGHTS, build, fill
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    Sample = tuple[Any, ...]
-    """A drawn scene: pixels, uint8 (h, w, 3) RGB, then what is true of it."""
-    Pool = Sequence[Sample]
-    Metrics = dict[str, Any]
-    Exam = Callable[[nn.Module], Metrics]
-    Watch = Callable[[nn.Module, int, float], None]
-    """Called after each step with the averaged weights, the number of images so far and the loss."""
-
+Sample = tuple[Any, ...]
+"""A drawn scene: pixels, uint8 (h, w, 3) RGB, then what is true of it."""
+Pool = Sequence[Sample]
+Metrics = dict[str, Any]
+Exam = Callable[[nn.Module], Metrics]
+Watch = Callable[[nn.Module, int, float], None]
+"""Called after each step with the averaged weights, the number of images so far and the loss."""
 SCENES_PER_SEED = 1_000_000
 BATCH = 50
 """Number of scenes that are evaluated at once."""
@@ -156,15 +152,9 @@ def normalised(pixels: Sequence[NDArray[np.uint8]]) -> Tensor:
     return (as_tensor(pixels) - mean) / std
 
 
-def parts(pool: Sequence[Any], size: int = BATCH) -> Iterator[Any]:
+def parts(pool: Any, size: int = BATCH) -> Iterator[Any]:
     """Yield a sequence in parts of `size`."""
     return (pool[start : start + size] for start in range(0, len(pool), size))
-
-
-def outputs(net: nn.Module, pool: Pool) -> Tensor:
-    """Return a classifier's or regressor's outputs for scenes, (N, outputs)."""
-    with torch.no_grad():
-        return torch.cat([net(normalised([pixels for pixels, *_ in part])) for part in parts(pool)])
 
 
 def share(true: Any) -> float:
@@ -182,8 +172,8 @@ class Learner:
         self._parameters = [each for each in net.parameters() if each.requires_grad]
         # No decay of biases and norms.
         groups = [
-            {"params": [each for each in self._parameters if each.ndim > 1], "weight_decay": recipe.decay},
-            {"params": [each for each in self._parameters if each.ndim <= 1], "weight_decay": 0.0},
+            {"params": [each for each in self._parameters if (each.ndim > 1) == (decay > 0)], "weight_decay": decay}
+            for decay in (recipe.decay, 0.0)
         ]
         self._optimiser = torch.optim.AdamW(groups, betas=(0.9, recipe.beta), fused=True)
 
@@ -239,65 +229,50 @@ def fit(task: Task, pool: Pool, seed: int, watch: Watch = lambda *_: None) -> nn
 
 
 def train(task: Task, *, seed: int = 0, out: Path = WEIGHTS) -> dict[str, Any]:
-    """Train, write `NAME.safetensors` (float16) and its card, and return the card."""
+    """Train, write `NAME.safetensors` (float16) and its card, and return the card.
+
+    `noise` (results of several trainings with one recipe) and `margins` (minimum leads of its maps over baselines, as
+    `benchmarks truth` measures them) are those of the packaged card: no training measures them.
+    """
     out.mkdir(parents=True, exist_ok=True)
     print(f"{task.name}: drawing {task.recipe.pool:,} scenes", flush=True)
     pool, watch = task.draw(task.recipe.pool, seed=seed), _reporter(task)
     began, busy = time.monotonic(), time.process_time()
     net = fit(task, pool, seed, watch)
-    took = {
-        "minutes": round((time.monotonic() - began) / 60, 1),
-        # Fewer on a machine that does other work too.
-        "cpu_minutes": round((time.process_time() - busy) / 60, 1),
-        "threads": torch.get_num_threads(),
-    }
-    path = out / f"{task.name}.safetensors"
-    save(net, path)
-    saved = task.trained(out)
-    card = describe(task, saved, {"side": len(pool[0][0]), "seed": seed, "scenes": len(pool)}, took)
-    card |= {"metrics": task.exam(task.held_out)(saved), "bytes": path.stat().st_size}
-    write_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
-    print(f"{task.name}: {took['minutes']} min, held out: {_in_words(card['metrics'])}", flush=True)
-    return card
-
-
-def _reporter(task: Task) -> Watch:
-    """Return what prints ten times how far a training is, and measures it."""
-    exam = task.exam(task.watched) if task.watched else None
-    began, losses, images = time.monotonic(), list[float](), task.recipe.images
-
-    def report(net: nn.Module, done: int, loss: float) -> None:
-        losses.append(loss)
-        if done * 10 // images == (done - task.recipe.batch) * 10 // images or done == images:
-            return
-        left = (time.monotonic() - began) * (images - done) / done / 60
-        measured = f", held out: {_in_words(exam(net))}" if exam else ""
-        mean = sum(losses) / len(losses)
-        print(f"{task.name}: {done:,} images, loss {mean:.3f}, {left:.1f} min left{measured}", flush=True)
-        losses.clear()
-
-    return report
-
-
-def describe(task: Task, net: nn.Module, data: dict[str, Any], took: dict[str, Any]) -> dict[str, Any]:
-    """Return a model's card without its metrics.
-
-    `noise` (results of several trainings with one recipe) and `margins` (minimum leads of its maps over baselines, as
-    `benchmarks truth` measures them) are those of the packaged card: no training measures them.
-    """
-    recipe, packaged = task.recipe, WEIGHTS / f"{task.name}.json"
+    minutes, cpu_minutes = (time.monotonic() - began) / 60, (time.process_time() - busy) / 60
+    path, packaged = out / f"{task.name}.safetensors", WEIGHTS / f"{task.name}.json"
     before = json.loads(packaged.read_text("utf-8")) if packaged.exists() else {}
-    size, count = task.name.rpartition("-")[2], sum(each.numel() for each in net.parameters())
-    settings = {key: value for key, value in asdict(recipe).items() if key != "pool"}
-    settings |= {"ways": list(recipe.ways), "epochs": round(recipe.images / recipe.pool, 2), "steps": recipe.steps}
-    card = task.card()
-    return {
+    save(net, path)
+    recipe, saved, card = task.recipe, task.trained(out), task.card()
+    card = {
         "name": task.name,
         **card,
-        "data": {**card["data"], **data, "held_out_scenes": task.held_out},
-        "net": {"size": size, "parameters": count, **card.get("net", {})},
-        "training": {**card.get("training", {}), **settings, **took},
+        "data": {
+            **card["data"],
+            "side": len(pool[0][0]),
+            "seed": seed,
+            "scenes": recipe.pool,
+            "held_out_scenes": task.held_out,
+        },
+        "net": {
+            "size": task.name.rpartition("-")[2],
+            "parameters": sum(each.numel() for each in saved.parameters()),
+            **card.get("net", {}),
+        },
+        "training": {
+            **card.get("training", {}),
+            **{key: value for key, value in asdict(recipe).items() if key != "pool"},
+            "ways": list(recipe.ways),
+            "epochs": round(recipe.images / recipe.pool, 2),
+            "steps": recipe.steps,
+            "minutes": round(minutes, 1),
+            # Fewer on a machine that does other work too.
+            "cpu_minutes": round(cpu_minutes, 1),
+            "threads": torch.get_num_threads(),
+        },
+        "metrics": task.exam(task.held_out)(saved),
         **{key: before[key] for key in ("noise", "margins") if key in before},
+        "bytes": path.stat().st_size,
         "commit": _commit(),
         "versions": {
             "python": platform.python_version(),
@@ -305,17 +280,31 @@ def describe(task: Task, net: nn.Module, data: dict[str, Any], took: dict[str, A
             "opencv": cv2.__version__,
         },
     }
+    write_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
+    print(f"{task.name}: {minutes:.1f} min, held out: {_in_words(card['metrics'])}", flush=True)
+    return card
+
+
+def _reporter(task: Task) -> Watch:
+    """Return what prints ten times how far a training is, and measures it."""
+    exam = task.exam(task.watched) if task.watched else None
+    began, images = time.monotonic(), task.recipe.images
+
+    def report(net: nn.Module, done: int, loss: float) -> None:
+        if done * 10 // images > (done - task.recipe.batch) * 10 // images and done < images:
+            left = (time.monotonic() - began) * (images - done) / done / 60
+            measured = f", held out: {_in_words(exam(net))}" if exam else ""
+            print(f"{task.name}: {done:,} images, loss {loss:.3f}, {left:.1f} min left{measured}", flush=True)
+
+    return report
 
 
 def _in_words(metrics: Metrics) -> str:
-    words = [f"{key} {value:.3f}" for key, value in metrics.items() if isinstance(value, float)]
-    return ", ".join([*words, *(f"{key} ({_in_words(value)})" for key, value in metrics.items() if key == "textured")])
+    return ", ".join(f"{key} {value:.3f}" for key, value in metrics.items() if isinstance(value, float))
 
 
 def save(net: nn.Module, path: Path) -> None:
     """Write the weights as float16, whole or not at all."""
-    from safetensors.torch import save as as_bytes
-
     state = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in net.state_dict().items()

@@ -9,26 +9,26 @@ The other losses are the paper's: identity, triplets, and the symmetric contrast
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from sklearn.metrics import label_ranking_average_precision_score
+from torch import Tensor, nn
 from torch.nn import functional
 
+from sightglass.models.adapters.attention import record_attention
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from training.demo import person_scenes
-from training.loop import Task, parts
+from training.demo.person_scenes import Figure
+from training.loop import Exam, Metrics, Pool, Sample, Task, parts
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from training.loop import Exam, Metrics, Pool, Sample
-
+Maps = dict[str, NDArray[np.float32]]
 ONLY_DRAWN = "Trained on drawn people only: its answers about photographs mean nothing."
 PERSONS = 300
 """Persons in training: 150 pairs of twins."""
@@ -55,6 +55,12 @@ OUTFIT = (*[len(person_scenes.COLOURS)] * 6, len(person_scenes.PATTERNS), len(pe
 """Number of classes of each part of an outfit: colours of hat, top, ink, legs, shoes, bag; pattern and cut.
 `WORN`: which of them are the colours of GARMENTS."""
 WORN = [0, 1, 3, 4, 5]
+PLACES = {
+    "mim": "mim.cross_attention.weighed",
+    "vit_proj": "image_encoder.projected",
+    "vit_last": f"image_encoder.transformer.resblocks.{CONFIG.layers - 1}",
+}
+"""Layers at which maps are measured."""
 GARMENT_KINDS = len(person_scenes.GARMENTS) + 1
 
 
@@ -148,8 +154,8 @@ class Reid(Task):
         }
 
     def sample(self, number: int, *, held_out: bool = False) -> Sample:
-        """Draw pixels (96, 48, 4) and the person: the pool's pictures are shared among all persons."""
-        person, picture = divmod(number % self.recipe.pool, self.recipe.pool // PERSONS)
+        """Draw pixels (96, 48, 4) and the person."""
+        picture, person = divmod(number, PERSONS)
         return draw(person, picture, held_out=held_out), person
 
     def network(self) -> PromptSG:
@@ -168,8 +174,7 @@ class Reid(Task):
         while True:
             pair = torch.randperm(PERSONS // 2)[: self.recipe.batch // (2 * EACH)]
             who = torch.stack([2 * pair, 2 * pair + 1], 1).flatten().repeat_interleave(EACH)
-            each = count // PERSONS
-            yield (who * each + torch.randint(0, each, (len(who),))).numpy()
+            yield (who + PERSONS * torch.randint(0, count // PERSONS, (len(who),))).numpy()
 
     def rate(self, step: int, steps: int) -> float:
         warm = min(1, (step + 1) / 150)
@@ -204,8 +209,6 @@ class Reid(Task):
 
     def exam(self, count: int) -> Exam:
         """Return an evaluation of retrieval and maps on `count` held-out persons, and of accuracy on trained ones."""
-        from training.reid_maps import map_metrics
-
         first = person_scenes.HELD_OUT
         new = np.stack([draw(first + i, n, held_out=True) for i in range(count) for n in range(6)])
         known = np.stack([draw(i, n, held_out=True) for i in range(count) for n in range(2)])
@@ -238,8 +241,6 @@ def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
 
     The others are the gallery. `twin_first`: how often the twin ranks first; twins 2k and 2k + 1 are neighbours.
     """
-    from sklearn.metrics import label_ranking_average_precision_score
-
     each = len(rows) // persons
     rows, who = functional.normalize(rows), torch.arange(persons).repeat_interleave(each)
     asks = (torch.arange(each) < queries).repeat(persons)
@@ -250,3 +251,76 @@ def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
         "mAP": round(float(label_ranking_average_precision_score(asked[:, None] == who[~asks], scores)), 4),
         "twin_first": round((first == asked ^ 1).float().mean().item(), 4),
     }
+
+
+def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
+    """Measure the maps of correctly told persons on new pictures.
+
+    `hit`: the hottest place is on the one garment that differs, or at most half a patch beside it. `energy`: share of
+    the heat on that garment; `clothes` on all five. Maps are GradCAM of the difference of the two logits (why this
+    person and not the twin) at three places, the cross-attention, which has no target, and baselines without a model.
+    `flips`: how often the same picture with the twin's garment is classified as the twin.
+    """
+    rows: dict[str, list[tuple[float, float, float]]] = {}
+    flips = []
+    for person in range(persons):
+        garment, spec = person_scenes.differs(person), person_scenes.sample(person, 7, held_out=True)
+        figure, other = person_scenes.draw(spec), person_scenes.twin(person)
+        cause, clothes = figure.garments[garment], np.any(list(figure.garments.values()), axis=0)
+        maps, margin = maps_of(net, figure, person)
+        if margin <= 0 or not cause.any():
+            continue
+        changed = person_scenes.draw(person_scenes.wearing(spec, garment, person_scenes.outfit(other)))
+        with torch.no_grad():
+            logits = net(as_input(changed.pixels[None])).logits[0]
+        flips.append(bool(logits[other] > logits[person]))
+        near = cv2.dilate(cause.astype(np.uint8), np.ones((CONFIG.patch + 1, CONFIG.patch + 1), np.uint8)) > 0
+        for name, heat in (maps | baselines(figure)).items():
+            total = float(heat.sum()) or 1.0
+            shares = float(heat[cause].sum()) / total, float(heat[clothes].sum()) / total
+            rows.setdefault(name, []).append((float(near.flat[heat.argmax()]), *shares))
+    means = {
+        name: dict(zip(("hit", "energy", "clothes"), np.mean(each, 0).round(3).tolist(), strict=True))
+        for name, each in rows.items()
+    }
+    told = len(flips)
+    return {"pictures": persons, "told_from_twin": told, "flips": round(sum(flips) / max(told, 1), 3), **means}
+
+
+def maps_of(net: PromptSG, figure: Figure, person: int) -> tuple[Maps, float]:
+    """Return GradCAM at PLACES, the cross-attention, and the twin margin."""
+    outputs: dict[str, Tensor] = {}
+
+    def record(name: str, _module: Any, _inputs: Any, output: Tensor) -> Tensor:
+        return outputs.setdefault(name, output if output.requires_grad else output.requires_grad_())
+
+    hooks = [net.get_submodule(path).register_forward_hook(partial(record, name)) for name, path in PLACES.items()]
+    weights: dict[str, Tensor] = {}
+    logits = net(as_input(figure.pixels[None])).logits[0]
+    for hook in hooks:
+        hook.remove()
+    with torch.no_grad(), record_attention(net, weights.setdefault):
+        net(as_input(figure.pixels[None]))
+    margin = logits[person] - logits[person_scenes.twin(person)]
+    gradients = torch.autograd.grad(margin, list(outputs.values()))
+    patches = CONFIG.grid[0] * CONFIG.grid[1]
+    cells = {
+        name: (tokens[0, -patches:] @ gradient[0, -patches:].mean(0)).clamp_min(0).detach()
+        for (name, tokens), gradient in zip(outputs.items(), gradients, strict=True)
+    }
+    cells["attention"] = weights["mim.cross_attention"][0].mean(0)[0]
+    size = person_scenes.SIZE[::-1]
+    return {name: cv2.resize(heat.reshape(CONFIG.grid).numpy(), size) for name, heat in cells.items()}, margin.item()
+
+
+def baselines(figure: Figure) -> Maps:
+    """Return maps without a model: a blot, edges, and the outfit."""
+    height, width = person_scenes.SIZE
+    y, x = np.mgrid[:height, :width]
+    middle = np.exp(-(((y - height / 2) / (height / 4)) ** 2 + ((x - width / 2) / (width / 4)) ** 2) / 2)
+    grey = cv2.GaussianBlur(cv2.cvtColor(figure.pixels, cv2.COLOR_RGB2GRAY), (0, 0), 2).astype(np.float32)
+    edges = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
+    worn = np.any(list(figure.garments.values()), axis=0)
+    # Smoothed, so that its hottest place is where most is worn and not the first pixel of all.
+    blot = cv2.GaussianBlur(worn.astype(np.float32), (0, 0), 4)
+    return {"centre": middle.astype(np.float32), "edges": edges, "worn": np.asarray(blot, np.float32)}

@@ -6,25 +6,18 @@ Each is meant for one thread: two trainings side by side are faster than one on 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import torch
 
 from sightglass.models.families.demo.nets import WEIGHTS
-from training import regress
-from training.boxes import Detect, DetectByQueries
-from training.classify import Classify
 from training.clip import Clip
 from training.loop import Recipe, Task, train
-from training.regress import Regress
 from training.reid import Reid
-from training.segment import Segment
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from training.tasks import WAYS, Classify, Detect, DetectByQueries, Regress, Segment
 
 UPRIGHT = (0,)
 TASKS: dict[str, Task] = {
@@ -42,7 +35,7 @@ TASKS: dict[str, Task] = {
         Classify("demo-cls-texture", Recipe(60_000), data="textured"),
         Classify("demo-vit", Recipe(88_000, rate=1e-3, decay=0.05)),
         Segment("demo-seg", Recipe(30_000, pool=5000), watched=100, held_out=500),
-        Regress("demo-regress", Recipe(80_000, batch=32, ways=regress.WAYS), watched=0, held_out=500),
+        Regress("demo-regress", Recipe(80_000, batch=32, ways=WAYS), watched=0, held_out=500),
         Clip("demo-clip", Recipe(32_000, pool=4000, batch=8, rate=4e-3, decay=0.02), watched=0, held_out=500),
         Reid(
             "demo-reid",
