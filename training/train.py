@@ -45,7 +45,7 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
-"""What stays of a network on the way to the others is no model yet: those are not watched."""
+"""By name. What is averaged during the last three trainings is no whole model: it is measured at the end only."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
