@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import timm
 import torchvision
+from torch import nn
 
 from sightglass.models.checkpoints.architectures import INDEX, build, fingerprint
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import nn
 
 
 def every_classifier() -> Iterator[tuple[str, nn.Module]]:

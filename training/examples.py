@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sightglass import batch, examples, video
 from sightglass.batch import journal, table
@@ -13,15 +13,10 @@ from sightglass.batch.kept import RunFacts, RunPlan
 from sightglass.history.decks import SUFFIX, join
 from sightglass.report.stored import pack
 from training import decks
-from training.demo.labelled import write_scenes
+from training.demo.showcase import write_scenes
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-PICTURES = 32
-"""Of a batch run."""
-SIDE = 224
-"""Pixels of its pictures, with and without their maps."""
+PICTURES, SIDE = 32, 224
+"""Number of the pictures of a batch run, and pixels of each side, with and without their maps."""
 CLASSIFIERS = ("demo-cls-s", "demo-cls-m", "demo-cls-l")
 CLIP_SIDE, CLIP_SECONDS = 320, 3.0
 

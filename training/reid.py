@@ -9,118 +9,132 @@ The other losses are the paper's: identity, triplets, and the symmetric contrast
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
+import cv2
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from sklearn.metrics import label_ranking_average_precision_score
+from torch import Tensor, nn
 from torch.nn import functional
 
-from sightglass.models.families.demo.nets import WEIGHTS
+from sightglass.models.adapters.attention import record_attention
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from training.demo import person_scenes
-from training.reid_evaluation import CONFIG, NAME, PERSONS, map_metrics, pictures, retrieval_metrics, trained
-from training.train import Learner, Watch, parser
+from training.demo.person_scenes import Figure
+from training.loop import Exam, Metrics, Pool, Sample, Task, parts
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from sightglass.models.families.promptsg.network import Outputs
-
+Maps = dict[str, NDArray[np.float32]]
 ONLY_DRAWN = "Trained on drawn people only: its answers about photographs mean nothing."
-WORN = [0, 1, 3, 4, 5]
+PERSONS = 300
+"""Persons in training: 150 pairs of twins."""
+EACH = 4
+"""Pictures of each person in a batch."""
+MARGIN, TEMPERATURE = 0.3, 0.1
+CONFIG = Config(
+    size=person_scenes.SIZE,
+    patch=8,
+    stride=8,
+    width=96,
+    layers=3,
+    heads=4,
+    embed=96,
+    text_width=96,
+    text_layers=1,
+    text_heads=4,
+    context=9,
+    mim_heads=8,
+    mim_layers=2,
+    classes=PERSONS,
+)
 OUTFIT = (*[len(person_scenes.COLOURS)] * 6, len(person_scenes.PATTERNS), len(person_scenes.LEGS))
 """Number of classes of each part of an outfit: colours of hat, top, ink, legs, shoes, bag; pattern and cut.
 `WORN`: which of them are the colours of GARMENTS."""
+WORN = [0, 1, 3, 4, 5]
+PLACES = {
+    "mim": "mim.cross_attention.weighed",
+    "vit_proj": "image_encoder.projected",
+    "vit_last": f"image_encoder.transformer.resblocks.{CONFIG.layers - 1}",
+}
+"""Layers at which maps are measured."""
 GARMENT_KINDS = len(person_scenes.GARMENTS) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Settings of a training."""
+def draw(person: int, picture: int, *, held_out: bool = False) -> NDArray[np.uint8]:
+    """Draw a person, (96, 48, 4).
 
-    persons: int = PERSONS
-    pictures: int = 40
-    """Per person; each is seen many times, shifted, mirrored, in other light and with a piece missing."""
-    pairs: int = 4
-    """Pairs of twins in a batch."""
-    each: int = 4
-    """Pictures of each person in a batch."""
-    steps: int = 5_000
-    seconds: float = 3_600
-    """The training ends by then, with its rate lowered, on any machine."""
-    rate: float = 1.5e-3
-    decay: float = 0.05
-    temperature: float = 0.1
-    margin: float = 0.3
+    The fourth channel has the place in GARMENTS, from 1, of the garment that is visible there, or 0.
+    """
+    figure = person_scenes.draw(person_scenes.sample(person, picture, held_out=held_out))
+    worn = np.zeros(person_scenes.SIZE, np.uint8)
+    for number, name in enumerate(person_scenes.GARMENTS, 1):
+        worn[figure.garments[name]] = number
+    return np.dstack([figure.pixels, worn])
+
+
+def as_input(pixels: NDArray[np.uint8] | Tensor) -> Tensor:
+    """Convert uint8 (B, 96, 48, 3) to the network's input."""
+    return torch.as_tensor(pixels)[..., :3].permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def augmented(x: Tensor) -> tuple[Tensor, Tensor]:
     """Augment a batch (B, 4, h, w) by shifts, mirroring, light and erasing; return the pictures and the garment that
     each patch of 8 pixels mostly shows, (B, h*w / 64)."""
     count, _, h, w = x.shape
-    place, pad = x.device, 4
-    x = torch.where(torch.rand(count, 1, 1, 1, device=place) < 0.5, x.flip(3), x)
+    pad = 4
+    x = torch.where(torch.rand(count, 1, 1, 1) < 0.5, x.flip(3), x)
     x = functional.pad(x, (pad,) * 4, mode="replicate")
-    down, across = (torch.randint(0, 2 * pad + 1, (count,), device=place) for _ in "yx")
-    rows = (down[:, None] + torch.arange(h, device=place))[:, None, :, None]
-    columns = (across[:, None] + torch.arange(w, device=place))[:, None, None, :]
-    x = x[
-        torch.arange(count, device=place)[:, None, None, None],
-        torch.arange(4, device=place)[:, None, None],
-        rows,
-        columns,
-    ]
+    down, across = (torch.randint(0, 2 * pad + 1, (count,)).tolist() for _ in "yx")
+    shifts = zip(x, down, across, strict=True)
+    x = torch.stack([picture[:, top : top + h, left : left + w] for picture, top, left in shifts])
     x, garments = x[:, :3] / 127.5 - 1, x[:, 3].long()
-    one_hot = functional.one_hot(garments, len(person_scenes.GARMENTS) + 1).permute(0, 3, 1, 2).float()
+    one_hot = functional.one_hot(garments, GARMENT_KINDS).permute(0, 3, 1, 2).float()
     patches = functional.avg_pool2d(one_hot, CONFIG.patch).argmax(1).flatten(1)
-    light = 1 + (torch.rand(count, 3, 1, 1, device=place) - 0.5) * 0.12
+    light = 1 + (torch.rand(count, 3, 1, 1) - 0.5) * 0.12
     x = ((x + 1) * light - 1).clamp(-1, 1)
     # Random erasing: no single garment should suffice.
-    side = torch.randint(8, 20, (count, 1, 1), device=place)
-    top = (torch.rand(count, 1, 1, device=place) * h).int()
-    left = (torch.rand(count, 1, 1, device=place) * w).int()
-    y, z = torch.arange(h, device=place)[None, :, None], torch.arange(w, device=place)[None, None, :]
+    side = torch.randint(8, 20, (count, 1, 1))
+    top, left = ((torch.rand(count, 1, 1) * extent).int() for extent in (h, w))
+    y, z = torch.arange(h)[None, :, None], torch.arange(w)[None, None, :]
     hidden = (y >= top) & (y < top + side) & (z >= left) & (z < left + side)
-    hidden &= torch.rand(count, 1, 1, device=place) < 0.25
-    return torch.where(hidden[:, None], torch.rand(count, 3, 1, 1, device=place) * 2 - 1, x), patches
+    hidden &= torch.rand(count, 1, 1) < 0.25
+    return torch.where(hidden[:, None], torch.rand(count, 3, 1, 1) * 2 - 1, x), patches
 
 
-def contrast(a: Tensor, b: Tensor, same: Tensor, temperature: float) -> Tensor:
+def contrast(a: Tensor, b: Tensor, same: Tensor) -> Tensor:
     """Return the symmetric supervised contrastive loss (arXiv:2004.11362); `same`: one person."""
-    scores = functional.normalize(a.float()) @ functional.normalize(b.float()).T / temperature
+    scores = functional.normalize(a) @ functional.normalize(b).T / TEMPERATURE
     targets = same.float() / same.float().sum(1, keepdim=True)
     return -(targets * scores.log_softmax(1)).sum(1).mean() - (targets * scores.T.log_softmax(1)).sum(1).mean()
 
 
-def triplets(rows: Tensor, same: Tensor, margin: float) -> Tensor:
+def triplets(rows: Tensor, same: Tensor) -> Tensor:
     """Return the batch-hard triplet loss (arXiv:1703.07737)."""
-    apart = torch.cdist(rows.float(), rows.float())
+    apart = torch.cdist(rows, rows)
     far = apart.masked_fill(~same, 0).amax(1)
     near = apart.masked_fill(same, float("inf")).amin(1)
-    return functional.relu(far - near + margin).mean()
+    return functional.relu(far - near + MARGIN).mean()
 
 
-def position_sines(config: Config) -> Tensor:
+def position_sines() -> Tensor:
     """Return sines of patches' rows and columns, (1 + h*w, width)."""
-    h, w = config.grid
-    quarter = config.width // 4
-    rates = torch.arange(1, quarter + 1) * (math.pi / 4)
+    h, w = CONFIG.grid
+    rates = torch.arange(1, CONFIG.width // 4 + 1) * (math.pi / 4)
     row, column = ((torch.arange(n) + 0.5)[:, None] / n * rates for n in (h, w))
     rows = torch.cat([row.sin(), row.cos()], 1)[:, None].expand(h, w, -1)
     columns = torch.cat([column.sin(), column.cos()], 1)[None].expand(h, w, -1)
     grid = torch.cat([rows, columns], 2).reshape(h * w, -1)
-    return torch.cat([torch.zeros(1, config.width), grid]) * 0.4
+    return torch.cat([torch.zeros(1, CONFIG.width), grid]) * 0.4
 
 
-def outfit_classes(persons: int) -> Tensor:
+def outfit_classes(persons: Iterable[int]) -> Tensor:
     """Return persons' `OUTFIT` classes, (persons, 8); -100: ignored ink."""
     rows = []
-    for person in range(persons):
+    for person in persons:
         outfit = person_scenes.outfit(person)
         ink = -100 if outfit.pattern == "plain" else outfit.ink
         kinds = [person_scenes.PATTERNS.index(outfit.pattern), person_scenes.LEGS.index(outfit.cut)]
@@ -128,131 +142,185 @@ def outfit_classes(persons: int) -> Tensor:
     return torch.tensor(rows)
 
 
-class Heads(nn.Module):
-    """Layers for training only: predict the outfit from a picture, and garment and colour from each of its patches."""
+@dataclass
+class Reid(Task):
+    """A PromptSG, with layers for training that predict the outfit, and garment and colour of each patch."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.outfit = nn.Linear(CONFIG.embed, sum(OUTFIT))
-        self.patch = nn.Linear(CONFIG.embed, GARMENT_KINDS + len(person_scenes.COLOURS))
+    def card(self) -> dict[str, Any]:
+        return {
+            "task": "classify",
+            "data": {"kind": "figures", "size": list(person_scenes.SIZE), "persons": PERSONS},
+            "net": {"config": {**asdict(CONFIG), "notes": [ONLY_DRAWN]}},
+        }
 
-    def forward(self, out: Outputs, tokens: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
-        """Return each patch's logits and the outfit's from both features."""
-        patches = self.patch(tokens[:, 1:]).float()
-        return patches, [self.outfit(rows).float().split(OUTFIT, 1) for rows in (out.image, out.feature)]
+    def sample(self, number: int, *, held_out: bool = False) -> Sample:
+        """Draw pixels (96, 48, 4) and the person."""
+        picture, person = divmod(number, PERSONS)
+        return draw(person, picture, held_out=held_out), person
 
+    def network(self) -> PromptSG:
+        return PromptSG(CONFIG)
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a batch shows, and what the net predicts."""
+    def begin(self) -> nn.Module:
+        net = self.network()
+        outfit = nn.Linear(CONFIG.embed, sum(OUTFIT))
+        patch = nn.Linear(CONFIG.embed, GARMENT_KINDS + len(person_scenes.COLOURS))
+        with torch.no_grad():
+            net.image_encoder.positional_embedding.copy_(position_sines())
+        return nn.ModuleDict({"net": net, "outfit": outfit, "patch": patch})
 
-    who: Tensor
-    """(B,) persons."""
-    outfits: Tensor
-    """(B, 8), as `outfit_classes`."""
-    patches: Tensor
-    """(B, patches), garments."""
-    out: Outputs
-    patch_logits: Tensor
-    outfit_logits: list[tuple[Tensor, ...]]
+    def rows(self, count: int, generator: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        """Yield rows of pairs of twins, of each person `EACH` pictures."""
+        while True:
+            pair = torch.randperm(PERSONS // 2)[: self.recipe.batch // (2 * EACH)]
+            who = torch.stack([2 * pair, 2 * pair + 1], 1).flatten().repeat_interleave(EACH)
+            yield (who + PERSONS * torch.randint(0, count // PERSONS, (len(who),))).numpy()
 
-    def loss(self, recipe: Recipe) -> Tensor:
-        out, who = self.out, self.who
+    def rate(self, step: int, steps: int) -> float:
+        warm = min(1, (step + 1) / 150)
+        return self.recipe.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
+
+    def loss(self, net: Any, batch: Pool) -> Tensor:
+        drawn, persons = zip(*batch, strict=True)
+        who, outfits = torch.tensor(persons), outfit_classes(persons)
+        pixels, patches = augmented(torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float())
+        tokens: list[Tensor] = []
+        encoder = net["net"].image_encoder.projected
+        with encoder.register_forward_hook(lambda _module, _inputs, output: tokens.append(output)):
+            out = net["net"](pixels)
         same = who[:, None] == who[None]
-        loss = functional.cross_entropy(out.logits.float(), who, label_smoothing=0.1)
-        loss = loss + triplets(out.feature, same, recipe.margin)
-        loss = loss + 0.5 * contrast(out.text, out.image, same, recipe.temperature)
-        labels = self.outfits.unbind(1)
+        loss = functional.cross_entropy(out.logits, who, label_smoothing=0.1)
+        loss = loss + triplets(out.feature, same) + 0.5 * contrast(out.text, out.image, same)
         wrong = [
-            functional.cross_entropy(s, a) for each in self.outfit_logits for s, a in zip(each, labels, strict=True)
+            functional.cross_entropy(logits, labels)
+            for rows in (out.image, out.feature)
+            for logits, labels in zip(net["outfit"](rows).split(OUTFIT, 1), outfits.unbind(1), strict=True)
         ]
+        garments, colours = net["patch"](tokens[0][:, 1:]).tensor_split([GARMENT_KINDS], 2)
         loss = loss + torch.stack(wrong).nanmean() * 4
-        garments, colours = self.patch_logits[..., :GARMENT_KINDS], self.patch_logits[..., GARMENT_KINDS:]
-        loss = loss + functional.cross_entropy(garments.flatten(0, 1), self.patches.flatten())
-        covered = self.patches > 0
-        colour = self.outfits[:, WORN].gather(1, (self.patches - 1).clamp_min(0))[covered]
+        loss = loss + functional.cross_entropy(garments.flatten(0, 1), patches.flatten())
+        covered = patches > 0
+        colour = outfits[:, WORN].gather(1, (patches - 1).clamp_min(0))[covered]
         return loss + functional.cross_entropy(colours[covered], colour)
 
-    def words(self) -> str:
-        """Return the shares of correct predictions, the end of a line."""
-        labels = self.outfits.unbind(1)
-        garments = [
-            (s.argmax(1) == a).float().mean().item() for s, a in zip(self.outfit_logits[1], labels, strict=True)
-        ]
-        persons = (self.out.logits.argmax(1) == self.who).float().mean().item()
-        patches = (self.patch_logits[..., :GARMENT_KINDS].argmax(-1) == self.patches).float().mean().item()
-        outfit = " ".join(f"{garment:.2f}" for garment in garments)
-        return f", in this batch persons {persons:.2f}, patches {patches:.2f}, outfit {outfit}"
+    def end(self, average: Any, pool: Pool, generator: np.random.Generator) -> nn.Module:
+        module: nn.Module = average["net"]
+        return module
+
+    def exam(self, count: int) -> Exam:
+        """Return an evaluation of retrieval and maps on `count` held-out persons, and of accuracy on trained ones."""
+        first = person_scenes.HELD_OUT
+        new = np.stack([draw(first + i, n, held_out=True) for i in range(count) for n in range(6)])
+        known = np.stack([draw(i, n, held_out=True) for i in range(count) for n in range(2)])
+
+        def measure(net: Any) -> Metrics:
+            with torch.no_grad():
+                rows = torch.cat([net(as_input(part)).embedding for part in parts(new, 64)])
+                called = torch.cat([net(as_input(part)).logits.argmax(1) for part in parts(known)])
+            right = called == torch.arange(count).repeat_interleave(2)
+            return {
+                "held_out_persons": count,
+                **retrieval(rows, count, 2),
+                "colour_strips": retrieval(strips(new), count, 2),
+                "accuracy": round(right.float().mean().item(), 4),
+                "maps": map_metrics(net, persons=count),
+            }
+
+        return measure
 
 
-def fit(pool: Tensor, recipe: Recipe, seed: int, watch: Callable[..., None] = lambda *_: None) -> tuple[PromptSG, int]:
-    """Train on uint8 (persons, pictures, 96, 48, 4); return averaged weights, steps.
+def strips(pixels: NDArray[np.uint8]) -> Tensor:
+    """Return the baseline: centred mean colours of 16 strips, (B, 48)."""
+    middle = pixels[:, :, 12:36, :3].reshape(len(pixels), 16, 6, 24, 3).mean((2, 3)).reshape(len(pixels), -1)
+    rows = torch.from_numpy(middle).float()
+    return rows - rows.mean(0)
 
-    `watch` is called after each step with the average, the steps so far, the loss and a note on the batch.
+
+def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
+    """Return rank-1 and mAP; each person's first `queries` pictures are queries.
+
+    The others are the gallery. `twin_first`: how often the twin ranks first; twins 2k and 2k + 1 are neighbours.
     """
-    device = pool.device
-    torch.manual_seed(seed)
-    net, heads = PromptSG(CONFIG).to(device), Heads().to(device)
-    tokens: list[Tensor] = []
-    with torch.no_grad():
-        net.image_encoder.positional_embedding.copy_(position_sines(CONFIG))
-    learner = Learner(net, recipe.decay, beta=0.98, max_norm=5, horizon=0.995, besides=[*heads.parameters()])
-    hook = net.image_encoder.projected.register_forward_hook(lambda _module, _inputs, output: tokens.append(output))
-    outfits = outfit_classes(recipe.persons).to(device)
-    began = time.monotonic()
-    for step in range(recipe.steps):
-        share = max(step / recipe.steps, (time.monotonic() - began) / recipe.seconds)
-        if share >= 1:
-            break
-        pair = torch.randperm(recipe.persons // 2, device=device)[: recipe.pairs]
-        who = torch.stack([2 * pair, 2 * pair + 1], 1).flatten().repeat_interleave(recipe.each)
-        which = torch.randint(0, pool.shape[1], (len(who),), device=device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
-            pixels, patches = augmented(pool[who, which].permute(0, 3, 1, 2).float())
-            out = net(pixels)
-            batch = Batch(who, outfits[who], patches, out, *heads(out, tokens.pop()))
-        loss = batch.loss(recipe)
-        warm = min(1, (step + 1) / 150)
-        learner.step(loss, recipe.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2))
-        watch(learner.average, step + 1, loss.item(), batch.words)
-    hook.remove()
-    average: Any = learner.average
-    return average, step + 1
+    each = len(rows) // persons
+    rows, who = functional.normalize(rows), torch.arange(persons).repeat_interleave(each)
+    asks = (torch.arange(each) < queries).repeat(persons)
+    scores = rows[asks] @ rows[~asks].T
+    first, asked = who[~asks][scores.argmax(1)], who[asks]
+    return {
+        "rank1": round((first == asked).float().mean().item(), 4),
+        "mAP": round(float(label_ranking_average_precision_score(asked[:, None] == who[~asks], scores)), 4),
+        "twin_first": round((first == asked ^ 1).float().mean().item(), 4),
+    }
 
 
-def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int = 1) -> dict[str, Any]:
-    """Train, write `demo-reid.safetensors` and its card, and return the card."""
-    out.mkdir(parents=True, exist_ok=True)
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    count = recipe.persons * recipe.pictures
-    print(f"{NAME}: drawing {count:,} pictures", flush=True)
-    drawn = pictures(range(recipe.persons), range(recipe.pictures), processes=processes)
-    watch = Watch(out / f"{NAME}.safetensors", recipe.steps, unit="steps")
-    net, steps = fit(torch.from_numpy(drawn).to(place), recipe, seed, watch)
-    watch.save(net)
-    saved, batch = trained(out), recipe.pairs * 2 * recipe.each
-    return watch.card(
-        saved,
-        task="classify",
-        data={"kind": "figures", "size": list(person_scenes.SIZE), "seed": seed, "persons": recipe.persons,
-              "pictures": count},
-        net={"config": {**asdict(CONFIG), "notes": [ONLY_DRAWN]}},
-        training={"images": steps * batch, "epochs": round(steps * batch / count, 1), "steps": steps, "batch": batch,
-                  "rate": recipe.rate, "decay": recipe.decay, "device": place.type},
-        metrics={**retrieval_metrics(saved, processes=processes), "maps": map_metrics(saved)},
-    )  # fmt: skip
+def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
+    """Measure the maps of correctly told persons on new pictures.
+
+    `hit`: the hottest place is on the one garment that differs, or at most half a patch beside it. `energy`: share of
+    the heat on that garment; `clothes` on all five. Maps are GradCAM of the difference of the two logits (why this
+    person and not the twin) at three places, the cross-attention, which has no target, and baselines without a model.
+    `flips`: how often the same picture with the twin's garment is classified as the twin.
+    """
+    rows: dict[str, list[tuple[float, float, float]]] = {}
+    flips = []
+    for person in range(persons):
+        garment, spec = person_scenes.differs(person), person_scenes.sample(person, 7, held_out=True)
+        figure, other = person_scenes.draw(spec), person_scenes.twin(person)
+        cause, clothes = figure.garments[garment], np.any(list(figure.garments.values()), axis=0)
+        maps, margin = maps_of(net, figure, person)
+        if margin <= 0 or not cause.any():
+            continue
+        changed = person_scenes.draw(person_scenes.wearing(spec, garment, person_scenes.outfit(other)))
+        with torch.no_grad():
+            logits = net(as_input(changed.pixels[None])).logits[0]
+        flips.append(bool(logits[other] > logits[person]))
+        near = cv2.dilate(cause.astype(np.uint8), np.ones((CONFIG.patch + 1, CONFIG.patch + 1), np.uint8)) > 0
+        for name, heat in (maps | baselines(figure)).items():
+            total = float(heat.sum()) or 1.0
+            shares = float(heat[cause].sum()) / total, float(heat[clothes].sum()) / total
+            rows.setdefault(name, []).append((float(near.flat[heat.argmax()]), *shares))
+    means = {
+        name: dict(zip(("hit", "energy", "clothes"), np.mean(each, 0).round(3).tolist(), strict=True))
+        for name, each in rows.items()
+    }
+    told = len(flips)
+    return {"pictures": persons, "told_from_twin": told, "flips": round(sum(flips) / max(told, 1), 3), **means}
 
 
-def main() -> None:
-    options = parser("reid", __doc__)
-    for name in ("seconds", "steps", "persons", "pictures", "pairs"):
-        usual = getattr(Recipe(), name)
-        options.add_argument(f"--{name}", type=type(usual), default=usual)
-    options.add_argument("--processes", type=int, default=1)
-    arguments = vars(options.parse_args())
-    seed, out, processes = (arguments.pop(name) for name in ("seed", "out", "processes"))
-    train(Recipe(**arguments), seed=seed, out=out, processes=processes)
+def maps_of(net: PromptSG, figure: Figure, person: int) -> tuple[Maps, float]:
+    """Return GradCAM at PLACES, the cross-attention, and the twin margin."""
+    outputs: dict[str, Tensor] = {}
+
+    def record(name: str, _module: Any, _inputs: Any, output: Tensor) -> Tensor:
+        return outputs.setdefault(name, output if output.requires_grad else output.requires_grad_())
+
+    hooks = [net.get_submodule(path).register_forward_hook(partial(record, name)) for name, path in PLACES.items()]
+    weights: dict[str, Tensor] = {}
+    logits = net(as_input(figure.pixels[None])).logits[0]
+    for hook in hooks:
+        hook.remove()
+    with torch.no_grad(), record_attention(net, weights.setdefault):
+        net(as_input(figure.pixels[None]))
+    margin = logits[person] - logits[person_scenes.twin(person)]
+    gradients = torch.autograd.grad(margin, list(outputs.values()))
+    patches = CONFIG.grid[0] * CONFIG.grid[1]
+    cells = {
+        name: (tokens[0, -patches:] @ gradient[0, -patches:].mean(0)).clamp_min(0).detach()
+        for (name, tokens), gradient in zip(outputs.items(), gradients, strict=True)
+    }
+    cells["attention"] = weights["mim.cross_attention"][0].mean(0)[0]
+    size = person_scenes.SIZE[::-1]
+    return {name: cv2.resize(heat.reshape(CONFIG.grid).numpy(), size) for name, heat in cells.items()}, margin.item()
 
 
-if __name__ == "__main__":
-    main()
+def baselines(figure: Figure) -> Maps:
+    """Return maps without a model: a blot, edges, and the outfit."""
+    height, width = person_scenes.SIZE
+    y, x = np.mgrid[:height, :width]
+    middle = np.exp(-(((y - height / 2) / (height / 4)) ** 2 + ((x - width / 2) / (width / 4)) ** 2) / 2)
+    grey = cv2.GaussianBlur(cv2.cvtColor(figure.pixels, cv2.COLOR_RGB2GRAY), (0, 0), 2).astype(np.float32)
+    edges = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
+    worn = np.any(list(figure.garments.values()), axis=0)
+    # Smoothed, so that its hottest place is where most is worn and not the first pixel of all.
+    blot = cv2.GaussianBlur(worn.astype(np.float32), (0, 0), 4)
+    return {"centre": middle.astype(np.float32), "edges": edges, "worn": np.asarray(blot, np.float32)}

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightglass.models.demo import pictures
 from sightglass.video.draw import encode
 from training.demo import captioned_scenes, person_scenes, scenes, showcase
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 SECONDS, RATE = 6.0, 15
 """Of the clip: frames per second."""

@@ -5,24 +5,17 @@ What a phrase such as "red star" refers to is known pixel by pixel, so a map of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.models.demo import pictures
 from sightglass.models.demo.pictures import SHAPES as SHAPES
 from sightglass.models.demo.pictures import SYNONYMS as SYNONYMS
 from training.demo.scenes import background
-from training.demo.shapes import box, fold, star, triangle
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from training.demo.shapes import Mask, Plane
+from training.demo.shapes import Mask, Plane, box, fold, locate, star, triangle
 
 _RGB = (
     (214, 34, 38),
@@ -34,7 +27,7 @@ _RGB = (
     (246, 246, 246),
     (24, 24, 28),
 )
-COLOURS = MappingProxyType(dict(zip(pictures.COLOURS, _RGB, strict=True)))
+COLOURS = dict(zip(pictures.COLOURS, _RGB, strict=True))
 SIDE = pictures.CAPTIONED_SIDE
 NEVER_SEEN = frozenset({("red", "ring"), ("yellow", "heart"), ("blue", "cross"), ("white", "moon")})
 """Pairs that training neither draws nor names: a model has to combine the two words."""
@@ -154,23 +147,16 @@ def draw(spec: CaptionedSpec, side: int = SIDE) -> CaptionedScene:
 
 def _paint(canvas: Plane, thing: NamedThing, side: int) -> tuple[tuple[slice, slice], Plane]:
     """Paint a thing on (3, H, W); return its patch and coverage."""
-    radius, reach = thing.radius * side, thing.radius * side + 1
-    rows, columns = (
-        slice(max(int(at * side - reach), 0), min(int(at * side + reach) + 1, side)) for at in (thing.y, thing.x)
-    )
-    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - thing.y * side)
-    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None] + np.float32(0.5 - thing.x * side)
-    cos, sin = np.float32(np.cos(thing.angle)), np.float32(np.sin(thing.angle))
-    scale = np.float32(radius)
-    u: Plane = np.asarray((x * cos + y * sin) / scale, np.float32)
-    v: Plane = np.asarray((y * cos - x * sin) / scale, np.float32)
+    scale = np.float32(thing.radius * side)
+    place, x, y = locate(thing.x * side, thing.y * side, thing.radius * side + 1, thing.angle, side)
+    u, v = x / scale, y / scale
     distance = _FORMS[thing.shape](u, v) * scale
-    share: Plane = np.clip(0.5 - distance, 0, 1).astype(np.float32)
+    share: Plane = np.clip(0.5 - distance, 0, 1)
     rim = np.clip(-1.5 - distance, 0, 1) * np.float32(0.25) + np.float32(0.75)
     colour = np.clip(np.array(COLOURS[thing.colour]) * thing.shade, 0, 255).astype(np.float32)
-    patch = canvas[:, rows, columns]
+    patch = canvas[:, *place]
     patch += share * (colour[:, None, None] * rim - patch)
-    return (rows, columns), share
+    return place, share
 
 
 def _away(u: Plane, v: Plane) -> Plane:
@@ -186,20 +172,18 @@ def _heart(u: Plane, v: Plane) -> Plane:
     return np.minimum(box(a, b, 0.5, 0.5), discs)
 
 
-_FORMS: MappingProxyType[str, Callable[[Plane, Plane], Plane]] = MappingProxyType(
-    {
-        "star": lambda u, v: star(*fold(u, v, 5, _away), 1, 0.42),
-        "ball": lambda u, v: _away(u, v) - np.float32(0.86),
-        "ring": lambda u, v: np.abs(_away(u, v) - np.float32(0.72)) - np.float32(0.2),
-        "cross": lambda u, v: np.minimum(box(u, v, 0.94, 0.28), box(u, v, 0.28, 0.94)),
-        "square": lambda u, v: box(u, v, 0.72, 0.72),
-        "triangle": lambda u, v: triangle(u, v, 1),
-        "heart": _heart,
-        "moon": lambda u, v: np.maximum(_away(u, v) - 1, np.float32(0.8) - _away(u - np.float32(0.5), v)),
-        "bar": lambda u, v: box(u, v, 0.95, 0.2),
-        "half": lambda u, v: np.maximum(_away(u, v) - np.float32(0.9), u),
-    }
-)
+_FORMS: dict[str, Callable[[Plane, Plane], Plane]] = {
+    "star": lambda u, v: star(*fold(u, v, 5, _away), 1, 0.42),
+    "ball": lambda u, v: _away(u, v) - np.float32(0.86),
+    "ring": lambda u, v: np.abs(_away(u, v) - np.float32(0.72)) - np.float32(0.2),
+    "cross": lambda u, v: np.minimum(box(u, v, 0.94, 0.28), box(u, v, 0.28, 0.94)),
+    "square": lambda u, v: box(u, v, 0.72, 0.72),
+    "triangle": lambda u, v: triangle(u, v, 1),
+    "heart": _heart,
+    "moon": lambda u, v: np.maximum(_away(u, v) - 1, np.float32(0.8) - _away(u - np.float32(0.5), v)),
+    "bar": lambda u, v: box(u, v, 0.95, 0.2),
+    "half": lambda u, v: np.maximum(_away(u, v) - np.float32(0.9), u),
+}
 
 
 def example() -> CaptionedSpec:

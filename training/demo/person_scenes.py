@@ -7,19 +7,17 @@ pixel. Every picture is a spec of numbers, drawn the same each time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from training.demo.shapes import Mask
 
-    from numpy.typing import NDArray
-
-    Mask = NDArray[np.bool_]
-    Point = tuple[float, float]
+Point = tuple[float, float]
 
 SIZE = (96, 48)
 """(H, W) of a picture, of the shape that re-identification works with."""
@@ -85,15 +83,13 @@ class Figure:
     """(96, 48, 3) RGB"""
     garments: dict[str, Mask]
     """Where each garment can be seen, (96, 48)."""
-    person: Mask
 
 
 def outfit(person: int) -> Outfit:
     """Return a person's outfit; the twin's differs in `differs`."""
     rng = np.random.default_rng([person // 2, 11])
-    pick = rng.integers(0, len(COLOURS), 6).tolist()
     # One colour on neighbouring garments would hide where one ends.
-    hat, top, ink, legs, shoes, bag = pick
+    hat, top, ink, legs, shoes, bag = rng.integers(0, len(COLOURS), 6).tolist()
     ink, bag = _other(ink, top), _other(bag, top)
     legs = _other(legs, top)
     shoes = _other(shoes, legs)
@@ -152,21 +148,22 @@ class _Canvas:
         self.owner: NDArray[np.uint8] = np.zeros(pixels.shape[:2], np.uint8)
 
     def polygon(self, part: int, colour: Sequence[float], *points: Point) -> None:
-        corners = [_whole(points)]
-        cv2.fillPoly(self.pixels, corners, tuple(map(float, colour)))
-        cv2.fillPoly(self.owner, corners, part)
+        for plane, value in self._planes(part, colour):
+            cv2.fillPoly(plane, [_whole(points)], value)
 
     def line(self, part: int, colour: Sequence[float], thickness: float, *points: Point) -> None:
-        path, wide = [_whole(points)], max(int(thickness), 1)
-        cv2.polylines(self.pixels, path, False, tuple(map(float, colour)), wide)
-        cv2.polylines(self.owner, path, False, part, wide)
+        for plane, value in self._planes(part, colour):
+            cv2.polylines(plane, [_whole(points)], False, value, max(int(thickness), 1))
 
     def disc(self, part: int, colour: Sequence[float], centre: Point, radius: float, *, upper: bool = False) -> None:
         """Draw a disc, or only its upper part."""
         (at,), size = _whole([centre]).tolist(), max(round(radius), 1)
         turn = (180 - 18, 360 + 18) if upper else (0, 360)
-        cv2.ellipse(self.pixels, at, (size, size), 0, *turn, tuple(map(float, colour)), -1)
-        cv2.ellipse(self.owner, at, (size, size), 0, *turn, part, -1)
+        for plane, value in self._planes(part, colour):
+            cv2.ellipse(plane, at, (size, size), 0, *turn, value, -1)
+
+    def _planes(self, part: int, colour: Sequence[float]) -> tuple[tuple[Any, Any], ...]:
+        return (self.pixels, tuple(map(float, colour))), (self.owner, part)
 
 
 def _whole(points: Sequence[Point]) -> NDArray[np.int32]:
@@ -179,10 +176,8 @@ def draw(spec: PersonSpec) -> Figure:
     height, width = SIZE[0] * _SCALE, SIZE[1] * _SCALE
     canvas = _Canvas(_behind(height, width, rng))
     _person(canvas, spec.outfit, rng)
-    pixels = cv2.resize(canvas.pixels, SIZE[::-1], interpolation=cv2.INTER_AREA)
-    pixels = _expose(pixels, rng)
-    parts = {name: canvas.owner == number for number, name in enumerate(GARMENTS, 1)}
-    return Figure(pixels, {name: _smaller(mask) for name, mask in parts.items()}, _smaller(canvas.owner > 0))
+    pixels = _expose(cv2.resize(canvas.pixels, SIZE[::-1], interpolation=cv2.INTER_AREA), rng)
+    return Figure(pixels, {name: _smaller(canvas.owner == number) for number, name in enumerate(GARMENTS, 1)})
 
 
 def _smaller(mask: Mask) -> Mask:
@@ -248,16 +243,13 @@ def _ink(pattern: str, shape: tuple[int, ...], pitch: float, rng: np.random.Gene
     """Return the mask of a pattern's second colour, (h, w)."""
     y, x = ((np.arange(side) + rng.uniform(0, pitch)) / pitch for side in shape)
     down, across = y[:, None], x[None, :]
-    mask: Mask
-    if pattern == "hoops":
-        mask = np.broadcast_to(down % 1 < 0.45, shape)
-    elif pattern == "stripes":
-        mask = np.broadcast_to(across % 1 < 0.45, shape)
-    elif pattern == "checks":
-        mask = (np.floor(across) + np.floor(down)) % 2 == 0
-    else:
-        mask = (across % 1 - 0.5) ** 2 + (down % 1 - 0.5) ** 2 < 0.09
-    return mask
+    masks: dict[str, Mask] = {
+        "hoops": down % 1 < 0.45,
+        "stripes": across % 1 < 0.45,
+        "checks": (np.floor(across) + np.floor(down)) % 2 == 0,
+        "dots": (across % 1 - 0.5) ** 2 + (down % 1 - 0.5) ** 2 < 0.09,
+    }
+    return np.broadcast_to(masks[pattern], shape)
 
 
 def _behind(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -6,17 +6,13 @@ same seed differ only in their mark.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -59,8 +55,7 @@ class Form:
 class Outline:
     """A form in its colours at its place in the picture: (rows, columns) of its patch, and (h, w) planes.
 
-    `coverage` is the share of each pixel that is painted, 0..1; `mask` where any is; `footprint` is the mask and the
-    cause: what must stay in sight, whichever mark the thing has.
+    `coverage` is the share of each pixel that is painted, 0..1; `mask` where any is.
     """
 
     place: tuple[slice, slice]
@@ -68,20 +63,20 @@ class Outline:
     colours: tuple[Plane, Plane, Plane]
     coverage: Plane
     mask: Mask
-    cause: Mask
-    footprint: Mask
+
+
+def locate(x: float, y: float, reach: float, angle: float, size: int) -> tuple[tuple[slice, slice], Plane, Plane]:
+    """Return the patch, (rows, columns), around a point in pixels, and its turned coordinates from there, (h, w)."""
+    rows, columns = (slice(max(int(np.floor(at - reach)), 0), min(int(np.ceil(at + reach)), size)) for at in (y, x))
+    down = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - y)
+    across = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] + np.float32(0.5 - x)
+    return (rows, columns), *_turn(across, down, angle)
 
 
 @lru_cache(maxsize=64)
 def outline(thing: Thing, size: int) -> Outline:
     """Return the thing's outline in a picture of `size`, clipped."""
-    reach = thing.length / 2 + 1.5
-    rows, columns = (
-        slice(max(int(np.floor(at - reach)), 0), min(int(np.ceil(at + reach)), size)) for at in (thing.y, thing.x)
-    )
-    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - thing.y)
-    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] + np.float32(0.5 - thing.x)
-    cos, sin = np.float32(np.cos(thing.angle)), np.float32(np.sin(thing.angle))
+    place, u, v = locate(thing.x, thing.y, thing.length / 2 + 1.5, thing.angle, size)
     family, _, mark = thing.kind.partition("-")
     rng = np.random.default_rng(thing.seed)
     # The ink's luma is at least 0.3 from that of body and face.
@@ -93,11 +88,11 @@ def outline(thing: Thing, size: int) -> Outline:
         body, face = rng.uniform(0.18, 0.5), rng.uniform(0.18, 0.5)
         ink = min(max(body, face) + step, 0.97)
     colours = tint(rng, body), tint(rng, face), tint(rng, ink)
-    form = _FAMILIES[family](x * cos + y * sin, y * cos - x * sin, thing.length, rng, mark)
+    form = _FAMILIES[family](u, v, thing.length, rng, mark)
     coverage = _cover(form.body)
     mask = coverage >= COVERED
     coverage *= mask
-    return Outline((rows, columns), form, colours, coverage, mask, form.cause, mask | form.cause)
+    return Outline(place, form, colours, coverage, mask)
 
 
 def paint(canvas: Plane, thing: Thing, light: tuple[float, float]) -> Outline:
@@ -286,14 +281,12 @@ def _clutter(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: 
     return Form(body, (), np.zeros(body.shape, np.bool_), 0.08 * length + 1)
 
 
-_FAMILIES: MappingProxyType[str, Callable[[Plane, Plane, float, np.random.Generator, str], Form]] = MappingProxyType(
-    {
-        "rod": _rod,
-        "plate": _plate,
-        "ball": _ball,
-        "moon": _moon,
-        "star": _star,
-        "gear": _gear,
-        "clutter": _clutter,
-    }
-)
+_FAMILIES: dict[str, Callable[[Plane, Plane, float, np.random.Generator, str], Form]] = {
+    "rod": _rod,
+    "plate": _plate,
+    "ball": _ball,
+    "moon": _moon,
+    "star": _star,
+    "gear": _gear,
+    "clutter": _clutter,
+}

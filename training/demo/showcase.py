@@ -1,16 +1,16 @@
-"""The bundled scenes, as they are drawn."""
+"""The bundled scenes, as they are drawn, and labelled ones for examples and tests."""
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from training.demo.scenes import Spec, sample
+from PIL import Image
 
-if TYPE_CHECKING:
-    from training.demo.shapes import Thing
+from training.demo.scenes import Spec, draw, sample
+from training.demo.shapes import Thing
 
 SIDE = 576
 """Side of a displayed scene in pixels; the models see it at the size of their training."""
@@ -36,7 +36,7 @@ def enlarge(spec: Spec, side: int = SIDE) -> Spec:
     )
 
 
-_SCENES = MappingProxyType({"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4, "a rod": 7})
+_SCENES = {"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4, "a rod": 7}
 
 
 def scene(name: str) -> Spec:
@@ -45,7 +45,6 @@ def scene(name: str) -> Spec:
     return enlarge(sample(_SCENES[name], task=task, held_out=True))
 
 
-SCENE = "scene 3"
 CLIP_SIDE = 384
 LEAVES = 3
 """Place of that thing in the scene: a gear."""
@@ -54,13 +53,8 @@ _WAY = 0.12
 
 
 def moving(share: float, side: int = CLIP_SIDE) -> Spec:
-    """Return the scene at a share 0..1 of its closed loop.
-
-    >>> from training.demo.scenes import draw
-    >>> draw(moving(0.25)).pixels.shape
-    (384, 384, 3)
-    """
-    spec = enlarge(replace(scene(SCENE), noise=0.0), side)
+    """Return scene 3 at a share 0..1 of its closed loop."""
+    spec = enlarge(replace(scene("scene 3"), noise=0.0), side)
     turn = 2 * math.pi * share
     things = []
     for i, thing in enumerate(spec.things):
@@ -74,3 +68,25 @@ def moving(share: float, side: int = CLIP_SIDE) -> Spec:
         if all(-0.2 * thing.length < at < side + 0.2 * thing.length for at in (x, y)):
             things.append(replace(thing, x=x, y=y, angle=thing.angle + 0.5 * math.sin(phase)))
     return replace(spec, things=tuple(things))
+
+
+def write_scenes(folder: Path | str, pictures: int, *, task: str = "detect", side: int = 288) -> None:
+    """Write held-out scenes with labels, reproducible from the arguments.
+
+    `side`: pixels of a picture's side. To detect, `labels.csv` has their boxes (`file,x0,y0,x1,y1,label`); to classify,
+    each is in a folder named after its class.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[object, ...]] = [("file", "x0", "y0", "x1", "y1", "label")]
+    for number in range(pictures):
+        scene = draw(enlarge(sample(number, task=task, held_out=True), side))
+        path = folder / f"scene-{number:03}.webp"
+        if task == "classify":
+            path = folder / scene.objects[0].label / path.name
+            path.parent.mkdir(exist_ok=True)
+        Image.fromarray(scene.pixels).save(path, quality=80, method=6)
+        rows += [(path.name, *thing.box, thing.label) for thing in scene.objects]
+    if task != "classify":
+        with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
