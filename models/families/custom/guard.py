@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import chain
-from operator import is_, itemgetter
+from operator import attrgetter, is_, itemgetter
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -28,35 +28,15 @@ from torch.utils._pytree import tree_leaves
 
 _LOCK = threading.RLock()
 """One for all modules, which may share parts."""
-_STANDARD = itemgetter(
-    *("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks"),
-    *("_backward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
-    "_forward_pre_hooks_with_kwargs",
-)
-_NAMES = frozenset(vars(nn.Module()))
+_MODULE = vars(nn.Module())
+_DICTS = itemgetter(*(key for key, value in _MODULE.items() if isinstance(value, dict) and "state_dict" not in key))
+"""What a module keeps parameters, buffers, parts and hooks in."""
 _ATOMS = {bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size}
 _ATOMS |= {FunctionType, BuiltinFunctionType, MethodType, ModuleType}
+_VERSION = attrgetter("_version")
 _CONTAINERS = (dict, OrderedDict, list, set, deque)
 MAX_DEPTH, MAX_OBJECTS = 4, 5000
 """How deep, and how many, objects that a module's attributes hold are put back."""
-
-
-def _copy_array(array: Any, state: Any) -> None:
-    if array.flags.writeable:
-        np.copyto(array, state)
-
-
-_GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
-    torch.Generator: (lambda it: it.get_state(), lambda it, state: it.set_state(state)),
-    random.Random: (lambda it: it.getstate(), lambda it, state: it.setstate(state)),
-    np.random.RandomState: (lambda it: it.get_state(), lambda it, state: it.set_state(state)),
-    np.random.Generator: (
-        lambda it: it.bit_generator.state,
-        lambda it, state: setattr(it.bit_generator, "state", state),
-    ),
-    np.ndarray: (lambda it: it.copy(), _copy_array),
-}
-"""How the state of an attribute is read and set, by its type."""
 
 
 class ModuleGuard:
@@ -72,6 +52,8 @@ class ModuleGuard:
         """Changes of the module that each entry makes."""
         self._writes: bool | None = None
         """Whether passes write into tensors of the module; None before the first."""
+        self._snapshot: _Snapshot | None = None
+        """The latest one, which holds as long as the module's dicts hold the same objects."""
         self._entries: list[ExitStack] = []
 
     @property
@@ -105,10 +87,15 @@ class ModuleGuard:
 
     @contextmanager
     def _prepared(self) -> Iterator[None]:
-        snapshot, writes = _Snapshot(self.module), _Writes()
+        writes, snapshot = _Writes(), self._snapshot
+        if snapshot is None or not snapshot.current:
+            snapshot = self._snapshot = _Snapshot(self.module)
+        snapshot.begin()
         self.parts = self.parts or snapshot.parts
         training = any(part.training for part in snapshot.parts)
-        with snapshot, _without_checkpoints(), ExitStack() as inside:
+        with ExitStack() as inside:
+            inside.callback(snapshot.restore)
+            inside.enter_context(_without_checkpoints())
             if training or self._writes is not False:
                 inside.enter_context(writes.undone(snapshot.tensors))
             if training:
@@ -136,7 +123,7 @@ def _same(first: Collection[object], second: Collection[object]) -> bool:
 
 
 def _parts_of(module: nn.Module) -> list[nn.Module]:
-    """Return each module of a module once, which `modules` takes four times as long for."""
+    """Return a module and all inside it, each once, in less time than `modules`."""
     parts: dict[nn.Module, None] = {}
     waiting: list[nn.Module | None] = [module]
     while waiting:
@@ -176,34 +163,44 @@ def _open_parts(parts: Sequence[nn.Module]) -> None:
 
 
 class _Snapshot:
-    """The state of a module's Python objects, put back on exit."""
+    """What a module's dicts hold, and the state of its objects, which are put back on exit."""
 
     def __init__(self, module: nn.Module) -> None:
         self.parts = _parts_of(module)
         scripted = [part for part in self.parts if isinstance(part, torch.jit.ScriptModule)]
-        self._modes = [(part, part.training) for part in scripted]
-        attributes = [*map(vars, set(self.parts).difference(scripted))]
-        standard = [*chain.from_iterable(map(_STANDARD, attributes))]
+        self._scripted, self._plain = scripted, [*set(self.parts).difference(scripted)]
+        self._attributes = [*map(vars, self._plain)]
+        standard = [*chain.from_iterable(map(_DICTS, self._attributes))]
         self._empty = [each for each in standard if not each]
-        self._dicts = [*attributes, *filter(None, standard)]
+        self._dicts = [*self._attributes, *filter(None, standard)]
         self._copies = [each.copy() for each in self._dicts]
         self._values = [*chain.from_iterable(map(dict.values, self._copies))]
-        self._states: list[tuple[Callable[[Any, Any], object], Any, Any]] = []
-        self._seen: set[int] = set()
-        tables = chain.from_iterable((values["_parameters"], values["_buffers"]) for values in attributes)
-        self.tensors = [each for table in tables if table for each in table.values() if each is not None]
+        tables = chain.from_iterable((values["_parameters"], values["_buffers"]) for values in self._attributes)
+        self._weights = [each for table in tables if table for each in table.values() if each is not None]
         for part in scripted:
-            self.tensors += chain(part.parameters(recurse=False), part.buffers(recurse=False))
-        for values in attributes:
-            for name in values.keys() - _NAMES:
-                kind = type(value := values[name])
-                if kind not in _ATOMS and not (kind is tuple and _ATOMS.issuperset(map(type, value))):
-                    self._add(value, 0)
+            self._weights += chain(part.parameters(recurse=False), part.buffers(recurse=False))
+        own = ((values[name] for name in values.keys() - _MODULE.keys()) for values in self._attributes)
+        self._objects = [value for value in chain.from_iterable(own) if not _is_atom(value)]
+
+    @property
+    def current(self) -> bool:
+        """Whether the module's dicts still hold the same objects."""
+        now = [*chain.from_iterable(map(dict.values, self._dicts))]
+        return not any(self._empty) and _same(now, self._values) and _same([*map(vars, self._plain)], self._attributes)
+
+    def begin(self) -> None:
+        """Read the state of the module's objects."""
+        self.tensors, self._seen = [*self._weights], set[int]()
+        self._undo: list[Any] = [(setattr, part, "training", part.training) for part in self._scripted]
+        """Functions with their arguments."""
+        for value in self._objects:
+            self._add(value, 0)
         if any(each.is_inference() for each in self.tensors):
             self._replace_inference()
         leaves = [each for each in self.tensors if each.is_leaf]
-        self._grads = [(each, each.grad) for each in leaves]
         self.trained = [each for each in leaves if each.requires_grad]
+        self._undo += [(setattr, each, "grad", each.grad) for each in leaves]
+        self._undo += [(setattr, each, "requires_grad", True) for each in self.trained]
 
     def _add(self, value: Any, depth: int) -> None:
         """Add what an attribute holds."""
@@ -217,15 +214,22 @@ class _Snapshot:
             return
         self._seen.add(id(value))
         inner: Any = ()
-        if kind in _GENERATORS:
-            read, write = _GENERATORS[kind]
-            self._states.append((write, value, read(value)))
-        elif kind in (tuple, frozenset):
+        if kind in (tuple, frozenset):
             inner = value
+        elif kind is np.random.Generator:
+            inner = (value.bit_generator,)
+        elif isinstance(value, np.random.BitGenerator):
+            self._undo.append((setattr, value, "state", value.state))
+        elif kind is random.Random:
+            self._undo.append((value.setstate, value.getstate()))
+        elif kind in (torch.Generator, np.random.RandomState):
+            self._undo.append((value.set_state, value.get_state()))
+        elif kind is np.ndarray:
+            self._undo += [(np.copyto, value, value.copy())] if value.flags.writeable else []
         elif kind in _CONTAINERS or isinstance(getattr(value, "__dict__", None), dict):
             container = value if kind in _CONTAINERS else value.__dict__
             inner = _items(container)
-            self._states.append((_refill, container, container.copy()))
+            self._undo.append((_refill, container, container.copy()))
         for each in inner:
             if type(each) not in _ATOMS:
                 self._add(each, depth + 1)
@@ -238,30 +242,26 @@ class _Snapshot:
             for tensors in tables:
                 for name, tensor in tensors.items():
                     if tensor is not None and tensor.is_inference():
-                        copied = copies.setdefault(id(tensor), tensor.clone())
-                        is_weight = isinstance(tensor, nn.Parameter)
-                        tensors[name] = nn.Parameter(copied, requires_grad=False) if is_weight else copied
+                        tensors[name] = copies.setdefault(id(tensor), tensor.detach().clone())
         self.tensors = [each for each in self.tensors if not each.is_inference()]
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
+    def restore(self) -> None:
+        """Put everything back."""
         # Nearly always nothing has changed, and one comparison shows it.
-        if any(self._empty) or not _same([*chain.from_iterable(map(dict.values, self._dicts))], self._values):
+        if not self.current:
             for container in self._empty:
                 container.clear()
             for container, before in zip(self._dicts, self._copies, strict=True):
                 _refill(container, before)
-        for write, holder, state in self._states:
-            write(holder, state)
-        for part, mode in self._modes:
-            part.training = mode
-        for parameter in self.trained:
-            parameter.requires_grad = True
-        for tensor, grad in self._grads:
-            if tensor.grad is not grad:
-                tensor.grad = grad
+        for undo, *arguments in self._undo:
+            undo(*arguments)
+        # The caller's gradients are freed when he lets them go.
+        self._undo, self.tensors, self.trained = [], [], []
+
+
+def _is_atom(value: Any) -> bool:
+    kind = type(value)
+    return kind in _ATOMS or (kind is tuple and _ATOMS.issuperset(map(type, value)))
 
 
 def _items(container: Any) -> Collection[object]:
@@ -275,8 +275,8 @@ def _refill(container: Any, before: Any) -> None:
         (container.extend if isinstance(container, (list, deque)) else container.update)(before)
 
 
-def _signature(tensors: Sequence[Tensor]) -> list[tuple[int, int]]:
-    return [(each.data_ptr(), each._version) for each in tensors]
+def _signature(tensors: Sequence[Tensor]) -> list[int]:
+    return [*map(Tensor.data_ptr, tensors), *map(_VERSION, tensors)]
 
 
 class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
