@@ -255,7 +255,7 @@ class _Snapshot:
                 _refill(container, before)
         for undo, *arguments in self._undo:
             undo(*arguments)
-        # The caller's gradients are freed when he lets them go.
+        # Nothing here keeps a gradient alive until the next entry.
         self._undo, self.tensors, self.trained = [], [], []
 
 
