@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.cases import FAST, ClassifierCase, picture
+from benchmarks.cases import FAST, ClassifierCase, maps_of, picture
 from benchmarks.peers import classifier_peers
 from benchmarks.report import Row, goal, grid, machine, number, page, times
 from benchmarks.timing import Contender, measure, row
 from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
@@ -25,6 +27,8 @@ from sightglass.explain.options import Options
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet-lite0")
 ROUNDS = 21
@@ -51,6 +55,7 @@ def sightglass(case: ClassifierCase) -> Iterator[Contender]:
 
     yield Contender("maps", f"Sightglass, {count} maps at input size", lambda _: case.maps([GRADCAM])[0])
     yield Contender("methods", f"Sightglass, {NUMBERS[len(FAST)]} methods x {count} classes", lambda _: case.maps(FAST))
+    yield callers_module(case)
     yield Contender("explanation", "Sightglass, predictions and heatmaps on the host", lambda _: explanation())
     yield Contender("method", "same evidence: another method", lambda e: e.with_method("layercam"), explanation)
     yield Contender("class", "same evidence: a new class", lambda e: e.with_targets(case.other.index), explanation)
@@ -65,6 +70,19 @@ def sightglass(case: ClassifierCase) -> Iterator[Contender]:
     yield Contender(
         "file", "Explainer(...)(path), from the JPEG file", lambda _: explainer(case.path, **chosen), EVIDENCE.clear
     )
+
+
+def callers_module(case: ClassifierCase) -> Contender:
+    """Return the maps of the library's own module, given in memory: it is guarded, and not folded."""
+    prepared = case.resident.adapter.preprocessing
+    resident = Explainer(case.module(), preprocess=prepared, labels=case.resident.adapter.labels).resident
+    layers = layers_at(resident, (case.layer.path,))
+
+    def maps() -> Tensor:
+        with resident.lock:
+            return maps_of(Evidence(resident.snapshot(), case.given, layers), case.targets, [GRADCAM])[0]
+
+    return Contender("caller", f"Sightglass, {len(case.targets)} maps of a module in memory", lambda _: maps())
 
 
 def explainer_of(case: ClassifierCase) -> tuple[Explainer, dict[str, Any]]:
@@ -107,6 +125,9 @@ def goals(tables: Sequence[Row]) -> list[Row]:
         bare, ours = lines["bare"]["ms"], lines["maps"]
         limit = max(0.05 * bare, 5.0)
         of_model = [goal("class maps, to a bare forward", ours["ratio"], 1.05, "x")]
+        of_model.append(
+            goal("class maps of a module in memory, to a bare forward", lines["caller"]["ratio"], 1.15, "x")
+        )
         if "torch_cam" in lines:
             of_model.append(goal("class maps, to torch-cam's raw ones", ours["ms"], lines["torch_cam"]["ms"]))
         of_model += [

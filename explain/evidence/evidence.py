@@ -25,9 +25,9 @@ from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence.layers import as_map, fit_grid
-from sightglass.explain.evidence.resident import same_answer
 from sightglass.models.adapter import FunctionTarget
 from sightglass.models.adapters.detector import IN_CELL, Detections
+from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:

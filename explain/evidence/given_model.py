@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,14 @@ from numpy.typing import NDArray
 from sightglass.common.errors import ModelProblem
 from sightglass.models import catalog
 from sightglass.models.adapter import Adapter
-from sightglass.models.adapters.tasks import check_task
 from sightglass.models.families.custom import in_memory
-from sightglass.models.labels import parse_names
 from sightglass.models.preprocess import READY
-from sightglass.models.spec import ModelSpec, read_outputs
+from sightglass.models.spec import ModelSpec
 
 
 def spec_of_file(path: str, user_model: in_memory.UserModel, arch: str = "") -> ModelSpec:
     """Return the spec of a model's file with the caller's arguments."""
-    spec, name = catalog.of_file(path, arch), user_model.name
-    if user_model.task is not None:
-        spec = replace(spec, task=check_task(user_model.task))
-    if user_model.labels is not None:
-        spec = spec.with_weights(labels=parse_names(user_model.labels, name or spec.id))
-    if user_model.output is not None or user_model.unit is not None:
-        spec = spec.with_weights(output=user_model.output, unit=user_model.unit)
-    if user_model.outputs:
-        spec = replace(spec.with_weights(outputs=read_outputs(user_model.outputs)), task="regress")
-    if user_model.preprocess is not None:
-        spec = spec.with_weights(preprocessing=in_memory.read_preprocess(user_model.preprocess))
-    return replace(spec, id=name or spec.id)
+    return user_model.spec(catalog.of_file(path, arch))
 
 
 def path_in(model: Any, layer: Any) -> str | None:

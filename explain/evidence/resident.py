@@ -24,14 +24,13 @@ from sightglass.explain.evidence.survey import AttentionModule, Survey, survey
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
+from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
-WITHIN = 1e-3
-"""Largest difference that rounding explains, relative to the largest value."""
 
 
 class LoadedModel:
@@ -264,14 +263,6 @@ class LoadedModel:
             raise ModelProblem(f"No layer of {self.adapter.spec.id} returns a map: choose another model.")
         stated = tuple(map(self.adapter.path_of, self.adapter.spec.target_layers))
         return stated or self.adapter.default_layers(self.layers)
-
-
-def same_answer(first: Tensor, second: Tensor) -> bool:
-    """Return whether two answers (1, n) are the same but for rounding."""
-    if first.shape != second.shape:
-        return False
-    tolerance = WITHIN * float(second.abs().nan_to_num(posinf=0).max()) if second.numel() else 0.0
-    return torch.allclose(first, second, rtol=0, atol=tolerance, equal_nan=True)
 
 
 def _unchanged(loaded: Any, current: tuple[ModelSpec, dict[str, int]]) -> bool:

@@ -17,18 +17,17 @@ from sightglass.common.errors import Problem
 from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map, layers_at
-from sightglass.explain.evidence.resident import WITHIN
 from sightglass.models.adapter import Adapter, Target
+from sightglass.models.adapters.tasks import same_answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.models.adapters.detector import Detector
     from sightglass.models.geometry import ModelInput
-    from sightglass.models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
 
@@ -54,25 +53,24 @@ def _verify(resident: LoadedModel, model_input: ModelInput) -> None:
     right = _agrees(resident, model_input, *plain)
     if not right and adapter.splits_batches:
         alone = _run_plain(resident, model_input, 1)
-        adapter.splits_batches = _close(plain[1], alone[1])
+        adapter.splits_batches = _same(plain[1], alone[1])
         plain, right = alone, _agrees(resident, model_input, *alone)
-    folded = resident.folded is not None
-    if not right and folded:
+    if not right and resident.folded is not None:
         resident.folded = None
         right = _agrees(resident, model_input, *plain)
         if right:
             adapter.notes += ("Computed without folded batch norms, which would change the map of this model.",)
-    if not right and not _close(plain[1], _run_plain(resident, model_input, 1)[1]):
+    if not right and not _same(plain[1], _run_plain(resident, model_input, 1)[1]):
         adapter.notes += ("Its answers differ from pass to pass, and so do its maps: random layers are active in it.",)
 
 
 def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) -> tuple[Target, list[Tensor]]:
     """Return a target, its answer and gradients for the first picture by PyTorch's own graph."""
     adapter, layers = resident.adapter, layers_at(resident, resident.default_layers)
-    recorded: dict[str, Tensor] = {}
+    recorded: dict[nn.Module, Tensor] = {}
 
-    def record(path: str, output: Tensor) -> Tensor:
-        recorded[path] = output
+    def record(part: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        recorded[part] = output
         # Later modules may write into it.
         return output.clone()
 
@@ -80,30 +78,23 @@ def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) ->
     # A different second picture, to reveal mixing between pictures.
     tensor[1:] = tensor[1:].flip(-1) / 2
     tensor.requires_grad_()
+    parts = [adapter.module.get_submodule(layer.path) for layer in layers]
     with resident.lock, torch.enable_grad(), ExitStack() as hooks:
-        for layer in layers:
-            hooks.enter_context(
-                adapter.module.get_submodule(layer.path).register_forward_hook(
-                    lambda _module, _inputs, output, path=layer.path: record(path, output)
-                )
-            )
+        for part in parts:
+            hooks.enter_context(part.register_forward_hook(record))
         outputs = adapter.run(tensor)
     answer, target = adapter.answer_row(outputs)[0], _target(adapter, outputs)
     scalar = adapter.scalar(outputs, target) if target.index is None else answer[target.index]
-    outputs_at = [recorded[layer.path] for layer in layers]
-    slopes = torch.autograd.grad(scalar, outputs_at, allow_unused=True)
-    return target, [answer, *(_map(*parts) for parts in zip(slopes, outputs_at, layers, strict=True))]
-
-
-def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
-    return as_map((torch.zeros_like(output) if slope is None else slope)[:1], layer)[0]
+    slopes = torch.autograd.grad(scalar, [recorded[part] for part in parts], materialize_grads=True, allow_unused=True)
+    maps = [as_map(slope[:1], layer)[0] for slope, layer in zip(slopes, layers, strict=True)]
+    return target, [answer.detach(), *maps]
 
 
 def _agrees(resident: LoadedModel, model_input: ModelInput, target: Target, truth: Sequence[Tensor]) -> bool:
     """Return whether the remaining shortcuts give the plain pass's results."""
     evidence = Evidence(resident, model_input, layers_at(resident, resident.default_layers))
     slopes = [gradients[0].dense() for gradients in evidence.gradients([target])]
-    return _close([resident.adapter.answer_row(evidence.outputs)[0], *slopes], truth)
+    return _same([resident.adapter.answer_row(evidence.outputs)[0].detach(), *slopes], truth)
 
 
 def _target(adapter: Adapter, outputs: Any) -> Target:
@@ -113,7 +104,5 @@ def _target(adapter: Adapter, outputs: Any) -> Target:
     return Target(index, "")
 
 
-def _close(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
-    # What is not finite is reported with the picture.
-    pairs = [(a.nan_to_num(), b.nan_to_num()) for a, b in zip(first, second, strict=True)]
-    return all(a.shape == b.shape and bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
+def _same(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
+    return all(map(same_answer, first, second))

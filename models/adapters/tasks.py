@@ -19,6 +19,8 @@ Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "n
 CONTRASTS = (30.0, -30.0)
 """Factors of a picture's contrast for `kind_of`: a logit leaves 0..1 for one of them."""
 _LEAST = 1e-12
+WITHIN = 1e-3
+"""Largest difference that rounding explains, relative to the largest value."""
 ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
 """Tasks of a model that answers with one row of numbers for a picture."""
 STATED: tuple[Task, ...] = (*ROWS, "segment")
@@ -106,6 +108,16 @@ def logits_of(answer: Tensor, kind: Kind) -> Tensor:
     if kind in ("probability", "sigmoids"):
         answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
     return both(answer) if kind in ("logit", "probability") else answer
+
+
+def same_answer(first: Tensor, second: Tensor) -> bool:
+    """Return whether two answers are the same but for rounding."""
+    import torch
+
+    if first.shape != second.shape:
+        return False
+    tolerance = WITHIN * float(second.abs().nan_to_num(posinf=0).max()) if second.numel() else 0.0
+    return torch.allclose(first, second, rtol=0, atol=tolerance, equal_nan=True)
 
 
 def both(logit: Tensor) -> Tensor:

@@ -27,7 +27,6 @@ from sightglass.models.demo.pictures import CAPTIONED_SIDE
 from sightglass.models.families.transformers.folders import from_folder, read, weights_in
 from sightglass.models.families.transformers.loader import (
     CLIP_KINDS,
-    find_processor,
     folder_of,
     load_network,
     prepare,
@@ -258,8 +257,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
     size, clip = int(net.config.vision_config.image_size), kind == "clip"
     crop, numbers = ("centre", (MEAN, STD)) if clip else ("squash", (HALF, HALF))
     usual = Preprocessing((size, size), size, *numbers, "bicubic", crop=crop)
-    processor = None if spec.preprocessing.complete else find_processor(folder, 3)
-    preprocessing, notes = prepare(spec, processor, net.config, usual)
+    preprocessing, processor, notes = prepare(spec, folder, net.config, usual)
     return Towers(
         ImageTower(parts),
         _text_encoder(spec, net, folder),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
@@ -22,6 +21,7 @@ from sightglass.models.adapters.tasks import (
     assumed,
     kind_of,
     logits_of,
+    same_answer,
     task_of_names,
 )
 from sightglass.models.families.custom.trial import Answer, Trial, answer_in, map_in, photographs
@@ -68,94 +68,86 @@ def probe(
     module = to_eval(module)
     trial = Trial(module, spec, stated, numbers=task == "regress")
     preprocessing, why = trial.find_input()
-    size, pictures = preprocessing.size, photographs(preprocessing)
+    pictures, step = photographs(preprocessing), 1
     runs = [run for picture in pictures if isinstance(run := trial.run(picture), Answer)]
     answers, last, maps = [run.answer for run in runs], runs[0].last, runs[0].maps
+    count = answers[0].shape[1]
     # A linear layer has no bounds, whatever its answers happen to be.
     bare = isinstance(last, (nn.Linear, nn.Conv2d)) and not is_changed(last)
     if not bare and kind_of(answers) not in ("logits", "logit"):
         answers += trial.confirm(preprocessing)
-    count, step, notes, path = answers[0].shape[1], 1, tuple[str, ...](), ""
     if maps:
-        step = math.gcd(*size, STEP)
-        taller = photographs(replace(preprocessing, size=(size[0], size[1] + step)))
+        height, width = preprocessing.size
+        step = math.gcd(height, width, STEP)
+        taller = photographs(replace(preprocessing, size=(height, width + step)))
         if isinstance(trial.run(taller[0]), Exception):
             # It takes one size only.
             preprocessing = replace(preprocessing, crop="squash")
         task, notes = _task_of_maps(spec, task, count)
-    elif task == "segment":
-        raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
-    elif task is None:
-        task, notes = _infer_task(spec, module, answers, last, bare=bare, named=named)
-    elif task == "classify" and _is_multilabel(answers, last, bare):
-        # Their softmax would be nobody's numbers.
-        task, notes = "multilabel", (SEVERAL,)
-    if not _equal(trial.first, answers[0]):
+    else:
+        several = count > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
+        unnamed = kind_of(answers, bare) in ("logits", "logit") and not (named or isinstance(last, nn.Softmax))
+        task, notes = _task_of_rows(spec, module, task, count, several=several, unnamed=unnamed)
+    if not same_answer(trial.first, answers[0]):
         notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
-    alone = task == "multilabel" or count == 1
-    cut = task in ("classify", "multilabel") and isinstance(last, nn.Sigmoid if alone else (nn.Softmax, nn.LogSoftmax))
-    if cut:
-        assert last is not None
+    path = ""
+    ends = nn.Sigmoid if task == "multilabel" or count == 1 else (nn.Softmax, nn.LogSoftmax)
+    if task in ("classify", "multilabel") and isinstance(last, ends):
         path = next(path for path, part in module.named_modules() if part is last)
         module.set_submodule(path, nn.Identity())
         logits = trial.run(pictures[0])
-        cut = isinstance(logits, Answer) and _equal(last(logits.answer), answers[0])
-        if cut:
+        if isinstance(logits, Answer) and same_answer(last(logits.answer), answers[0]):
             notes += ("Its logits are explained, before its last activation.",)
         else:
             module.set_submodule(path, last)
             path = ""
-    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, cut or bare)
+    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bool(path) or bare)
     if kind == "probabilities" and task == "multilabel":
         kind = "sigmoids"
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
     count = 2 if count == 1 and kind != "numbers" else count
-    pixels = maps and task == "regress"
-    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels, path)
-
-
-def _equal(answer: Tensor, other: Tensor) -> bool:
-    return answer.shape == other.shape and torch.allclose(answer, other, rtol=1e-3, atol=1e-5, equal_nan=True)
+    return ProbeResult(task, count, kind, preprocessing, why, notes, step, maps and task == "regress", path)
 
 
 def _task_of_maps(spec: ModelSpec, task: Task | None, count: int) -> tuple[Task, tuple[str, ...]]:
     """Return the task of `count` maps, and a note where it is inferred; raise ModelProblem for other stated tasks."""
-    if task == "regress":
-        if count > 1:
-            raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
+    if task == "regress" and count > 1:
+        raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
+    if task in ("regress", "segment"):
         return task, ()
     # Without a task in the table it is classify.
-    if task not in (None, "segment") and (spec.in_memory or task != "classify"):
+    if task is not None and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
-    note = f"It was taken for {ANSWERS['segment']}: it returns a map of each class."
-    return "segment", () if task == "segment" else (note,)
+    return "segment", (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
 
 
-def _infer_task(
-    spec: ModelSpec, module: nn.Module, answers: Sequence[Tensor], last: nn.Module | None, *, bare: bool, named: bool
+def _task_of_rows(
+    spec: ModelSpec, module: nn.Module, task: Task | None, count: int, *, several: bool, unnamed: bool
 ) -> tuple[Task, tuple[str, ...]]:
-    """Guess the task by names and numbers, with a note."""
-    count, stated = answers[0].shape[1], spec.weights.labels
-    names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
-    if (task := task_of_names(names, count, stated if isinstance(stated, tuple) else ())) is not None:
-        return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
-    if library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
-        return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
-    if _is_multilabel(answers, last, bare):
+    """Return the task of a row of `count` numbers, and notes where it is inferred; raise ModelProblem for maps.
+
+    `several`: each is a probability by itself; `unnamed`: they are logits of classes without names.
+    """
+    if task == "segment":
+        raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
+    if task is None:
+        stated = spec.weights.labels
+        names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
+        if (inferred := task_of_names(names, count, stated if isinstance(stated, tuple) else ())) is not None:
+            return inferred, (f"It was taken for {ANSWERS[inferred]} by its name; task states another.",)
+        if library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
+            return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
+    if task in (None, "classify") and several:
+        # Their softmax would be nobody's numbers.
         return "multilabel", (SEVERAL,)
-    unclear = kind_of(answers, bare) in ("logits", "logit") and not (named or isinstance(last, nn.Softmax))
-    unclear = unclear and (count <= FEW or library_of(module) not in LIBRARIES)
-    return "classify", ((assumed(count),) if unclear else ())
+    if task is not None:
+        return task, ()
+    return "classify", (assumed(count),) if unnamed and (count <= FEW or library_of(module) not in LIBRARIES) else ()
 
 
 def library_of(module: nn.Module) -> str:
     """Return the name of the package that a module's class is of."""
     return type(module).__module__.partition(".")[0]
-
-
-def _is_multilabel(answers: Sequence[Tensor], last: nn.Module | None, bare: bool) -> bool:
-    """Return whether each of several numbers is a probability by itself."""
-    return answers[0].shape[1] > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
 
 
 def channels_of(module: nn.Module) -> int:

@@ -10,11 +10,11 @@ import random
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import chain
-from operator import is_, itemgetter
+from operator import attrgetter, is_, itemgetter
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -28,34 +28,15 @@ from torch.utils._pytree import tree_leaves
 
 _LOCK = threading.RLock()
 """One for all modules, which may share parts."""
-_STANDARD = itemgetter(
-    *("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks"),
-    *("_backward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
-    "_forward_pre_hooks_with_kwargs",
-)
-_NAMES = frozenset(vars(nn.Module()))
+_MODULE = vars(nn.Module())
+_DICTS = itemgetter(*(key for key, value in _MODULE.items() if isinstance(value, dict) and "state_dict" not in key))
+"""What a module keeps parameters, buffers, parts and hooks in."""
 _ATOMS = {bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size}
 _ATOMS |= {FunctionType, BuiltinFunctionType, MethodType, ModuleType}
+_VERSION = attrgetter("_version")
+_CONTAINERS = (dict, OrderedDict, list, set, deque)
 MAX_DEPTH, MAX_OBJECTS = 4, 5000
 """How deep, and how many, objects that a module's attributes hold are put back."""
-
-
-def _copy_array(array: Any, state: Any) -> None:
-    if array.flags.writeable:
-        np.copyto(array, state)
-
-
-_GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
-    torch.Generator: (lambda it: it.get_state(), lambda it, state: it.set_state(state)),
-    random.Random: (lambda it: it.getstate(), lambda it, state: it.setstate(state)),
-    np.random.RandomState: (lambda it: it.get_state(), lambda it, state: it.set_state(state)),
-    np.random.Generator: (
-        lambda it: it.bit_generator.state,
-        lambda it, state: setattr(it.bit_generator, "state", state),
-    ),
-    np.ndarray: (lambda it: it.copy(), _copy_array),
-}
-"""How the state of an attribute is read and set, by its type."""
 
 
 class ModuleGuard:
@@ -71,8 +52,9 @@ class ModuleGuard:
         """Changes of the module that each entry makes."""
         self._writes: bool | None = None
         """Whether passes write into tensors of the module; None before the first."""
-        self._depth = 0
-        self._exit = ExitStack()
+        self._snapshot: _Snapshot | None = None
+        """The latest one, which holds as long as the module's dicts hold the same objects."""
+        self._entries: list[ExitStack] = []
 
     @property
     def device(self) -> torch.device:
@@ -87,44 +69,38 @@ class ModuleGuard:
     @property
     def restructured(self) -> bool:
         """Whether it has other modules than at the first entry."""
-        return not self._depth and not _same(self.parts, [*self.module.modules()])
+        return not self._entries and not _same(self.parts, _parts_of(self.module))
 
     def _tensors(self) -> Iterator[Tensor]:
         return chain(self.module.parameters(), self.module.buffers())
 
     def __enter__(self) -> ModuleGuard:
-        _LOCK.acquire()
-        if not self._depth:
-            try:
-                with ExitStack() as inside:
-                    inside.enter_context(self._prepared())
-                    self._exit = inside.pop_all()
-            except BaseException:
-                _LOCK.release()
-                raise
-        self._depth += 1
+        with ExitStack() as entry:
+            entry.enter_context(_LOCK)
+            if not self._entries:
+                entry.enter_context(self._prepared())
+            self._entries.append(entry.pop_all())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        try:
-            if not self._depth:
-                self._exit.close()
-        finally:
-            _LOCK.release()
+        self._entries.pop().close()
 
     @contextmanager
     def _prepared(self) -> Iterator[None]:
-        snapshot = _Snapshot(self.module)
+        writes, snapshot = _Writes(), self._snapshot
+        if snapshot is None or not snapshot.current:
+            snapshot = self._snapshot = _Snapshot(self.module)
+        snapshot.begin()
         self.parts = self.parts or snapshot.parts
-        writes = _Writes()
-        with snapshot, _without_checkpoints(), ExitStack() as inside:
-            training = any(part.training for part in snapshot.parts)
-            records = self._writes is not False or (training and any(map(_changes_modes, snapshot.parts)))
-            if records:
+        training = any(part.training for part in snapshot.parts)
+        with ExitStack() as inside:
+            inside.callback(snapshot.restore)
+            inside.enter_context(_without_checkpoints())
+            if training or self._writes is not False:
                 inside.enter_context(writes.undone(snapshot.tensors))
             if training:
-                with writes if records else ExitStack():
+                # Some modules merge weights in `eval`.
+                with writes:
                     self.module.eval()
             if "torch._dynamo" in sys.modules:
                 # Hooks do not run in compiled parts.
@@ -132,26 +108,30 @@ class ModuleGuard:
             _open_parts(snapshot.parts)
             for parameter in snapshot.trained:
                 parameter.requires_grad = False
+            before = _signature(snapshot.tensors)
             if self._writes is not False:
                 inside.enter_context(writes)
             for patch in self.patches:
                 patch()
             yield
-            if self._writes is None:
-                self._writes = writes.found(snapshot.tensors)
-            elif not self._writes and not records:
-                self._writes = snapshot.written
+            written = writes.found(snapshot.tensors) or before != _signature(snapshot.tensors)
+            self._writes = written or bool(self._writes)
 
 
-def _same(first: Sequence[object], second: Sequence[object]) -> bool:
+def _same(first: Collection[object], second: Collection[object]) -> bool:
     return len(first) == len(second) and all(map(is_, first, second))
 
 
-def _changes_modes(part: nn.Module) -> bool:
-    """Return whether `train` or `eval` of a module does more than PyTorch's."""
-    kind, ordinary = type(part), (nn.Module.train, nn.Module.eval)
-    overridden = (kind.train, kind.eval) != ordinary or not vars(part).keys().isdisjoint(("train", "eval"))
-    return overridden and not isinstance(part, torch.jit.ScriptModule)
+def _parts_of(module: nn.Module) -> list[nn.Module]:
+    """Return a module and all inside it, each once, in less time than `modules`."""
+    parts: dict[nn.Module, None] = {}
+    waiting: list[nn.Module | None] = [module]
+    while waiting:
+        part = waiting.pop()
+        if part is not None and part not in parts:
+            parts[part] = None
+            waiting += part._modules.values()
+    return [*parts]
 
 
 class _Opaque(nn.Module):
@@ -170,58 +150,62 @@ class _Opaque(nn.Module):
 
 def _open_parts(parts: Sequence[nn.Module]) -> None:
     """Replace compiled modules by what they were compiled from, and scripted ones by modules that take hooks."""
-    for part in [each for each in parts if "_compiled_call_impl" in vars(each)]:
-        del vars(part)["_compiled_call_impl"]
-    others: dict[int, nn.Module] = {}
+    others: dict[nn.Module, nn.Module] = {}
     for part in parts:
+        vars(part).pop("_compiled_call_impl", None)
         if isinstance(part, torch.jit.ScriptModule):
-            others[id(part)] = _Opaque(part)
+            others[part] = _Opaque(part)
         elif type(part).__name__ == "OptimizedModule" and not (part._forward_hooks or part._forward_pre_hooks):
-            others[id(part)] = part.get_submodule("_orig_mod")
+            others[part] = part.get_submodule("_orig_mod")
     for part in parts if others else ():
-        if id(part) not in others:
-            changed = {name: others[id(each)] for name, each in part._modules.items() if id(each) in others}
-            part._modules.update(changed)
+        if part not in others:
+            part._modules.update({name: others[each] for name, each in part._modules.items() if each in others})
 
 
 class _Snapshot:
-    """The state of a module's Python objects, put back on exit."""
+    """What a module's dicts hold, and the state of its objects, which are put back on exit."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.parts = [*module.modules()]
-        self.tensors: list[Tensor] = []
-        self._containers: list[tuple[Any, Any]] = []
-        self._empty: list[Any] = []
-        self._states: list[tuple[Any, Callable[[Any, Any], Any], Any]] = []
-        self._modes: list[tuple[nn.Module, bool]] = []
-        self._seen: set[int] = set()
-        attributes = []
-        for part in self.parts:
-            if isinstance(part, torch.jit.ScriptModule):
-                self._modes.append((part, part.training))
-                self.tensors += chain(part.parameters(recurse=False), part.buffers(recurse=False))
-            else:
-                attributes.append(vars(part))
-        standard = [*chain.from_iterable(map(_STANDARD, attributes))]
-        self._containers = [(each, each.copy()) for each in (*attributes, *filter(None, standard))]
+        self.parts = _parts_of(module)
+        scripted = [part for part in self.parts if isinstance(part, torch.jit.ScriptModule)]
+        self._scripted, self._plain = scripted, [*set(self.parts).difference(scripted)]
+        self._attributes = [*map(vars, self._plain)]
+        standard = [*chain.from_iterable(map(_DICTS, self._attributes))]
         self._empty = [each for each in standard if not each]
-        tables = chain.from_iterable((values["_parameters"], values["_buffers"]) for values in attributes)
-        self.tensors += [each for table in tables if table for each in table.values() if each is not None]
-        for values in attributes:
-            for name in values.keys() - _NAMES:
-                kind = type(value := values[name])
-                if kind not in _ATOMS and not (kind is tuple and _ATOMS.issuperset(map(type, value))):
-                    self._add(value, 0)
+        self._dicts = [*self._attributes, *filter(None, standard)]
+        self._copies = [each.copy() for each in self._dicts]
+        self._values = [*chain.from_iterable(map(dict.values, self._copies))]
+        tables = chain.from_iterable((values["_parameters"], values["_buffers"]) for values in self._attributes)
+        self._weights = [each for table in tables if table for each in table.values() if each is not None]
+        for part in scripted:
+            self._weights += chain(part.parameters(recurse=False), part.buffers(recurse=False))
+        own = ((values[name] for name in values.keys() - _MODULE.keys()) for values in self._attributes)
+        self._objects = [value for value in chain.from_iterable(own) if not _is_atom(value)]
+
+    @property
+    def current(self) -> bool:
+        """Whether the module's dicts still hold the same objects."""
+        now = [*chain.from_iterable(map(dict.values, self._dicts))]
+        return not any(self._empty) and _same(now, self._values) and _same([*map(vars, self._plain)], self._attributes)
+
+    def begin(self) -> None:
+        """Read the state of the module's objects."""
+        self.tensors, self._seen = [*self._weights], set[int]()
+        self._undo: list[Any] = [(setattr, part, "training", part.training) for part in self._scripted]
+        """Functions with their arguments."""
+        for value in self._objects:
+            self._add(value, 0)
+        if any(each.is_inference() for each in self.tensors):
+            self._replace_inference()
         leaves = [each for each in self.tensors if each.is_leaf]
-        self._grads = [(each, each.grad) for each in leaves]
         self.trained = [each for each in leaves if each.requires_grad]
-        self._replace_inference()
-        self._before = _signature(self.tensors)
+        self._undo += [(setattr, each, "grad", each.grad) for each in leaves]
+        self._undo += [(setattr, each, "requires_grad", True) for each in self.trained]
 
     def _add(self, value: Any, depth: int) -> None:
         """Add what an attribute holds."""
         kind = type(value)
-        if kind in _ATOMS or isinstance(value, (nn.Module, type)):
+        if isinstance(value, (nn.Module, type)):
             return
         if isinstance(value, Tensor):
             self.tensors.append(value)
@@ -230,17 +214,22 @@ class _Snapshot:
             return
         self._seen.add(id(value))
         inner: Any = ()
-        if kind in (dict, OrderedDict, list, set, deque):
-            inner = value.values() if isinstance(value, dict) else value
-            self._containers.append((value, value.copy()))
-        elif kind in (tuple, frozenset):
+        if kind in (tuple, frozenset):
             inner = value
-        elif kind in _GENERATORS:
-            read, write = _GENERATORS[kind]
-            self._states.append((value, write, read(value)))
-        elif isinstance(attributes := getattr(value, "__dict__", None), dict):
-            inner = attributes.values()
-            self._containers.append((attributes, attributes.copy()))
+        elif kind is np.random.Generator:
+            inner = (value.bit_generator,)
+        elif isinstance(value, np.random.BitGenerator):
+            self._undo.append((setattr, value, "state", value.state))
+        elif kind is random.Random:
+            self._undo.append((value.setstate, value.getstate()))
+        elif kind in (torch.Generator, np.random.RandomState):
+            self._undo.append((value.set_state, value.get_state()))
+        elif kind is np.ndarray:
+            self._undo += [(np.copyto, value, value.copy())] if value.flags.writeable else []
+        elif kind in _CONTAINERS or isinstance(getattr(value, "__dict__", None), dict):
+            container = value if kind in _CONTAINERS else value.__dict__
+            inner = _items(container)
+            self._undo.append((_refill, container, container.copy()))
         for each in inner:
             if type(each) not in _ATOMS:
                 self._add(each, depth + 1)
@@ -248,53 +237,46 @@ class _Snapshot:
     def _replace_inference(self) -> None:
         """Replace tensors of inference mode, which autograd cannot save, by copies."""
         copies: dict[int, Tensor] = {}
-        for part in self.parts if any(each.is_inference() for each in self.tensors) else ():
+        for part in self.parts:
             tables: tuple[Any, ...] = (part._parameters, part._buffers)
             for tensors in tables:
                 for name, tensor in tensors.items():
                     if tensor is not None and tensor.is_inference():
-                        copied = copies.setdefault(id(tensor), tensor.clone())
-                        is_weight = isinstance(tensor, nn.Parameter)
-                        tensors[name] = nn.Parameter(copied, requires_grad=False) if is_weight else copied
+                        tensors[name] = copies.setdefault(id(tensor), tensor.detach().clone())
         self.tensors = [each for each in self.tensors if not each.is_inference()]
-        self.trained = [each for each in self.trained if not each.is_inference()]
 
-    @property
-    def written(self) -> bool:
-        """Whether one of the tensors has been written into."""
-        return self._before != _signature(self.tensors)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        for container in filter(None, self._empty):
-            container.clear()
-        for container, before in self._containers:
-            if isinstance(container, dict):
-                if len(container) != len(before) or not all(map(is_, container.values(), before.values())):
-                    container.clear()
-                    container.update(before)
-            elif isinstance(container, set):
-                if container != before:
-                    container.clear()
-                    container.update(before)
-            elif not _same(container, before):
+    def restore(self) -> None:
+        """Put everything back."""
+        # Nearly always nothing has changed, and one comparison shows it.
+        if not self.current:
+            for container in self._empty:
                 container.clear()
-                container.extend(before)
-        for holder, write, state in self._states:
-            write(holder, state)
-        for part, mode in self._modes:
-            part.training = mode
-        for parameter in self.trained:
-            parameter.requires_grad = True
-        for tensor, grad in self._grads:
-            if tensor.grad is not grad:
-                tensor.grad = grad
+            for container, before in zip(self._dicts, self._copies, strict=True):
+                _refill(container, before)
+        for undo, *arguments in self._undo:
+            undo(*arguments)
+        # Nothing here keeps a gradient alive until the next entry.
+        self._undo, self.tensors, self.trained = [], [], []
 
 
-def _signature(tensors: Sequence[Tensor]) -> list[tuple[int, int]]:
-    return [(each.data_ptr(), each._version) for each in tensors]
+def _is_atom(value: Any) -> bool:
+    kind = type(value)
+    return kind in _ATOMS or (kind is tuple and _ATOMS.issuperset(map(type, value)))
+
+
+def _items(container: Any) -> Collection[object]:
+    return container.values() if isinstance(container, dict) else container
+
+
+def _refill(container: Any, before: Any) -> None:
+    """Put a container's items back, where they are others."""
+    if not _same(_items(container), _items(before)):
+        container.clear()
+        (container.extend if isinstance(container, (list, deque)) else container.update)(before)
+
+
+def _signature(tensors: Sequence[Tensor]) -> list[int]:
+    return [*map(Tensor.data_ptr, tensors), *map(_VERSION, tensors)]
 
 
 class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -379,11 +361,9 @@ def _without_checkpoints() -> Iterator[None]:
     def apply_plainly(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
         return function(*args) if threading.get_ident() == caller else apply(function, preserve, *args)
 
-    def nothing() -> Iterator[None]:
-        yield
-
     def plain(generator: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **more: nothing() if threading.get_ident() == caller else generator(*args, **more)
+        # The first step is before the function, and the second one after it.
+        return lambda *args, **more: iter([None]) if threading.get_ident() == caller else generator(*args, **more)
 
     function_class.apply = staticmethod(apply_plainly)
     vars(checkpoint).update({name: plain(generator) for name, generator in generators.items()})

@@ -29,7 +29,7 @@ from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.marks import PictureFunction, check_used
 from sightglass.models.preprocess import READY, Preprocessing
-from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable, read_outputs, read_table
+from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, read_outputs, read_table
 from sightglass.models.transforms import SizedFunction, is_plain
 
 LOGGER = logging.getLogger(__name__)
@@ -53,51 +53,65 @@ class UserModel:
     outputs: Sequence[Mapping[str, Any]]
     """Each number's own name, unit and range, which make it a regression."""
 
+    def spec(self, base: ModelSpec) -> ModelSpec:
+        """Return a model's row with what the caller says of it; raise ModelProblem."""
+        id_ = self.name or base.id
+        stated: dict[str, Any] = {"output": self.output, "unit": self.unit, "outputs": read_outputs(self.outputs)}
+        if self.labels is not None:
+            stated["labels"] = labels.parse_names(self.labels, id_)
+        if self.preprocess is not None:
+            stated["preprocessing"] = read_preprocess(self.preprocess)
+        weights = {key: value for key, value in stated.items() if value not in (None, ())}
+        task = self.stated_task or base.task
+        return replace(base.with_weights(**weights), id=id_, task=task)
+
+    @property
+    def stated_task(self) -> Task | None:
+        """The task that the caller says or whose outputs say it; None: inferred. Raises ModelProblem."""
+        if self.task is not None:
+            return check_task(self.task)
+        return "regress" if self.outputs else None
+
 
 def adapt(user_model: UserModel) -> Adapter:
     """Return the adapter of a model object; raise ModelProblem, one sentence."""
-    model, task, name = user_model.model, user_model.task, user_model.name
+    model = user_model.model
     _check_model(model)
-    if not hasattr(model, "predictor"):
-        model = network_of(model)
-    stated_task = check_task(task) if task is not None else "regress" if user_model.outputs else None
-    library = type(model).__module__.partition(".")[0]
-    id_ = name or type(model).__name__
-    table = WeightsTable(
-        labels=None if user_model.labels is None else labels.parse_names(user_model.labels, id_),
-        preprocessing=read_preprocess(user_model.preprocess),
-        output=user_model.output,
-        unit=user_model.unit,
-        outputs=read_outputs(user_model.outputs),
-    )
-    arch, kind = type(model).__qualname__, stated_task or "classify"
-    spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
+    model = model if hasattr(model, "predictor") else network_of(model)
+    kind = type(model)
+    row = ModelSpec(kind.__name__, "In memory", "", "custom.in_memory", kind.__qualname__, "classify", "yours")
+    spec = user_model.spec(row)
     try:
-        if library == "keras":
-            return check_used(_keras(spec, model))
-        return _adapt_module(spec, model, library, user_model.preprocess, stated_task)
+        if kind.__module__.startswith("keras."):
+            from sightglass.models.families.keras import loader, network
+
+            return check_used(loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id))
+        return _adapt_module(spec, model, user_model)
     except (Problem, MemoryError):
         raise
     # The caller's code may raise anything.
     except Exception as problem:
-        LOGGER.exception("cannot adapt a %s", type(model).__name__)
+        LOGGER.exception("cannot adapt a %s", kind.__name__)
         raise from_machine(problem) or ModelProblem(
-            f"{id_} fails while it is tried ({describe_error(problem)}): run it on one picture of yours first."
+            f"{spec.id} fails while it is tried ({describe_error(problem)}): run it on one picture of yours first."
         ) from problem
 
 
-def _adapt_module(spec: ModelSpec, model: Any, library: str, preprocess: Any, task: Task | None) -> Adapter:
+def _adapt_module(spec: ModelSpec, model: Any, user_model: UserModel) -> Adapter:
     """Return the adapter of a network of PyTorch, which runs itself within its guard."""
-    if library == "ultralytics":
-        _check_layers(network_of(model))
-    guard = ModuleGuard(network_of(model))
+    network, library = network_of(model), type(model).__module__.partition(".")[0]
+    if library == "ultralytics" and not isinstance(getattr(network, "model", None), nn.Sequential):
+        # Its file may be an engine, or for another runtime.
+        what = network if isinstance(network, str) else type(network).__name__
+        raise ModelProblem(f"{what} has no layers of Ultralytics' here: give a YOLO or an RT-DETR of a .pt or .yaml.")
+    guard = ModuleGuard(network)
     with guard:
         if library == "ultralytics":
-            adapter: Adapter = _ultralytics(spec, guard.module)
+            adapter: Adapter = _ultralytics(spec, network)
         elif library == "transformers":
-            adapter = _transformers(spec, model, preprocess)
+            adapter = _transformers(spec, network, user_model.preprocess)
         else:
-            adapter = _module(spec, model, task)
+            adapter = _module(spec, network, user_model.stated_task)
         family = type(adapter)
         adapter.__class__ = type(family.__name__, (_CallersAdapter, family), {})
         adapter.guard = guard
@@ -191,8 +205,20 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
 
 
 def is_quantised(module: nn.Module) -> bool:
-    """Whether a module has int8 layers, dynamic or static, which run on a CPU alone."""
-    return any("quantized" in type(part).__module__ for part in module.modules())
+    """Return whether a module has int8 weights or makes int8 activations, which only a CPU runs."""
+    for part in module.modules():
+        values = (*vars(part).values(), *part.parameters(recurse=False), *part.buffers(recurse=False))
+        if isinstance(part, torch.ao.nn.quantized.Quantize) or any(map(_is_int8, values)):
+            return True
+    return False
+
+
+def _is_int8(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.is_quantized
+    # Weights that are packed for a kernel.
+    packed = (".classes.quantized.", ".classes.rnn.")
+    return isinstance(value, torch.ScriptObject) and any(name in str(value._type()) for name in packed)
 
 
 def read_preprocess(preprocess: Any) -> PreprocessingTable:
@@ -223,25 +249,12 @@ def network_of(model: Any) -> Any:
     return network_of(compiled) if isinstance(compiled, nn.Module) else model
 
 
-def _check_layers(network: Any) -> None:
-    """Raise ModelProblem for a YOLO whose file is no network of layers, such as an engine."""
-    if not isinstance(getattr(network, "model", None), nn.Sequential):
-        what = network if isinstance(network, str) else type(network).__name__
-        raise ModelProblem(f"{what} has no layers of Ultralytics' here: give a YOLO or an RT-DETR of a .pt or .yaml.")
-
-
 def _ultralytics(spec: ModelSpec, module: Any) -> Adapter:
     from sightglass.models.families.ultralytics import loader
 
     task = loader.TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
     method = "gradcam" if task == "classify" else "hirescam"
     return loader.adapt(replace(spec, task=task, method=method), module, "", fuse=False)
-
-
-def _keras(spec: ModelSpec, model: Any) -> Adapter:
-    from sightglass.models.families.keras import loader, network
-
-    return loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
 
 
 def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:

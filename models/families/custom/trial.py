@@ -260,9 +260,9 @@ class Trial:
                 output = self.module(picture.to(like))
         # The caller's code may raise anything.
         except Exception as problem:
-            self._check_first_layer()
             return problem
-        self._check_first_layer()
+        finally:
+            self._check_first_layer()
         chosen = self.spec.weights.output
         answer = answer_in(output, chosen)
         pixels = map_in(output, chosen, numbers=self.numbers) if answer is None else None

@@ -59,19 +59,33 @@ LEAST = 1e-30
 """Least score whose logarithm is taken."""
 
 
-class TransformersModel:
+class TransformersModel(PreparedAdapter):
     """What all networks of pictures share."""
 
+    field = "logits"
+    """The part of the network's output that is its answer."""
     more: Mapping[str, Any] = {}
     """Further arguments of `forward`: to resample learnt positions for another input size."""
+
+    def _outputs(self, tensor: Tensor) -> Any:
+        return self.module(pixel_values=tensor, **self.more)
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        return as_pixels(getattr(self._outputs(tensor), self.field))
+
+
+class TransformersClassifier(TransformersModel, Classifier):
+    """A model with classes; its layers keep the names that Transformers gives them."""
 
 
 class TransformersSegmenter(TransformersModel, Segmenter):
     """A network with logits of each pixel."""
 
-    def _answer(self, tensor: Tensor) -> Tensor:
-        logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
-        return logits
+
+class TransformersDepth(TransformersModel, PixelNumbers):
+    """A network with a depth of each pixel: DPT, Depth Anything, ZoeDepth."""
+
+    field = "predicted_depth"
 
 
 class QuerySegmenter(TransformersSegmenter):
@@ -79,31 +93,10 @@ class QuerySegmenter(TransformersSegmenter):
 
     def _answer(self, tensor: Tensor) -> Tensor:
         """Return the log of each class's sum over queries of mask times class probability, (B, classes, h, w)."""
-        outputs = self.module(pixel_values=tensor, **self.more)
+        outputs = self._outputs(tensor)
         classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
         scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
         return scores.clamp_min(LEAST).log()
-
-
-class TransformersDepth(TransformersModel, PixelNumbers):
-    """A network with a depth of each pixel: DPT, Depth Anything, ZoeDepth."""
-
-    def _answer(self, tensor: Tensor) -> Tensor:
-        depth: Tensor = self.module(pixel_values=tensor, **self.more).predicted_depth
-        return as_pixels(depth)
-
-
-CLIP_KINDS = ("clip", "siglip", "siglip2")
-"""`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
-TEXT_KINDS = (*CLIP_KINDS, "metaclip_2")
-
-
-class TransformersClassifier(TransformersModel, Classifier):
-    """A model with classes; its layers keep the names that Transformers gives them."""
-
-    def _answer(self, tensor: Tensor) -> Tensor:
-        logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
-        return logits
 
 
 class TransformersEmbedder(TransformersModel, Embedder):
@@ -112,7 +105,7 @@ class TransformersEmbedder(TransformersModel, Embedder):
     pooled = True
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        outputs = self.module(pixel_values=tensor, **self.more)
+        outputs = self._outputs(tensor)
         pooled = getattr(outputs, "pooler_output", None) if self.pooled else None
         if pooled is None and not any(name.endswith(CLASS_TOKENS) for name, _ in self.module.named_parameters()):
             raise ModelProblem(
@@ -122,6 +115,17 @@ class TransformersEmbedder(TransformersModel, Embedder):
         return vector.flatten(1)
 
 
+ADAPTERS: dict[Task, type[TransformersModel]] = {
+    "classify": TransformersClassifier,
+    "segment": TransformersSegmenter,
+    "regress": TransformersDepth,
+    "embed": TransformersEmbedder,
+}
+TRAINED: dict[Any, Task] = {"multi_label_classification": "multilabel", "regression": "regress"}
+"""Tasks of a network with classes by its configuration's `problem_type`."""
+CLIP_KINDS = ("clip", "siglip", "siglip2")
+"""`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
+TEXT_KINDS = (*CLIP_KINDS, "metaclip_2")
 Prepared = TypeVar("Prepared", bound=PreparedAdapter)
 
 
@@ -135,30 +139,26 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     if _reads_words(config):
         raise ModelProblem(f'{folder.name} reads words too: give it loader = "clip".')
     arch = _architecture(folder, config)
-    task = task_of(arch)
+    task, missing = task_of(arch), frozenset[str]()
+    if task in ("detect", "embed") and spec.task != task:
+        does = "draws boxes" if task == "detect" else f"is a {arch}, which names no classes"
+        hint = "" if task == "detect" else ", or take one that was fine-tuned to classes"
+        raise ModelProblem(f'{folder.name} {does}: give it task = "{task}"{hint}.')
     if (seed := spec.weights.random) is not None:
         import transformers
 
         with without_hub(folder):
             net = checkpoint.build_seeded(lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), seed)
-        sha256, missing = checkpoint.digest(net), frozenset[str]()
+        sha256 = checkpoint.digest(net)
     else:
         # A pooler without weights is left at random, and the class token is taken instead.
         net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
         sha256 = sha256_of(weights_in(folder))
     if task == "detect":
-        if spec.task != "detect":
-            raise ModelProblem(f'{folder.name} draws boxes: give it task = "detect".')
         return _detector(spec, net, read_processor(folder) if picture_settings(folder) else None, sha256)
-    processor = None if spec.preprocessing.complete else find_processor(folder, getattr(net.config, "num_channels", 3))
-    preprocessing, notes = prepare(spec, processor, net.config)
-    if task == "embed" and spec.task != "embed":
-        raise ModelProblem(
-            f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
-            "fine-tuned to classes."
-        )
+    preprocessing, processor, notes = prepare(spec, folder, net.config)
     adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
-    assert not isinstance(adapter, TransformersDetector)
+    assert isinstance(adapter, TransformersModel)
     return use_processor(adapter, processor)
 
 
@@ -166,12 +166,12 @@ def _detector(spec: ModelSpec, net: Any, processor: Any, sha256: str) -> Transfo
     if not hasattr(processor, "post_process_object_detection"):
         where = "give it as preprocess" if spec.in_memory else "put preprocessor_config.json beside its weights"
         raise ModelProblem(f"{spec.id} draws boxes, which its own image processor reads: {where}.")
-    names, _ = labels.for_classes(spec, net.config.num_labels, _names(net.config))
-    return TransformersDetector(spec, net, names, sha256, processor)
+    names = _names(net.config)
+    return TransformersDetector(spec, net, labels.for_classes(spec, len(names), names)[0], sha256, processor)
 
 
-def _names(config: Any) -> list[str]:
-    return [str(config.id2label[index]) for index in sorted(config.id2label)]
+def _names(config: Any) -> tuple[str, ...]:
+    return tuple(str(config.id2label[index]) for index in sorted(config.id2label))
 
 
 def task_of(arch: str) -> Task:
@@ -179,7 +179,7 @@ def task_of(arch: str) -> Task:
     from transformers.models.auto import modeling_auto
 
     listed = {
-        name[len("MODEL_FOR_") : -len("_MAPPING_NAMES")]
+        name.removeprefix("MODEL_FOR_").removesuffix("_MAPPING_NAMES")
         for name, classes in vars(modeling_auto).items()
         if re.fullmatch("MODEL_FOR_.*_MAPPING_NAMES", name)
         and any(arch in ((value,) if isinstance(value, str) else value) for value in classes.values())
@@ -201,9 +201,12 @@ def task_of(arch: str) -> Task:
 
 def _reads_words(config: Mapping[str, Any]) -> bool:
     """Return whether a configuration is of a model with a side for words."""
-    classes = config.get("architectures")
-    stated = str(classes[0]) if isinstance(classes, list) and classes else ""
-    return config.get("model_type") in TEXT_KINDS and "ForImageClassification" not in stated
+    return config.get("model_type") in TEXT_KINDS and "ForImageClassification" not in _stated_class(config)
+
+
+def _stated_class(config: Mapping[str, Any]) -> str:
+    stated = config.get("architectures")
+    return str(stated[0]) if isinstance(stated, list) and stated else ""
 
 
 def make_adapter(
@@ -221,31 +224,25 @@ def make_adapter(
     `missing`: names of parameters without weights; `processor`: a detector's own. Raises ModelProblem, one sentence,
     where it cannot run on a picture.
     """
-    adapter: PreparedAdapter
     task = task_of(arch)
     if task == "detect":
         return _detector(replace(spec, task="detect"), net, processor, sha256)
+    kind, names = ADAPTERS[task], tuple[str, ...]()
     if task == "segment":
-        row = spec.as_segmentation()
-        names, more = labels.for_classes(row, net.config.num_labels, _names(net.config))
-        kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
-        adapter = kind(row, net, names, preprocessing, sha256, notes=notes + more)
-    elif task == "regress":
-        row = replace(spec, task="regress")
-        names, _ = labels.for_classes(row, 1, ("depth",))
-        adapter = TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
-    elif task == "classify":
-        trained = {"multi_label_classification": "multilabel", "regression": "regress"}
-        usual_task = trained.get(str(getattr(net.config, "problem_type", None)), "classify")
-        row = spec if spec.task in ("multilabel", "regress") else replace(spec, task=usual_task)
-        names, _ = labels.for_classes(row, net.config.num_labels, _names(net.config))
-        adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
-    else:
-        adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
+        spec, kind = spec.as_segmentation(), QuerySegmenter if arch in BY_QUERIES else kind
+    elif task != "classify":
+        spec = replace(spec, task=task)
+    elif spec.task not in TRAINED.values():
+        spec = replace(spec, task=TRAINED.get(getattr(net.config, "problem_type", None), task))
+    if task != "embed":
+        usual = ("depth",) if task == "regress" else _names(net.config)
+        names, _ = labels.for_classes(spec, len(usual), usual)
+    adapter = kind(spec, net, names, preprocessing, sha256, notes=notes)
+    if isinstance(adapter, TransformersEmbedder):
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
-    # A ViT learnt its positions for one size, which need not be this one.
-    option, built_for = "interpolate_pos_encoding", getattr(_pictures(net.config), "image_size", None)
-    if option in signature(net.forward).parameters and built_for and sides(built_for) != tuple(preprocessing.size):
+    option = "interpolate_pos_encoding"
+    if option in signature(net.forward).parameters and _size_of(net.config) not in (None, tuple(preprocessing.size)):
+        # A ViT learnt its positions for one size, which need not be this one.
         adapter.more = {option: True}
     try:
         with torch.no_grad():
@@ -261,9 +258,11 @@ def make_adapter(
     return adapter
 
 
-def _pictures(config: Any) -> Any:
-    """Return the part of a configuration that is about pictures."""
-    return getattr(config, "vision_config", config)
+def _size_of(config: Any) -> tuple[int, int] | None:
+    """Return (h, w) of the pictures that a configuration states."""
+    stated = getattr(getattr(config, "vision_config", config), "image_size", None)
+    height, width = stated if isinstance(stated, (list, tuple)) else (stated, stated)
+    return (int(height), int(width)) if height and width else None
 
 
 def folder_of(spec: ModelSpec, *texts: str) -> Path:
@@ -297,27 +296,23 @@ def fetch(name: str, *patterns: str) -> Path:
         ) from problem
 
 
-def find_processor(folder: Path, channels: int) -> Processor | None:
-    """Return a folder's image processor for pictures of `channels`; None where it has none for these."""
-    if not picture_settings(folder):
-        return None
-    processor = Processor(read_processor(folder), channels)
-    # Those of three channels are of no use to a network of others.
-    return processor if channels == 3 or processor.fits_channels() else None
-
-
 def prepare(
-    spec: ModelSpec, processor: Processor | None, config: Any, usual: Preprocessing | None = None
-) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Return the preprocessing of a processor and a row, and a note where it was inferred."""
-    described = processor.description if processor else None
-    base = described or usual or usual_preprocessing(config)
-    base = replace(base, size=processor.size) if processor and not described else base
-    channels = getattr(config, "num_channels", 3)
+    spec: ModelSpec, folder: Path, config: Any, usual: Preprocessing | None = None
+) -> tuple[Preprocessing, Processor | None, tuple[str, ...]]:
+    """Return the preprocessing of a folder and a row, the folder's processor, and a note where it was inferred."""
+    processor, described, channels = None, None, getattr(config, "num_channels", 3)
+    base = usual or usual_preprocessing(config)
+    if not spec.preprocessing.complete and picture_settings(folder):
+        processor = Processor(read_processor(folder), channels)
+        # Those of three channels are of no use to a network of others.
+        processor = processor if channels == 3 or processor.fits_channels() else None
+    if processor:
+        described = processor.description
+        base = described or replace(base, size=processor.size)
     preprocessing = base.changed(spec.preprocessing.for_channels(channels, base.channels))
-    if described or (processor and not spec.preprocessing.stated()):
-        return preprocessing, ()
-    return preprocessing, note_preprocessing(spec, preprocessing, "as no file states it")
+    inferred = not described and (processor is None or spec.preprocessing.stated())
+    notes = note_preprocessing(spec, preprocessing, "as no file states it") if inferred else ()
+    return preprocessing, processor, notes
 
 
 def use_processor(adapter: Prepared, processor: Processor | None) -> Prepared:
@@ -331,7 +326,7 @@ def use_processor(adapter: Prepared, processor: Processor | None) -> Prepared:
 
 def usual_preprocessing(config: Any) -> Preprocessing:
     """Return the preprocessing assumed for a configuration that comes without a processor."""
-    size = sides(getattr(_pictures(config), "image_size", 224))
+    size = _size_of(config) or (224, 224)
     return Preprocessing(size, min(size), *IMAGENET)
 
 
@@ -351,11 +346,11 @@ def inspect(path: Path) -> TableDraft | None:
     arch = _architecture(folder, config)
     weights_in(folder)
     task = table["task"] = task_of(arch)
-    notes, names = [f"config.json says that it is a {arch}."], config.get("id2label")
-    names, has_classes = names if isinstance(names, dict) else {}, task in ("classify", "detect", "segment")
-    unnamed = has_classes and all(str(name).startswith("LABEL_") for name in names.values())
-    if has_classes and not unnamed:
-        notes.append(f"config.json names its {len(names)} classes.")
+    notes, unnamed = [f"config.json says that it is a {arch}."], False
+    if task in ("classify", "detect", "segment"):
+        names = config["id2label"] if isinstance(config.get("id2label"), dict) else {}
+        unnamed = all(str(name).startswith("LABEL_") for name in names.values())
+        notes += [] if unnamed else [f"config.json names its {len(names)} classes."]
     if task != "detect" and not picture_settings(folder):
         notes.append("No file says how pictures are prepared: ImageNet's mean and spread were taken.")
     return TableDraft("transformers", arch, table, notes=tuple(notes), unnamed=unnamed)
@@ -363,8 +358,7 @@ def inspect(path: Path) -> TableDraft | None:
 
 def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
     """Return a configuration's Transformers class; raise ModelProblem without one."""
-    stated = config.get("architectures")
-    arch = str(stated[0]) if isinstance(stated, list) and stated else ""
+    arch = _stated_class(config)
     if not arch or _class(arch) is None:
         import transformers
 
@@ -394,15 +388,9 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
     verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    options = {"output_loading_info": True, "weights_only": True, "ignore_mismatched_sizes": True}
     try:
-        net, info = from_folder(
-            kind,
-            folder,
-            output_loading_info=True,
-            dtype=torch.float32,
-            weights_only=True,
-            ignore_mismatched_sizes=True,
-        )
+        net, info = from_folder(kind, folder, dtype=torch.float32, **options)
     except Problem:
         raise
     except (OSError, RuntimeError, ValueError) as wrong:
@@ -422,9 +410,3 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WeightsProblem(f"{path} lacks {lost[0]}{more}: it is of another model than config.json beside it says.")
     return net, missing
-
-
-def sides(size: Any) -> tuple[int, int]:
-    """Return (h, w) of a size in a configuration of Transformers."""
-    high, wide = size if isinstance(size, (list, tuple)) else (size, size)
-    return int(high), int(wide)

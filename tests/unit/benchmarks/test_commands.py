@@ -24,7 +24,7 @@ pytest.importorskip("pytorch_grad_cam")
 pytest.importorskip("torchcam")
 LINES = {
     "bare", "bare_channels_last", "grad_cam", "grad_cam_batched", "torch_cam", "torch_cam_grown",
-    "maps", "methods", "explanation", "method", "class", "scale", "grow", "file",
+    "maps", "methods", "caller", "explanation", "method", "class", "scale", "grow", "file",
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_speed_writes_every_line_and_the_maps_are_the_references(bus, tmp_path, 
     assert table["difference"] < 1e-4
     assert table["empty"] < 5
     assert into.read_text() == capsys.readouterr().out.removesuffix("\n")
-    assert len(result["goals"]) == 6
+    assert len(result["goals"]) == 7
     assert main(["speed", "--models", "yolo11n", "--picture", str(bus)]) == 2
     assert "no classifier" in capsys.readouterr().err
 

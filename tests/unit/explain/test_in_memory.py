@@ -311,6 +311,26 @@ def quantised(*, static: bool) -> nn.Module:
     return torch.ao.quantization.convert(prepared)
 
 
+def with_int8_buffer() -> nn.Module:
+    net = Net()
+    net.features[0].register_buffer("weight_int8", torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8))
+    return net
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("make", "gradients"),
+    [
+        (lambda: torchvision_models.quantization.resnet18(quantize=False, num_classes=5), True),
+        (lambda: torchvision_models.quantization.mobilenet_v2(quantize=False, num_classes=5), True),
+        (lambda: torchvision_models.quantization.resnet18(quantize=True, num_classes=5), False),
+        (with_int8_buffer, False),
+    ],
+)
+def test_quantised_is_what_has_int8_weights(make: Callable[[], nn.Module], gradients: bool) -> None:
+    assert Explainer(make(), preprocess={**PLAIN, "size": 64}).resident.adapter.gradients == gradients
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("static", [False, True])
 def test_a_quantised_network_is_explained_by_hiding_on_the_cpu(static: bool) -> None:
