@@ -29,7 +29,7 @@ from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.evidence.shortcuts import verify
-from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
+from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -308,20 +308,17 @@ class Explainer:
     def _explain_list(self, requests: Iterable[tuple[Image, Options]], count: int, run: CallHooks) -> list[Explanation]:
         """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
-        most = batched_pass.ON_CPU if self.resident.device.type == "cpu" else batched_pass.ON_GPU
-        for group in batched_pass.groups(requests, most):
+        alone = replace(run, progress=None)
+        for group in batched_pass.groups(requests, functools.partial(pass_size, self.resident)):
             if run.cancel is not None and run.cancel.is_set():
                 raise Cancelled
             if run.progress is not None:
                 run.progress(len(explanations) / count, group[0][0].name)
-            options = group[0][1]
-            together = len(group) > 1 and run.maps and takes_several(self.resident, options)
-            work = functools.partial(self._explain_batch, group)
-            alone, batched = replace(run, progress=None), list[Explanation]()
-            # One by one below, where it says of which picture the answer is.
-            with suppress(AnswerProblem):
-                batched = self.with_oom_fallback(work) if together else []
+            batched = list[Explanation]()
+            if len(group) > 1 and run.maps:
+                batched = self.with_oom_fallback(functools.partial(self._explain_batch, group))
             explanations += batched
+            # One by one each picture gets its own explanation, or a message that names it.
             for image, chosen in () if batched else group:
                 try:
                     explanations.append(self._explain_one(image, chosen, alone))
@@ -333,27 +330,22 @@ class Explainer:
     def _explain_batch(
         self, group: Sequence[tuple[Image, Options]], resident: LoadedModel, notes: tuple[str, ...]
     ) -> list[Explanation]:
-        """Explain pictures by one pass; return nothing for different input sizes."""
-        options = group[0][1]
-        resident = self.with_vocabulary(resident, options, group[0][0])
+        """Explain pictures by one pass; return nothing where that is not possible."""
+        images, all_options = zip(*group, strict=True)
+        options = all_options[0]
+        resident = self.with_vocabulary(resident, options, images[0])
         layers = chosen_layers(resident, options.layers)
         resident.fastest_adapter(layers)
         start = time.perf_counter()
         # Pillow resizes outside Python's lock: on a GPU, preparing one after the other took most of a batch's time.
         with ThreadPoolExecutor(min(len(group), os.cpu_count() or 1)) as pool:
-            inputs = list(pool.map(lambda pair: self._prepare(resident, pair[0], options), group))
+            inputs = list(pool.map(lambda image: self._prepare(resident, image, options), images))
         if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
-        prepared = time.perf_counter()
-        try:
-            parts = batched_pass.run_pass(resident, inputs, layers)
-        except ModelProblem:
-            # One by one each picture gets its own explanation, or its own message.
-            return []
-        done = time.perf_counter()
-        spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
-        images, options_of_each = zip(*group, strict=True)
-        return explain_parts(parts, images, options_of_each, notes=notes, milliseconds=spent)
+        prepared = (time.perf_counter() - start) * 1e3 / len(group)
+        with suppress(ModelProblem):
+            return explain_together(resident, images, inputs, layers, all_options, notes=notes, prepared=prepared)
+        return []
 
     def _prepare(self, resident: LoadedModel, image: Image, options: Options) -> ModelInput:
         """Return a picture's input; raise ModelProblem for an unknown preprocessing."""

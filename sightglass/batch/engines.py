@@ -30,9 +30,10 @@ from sightglass.common.work.threads import in_order, processor_cores, torch_pool
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
+from sightglass.explain.evidence.evidence import MAX_DECODED_BYTES
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.explanation import Explanation, explain_together, takes_several
+from sightglass.explain.explanation import Explanation, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import RECIPE_OPTIONS
 from sightglass.explain.picture.source import Unreachable
@@ -56,12 +57,8 @@ if TYPE_CHECKING:
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
-MAX_DECODED_BYTES = 64 * 2**20
-"""Maximum bytes of decoded pictures per worker; a batch of larger ones goes through the model in parts."""
 CONNECT_TIMEOUT = 10.0
 """Seconds after which an address counts as unreachable."""
-DEATHS = 2
-"""Number of workers that one batch may end before its pictures are processed one by one."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -117,8 +114,8 @@ class Work:
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: LoadedModel = explainer.with_vocabulary(explainer.resident, words, None)
-        self.batched = takes_several(resident, options)
-        self.parallel = self.batched and resident.device.type == "cpu"
+        self._together = pass_size(resident, options) > 1
+        self.parallel = self._together and resident.device.type == "cpu"
         """Whether workers run the model at the same time."""
         self.stop = threading.Event()
         """Set to stop the run."""
@@ -164,17 +161,18 @@ class Work:
 
     @property
     def settings(self) -> Json:
-        """Everything that results depend on; an earlier run with other settings cannot be resumed.
+        """Everything that results depend on, as read from JSON; an earlier run with other settings cannot be resumed.
 
         Labels are none of them: a run with them adds what an earlier one lacks.
         """
-        return {
-            **list_settings(self._resident, self.options, self._layers),
-            "maps": self.maps,
-            "side": self.side,
-            # Only values that differ from the defaults.
-            **table.changed_colours(self.style),
-        }
+        settings = list_settings(self._resident, self.options, self._layers) | {"maps": self.maps, "side": self.side}
+        # Only values that differ from the defaults.
+        plain: Json = json.loads(json.dumps(settings | table.changed_colours(self.style)))
+        return plain
+
+    def count_together(self, device: str) -> int:
+        """Return how many pictures go through the model in one pass on a device, `cpu` or another."""
+        return pass_size(self._resident, self.options, device)
 
     def for_worker(self) -> Work:
         """Return a copy for another worker, with its own lock."""
@@ -226,14 +224,17 @@ class Work:
             yield part
 
     def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
-        if self.batched:
-            adapter = self._resident.adapter
+        if self._together:
+            adapter, all_options = self._resident.adapter, [self.options] * len(images)
             channels, preprocessing = adapter.channels, self.options.preprocessing
             # On an error, one by one: each unsuitable picture gets its own message, all others an explanation.
             with contextlib.suppress(Problem, *NO_MEMORY):
                 inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), preprocessing) for image in images]
                 with self._model_lock:
-                    return [*explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)]
+                    together = explain_together(
+                        self._resident, images, inputs, self._layers, all_options, best=self.maps
+                    )
+                return [*together]
         return [self._explain_one(image) for image in images]
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
@@ -360,9 +361,8 @@ class Worker:
         except Exception as error:
             raise ModelProblem(f"{host} could not start ({type(error).__name__}: {error}).") from error
         work.labels = self.labels
-        settings = json.loads(json.dumps(work.settings))
-        if settings != self.settings:
-            names = journal.differing_settings({"settings": self.settings}, settings)
+        if work.settings != self.settings:
+            names = journal.differing_settings({"settings": self.settings}, work.settings)
             raise ModelProblem(
                 f"{host} would make other maps ({names}): install the same version and weights on every machine."
             )
@@ -407,60 +407,11 @@ class RayEngine:
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
-        ray, work = library(), self._work
-        mark = work.folder / f".{uuid.uuid4().hex}.seen"
-        mark.touch()
-        self._stack.callback(mark.unlink, missing_ok=True)
-        picture = (*getattr(self._sample.read, "args", ()), None)[0]
-        shared_files = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
-        settings = json.loads(json.dumps(work.settings))
-        settings["recipe"]["device"] = self.device
-        kind, model = self.device.partition(":")[0], work.explainer.model.id
-        plan = (model, work.arguments, kind, work.folder, settings, shared_files, work.labels)
-        actor = ray.remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
-        # Each batch with the number of workers that it has ended.
-        waiting: deque[tuple[Sequence[Item], int]] = deque((batch, 0) for batch in batches)
-        running: dict[Any, tuple[Any, Sequence[Item], int]] = {}
-        idle = list[Any]()
-
-        def start(deaths: int = 0) -> None:
-            """Start a worker, which gets no batch before the cluster has a place for it."""
-            worker = actor.remote(*plan)
-            running[worker.process.remote([])] = worker, (), deaths
-
-        for _ in range(min(self._workers, len(batches))):
-            start()
+        ray = library()
+        actor, plan = self._describe_worker()
+        workers = [actor.remote(*plan) for _ in range(min(self._workers, len(batches)))]
         try:
-            while True:
-                stopped = work.stop.is_set()
-                while idle and waiting and not stopped:
-                    worker, (batch, deaths) = idle.pop(), waiting.popleft()
-                    running[worker.process.remote(list(batch))] = worker, batch, deaths
-                if not any(batch for _, batch, _ in running.values()) and (stopped or not waiting):
-                    return
-                for answer in ray.wait(list(running), timeout=0.25)[0]:
-                    worker, batch, deaths = running.pop(answer)
-                    try:
-                        outcomes = ray.get(answer)
-                    except ray.exceptions.RayTaskError as error:
-                        raise error.cause from None
-                    except ray.exceptions.RayActorError:
-                        if not batch and deaths:
-                            # Its successor would not start either.
-                            raise
-                        start(0 if batch else 1)
-                        if deaths + 1 < DEATHS:
-                            waiting.extendleft([(batch, deaths + 1)] if batch else [])
-                        elif len(batch) > 1:
-                            # One by one, to find the picture that ends the workers.
-                            waiting.extendleft(([item], DEATHS - 1) for item in reversed(batch))
-                        else:
-                            item, sentence = batch[0], "ended the worker that looked at it, each time: leave it out."
-                            yield [{"key": item.key, "stamp": item.stamp, "problem": f"{item.name} {sentence}"}]
-                        continue
-                    idle.append(worker)
-                    if batch:
-                        yield outcomes
+            yield from self._hand_out(workers, deque(batches))
         except ray.exceptions.RayError as error:
             reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
             raise ModelProblem(
@@ -469,5 +420,59 @@ class RayEngine:
         finally:
             # Leave nothing behind in a cluster that stays.
             with contextlib.suppress(Exception):
-                for worker in (*idle, *(worker for worker, *_ in running.values())):
+                for worker in workers:
                     ray.kill(worker)
+
+    def _describe_worker(self) -> tuple[Any, tuple[Any, ...]]:
+        """Return the class of the cluster's workers and the arguments of each."""
+        work = self._work
+        mark = work.folder / f".{uuid.uuid4().hex}.seen"
+        mark.touch()
+        self._stack.callback(mark.unlink, missing_ok=True)
+        picture = (*getattr(self._sample.read, "args", ()), None)[0]
+        shared_files = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
+        settings = work.settings
+        settings["recipe"]["device"] = self.device
+        kind, model = self.device.partition(":")[0], work.explainer.model.id
+        # The cluster starts a worker that was ended again, and repeats its batch once.
+        actor = library().remote(
+            **self._needs, max_restarts=-1, max_task_retries=1, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}}
+        )(self.worker)
+        return actor, (model, work.arguments, kind, work.folder, settings, shared_files, work.labels)
+
+    def _hand_out(self, workers: Sequence[Any], waiting: deque[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
+        """Give each worker the next batch until none is waiting, and yield their outcomes."""
+        ray, stop, idle = library(), self._work.stop, list[Any]()
+        # A worker gets no batch before the cluster has started it.
+        running: dict[Any, tuple[Any, Sequence[Item]]] = {worker.process.remote([]): (worker, ()) for worker in workers}
+        while True:
+            while idle and waiting and not stop.is_set():
+                worker, batch = idle.pop(), waiting.popleft()
+                running[worker.process.remote(list(batch))] = worker, batch
+            if not any(batch for _, batch in running.values()) and (stop.is_set() or not waiting):
+                return
+            for answer in ray.wait(list(running), timeout=0.25)[0]:
+                worker, batch = running.pop(answer)
+                outcomes = _collect(answer, batch, waiting)
+                idle.append(worker)
+                if outcomes:
+                    yield outcomes
+
+
+def _collect(answer: Any, batch: Sequence[Item], waiting: deque[Sequence[Item]]) -> list[Outcome]:
+    """Return a batch's outcomes; where it ended its workers, let its pictures wait for one each."""
+    ray = library()
+    try:
+        outcomes: list[Outcome] = ray.get(answer)
+        return outcomes
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayActorError:
+        if not batch:
+            # It cannot start.
+            raise
+    if len(batch) > 1:
+        waiting.extendleft([item] for item in reversed(batch))
+        return []
+    item, sentence = batch[0], "ended the worker that looked at it, each time: leave it out."
+    return [{"key": item.key, "stamp": item.stamp, "problem": f"{item.name} {sentence}"}]
