@@ -92,24 +92,31 @@ class Explainer:
         model_cache: ModelCache = MODEL_CACHE,
         progress: Progress | None = None,
     ) -> None:
-        """Load a model by id or path, or adapt an object.
+        """Load a model by id or path, or adapt one in memory.
 
-        The last is a module of PyTorch (of torchvision, timm or your own), a `YOLO` of Ultralytics, or a
-        model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
-        is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image or an array to
-        an array or tensor (C, h, w), whose place in the picture is then measured, or None: inferred for pictures, and
-        float tensors are taken as they are; `labels` are the names of its classes or numbers, by index or as
-        {name: index}, or a file of them; `name` its own. `arch` is the network of a checkpoint's file: `"net.py:Net"`,
-        or a name of torchvision or timm.
+        A model of the catalogue takes `layers`, `device`, `model_cache` and `progress`; `arch` is for checkpoints.
 
-        `task` says what its row of numbers means: "classify", "multilabel", "regress" or "embed"; None: inferred, and
-        said in the notes. `output` chooses one of several by its name or place. `unit` is that of a regression's
-        numbers ("years"); where they differ, `outputs` gives each its own name, unit and range:
-        `{"name": "yaw", "unit": "°", "range": (-90, 90)}`.
+        `model`: id; path of a file; or a module of PyTorch (of torchvision, timm or your own), a `YOLO` of Ultralytics,
+        or a model of Transformers or Keras, which keeps its mode, device, hooks and gradients.
+        `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, or a function from a Pillow image
+        or an array to an array or tensor (C, h, w), whose place in the picture is then measured. None: inferred for
+        pictures, and float tensors are taken as they are.
+        `labels`: names of its classes or numbers, by index or as {name: index}, or a file of them. None: its own.
+        `layers`: explained where a call names none: modules, dotted paths, presets, or positions from the end of
+        `Explainer.layers` (-1 is the last). Empty: `default_layers`.
+        `name`: of the model. Empty: that of its class or file.
+        `arch`: network of a checkpoint: `"net.py:Net"`, or a name of torchvision or timm.
+        `task`: what its row of numbers means: "classify", "multilabel", "regress" or "embed". None: inferred, and said
+        in the notes.
+        `output`: name or place of the output that is explained, where there are several.
+        `unit`: of a regression's numbers ("years").
+        `outputs`: of a regression, the name, unit and range of each number: `{"name": "yaw", "unit": "°", "range":
+        (-90, 90)}`.
+        `device`: auto, cpu, cuda, cuda:N or mps; a module in memory runs where it is.
+        `model_cache`: of loaded models, by default one for the whole process.
+        `progress`: receives the share of the weights that is downloaded, 0..1, and a text.
 
-        `layers`: those explained where a call names none: modules, dotted paths, presets, or positions from the end of
-        `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps; a module in memory
-        runs where it is. Raises ModelProblem or WeightsProblem, one sentence each.
+        Raises ModelProblem or WeightsProblem, one sentence each.
         """
         self._model_cache = model_cache
         self._device = find_device(device)

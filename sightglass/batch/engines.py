@@ -38,22 +38,21 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import RECIPE_OPTIONS
 from sightglass.explain.picture.source import Unreachable
 from sightglass.explain.recipe import Recipe, versions
-from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from sightglass.batch.journal import Outcome
+    from sightglass.batch.runner import BatchJob
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.options import Options
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.source import Item
-    from sightglass.explain.rendering.style import Style
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
@@ -91,36 +90,20 @@ def list_settings(resident: LoadedModel, options: Options, layers: Sequence[Laye
 class Work:
     """Processes batches; `for_worker` returns each worker's own instance."""
 
-    def __init__(
-        self,
-        explainer: Explainer,
-        call_options: dict[str, Any],
-        maps: int,
-        folder: Path,
-        *,
-        style: Style = VIEWER_STYLE,
-        side: int | None = table.SIDE,
-    ) -> None:
-        """`call_options`: as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
-        of the longer side of the written pictures at most; None: the picture's own.
-
-        Raises ModelProblem if the model or an option is not valid.
-        """
+    def __init__(self, explainer: Explainer, job: BatchJob, folder: Path) -> None:
+        """`folder`: of the results, absolute. Raises ModelProblem if the model or an option is not valid."""
+        self.explainer, self.job, self.folder = explainer, job, folder
         self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
-        self.call_options, by_name = dict(call_options), dict(call_options)
+        self.call_options, by_name = dict(job.options or {}), dict(job.options or {})
         self.options = options = explainer.options(by_name, by_name.pop("question", None))
-        self.explainer, self.maps, self.folder = explainer, maps, folder
-        self.style, self.side = style, side
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: LoadedModel = explainer.with_vocabulary(explainer.resident, words, None)
         self._together = pass_size(resident, options) > 1
         self.parallel = self._together and resident.device.type == "cpu"
         """Whether workers run the model at the same time."""
-        self.stop = threading.Event()
+        self.stop = job.cancel or threading.Event()
         """Set to stop the run."""
-        self.on_explained: Callable[[Explanation], object] | None = None
-        """Receives every explanation, in any worker's thread."""
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
         self.device = str(resident.device)
@@ -134,11 +117,6 @@ class Work:
         for label in (*options.targets, *options.classes):
             if isinstance(label, str):
                 class_index(label, resident.adapter.labels)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What another machine needs for the same results, beside the model and the folder."""
-        return {name: getattr(self, name) for name in ("call_options", "maps", "style", "side")}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -165,9 +143,10 @@ class Work:
 
         Labels are none of them: a run with them adds what an earlier one lacks.
         """
-        settings = list_settings(self._resident, self.options, self._layers) | {"maps": self.maps, "side": self.side}
+        settings = list_settings(self._resident, self.options, self._layers)
+        settings |= {"maps": self.job.maps, "side": self.job.side}
         # Only values that differ from the defaults.
-        plain: Json = json.loads(json.dumps(settings | table.changed_colours(self.style)))
+        plain: Json = json.loads(json.dumps(settings | table.changed_colours(self.job.style)))
         return plain
 
     def count_together(self, device: str) -> int:
@@ -197,9 +176,9 @@ class Work:
                     outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(explanation)}
                     continue
                 stem = table.stem(item)
-                if self.on_explained is not None:
-                    self.on_explained(explanation)
-                table.write_files(self.folder / stem, explanation, self.style, self.side)
+                if self.job.on_explained is not None:
+                    self.job.on_explained(explanation)
+                table.write_files(self.folder / stem, explanation, self.job.style, self.job.side)
                 evaluated: Outcome = {}
                 if self.labels is not None:
                     evaluated = self.kind.judge(self.labels, item.key, explanation, self._model_lock)
@@ -232,7 +211,7 @@ class Work:
                 inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), preprocessing) for image in images]
                 with self._model_lock:
                     together = explain_together(
-                        self._resident, images, inputs, self._layers, all_options, best=self.maps
+                        self._resident, images, inputs, self._layers, all_options, best=self.job.maps
                     )
                 return [*together]
         return [self._explain_one(image) for image in images]
@@ -246,7 +225,7 @@ class Work:
             try:
                 if self.task.ranked and not self.options.targets:
                     answer = self.explainer(image, maps=False, **options)
-                    options = options | {"targets": tuple(p.index for p in answer.predictions[: self.maps])}
+                    options = options | {"targets": tuple(p.index for p in answer.predictions[: self.job.maps])}
                 explanation = self.explainer(image, cancel=self.stop, **options)
             except Problem as problem:
                 return problem
@@ -265,8 +244,8 @@ class ThreadEngine:
     picture at a time, one worker runs it while the others decode ahead and write.
     """
 
-    def __init__(self, work: Work, workers: int | None) -> None:
-        self._work, self._workers = work, workers or processor_cores()
+    def __init__(self, work: Work) -> None:
+        self._work, self._workers = work, work.job.workers or processor_cores()
         self.device = work.device
 
     def run(self, batches: Iterable[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
@@ -332,12 +311,8 @@ def join_cluster(stack: contextlib.ExitStack, address: str) -> None:
 class Worker:
     """A worker of the cluster, which loads its model once."""
 
-    model: str
-    arguments: dict[str, Any]
-    """Of its `Work`."""
-    device: str
-    folder: Path
-    """Of the results."""
+    job: BatchJob
+    """With the id of the model, the worker's device and the absolute folder of the results."""
     settings: Json
     """Settings of the machine that started the run, on which results depend."""
     shared_files: tuple[Path, ...]
@@ -355,7 +330,7 @@ class Worker:
                 )
         torch.set_num_threads(1)
         try:
-            work = Work(Explainer(self.model, device=self.device), folder=self.folder, **self.arguments)
+            work = Work(Explainer(self.job.model, device=self.job.device), self.job, Path(self.job.out))
         except Problem:
             raise
         except Exception as error:
@@ -378,23 +353,15 @@ class RayEngine:
 
     worker: ClassVar[type] = Worker
 
-    def __init__(
-        self,
-        stack: contextlib.ExitStack,
-        work: Work,
-        sample: Item,
-        device: str,
-        workers: int | None,
-        gpus: float,
-        address: str | None,
-    ) -> None:
-        """`sample`: any of the pictures, to check that other machines see it. `device`: auto, cpu or cuda."""
+    def __init__(self, stack: contextlib.ExitStack, work: Work, sample: Item) -> None:
+        """`sample`: any of the pictures, to check that other machines see it. Raises ModelProblem."""
+        device, gpus = work.job.device, work.job.gpus
         kind = device.partition(":")[0]
         if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
             raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
         if kind not in ("auto", "cpu", "cuda"):
             raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
-        join_cluster(stack, address or "auto")
+        join_cluster(stack, work.job.address or "auto")
         resources = library().cluster_resources()
         available, cores = resources.get("GPU", 0), resources.get("CPU", 1)
         if kind == "cuda" and available < gpus:
@@ -402,7 +369,7 @@ class RayEngine:
         on_gpu = kind != "cpu" and available >= gpus
         self.device = "cuda:0" if on_gpu else "cpu"
         self._stack, self._work, self._sample = stack, work, sample
-        self._workers = workers or int(available / gpus if on_gpu else cores) or 1
+        self._workers = work.job.workers or int(available / gpus if on_gpu else cores) or 1
         self._needs = {"num_cpus": 1, "num_gpus": gpus if on_gpu else None}
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
@@ -433,12 +400,15 @@ class RayEngine:
         shared_files = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
         settings = work.settings
         settings["recipe"]["device"] = self.device
-        kind, model = self.device.partition(":")[0], work.explainer.model.id
+        model, device = work.explainer.model.id, self.device.partition(":")[0]
+        # Without what this process alone needs.
+        here = dict.fromkeys(("source", "labels", "progress", "cancel", "on_explained", "facts"))
+        job = replace(work.job, **here, model=model, device=device, out=work.folder)
         # The cluster starts a worker that was ended again, and repeats its batch once.
         actor = library().remote(
             **self._needs, max_restarts=-1, max_task_retries=1, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}}
         )(self.worker)
-        return actor, (model, work.arguments, kind, work.folder, settings, shared_files, work.labels)
+        return actor, (job, settings, shared_files, work.labels)
 
     def _hand_out(self, workers: Sequence[Any], waiting: deque[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
         """Give each worker the next batch until none is waiting, and yield their outcomes."""

@@ -140,9 +140,7 @@ class BatchJob:
         # In a cluster the workers run the model; this process only reads its properties.
         device, model = "cpu" if self.engine == "ray" else self.device, self.model
         explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
-        self.work = Work(explainer, self.options or {}, self.maps, folder.absolute(), style=self.style, side=self.side)
-        self.work.on_explained = self.on_explained
-        self.work.stop = self.cancel or self.work.stop
+        self.work = Work(explainer, self, folder.absolute())
         if facts := self.facts or kept.describe_run(self.source, model, self.work.call_options, folder):
             self.facts = replace(facts, pictures=len(self.items))
 
@@ -150,9 +148,8 @@ class BatchJob:
         """Read the labels, choose the engine, and lock the journal until `stack` closes."""
         work = self.work
         work.labels = self._read_labels()
-        self._engine: ThreadEngine | RayEngine = ThreadEngine(work, self.workers)
-        if self.engine == "ray":
-            self._engine = RayEngine(stack, work, self.items[0], self.device, self.workers, self.gpus, self.address)
+        ray = self.engine == "ray"
+        self._engine = RayEngine(stack, work, self.items[0]) if ray else ThreadEngine(work)
         # A batch gains nothing where pictures are explained one by one, and a stop loses less.
         self._size = self.batch_size or work.count_together(self._engine.device)
         settings = work.settings | {"batch_size": self._size}

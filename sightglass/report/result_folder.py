@@ -153,9 +153,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
         overlay = to_png(explanation.overlay(i, **style.overlay))
         yield f"{name}.png", embed_overlay(overlay, explanation, i, style)
         if bare:
-            item = explanation.heatmaps[i]
-            heatmap = render.heatmap_only(item.values, style.colormap, kind=item.kind)
-            yield f"{name}_heatmap.png", embed(to_png(heatmap), explanation, i, picture=False)
+            yield f"{name}_heatmap.png", embed(to_png(bare_map(explanation, i, style)), explanation, i, picture=False)
         if npy:
             yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
@@ -170,7 +168,8 @@ def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy
     """
     target, labels = explanation.heatmaps[index].target, explanation.evidence.resident.adapter.labels
     name = label_stem(target.label) + f"_{target.index}" * (labels.count(target.label) > 1)
-    yield f"gradcam_class_{name}.png", figure.figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
+    look = {"colormap": style.colormap, "alpha": style.alpha}
+    yield f"gradcam_class_{name}.png", figure.figure(explanation, index, look=look)
     if npy:
         yield f"gradcam_class_{name}.npy", npy_bytes(explanation.heatmaps[index].values)
     analysis = {field: value for field, value in values.items() if field not in ("heatmaps", "boxes")}
@@ -193,6 +192,12 @@ def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, box
     pixels = render.paint(explanation.image.pixels, explanation.heatmaps[index].field, style)
     predictions = explanation.own(index) if boxes else ()
     return _draw_boxes(explanation, pixels, predictions, style, chosen=0 if len(predictions) == 1 else None)
+
+
+def bare_map(explanation: Result, index: int, style: Style) -> NDArray[np.uint8]:
+    """Draw one map without the picture, black where the model saw nothing."""
+    field = explanation.heatmaps[index].field
+    return render.paint(np.zeros_like(explanation.image.pixels), field, Style("map", style.colormap))
 
 
 def _draw_boxes(

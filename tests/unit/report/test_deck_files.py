@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass import examples
+from sightglass.explain.rendering import contours
 from sightglass.history.decks import READY, SUFFIX, read
 from sightglass.report import Map, Picture, View, drawing, layouts
 from sightglass.report.deck_html import deck_html
@@ -248,6 +249,13 @@ def decks() -> dict[str, list[View]]:
     return {name: [slide.view for slide in read(folder / f"{name}{SUFFIX}").slides] for name in READY}
 
 
+def grow(item: Map, width: int, height: int) -> np.ndarray:
+    """The values of a map at each pixel of a picture."""
+    (left, top, right, bottom), (rows, columns) = item.field(width, height).extent, item.values.shape
+    across = contours.axis(width, 0, width, left, right, columns)
+    return contours.bilinear(item.values, across, contours.axis(height, 0, height, top, bottom, rows))
+
+
 def overlap(first: Map, second: Map) -> float:
     """Overlap of the hottest fifths of what both models saw, 0..1."""
     regions, (width, height) = [first.seen or (0, 0, 1, 1), second.seen or (0, 0, 1, 1)], (960, 720)
@@ -255,7 +263,7 @@ def overlap(first: Map, second: Map) -> float:
     right, bottom = (min(part[i] for part in regions) for i in (2, 3))
     rows = slice(round(top * height), round(bottom * height))
     columns = slice(round(left * width), round(right * width))
-    parts = [item.upsampled(width, height)[rows, columns] for item in (first, second)]
+    parts = [grow(item, width, height)[rows, columns] for item in (first, second)]
     hot = [part >= np.quantile(part, 0.8) for part in parts]
     return float((hot[0] & hot[1]).sum() / (hot[0] | hot[1]).sum())
 

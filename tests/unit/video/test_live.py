@@ -15,7 +15,7 @@ from sightglass.api.live import BROKE, _Session
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import unpack_data
 from sightglass.explain import Explainer
-from sightglass.explain.maps.heatmap import scale
+from sightglass.explain.maps.heatmap import scale_maps
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.geometry import Geometry
@@ -44,7 +44,7 @@ def test_the_browser_grows_maps_as_python_does(case):
     raws = [torch.tensor(raw).view(1, *shape) for raw, shape in zip(case["raws"], case["shapes"], strict=True)]
     left, top, right, bottom = geometry.content
     assert case["content"] == [left, top, right, bottom]
-    content = scale(raws, geometry, "own", layers)[0, top:bottom, left:right]
+    content = scale_maps(raws, geometry, "own", layers)[0][0, top:bottom, left:right]
     assert np.allclose(content.flatten().numpy() * 65535, case["expected"], atol=2)
 
 

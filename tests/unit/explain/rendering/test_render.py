@@ -48,13 +48,6 @@ def outside(shape):
     return mask
 
 
-def test_a_bare_map_is_hatched_in_grey_where_nothing_was_seen(values):
-    out = render.heatmap_only(values, "jet", seen=SEEN)
-    far = outside(values.shape)
-    assert np.ptp(out[far].astype(int), axis=1).max() == 0
-    assert len(np.unique(out[far])) == 2
-
-
 @pytest.mark.parametrize("fraction", [0, 0.01, 0.2, 0.5, 0.99, 1])
 def test_the_hottest_mask_has_its_share_and_nothing_colder(fraction):
     values = np.random.default_rng(2).permutation(48 * 64).reshape(48, 64).astype(np.float32) / (48 * 64)
