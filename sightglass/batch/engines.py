@@ -42,7 +42,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from sightglass.batch.journal import Outcome
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
+DEATHS = 2
+"""Number of workers that one batch may end before its pictures are processed one by one."""
 CONNECT_TIMEOUT = 10.0
 """Seconds after which an address counts as unreachable."""
 QUIET = {
@@ -348,6 +350,28 @@ class Worker:
         return self.work.process(items)
 
 
+@dataclass
+class Assignment:
+    """A batch, or none, and the number of workers that it has ended."""
+
+    batch: Sequence[Item] = ()
+    deaths: int = 0
+
+    def repeat(self) -> list[Assignment]:
+        """Return what is tried again, last first, after one more worker has ended."""
+        if self.deaths + 1 < DEATHS:
+            return [Assignment(self.batch, self.deaths + 1)] if self.batch else []
+        # One by one, to find the picture that ends the workers.
+        return [Assignment([item], DEATHS - 1) for item in reversed(self.batch)] if len(self.batch) > 1 else []
+
+    def give_up(self) -> list[Outcome]:
+        """Return the outcome of a picture that has ended each worker alone; none of what is tried again."""
+        if len(self.batch) != 1 or self.deaths + 1 < DEATHS:
+            return []
+        item, sentence = self.batch[0], "ended the worker that looked at it, each time: leave it out."
+        return [{"key": item.key, "stamp": item.stamp, "problem": f"{item.name} {sentence}"}]
+
+
 class RayEngine:
     """The workers of a cluster, which is left when `stack` closes."""
 
@@ -374,11 +398,15 @@ class RayEngine:
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
-        ray = library()
+        ray, workers = library(), list[Any]()
         actor, plan = self._describe_worker()
-        workers = [actor.remote(*plan) for _ in range(min(self._workers, len(batches)))]
+
+        def start() -> Any:
+            workers.append(actor.remote(*plan))
+            return workers[-1]
+
         try:
-            yield from self._hand_out(workers, deque(batches))
+            yield from self._hand_out(start, batches)
         except ray.exceptions.RayError as error:
             reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
             raise ModelProblem(
@@ -386,8 +414,8 @@ class RayEngine:
             ) from error
         finally:
             # Leave nothing behind in a cluster that stays.
-            with contextlib.suppress(Exception):
-                for worker in workers:
+            for worker in workers:
+                with contextlib.suppress(Exception):
                     ray.kill(worker)
 
     def _describe_worker(self) -> tuple[Any, tuple[Any, ...]]:
@@ -404,45 +432,39 @@ class RayEngine:
         # Without what this process alone needs.
         here = dict.fromkeys(("source", "labels", "progress", "cancel", "on_explained", "facts"))
         job = replace(work.job, **here, model=model, device=device, out=work.folder)
-        # The cluster starts a worker that was ended again, and repeats its batch once.
-        actor = library().remote(
-            **self._needs, max_restarts=-1, max_task_retries=1, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}}
-        )(self.worker)
+        actor = library().remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
         return actor, (job, settings, shared_files, work.labels)
 
-    def _hand_out(self, workers: Sequence[Any], waiting: deque[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
+    def _hand_out(
+        self, start: Callable[[], Any], batches: Sequence[Sequence[Item]]
+    ) -> Generator[list[Outcome], None, None]:
         """Give each worker the next batch until none is waiting, and yield their outcomes."""
         ray, stop, idle = library(), self._work.stop, list[Any]()
-        # A worker gets no batch before the cluster has started it.
-        running: dict[Any, tuple[Any, Sequence[Item]]] = {worker.process.remote([]): (worker, ()) for worker in workers}
+        waiting = deque(Assignment(batch) for batch in batches)
+        # A worker gets no batch before the cluster has a place for it: first it does nothing.
+        workers = [start() for _ in range(min(self._workers, len(batches)))]
+        running = {worker.process.remote([]): (worker, Assignment()) for worker in workers}
         while True:
             while idle and waiting and not stop.is_set():
-                worker, batch = idle.pop(), waiting.popleft()
-                running[worker.process.remote(list(batch))] = worker, batch
-            if not any(batch for _, batch in running.values()) and (stop.is_set() or not waiting):
+                worker, task = idle.pop(), waiting.popleft()
+                running[worker.process.remote(list(task.batch))] = worker, task
+            if not any(task.batch for _, task in running.values()) and (stop.is_set() or not waiting):
                 return
             for answer in ray.wait(list(running), timeout=0.25)[0]:
-                worker, batch = running.pop(answer)
-                outcomes = _collect(answer, batch, waiting)
-                idle.append(worker)
+                worker, task = running.pop(answer)
+                try:
+                    outcomes = ray.get(answer)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from None
+                except ray.exceptions.RayActorError:
+                    if not task.batch and task.deaths:
+                        # Its successor would not start either.
+                        raise
+                    worker = start()
+                    running[worker.process.remote([])] = worker, Assignment(deaths=0 if task.batch else 1)
+                    waiting.extendleft(task.repeat())
+                    outcomes = task.give_up()
+                else:
+                    idle.append(worker)
                 if outcomes:
                     yield outcomes
-
-
-def _collect(answer: Any, batch: Sequence[Item], waiting: deque[Sequence[Item]]) -> list[Outcome]:
-    """Return a batch's outcomes; where it ended its workers, let its pictures wait for one each."""
-    ray = library()
-    try:
-        outcomes: list[Outcome] = ray.get(answer)
-        return outcomes
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
-    except ray.exceptions.RayActorError:
-        if not batch:
-            # It cannot start.
-            raise
-    if len(batch) > 1:
-        waiting.extendleft([item] for item in reversed(batch))
-        return []
-    item, sentence = batch[0], "ended the worker that looked at it, each time: leave it out."
-    return [{"key": item.key, "stamp": item.stamp, "problem": f"{item.name} {sentence}"}]

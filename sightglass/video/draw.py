@@ -12,11 +12,10 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sightglass.common.files import Json, atomic_write
-from sightglass.explain.maps.heatmap import Heatmap, heatmaps
+from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.decode import Pixels
@@ -47,19 +46,11 @@ class Painter:
 
     def maps(self, record: FrameRecord) -> list[DrawnMap]:
         """Return the maps of a frame, each on its own scale."""
-        mapped = [(answer, answer.raws) for answer in record.drawn_answers if answer.raws is not None]
-        if not mapped:
-            return []
-        computed = heatmaps(
-            [torch.from_numpy(np.stack(layer)) for layer in zip(*(raws for _, raws in mapped), strict=True)],
-            [Target(answer.index, answer.label) for answer, _ in mapped],
-            method=self._explainer.method.id,
-            layers=self._explainer.paths,
-            geometry=self.geometry,
-            scale="own",
-            signed=self._explainer.signed,
-        )
-        return [(answer, heatmap) for (answer, _), heatmap in zip(mapped, computed, strict=True)]
+        mapped = [answer for answer in record.drawn_answers if answer.raws is not None]
+        raws = [answer.raws for answer in mapped if answer.raws is not None]
+        targets = [Target(answer.index, answer.label) for answer in mapped]
+        maps = self._explainer.scale_maps(raws, targets, self._explainer.paths, self.geometry)
+        return list(zip(mapped, maps, strict=True))
 
     def paint(self, pixels: Pixels, record: FrameRecord, maps: Sequence[DrawnMap]) -> Pixels:
         """Return a frame, uint8 (h, w, 3), with maps and boxes."""

@@ -24,6 +24,7 @@ from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import method_of, pass_size
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods.method import Method, Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.decode import Pixels
@@ -89,6 +90,8 @@ class FrameExplainer:
     def __init__(self, explainer: Explainer, options: Options, method: Method) -> None:
         self.explainer, self.options, self.method = explainer, options, method
         self.task = task_of(explainer.resident.adapter)
+        self.signed = method.signed and options.evidence == "both"
+        """Whether maps keep their signs."""
 
     def with_words(self, resident: LoadedModel) -> LoadedModel:
         """Return the model with the vocabulary that it was given."""
@@ -105,6 +108,14 @@ class FrameExplainer:
         output = self.method.run(evidence, targets, request)
         layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in output.maps]
         return [tuple(layer[i] for layer in layers) for i in range(len(targets))], output.layers
+
+    def scale_maps(
+        self, raws: Sequence[RawMaps], targets: Sequence[Target], layers: tuple[str, ...], geometry: Geometry
+    ) -> tuple[Heatmap, ...]:
+        """Return each target's map, on a scale of its own."""
+        by_layer = [torch.from_numpy(np.stack(maps)) for maps in zip(*raws, strict=True)]
+        about: dict[str, Any] = {"method": self.method.id, "layers": layers, "geometry": geometry}
+        return heatmaps(by_layer, targets, **about, scale="own", signed=self.signed)
 
 
 class ClipExplainer(FrameExplainer):
@@ -132,8 +143,6 @@ class ClipExplainer(FrameExplainer):
         if len(self.targets) > 1 and not self.task.has_boxes:
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.settings, self._cancel = settings, cancel
-        self.signed = self.method.signed and options.evidence == "both"
-        """Whether maps keep their signs."""
         self.layers = chosen_layers(self.resident, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """What each raw map was computed at."""
