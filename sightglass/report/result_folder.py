@@ -22,7 +22,8 @@ from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.rendering import contact_sheet, render
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.drawing import contact_sheet
 from sightglass.explain.rendering.marks import draw_marks, draw_segments
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.explain.tasks import describe_score
@@ -274,7 +275,7 @@ def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     names = [method.id for method in offered if method.quick and method.family != "control"]
     panels = [item.overlay(0, **style.overlay) for item in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
-    sheet = contact_sheet.grid(
+    sheet = contact_sheet(
         [explanation.image.pixels, *panels],
         ["picture", *captions],
         columns=4,
@@ -287,7 +288,7 @@ def _sheet(explanation: Result, style: Style) -> bytes:
     """Return all maps in one JPEG, with the recipe."""
     count = range(len(explanation.heatmaps))
     panels = [explanation.overlay(i, **style.overlay) for i in count]
-    sheet = contact_sheet.grid(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
+    sheet = contact_sheet(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
     return embed_overlay(to_jpeg(sheet), explanation, 0, style)
 
 
@@ -311,7 +312,7 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
             panels.append(explanation.image.pixels)
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
-    sheet = to_jpeg(contact_sheet.grid(panels, captions))
+    sheet = to_jpeg(contact_sheet(panels, captions))
     yield "comparison.jpg", embed_overlay(sheet, compared.explanations[0], 0, style)
     maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
     yield MAPS, npz_bytes(maps)

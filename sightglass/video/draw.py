@@ -19,7 +19,8 @@ from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.decode import Pixels
-from sightglass.explain.rendering import contact_sheet, render
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.drawing import add_heading
 from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.style import Field, Kind, parse_color
 from sightglass.models.adapter import Target
@@ -88,7 +89,7 @@ class Painter:
         if not record.best:
             return pixels
         (answer,) = record.drawn_answers
-        return contact_sheet.add_heading(pixels, plain_text(self._explainer.task.caption(answer.label, answer.score)))
+        return add_heading(pixels, plain_text(self._explainer.task.caption(answer.label, answer.score)))
 
 
 def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:
