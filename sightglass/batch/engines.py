@@ -430,7 +430,7 @@ class RayEngine:
         settings["recipe"]["device"] = self.device
         model, device = work.explainer.model.id, self.device.partition(":")[0]
         # Without what this process alone needs.
-        here = dict.fromkeys(("source", "labels", "progress", "cancel", "on_explained", "facts"))
+        here: dict[str, Any] = dict.fromkeys(("source", "labels", "progress", "cancel", "on_explained", "facts"))
         job = replace(work.job, **here, model=model, device=device, out=work.folder)
         actor = library().remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
         return actor, (job, settings, shared_files, work.labels)

@@ -148,8 +148,9 @@ class BatchJob:
         """Read the labels, choose the engine, and lock the journal until `stack` closes."""
         work = self.work
         work.labels = self._read_labels()
-        ray = self.engine == "ray"
-        self._engine = RayEngine(stack, work, self.items[0]) if ray else ThreadEngine(work)
+        self._engine: ThreadEngine | RayEngine = ThreadEngine(work)
+        if self.engine == "ray":
+            self._engine = RayEngine(stack, work, self.items[0])
         # A batch gains nothing where pictures are explained one by one, and a stop loses less.
         self._size = self.batch_size or work.count_together(self._engine.device)
         settings = work.settings | {"batch_size": self._size}

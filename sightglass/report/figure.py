@@ -60,8 +60,8 @@ def figure(
         Path("bus.svg").write_bytes(figure(result, format="svg", look={"colormap": "viridis"}))
     """
     require_map(explanation, index)
-    colours = {"colormap": VIEWER_STYLE.colormap, "alpha": VIEWER_STYLE.alpha}
-    settings: dict[str, bool | float | str] = {"mode": "overlay", **colours, **(look or {})}
+    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": VIEWER_STYLE.colormap}
+    settings |= {"alpha": VIEWER_STYLE.alpha, **(look or {})}
     view, look_style = map_view(explanation, index), Style.of(settings)
     style = Style(**look_style.overlay, boxes=look_style.boxes)
     picture, item = explanation.image, view.pictures[0].map

@@ -169,7 +169,7 @@ def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy
     """
     target, labels = explanation.heatmaps[index].target, explanation.evidence.resident.adapter.labels
     name = label_stem(target.label) + f"_{target.index}" * (labels.count(target.label) > 1)
-    look = {"colormap": style.colormap, "alpha": style.alpha}
+    look: dict[str, bool | float | str] = {"colormap": style.colormap, "alpha": style.alpha}
     yield f"gradcam_class_{name}.png", figure.figure(explanation, index, look=look)
     if npy:
         yield f"gradcam_class_{name}.npy", npy_bytes(explanation.heatmaps[index].values)
