@@ -14,7 +14,7 @@ from sightglass.common.files.packing import photograph
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import LoadedModel, ModelCache
-from sightglass.explain.maps.heatmap import scale
+from sightglass.explain.maps.heatmap import scale_maps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.gradient import compute, raw_maps
 from sightglass.explain.picture.image import Image
@@ -100,7 +100,9 @@ def raws_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Met
 
 def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
     """Return each method's maps (k, h, w), 0..1, at input size."""
-    return [scale(raws, evidence.geometry, "own", evidence.paths) for raws in raws_of(evidence, targets, methods)]
+    return [
+        scale_maps(raws, evidence.geometry, "own", evidence.paths)[0] for raws in raws_of(evidence, targets, methods)
+    ]
 
 
 class _Single(ModelCache):

@@ -16,7 +16,7 @@ from benchmarks.cases import FAST, WEAK, DetectorCase, maps_of, picture, raws_of
 from benchmarks.report import Row, attempt, goal, goals, machine, page, section, times
 from benchmarks.timing import Contender, measure, row
 from sightglass.explain.explanation import explain
-from sightglass.explain.maps.heatmap import scale
+from sightglass.explain.maps.heatmap import scale_maps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
@@ -88,7 +88,7 @@ def sightglass(case: DetectorCase) -> Iterator[Contender]:
     yield Contender("pass", "of it the model pass that keeps a graph", lambda _: case.evidence())
     yield Contender("maps", "of it the maps", lambda evidence: maps_of(evidence, boxes, HIRESCAM), case.evidence)
     grown = "of the maps enlarging them to the input's size"
-    yield Contender("grown", grown, lambda maps: scale(maps[0], maps[1], "own"), raw)
+    yield Contender("grown", grown, lambda maps: scale_maps(maps[0], maps[1], "own")[0], raw)
     yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
     yield Contender("seven", f"seven methods, {count} boxes, maps at input size", lambda _: case.maps(FAST))
     # Of untrained weights thousands of boxes overlap: their suppression is no use to anybody.

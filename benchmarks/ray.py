@@ -23,6 +23,7 @@ from benchmarks.pictures import SIZE, link_many, write_cuts
 from benchmarks.processes import ROOT
 from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import in_rounds
+from sightglass.batch import BatchJob
 from sightglass.batch import run as run_batch
 from sightglass.batch.engines import RayEngine, Work, library, send_code
 from sightglass.common.errors import ModelProblem
@@ -123,7 +124,8 @@ def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
     """Return one process's batches per second for idle workers."""
     batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
     with contextlib.ExitStack() as stack:
-        engine = Handing(stack, Work(explainer, {}, 1, out), item, "cpu", 2, 1.0, None)
+        job = BatchJob((), explainer, out, device="cpu", workers=2)
+        engine = Handing(stack, Work(explainer, job, out), item)
         times = [time.perf_counter() for _ in engine.run(batches)]
     return (len(times) - 1) / (times[-1] - times[0])
 

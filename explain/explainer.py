@@ -29,7 +29,7 @@ from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.evidence.shortcuts import verify
-from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
+from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -92,24 +92,31 @@ class Explainer:
         model_cache: ModelCache = MODEL_CACHE,
         progress: Progress | None = None,
     ) -> None:
-        """Load a model by id or path, or adapt an object.
+        """Load a model by id or path, or adapt one in memory.
 
-        The last is a module of PyTorch (of torchvision, timm or your own), a `YOLO` of Ultralytics, or a
-        model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
-        is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image or an array to
-        an array or tensor (C, h, w), whose place in the picture is then measured, or None: inferred for pictures, and
-        float tensors are taken as they are; `labels` are the names of its classes or numbers, by index or as
-        {name: index}, or a file of them; `name` its own. `arch` is the network of a checkpoint's file: `"net.py:Net"`,
-        or a name of torchvision or timm.
+        A model of the catalogue takes `layers`, `device`, `model_cache` and `progress`; `arch` is for checkpoints.
 
-        `task` says what its row of numbers means: "classify", "multilabel", "regress" or "embed"; None: inferred, and
-        said in the notes. `output` chooses one of several by its name or place. `unit` is that of a regression's
-        numbers ("years"); where they differ, `outputs` gives each its own name, unit and range:
-        `{"name": "yaw", "unit": "°", "range": (-90, 90)}`.
+        `model`: id; path of a file; or a module of PyTorch (of torchvision, timm or your own), a `YOLO` of Ultralytics,
+        or a model of Transformers or Keras, which keeps its mode, device, hooks and gradients.
+        `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, or a function from a Pillow image
+        or an array to an array or tensor (C, h, w), whose place in the picture is then measured. None: inferred for
+        pictures, and float tensors are taken as they are.
+        `labels`: names of its classes or numbers, by index or as {name: index}, or a file of them. None: its own.
+        `layers`: explained where a call names none: modules, dotted paths, presets, or positions from the end of
+        `Explainer.layers` (-1 is the last). Empty: `default_layers`.
+        `name`: of the model. Empty: that of its class or file.
+        `arch`: network of a checkpoint: `"net.py:Net"`, or a name of torchvision or timm.
+        `task`: what its row of numbers means: "classify", "multilabel", "regress" or "embed". None: inferred, and said
+        in the notes.
+        `output`: name or place of the output that is explained, where there are several.
+        `unit`: of a regression's numbers ("years").
+        `outputs`: of a regression, the name, unit and range of each number: `{"name": "yaw", "unit": "°", "range":
+        (-90, 90)}`.
+        `device`: auto, cpu, cuda, cuda:N or mps; a module in memory runs where it is.
+        `model_cache`: of loaded models, by default one for the whole process.
+        `progress`: receives the share of the weights that is downloaded, 0..1, and a text.
 
-        `layers`: those explained where a call names none: modules, dotted paths, presets, or positions from the end of
-        `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps; a module in memory
-        runs where it is. Raises ModelProblem or WeightsProblem, one sentence each.
+        Raises ModelProblem or WeightsProblem, one sentence each.
         """
         self._model_cache = model_cache
         self._device = find_device(device)
@@ -308,20 +315,17 @@ class Explainer:
     def _explain_list(self, requests: Iterable[tuple[Image, Options]], count: int, run: CallHooks) -> list[Explanation]:
         """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
-        most = batched_pass.ON_CPU if self.resident.device.type == "cpu" else batched_pass.ON_GPU
-        for group in batched_pass.groups(requests, most):
+        alone = replace(run, progress=None)
+        for group in batched_pass.groups(requests, functools.partial(pass_size, self.resident)):
             if run.cancel is not None and run.cancel.is_set():
                 raise Cancelled
             if run.progress is not None:
                 run.progress(len(explanations) / count, group[0][0].name)
-            options = group[0][1]
-            together = len(group) > 1 and run.maps and takes_several(self.resident, options)
-            work = functools.partial(self._explain_batch, group)
-            alone, batched = replace(run, progress=None), list[Explanation]()
-            # One by one below, where it says of which picture the answer is.
-            with suppress(AnswerProblem):
-                batched = self.with_oom_fallback(work) if together else []
+            batched = list[Explanation]()
+            if len(group) > 1 and run.maps:
+                batched = self.with_oom_fallback(functools.partial(self._explain_batch, group))
             explanations += batched
+            # One by one each picture gets its own explanation, or a message that names it.
             for image, chosen in () if batched else group:
                 try:
                     explanations.append(self._explain_one(image, chosen, alone))
@@ -333,27 +337,22 @@ class Explainer:
     def _explain_batch(
         self, group: Sequence[tuple[Image, Options]], resident: LoadedModel, notes: tuple[str, ...]
     ) -> list[Explanation]:
-        """Explain pictures by one pass; return nothing for different input sizes."""
-        options = group[0][1]
-        resident = self.with_vocabulary(resident, options, group[0][0])
+        """Explain pictures by one pass; return nothing where that is not possible."""
+        images, all_options = zip(*group, strict=True)
+        options = all_options[0]
+        resident = self.with_vocabulary(resident, options, images[0])
         layers = chosen_layers(resident, options.layers)
         resident.fastest_adapter(layers)
         start = time.perf_counter()
         # Pillow resizes outside Python's lock: on a GPU, preparing one after the other took most of a batch's time.
         with ThreadPoolExecutor(min(len(group), os.cpu_count() or 1)) as pool:
-            inputs = list(pool.map(lambda pair: self._prepare(resident, pair[0], options), group))
+            inputs = list(pool.map(lambda image: self._prepare(resident, image, options), images))
         if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
-        prepared = time.perf_counter()
-        try:
-            parts = batched_pass.run_pass(resident, inputs, layers)
-        except ModelProblem:
-            # One by one each picture gets its own explanation, or its own message.
-            return []
-        done = time.perf_counter()
-        spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
-        images, options_of_each = zip(*group, strict=True)
-        return explain_parts(parts, images, options_of_each, notes=notes, milliseconds=spent)
+        prepared = (time.perf_counter() - start) * 1e3 / len(group)
+        with suppress(ModelProblem):
+            return explain_together(resident, images, inputs, layers, all_options, notes=notes, prepared=prepared)
+        return []
 
     def _prepare(self, resident: LoadedModel, image: Image, options: Options) -> ModelInput:
         """Return a picture's input; raise ModelProblem for an unknown preprocessing."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -256,15 +255,18 @@ def method_of(resident: LoadedModel, options: Options) -> Method:
     return method
 
 
-def takes_several(resident: LoadedModel, options: Options) -> bool:
-    """Whether a model and method support batched passes: classifiers' quick methods.
+def pass_size(resident: LoadedModel, options: Options, device: str = "") -> int:
+    """Return how many pictures go through the model in one pass on `device`, by default its own.
 
-    On a CPU a caller's module does not: to measure that it takes several pictures costs more than they save.
+    More than one only by quick methods of classifiers. On a CPU a caller's module takes one: to measure that it takes
+    several costs more than they save.
     """
     chosen = find_method(options.method or resident.adapter.spec.method)
     fast = resident.guard is None or resident.device.type != "cpu"
     together = fast and resident.adapter.splits_batches and resident.gradients and chosen.quick
-    return together and not any(map(callable, options.targets))
+    if not together or any(map(callable, options.targets)):
+        return 1
+    return batched_pass.ON_CPU if (device or resident.device.type) == "cpu" else batched_pass.ON_GPU
 
 
 def explain_together(
@@ -272,37 +274,30 @@ def explain_together(
     images: Sequence[Image],
     inputs: Sequence[ModelInput],
     layers: tuple[Layer, ...],
-    options: Options,
-    maps: int,
-) -> list[Explanation]:
-    """Return an Explanation of each picture, of targets or best classes."""
-    parts = batched_pass.run_pass(resident, inputs, layers)
-    if options.targets:
-        return explain_parts(parts, images, [options] * len(parts))
-    best = ([prediction.index for prediction in decode(part, options)[:maps]] for part in parts)
-    return explain_parts(parts, images, [replace(options, targets=tuple(targets)) for targets in best])
-
-
-def explain_parts(
-    parts: Sequence[batched_pass.PassPart],
-    images: Sequence[Image],
     all_options: Sequence[Options],
     *,
+    best: int | None = None,
     notes: tuple[str, ...] = (),
-    milliseconds: Mapping[str, float] = MappingProxyType({}),
+    prepared: float = 0.0,
 ) -> list[Explanation]:
-    """Return an Explanation of each part by its own options.
+    """Return an Explanation of each picture, by one pass and its own options, which differ in their targets.
 
-    `notes` are of all of them; `milliseconds` those of one.
+    `best`: number of classes of each picture that are explained where no target is named, by default `top_k`. `notes`
+    are of all of them; `prepared`: milliseconds that took each input. Raises ModelProblem where the model does not
+    take these inputs together.
     """
-    options = all_options[0]
-    if find_method(options.method or parts[0].resident.adapter.spec.method).gradients:
-        resolved = [resolve(opt, decode(part, opt), part) for part, opt in zip(parts, all_options, strict=True)]
-        for column in range(max(map(len, resolved))):
-            # Pictures may have different numbers of targets.
-            pairs = [(part, group[column]) for part, group in zip(parts, resolved, strict=True) if group[column:]]
-            batched_pass.backward(*zip(*pairs, strict=True))
+    start = time.perf_counter()
+    parts = batched_pass.run_pass(resident, inputs, layers)
+    milliseconds = {"prepare": prepared, "model": (time.perf_counter() - start) * 1e3 / len(parts)}
+    if best is not None and not all_options[0].targets:
+        all_options = [
+            replace(options, targets=tuple(prediction.index for prediction in decode(part, options)[:best]))
+            for part, options in zip(parts, all_options, strict=True)
+        ]
+    if find_method(all_options[0].method or resident.adapter.spec.method).gradients:
+        pairs = zip(parts, all_options, strict=True)
+        batched_pass.backward(parts, [resolve(options, decode(part, options), part) for part, options in pairs])
     return [
-        explain(image, part, opt, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
-        for image, part, opt in zip(images, parts, all_options, strict=True)
+        explain(image, part, options, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
+        for image, part, options in zip(images, parts, all_options, strict=True)
     ]

@@ -12,6 +12,7 @@ import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,7 +32,7 @@ from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -352,19 +353,22 @@ class PassPart(Evidence):
         self._graph = None
 
     def _backward(self, target: Target) -> list[Gradient]:
-        backward([self], [target])
+        backward([self], [[target]])
         return self._gradients[target]
 
 
-def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
-    """Compute one target's gradients for each part of a pass, by one product."""
+def backward(parts: Sequence[PassPart], targets: Sequence[Sequence[Target]]) -> None:
+    """Compute the gradients of each part's targets: the first ones of all parts by one product, and so on."""
     whole, adapter = parts[0].whole, parts[0].resident.adapter
-    with whole.resident.lock, torch.enable_grad():
-        total = torch.stack([adapter.scalar(p.outputs, t) for p, t in zip(parts, targets, strict=True)]).sum()
-        slopes = gradients(total, whole.recorded)
-    dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
-    for part, target in zip(parts, targets, strict=True):
-        part._gradients[target] = [Gradient.from_values(gradient[part.place]) for gradient in dense]
+    # Pictures may have different numbers of targets.
+    for column in zip_longest(*targets):
+        pairs = [(part, target) for part, target in zip(parts, column, strict=True) if target is not None]
+        with whole.resident.lock, torch.enable_grad():
+            total = torch.stack([adapter.scalar(part.outputs, target) for part, target in pairs]).sum()
+            slopes = gradients(total, whole.recorded)
+        dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
+        for part, target in pairs:
+            part._gradients[target] = [Gradient.from_values(gradient[part.place]) for gradient in dense]
 
 
 def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
@@ -378,17 +382,22 @@ def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[
     return [PassPart(whole, place, item.geometry) for place, item in enumerate(inputs)]
 
 
-def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[list[tuple[Image, Options]]]:
-    """Group consecutive requests for one pass, up to `most` and a byte limit.
+def groups(
+    requests: Iterable[tuple[Image, Options]], size: Callable[[Options], int]
+) -> Iterator[list[tuple[Image, Options]]]:
+    """Group consecutive requests for one pass, up to the `size` for their options and a byte limit.
 
     Their options differ in nothing but the targets. Requests are read one ahead at most.
     """
     group: list[tuple[Image, Options]] = []
     for image, options in requests:
-        differs = bool(group) and replace(options, targets=()) != replace(group[0][1], targets=())
-        if differs or len(group) == most or sum(image.pixels.nbytes for image, _ in group) > MAX_DECODED_BYTES:
-            yield group
-            group = []
+        if group:
+            first = group[0][1]
+            differs = replace(options, targets=()) != replace(first, targets=())
+            full = len(group) >= size(first) or sum(image.pixels.nbytes for image, _ in group) > MAX_DECODED_BYTES
+            if differs or full:
+                yield group
+                group = []
         group.append((image, options))
     if group:
         yield group

@@ -145,16 +145,6 @@ class Heatmap:
         return float(min(raw.min() for raw in self.raw)), float(max(raw.max() for raw in self.raw))
 
 
-def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str] = ()) -> Tensor:
-    """Clip, scale, upsample and average raw maps, as pytorch-grad-cam does.
-
-    Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
-    again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
-    the minima and maxima are those of all k maps. `layers` are the raw maps' paths, for `geometry.cell_offsets`.
-    """
-    return _scale(raws, geometry, scale, layers, signed=False)[0]
-
-
 def on_content(
     raws: Sequence[Tensor], geometry: Geometry, layers: Sequence[str], *, signed: bool = False
 ) -> NDArray[np.float32]:
@@ -163,16 +153,22 @@ def on_content(
     `signed`: as `Heatmap.strength` of a signed map.
     """
     left, top, right, bottom = geometry.content
-    scaled, _ = _scale(raws, geometry, "own", layers, signed)
+    scaled, _ = scale_maps(raws, geometry, "own", layers, signed=signed)
     values: NDArray[np.float32] = scaled[0, top:bottom, left:right].cpu().numpy()
     return np.abs(values) if signed else values
 
 
 @own_modes()
-def _scale(
-    raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
+def scale_maps(
+    raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str] = (), *, signed: bool = False
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return the scaled maps, and the ranges of the last layer before and of the mean after upsampling."""
+    """Clip, scale, upsample and average raw maps, as pytorch-grad-cam does.
+
+    Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
+    again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
+    the minima and maxima are those of all k maps. `layers` are the raw maps' paths, for `geometry.cell_offsets`.
+    Returns the maps, and the ranges of the last layer before and of the mean after upsampling.
+    """
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -297,17 +293,9 @@ def heatmaps(
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
         raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
-    scaled_maps, ranges = _scale(raws, geometry, scale, layers, signed)
-    # The raw values at 0 and 1: both scalings of one layer undone, in double precision.
-    low, high, lowest, highest = torch.stack([r.flatten().expand(len(targets)) for r in ranges]).cpu().double().numpy()
-    before, after = EPSILON + (high - low), EPSILON + (highest - lowest)
-    units, beginnings = scaled_maps.cpu().numpy(), low + lowest * before
-    ends = [(float(at), float(at + by)) for at, by in zip(beginnings, after * before, strict=True)]
-    if signed:
-        ends = [(-high, high) for _, high in ends]
-    for i, state in enumerate(states):
-        if state != "ok":
-            units[i] = 0
+    scaled, ranges = scale_maps(raws, geometry, scale, layers, signed=signed)
+    ends, units = _raw_ends(ranges, len(targets), signed), scaled.cpu().numpy()
+    units[[state != "ok" for state in states]] = 0
     units.flags.writeable = False
     return tuple(
         Heatmap(
@@ -324,6 +312,16 @@ def heatmaps(
         )
         for i, target in enumerate(targets)
     )
+
+
+def _raw_ends(ranges: Sequence[Tensor], count: int, signed: bool) -> list[tuple[float, float]]:
+    """Return the raw values where each of `count` maps of one layer is 0, or -1 of signed maps, and 1."""
+    # Both scalings undone, in double precision.
+    low, high, lowest, highest = torch.stack([r.flatten().expand(count) for r in ranges]).cpu().double().numpy()
+    before, after = EPSILON + (high - low), EPSILON + (highest - lowest)
+    beginnings = low + lowest * before
+    ends = [(float(at), float(at + by)) for at, by in zip(beginnings, after * before, strict=True)]
+    return [(-high, high) for _, high in ends] if signed else ends
 
 
 def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:

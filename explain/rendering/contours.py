@@ -224,7 +224,9 @@ def stroke(out: Plane, halo: Plane, line: Plane) -> None:
     # OpenCV 4 returns (n, 1, 2), OpenCV 5 (n, 2).
     x, y = points.reshape(-1, 2).T
     dark, white = _HALO_ALPHA * halo[y, x, None] / 255, line[y, x, None] / 255
-    out[y, x] = np.rint((out[y, x] * (1 - dark) + DARK * dark) * (1 - white) + WHITE * white)
+    # Of each pixel alone, as its three colours have these in common.
+    keep, add = (1 - dark) * (1 - white), DARK * dark * (1 - white) + WHITE * white
+    out[y, x] = np.rint(out[y, x] * keep + add)
 
 
 def trace(field: npt.NDArray[np.float32], level: float) -> list[Floats]:

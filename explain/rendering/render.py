@@ -18,7 +18,6 @@ import numpy.typing as npt
 from sightglass.common.style import OVERLAY
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.style import (
-    VIEWER_STYLE,
     Box,
     Field,
     Kind,
@@ -80,30 +79,6 @@ def samples(values: Values, kind: Kind = "heat") -> contours.Samples:
     return np.rint(shares, out=shares).astype(np.uint16)
 
 
-def heatmap_only(
-    values: Values,
-    colormap: str = VIEWER_STYLE.colormap,
-    *,
-    seen: Box | None = None,
-    kind: Kind = "heat",
-) -> Pixels:
-    """Draw the map alone; the unseen part is hatched.
-
-    `kind` "signed": in its own colours, whatever the colormap.
-    """
-    if kind == "signed":
-        values = check(values, low=-1)
-        out = map_lut(kind, colormap)[np.rint(128 + 127 * np.clip(values, -1, 1)).astype(np.uint8)]
-    else:
-        values = check(values)
-        out = _u8(cv2.applyColorMap(_u8(cv2.convertScaleAbs(values, alpha=255)), lut(colormap)[:, None]))
-    height, width = values.shape
-    stripe = max(2, round(max(height, width) / 160))
-    rows, columns = np.ogrid[:height, :width]
-    hatch = np.where((rows + columns) // stripe % 4 == 0, 205, 238).astype(np.uint8)
-    return _fade(out, _u8(cv2.merge([hatch] * 3)), seen, "keep")
-
-
 def map_lut(kind: Kind, colormap: str, *, over: bool = False) -> Pixels:
     """Return a map's colours, uint8 (256, 3); `over`: over a picture.
 
@@ -163,23 +138,21 @@ def picture(pixels: Pixels) -> Pixels:
     return pixels
 
 
-def _inside(seen: Box | None, shape: tuple[int, ...]) -> Box:
-    height, width = shape[:2]
-    x0, y0, x1, y1 = seen or (0, 0, width, height)
+def _inside(seen: Box, shape: tuple[int, ...]) -> Box:
+    (height, width), (x0, y0, x1, y1) = shape[:2], seen
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ValueError(f"seen must be x0, y0, x1, y1 inside {width} x {height} pixels, got {seen}.")
     return x0, y0, x1, y1
 
 
-def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixels:
+def _fade(out: Pixels, source: Pixels, seen: Box, unseen: Unseen) -> None:
     """Overwrite the part of `out` outside `seen` with the faded source."""
-    x0, y0, x1, y1 = _inside(seen, out.shape)
+    x0, y0, x1, y1 = seen
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
         if part.size and unseen != "keep":
             part = dim(part)
         out[strip] = part
-    return out
 
 
 def dim(pixels: Pixels) -> Pixels:

@@ -17,7 +17,7 @@ from sightglass.common.files import Json
 from sightglass.common.work.progress import Progress
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.source import Item, find
-from sightglass.explain.similarity.similarity import Embedder
+from sightglass.explain.similarity.similarity import embed_all
 
 NAMES = r"(?:^|/)(?P<person>-?\d+)_c(?P<camera>\d+)"
 """How Market-1501, DukeMTMC-reID and VeRi-776 name files: 0002_c1s1_000451_03.jpg."""
@@ -84,18 +84,17 @@ def evaluate(
         raise ModelProblem(f"The names {names!r} are no regular expression ({error}): try {NAMES!r}.") from error
     if "person" not in pattern.groupindex:
         raise ModelProblem(f"The names {names!r} have no group (?P<person>…): give one such as {NAMES!r}.")
-    sides = [
-        [(item, match) for item in find(side) if (match := pattern.search(item.key))] for side in (queries, gallery)
+    wanted = [
+        (side, item, match)
+        for side, (source, ignored) in enumerate(((queries, ("-1", "0000")), (gallery, ("-1",))))
+        for item in find(source)
+        if (match := pattern.search(item.key)) and match["person"] not in ignored
     ]
-    embedder = Embedder(explainer, preprocessing, sum(map(len, sides)), progress)
-    rows: list[list[tuple[Item, str, str, str, NDArray[np.float32]]]] = []
-    for side, ignored in zip(sides, (("-1", "0000"), ("-1",)), strict=True):
-        rows.append([])
-        for item, match in side:
-            if match["person"] in ignored or (image := embedder.open(item, item.key)) is None:
-                continue
-            if (vector := embedder.embed(image, item.key)) is not None:
-                rows[-1].append((item, match["person"], match.groupdict().get("camera") or "", image.sha256, vector))
+    failed, items = list[tuple[str, str]](), [item for _, item, _ in wanted]
+    rows: tuple[list[tuple[Item, str, str, str, NDArray[np.float32]]], ...] = [], []
+    for number, sha256, vector in embed_all(explainer, items, preprocessing, failed, progress):
+        side, item, match = wanted[number]
+        rows[side].append((item, match["person"], match.groupdict().get("camera") or "", sha256, vector))
     results, without = [], []
     for item, person, camera, sha256, vector in rows[0]:
         others = [row for row in rows[1] if row[3] != sha256 and not (camera and row[1:3] == (person, camera))]
@@ -110,4 +109,4 @@ def evaluate(
             without.append(item.key)
     if not results:
         raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
-    return Evaluation(tuple(results), tuple(without), tuple(embedder.failed))
+    return Evaluation(tuple(results), tuple(without), tuple(failed))

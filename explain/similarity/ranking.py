@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from sightglass.common.files.packing import photograph, photographs
-from sightglass.common.work.progress import Progress, stopped_by
+from sightglass.common.work.progress import Progress
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item, find
-from sightglass.explain.similarity.similarity import Embedder, embedding, mirrored_score
+from sightglass.explain.similarity.similarity import embed_all, embedding, mirrored_score
 from sightglass.models.adapter import Adapter
 from sightglass.models.demo.pictures import pictures
 
@@ -133,20 +133,14 @@ def rank(
     """
     image = Image.open(query)
     query_vector = embedding(explainer, image, preprocessing)
-    items = find(gallery)
-    embedder = Embedder(explainer, preprocessing, len(items), progress)
-    hits, itself = [], []
-    for item in items:
-        with stopped_by(cancel):
-            other = embedder.open(item, item.name)
-        if other is None:
-            continue
-        if other.sha256 == image.sha256:
-            itself.append(item.name)
-        elif (vector := embedder.embed(other, item.name)) is not None:
-            hits.append(Hit(item, float(query_vector @ vector)))
+    items, hits, itself, failed = find(gallery), list[Hit](), list[str](), list[tuple[str, str]]()
+    for number, sha256, vector in embed_all(explainer, items, preprocessing, failed, progress, cancel):
+        if sha256 == image.sha256:
+            itself.append(items[number].name)
+        else:
+            hits.append(Hit(items[number], float(query_vector @ vector)))
     hits.sort(key=lambda hit: -hit.score)
-    return Ranking(image, tuple(hits), tuple(itself), tuple(embedder.failed))
+    return Ranking(image, tuple(hits), tuple(itself), tuple(failed))
 
 
 def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:

@@ -8,7 +8,8 @@ to 0: the cosine ignores length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
-from sightglass.common.work.progress import Progress, check
+from sightglass.common.work.progress import Progress, check, stopped_by
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
@@ -71,33 +72,28 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
     return explainer.with_oom_fallback(work)
 
 
-class Embedder:
-    """Embed pictures one after another; `failed` lists the unusable ones and why."""
+def embed_all(
+    explainer: Explainer,
+    items: Sequence[Item],
+    preprocessing: str,
+    failed: list[tuple[str, str]],
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Iterator[tuple[int, str, NDArray[np.float32]]]:
+    """Yield the number, SHA-256 and unit embedding of each picture.
 
-    def __init__(self, explainer: Explainer, preprocessing: str, count: int, progress: Progress | None) -> None:
-        self._explainer, self._preprocessing, self._count = explainer, preprocessing, count
-        self._progress, self._done = progress, 0
-        self.failed: list[tuple[str, str]] = []
-
-    def open(self, item: Item, name: str) -> Image | None:
-        """Return the next picture, or None; `name`: what `failed` calls it."""
-        check()
-        if self._progress is not None:
-            self._progress(self._done / self._count, f"{self._done} of {self._count} pictures")
-        self._done += 1
+    `failed` receives the key of each unusable one, and why: no picture, other channels than the model takes, or NaN.
+    """
+    for number, item in enumerate(items):
+        with stopped_by(cancel):
+            check()
+        if progress is not None:
+            progress(number / len(items), f"{number} of {len(items)} pictures")
         try:
-            return item.open()
-        except ImageProblem as problem:
-            self.failed.append((name, str(problem)))
-            return None
-
-    def embed(self, image: Image, name: str) -> NDArray[np.float32] | None:
-        """Return a picture's unit embedding; None for other channels than the model takes, and for NaN."""
-        try:
-            return embedding(self._explainer, image, self._preprocessing)
+            image = item.open()
+            yield number, image.sha256, embedding(explainer, image, preprocessing)
         except (ImageProblem, AnswerProblem) as problem:
-            self.failed.append((name, str(problem)))
-            return None
+            failed.append((item.key, str(problem)))
 
 
 def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "trained") -> float:
@@ -313,7 +309,7 @@ def similarity(
         found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
         found.score, found.query.signed.shape  # 0.26, (224, 224)
     """
-    a, b = Image.open(query), Image.open(gallery)
+    images = Image.open(query), Image.open(gallery)
     if of not in get_args(Of):
         raise ModelProblem(f"There is no map of {of!r}: give {' or '.join(get_args(Of))}.")
     chosen = find_method(method or DEFAULT)
@@ -321,45 +317,59 @@ def similarity(
         names = ", ".join(METHODS[name].name for name in SIMILARITY)
         raise ModelProblem(f"{chosen.name} cannot explain similarity: use one of {names}.")
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
+    return explainer.with_oom_fallback(
+        lambda resident, notes: _explain(explainer, resident, images, chosen, of, options, notes)
+    )
 
-    def work(resident: LoadedModel, more: tuple[str, ...]) -> Similarity:
-        comparable(resident)
-        if not resident.gradients:
-            raise ModelProblem(
-                f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
-            )
-        passes = [explainer.evidence(resident, image, options) for image in (a, b)]
-        for evidence, key, _ in passes if not resident.adapter.spec.in_memory else ():
+
+def _explain(
+    explainer: Explainer,
+    resident: LoadedModel,
+    images: tuple[Image, Image],
+    method: Method,
+    of: Of,
+    options: Options,
+    notes: tuple[str, ...],
+) -> Similarity:
+    """Run a pass for each picture, and return their similarity with its maps."""
+    comparable(resident)
+    if not resident.gradients:
+        raise ModelProblem(
+            f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
+        )
+    evidences = []
+    for image in images:
+        evidence, key, _ = explainer.evidence(resident, image, options)
+        if not resident.adapter.spec.in_memory:
             EVIDENCE.put(key, evidence)
-        evidences = [evidence for evidence, _, _ in passes]
-        vectors, score, state, raws, carried = _compare(evidences, chosen, of)
-        if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, a, preprocessing)):
-            state = "indistinct"
-        layers = evidences[0].paths
-        scaled = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
-        first, second = (
-            ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
-            for image, evidence, vector, raw, signed in zip((a, b), evidences, vectors, raws, scaled, strict=True)
-        )
-        return Similarity(
-            explainer.model,
-            first,
-            second,
-            score,
-            chosen.id,
-            layers,
-            of,
-            preprocessing,
-            state,
-            matches(evidences[0], evidences[1], carried),
-            resident.adapter.subject,
-            tuple(dict.fromkeys((*a.notes, *b.notes, *more, *resident.adapter.notes))),
-            resident.digest(),
-            str(resident.device),
-            not options.layers,
-        )
-
-    return explainer.with_oom_fallback(work)
+        evidences.append(evidence)
+    vectors, score, state, raws, carried = _compare(evidences, method, of)
+    if state == "ok" and of == "cosine":
+        mirrored = mirrored_score(explainer, images[0], options.preprocessing)
+        state = "indistinct" if 1 - score < NOISE * (1 - mirrored) else state
+    layers = evidences[0].paths
+    scaled = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
+    first, second = (
+        ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
+        for image, evidence, vector, raw, signed in zip(images, evidences, vectors, raws, scaled, strict=True)
+    )
+    return Similarity(
+        explainer.model,
+        first,
+        second,
+        score,
+        method.id,
+        layers,
+        of,
+        options.preprocessing,
+        state,
+        matches(evidences[0], evidences[1], carried),
+        resident.adapter.subject,
+        tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *resident.adapter.notes))),
+        resident.digest(),
+        str(resident.device),
+        not options.layers,
+    )
 
 
 def _compare(

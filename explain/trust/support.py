@@ -96,18 +96,11 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
         """Bring a cosine to 0..1, where scores are."""
         return score if explanation.task.names_classes else (1 + score) / 2
 
-    def visible(maps: Sequence[tuple[str, Map]]) -> Iterator[Tensor]:
-        """Yield for each map where the picture is visible with its strongest share hidden, and alone kept."""
-        for _, other in maps:
-            masks = np.ones((2, *values.shape), bool)
-            # A constant map hides nothing.
-            if (places := ranking(other)) is not None:
-                masks[0][place], masks[1][place] = places >= SHOWN, places < SHOWN
-            yield from torch.from_numpy(masks).to(perturber.picture.device)
-
     def measure(maps: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
         """Yield each map's effect, computed a batch at a time."""
-        scores = (in_range(float(score)) for score, _, _ in perturber.predict(visible(maps), fill))
+        masks = (mask for _, other in maps for mask in _masks(other, values.shape, place))
+        visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in masks)
+        scores = (in_range(float(score)) for score, _, _ in perturber.predict(visible, fill))
         for (name, _), hidden, kept in zip(maps, scores, scores, strict=True):
             yield Effect(name, hidden, kept)
 
@@ -137,6 +130,18 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     strongest_map = np.full(values.shape, strongest.min() - 1, np.float32)
     strongest_map[place] = strongest
     return result, strongest_map
+
+
+def _masks(values: Map, shape: tuple[int, ...], place: tuple[slice, slice]) -> NDArray[np.bool_]:
+    """Return where a picture is visible with the map's strongest share hidden, and alone kept, (2, h, w).
+
+    `values`: the map at a `place` of the content, which has this `shape`.
+    """
+    masks = np.ones((2, *shape), bool)
+    # A constant map hides nothing.
+    if (places := ranking(values)) is not None:
+        masks[0][place], masks[1][place] = places >= SHOWN, places < SHOWN
+    return masks
 
 
 def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:

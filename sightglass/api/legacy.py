@@ -24,12 +24,11 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.explain.picture.image import to_jpeg, to_png
-from sightglass.explain.rendering.render import heatmap_only
 from sightglass.explain.rendering.style import GUIDE_STYLE
 from sightglass.explain.tasks import task_of
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.html_report import base64_text
-from sightglass.report.result_folder import every_map
+from sightglass.report.result_folder import bare_map, every_map
 from sightglass.report.results import PlainResult
 
 if TYPE_CHECKING:
@@ -117,13 +116,12 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     if explanation.task.measures:
         raise ModelProblem(f"{explanation.model.id} {explanation.task.gives}, no confidence: ask /api/explain.")
     heatmap = explanation.heatmaps[0]
-    alone = heatmap_only(heatmap.values, GUIDE_STYLE.colormap, seen=heatmap.seen, kind=heatmap.kind)
     # A requested class need not be among the best ones, which alone are listed.
     score = explanation.task.score(explanation, 0) or 0.0
     return LegacyAnswer(
         prediction=heatmap.target.label,
         confidence=min(max(score, 0.0), 1.0),
-        gradcam_heatmap=base64_text(to_png(alone)),
+        gradcam_heatmap=base64_text(to_png(bare_map(explanation, 0, GUIDE_STYLE))),
         gradcam_overlay=base64_text(service.overlay_png(explanation, GUIDE_STYLE)),
     )
 

@@ -24,8 +24,16 @@ from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
 from sightglass.models.checkpoints import weights
 from sightglass.video.frames import FrameExplainer
-from sightglass.video.live import EXECUTOR, BadMessage, LiveExplainer, Message, choose, parse_frame, parse_message
-from sightglass.video.records import RawMaps
+from sightglass.video.live import (
+    EXECUTOR,
+    BadMessage,
+    Grids,
+    LiveExplainer,
+    Message,
+    choose,
+    parse_frame,
+    parse_message,
+)
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
@@ -123,9 +131,9 @@ class _Session:
         self.waiting, (number, data, received) = None, waiting
         answer: Json = {"n": number, "problem": "", "dropped": self.dropped}
         waited = (time.perf_counter() - received) * 1e3
-        raws: RawMaps = ()
+        grids: Grids = ()
         try:
-            fields, raws = explainer.explain(data)
+            fields, grids = explainer.explain(data)
             answer |= fields
         except Problem as error:
             answer["problem"] = str(error)
@@ -134,7 +142,7 @@ class _Session:
             answer["problem"] = BROKE
         answer["ms"] = {name: round(ms, 2) for name, ms in ({"wait": waited} | answer.get("ms", {})).items()}
         # Little-endian, as `browser/unpack.js` reads them.
-        return pack_data(answer, [raw.astype("<f4").tobytes() for raw in raws])
+        return pack_data(answer, [grid.astype("<u2").tobytes() for grid in grids])
 
     def switch(self, explainer: LiveExplainer | None) -> None:
         """Change the model from the next frame on; None: wait."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from sightglass.common.lazy import defer_imports
 
 if TYPE_CHECKING:
+    from sightglass.batch.runner import BatchJob as BatchJob
     from sightglass.batch.runner import Summary as Summary
     from sightglass.batch.runner import run as run
 
-defer_imports(__name__, {"runner": ["Summary", "run"]})
+defer_imports(__name__, {"runner": ["BatchJob", "Summary", "run"]})

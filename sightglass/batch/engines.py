@@ -30,14 +30,14 @@ from sightglass.common.work.threads import in_order, processor_cores, torch_pool
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
+from sightglass.explain.evidence.evidence import MAX_DECODED_BYTES
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.explanation import Explanation, explain_together, takes_several
+from sightglass.explain.explanation import Explanation, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import RECIPE_OPTIONS
 from sightglass.explain.picture.source import Unreachable
 from sightglass.explain.recipe import Recipe, versions
-from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
@@ -46,22 +46,20 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sightglass.batch.journal import Outcome
+    from sightglass.batch.runner import BatchJob
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.options import Options
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.source import Item
-    from sightglass.explain.rendering.style import Style
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
-MAX_DECODED_BYTES = 64 * 2**20
-"""Maximum bytes of decoded pictures per worker; a batch of larger ones goes through the model in parts."""
-CONNECT_TIMEOUT = 10.0
-"""Seconds after which an address counts as unreachable."""
 DEATHS = 2
 """Number of workers that one batch may end before its pictures are processed one by one."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds after which an address counts as unreachable."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -94,36 +92,20 @@ def list_settings(resident: LoadedModel, options: Options, layers: Sequence[Laye
 class Work:
     """Processes batches; `for_worker` returns each worker's own instance."""
 
-    def __init__(
-        self,
-        explainer: Explainer,
-        call_options: dict[str, Any],
-        maps: int,
-        folder: Path,
-        *,
-        style: Style = VIEWER_STYLE,
-        side: int | None = table.SIDE,
-    ) -> None:
-        """`call_options`: as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
-        of the longer side of the written pictures at most; None: the picture's own.
-
-        Raises ModelProblem if the model or an option is not valid.
-        """
+    def __init__(self, explainer: Explainer, job: BatchJob, folder: Path) -> None:
+        """`folder`: of the results, absolute. Raises ModelProblem if the model or an option is not valid."""
+        self.explainer, self.job, self.folder = explainer, job, folder
         self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
-        self.call_options, by_name = dict(call_options), dict(call_options)
+        self.call_options, by_name = dict(job.options or {}), dict(job.options or {})
         self.options = options = explainer.options(by_name, by_name.pop("question", None))
-        self.explainer, self.maps, self.folder = explainer, maps, folder
-        self.style, self.side = style, side
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: LoadedModel = explainer.with_vocabulary(explainer.resident, words, None)
-        self.batched = takes_several(resident, options)
-        self.parallel = self.batched and resident.device.type == "cpu"
+        self._together = pass_size(resident, options) > 1
+        self.parallel = self._together and resident.device.type == "cpu"
         """Whether workers run the model at the same time."""
-        self.stop = threading.Event()
+        self.stop = job.cancel or threading.Event()
         """Set to stop the run."""
-        self.on_explained: Callable[[Explanation], object] | None = None
-        """Receives every explanation, in any worker's thread."""
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
         self.device = str(resident.device)
@@ -137,11 +119,6 @@ class Work:
         for label in (*options.targets, *options.classes):
             if isinstance(label, str):
                 class_index(label, resident.adapter.labels)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What another machine needs for the same results, beside the model and the folder."""
-        return {name: getattr(self, name) for name in ("call_options", "maps", "style", "side")}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -164,17 +141,19 @@ class Work:
 
     @property
     def settings(self) -> Json:
-        """Everything that results depend on; an earlier run with other settings cannot be resumed.
+        """Everything that results depend on, as read from JSON; an earlier run with other settings cannot be resumed.
 
         Labels are none of them: a run with them adds what an earlier one lacks.
         """
-        return {
-            **list_settings(self._resident, self.options, self._layers),
-            "maps": self.maps,
-            "side": self.side,
-            # Only values that differ from the defaults.
-            **table.changed_colours(self.style),
-        }
+        settings = list_settings(self._resident, self.options, self._layers)
+        settings |= {"maps": self.job.maps, "side": self.job.side}
+        # Only values that differ from the defaults.
+        plain: Json = json.loads(json.dumps(settings | table.changed_colours(self.job.style)))
+        return plain
+
+    def count_together(self, device: str) -> int:
+        """Return how many pictures go through the model in one pass on a device, `cpu` or another."""
+        return pass_size(self._resident, self.options, device)
 
     def for_worker(self) -> Work:
         """Return a copy for another worker, with its own lock."""
@@ -199,9 +178,9 @@ class Work:
                     outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(explanation)}
                     continue
                 stem = table.stem(item)
-                if self.on_explained is not None:
-                    self.on_explained(explanation)
-                table.write_files(self.folder / stem, explanation, self.style, self.side)
+                if self.job.on_explained is not None:
+                    self.job.on_explained(explanation)
+                table.write_files(self.folder / stem, explanation, self.job.style, self.job.side)
                 evaluated: Outcome = {}
                 if self.labels is not None:
                     evaluated = self.kind.judge(self.labels, item.key, explanation, self._model_lock)
@@ -226,14 +205,17 @@ class Work:
             yield part
 
     def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
-        if self.batched:
-            adapter = self._resident.adapter
+        if self._together:
+            adapter, all_options = self._resident.adapter, [self.options] * len(images)
             channels, preprocessing = adapter.channels, self.options.preprocessing
             # On an error, one by one: each unsuitable picture gets its own message, all others an explanation.
             with contextlib.suppress(Problem, *NO_MEMORY):
                 inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), preprocessing) for image in images]
                 with self._model_lock:
-                    return [*explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)]
+                    together = explain_together(
+                        self._resident, images, inputs, self._layers, all_options, best=self.job.maps
+                    )
+                return [*together]
         return [self._explain_one(image) for image in images]
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
@@ -245,7 +227,7 @@ class Work:
             try:
                 if self.task.ranked and not self.options.targets:
                     answer = self.explainer(image, maps=False, **options)
-                    options = options | {"targets": tuple(p.index for p in answer.predictions[: self.maps])}
+                    options = options | {"targets": tuple(p.index for p in answer.predictions[: self.job.maps])}
                 explanation = self.explainer(image, cancel=self.stop, **options)
             except Problem as problem:
                 return problem
@@ -264,8 +246,8 @@ class ThreadEngine:
     picture at a time, one worker runs it while the others decode ahead and write.
     """
 
-    def __init__(self, work: Work, workers: int | None) -> None:
-        self._work, self._workers = work, workers or processor_cores()
+    def __init__(self, work: Work) -> None:
+        self._work, self._workers = work, work.job.workers or processor_cores()
         self.device = work.device
 
     def run(self, batches: Iterable[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
@@ -331,12 +313,8 @@ def join_cluster(stack: contextlib.ExitStack, address: str) -> None:
 class Worker:
     """A worker of the cluster, which loads its model once."""
 
-    model: str
-    arguments: dict[str, Any]
-    """Of its `Work`."""
-    device: str
-    folder: Path
-    """Of the results."""
+    job: BatchJob
+    """With the id of the model, the worker's device and the absolute folder of the results."""
     settings: Json
     """Settings of the machine that started the run, on which results depend."""
     shared_files: tuple[Path, ...]
@@ -354,15 +332,14 @@ class Worker:
                 )
         torch.set_num_threads(1)
         try:
-            work = Work(Explainer(self.model, device=self.device), folder=self.folder, **self.arguments)
+            work = Work(Explainer(self.job.model, device=self.job.device), self.job, Path(self.job.out))
         except Problem:
             raise
         except Exception as error:
             raise ModelProblem(f"{host} could not start ({type(error).__name__}: {error}).") from error
         work.labels = self.labels
-        settings = json.loads(json.dumps(work.settings))
-        if settings != self.settings:
-            names = journal.differing_settings({"settings": self.settings}, settings)
+        if work.settings != self.settings:
+            names = journal.differing_settings({"settings": self.settings}, work.settings)
             raise ModelProblem(
                 f"{host} would make other maps ({names}): install the same version and weights on every machine."
             )
@@ -373,28 +350,42 @@ class Worker:
         return self.work.process(items)
 
 
+@dataclass
+class Assignment:
+    """A batch, or none, and the number of workers that it has ended."""
+
+    batch: Sequence[Item] = ()
+    deaths: int = 0
+
+    def repeat(self) -> list[Assignment]:
+        """Return what is tried again, last first, after one more worker has ended."""
+        if self.deaths + 1 < DEATHS:
+            return [Assignment(self.batch, self.deaths + 1)] if self.batch else []
+        # One by one, to find the picture that ends the workers.
+        return [Assignment([item], DEATHS - 1) for item in reversed(self.batch)] if len(self.batch) > 1 else []
+
+    def give_up(self) -> list[Outcome]:
+        """Return the outcome of a picture that has ended each worker alone; none of what is tried again."""
+        if len(self.batch) != 1 or self.deaths + 1 < DEATHS:
+            return []
+        item, sentence = self.batch[0], "ended the worker that looked at it, each time: leave it out."
+        return [{"key": item.key, "stamp": item.stamp, "problem": f"{item.name} {sentence}"}]
+
+
 class RayEngine:
     """The workers of a cluster, which is left when `stack` closes."""
 
     worker: ClassVar[type] = Worker
 
-    def __init__(
-        self,
-        stack: contextlib.ExitStack,
-        work: Work,
-        sample: Item,
-        device: str,
-        workers: int | None,
-        gpus: float,
-        address: str | None,
-    ) -> None:
-        """`sample`: any of the pictures, to check that other machines see it. `device`: auto, cpu or cuda."""
+    def __init__(self, stack: contextlib.ExitStack, work: Work, sample: Item) -> None:
+        """`sample`: any of the pictures, to check that other machines see it. Raises ModelProblem."""
+        device, gpus = work.job.device, work.job.gpus
         kind = device.partition(":")[0]
         if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
             raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
         if kind not in ("auto", "cpu", "cuda"):
             raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
-        join_cluster(stack, address or "auto")
+        join_cluster(stack, work.job.address or "auto")
         resources = library().cluster_resources()
         available, cores = resources.get("GPU", 0), resources.get("CPU", 1)
         if kind == "cuda" and available < gpus:
@@ -402,65 +393,20 @@ class RayEngine:
         on_gpu = kind != "cpu" and available >= gpus
         self.device = "cuda:0" if on_gpu else "cpu"
         self._stack, self._work, self._sample = stack, work, sample
-        self._workers = workers or int(available / gpus if on_gpu else cores) or 1
+        self._workers = work.job.workers or int(available / gpus if on_gpu else cores) or 1
         self._needs = {"num_cpus": 1, "num_gpus": gpus if on_gpu else None}
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
-        ray, work = library(), self._work
-        mark = work.folder / f".{uuid.uuid4().hex}.seen"
-        mark.touch()
-        self._stack.callback(mark.unlink, missing_ok=True)
-        picture = (*getattr(self._sample.read, "args", ()), None)[0]
-        shared_files = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
-        settings = json.loads(json.dumps(work.settings))
-        settings["recipe"]["device"] = self.device
-        kind, model = self.device.partition(":")[0], work.explainer.model.id
-        plan = (model, work.arguments, kind, work.folder, settings, shared_files, work.labels)
-        actor = ray.remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
-        # Each batch with the number of workers that it has ended.
-        waiting: deque[tuple[Sequence[Item], int]] = deque((batch, 0) for batch in batches)
-        running: dict[Any, tuple[Any, Sequence[Item], int]] = {}
-        idle = list[Any]()
+        ray, workers = library(), list[Any]()
+        actor, plan = self._describe_worker()
 
-        def start(deaths: int = 0) -> None:
-            """Start a worker, which gets no batch before the cluster has a place for it."""
-            worker = actor.remote(*plan)
-            running[worker.process.remote([])] = worker, (), deaths
+        def start() -> Any:
+            workers.append(actor.remote(*plan))
+            return workers[-1]
 
-        for _ in range(min(self._workers, len(batches))):
-            start()
         try:
-            while True:
-                stopped = work.stop.is_set()
-                while idle and waiting and not stopped:
-                    worker, (batch, deaths) = idle.pop(), waiting.popleft()
-                    running[worker.process.remote(list(batch))] = worker, batch, deaths
-                if not any(batch for _, batch, _ in running.values()) and (stopped or not waiting):
-                    return
-                for answer in ray.wait(list(running), timeout=0.25)[0]:
-                    worker, batch, deaths = running.pop(answer)
-                    try:
-                        outcomes = ray.get(answer)
-                    except ray.exceptions.RayTaskError as error:
-                        raise error.cause from None
-                    except ray.exceptions.RayActorError:
-                        if not batch and deaths:
-                            # Its successor would not start either.
-                            raise
-                        start(0 if batch else 1)
-                        if deaths + 1 < DEATHS:
-                            waiting.extendleft([(batch, deaths + 1)] if batch else [])
-                        elif len(batch) > 1:
-                            # One by one, to find the picture that ends the workers.
-                            waiting.extendleft(([item], DEATHS - 1) for item in reversed(batch))
-                        else:
-                            item, sentence = batch[0], "ended the worker that looked at it, each time: leave it out."
-                            yield [{"key": item.key, "stamp": item.stamp, "problem": f"{item.name} {sentence}"}]
-                        continue
-                    idle.append(worker)
-                    if batch:
-                        yield outcomes
+            yield from self._hand_out(start, batches)
         except ray.exceptions.RayError as error:
             reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
             raise ModelProblem(
@@ -468,6 +414,57 @@ class RayEngine:
             ) from error
         finally:
             # Leave nothing behind in a cluster that stays.
-            with contextlib.suppress(Exception):
-                for worker in (*idle, *(worker for worker, *_ in running.values())):
+            for worker in workers:
+                with contextlib.suppress(Exception):
                     ray.kill(worker)
+
+    def _describe_worker(self) -> tuple[Any, tuple[Any, ...]]:
+        """Return the class of the cluster's workers and the arguments of each."""
+        work = self._work
+        mark = work.folder / f".{uuid.uuid4().hex}.seen"
+        mark.touch()
+        self._stack.callback(mark.unlink, missing_ok=True)
+        picture = (*getattr(self._sample.read, "args", ()), None)[0]
+        shared_files = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
+        settings = work.settings
+        settings["recipe"]["device"] = self.device
+        model, device = work.explainer.model.id, self.device.partition(":")[0]
+        # Without what this process alone needs.
+        here: dict[str, Any] = dict.fromkeys(("source", "labels", "progress", "cancel", "on_explained", "facts"))
+        job = replace(work.job, **here, model=model, device=device, out=work.folder)
+        actor = library().remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
+        return actor, (job, settings, shared_files, work.labels)
+
+    def _hand_out(
+        self, start: Callable[[], Any], batches: Sequence[Sequence[Item]]
+    ) -> Generator[list[Outcome], None, None]:
+        """Give each worker the next batch until none is waiting, and yield their outcomes."""
+        ray, stop, idle = library(), self._work.stop, list[Any]()
+        waiting = deque(Assignment(batch) for batch in batches)
+        # A worker gets no batch before the cluster has a place for it: first it does nothing.
+        workers = [start() for _ in range(min(self._workers, len(batches)))]
+        running = {worker.process.remote([]): (worker, Assignment()) for worker in workers}
+        while True:
+            while idle and waiting and not stop.is_set():
+                worker, task = idle.pop(), waiting.popleft()
+                running[worker.process.remote(list(task.batch))] = worker, task
+            if not any(task.batch for _, task in running.values()) and (stop.is_set() or not waiting):
+                return
+            for answer in ray.wait(list(running), timeout=0.25)[0]:
+                worker, task = running.pop(answer)
+                try:
+                    outcomes = ray.get(answer)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from None
+                except ray.exceptions.RayActorError:
+                    if not task.batch and task.deaths:
+                        # Its successor would not start either.
+                        raise
+                    worker = start()
+                    running[worker.process.remote([])] = worker, Assignment(deaths=0 if task.batch else 1)
+                    waiting.extendleft(task.repeat())
+                    outcomes = task.give_up()
+                else:
+                    idle.append(worker)
+                if outcomes:
+                    yield outcomes

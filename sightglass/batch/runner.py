@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
     from sightglass.explain.explanation import Explanation
 
 MAX_PICTURES = 5_000_000
@@ -67,107 +66,158 @@ class Summary:
         return "; ".join([text, *details, *(["stopped"] if self.cancelled else [])])
 
 
-def run(
-    source: Any,
-    model: str | Explainer,
-    out: str | Path,
-    *,
-    options: dict[str, Any] | None = None,
-    device: str = "auto",
-    maps: int = 1,
-    workers: int | None = None,
-    batch_size: int | None = None,
-    side: int | None = table.SIDE,
-    style: Style = VIEWER_STYLE,
-    labels: GroundTruth | Path | str | None = None,
-    resume: bool = True,
-    progress: Progress | None = None,
-    cancel: Event | None = None,
-    engine: str = "plain",
-    address: str | None = None,
-    gpus: float = 1.0,
-    on_explained: Callable[[Explanation], object] | None = None,
-    facts: kept.RunFacts | None = None,
-) -> Summary:
-    """Explain a source's pictures into files and a table in the folder `out`.
+@dataclass
+class BatchJob:
+    """A resumable run over many pictures, into files and a table.
 
-    `source`: see `sightglass.explain.picture.source.find`. `options`: as for an Explainer's call, including `question`.
-    `maps`: number of a classifier's best classes to explain if no targets are given. `workers`: by default one per
-    core, in a cluster one per GPU if it has any. `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a
-    GPU. `side`: see `Work`. `labels`: what is in the pictures, or a file or folder of
-    it (`ground_truth.read`, `masks.read`); the answers are compared with them, also those of an earlier run. A run
-    without labels takes those of the earlier one; `batch.labels.correct` says before a run which classes they mean,
-    where their names do not. `resume`: continue an earlier run into `out`; False: start over. `progress` receives the
-    share that is done; `on_explained` every explanation made in this process, in any thread. `engine`: `plain`, this
-    process; or `ray`, the cluster at `address`, by default the one of this machine. There `device` is each worker's,
-    and `gpus` its share of a GPU. `facts`: what the page Pictures lists the run by, and goes on with; by default the
-    source itself, if the next process can find it.
-    Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
-    unusable pictures are only listed in problems.csv.
-
-    >>> run("pictures/", "efficientnet-lite0", "out/").words  # 160 of 160 pictures explained
+    >>> BatchJob("pictures/", "efficientnet-lite0", "out/").run().words  # 160 of 160 pictures explained
     """
-    if engine not in ("plain", "ray"):
-        raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
-    if (folder := local_path(os.fspath(out))) is None:
-        raise ModelProblem(f"Results are written to a folder, not to {out}: give one, and copy it there afterwards.")
-    items = find(source, skip=folder, most=MAX_PICTURES)
-    # In a cluster the workers run the model; this process only reads its properties.
-    explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
-    work = Work(explainer, options or {}, maps, folder.absolute(), style=style, side=side)
-    work.on_explained = on_explained
-    work.stop = cancel or work.stop
-    if facts := facts or kept.describe_run(source, model, work.call_options, folder):
-        facts = replace(facts, pictures=len(items))
-    with writing(folder), contextlib.ExitStack() as stack:
-        truth = work.kind.read(labels) if isinstance(labels, str | Path) else labels
-        if truth is not None:
-            work.kind.check(truth, [item.key for item in items])
-            run_labels.write_labels(work.folder, truth)
-        elif resume:
-            truth = run_labels.read_labels(work.folder)
-        if truth is not None:
-            # Of a model that gives numbers labels are true numbers, and no names.
-            classes = () if work.task.measures else work.classes
-            work.labels = run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
-        chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
-        if engine == "ray":
-            chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)
+
+    source: Any
+    """The pictures, as `sightglass.explain.picture.source.find` takes them."""
+    model: str | Explainer
+    """Id or file of the model, or an Explainer."""
+    out: str | Path
+    """Folder of the results."""
+    _: KW_ONLY
+    options: dict[str, Any] | None = None
+    """As for an Explainer's call, including `question`."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps; in a cluster each worker's, auto, cpu or cuda."""
+    maps: int = 1
+    """Number of a classifier's best classes that are explained where no targets are named."""
+    workers: int | None = None
+    """By default one per core, in a cluster one per GPU if it has any."""
+    batch_size: int | None = None
+    """Pictures in one pass, by default 4 on a CPU and 32 on a GPU."""
+    side: int | None = table.SIDE
+    """Pixels of the longer side of the written pictures at most; None: their own."""
+    style: Style = VIEWER_STYLE
+    """How the written pictures are drawn."""
+    labels: GroundTruth | Path | str | None = None
+    """What is in the pictures, or a file or folder of it (`ground_truth.read`, `masks.read`): all answers are compared
+    with it, also earlier ones. None: the labels of the earlier run. `batch.labels.correct` says before a run which
+    classes labels mean, where their names do not."""
+    resume: bool = True
+    """Continue an earlier run into `out`; False: start over."""
+    progress: Progress | None = None
+    """Receives the share that is done, 0..1, and what is being done."""
+    cancel: Event | None = None
+    """Stops the run once it is set."""
+    engine: str = "plain"
+    """`plain`, this process; or `ray`, a cluster."""
+    address: str | None = None
+    """Of the cluster, by default the one of this machine."""
+    gpus: float = 1.0
+    """Share of a GPU, or number of GPUs, of each of the cluster's workers."""
+    on_explained: Callable[[Explanation], object] | None = None
+    """Receives every explanation made in this process, in any thread."""
+    facts: kept.RunFacts | None = None
+    """What the page Pictures lists the run by, and goes on with; by default the source itself, if the next process can
+    find it."""
+
+    def run(self) -> Summary:
+        """Run the job, or what an earlier run has left of it.
+
+        Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other
+        settings; unusable pictures are only listed in problems.csv.
+        """
+        self.prepare()
+        with writing(self.folder), contextlib.ExitStack() as stack:
+            self.open(stack)
+            self.execute()
+            return self.finish()
+
+    def prepare(self) -> None:
+        """Find the pictures, load the model and check the options."""
+        if self.engine not in ("plain", "ray"):
+            raise ModelProblem(f"There is no engine called {self.engine}: use plain or ray.")
+        if (folder := local_path(os.fspath(self.out))) is None:
+            raise ModelProblem(
+                f"Results are written to a folder, not to {self.out}: give one, and copy it there afterwards."
+            )
+        self.folder, self.items = folder, find(self.source, skip=folder, most=MAX_PICTURES)
+        # In a cluster the workers run the model; this process only reads its properties.
+        device, model = "cpu" if self.engine == "ray" else self.device, self.model
+        explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
+        self.work = Work(explainer, self, folder.absolute())
+        if facts := self.facts or kept.describe_run(self.source, model, self.work.call_options, folder):
+            self.facts = replace(facts, pictures=len(self.items))
+
+    def open(self, stack: contextlib.ExitStack) -> None:
+        """Read the labels, choose the engine, and lock the journal until `stack` closes."""
+        work = self.work
+        work.labels = self._read_labels()
+        self._engine: ThreadEngine | RayEngine = ThreadEngine(work)
+        if self.engine == "ray":
+            self._engine = RayEngine(stack, work, self.items[0])
         # A batch gains nothing where pictures are explained one by one, and a stop loses less.
-        size = batch_size or (1 if not work.batched else 4 if chosen.device == "cpu" else 32)
-        settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
-        settings["recipe"]["device"] = chosen.device
-        folder.mkdir(parents=True, exist_ok=True)
-        journal = stack.enter_context(contextlib.closing(Journal(folder, settings, resume=resume)))
+        self._size = self.batch_size or work.count_together(self._engine.device)
+        settings = work.settings | {"batch_size": self._size}
+        settings["recipe"]["device"] = self._engine.device
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.journal = stack.enter_context(contextlib.closing(Journal(self.folder, settings, resume=self.resume)))
         # Nobody else writes here: the journal is locked.
-        if facts is not None:
-            kept.write_facts(folder, facts)
-        remove_drafts(folder, age=0)
-        for draft in (folder / table.FOLDER).rglob(".*.part"):
+        if self.facts is not None:
+            kept.write_facts(self.folder, self.facts)
+        remove_drafts(self.folder, age=0)
+        for draft in (self.folder / table.FOLDER).rglob(".*.part"):
             draft.unlink()
-        start, keys = time.monotonic(), [item.key for item in items]
-        lacking = run_labels.find_lacking(work, journal, items)
-        pending = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
-        finished = resumed = len(items) - len(pending)
+
+    def _read_labels(self) -> RunLabels | None:
+        """Return the labels, or those of the earlier run, under the names of the model's classes."""
+        work, truth = self.work, self.labels
+        if isinstance(truth, str | Path):
+            truth = work.kind.read(truth)
+        if truth is not None:
+            work.kind.check(truth, [item.key for item in self.items])
+            run_labels.write_labels(work.folder, truth)
+        elif self.resume:
+            truth = run_labels.read_labels(work.folder)
+        if truth is None:
+            return None
+        # Of a model that gives numbers labels are true numbers, and no names.
+        classes = () if work.task.measures else work.classes
+        return run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
+
+    def execute(self) -> None:
+        """Explain the pictures that no earlier run has explained."""
+        self._started, items, done = time.monotonic(), self.items, self.journal.done
+        lacking = run_labels.find_lacking(self.work, self.journal, items)
+        pending = {item.key for item in items if done.get(item.key, ("",))[0] != item.stamp} | lacking
+        finished = self._resumed = len(items) - len(pending)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
         # and so gives the same results to the last bit.
-        chunks = (items[i : i + size] for i in range(0, len(items), size))
+        chunks = (items[i : i + self._size] for i in range(0, len(items), self._size))
         batches = [batch for chunk in chunks if (batch := [item for item in chunk if item.key in pending])]
         # A run that is stopped has then seen pictures of all folders.
         random.Random(0).shuffle(batches)
-        report = progress or (lambda share, words: None)
-        report(finished / len(items), "Starting")
-        with contextlib.closing(chosen.run(batches)) as results:
+        self._report(finished, "Starting")
+        with contextlib.closing(self._engine.run(batches)) as results:
             for outcomes in results:
-                journal.add(outcomes)
+                self.journal.add(outcomes)
                 finished += len(outcomes)
-                report(finished / len(items), f"{finished:,} of {plural(len(items), 'picture')}")
-        report(1.0, "Writing the table")
-        failed = table.write(folder, journal, keys, work.scores)
-        run_labels.write_evaluation(work, journal, items)
-        stamps = [journal.done[key][0] for key in keys if key in journal.done]
-        if facts is not None:
+                self._report(finished, f"{finished:,} of {plural(len(items), 'picture')}")
+
+    def _report(self, finished: int, words: str) -> None:
+        if self.progress is not None:
+            self.progress(finished / len(self.items), words)
+
+    def finish(self) -> Summary:
+        """Write the table and the evaluation of all pictures that are done."""
+        self._report(len(self.items), "Writing the table")
+        keys = [item.key for item in self.items]
+        failed = table.write(self.folder, self.journal, keys, self.work.scores)
+        run_labels.write_evaluation(self.work, self.journal, self.items)
+        stamps = [self.journal.done[key][0] for key in keys if key in self.journal.done]
+        if self.facts is not None:
             # What has no stamp is tried again by the next run.
-            kept.write_facts(folder, replace(facts, done=sum(map(bool, stamps))))
-        done, seconds = len(stamps) - len(failed), time.monotonic() - start
-        return Summary(folder, len(items), done, resumed, failed, seconds, len(stamps) < len(items))
+            kept.write_facts(self.folder, replace(self.facts, done=sum(map(bool, stamps))))
+        done, seconds = len(stamps) - len(failed), time.monotonic() - self._started
+        cancelled = len(stamps) < len(keys)
+        return Summary(self.folder, len(keys), done, self._resumed, failed, seconds, cancelled)
+
+
+def run(source: Any, model: str | Explainer, out: str | Path, **settings: Any) -> Summary:
+    """Explain a source's pictures into files and a table in the folder `out`, as a `BatchJob` of these `settings`."""
+    return BatchJob(source, model, out, **settings).run()

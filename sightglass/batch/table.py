@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
 from pydantic import TypeAdapter
 
 from sightglass.common.files import Json, atomic_write, file_stem, npy_bytes, npz_bytes, packing, write_file
@@ -24,6 +22,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import task_of
 from sightglass.report import embedded_recipe
 from sightglass.report import table as report_table
+from sightglass.report.view import reduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,13 +128,8 @@ def stem(item: Item) -> str:
 def write_files(stem: Path, explanation: Explanation, style: Style, side: int | None) -> None:
     """Write the first map's overlay as JPEG with recipe, and all raw maps."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    pixels = small = explanation.image.pixels
-    scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
-    if scale < 1:
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        # INTER_AREA takes five times as long, and differs only where pixels would be skipped.
-        interpolation = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
-        small = np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
+    pixels = explanation.image.pixels
+    small = reduce(pixels, side) if side else pixels
     if explanation.heatmaps:
         before, size = ((shape[1], shape[0]) for shape in (pixels.shape, small.shape))
         small = render.paint(small, explanation.heatmaps[0].field.scaled(before, size), style)

@@ -31,13 +31,13 @@ const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
  * Create a map; what is derived from its values is kept from when it is first needed.
  * @param {MapHead} head @param {() => Uint16Array} values
  * @param {(() => Uint16Array)|null} shared the same on one scale with its like
+ * @param {Grid|null} known its cells, where these are not made of the values
  * @returns {HeatMap}
  */
-export function createMap(head, values, shared) {
+export function createMap(head, values, shared, known = null) {
   const { shape: [h, w], extent, kind, cells } = head;
   const grid = (/** @type {() => Uint16Array} */ given) => {
-    /** @type {Grid|null} */
-    let coarse = null;
+    let coarse = known;
     return {
       ...{ w, h, extent, kind, field: null, lines: new Map() },
       get values() {

@@ -149,7 +149,7 @@ def _run(
         labels.correct(here, _parse_matches(options.match, known, true_labels.classes))
     drawn: Json = {} if options.size is None else {"side": options.size or None}
     called = cli.with_classes(engine_options, explainer)
-    return runner.run(
+    return runner.BatchJob(
         pictures,
         explainer,
         folder,
@@ -169,7 +169,7 @@ def _run(
         address=options.ray_address,
         gpus=options.ray_gpus,
         on_explained=None if saved is None else lambda explanation: saved.add(history.save_as_set(explanation)),
-    )
+    ).run()
 
 
 def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:

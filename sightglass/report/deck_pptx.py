@@ -17,7 +17,7 @@ from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import DARK, INCH, LAYOUTS, PAD, Layout, Rect, Text, Theme, numbered
+from sightglass.report.layouts import DARK, INCH, LAYOUTS, Layout, Rect, Text, Theme, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> 
 def _write(frame: Any, item: Text, theme: Theme) -> None:
     frame.word_wrap = True
     frame.vertical_anchor = MSO_ANCHOR[item.anchor.upper()]
-    frame.margin_left = frame.margin_right = _length(PAD if item.tone == "tag" else 0)
+    frame.margin_left = frame.margin_right = _length(item.pad)
     frame.margin_top = frame.margin_bottom = 0
     frame.text = item.words
     for paragraph in frame.paragraphs:

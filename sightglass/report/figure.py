@@ -7,6 +7,7 @@ same bytes.
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -47,29 +48,27 @@ def figure(
     index: int = 0,
     *,
     format: Format = "png",
-    colormap: str = VIEWER_STYLE.colormap,
-    alpha: float = VIEWER_STYLE.alpha,
     look: Mapping[str, bool | float | str] | None = None,
 ) -> bytes:
     """Return picture, heatmap and overlay as a figure with the recipe.
 
-    `alpha`, 0..1: opacity of the map's strong places in the overlay. `look`: settings of the viewer instead, by
-    name, of which it takes colormap, opacity, blend and the boxes' colour; the file opens again with all of them. PNG
-    and JPG carry the picture too (`embedded_recipe.encode`). Raises a Problem where there is no such map or colormap.
+    `look`: settings of the viewer by name, of which it takes `colormap`, `alpha` (0..1), a blend and the boxes' colour;
+    the file opens again with all of them. PNG and JPG carry the picture too (`embedded_recipe.encode`). Raises a
+    Problem where there is no such map.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
-        Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
+        Path("bus.svg").write_bytes(figure(result, format="svg", look={"colormap": "viridis"}))
     """
     require_map(explanation, index)
-    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, **(look or {})}
+    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": VIEWER_STYLE.colormap}
+    settings |= {"alpha": VIEWER_STYLE.alpha, **(look or {})}
     view, look_style = map_view(explanation, index), Style.of(settings)
     style = Style(**look_style.overlay, boxes=look_style.boxes)
     picture, item = explanation.image, view.pictures[0].map
     assert item is not None
     field = item.field(picture.width, picture.height)
-    values = item.upsampled(picture.width, picture.height)
-    alone = render.heatmap_only(values, style.colormap, seen=field.seen, kind=item.kind)
-    panels = [reduce(panel, MAX_SIDE) for panel in (picture.pixels, alone, render.paint(picture.pixels, field, style))]
+    alone, over = (render.paint(picture.pixels, field, drawn) for drawn in (replace(style, mode="map"), style))
+    panels = [reduce(panel, MAX_SIDE) for panel in (picture.pixels, alone, over)]
     data = charts.save(lambda: _draw_page(view, panels, style), view.caption, format, _ENCODING.get(format))
     return data if format in ("svg", "pdf") else embed(data, explanation, index, settings)
 

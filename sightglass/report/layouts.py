@@ -33,6 +33,8 @@ LETTERS = 72 * INCH * SMALLEST
 """Points of the smallest letters."""
 GAP = 0.6
 """Between two pictures."""
+BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
+"""Sizes of a sentence, of which the largest that fits is taken."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Layout:
     chart: Rect | None = None
     letters: tuple[float, ...] = (4.4, 4.0, 3.6, 3.2, 2.9, SMALLEST)
     """Sizes of the title, of which the largest that fits is taken."""
+    body: tuple[float, ...] = BODY
+    """Sizes of the sentence."""
     anchor: Literal["top", "middle", "bottom"] = "middle"
     """Of the title."""
 
@@ -89,6 +93,7 @@ LAYOUTS = {
         letters=(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.2, SMALLEST),
         anchor="bottom",
     ),
+    "text": Layout(_HEAD, Rect(12, 17, 136, 64), _FOOT, body=(5.6, 5.0, 4.4, *BODY)),
     "one": Layout(
         Rect(127, 3, 31, 16.5),
         Rect(127, 21, 31, 26),
@@ -161,8 +166,6 @@ DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 2
 LIGHT = Theme("light", (255, 255, 255), (28, 28, 28), (74, 74, 74), (11, 111, 120))
 THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
 
-BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
-"""Sizes of a sentence, of which the largest that fits is taken."""
 LARGE = 0.6
 """Of the page, what pictures fill at least, where their shape allows it."""
 TRIMS = (1.0, 1.03, 0.97, 1.06, 0.94, 1.09, 0.9)
@@ -185,6 +188,19 @@ class Text:
     bold: bool = False
     tone: Literal["ink", "soft", "tag"] = "ink"
     anchor: Literal["top", "middle", "bottom"] = "top"
+
+    @property
+    def pad(self) -> float:
+        """Room on either side of the letters."""
+        return PAD if self.tone == "tag" else 0.0
+
+    def set_lines(self) -> Iterator[tuple[str, float, float]]:
+        """Yield each line as it is broken, with the left end and the height of its baseline on the page."""
+        lines = break_lines(self.words, self.place.width - 2 * self.pad, self.size, bold=self.bold)
+        free = self.place.height - len(lines) * self.size * LINE
+        first = self.place.top + {"top": 0.0, "middle": free / 2, "bottom": free}[self.anchor] + 0.93 * self.size
+        for row, line in enumerate(lines):
+            yield line, self.place.left + self.pad, first + row * self.size * LINE
 
 
 @dataclass(frozen=True)
@@ -278,9 +294,9 @@ def numbered(views: Sequence[View], first: int = 1) -> Iterator[tuple[View, Page
 def pages(view: View, number: int = 1) -> list[Page]:
     """Return a view's page, and one for each of its charts."""
     if view.clip is not None:
-        bodies = [_clip(view)]
+        bodies = [_compose(view, "one", view.sentence, Visual("clip", LAYOUTS["one"].pictures))]
     elif not view.pictures:
-        bodies = [_words(view)]
+        bodies = [_compose(view, "title" if view.kind == "words" else "text", view.sentence.strip())]
     else:
         bodies = [_pictures(view), *(_chart(view, i) for i in range(len(view.charts)))]
     notes = describe_making(view)
@@ -309,17 +325,12 @@ def describe_making(view: View) -> str:
 def _pictures(view: View) -> Content:
     tiles = [Visual("picture", Rect(0, 0, 0, 0), i, is_mapped(view, i)) for i in range(len(view.pictures))]
     name, tiles = _choose(view, tiles)
-    layout, several = LAYOUTS[name], len(view.pictures) > 1
-    answers = list(_answers(view, layout))
-    if not answers and layout.answers is not None and layout.answers.top == layout.text.top:
-        # Their place goes to the sentence.
-        layout = replace(layout, text=replace(layout.text, width=layout.answers.right - layout.text.left))
-    captions = [view.pictures[tile.index].caption for tile in tiles]
-    if layout.key is None and len(view.sides) == 2:
+    several, captions = len(view.pictures) > 1, [view.pictures[tile.index].caption for tile in tiles]
+    if LAYOUTS[name].key is None and len(view.sides) == 2:
         # The picture of a difference is the last one.
         captions[-1] = f"Red: {view.sides[0]}\nBlue: {view.sides[1]}"
     tags = [_tag(caption, tile.place) for caption, tile in zip(captions, tiles, strict=True) if several and caption]
-    return name, [*tiles, *tags, *_texts(view.title, view.sentence, layout), *answers, *_key(view, layout)]
+    return name, [*tiles, *tags, *_list_texts(view, name, view.sentence)]
 
 
 def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
@@ -359,12 +370,20 @@ def _tag(caption: str, picture: Rect) -> Text:
     return Text("Caption", words, place, size, bold=True, tone="tag", anchor="middle")
 
 
-def _texts(title: str, sentence: str, layout: Layout) -> Iterator[Text]:
-    words, size = fit(title, layout.title, layout.letters, bold=True)
+def _list_texts(view: View, name: str, sentence: str) -> Iterator[Text]:
+    """Yield the title, the sentence, the answers and the key of a layout."""
+    layout = LAYOUTS[name]
+    answers, place = list(_answers(view, layout)), layout.text
+    if not answers and layout.answers is not None and layout.answers.top == place.top:
+        # Their place goes to the sentence.
+        place = replace(place, width=layout.answers.right - place.left)
+    words, size = fit(view.title, layout.title, layout.letters, bold=True)
     yield Text("title", words, layout.title, size, bold=True, anchor=layout.anchor)
     if sentence:
-        words, size = fit(sentence, layout.text)
-        yield Text("text", words, layout.text, size, tone="soft")
+        words, size = fit(sentence, place, layout.body)
+        yield Text("text", words, place, size, tone="soft")
+    yield from answers
+    yield from _key(view, layout)
 
 
 def _answers(view: View, layout: Layout) -> Iterator[Text]:
@@ -421,26 +440,14 @@ def _day(text: str) -> str:
     return f"{day.day} {day:%b %Y}".replace(" ", NBSP)
 
 
-def _words(view: View) -> Content:
-    """Lay out a slide without pictures."""
-    if view.kind == "words":
-        return "title", [*_texts(view.title, view.sentence, LAYOUTS["title"])]
-    place = Rect(12, 17, 136, 64)
-    words, size = fit(view.sentence.strip(), place, (5.6, 5.0, 4.4, *BODY))
-    body = [Text("text", words, place, size, tone="soft")] if words else []
-    return "two", [*_texts(view.title, "", LAYOUTS["two"]), *body]
-
-
-def _clip(view: View) -> Content:
-    """Lay out the player, with its moments."""
-    layout = LAYOUTS["one"]
-    film = _arrange(view, [Visual("clip", layout.pictures)], layout)
-    return "one", [*film, *_texts(view.title, view.sentence, layout), *_answers(view, layout)]
+def _compose(view: View, name: str, sentence: str, *visuals: Visual) -> Content:
+    """Return the pictures or the clip of a view, as large as the layout allows, with its texts."""
+    return name, [*_arrange(view, visuals, LAYOUTS[name]), *_list_texts(view, name, sentence)]
 
 
 def _chart(view: View, index: int) -> Content:
     layout, chart = LAYOUTS["chart"], view.charts[index]
     picture = Visual("picture", layout.pictures, chart.picture, is_mapped(view, chart.picture))
+    name, (tile, *texts) = _compose(view, "chart", chart.sentence, picture)
     assert layout.chart is not None
-    curves = Visual("chart", layout.chart, index)
-    return "chart", [*_arrange(view, [picture], layout), curves, *_texts(view.title, chart.sentence, layout)]
+    return name, [tile, Visual("chart", layout.chart, index), *texts]

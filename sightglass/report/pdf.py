@@ -9,7 +9,7 @@ from fpdf import FPDF
 
 from sightglass.common.files import packing
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import HEIGHT, LIGHT, LINE, NARROW, PAD, WIDTH, Rect, Text, Theme, break_lines, numbered
+from sightglass.report.layouts import HEIGHT, LIGHT, NARROW, WIDTH, Rect, Text, Theme, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,12 +53,8 @@ def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
             _fill(document, item.place, theme.shade)
         document.set_font("sans", "B" if item.bold else "", item.size * _MM * _POINTS)
         document.set_text_color(*getattr(theme, item.tone))
-        pad = PAD if item.tone == "tag" else 0.0
-        lines = break_lines(item.words, item.place.width - 2 * pad, item.size, bold=item.bold)
-        free = item.place.height - len(lines) * item.size * LINE
-        top = item.place.top + {"top": 0.0, "middle": free / 2, "bottom": free}[item.anchor] + 0.93 * item.size
-        for row, line in enumerate(lines):
-            document.text((item.place.left + pad) * _MM, (top + row * item.size * LINE) * _MM, line)
+        for line, left, baseline in item.set_lines():
+            document.text(left * _MM, baseline * _MM, line)
 
 
 def _rect(place: Rect) -> tuple[float, float, float, float]:

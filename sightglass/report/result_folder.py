@@ -22,7 +22,8 @@ from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.rendering import contact_sheet, render
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.drawing import contact_sheet
 from sightglass.explain.rendering.marks import draw_marks, draw_segments
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.explain.tasks import describe_score
@@ -153,9 +154,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
         overlay = to_png(explanation.overlay(i, **style.overlay))
         yield f"{name}.png", embed_overlay(overlay, explanation, i, style)
         if bare:
-            item = explanation.heatmaps[i]
-            heatmap = render.heatmap_only(item.values, style.colormap, kind=item.kind)
-            yield f"{name}_heatmap.png", embed(to_png(heatmap), explanation, i, picture=False)
+            yield f"{name}_heatmap.png", embed(to_png(bare_map(explanation, i, style)), explanation, i, picture=False)
         if npy:
             yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
@@ -170,7 +169,8 @@ def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy
     """
     target, labels = explanation.heatmaps[index].target, explanation.evidence.resident.adapter.labels
     name = label_stem(target.label) + f"_{target.index}" * (labels.count(target.label) > 1)
-    yield f"gradcam_class_{name}.png", figure.figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
+    look: dict[str, bool | float | str] = {"colormap": style.colormap, "alpha": style.alpha}
+    yield f"gradcam_class_{name}.png", figure.figure(explanation, index, look=look)
     if npy:
         yield f"gradcam_class_{name}.npy", npy_bytes(explanation.heatmaps[index].values)
     analysis = {field: value for field, value in values.items() if field not in ("heatmaps", "boxes")}
@@ -193,6 +193,12 @@ def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, box
     pixels = render.paint(explanation.image.pixels, explanation.heatmaps[index].field, style)
     predictions = explanation.own(index) if boxes else ()
     return _draw_boxes(explanation, pixels, predictions, style, chosen=0 if len(predictions) == 1 else None)
+
+
+def bare_map(explanation: Result, index: int, style: Style) -> NDArray[np.uint8]:
+    """Draw one map without the picture, black where the model saw nothing."""
+    field = explanation.heatmaps[index].field
+    return render.paint(np.zeros_like(explanation.image.pixels), field, Style("map", style.colormap))
 
 
 def _draw_boxes(
@@ -269,7 +275,7 @@ def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     names = [method.id for method in offered if method.quick and method.family != "control"]
     panels = [item.overlay(0, **style.overlay) for item in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
-    sheet = contact_sheet.grid(
+    sheet = contact_sheet(
         [explanation.image.pixels, *panels],
         ["picture", *captions],
         columns=4,
@@ -282,7 +288,7 @@ def _sheet(explanation: Result, style: Style) -> bytes:
     """Return all maps in one JPEG, with the recipe."""
     count = range(len(explanation.heatmaps))
     panels = [explanation.overlay(i, **style.overlay) for i in count]
-    sheet = contact_sheet.grid(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
+    sheet = contact_sheet(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
     return embed_overlay(to_jpeg(sheet), explanation, 0, style)
 
 
@@ -306,7 +312,7 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
             panels.append(explanation.image.pixels)
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
-    sheet = to_jpeg(contact_sheet.grid(panels, captions))
+    sheet = to_jpeg(contact_sheet(panels, captions))
     yield "comparison.jpg", embed_overlay(sheet, compared.explanations[0], 0, style)
     maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
     yield MAPS, npz_bytes(maps)

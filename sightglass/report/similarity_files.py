@@ -10,7 +10,7 @@ from sightglass.common.files import Json, npz_bytes, to_json
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import listing, plain_text
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.rendering import contact_sheet
+from sightglass.explain.rendering.drawing import contact_sheet
 from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
@@ -194,7 +194,7 @@ def _title(similarity: Similarity) -> str:
 
 def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 2) -> bytes:
     captions = [plain_text(caption) for caption in captions]
-    return to_jpeg(contact_sheet.grid(panels, captions, columns, height=480, title=plain_text(title), names=True))
+    return to_jpeg(contact_sheet(panels, captions, columns=columns, height=480, title=plain_text(title), names=True))
 
 
 def arrays(similarity: Similarity) -> dict[str, NDArray[np.float32]]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import pandas as pd
 import streamlit as st
 
@@ -21,6 +20,7 @@ from sightglass.explain.trust import MEANINGS, scramble, stability
 from sightglass.explain.trust.checks import LARGE, QUESTIONS
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.report import charts as chart
+from sightglass.report.view import reduce
 from sightglass.ui.session import page, state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape
@@ -193,13 +193,9 @@ def _draw_thumbnail(explanation: Explanation, index: int, values: NDArray[np.flo
     if values is None:
         st.caption(f"{words}: an empty map.")
         return
-    shrink = min(1.0, THUMBNAIL / max(image.width, image.height))
-    size = max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
-    x0, y0, x1, y1 = (edge * shrink for edge in explanation.evidence.geometry.extent)
-    left, top, right, bottom = (round(edge * shrink) for edge in heatmap.seen)
-    small = Field(values, (x0, y0, x1, y1), (left, top, right, bottom))
-    pixels = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA)
-    st.image(paint(pixels, small, Style()), caption=words, width=150, alt=f"{words}: the map of {heatmap.target.label}")
+    small, field = reduce(image.pixels, THUMBNAIL), Field(values, heatmap.geometry.extent, heatmap.seen)
+    field = field.scaled((image.width, image.height), (small.shape[1], small.shape[0]))
+    st.image(paint(small, field, Style()), caption=words, width=150, alt=f"{words}: the map of {heatmap.target.label}")
 
 
 def _scale_spread(outcome: Stability) -> tuple[Any, float]:

@@ -6,117 +6,27 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sightglass.common.files import Json, atomic_write
-from sightglass.explain.maps.heatmap import Heatmap, heatmaps
+from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.decode import Pixels
-from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.drawing import add_heading
 from sightglass.explain.rendering.marks import box_mark, draw_marks
-from sightglass.explain.rendering.style import Box, Field, Kind, Style, Values, parse_color
+from sightglass.explain.rendering.style import Field, Kind, parse_color
 from sightglass.models.adapter import Target
 from sightglass.video.frames import ClipExplainer
 from sightglass.video.records import AnswerRecord, FrameRecord
 from sightglass.video.results import rgb_of
-
-_CELLS = 224
-"""Cells a side, at most, of the grid from which a frame's map is enlarged."""
-_LINE, _HALO = (0.5, 1.5), 1.75
-"""Value at the line, its width and how much wider its halo is, in pixels of the screen, as in the viewer's overlay."""
-_FAR = 8.0
-"""Pixels from the line up to which distances are told apart."""
-_FLAT = 1e-4
-"""Slope, a pixel, that counts as flat."""
-
-
-def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
-    """Return a frame, uint8 (H, W, 3), under its map."""
-    if style.mode != "overlay" or style.cells or field.kind != "heat" or not style.alpha:
-        return render.paint(pixels, field, style)
-    x0, y0, x1, y1 = field.seen
-    frame = render.dim(pixels)
-    keep, add = _tables(style)
-    height, width = (min(side, _CELLS) for side in field.values.shape)
-    grid = contours.drawn_over_extent(render.samples(field.values), field, (height, width))
-    values = (grid / 65535).astype(np.float32)
-    levels = _grow(cv2.convertScaleAbs(values, alpha=255), field, (y1 - y0, x1 - x0))
-    inside = cv2.multiply(pixels[y0:y1, x0:x1], cv2.applyColorMap(levels, keep), scale=1 / 255)
-    cv2.add(inside, cv2.applyColorMap(levels, add), inside)
-    unit = max(1.0, max(pixels.shape) / 500)
-    _outline(inside, values, field, style, unit)
-    frame[y0:y1, x0:x1] = inside
-    if field.seen != (0, 0, pixels.shape[1], pixels.shape[0]):
-        contours.stroke(frame, *_frame(field.seen, (pixels.shape[0], pixels.shape[1]), unit))
-    return frame
-
-
-@lru_cache(maxsize=8)
-def _tables(style: Style) -> tuple[Pixels, Pixels]:
-    """Return each level's pixel factor and addend: uint8 (256, 1, 3)."""
-    table = color_tables.of("heat", style, 228)
-    assert table is not None
-    return _table(table[0].astype(np.float64) * 255), np.rint(table[1]).astype(np.uint8)[:, None]
-
-
-def _grow(values: Pixels, field: Field, shape: tuple[int, ...]) -> Pixels:
-    """Upsample values to the model's view, uint8 (h, w)."""
-    x0, y0 = field.seen[:2]
-    left, top, right, bottom = field.extent
-    across, down = values.shape[1] / (right - left), values.shape[0] / (bottom - top)
-    # From the centre of a pixel of what is drawn to the map's own cells.
-    place = np.array([[across, 0, (x0 + 0.5 - left) * across - 0.5], [0, down, (y0 + 0.5 - top) * down - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    grown = cv2.warpAffine(values, place, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(grown, np.uint8)
-
-
-@lru_cache(maxsize=4)
-def _frame(seen: Box, shape: tuple[int, int], unit: float) -> tuple[Pixels, Pixels]:
-    planes = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    contours.cover_frame(planes, seen, unit)
-    return planes
-
-
-def _outline(inside: Pixels, values: Values, field: Field, style: Style, unit: float) -> None:
-    """Draw the contour line over the model's view."""
-    level = style.threshold or _LINE[0]
-    values = contours.drop_small(values, level)
-    left, top, right, bottom = field.extent
-    slope = cv2.magnitude(
-        cv2.Sobel(values, cv2.CV_32F, 1, 0, ksize=1, scale=0.5 * values.shape[1] / (right - left)),
-        cv2.Sobel(values, cv2.CV_32F, 0, 1, ksize=1, scale=0.5 * values.shape[0] / (bottom - top)),
-    )
-    distance = (values - np.float32(level)) / np.maximum(slope, _FLAT)
-    keep, add = _line_tables(unit)
-    steps = cv2.convertScaleAbs(np.clip(distance, -_FAR, _FAR) + _FAR, alpha=255 / (2 * _FAR))
-    steps = _grow(steps, field, inside.shape)
-    cv2.multiply(inside, cv2.applyColorMap(steps, keep), inside, scale=1 / 255)
-    cv2.add(inside, cv2.applyColorMap(steps, add), inside)
-
-
-@lru_cache(maxsize=8)
-def _line_tables(unit: float) -> tuple[Pixels, Pixels]:
-    """Return each distance's factor and addend for a haloed line."""
-    distance = abs(np.arange(256) - 127.5) * (2 * _FAR / 255)
-    halo, line = (np.clip(width * unit / 2 + 0.5 - distance, 0, 1) for width in (_LINE[1] + _HALO, _LINE[1]))
-    dark = 0.75 * halo
-    keep, add = (1 - dark) * (1 - line), contours.DARK * dark * (1 - line) + contours.WHITE * line
-    return _table(keep * 255), _table(add)
-
-
-def _table(values: NDArray[np.float64]) -> Pixels:
-    return np.repeat(np.rint(values).astype(np.uint8)[:, None, None], 3, 2)
-
 
 GRID = 64
 """Cells a side on which the statistics of a frame's map are computed: exact to a hundredth of the picture."""
@@ -137,19 +47,11 @@ class Painter:
 
     def maps(self, record: FrameRecord) -> list[DrawnMap]:
         """Return the maps of a frame, each on its own scale."""
-        mapped = [(answer, answer.raws) for answer in record.drawn_answers if answer.raws is not None]
-        if not mapped:
-            return []
-        computed = heatmaps(
-            [torch.from_numpy(np.stack(layer)) for layer in zip(*(raws for _, raws in mapped), strict=True)],
-            [Target(answer.index, answer.label) for answer, _ in mapped],
-            method=self._explainer.method.id,
-            layers=self._explainer.paths,
-            geometry=self.geometry,
-            scale="own",
-            signed=self._explainer.signed,
-        )
-        return [(answer, heatmap) for (answer, _), heatmap in zip(mapped, computed, strict=True)]
+        mapped = [answer for answer in record.drawn_answers if answer.raws is not None]
+        raws = [answer.raws for answer in mapped if answer.raws is not None]
+        targets = [Target(answer.index, answer.label) for answer in mapped]
+        maps = self._explainer.scale_maps(raws, targets, self._explainer.paths, self.geometry)
+        return list(zip(mapped, maps, strict=True))
 
     def paint(self, pixels: Pixels, record: FrameRecord, maps: Sequence[DrawnMap]) -> Pixels:
         """Return a frame, uint8 (h, w, 3), with maps and boxes."""
@@ -169,7 +71,7 @@ class Painter:
             cells = maps[0][1].cells if maps else None
             field = Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)
             height, width = self.geometry.original
-            small = paint_map(small, field.scaled((width, height), self.size), self.settings.style)
+            small = render.paint(small, field.scaled((width, height), self.size), self.settings.style)
         return self._label(small, record) if self.settings.labels else small
 
     def _label(self, pixels: Pixels, record: FrameRecord) -> Pixels:
@@ -187,7 +89,7 @@ class Painter:
         if not record.best:
             return pixels
         (answer,) = record.drawn_answers
-        return contact_sheet.add_heading(pixels, plain_text(self._explainer.task.caption(answer.label, answer.score)))
+        return add_heading(pixels, plain_text(self._explainer.task.caption(answer.label, answer.score)))
 
 
 def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:

@@ -23,7 +23,8 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.explanation import method_of, takes_several
+from sightglass.explain.explanation import method_of, pass_size
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods.method import Method, Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.decode import Pixels
@@ -89,6 +90,8 @@ class FrameExplainer:
     def __init__(self, explainer: Explainer, options: Options, method: Method) -> None:
         self.explainer, self.options, self.method = explainer, options, method
         self.task = task_of(explainer.resident.adapter)
+        self.signed = method.signed and options.evidence == "both"
+        """Whether maps keep their signs."""
 
     def with_words(self, resident: LoadedModel) -> LoadedModel:
         """Return the model with the vocabulary that it was given."""
@@ -105,6 +108,14 @@ class FrameExplainer:
         output = self.method.run(evidence, targets, request)
         layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in output.maps]
         return [tuple(layer[i] for layer in layers) for i in range(len(targets))], output.layers
+
+    def scale_maps(
+        self, raws: Sequence[RawMaps], targets: Sequence[Target], layers: tuple[str, ...], geometry: Geometry
+    ) -> tuple[Heatmap, ...]:
+        """Return each target's map, on a scale of its own."""
+        by_layer = [torch.from_numpy(np.stack(maps)) for maps in zip(*raws, strict=True)]
+        about: dict[str, Any] = {"method": self.method.id, "layers": layers, "geometry": geometry}
+        return heatmaps(by_layer, targets, **about, scale="own", signed=self.signed)
 
 
 class ClipExplainer(FrameExplainer):
@@ -132,15 +143,12 @@ class ClipExplainer(FrameExplainer):
         if len(self.targets) > 1 and not self.task.has_boxes:
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.settings, self._cancel = settings, cancel
-        self.signed = self.method.signed and options.evidence == "both"
-        """Whether maps keep their signs."""
         self.layers = chosen_layers(self.resident, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """What each raw map was computed at."""
         self._tracker = Tracker(options.confidence) if self.task.has_boxes else None
         on_cpu = self.resident.device.type == "cpu"
-        most = batched_pass.ON_CPU if on_cpu else batched_pass.ON_GPU
-        self.in_a_pass = most if takes_several(self.resident, options) else 1
+        self.in_a_pass = pass_size(self.resident, options)
         """Frames that go through the model together."""
         single = on_cpu and self.resident.guard is None and self.resident.gradients and self.method.quick
         self.workers = torch.get_num_threads() if single else 1
@@ -209,55 +217,60 @@ class ClipExplainer(FrameExplainer):
     def _pass(self, resident: LoadedModel, frame: Frame) -> Evidence:
         return Evidence(resident, self._prepare(resident, frame.pixels), self.layers)
 
+    def _answers(self, evidence: Evidence, options: Options) -> tuple[Sequence[Prediction], str]:
+        """Return a frame's predictions; none, and why, where its answer cannot be used."""
+        try:
+            return decode(evidence, options), ""
+        except AnswerProblem as problem:
+            return (), str(problem)
+
     def _record_classes(self, frames: Sequence[Frame]) -> list[FrameRecord]:
         def work(resident: LoadedModel) -> list[FrameRecord]:
             if self.in_a_pass == 1:
                 return [self._record_class(frame, self._pass(resident, frame)) for frame in frames]
             inputs = [self._prepare(resident, frame.pixels) for frame in frames]
             parts = batched_pass.run_pass(resident, inputs, self.layers)
-            usable = [part for part in parts if not self._find_problem(part)]
+            answers = [(part, self._answers(part, self.options)[0]) for part in parts]
+            usable = {part: [self._target(part, predictions)] for part, predictions in answers if predictions}
             if self.method.gradients and usable:
-                batched_pass.backward(usable, [self._target(part) for part in usable])
+                batched_pass.backward([*usable], [*usable.values()])
             return [self._record_class(frame, part) for frame, part in zip(frames, parts, strict=True)]
 
         return self._run(work)
 
-    def _find_problem(self, evidence: Evidence) -> str:
-        """Return why a frame's answer cannot be used; empty if it can."""
-        try:
-            decode(evidence, self.options)
-        except AnswerProblem as problem:
-            return str(problem)
-        return ""
-
-    def _target(self, evidence: Evidence) -> Target:
+    def _target(self, evidence: Evidence, predictions: Sequence[Prediction]) -> Target:
         """Return the mapped class: the named one, or the best."""
-        return self.find_class(next(iter(self.targets), None), decode(evidence, self.options), evidence)
+        return self.find_class(next(iter(self.targets), None), predictions, evidence)
 
     def _record_class(self, frame: Frame, evidence: Evidence) -> FrameRecord:
-        if problem := self._find_problem(evidence):
+        predictions, problem = self._answers(evidence, self.options)
+        if problem:
             return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, (), problem)
-        predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
-        best = predictions[0]
+        best, labels = predictions[0], evidence.resident.adapter.labels
         index = self.targets[0] if self.targets else best.index
         score, raws = self.task.class_score(evidence, predictions, index), None
         if score is not None:
-            raws = self._maps(evidence, [self._target(evidence)])[0]
+            raws = self._maps(evidence, [self._target(evidence, predictions)])[0]
         answer = AnswerRecord(labels[index], index, score or 0.0, raws=raws)
         return FrameRecord(frame.number, frame.pts, frame.seconds, best.label, best.score, (answer,))
 
-    def _find_boxes(self, frame: Frame) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+    def _find_boxes(self, frame: Frame) -> tuple[Frame, Evidence, Sequence[Prediction], str]:
         assert self._tracker is not None
         options = replace(self.options, confidence=self._tracker.low)
 
-        def work(resident: LoadedModel) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+        def work(resident: LoadedModel) -> tuple[Frame, Evidence, Sequence[Prediction], str]:
             evidence = self._pass(resident, frame)
-            return frame, evidence, () if self._find_problem(evidence) else decode(evidence, options)
+            return frame, evidence, *self._answers(evidence, options)
 
         return self._run(work)
 
     def _record_boxes(
-        self, frame: Frame, evidence: Evidence, predictions: Sequence[Prediction], tracks: Sequence[int | None]
+        self,
+        frame: Frame,
+        evidence: Evidence,
+        predictions: Sequence[Prediction],
+        problem: str,
+        tracks: Sequence[int | None],
     ) -> FrameRecord:
         only = self.settings.only
         # Those followed longest first: a map must not go from one object to another and back.
@@ -284,7 +297,6 @@ class ClipExplainer(FrameExplainer):
             AnswerRecord(p.label, p.index, p.score, p.box, track, None if track is None else raws.get(track))
             for track, p in zip(tracks, predictions, strict=True)
         )
-        problem = "" if answers else self._find_problem(evidence)
         return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, answers, problem)
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:

@@ -1,7 +1,7 @@
 """Explain the frames of a camera, one viewer's at a time.
 
 A frame is `SGF1`, its number as u32, little-endian, and a JPEG. Numbers of frames grow; the answer to one settles all
-before it. `ui/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale` does.
+before it. `ui/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale_maps` does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sightglass.common.errors import ModelProblem, Problem, describe_invalid
@@ -21,16 +23,16 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.maps.boxes import find_same
-from sightglass.explain.maps.heatmap import state_of
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering import contours
+from sightglass.explain.rendering.render import samples
 from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.spec import ModelSpec
 from sightglass.video.frames import FrameExplainer
-from sightglass.video.records import RawMaps
 
 MAGIC = b"SGF1"
 HEADER = struct.Struct("<4sI")
@@ -42,7 +44,11 @@ SAME_OBJECT = 0.3
 """IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
 PATIENCE = 15
 """Frames without a match after which an object is given up."""
+MAX_SIDE = 112
+"""Rows and columns of the values of a map that has no cells of its own, at most."""
 Share = Annotated[float, Field(ge=0, le=1)]
+Grids = tuple[NDArray[np.uint16], ...]
+"""The cells of a map, or its values, 0..65535 over its extent; none of an empty map."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +110,21 @@ class LiveExplainer:
         self._missed = 0
         """Frames in a row without it."""
 
-    def explain(self, data: bytes) -> tuple[Json, RawMaps]:
-        """Return a JPEG frame's answer and raw maps. Raises ImageProblem.
+    def explain(self, data: bytes) -> tuple[Json, Grids]:
+        """Return a JPEG frame's answer, and the map's values, uint16, if it has any. Raises ImageProblem.
 
         `answers`: the best, and the class that is followed: last, where it is not among them. `map`: what describes the
-        raw map; None where what is followed is not in the frame. `place`: which of the boxes it is of. `lost`: whether
+        map; None where what is followed is not in the frame. `place`: which of the boxes it is of. `lost`: whether
         the followed object was out of sight for too long to be followed on. `ms`: milliseconds of each stage.
         """
         start = time.perf_counter()
         image = Image.open(data, name="frame", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         decoded = (time.perf_counter() - start) * 1e3
-        answer, raws = self.frames.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
+        answer, grids = self.frames.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
         answer["ms"]["decode"] = decoded
-        return answer, raws
+        return answer, grids
 
-    def _explain(self, resident: LoadedModel, image: Image) -> tuple[Json, RawMaps]:
+    def _explain(self, resident: LoadedModel, image: Image) -> tuple[Json, Grids]:
         frames = self.frames
         evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
         start = time.perf_counter()
@@ -126,13 +132,13 @@ class LiveExplainer:
         size = (image.width, image.height)
         target, place, lost = self._target(evidence, predictions, size)
         described: Json | None = None
-        raws: RawMaps = ()
+        grids: Grids = ()
         if target is not None:
             if target.index is not None and all(p.index != target.index for p in predictions):
                 # A classifier's followed class is listed, also where it is not among the best.
                 score = frames.task.class_score(evidence, predictions, target.index) or 0.0
                 predictions = (*predictions, Prediction(target.label, target.index, score))
-            described, raws = self._map(evidence, target, predictions, place)
+            described, grids = self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
         answers = [
             {"label": p.label, "index": p.index, "score": round(p.score, 4)}
@@ -141,7 +147,7 @@ class LiveExplainer:
             for p in predictions
         ]
         answer = {"size": [*size], "answers": answers, "map": described, "place": place, "lost": lost}
-        return answer | {"ms": milliseconds}, raws
+        return answer | {"ms": milliseconds}, grids
 
     def _target(
         self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
@@ -178,25 +184,26 @@ class LiveExplainer:
 
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
-    ) -> tuple[Json, RawMaps]:
-        """Return a map's description and raw maps, empty unless it is ok."""
+    ) -> tuple[Json, Grids]:
+        """Return a map's description, and what it is drawn from, unless it is empty."""
         (raws,), layers = self.frames.compute_maps(evidence, [target])
-        geometry, task = evidence.geometry, self.frames.task
-        state = state_of(raws, geometry)
+        (heatmap,) = self.frames.scale_maps([raws], [target], layers, evidence.geometry)
+        field, task = heatmap.field, self.frames.task
+        values = samples(field.values)
+        if (grid := contours.cells_of(values, field)) is None:
+            grid = contours.over_extent(values, field, (min(values.shape[0], MAX_SIDE), min(values.shape[1], MAX_SIDE)))
         same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if place is None else predictions[place].score
-        if state != "ok":
-            raws, layers = (), ()
         return {
             "label": target.label,
             "score": round(score, 4),
             "sure": not task.sure or task.is_sure(score),
-            "state": state,
-            "shapes": [list(raw.shape) for raw in raws],
-            "offsets": [list(geometry.cell_offset(path)) for path in layers],
-            "extent": [round(edge, 4) for edge in geometry.extent],
-            **{name: list(getattr(geometry, name)) for name in ("input", "content", "seen")},
-        }, raws
+            "state": heatmap.state,
+            "shape": [*values.shape],
+            "grid": [*grid.shape],
+            "extent": [round(edge, 4) for edge in field.extent],
+            "seen": [*field.seen],
+        }, (np.floor(grid + 0.5).astype(np.uint16),) if heatmap.state == "ok" else ()
 
 
 def _round(numbers: Iterable[float]) -> list[float]:

@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import test from "node:test";
 import { packed } from "./packing.js";
 
 import { Link } from "../../sightglass/ui/live/link.js";
 import { followed, reason } from "../../sightglass/ui/live/live.js";
-import { upsampled, percent } from "../../sightglass/ui/live/screen.js";
+import { mapOf, percent } from "../../sightglass/ui/live/screen.js";
 
-test("raw maps grow as in Python", () => {
-  const { cases } = JSON.parse(readFileSync(new URL("./raw_map.json", import.meta.url), "utf8"));
-  assert.ok(cases.length >= 3);
-  for (const { raws, expected, ...head } of cases) {
-    const made = upsampled(head, raws.map((raw) => Float32Array.from(raw)));
-    assert.equal(made.length, expected.length);
-    made.forEach((value, i) => assert.ok(Math.abs(value - expected[i]) <= 2, `${i}: ${value} is not ${expected[i]}`));
+test("a map is drawn from its cells, and from its values where they are hardly more", () => {
+  const blobs = [new Uint8Array(new Uint16Array([0, 1, 2, 65535]).buffer)];
+  const about = { label: "cat", state: "ok", grid: [2, 2], extent: [0, 0, 8, 8], seen: [0, 0, 8, 8] };
+  for (const [shape, cells, size] of [[[8, 8], [2, 2], [8, 8]], [[3, 2], null, [2, 2]]]) {
+    const { own, ...map } = mapOf({ head: { map: { ...about, shape } }, blobs });
+    assert.deepEqual([map.cells, [own.h, own.w]], [cells, size]);
+    assert.deepEqual([...(own.coarse ?? own).values], [0, 1, 2, 65535]);
   }
+  assert.equal(mapOf({ head: { map: { ...about, state: "flat" } }, blobs: [] }), null);
 });
 
 /** Sockets that a test speaks for, and the calls that wait for later. */

@@ -9,7 +9,8 @@ const LONGEST_RETRY = 8_000;
 
 /**
  * @typedef {{label: string, index: number, score: number, box?: number[], anchor?: number, marks?: import("../viewer/marks.js").Mark[]}} Said
- * @typedef {import("./screen.js").RawHead & {label: string, score: number, sure: boolean, state: string, extent: number[], seen: number[]}} Mapped
+ * @typedef {{label: string, score: number, sure: boolean, state: string, shape: number[], grid: number[], extent: number[], seen: number[]}} Mapped
+ *   shape: rows and columns of the map; grid: those of its cells, or of its values, which come with it
  * @typedef {{n: number, problem: string, dropped: number, ms: Record<string, number>, size: number[], answers: Said[],
  *   map: Mapped|null, place: number|null, lost: boolean}} AnswerHead
  * @typedef {{head: AnswerHead, blobs: Uint8Array[]}} Answer

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sightglass.batch import journal, run, table
+from sightglass.batch import BatchJob, journal, run, table
 from sightglass.batch.engines import Work, Worker, library, send_code
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
@@ -130,8 +130,8 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Worker:
     from sightglass.explain import Explainer
 
     folder = tmp_path_factory.mktemp("results")
-    work = Work(Explainer(MODEL, device="cpu"), {}, 1, folder, side=64)
-    return Worker(MODEL, work.arguments, "cpu", folder, json.loads(json.dumps(work.settings)), (), None)
+    job = BatchJob((), MODEL, folder, device="cpu", side=64)
+    return Worker(job, Work(Explainer(MODEL, device="cpu"), job, folder).settings, (), None)
 
 
 def test_a_worker_that_is_not_as_the_others_does_nothing(worker: Worker, many: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_worker_that_is_not_as_the_others_does_nothing(worker: Worker, many: P
     with pytest.raises(ModelProblem, match=r"does not see .*nowhere: give folders .* that all machines share"):
         replace(worker, shared_files=(many / "nowhere",)).process([])
     with pytest.raises(ModelProblem, match="no model"):
-        replace(worker, model="no-such").process([])
+        replace(worker, job=replace(worker.job, model="no-such")).process([])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nowhere", "127.0.0.1:99999", "::"])

@@ -29,6 +29,7 @@ from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import heatmaps, rescale
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
+from sightglass.explain.rendering.style import Style
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import spec
 from sightglass.models.geometry import Geometry
@@ -182,7 +183,8 @@ def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus
     overlay = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}.png"))
     np.testing.assert_array_equal(overlay, result.overlay(0))
     alone = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}_heatmap.png"))
-    np.testing.assert_array_equal(alone, render.heatmap_only(result.heatmaps[0].values, "inferno"))
+    black = np.zeros_like(result.image.pixels)
+    np.testing.assert_array_equal(alone, render.paint(black, result.heatmaps[0].field, Style("map")))
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.JPEG", b"\xff\xd8"), ("a.html", b"<!")])

@@ -72,7 +72,8 @@ def test_a_view_holds_what_its_explanation_shows(cropped: Explanation) -> None:
     assert item is not None and item.label == heatmap.target.label
     left, top, right, bottom = heatmap.seen
     assert item.seen == pytest.approx((left / 1200, top / 300, right / 1200, bottom / 300))
-    assert np.abs(item.upsampled(1200, 300) - heatmap.values).max() < 0.01
+    assert np.abs(item.values - heatmap.content).max() < 0.01
+    assert item.field(1200, 300).extent == pytest.approx(heatmap.geometry.extent)
 
 
 def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:

@@ -1,30 +1,24 @@
 """Live: the latest frame wins, viewers take turns, an object is kept, and the map is the one that Explore shows."""
 
 import asyncio
-import json
 import struct
-from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Pillow
 
 from sightglass.api.live import BROKE, _Session
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import unpack_data
 from sightglass.explain import Explainer
-from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks.task import UNSURE
-from sightglass.models.geometry import Geometry
 from sightglass.video import live
 from sightglass.video.live import LiveExplainer, Pin, choose
 from tests.corpus import saved
 from tests.loops import run
-
-CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text())["cases"]
 
 
 def jpeg(name: str = "scene 3") -> bytes:
@@ -35,32 +29,19 @@ def looking(model: str, **options) -> LiveExplainer:
     return LiveExplainer(choose(Explainer(model), None, options))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["shapes"]))
-def test_the_browser_grows_maps_as_python_does(case):
-    """What node tests expect of screen.js is what Python makes of the same raw maps."""
-    fields = (tuple(case["geometry"][name]) for name in ("original", "input", "scale", "offset"))
-    layers = tuple(f"layer{i}" for i in range(len(case["shapes"])))
-    geometry = Geometry(*fields, tuple((path, *by) for path, by in zip(layers, case["offsets"], strict=True)))
-    raws = [torch.tensor(raw).view(1, *shape) for raw, shape in zip(case["raws"], case["shapes"], strict=True)]
-    left, top, right, bottom = geometry.content
-    assert case["content"] == [left, top, right, bottom]
-    content = scale(raws, geometry, "own", layers)[0, top:bottom, left:right]
-    assert np.allclose(content.flatten().numpy() * 65535, case["expected"], atol=2)
-
-
 @pytest.mark.parametrize(("model", "options"), [("demo-cls-s", {}), ("demo-s", {"per": "detection"}), ("demo-seg", {})])
 def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     data = jpeg()
-    answer, raws = looking(model).explain(data)
+    answer, (grid,) = looking(model).explain(data)
     result = Explainer(model)(data, top_k=5, **options)
     scores = [(p.label, p.index, round(p.score, 4)) for p in result.predictions]
     assert [(entry["label"], entry["index"], entry["score"]) for entry in answer["answers"]] == scores
     heatmap = result.heatmaps[0]
-    assert (answer["map"]["label"], answer["map"]["content"]) == (heatmap.target.label, [*heatmap.geometry.content])
+    assert (answer["map"]["label"], answer["map"]["shape"]) == (heatmap.target.label, [*heatmap.content.shape])
     assert answer["map"]["sure"] == (model == "demo-seg" or answer["map"]["score"] >= UNSURE)
-    assert answer["map"]["shapes"] == [[*raw.shape] for raw in raws]
-    for ours, theirs in zip(raws, heatmap.raw, strict=True):
-        assert np.array_equal(ours, theirs)
+    assert answer["map"]["grid"] == [*(heatmap.cells or (live.MAX_SIDE,) * 2)] == [*grid.shape]
+    # The map at the middle of each cell.
+    assert np.allclose(grid / 65535, cv2.resize(heatmap.content, grid.shape[::-1]), atol=1e-3)
     assert answer["place"] == (0 if options else None)
 
 
@@ -79,8 +60,8 @@ def test_class_and_box_are_followed():
     detector.requested_pin = Pin(boxes[2]["index"], (x0 / width, y0 / height, x1 / width, y1 / height))
     assert detector.explain(data)[0]["place"] == 2
     detector.requested_pin = Pin(next(i for i in range(10) if all(box["index"] != i for box in boxes)))
-    missing, raws = detector.explain(data)
-    assert missing["map"] is None and raws == ()
+    missing, grids = detector.explain(data)
+    assert missing["map"] is None and grids == ()
     assert len(missing["answers"]) == len(boxes)
 
 
@@ -108,7 +89,7 @@ class Fake(LiveExplainer):
             raise ImageProblem("This is no picture: send another.")
         if data == b"bug":
             raise KeyError(data)
-        return {"map": {}, "ms": {"model": 1.0}}, (np.array([[1, -2], [3, 4]], np.float32),)
+        return {"map": {}, "ms": {"model": 1.0}}, (np.array([[1, 2], [3, 40_000]], np.uint16),)
 
 
 def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
@@ -118,10 +99,10 @@ def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
     viewer.switch(fake)
     for number in range(2, 50):
         viewer.offer(number, b"%d" % number)
-    head, (raw,) = unpack_data(viewer.serve())
+    head, (grid,) = unpack_data(viewer.serve())
     assert (head["n"], head["dropped"], head["problem"], fake.order) == (49, 48, "", [b"49"])
     assert [*head["ms"]] == ["wait", "model"]
-    assert np.array_equal(np.frombuffer(raw, "<f4"), [1, -2, 3, 4])
+    assert np.array_equal(np.frombuffer(grid, "<u2"), [1, 2, 3, 40_000])
     assert viewer.serve() is None
 
 

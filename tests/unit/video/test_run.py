@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,12 +22,12 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.rendering.style import Style
 from sightglass.models.geometry import ModelInput
 from sightglass.video import Settings, run, runner
 from sightglass.video import records as parts
 from sightglass.video.clip import Clip, Frame
-from sightglass.video.draw import Painter, paint_map
+from sightglass.video.draw import Painter
 from sightglass.video.frames import ClipExplainer
 from sightglass.video.records import AnswerRecord, FrameRecord, smooth_maps
 from sightglass.video.results import LASTING, rgb_of
@@ -301,23 +300,6 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
 def test_the_colours_of_a_signed_map_are_named(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
     summary = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
     assert summary.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)
-
-
-RNG = np.random.default_rng(3)
-PIXELS = cv2.resize(RNG.integers(0, 256, (12, 16, 3), dtype=np.uint8), (320, 240))
-
-
-@pytest.mark.parametrize(
-    "style", [Style(), Style(alpha=0.5, colormap="viridis"), Style(threshold=0.3), Style(mode="map")]
-)
-def test_a_frame_is_drawn_as_the_viewer_draws_it(style: Style) -> None:
-    # Soft edges over the middle of the picture, as a centre crop has it.
-    values = cv2.resize(RNG.random((5, 5)).astype(np.float32), (224, 224), interpolation=cv2.INTER_LINEAR)
-    field = Field(np.clip(values, 0, 1), (52.4, 11.5, 268.0, 228.3), (52, 12, 268, 228))
-    apart = np.abs(paint_map(PIXELS, field, style).astype(int) - paint(PIXELS, field, style))
-    assert apart.mean() < 1
-    # Where a line or the edge of a threshold runs, a pixel may be on its other side.
-    assert np.quantile(apart, 0.95) <= 2
 
 
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> FrameRecord:

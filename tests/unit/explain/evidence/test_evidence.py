@@ -14,7 +14,7 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
-from sightglass.explain.maps.heatmap import heatmaps, scale, upsample
+from sightglass.explain.maps.heatmap import heatmaps, scale_maps, upsample
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
@@ -286,7 +286,7 @@ def test_maps_grow_as_torch_grows_them(grids: list[tuple[int, int]], size: tuple
         return (maps - maps.amin((1, 2), True)) / (maps.amax((1, 2), True) - maps.amin((1, 2), True) + 1e-7)
 
     grown = [nn.functional.interpolate(to_unit(raw)[None], size, mode="bilinear")[0] for raw in raws]
-    scaled = scale(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
+    scaled, _ = scale_maps(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
     torch.testing.assert_close(scaled, to_unit(sum(grown) / len(grown)), rtol=0, atol=2e-6)
 
 
@@ -295,13 +295,13 @@ def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
     raw[0, 3, 4] = 1
     even = Geometry((64, 64), (64, 64), (1.0, 1.0), (0.0, 0.0))
     moved = replace(even, cell_offsets=(("stem", -0.5, -0.25),))
-    before, after = (scale([raw], geometry, "own", ["stem"])[0] for geometry in (even, moved))
+    before, after = (scale_maps([raw], geometry, "own", ["stem"])[0][0] for geometry in (even, moved))
     # Half a cell of 8 pixels up and a quarter to the left; the offsets of a layer are no other's.
     torch.testing.assert_close(after, before.roll((-4, -2), (0, 1)))
-    torch.testing.assert_close(scale([raw], moved, "own", ["other"])[0], before, rtol=0, atol=0)
-    torch.testing.assert_close(scale([raw], moved, "own")[0], before, rtol=0, atol=0)
-    both = scale([raw, raw, raw[:, ::2, ::2]], moved, "own", ["stem", "other", "coarse"])[0]
-    parts = [scale([raw], moved, "own", ["stem"])[0], before]
+    torch.testing.assert_close(scale_maps([raw], moved, "own", ["other"])[0][0], before, rtol=0, atol=0)
+    torch.testing.assert_close(scale_maps([raw], moved, "own")[0][0], before, rtol=0, atol=0)
+    both = scale_maps([raw, raw, raw[:, ::2, ::2]], moved, "own", ["stem", "other", "coarse"])[0][0]
+    parts = [scale_maps([raw], moved, "own", ["stem"])[0][0], before]
     parts.append(nn.functional.interpolate(raw[None, :, ::2, ::2], (64, 64), mode="bilinear")[0, 0])
     mean = torch.stack(parts).mean(0)
     torch.testing.assert_close(both, (mean - mean.min()) / (mean.max() - mean.min()), rtol=0, atol=1e-5)

@@ -17,7 +17,6 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.similarity.evaluation import evaluate
 from sightglass.explain.similarity.ranking import Context, context, rank
 from sightglass.explain.similarity.similarity import embedding, similarity
@@ -267,13 +266,13 @@ def test_reid_command_writes_report(
     market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captions: list[list[str]] = []
-    grid = contact_sheet.grid
+    arrange = similarity_files.contact_sheet
 
     def draw(panels: list[np.ndarray], texts: list[str], *more: Any, **options: Any) -> np.ndarray:
         captions.append(texts)
-        return grid(panels, texts, *more, **options)
+        return arrange(panels, texts, *more, **options)
 
-    monkeypatch.setattr(contact_sheet, "grid", draw)
+    monkeypatch.setattr(similarity_files, "contact_sheet", draw)
     call = ["similarity", str(market / "query"), "--gallery", str(market / "gallery"), "--names", "market1501"]
     call += ["--model", "demo-reid", "--top", "3", "--visualize", "--num-visualize", "2", "--out", str(tmp_path)]
     assert main([*call, "--json"]) == 0
