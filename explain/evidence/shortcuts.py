@@ -96,7 +96,7 @@ def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) ->
 
 
 def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
-    return as_map((torch.zeros_like(output) if slope is None else slope)[:1], layer)[0]
+    return as_map(torch.zeros_like(output) if slope is None else slope, layer)[0]
 
 
 def _agrees(resident: LoadedModel, model_input: ModelInput, target: Target, truth: Sequence[Tensor]) -> bool:
