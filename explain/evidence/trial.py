@@ -39,8 +39,8 @@ SOME = (1, 3, 8, 12, 14)
 """Marks of `PLACES` that are tried first: no flip, turn or shift leaves them where they are."""
 CHANNELS, CELLS = 16, 32
 """Channels in which a change is looked for, and cells of a side to which it is averaged, about."""
-VISIBLE = 1e-3
-"""Least change by a mark, as a share of the largest by any; less is rounding."""
+VISIBLE, ROUNDING = 1e-3, 1e-5
+"""Least change by a mark: as a share of the largest by any, and of the output's largest number."""
 EXACT, LOOSE, UNCOUNTED = 0.6, 1.25, 0.9
 """Cells that four in five marks may be off: where tokens are counted, elsewhere, and in no order of tokens."""
 RELATED, UNRELATED = 0.8, 0.5
@@ -204,8 +204,9 @@ class _Trial:
             marked[part] = changed[part]
             for key, values in self._pass(marked, layouts)[1].items():
                 if values.shape == plain[key].shape:
-                    change = (values - plain[key]).abs().sum(0).nan_to_num(0, 0, 0)
-                    rows.setdefault(key, []).append(change.double().cpu().numpy())
+                    change = (values - plain[key]).abs().nan_to_num(0, 0, 0)
+                    change[change < ROUNDING * plain[key].abs().max()] = 0
+                    rows.setdefault(key, []).append(change.sum(0).double().cpu().numpy())
         changes = {key: np.stack(each) for key, each in rows.items() if len(each) == len(corners)}
         return changes, (corners + side / 2) / size
 
