@@ -5,9 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Section = Literal["backbone", "neck", "head"]
+Layout = Literal["nchw", "nhwc", "tokens", "rows", "sequence"]
+"""`nhwc`: Swin; of tokens `tokens` (B, N, C), `rows` (B, C, N) and `sequence` (N, B, C)."""
+AXES: dict[str, tuple[int, int]] = {
+    "nchw": (0, 1),
+    "nhwc": (0, 3),
+    "tokens": (0, 2),
+    "rows": (0, 1),
+    "sequence": (1, 2),
+}
+"""Axes of pictures and of channels in each layout; the others are places."""
+Cover = tuple[tuple[float, float], tuple[float, float]]
+"""Scale and offset, down and across, from a place in the input to one in a grid, both in shares of the side."""
+WHOLE: Cover = ((1.0, 0.0), (1.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +35,11 @@ class Layer:
     path: str
     shape: tuple[int, int, int]
     """(C, h, w) for the model's own input size."""
-    layout: str = "nchw"
-    """`nchw`, `nhwc` (Swin) or `tokens` (a ViT's (N, C) rows, its prefix tokens first)."""
-    prefix: int = 0
-    """Tokens before the grid's (CLS, registers)."""
+    layout: Layout = "nchw"
+    extras: tuple[int, ...] = ()
+    """Numbers of the tokens that are no cells (CLS, registers); negative ones count from the end."""
+    cover: Cover = WHOLE
+    """Where the grid lies in the input."""
     tail_bytes: int = field(default=0, compare=False)
     """What the modules after it return, for the model's own input size: about what a graph from here on keeps."""
     read_by: str = field(default="", compare=False)
@@ -37,6 +56,24 @@ class ModelStage:
     stride: float
     """Pixels of the input that a cell of it is, along its height."""
     part: Section
+
+
+def cells_of(count: int, extras: tuple[int, ...]) -> list[int]:
+    """Return which of so many tokens are cells, by row."""
+    outside = {extra % count for extra in extras}
+    return [number for number in range(count) if number not in outside]
+
+
+def spread(maps: Tensor, cover: Cover) -> Tensor:
+    """Return a layer's maps (..., h, w) on an even grid over the whole input, 0 where the layer has no cell."""
+    for axis, (scale, offset) in zip((-2, -1), cover if cover != WHOLE else (), strict=False):
+        cells = maps.shape[axis]
+        count = max(1, round(cells * abs(scale)))
+        at = ((np.arange(count) + 0.5) / count * scale + offset) * cells - 0.5
+        shares = np.maximum(0, 1 - np.abs(at.clip(0, cells - 1) - np.arange(cells)[:, None]))
+        shares[:, (at < -0.75) | (at > cells - 0.25)] = 0
+        maps = (maps.float().movedim(axis, -1) @ maps.new_tensor(shares).float()).movedim(-1, axis)
+    return maps
 
 
 def section_of(path: str) -> Section:

@@ -30,6 +30,7 @@ from sightglass.models.adapter import FunctionTarget
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.layers import AXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -99,7 +100,10 @@ class Evidence:
             for path in self.paths
             if self.calls.get(path, 1) > 1
         )
-        return (*repeated, *self.resident.adapter.remarks(self.outputs))
+        # A map without layers asks for none.
+        notes = getattr(vars(self.resident).get("survey"), "notes", {})
+        inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
+        return (*repeated, *inferred, *self.resident.adapter.remarks(self.outputs))
 
     def __init__(self, resident: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
         """Run the model once, under its lock while hooks are on."""
@@ -343,7 +347,8 @@ class PassPart(Evidence):
         self.whole, self.place = whole, place
         self.resident, self.layers, self.geometry = whole.resident, whole.layers, geometry
         self.tensor = whole.tensor[place : place + 1]
-        self.recorded = [recorded[place : place + 1] for recorded in whole.recorded]
+        pairs = zip(whole.recorded, whole.layers, strict=True)
+        self.recorded = [recorded.narrow(AXES[layer.layout][0], place, 1) for recorded, layer in pairs]
         self.activations = [activation[place : place + 1] for activation in whole.activations]
         outputs: Logits = whole.outputs
         self.outputs = outputs.part(place)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import ModelProblem, nearest
-from sightglass.models.layers import Layer, ModelStage
+from sightglass.models.layers import AXES, Layer, ModelStage, cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,12 +22,10 @@ PIXELS = "pixels"
 
 def as_map(output: Tensor, layer: Layer) -> Tensor:
     """Return a layer's output or gradient as (B, C, h, w)."""
-    if layer.layout == "nhwc":
-        return output.permute(0, 3, 1, 2)
-    if layer.layout == "tokens":
-        rows = output[:, layer.prefix :]  # (B, h*w, C)
-        return rows.transpose(1, 2).reshape(len(rows), *layer.shape)
-    return output
+    moved = output.movedim(AXES[layer.layout], (0, 1))
+    if moved.ndim == 4:
+        return moved
+    return moved[..., cells_of(moved.shape[2], layer.extras)].reshape(len(moved), *layer.shape)
 
 
 def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[int, int]) -> Layer:
@@ -35,13 +33,16 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
 
     Raises ModelProblem where its tokens are no grid there.
     """
-    if layer.layout != "tokens":
+    if layer.layout in ("nchw", "nhwc"):
         return layer
-    (channels, height, width), count = layer.shape, output.shape[1] - layer.prefix
+    (channels, height, width), (pictures, last) = layer.shape, AXES[layer.layout]
+    count = output.numel() // (output.shape[pictures] * output.shape[last]) - len(layer.extras)
     # An output with other channels is not a row of tokens.
-    same = output.shape[2] == channels
+    same = output.shape[last] == channels
     if same and count == height * width:
         return layer
+    # Those in the middle are elsewhere.
+    same &= all(extra < len(layer.extras) for extra in layer.extras)
     for rounding in (math.ceil, math.floor, round):
         grid = rounding(height * size[0] / probed[0]), rounding(width * size[1] / probed[1])
         if same and grid[0] * grid[1] == count:
@@ -113,7 +114,8 @@ def _refuse(
         shown_name = name if path == name else f"{name} ({path})"
         if any(attention.path == path for attention in resident.attentions):
             choose = f'method "attention" shows its weights, or {choose}'
-        return ModelProblem(f"The output of {shown_name} is not a map: {choose}.")
+        what = "was measured to have no place in the picture" if path in resident.survey.unplaced else "is not a map"
+        return ModelProblem(f"The output of {shown_name} {what}: {choose}.")
     near = nearest(name, [*presets, *resident.known_layers], cutoff=0.75)
     listed = f"the nearest is {near[0]}" if near else choose
     # Models in memory have no id for the command line.

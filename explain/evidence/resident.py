@@ -21,10 +21,12 @@ from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.survey import AttentionModule, Survey, survey
+from sightglass.explain.evidence.trial import examine
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
 from sightglass.models.adapters.tasks import same_answer
+from sightglass.models.catalog import is_packaged
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
@@ -145,22 +147,22 @@ class LoadedModel:
     @property
     def known_layers(self) -> dict[str, Layer]:
         """All explainable layers by path; none without gradients."""
-        return self._survey.by_path
+        return self.survey.by_path
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The short list for a picker, in the order of execution."""
-        return self._survey.short
+        return self.survey.short
 
     @property
     def attentions(self) -> tuple[AttentionModule, ...]:
         """The attention modules, in the order of execution; none in a CNN."""
-        return self._survey.attentions
+        return self.survey.attentions
 
     @property
     def queries(self) -> AttentionModule | None:
         """The cross-attention of a detector whose boxes are queries; None of others."""
-        return self._survey.queries
+        return self.survey.queries
 
     @cached_property
     def attends_to_one_grid(self) -> bool:
@@ -170,7 +172,7 @@ class LoadedModel:
             return False
         # The last may be read by other tokens than it reads (a text's), and leave out the prefix.
         through = usable if usable[-1].same else usable[:-1]
-        one_grid = len({block.grid for block in usable}) == 1 and len({block.prefix for block in through}) <= 1
+        one_grid = len({block.grid for block in usable}) == 1 and len({block.extras for block in through}) <= 1
         return one_grid and all(block.same for block in through)
 
     @cached_property
@@ -179,12 +181,17 @@ class LoadedModel:
         return any(type(module).__name__ == "ReLU" for module in self.adapter.module.modules())
 
     @cached_property
-    def _survey(self) -> Survey:
+    def survey(self) -> Survey:
+        """The inside of the model, as measured or as its shapes show it."""
         if not self.adapter.gradients:
             return Survey({}, (), ())
-        adapter, blank = self._blank()
-        self.probed = (blank.shape[-2], blank.shape[-1])
         with self.lock:
+            # The places of the catalogue's own models are known, and tested.
+            if not is_packaged(self.adapter.spec):
+                found, self.probed = examine(self.adapter.probe(), self.move_input)
+                return found
+            adapter, blank = self._blank()
+            self.probed = (blank.shape[-2], blank.shape[-1])
             return survey(adapter, blank)
 
     def _blank(self) -> tuple[Adapter, Tensor]:
@@ -241,7 +248,7 @@ class LoadedModel:
     def with_adapter(self, adapter: Adapter) -> LoadedModel:
         """Return a model of the same module for another adapter."""
         # Found once for both.
-        _ = self._survey, None if self.guard else self.folded
+        _ = self.survey, None if self.guard else self.folded
         other = self.copy()
         other.adapter = adapter
         return other
@@ -262,7 +269,7 @@ class LoadedModel:
         if not self.layers:
             raise ModelProblem(f"No layer of {self.adapter.spec.id} returns a map: choose another model.")
         stated = tuple(map(self.adapter.path_of, self.adapter.spec.target_layers))
-        return stated or self.adapter.default_layers(self.layers)
+        return stated or self.survey.default or self.adapter.default_layers(self.layers)
 
 
 def _unchanged(loaded: Any, current: tuple[ModelSpec, dict[str, int]]) -> bool:

@@ -86,7 +86,7 @@ def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) ->
     answer, target = adapter.answer_row(outputs)[0], _target(adapter, outputs)
     scalar = adapter.scalar(outputs, target) if target.index is None else answer[target.index]
     slopes = torch.autograd.grad(scalar, [recorded[part] for part in parts], materialize_grads=True, allow_unused=True)
-    maps = [as_map(slope[:1], layer)[0] for slope, layer in zip(slopes, layers, strict=True)]
+    maps = [as_map(slope, layer)[0] for slope, layer in zip(slopes, layers, strict=True)]
     return target, [answer.detach(), *maps]
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.queries import QueryDetections
-from sightglass.models.layers import Layer
+from sightglass.models.layers import AXES, WHOLE, Cover, Layer, Layout
 
 MAX_PREFIX = 16
 """Tokens before the grid's: CLS, a distilled token and registers; only text would have more."""
@@ -34,10 +33,12 @@ class AttentionModule:
     queries: int
     grid: Size | None
     """(h, w) of the patches among its keys; None where it attends within windows, or to something else."""
-    prefix: int
-    """Keys before the grid's (CLS, registers)."""
+    extras: tuple[int, ...]
+    """Numbers of the keys that are no patches (CLS, registers), as `Layer.extras`."""
     same: bool
     """Whether its queries are the same tokens as its keys."""
+    cover: Cover = WHOLE
+    """Where the grid lies in the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,22 @@ class Survey:
     """In the order of execution."""
     queries: AttentionModule | None = None
     """The cross-attention of a detector whose boxes are queries; None of others."""
+    unplaced: tuple[str, ...] = ()
+    """Paths of outputs that were measured to have no place in the picture."""
+    default: tuple[str, ...] = ()
+    """Paths of the default layers, where these were measured."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """A sentence on what was not measured, by the path of the layer; of all by the empty path."""
 
 
-def survey(adapter: Adapter, tensor: Tensor) -> Survey:
-    """Run (1, 3, h, w) once; list explainable layers and attention modules.
+def survey(adapter: Adapter, tensor: Tensor, *, every: bool = False) -> Survey:
+    """Run (1, C, h, w) once; list explainable layers and attention modules.
 
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
+    `every`: in any layout, to be measured; else tokens are (1, N, C), as nearly always.
     """
-    observer = _Observer((tensor.shape[-2], tensor.shape[-1]))
+    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), every)
     outside = tuple(f"{path}." for path in adapter.placeless)
     with ExitStack() as hooks:
         for path, module in adapter.module.named_modules():
@@ -75,7 +83,7 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
             outputs = adapter.run(tensor)
     read = outputs.attended if isinstance(outputs, QueryDetections) else None
     queries = (
-        read if read is None else AttentionModule(read.path, read.heads, outputs.count, max(read.sizes), 0, same=False)
+        read if read is None else AttentionModule(read.path, read.heads, outputs.count, max(read.sizes), (), same=False)
     )
     return replace(observer.result(), queries=queries)
 
@@ -85,6 +93,7 @@ class _Observer:
     """Collects what the modules of one pass return, in the order of execution."""
 
     size: Size
+    every: bool
     by_path: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
     attentions: dict[str, AttentionModule] = field(default_factory=dict)
@@ -101,7 +110,7 @@ class _Observer:
         if not isinstance(output, torch.Tensor):
             return
         self.returned += output.nbytes if leaf else 0
-        if (layer := describe(path, output, self.size, self.grids)) is None:
+        if (layer := describe(path, output, self.size, self.grids, every=self.every)) is None:
             return
         if layer.layout == "nchw" and _fits(*layer.shape[1:], self.size, self.size[0] / self.size[1]):
             # Last seen, first tried: patches are cut by the latest convolution.
@@ -117,9 +126,10 @@ class _Observer:
     def note_attention(self, path: str, weights: Tensor) -> Tensor:
         """Note one module's attention (B, heads, queries, keys) and return it unchanged."""
         pictures, heads, queries, keys = weights.shape
-        prefix, grid = (_tokens(keys, self.size, self.grids) if pictures == 1 else None) or (0, None)
+        prefix, grid = (split_tokens(keys, self.size, self.grids) if pictures == 1 else None) or (0, None)
         if path not in self.attentions:
-            self.attentions[path] = AttentionModule(path, heads, queries, grid, prefix, queries == keys)
+            extras = tuple(range(prefix))
+            self.attentions[path] = AttentionModule(path, heads, queries, grid, extras, queries == keys)
             # Its parts' outputs (queries, keys) are no maps of it.
             read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
             if read and (grid or pictures > 1) and self.by_path[read].layout != "nchw":
@@ -158,23 +168,25 @@ def disable_inplace(module: nn.Module) -> Iterator[None]:
             part.inplace = True
 
 
-def describe(path: str, output: Tensor, size: Size, grids: Collection[Size] = ()) -> Layer | None:
+def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, every: bool) -> Layer | None:
     """Return an output's layout as a map on an input (h, w), or None.
 
     `grids` are those that convolutions were seen to make, the latest last: patches are one of them as a rule.
     """
     shape, aspect = tuple(output.shape), size[0] / size[1]
-    if not shape or shape[0] != 1:
-        return None  # the windows of one picture
-    if len(shape) == 4:
+    if len(shape) == 4 and shape[0] == 1:
         _, a, b, c = shape
         # Channels come last if only the first two sides fit the picture's (Swin).
         if not _fits(b, c, size, aspect) and _fits(a, b, size, aspect):
             return Layer(path, (c, a, b), "nhwc") if a * b > 1 else None
         return Layer(path, (a, b, c)) if b * c > 1 and b <= size[0] and c <= size[1] else None
-    if len(shape) == 3 and shape[2] > 1 and (tokens := _tokens(shape[1], size, grids)) is not None:
-        prefix, grid = tokens
-        return Layer(path, (shape[2], *grid), "tokens", prefix)
+    layouts: tuple[Layout, ...] = ("tokens", "rows", "sequence") if every else ("tokens",)
+    for layout in layouts if len(shape) == 3 else ():
+        pictures, channels = AXES[layout]
+        split = split_tokens(shape[3 - pictures - channels], size, grids) if shape[channels] > 1 else None
+        # Several pictures are the windows of one.
+        if shape[pictures] == 1 and split is not None:
+            return Layer(path, (shape[channels], *split[1]), layout, tuple(range(split[0])))
     return None
 
 
@@ -182,20 +194,14 @@ def _fits(height: int, width: int, size: Size, aspect: float) -> bool:
     return height <= size[0] and width <= size[1] and abs(height - aspect * width) <= 1
 
 
-def _tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size] | None:
+def split_tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size] | None:
     """Split `count` tokens into a prefix and an (h, w) grid, or None."""
     for grid in reversed([*grids]):
         if 0 <= (prefix := count - grid[0] * grid[1]) <= MAX_PREFIX and grid[0] * grid[1] > MAX_PREFIX:
             return prefix, grid
-    for prefix in range(min(MAX_GUESSED_PREFIX, count)):
-        if (cut := _grid(count - prefix, size)) is not None:
-            return prefix, cut
+    # Square patches.
+    for side in range(2, min(size)):
+        grid = size[0] // side, size[1] // side
+        if 0 <= (prefix := count - grid[0] * grid[1]) < min(MAX_GUESSED_PREFIX, count - LEAST_TOKENS + 1):
+            return prefix, grid
     return None
-
-
-def _grid(tokens: int, size: Size) -> Size | None:
-    """Return the (h, w) of `tokens` square patches over an input."""
-    patch = math.isqrt(size[0] * size[1] // tokens) if tokens >= LEAST_TOKENS else 0
-    if patch < 2 or size[0] // patch * (size[1] // patch) != tokens:
-        return None
-    return size[0] // patch, size[1] // patch

@@ -1,13 +1,13 @@
 """Attention methods: raw, rollout, gradient rollout, LeGrad.
 
 Each map is a row over the keys: that of the token from which the prediction is read, or the mean of several. The
-tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, w).
+tokens beside the grid's (CLS, registers) are cut off and the rest is a map (h, w).
 
 Inside `Adapter.record_attention(record)` attention is explicit: `record(path, weights)` is called for each attention
 module in execution order, with (B, heads, queries, keys) after the softmax, and its result replaces the weights.
 `sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
-layers lists the attention modules too (`LoadedModel.attentions`). Keys must be the picture's tokens: CLS and registers,
-then the patches by row. Queries may be the same tokens, a pooling query, or words.
+layers lists the attention modules too (`LoadedModel.attentions`). Keys must be the picture's tokens: patches by row,
+CLS and registers. Queries may be the same tokens, a pooling query, or words.
 
 >>> from sightglass import Explainer
 >>> Explainer("demo-vit")("bus.jpg", top_k=1, method="rollout").heatmaps[0].layers
@@ -32,7 +32,7 @@ from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.evidence.survey import AttentionModule
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Adapter, Target
-from sightglass.models.layers import Layer
+from sightglass.models.layers import Layer, cells_of, spread
 
 COMPUTED_OPENLY = "Attention was computed step by step for this map, because fused kernels do not store its weights."
 """The note on every map of attention weights."""
@@ -50,9 +50,14 @@ class HeadWeights:
     all queries that are other tokens than the keys."""
 
     def to_map(self, row: Tensor) -> Tensor:
-        """Return (..., keys) as (..., h, w), without the tokens before the grid's."""
-        assert self.module.grid is not None
-        return row[..., self.module.prefix :].reshape(*row.shape[:-1], *self.module.grid)
+        """Return (..., keys) as (..., h, w), without the tokens beside the grid's."""
+        return _to_map(self.module, row)
+
+
+def _to_map(module: AttentionModule, row: Tensor) -> Tensor:
+    assert module.grid is not None
+    cells = row[..., cells_of(row.shape[-1], module.extras)]
+    return spread(cells.reshape(*row.shape[:-1], *module.grid), module.cover)
 
 
 def compute_gradients(
@@ -129,9 +134,10 @@ def _rows(attended: AttentionModule, last: AttentionModule, read: Tensor | None)
     if not attended.same:
         # A query that pools the patches, or words.
         return read.cpu() if attended is last and read is not None and bool(read.any()) else queries >= 0
-    before = queries < attended.prefix
-    before &= read.cpu() if last.same and read is not None and len(read) == attended.queries else queries < 1
-    return before if bool(before.any()) else queries >= attended.prefix
+    others = torch.isin(queries, torch.tensor(cells_of(attended.queries, attended.extras)), invert=True)
+    known = last.same and read is not None and len(read) == attended.queries
+    read_from = others & (read.cpu() if known else others.cumsum(0) == 1)
+    return read_from if bool(read_from.any()) else ~others
 
 
 _Reading = tuple[Any, Tensor, AttentionModule]
@@ -211,8 +217,7 @@ def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     outputs, weights, attended = reading
     scalar = adapter.scalar(outputs, target)
     (gradient,) = torch.autograd.grad(scalar, weights, retain_graph=True, materialize_grads=True)
-    assert attended.grid is not None
-    return gradient.clamp_min(0).mean((0, 1, 2))[attended.prefix :].reshape(attended.grid)
+    return _to_map(attended, gradient.clamp_min(0).mean((0, 1, 2)))
 
 
 EVERY = "every attention"
@@ -293,6 +298,6 @@ def _join(modules: Sequence[tuple[HeadWeights, Tensor]], share: float) -> Tensor
             joined = share * (before + mean @ before)
         else:
             # Without the tokens before those that this module reads.
-            joined = mean if joined is None else mean @ joined[first.prefix - entry.module.prefix :]
+            joined = mean if joined is None else mean @ joined[len(first.extras) - len(entry.module.extras) :]
     assert joined is not None
     return modules[0][0].to_map(joined[modules[-1][0].rows].mean(0))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.explain.tasks import task_of
+from sightglass.models.layers import WHOLE, spread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -152,10 +153,18 @@ class Method:
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
         """Compute the raw maps of some targets, at the layers of the evidence."""
         request = request or Request()
-        compute = _load(RUNNERS.get(self.family, "gradient"), "run")
         if request.flips:
-            return _load("smoothing", "average_flips")(compute, evidence, self, targets, request)  # type: ignore[no-any-return]
-        return compute(evidence, self, targets, request)  # type: ignore[no-any-return]
+            return _load("smoothing", "average_flips")(_compute, evidence, self, targets, request)  # type: ignore[no-any-return]
+        return _compute(evidence, self, targets, request)
+
+
+def _compute(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+    """Compute raw maps, each on an even grid over the whole input."""
+    raw: RawMaps = _load(RUNNERS.get(method.family, "gradient"), "run")(evidence, method, targets, request)
+    # Maps of attention are where their keys are.
+    covers = {} if method.family == "attention" else {layer.path: layer.cover for layer in evidence.layers}
+    maps = [spread(maps, covers.get(path, WHOLE)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
+    return replace(raw, maps=maps)
 
 
 def _load(module: str, function: str) -> Any:

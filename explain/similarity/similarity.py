@@ -39,6 +39,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item
 from sightglass.models.geometry import Geometry
+from sightglass.models.layers import spread
 from sightglass.models.spec import ModelSpec
 
 VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(64 * MIB, lambda vector: vector.nbytes)
@@ -180,13 +181,13 @@ def _pairs(
 
 def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDArray[np.float32]]:
     """Return the grid of the cells with any picture, their activations (n, C) and contributions (n,)."""
-    activation = _pool(evidence.activations[0][0].float())  # (C, h, w)
-    path = evidence.paths[0]
+    path, cover = evidence.paths[0], evidence.layers[0].cover
+    activation = _pool(spread(evidence.activations[0][0].float(), cover))  # (C, h, w)
     (y0, y1, down), (x0, x1, across) = (
         _edges(evidence.geometry, path, axis, cells) for axis, cells in enumerate(activation.shape[1:])
     )
     inside = slice(y0, y1), slice(x0, x1)
-    contributions = _pool(carried.float()[None])[0][inside].flatten().cpu().numpy()
+    contributions = _pool(spread(carried.float(), cover)[None])[0][inside].flatten().cpu().numpy()
     return CellEdges(down, across), activation[:, *inside].flatten(1).T, contributions
 
 
@@ -403,7 +404,8 @@ def _compare(
             (as_map(slopes["product"][i * count], evidence.layers[0])[0] * evidence.activations[0][0]).sum(0)
             for i, evidence in enumerate(pair)
         ]
-    raws = [[raw.float().cpu().numpy() for raw in side] for side in sides]
+    covers = [layer.cover for layer in pair[0].layers]
+    raws = [[spread(raw.float(), at).cpu().numpy() for raw, at in zip(side, covers, strict=True)] for side in sides]
     state: State = "ok"
     if not all(np.isfinite(raw).all() for side in raws for raw in side):
         state = "not a number"

@@ -213,7 +213,7 @@ def evidence(box: tuple[int, int, int, int], size: tuple[int, int] = (64, 64), w
     numbers = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
     adapter = Classifier(spec("classify"), Bright(box), ["bright", "not"], numbers, "")
     resident = LoadedModel(adapter, torch.device("cpu"))
-    resident.__dict__["_survey"] = None
+    resident.__dict__["survey"] = None
     return Evidence(resident, adapter.prepare(np.full((*size, 3), 255, np.uint8), way), ())
 
 

@@ -153,8 +153,8 @@ def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid
     resident = resident_of(name)
     assert resident.default_layers == (layer,)
     layer_info = resident.known_layers[layer]
-    assert (layer_info.layout, layer_info.shape[1:], layer_info.prefix) == ("tokens", grid, prefix)
-    assert [(item.grid, item.prefix, item.heads) for item in resident.attentions] == [(grid, prefix, 4)] * 3
+    assert (layer_info.layout, layer_info.shape[1:], layer_info.extras) == ("tokens", grid, tuple(range(prefix)))
+    assert [(item.grid, len(item.extras), item.heads) for item in resident.attentions] == [(grid, prefix, 4)] * 3
     # Heads and tokens inside of attention are no maps.
     assert all(layer.shape[1:] in {grid, (8, 8)} for layer in resident.layers)
     # A Swin is looked at where its last windows are read.

@@ -1,0 +1,333 @@
+"""Measure where a model's layers lie in its input, and which of them its answer is read from.
+
+A photograph is run as it is and with a small square changed at known places: where a layer's output changes most is
+where that place lies in its grid. Nearly always five marks show that the grid covers the input in reading order. What
+does not fit is tried with sixteen: in other layouts, with other tokens beside the grid's, mirrored, or in a part of the
+input. A layer that the marks contradict has no place; where they show nothing, its shape says where it lies.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from sightglass.common.errors import describe_error
+from sightglass.common.files import packing
+from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.evidence.survey import AttentionModule, Survey, split_tokens, survey
+from sightglass.explain.picture.image import load_bundled
+from sightglass.models.adapter import Adapter
+from sightglass.models.demo.pictures import SCENES
+from sightglass.models.layers import AXES, WHOLE, Cover, Layer, Layout, cells_of
+from sightglass.models.marks import FEWEST, PLACES, SIDE
+
+LOGGER = logging.getLogger(__name__)
+SOME = (1, 3, 8, 12, 14)
+"""Marks of `PLACES` that are tried first: no flip, turn or shift leaves them where they are."""
+CHANNELS, CELLS = 16, 32
+"""Channels in which a change is looked for, and cells of a side to which it is averaged, about."""
+VISIBLE, ROUNDING = 1e-3, 1e-5
+"""Least change by a mark: as a share of the largest by any, and of the output's largest number."""
+EXACT, LOOSE, UNCOUNTED = 0.6, 1.25, 0.9
+"""Cells that four in five marks may be off: where tokens are counted, elsewhere, and in no order of tokens."""
+RELATED, UNRELATED = 0.8, 0.5
+"""Correlations of the marks' places in the input and in a grid that fit each other, and that contradict."""
+SHARP, SMALLEST = 0.15, 0.25
+"""Largest share of a grid that changes with a mark which is somewhere, and least share of one that is in the input."""
+FULL = 8
+"""Marks, and cells of a side, from which on a cover is measured."""
+SAME = 1e-3
+"""Cosine distance below which two classes have the same map."""
+OTHER: dict[Layout, Layout] = {
+    "nchw": "nhwc",
+    "nhwc": "nchw",
+    "tokens": "rows",
+    "rows": "tokens",
+    "sequence": "sequence",
+}
+"""The layout that an output of the same sides may have, too."""
+Array = NDArray[np.float64]
+Key = tuple[str, Layout]
+
+
+def examine(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> tuple[Survey, tuple[int, int]]:
+    """Return what is inside a model, with the places of its layers as measured, and the input's (h, w).
+
+    What cannot be measured is inferred from shapes, and a note says so.
+    """
+    photograph = Pillow.fromarray(load_bundled([*packing.photographs(), *SCENES][0]).pixels)
+    pixels = np.asarray(ImageOps.fit(photograph, (224, 224)))[..., np.arange(adapter.channels) % 3].copy()
+    tensor = move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
+    size = (tensor.shape[-2], tensor.shape[-1])
+    try:
+        return _Trial(adapter, tensor, survey(adapter, tensor, every=True)).measure(), size
+    # Somebody's forward may raise anything on a changed picture.
+    except Exception as error:
+        LOGGER.info("%s: its layers could not be measured", adapter.spec.id, exc_info=True)
+        notes = {"": f"Where its layers lie was inferred: {describe_error(error)}."}
+        return replace(survey(adapter, tensor), notes=notes), size
+
+
+class _Seen:
+    """Where the marks that change a grid are in it, in shares of its sides.
+
+    `unit` is a cell, or more where a change is spread out; `cover` where the marks themselves say that the grid lies.
+    """
+
+    def __init__(self, changes: Array, at: Array) -> None:
+        """Locate the changes (M, h, w) of marks with their centres at (M, 2)."""
+        self.at, self.sides = at, np.array(changes.shape[1:])
+        others = np.median(changes, 0)
+        # What stands out at a place beside what any mark does there.
+        peaks = np.maximum(changes - others, 0) / (others + changes.mean())
+        peaks[peaks < peaks.max((1, 2), keepdims=True) / 2] = 0
+        self.sharp = float(np.median((peaks > 0).mean((1, 2)))) < SHARP
+        peaks /= peaks.sum((1, 2), keepdims=True) + 1e-30
+        shares = [(peaks.sum(2 - axis), (np.arange(side) + 0.5) / side) for axis, side in enumerate(self.sides)]
+        self.centres = np.stack([weights @ places for weights, places in shares], 1)
+        spread = np.stack([weights @ places**2 for weights, places in shares], 1) - self.centres**2
+        self.unit = np.maximum(np.maximum(1 / self.sides, SIDE), np.sqrt(np.median(spread, 0).clip(0)))
+        (down, top), (across, left) = (np.polyfit(at[:, i], self.centres[:, i], 1).tolist() for i in (0, 1))
+        self.cover: Cover = (down, top), (across, left)
+        with np.errstate(invalid="ignore"):
+            self.related = np.nan_to_num(np.corrcoef(at.T, self.centres.T)[:2, 2:].diagonal())
+
+    def relation(self, cover: Cover) -> float:
+        """Return the least correlation of the marks' rows and columns with a cover's, -1..1."""
+        return float(np.where(self.sides > 2, self.related * np.sign(cover)[:, 0], 1).min())
+
+    def misfit(self, cover: Cover, *, exact: bool) -> float:
+        """Return how far the marks are from where a cover has them, 1 as far as may be; `exact`: to the cell."""
+        cells = np.abs(self.centres - _expected(cover, self.at)) / (1 / self.sides if exact else self.unit)
+        off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
+        return off if exact or self.relation(cover) > RELATED else math.inf
+
+    @property
+    def shows_cover(self) -> bool:
+        """Whether so many marks are in line in so fine a grid that they say where it lies."""
+        fine = min(*self.sides, len(self.at)) >= FULL and min(abs(scale) for scale, _ in self.cover) > SMALLEST
+        return fine and self.misfit(self.cover, exact=False) < EXACT
+
+
+def _expected(cover: Cover, at: Array) -> Array:
+    (down, top), (across, left) = cover
+    return at * [down, across] + [top, left]
+
+
+class _Trial:
+    """The passes of one model's trial, and what they showed so far."""
+
+    def __init__(self, adapter: Adapter, tensor: Tensor, found: Survey) -> None:
+        self.adapter, self.tensor, self.found = adapter, tensor, found
+        self.attentions = tuple(f"{attention.path}." for attention in found.attentions)
+        self.layouts = {path: (layer.layout, OTHER[layer.layout]) for path, layer in found.by_path.items()}
+        self.shapes: dict[Key, tuple[int, ...]] = {}  # channels and places
+        self.covers: list[Cover] = [WHOLE]
+        self.tokens: dict[int, Layer] = {}  # the first layer of so many tokens that was placed
+        self.refused: set[int] = set()  # numbers of tokens that are no grid
+        self.layers: dict[str, Layer] = {}
+        self.notes: dict[str, str] = {}
+
+    def measure(self) -> Survey:
+        """Return the survey with its layers and its default layer as measured."""
+        recorded: dict[str, Tensor] = {}
+        first = {path: layouts[:1] for path, layouts in self.layouts.items()}
+        with torch.enable_grad(), _outputs(self.adapter, [it.path for it in self.found.short], recorded.__setitem__):
+            # No leaf, which a forward could not write into.
+            tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
+            outputs, plain = self._pass(tensor, first)
+        few = self._run(SOME, first, plain)
+        missing = {path: layouts for path, layouts in self.layouts.items() if not self._place(path, *few)}
+        many = self._run(range(len(PLACES)), missing) if missing else few
+        # A later layer may show the order of an earlier one's tokens.
+        for path in (*missing, *missing):
+            self._place(path, *many, search=True)
+        # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
+        for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
+            self._place(path, *few)
+        layers = {path: self.layers[path] for path in self.found.by_path if path in self.layers}
+        found = replace(
+            self.found,
+            by_path=layers,
+            short=tuple(layers[layer.path] for layer in self.found.short if layer.path in layers),
+            attentions=tuple(map(self._attend, self.found.attentions)),
+            unplaced=tuple(path for path in self.found.by_path if path not in layers),
+            notes=self.notes,
+        )
+        row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
+        return found if row is None or row.grad_fn is None else self._choose_default(found, recorded, row)
+
+    def _pass(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]]) -> tuple[Any, dict[Key, Tensor]]:
+        """Return a pass's outputs, and some channels of those of modules, (c, ...), in each layout."""
+        seen: dict[Key, Tensor] = {}
+
+        def note(path: str, output: Tensor) -> None:
+            for layout in layouts[path]:
+                values = output.detach().movedim(AXES[layout], (0, 1))[0]
+                self.shapes[path, layout] = tuple(values.shape)
+                values = values[:: max(1, len(values) // CHANNELS)].float()
+                steps = [max(1, side // CELLS) for side in values.shape[1:]]
+                # Of several calls the last counts.
+                seen[path, layout] = avg_pool2d(values, steps) if values.ndim == 3 else values.clone()
+
+        with _outputs(self.adapter, layouts, note):
+            return self.adapter.run(tensor), seen
+
+    @torch.no_grad()
+    def _run(
+        self, numbers: Sequence[int], layouts: Mapping[str, Sequence[Layout]], plain: dict[Key, Tensor] | None = None
+    ) -> tuple[dict[Key, Array], Array]:
+        """Return how much each place changes with some marks, (M, ...), and the marks' centres (M, 2)."""
+        size, side = self.tensor.shape[-2:], max(2, round(SIDE * min(self.tensor.shape[-2:])))
+        corners = np.rint(np.array([PLACES[number] for number in numbers]) * size - side / 2)
+        corners = corners.clip(0, np.array(size) - side).astype(int)
+        low, high = self.tensor.amin((2, 3), keepdim=True), self.tensor.amax((2, 3), keepdim=True)
+        # Each number changes by at least half the range, and none leaves it.
+        changed = torch.where(self.tensor > (low + high) / 2, low, high)
+        plain = self._pass(self.tensor.clone(), layouts)[1] if plain is None else plain
+        rows: dict[Key, list[Array]] = {}
+        for y, x in corners:
+            marked, part = self.tensor.clone(), (..., slice(y, y + side), slice(x, x + side))
+            marked[part] = changed[part]
+            for key, values in self._pass(marked, layouts)[1].items():
+                if values.shape == plain[key].shape:
+                    change = (values - plain[key]).abs().nan_to_num(0, 0, 0)
+                    change[change < ROUNDING * plain[key].abs().max()] = 0
+                    rows.setdefault(key, []).append(change.sum(0).double().cpu().numpy())
+        changes = {key: np.stack(each) for key, each in rows.items() if len(each) == len(corners)}
+        return changes, (corners + side / 2) / size
+
+    def _likely(self, path: str, layout: Layout, *, search: bool) -> Iterator[Layer]:
+        """Yield the layers that an output may be in one layout; `search`: also unlikely ones."""
+        layer, (channels, *places) = self.found.by_path[path], self.shapes[path, layout]
+        grids = [each.shape[1:] for each in self.found.by_path.values() if each.layout == "nchw"]
+        split = split_tokens(places[0], self.tensor.shape[-2:], grids)
+        likely = replace(layer, layout=layout, shape=(channels, *places[:2]))
+        if len(places) == 2:
+            yield likely
+        elif (known := self.tokens.get(places[0])) is not None:
+            yield replace(likely, shape=(channels, *known.shape[1:]), extras=known.extras)
+        elif split is not None:
+            more, grid = (len(layer.extras), layer.shape[1:]) if layout == layer.layout else split
+            orders = [(*range(before), *range(before - more, 0)) for before in range(more, -1, -1)]
+            orders.append(tuple(range((places[0] - more) // 2, (places[0] + more) // 2)))
+            for extras in orders if search else orders[:1]:
+                yield replace(likely, shape=(channels, *grid), extras=extras)
+
+    def _place(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool = False) -> bool:
+        """Place an output where its changes fit the marks; with `search` where they do not contradict it."""
+        fits: list[tuple[float, Layer, _Seen | None]] = []
+        for change, layout in ((changes[key], key[1]) for key in changes if key[0] == path):
+            exact = change.ndim == 2 and change.shape[1] not in self.tokens
+            for likely in self._likely(path, layout, search=search):
+                grid = change
+                if change.ndim == 2:
+                    grid = change[:, cells_of(change.shape[1], likely.extras)].reshape(-1, *likely.shape[1:])
+                visible = grid.max((1, 2)) > VISIBLE * grid.max()
+                if visible.sum() >= FEWEST:
+                    seen = _Seen(grid[visible], at[visible])
+                    for cover in self.covers:
+                        # What an earlier layer covers is likelier than the whole that fits about as well.
+                        misfit = seen.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
+                        if misfit <= 1 or layout == self.layouts[path][0]:
+                            fits.append((misfit, replace(likely, cover=cover), seen))
+        own = self.shapes[path, self.layouts[path][0]]
+        unknown = len(own) == 2 and own[1] not in self.tokens
+        misfit, placed, marks = min(fits, key=lambda fit: fit[0], default=(math.inf, self.found.by_path[path], None))
+        # What attention returns for a token is at that token, wherever it looks.
+        clear = marks if not f"{path}.".startswith(self.attentions) else None
+        constant = not any(change.any() for key, change in changes.items() if key[0] == path)
+        coarse = marks is not None and (clear is None or (misfit < math.inf and min(marks.sides) < FULL))
+        # More marks would show no more.
+        if misfit > 1 and not search and (unknown or not (constant or coarse)):
+            return False
+        if misfit > 1 and clear is not None and len(own) == 3 and clear.shows_cover:
+            self.covers.append(clear.cover)
+            placed = replace(placed, cover=clear.cover)
+        elif misfit > 1:
+            contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
+            if misfit > UNCOUNTED / EXACT if unknown else contradicted:
+                self.refused.add(own[1])
+                return False
+            self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
+        else:
+            self.notes.pop(path, None)
+        self.layers[path] = placed
+        if marks is not None and placed.layout not in ("nchw", "nhwc"):
+            self.tokens.setdefault(self.shapes[path, placed.layout][1], placed)
+        return True
+
+    def _attend(self, attention: AttentionModule) -> AttentionModule:
+        """Return an attention module with the places of its keys: those of as many tokens."""
+        count = math.prod(attention.grid or ()) + len(attention.extras)
+        if (known := self.tokens.get(count)) is None:
+            return replace(attention, grid=None) if count in self.refused else attention
+        return replace(attention, grid=known.shape[1:], extras=known.extras, cover=known.cover)
+
+    def _choose_default(self, found: Survey, recorded: dict[str, Tensor], row: Tensor) -> Survey:
+        """Return the survey with the default layer as measured, and a note on layers beside it.
+
+        It is the adapter's usual one, or the last with several channels, whose cells get a gradient of the answer, and
+        one that differs between the two best classes.
+        """
+        read = _ancestors(row.grad_fn)
+        layers = [it for it in found.short if it.shape[0] > 1 and recorded[it.path].grad_fn in read]
+
+        def differs(layer: Layer) -> bool:
+            output, maps = recorded[layer.path], []
+            for number in row.topk(min(2, len(row))).values:
+                (slope,) = torch.autograd.grad(number, output, retain_graph=True)
+                product = as_map(slope, layer)[0] * as_map(output.detach(), layer)[0]
+                maps.append(product.sum(0).flatten().double())
+            lengths = [float(values.norm()) for values in maps]
+            # The second of two classes may be a constant.
+            return max(lengths) > 0 and (len(row) == 1 or float(maps[0] @ maps[-1]) <= (1 - SAME) * math.prod(lengths))
+
+        names = self.adapter.default_layers(layers) if layers else ()
+        usual = [it for it in layers if it.path in names]
+        outside = [it for it in reversed(layers) if not it.path.startswith(self.attentions)]
+        chosen = usual if usual and all(map(differs, usual)) else [*islice(filter(differs, outside), 1)]
+        if not chosen:
+            return found
+        default, beside, last = chosen[-1].path, list[str](), recorded[chosen[-1].path].grad_fn
+        seen = _ancestors(last)
+        for layer in outside if self.adapter.has_row else ():
+            node = recorded[layer.path].grad_fn
+            if node not in seen and last not in (before := _ancestors(node)) and differs(layer):
+                beside.insert(0, layer.path)
+                seen |= before
+        sentence = f"Its answer is also read from {', '.join(beside)}, beside {default}: layers can name these."
+        notes = {**found.notes, default: sentence} if beside else found.notes
+        return replace(found, default=tuple(it.path for it in chosen), notes=notes)
+
+
+def _outputs(adapter: Adapter, paths: Iterable[str], note: Callable[[str, Tensor], None]) -> ExitStack:
+    """Return a context that calls `note` with the path and output of modules."""
+    hooks = ExitStack()
+    for path in paths:
+        part = adapter.module.get_submodule(path)
+        hooks.enter_context(part.register_forward_hook(lambda *call, path=path: note(path, call[2])))
+    return hooks
+
+
+def _ancestors(node: Any) -> set[Any]:
+    """Return a node of autograd's graph and all that it is computed from."""
+    found, waiting = {node}, [node]
+    while waiting:
+        new = {parent for parent, _ in waiting.pop().next_functions if parent is not None} - found
+        found |= new
+        waiting += new
+    return found
