@@ -93,16 +93,16 @@ class TransformersDepth(TransformersModel, PixelNumbers):
         return as_pixels(depth)
 
 
-CLIP_KINDS = ("clip", "siglip", "siglip2")
+CLIP_KINDS = ("clip", "siglip")
 """`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
-TEXT_KINDS = (*CLIP_KINDS, "metaclip_2")
 
 
 class TransformersClassifier(TransformersModel, Classifier):
     """A model with classes; its layers keep the names that Transformers gives them."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
+        # The first of its answer, which not every class calls `logits`.
+        logits: Tensor = self.module(pixel_values=tensor, **self.more)[0]
         return logits
 
 
@@ -171,7 +171,7 @@ def _detector(spec: ModelSpec, net: Any, processor: Any, sha256: str) -> Transfo
 
 
 def _names(config: Any) -> list[str]:
-    return [str(config.id2label[index]) for index in sorted(config.id2label)]
+    return [str(name) for _, name in sorted((config.id2label or {}).items())]
 
 
 def task_of(arch: str) -> Task:
@@ -200,10 +200,10 @@ def task_of(arch: str) -> Task:
 
 
 def _reads_words(config: Mapping[str, Any]) -> bool:
-    """Return whether a configuration is of a model with a side for words."""
+    """Return whether a configuration is of a CLIP with its side for words."""
     classes = config.get("architectures")
     stated = str(classes[0]) if isinstance(classes, list) and classes else ""
-    return config.get("model_type") in TEXT_KINDS and "ForImageClassification" not in stated
+    return config.get("model_type") in CLIP_KINDS and "ForImageClassification" not in stated
 
 
 def make_adapter(
@@ -342,7 +342,7 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     config = read(folder / "config.json")
     kind, table = config.get("model_type"), {"task": "classify", "weights": {"path": str(folder)}}
-    if kind is None or (_reads_words(config) and kind not in CLIP_KINDS):
+    if kind is None:
         return None
     check_folder(folder)
     if _reads_words(config):
