@@ -95,7 +95,8 @@ def map_faults(module: nn.Module, tensor: Tensor, heatmap: Heatmap) -> Iterator[
         if not raw.any():
             yield from [f"the map at {path} is empty"] if slope.any() else []
             return
-        difference, axis, tokens = closest(runs[-1].detach(), slope, heatmap)
+        plain = runs[-1].detach()
+        difference, axis, tokens = closest(plain, slope, heatmap)
         if difference > TOLERANCE:
             yield f"{heatmap.method} at {path} differs by {difference:.2g}"
             return
@@ -108,8 +109,8 @@ def map_faults(module: nn.Module, tensor: Tensor, heatmap: Heatmap) -> Iterator[
             ink = tensor.amax() + tensor.amin() - tensor[..., y0, x0]
             marked[..., y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = ink[..., None, None]
             with torch.no_grad():
-                plain, changed = (answer(module, x) and runs[-1] for x in (tensor, marked))
-            most = (changed - plain).abs().movedim(axis, -1).flatten(0, -2).sum(-1).argmax()
+                answer(module, marked)
+            most = (runs[-1] - plain).abs().movedim(axis, -1).flatten(0, -2).sum(-1).argmax()
             # The map's cells of the value that the reference has where the layer changed most.
             apart = np.abs(raw - float(tokens[most]))
             alone = (apart <= apart.min() + TOLERANCE * np.abs(raw).max()).astype(np.float32)

@@ -40,7 +40,9 @@ def small(make: Callable[[], Any]) -> Any:
         raise NotBuilt(f"it has {millions:.0f} million parameters")
     model, generator = make().eval().requires_grad_(False), torch.Generator().manual_seed(0)
     for name, value in model.named_parameters():
-        value.normal_(0, (2 / max(value[0].numel(), 1)) ** 0.5 if value.ndim > 1 else 0.1, generator=generator)
+        # Larger numbers saturate attention, whose gradient is nothing but rounding then.
+        gain = 0.5 if value.ndim == 2 else 2
+        value.normal_(0, (gain / max(value[0].numel(), 1)) ** 0.5 if value.ndim > 1 else 0.1, generator=generator)
         if value.ndim == 4 and value.shape[2] == value.shape[3] and value.shape[2] % 2:
             # The middle of a kernel counts most, so that what is at a place of a layer lies there in the picture.
             away = (torch.arange(value.shape[2]) - value.shape[2] // 2).abs()
@@ -96,10 +98,11 @@ def answer_of_detector(module: Any, tensor: Tensor) -> tuple[Tensor, Tensor]:
     handle.remove()
     outputs = found[0] if isinstance(found[0], dict) else {"cls_logits": found[0][0][None]}
     logits = outputs["cls_logits"][0]
+    scores = logits.sigmoid() if type(module).__name__ in ("FCOS", "RetinaNet") else logits.softmax(-1)
     if "bbox_ctrness" in outputs:
-        return logits, logits.sigmoid() * outputs["bbox_ctrness"][0].sigmoid()
-    # RetinaNet alone has no background.
-    return (logits, logits) if type(module).__name__ == "RetinaNet" else (logits[:, 1:], logits.softmax(-1)[:, 1:])
+        scores = scores * outputs["bbox_ctrness"][0].sigmoid()
+    # The first class is the background.
+    return logits[:, 1:], scores[:, 1:]
 
 
 def save_state(model: Any, function: Any, folder: Path) -> dict[str, Any]:
@@ -175,11 +178,14 @@ def build_small(name: str, kind: str) -> tuple[Any, Any]:
 def transformers_cases() -> Iterator[Case]:
     from transformers.models.auto import modeling_auto
 
+    found: dict[str, Case] = {}
     for purpose in PURPOSES.split():
         for kind, names in getattr(modeling_auto, f"MODEL_FOR_{purpose}_MAPPING_NAMES").items():
             for name in [names] if isinstance(names, str) else names:
                 task = "embed" if purpose == "IMAGE" else None
-                yield Case("Transformers", name, partial(build_small, name, kind), save_folder, task)
+                case = Case("Transformers", name, partial(build_small, name, kind), save_folder, task)
+                found.setdefault(name, case)
+    yield from found.values()
 
 
 def torchvision_cases() -> Iterator[Case]:
@@ -272,9 +278,6 @@ def oddity_cases() -> Iterator[Case]:
         yield Case("your own", name, lambda steps=steps: (small(partial(Odd, **steps)), function))
 
 
-def cases() -> dict[str, Case]:
-    """Return every model's case by its name."""
-    libraries = (transformers_cases, torchvision_cases, timm_cases, ultralytics_cases, oddity_cases)
-    found = [case for library in libraries for case in library()]
-    # A class that Transformers lists twice is of the first list.
-    return {case.name: case for case in reversed(found)}
+def cases() -> Iterator[Case]:
+    for library in (transformers_cases, torchvision_cases, timm_cases, ultralytics_cases, oddity_cases):
+        yield from library()

@@ -38,7 +38,7 @@ Outcomes = dict[tuple[str, str, str], Outcome]
 
 def judge_all(*names: str) -> Outcomes:
     found: Outcomes = {}
-    for case in cases().values():
+    for case in cases():
         if not names or case.name in names or case.library in names:
             for source, outcome in judge(case, asset("ultralytics", "assets", "bus.jpg")).items():
                 found[case.library, case.name, source] = outcome
