@@ -56,6 +56,9 @@ def compare(model: Any, function: Any, arguments: dict[str, Any], picture: Path)
     """Compare map, place and input of what an Explainer of `arguments` explains with the model itself."""
     # A YOLO holds its network.
     reference = copy.deepcopy(model.model if hasattr(model, "predictor") else model).eval().requires_grad_(False)
+    for part in reference.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.register_forward_hook(order_gradient)
     try:
         explainer = Explainer(**arguments)
         result = explainer(picture, top_k=1, confidence=1e-6)
@@ -74,6 +77,12 @@ def compare(model: Any, function: Any, arguments: dict[str, Any], picture: Path)
     except Exception as error:
         return Outcome("wrong", f"{type(error).__name__}: {error}")
     return Outcome("wrong", "; ".join(faults)) if faults else Outcome("equal")
+
+
+def order_gradient(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    # PyTorch misreads the gradient of a batch norm of one picture on a CPU where it is in the order of tokens.
+    if output.requires_grad:
+        output.register_hook(Tensor.contiguous)
 
 
 def map_faults(module: nn.Module, tensor: Tensor, heatmap: Heatmap) -> Iterator[str]:
