@@ -18,6 +18,7 @@ from tests.zoo.sources import cases
 PLACED = "its layers are placed by their number of cells, not by what they see"
 KNOWN = {
     "PerceiverForImageClassificationLearned": "its processor makes larger pictures than it takes",
+    "RfDetrForObjectDetection": "its own processor, built without arguments, makes sizes that it does not take",
     "ViTMAEModel": "it shuffles its patches anew in every pass",
     **dict.fromkeys(("tokens in windows", "padded inside", "cut out inside"), PLACED),
     **dict.fromkeys(("flipped inside", "turned inside"), PLACED),
