@@ -27,6 +27,9 @@ too. Any model of timm works by its name (`timm/<name>`), any file by its path, 
 
 Written by `python docs/list_models.py` from `models/catalog.toml`; do not edit by hand.
 """
+PAGE = ROOT / "docs" / "models.md"
+OTHERS = "\n## Models of other libraries\n"
+"""Title of the part that `tests/zoo` writes, which stays."""
 ROWS = "| family | models, small to large | MB |\n|---|---|---|\n"
 
 
@@ -40,8 +43,9 @@ def table() -> str:
         sizes = sorted({spec.megabytes for spec in specs if spec.megabytes is not None})
         download = "–".join(f"{size:g}" for size in sizes[:: max(len(sizes) - 1, 1)])
         licences.setdefault(specs[0].licence, []).append(f"| {family} | {ids} | {download} |\n")
-    return HEAD + "".join(f"\n## {licence}\n\n{ROWS}{''.join(rows)}" for licence, rows in licences.items())
+    others = "".join(PAGE.read_text("utf-8").partition(OTHERS)[1:])
+    return HEAD + "".join(f"\n## {licence}\n\n{ROWS}{''.join(rows)}" for licence, rows in licences.items()) + others
 
 
 if __name__ == "__main__":
-    (ROOT / "docs" / "models.md").write_text(table(), "utf-8")
+    PAGE.write_text(table(), "utf-8")

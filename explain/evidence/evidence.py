@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import BatchNorm2d
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
@@ -72,6 +73,15 @@ def _unpack(packed: tuple[Tensor, int]) -> Tensor:
     if tensor._version != version:
         raise RuntimeError("a tensor needed for the gradient was changed by an inplace operation")
     return tensor
+
+
+def _order_gradient(_module: Any, _inputs: Any, output: Tensor) -> None:
+    """Have the gradient of a batch norm's output laid out as the output is.
+
+    For one picture on a CPU, PyTorch misreads a gradient in the order of tokens, which later layers made of the output.
+    """
+    if output.requires_grad and output.is_contiguous():
+        output.register_hook(lambda slope: slope.contiguous() if slope.stride(0) < slope[0].numel() else slope)
 
 
 class Evidence:
@@ -233,6 +243,9 @@ class Evidence:
                             lambda _module, _inputs, output, path=layer.path: record(path, output)
                         )
                     )
+                for part in module.modules():
+                    if isinstance(part, BatchNorm2d):
+                        contexts.enter_context(part.register_forward_hook(_order_gradient))
                 # What the module itself returns, for targets that are functions of it.
                 contexts.enter_context(
                     module.register_forward_hook(lambda *call: returned.update({threading.get_ident(): call[2]}))

@@ -258,7 +258,7 @@ def _ultralytics(spec: ModelSpec, module: Any) -> Adapter:
 
 
 def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
-    if hasattr(model.config, "text_config") and "input_ids" in signature(model.forward).parameters:
+    if model.config.model_type in transformers.CLIP_KINDS and "input_ids" in signature(model.forward).parameters:
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )

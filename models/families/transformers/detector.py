@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
 from sightglass.models.families.transformers.processor import Processor
@@ -63,7 +64,14 @@ class TransformersDetector(QueryDetector):
         self.placeless = (*([self._decoder] if self._decoder else []), *positions)
         # The last of a query's logits may be "no object": the library's scores of four equal ones show it.
         equal = SimpleNamespace(logits=torch.zeros(1, 1, 4), pred_boxes=torch.zeros(1, 1, 4))
-        (scored,) = processor.post_process_object_detection(equal, threshold=-1.0)
+        try:
+            (scored,) = processor.post_process_object_detection(equal, threshold=-1.0)
+        # Some read more of an answer than boxes and logits, and may raise anything.
+        except Exception as problem:
+            raise ModelProblem(
+                f"The image processor {self.function.name} does not read boxes from queries alone "
+                f"({describe_error(problem)}): give a DETR, RT-DETR, D-FINE or RF-DETR."
+            ) from problem
         self._has_none = bool(scored["scores"].max() < 0.4)
         # Several classes of one query are shown only where their scores are independent.
         self.multi_label = not self._has_none

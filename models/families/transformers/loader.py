@@ -77,6 +77,11 @@ class TransformersModel(PreparedAdapter):
 class TransformersClassifier(TransformersModel, Classifier):
     """A model with classes; its layers keep the names that Transformers gives them."""
 
+    def _answer(self, tensor: Tensor) -> Tensor:
+        # The first of its answer, which not every class calls `logits`.
+        logits: Tensor = self._outputs(tensor)[0]
+        return logits
+
 
 class TransformersSegmenter(TransformersModel, Segmenter):
     """A network with logits of each pixel."""
@@ -123,9 +128,8 @@ ADAPTERS: dict[Task, type[TransformersModel]] = {
 }
 TRAINED: dict[Any, Task] = {"multi_label_classification": "multilabel", "regression": "regress"}
 """Tasks of a network with classes by its configuration's `problem_type`."""
-CLIP_KINDS = ("clip", "siglip", "siglip2")
+CLIP_KINDS = ("clip", "siglip")
 """`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
-TEXT_KINDS = (*CLIP_KINDS, "metaclip_2")
 Prepared = TypeVar("Prepared", bound=PreparedAdapter)
 
 
@@ -171,7 +175,7 @@ def _detector(spec: ModelSpec, net: Any, processor: Any, sha256: str) -> Transfo
 
 
 def _names(config: Any) -> tuple[str, ...]:
-    return tuple(str(config.id2label[index]) for index in sorted(config.id2label))
+    return tuple(str(name) for _, name in sorted((config.id2label or {}).items()))
 
 
 def task_of(arch: str) -> Task:
@@ -200,8 +204,8 @@ def task_of(arch: str) -> Task:
 
 
 def _reads_words(config: Mapping[str, Any]) -> bool:
-    """Return whether a configuration is of a model with a side for words."""
-    return config.get("model_type") in TEXT_KINDS and "ForImageClassification" not in _stated_class(config)
+    """Return whether a configuration is of a CLIP with its side for words."""
+    return config.get("model_type") in CLIP_KINDS and "ForImageClassification" not in _stated_class(config)
 
 
 def _stated_class(config: Mapping[str, Any]) -> str:
@@ -337,7 +341,7 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     config = read(folder / "config.json")
     kind, table = config.get("model_type"), {"task": "classify", "weights": {"path": str(folder)}}
-    if kind is None or (_reads_words(config) and kind not in CLIP_KINDS):
+    if kind is None:
         return None
     check_folder(folder)
     if _reads_words(config):

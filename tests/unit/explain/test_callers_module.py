@@ -450,3 +450,31 @@ def test_untouched_yolo() -> None:
     with torch.no_grad():
         expected = yolo.model.eval()(result.evidence.tensor)[0][:, 4:]
     torch.testing.assert_close(result.evidence.outputs.scores.detach(), expected)
+
+
+class NormedTokens(nn.Module):
+    """Tokens of a batch norm's output, each with a weight of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.head = nn.Conv2d(3, 8, 4, 4), nn.BatchNorm2d(8), nn.Linear(8, 3)
+        self.norm.running_mean.normal_()
+        self.norm.running_var.uniform_(0.5, 2)
+        self.weights = nn.Parameter(torch.randn(64, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((self.norm(self.stem(x)).flatten(2).transpose(1, 2) * self.weights).sum(1))
+
+
+def test_gradient_of_batch_norm_before_tokens() -> None:
+    torch.manual_seed(0)
+    net = NormedTokens().eval()
+    result = Explainer(net, preprocess=PLAIN, layers=[net.stem])(PICTURE, **OPTIONS)
+    with torch.no_grad():
+        activation = net.stem(result.evidence.tensor)[0].flatten(1)
+        scale = net.norm.weight / (net.norm.running_var + net.norm.eps).sqrt()
+        expected = (net.head.weight[1] * scale)[:, None] * net.weights.T  # (8, 64)
+        raw = (expected.mean(1, keepdim=True) * activation).sum(0).reshape(8, 8)
+    (slope,) = result.evidence.gradients([result.heatmaps[0].target])[0]
+    torch.testing.assert_close(slope.dense().flatten(1), expected)
+    np.testing.assert_allclose(result.heatmaps[0].raw[0], raw.numpy(), rtol=1e-4, atol=1e-5)

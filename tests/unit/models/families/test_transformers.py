@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import pytorch_grad_cam as library
-import timm
 import torch
 import torchvision
 import transformers
 from PIL import Image as Pillow
 from pytorch_grad_cam.ablation_layer import AblationLayerVit
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from timm.models import _registry
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -34,8 +32,6 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.families.custom.classifier import CustomClassifier
-from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers.loader import TransformersClassifier, TransformersEmbedder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import inspect_model
@@ -461,35 +457,3 @@ def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     with pytest.raises((ModelProblem, WeightsProblem)):
         load(spec)
     assert not (tmp_path / "ran").exists()
-
-
-LARGE = 60_000_000
-FAMILIES = {family: sorted(names, key=len) for family, names in _registry._module_to_models.items()}
-
-
-def smallest(names: list[str]) -> str | None:
-    sizes: dict[str, int] = {}
-    for name in names[:12]:
-        try:
-            with torch.device("meta"):
-                sizes[name] = sum(part.numel() for part in timm.create_model(name).parameters())
-        except (RuntimeError, TypeError, NotImplementedError):
-            continue
-    name = min(sizes, key=lambda name: sizes[name], default=None)
-    return name if name is not None and sizes[name] < LARGE else None
-
-
-@pytest.mark.release
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_the_default_layer_has_the_picture_s_grid(family: str) -> None:
-    if (name := smallest(FAMILIES[family])) is None:
-        pytest.skip("too large")
-    module = timm.create_model(name, num_classes=4)
-    spec = ModelSpec(name, family, "", "timm", name, "classify", "not stated")
-    adapter = CustomClassifier(spec, module, list("abcd"), preprocessing_of(module), "0" * 64)
-    resident = LoadedModel(adapter, torch.device("cpu"))
-    height, width = adapter.preprocessing.size
-    _, rows, columns = resident.known_layers[resident.default_layers[0]].shape
-    assert min(rows, columns) > 2
-    assert abs(rows / columns - height / width) < 0.1

@@ -172,6 +172,8 @@ CLASSES: list[tuple[str, dict[str, Any], str]] = [
     ("CLIPForImageClassification", TWO, "classify"),
     ("SiglipForImageClassification", TWO, "classify"),
     ("MetaClip2ForImageClassification", TWO, "classify"),
+    ("PvtForImageClassification", {**PYRAMID, "num_labels": 3}, "classify"),
+    ("PPLCNetForImageClassification", {"scale": 0.25, "num_labels": 3}, "classify"),
     ("IJepaModel", PATCHES, "has no vector of a picture"),
     ("SegformerModel", PYRAMID, "has no vector of a picture"),
     ("SamModel", {"vision_config": PATCHES}, "under mask generation: give a model for image classification"),
@@ -182,6 +184,8 @@ CLASSES: list[tuple[str, dict[str, Any], str]] = [
     ("BertForSequenceClassification", SIZES, "under sequence classification"),
     ("ImageGPTForImageClassification", {"n_embd": 32, "n_layer": 1, "n_head": 2}, "does not run on a picture alone"),
     ("CLIPModel", TWO, "reads words too"),
+    ("MetaClip2Model", TWO, "under zero shot image classification"),
+    ("OwlViTForObjectDetection", TWO, "under zero shot object detection"),
     ("DetrForObjectDetection", DETR, "draws boxes, .*: give it as preprocess"),
 ]
 

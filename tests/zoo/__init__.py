@@ -1,0 +1,1 @@
+"""Compare small models of other libraries with plain autograd."""

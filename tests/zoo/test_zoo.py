@@ -1,0 +1,91 @@
+"""Maps of libraries' models equal plain autograd on the module itself, or one sentence says why there is none.
+
+`python -m tests.zoo.test_zoo` writes the table in docs/models.md; after names of models or libraries, it prints those.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import asset
+from tests.zoo.compare import Outcome, judge
+from tests.zoo.sources import cases
+
+PLACED = "its layers are placed by their number of cells, not by what they see"
+KNOWN = {
+    "PerceiverForImageClassificationLearned": "its processor makes larger pictures than it takes",
+    "RfDetrForObjectDetection": "its own processor, built without arguments, makes sizes that it does not take",
+    "ViTMAEModel": "it shuffles its patches anew in every pass",
+    **dict.fromkeys(("tokens in windows", "padded inside", "cut out inside"), PLACED),
+    **dict.fromkeys(("flipped inside", "turned inside"), PLACED),
+}
+"""Models whose map differs, and why."""
+SMALL = [
+    *("ViTForImageClassification", "SegformerForSemanticSegmentation", "DetrForObjectDetection", "ConvNextBackbone"),
+    *("DPTForDepthEstimation", "mobilenet_v3_small", "ssdlite320_mobilenet_v3_large", "yolo11", "class token last"),
+]
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+TITLE = "\n## Models of other libraries\n"
+HEAD = """
+Each is small and untrained. Its map is compared with plain autograd on the module itself at the layer that the map
+names, its place with marks in the picture, and its input with what the library's own function makes. *Equal*: all
+agree. *Said*: there is no map, and one sentence says why. *Differs*: the reason is in `tests/zoo/test_zoo.py`. Written
+by `python -m tests.zoo.test_zoo`.
+
+| library | from | tried | equal | said | differs |
+|---|---|---|---|---|---|
+"""
+Outcomes = dict[tuple[str, str, str], Outcome]
+"""By library, name, and where the model came from."""
+
+
+def judge_all(*names: str) -> Outcomes:
+    found: Outcomes = {}
+    for case in cases():
+        if not names or case.name in names or case.library in names:
+            for source, outcome in judge(case, asset("ultralytics", "assets", "bus.jpg")).items():
+                found[case.library, case.name, source] = outcome
+                print(f"{outcome.kind:10}{source:7}{case.library}: {case.name}  {outcome.reason}", flush=True)
+    return found
+
+
+def section(found: Outcomes) -> str:
+    """Return the table, and the models that were not built, with the reason."""
+    text = TITLE + HEAD
+    for library, source in dict.fromkeys((library, source) for library, _, source in found):
+        kinds = [outcome.kind for key, outcome in found.items() if key[::2] == (library, source)]
+        counts = [kinds.count(kind) for kind in ("equal", "said", "wrong")]
+        text += f"| {library} | {source} | {' | '.join(map(str, (sum(counts), *counts)))} |\n"
+    absent = [f"`{name}` ({outcome.reason})" for (_, name, _), outcome in found.items() if outcome.kind == "not built"]
+    return f"{text}\nNot built small: {', '.join(sorted(absent))}.\n"
+
+
+def differing(found: Outcomes) -> dict[str, str]:
+    return {name: outcome.reason for (_, name, _), outcome in found.items() if outcome.kind == "wrong"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", SMALL)
+def test_model(name: str) -> None:
+    found = differing(judge_all(name))
+    assert found.keys() == KNOWN.keys() & {name}, found
+
+
+@pytest.mark.release
+@pytest.mark.filterwarnings("ignore")
+def test_every_model() -> None:
+    found = judge_all()
+    assert differing(found).keys() == KNOWN.keys(), differing(found)
+    assert section(found) in PAGE.read_text("utf-8"), "run `python -m tests.zoo.test_zoo`"
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    outcomes = judge_all(*sys.argv[1:])
+    if not sys.argv[1:]:
+        PAGE.write_text(PAGE.read_text("utf-8").partition(TITLE)[0] + section(outcomes), "utf-8")
