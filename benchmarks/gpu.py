@@ -191,7 +191,7 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
 
     def mapped() -> list[Tensor]:
         parts = evidence.run_pass(case.resident, inputs, case.layers)
-        evidence.backward(parts, [first] * len(parts))
+        evidence.backward(parts, [[first]] * len(parts))
         return [maps_of(part, [first], [GRADCAM])[0] for part in parts]
 
     def explained() -> object:

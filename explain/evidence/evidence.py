@@ -81,7 +81,9 @@ def _order_gradient(_module: Any, _inputs: Any, output: Tensor) -> None:
     For one picture on a CPU, PyTorch misreads a gradient in the order of tokens, which later layers made of the output.
     """
     if output.requires_grad and output.is_contiguous():
-        output.register_hook(lambda slope: slope.contiguous() if slope.stride(0) < slope[0].numel() else slope)
+        output.register_hook(  # type: ignore[no-untyped-call]
+            lambda slope: slope.contiguous() if slope.stride(0) < slope[0].numel() else slope
+        )
 
 
 class Evidence:

@@ -135,8 +135,8 @@ def _rows(attended: AttentionModule, last: AttentionModule, read: Tensor | None)
         # A query that pools the patches, or words.
         return read.cpu() if attended is last and read is not None and bool(read.any()) else queries >= 0
     others = torch.isin(queries, torch.tensor(cells_of(attended.queries, attended.extras)), invert=True)
-    known = last.same and read is not None and len(read) == attended.queries
-    read_from = others & (read.cpu() if known else others.cumsum(0) == 1)
+    known = read if last.same and read is not None and len(read) == attended.queries else None
+    read_from = others & (others.cumsum(0) == 1 if known is None else known.cpu())
     return read_from if bool(read_from.any()) else ~others
 
 
