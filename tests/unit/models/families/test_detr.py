@@ -185,18 +185,6 @@ def test_boxes_are_those_of_the_library_each_with_its_query(name: str, resident_
         np.testing.assert_allclose(raw, box, atol=0.05)
 
 
-def test_a_picture_is_prepared_by_the_folders_own_processor(resident_of: Any) -> None:
-    model_input = resident_of("DetrForObjectDetection").adapter.prepare(PICTURE, "trained")
-    assert tuple(model_input.tensor.shape) == (1, 3, 96, 160)
-    expected = transformers.DetrImageProcessor(size={"shortest_edge": 96, "longest_edge": 200})(
-        images=PICTURE, return_tensors="pt"
-    )
-    assert torch.equal(model_input.tensor, expected["pixel_values"])
-    squeezed = resident_of("DFineForObjectDetection").adapter.prepare(PICTURE, "trained")
-    assert tuple(squeezed.tensor.shape) == (1, 3, 128, 128)
-    assert squeezed.geometry.box_to_original((0, 0, 128, 128)) == (0, 0, 160, 96)
-
-
 @pytest.mark.parametrize("name", KINDS)
 def test_every_part_of_a_query_reaches_backbone_and_encoder(name: str, resident_of: Any) -> None:
     resident = resident_of(name)
@@ -298,6 +286,9 @@ def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
     result = Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)
     assert result.heatmaps[0].state == "ok"
     assert result.missing((80, 48, 80, 48)).candidate.anchor is not None
+    net = transformers.DFineForObjectDetection.from_pretrained(folder)
+    in_memory = Explainer(net, preprocess=transformers.RTDetrImageProcessor(**SQUARE))
+    assert in_memory(PICTURE, top_k=1, confidence=0.3, maps=False).predictions == result.predictions
 
 
 def test_wrong_detector_folder_is_said(folders: Path, tmp_path: Path) -> None:
