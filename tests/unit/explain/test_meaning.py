@@ -241,9 +241,6 @@ def test_what_is_wrong_with_a_place_is_said(explainer: Explainer, given: dict[st
         explainer(PICTURE, **given)
 
 
-library = pytest.importorskip("pytorch_grad_cam")
-
-
 @pytest.fixture
 def yaw(halves: NDArray[np.uint8]) -> Explanation:
     """Red raises it by 90 and blue lowers it by 60 a picture of theirs."""
@@ -281,20 +278,6 @@ def test_signed_layers_average_and_share_scale() -> None:
     # (0.5 + 1) / 2 = 0.75 and (-1 + 1) / 2 = 0, again brought to 1.
     mixed = heatmaps([fine, other], targets, scale="own", **about | {"layers": ("a", "b")})
     assert mixed[0].values[0] == pytest.approx([1, 0, 0, 0], abs=1e-5) and mixed[0].ends is None
-
-
-def test_sign_equals_pytorch_grad_cam(bus: Path) -> None:
-    net = blocks(own_nets.BlocksCNN, 3)
-    result = Explainer(net, preprocess=PLAIN, labels=POSE, task="regress")(bus, layers=("block3",), method="gradcam")
-    tensor, cam, signs = result.evidence.tensor, library.GradCAM(net, [net.block3]), set()
-    for index, heatmap in enumerate(result.heatmaps):
-        cam(tensor, targets=[library.utils.model_targets.ClassifierOutputTarget(index)])
-        recorder = cam.activations_and_grads
-        values = (recorder.activations[0].cpu().numpy(), recorder.gradients[0].cpu().numpy())
-        theirs = cam.get_cam_image(tensor, net.block3, [], *values, eigen_smooth=False)[0]
-        np.testing.assert_allclose(heatmap.raw[0], theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
-        signs |= set(np.sign(theirs).ravel())
-    assert {-1, 1} <= signs
 
 
 def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:

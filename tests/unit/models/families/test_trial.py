@@ -150,7 +150,7 @@ def test_input_is_found_by_running(kind: str) -> None:
         (torchvision.models.alexnet().to("meta"), "is on the device meta"),
     ],
 )
-def test_network_without_picture_is_one_sentence(net: nn.Module, sentence: str) -> None:
+def test_network_without_picture(net: nn.Module, sentence: str) -> None:
     with pytest.raises(ModelProblem, match=sentence):
         Explainer(net)
 
@@ -217,7 +217,7 @@ def test_task_of_class(arch: str, config: dict[str, Any], expected: str, tmp_pat
 @pytest.mark.parametrize(
     "arch", ["fasterrcnn_mobilenet_v3_large_320_fpn", "maskrcnn_resnet50_fpn", "ssdlite320_mobilenet_v3_large"]
 )
-def test_detector_of_torchvision_finds_its_own_boxes(arch: str, bus: Path, tmp_path: Path) -> None:
+def test_torchvision_detector(arch: str, bus: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     size = {} if "320" in arch else {"min_size": 96, "max_size": 160}
     net = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=4, **size).eval()
@@ -243,7 +243,7 @@ def test_detector_of_torchvision_finds_its_own_boxes(arch: str, bus: Path, tmp_p
         (lambda: blocks(lambda net, x: net(F.dropout(x))), "class 0", "differs from pass to pass"),
     ],
 )  # fmt: skip
-def test_only_known_architectures_have_usual_names(net: Callable[[], nn.Module], label: str, note: str) -> None:
+def test_usual_names(net: Callable[[], nn.Module], label: str, note: str) -> None:
     explainer = Explainer(net(), device="cpu")
     assert (explainer.labels or [""])[{21: 17, 1000: 517}.get(len(explainer.labels), 0)] == label
     assert len([said for said in explainer.resident.adapter.notes if re.search(note, said)]) == 1
@@ -257,7 +257,7 @@ def test_ambiguous_name_is_asked_back() -> None:
 
 
 @pytest.mark.parametrize("key", ["state_dict_ema", "model_ema", "ema_state_dict", "ema_model."])
-def test_averaged_weights_beside_plain_ones_are_said(key: str, tmp_path: Path) -> None:
+def test_averaged_weights(key: str, tmp_path: Path) -> None:
     plain, averaged = (torchvision.models.squeezenet1_1(num_classes=3).state_dict() for _ in range(2))
     saved: dict[str, Any] = {"state_dict": plain, key: averaged}
     if key.endswith("."):
@@ -267,7 +267,7 @@ def test_averaged_weights_beside_plain_ones_are_said(key: str, tmp_path: Path) -
     assert any("Its weights are those" in note and key.rstrip(".") in note for note in notes)
 
 
-def test_files_that_cannot_be_read_are_one_true_sentence(tmp_path: Path) -> None:
+def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "net.engine").write_bytes(b"ftrt")
     with pytest.raises(Problem, match="compiled for one kind of machine: give the ONNX file"):
         Explainer(tmp_path / "net.engine")
