@@ -210,8 +210,8 @@ def save(kind: str, path: Path) -> Path:
     elif kind == "checkpoint":
         torch.save(small_net().state_dict(), path)
     else:
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": []}}))
+        config = {"class_name": "Sequential", "config": {"layers": []}}
+        path.write_bytes(zip_of({"config.json": json.dumps(config).encode()}))
     return path
 
 
@@ -285,9 +285,7 @@ def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, t
         else:
             file.create_dataset(name, (3, 2), "f4", external=[(other, 0, 24)])
     if entries:
-        with zipfile.ZipFile(path, "w") as archive:
-            for entry, data in (*entries.items(), ("model.weights.h5", memory.getvalue())):
-                archive.writestr(entry, data)
+        path.write_bytes(zip_of({**entries, "model.weights.h5": memory.getvalue()}))
     with pytest.raises(Problem, match="Keras cannot rebuild m") as refused:
         inspect_model(path)
     assert "Not allowed: H5 file with " in str(refused.value.__cause__)
