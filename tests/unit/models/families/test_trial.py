@@ -70,10 +70,9 @@ def test_scores_are_the_modules_own(kind: str, bus: Path) -> None:
     assert result.model.task == ("multilabel" if meaning == "multilabel" else "classify")
     with torch.no_grad():
         own = net(result.evidence.tensor)
-    expected = {"logits": own.softmax(1), "percent": own / 100, "yes or no": torch.cat((1 - own, own), 1)}.get(
-        meaning, own
-    )[0]
-    assert {p.index: p.score for p in result.predictions} == pytest.approx(dict(enumerate(expected.tolist())), abs=1e-4)
+    scores = {"logits": own.softmax(1), "percent": own / 100, "yes or no": torch.cat((1 - own, own), 1)}
+    expected = dict(enumerate(scores.get(meaning, own)[0].tolist()))
+    assert {p.index: p.score for p in result.predictions} == pytest.approx(expected, abs=1e-4)
 
 
 class Patches(nn.Module):
