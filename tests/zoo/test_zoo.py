@@ -24,7 +24,7 @@ KNOWN = {
 SMALL = [
     *("ViTForImageClassification", "SegformerForSemanticSegmentation", "DetrForObjectDetection", "ConvNextBackbone"),
     *("DPTForDepthEstimation", "mobilenet_v3_small", "ssdlite320_mobilenet_v3_large", "yolo11"),
-    *("DeiTForImageClassificationWithTeacher", "Dinov2Model", "deeplabv3_mobilenet_v3_large"),
+    *("DeiTForImageClassificationWithTeacher", "Dinov2Model"),
 ]
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 TITLE = "\n## Models of other libraries\n"
