@@ -113,8 +113,9 @@ def speed(model: str, path: Path, rounds: int) -> Row:
     difference = np.abs(ours - theirs)[:, top:bottom, left:right].max((1, 2))
     faster, frozen = (float(np.median(long[peer]) / np.median(long["ten"])) for peer in ("grad_cam", "frozen"))
     count, boxes = len(case.targets), len(case.group.anchors)
+    limit = FIRST_BOX + FURTHER_BOX * (boxes - 1)
     goals = (
-        (f"one class map, {plural(boxes, 'box')}, to a bare pass", ratio["class"], class_limit(boxes)),
+        (f"one class map, {plural(boxes, 'box')}, to a bare pass", ratio["class"], limit),
         ("one map of the whole picture, to a bare pass", ratio["whole"], 1.25),
         (f"{count} boxes, to a bare pass", ratio["ten"], 2.5),
         (f"faster than pytorch-grad-cam, {count} boxes", faster, 12),
@@ -139,11 +140,6 @@ def speed(model: str, path: Path, rounds: int) -> Row:
             for text, result, limit in goals
         ],
     }
-
-
-def class_limit(boxes: int) -> float:
-    """Return the goal of a class map, one walk back per box."""
-    return FIRST_BOX + FURTHER_BOX * (boxes - 1)
 
 
 def _how(case: DetectorCase) -> str:

@@ -151,7 +151,9 @@ def hires_cam(case: DetectorCase) -> Iterator[Contender]:
     from pytorch_grad_cam import HiResCAM
 
     for frozen in (False, True):
-        cam = _detector_cam(HiResCAM, case, frozen=frozen)
+        module = case.module().requires_grad_(not frozen)
+        layers = [module.get_submodule(layer.path) for layer in case.layers]
+        cam = HiResCAM(Logits(module, yolox=case.yolox), layers)
         cam.compute_input_gradient = frozen
 
         def call(cam: Any = cam) -> list[NDArray[np.float32]]:
@@ -160,11 +162,6 @@ def hires_cam(case: DetectorCase) -> Iterator[Contender]:
         name = f"pytorch-grad-cam, HiResCAM, {len(case.targets)} boxes one by one"
         lines = ("frozen", f"{name}, its weights frozen") if frozen else ("grad_cam", name)
         yield Contender(*lines, lambda _, call=call: call())  # type: ignore[misc]
-
-
-def _detector_cam(kind: Any, case: DetectorCase, *, frozen: bool = True) -> Any:
-    module = case.module().requires_grad_(not frozen)
-    return kind(Logits(module, yolox=case.yolox), [module.get_submodule(layer.path) for layer in case.layers])
 
 
 def visualize(case: DetectorCase) -> Iterator[Contender]:

@@ -43,11 +43,6 @@ def digest(data: bytes | NDArray[np.generic]) -> str:
     return hashlib.blake2b(data if isinstance(data, bytes) else data.tobytes(), digest_size=16).hexdigest()
 
 
-def inflated(blob: bytes) -> str:
-    """Return the digest of maps as the viewer gets them."""
-    return digest(zlib.decompress(blob))
-
-
 def marked(folder: Path, count: int) -> list[Path]:
     """Write pictures with a numbered plate each, at different places."""
     generator = np.random.default_rng(1)
@@ -71,9 +66,9 @@ def expect(paths: Sequence[Path], folder: Path) -> None:
     answers = []
     for path in paths:
         maps = explainer(path).heatmaps
-        served = inflated(deflate([(np.ascontiguousarray(each.content, np.float32), "heat") for each in maps]))
+        served = deflate([(np.ascontiguousarray(each.content, np.float32), "heat") for each in maps])
         titles = tuple(each.target.label for each in maps)
-        answers.append(asdict(Marked(path.name, digest(maps[0].values), served, titles)))
+        answers.append(asdict(Marked(path.name, digest(maps[0].values), digest(zlib.decompress(served)), titles)))
     (folder / FILE).write_text(json.dumps(answers), "utf-8")
 
 

@@ -1,12 +1,10 @@
 """Pictures: from dropped files or a folder to a decision, with everything that can go wrong as a sentence."""
 
 import html
-import io
 import json
 import os
 import re
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,11 +71,8 @@ def choose(app, folder: Path, truth: Path | None = None):
 
 
 def zipped(folder: Path) -> tuple[str, bytes, str]:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for path in sorted(folder.rglob("*.*")):
-            archive.write(path, path.relative_to(folder))
-    return f"{folder.name}.zip", out.getvalue(), "application/zip"
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+    return f"{folder.name}.zip", zip_of(files), "application/zip"
 
 
 def finish(app):

@@ -1,4 +1,4 @@
-"""Small untrained models of libraries and of one's own, and how to ask them without Sightglass."""
+"""Small untrained models of libraries, and how to ask them without Sightglass."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 LARGEST = 90
 """Million parameters of the largest model that is built."""
@@ -233,51 +232,6 @@ def ultralytics_cases() -> Iterator[Case]:
             yield Case("Ultralytics", path.stem, partial(build, path.name))
 
 
-class Odd(nn.Module):
-    """A stem, perhaps a block of tokens, and a head, with steps before, between and after them."""
-
-    def __init__(self, before: Any = None, tokens: Any = None, after: Any = None) -> None:
-        super().__init__()
-        self.head = nn.Linear(16, 5)
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 8, 8), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
-        self.block = nn.TransformerEncoderLayer(16, 4, 32, 0.0, batch_first=True) if tokens else None
-        self.before, self.tokens, self.after = before or nn.Identity(), tokens, after or nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(self.before(x)).flatten(2)
-        if self.block is not None:
-            x = self.block(self.tokens(x.transpose(1, 2))).transpose(1, 2)
-        return self.after(self.head(x.mean(2)))
-
-
-def beside_class_token(at: int, x: Tensor) -> Tensor:
-    return torch.cat([x[:, :at], x.mean(1, keepdim=True), x[:, at:]], 1)
-
-
-ODDITIES = {
-    "class token first": {"tokens": partial(beside_class_token, 0)},
-    "class token in the middle": {"tokens": partial(beside_class_token, 48)},
-    "class token last": {"tokens": partial(beside_class_token, 96)},
-    "tokens in windows": {"tokens": lambda x: x.unflatten(1, (2, 4, 3, 4)).transpose(2, 3).flatten(1, 4)},
-    "padded inside": {"before": lambda x: F.pad(x, (32, 0, 16, 0))},
-    "cut out inside": {"before": lambda x: x[..., 16:, 32:]},
-    "flipped inside": {"before": lambda x: x.flip(3)},
-    "turned inside": {"before": lambda x: x.transpose(2, 3)},
-    "stretched to its own range": {"before": lambda x: (x - x.amin()) / (x.amax() - x.amin())},
-    "one picture only": {"before": lambda x: x.view(3, 64, 96)[None]},
-    "probabilities": {"after": lambda x: x.softmax(1)},
-    "not a number": {"after": lambda x: x / 0 * 0},
-}
-
-
-def oddity_cases() -> Iterator[Case]:
-    from torchvision import transforms
-
-    function = transforms.Compose([transforms.Resize((64, 96)), transforms.ToTensor()])
-    for name, steps in ODDITIES.items():
-        yield Case("your own", name, lambda steps=steps: (small(partial(Odd, **steps)), function))
-
-
 def cases() -> Iterator[Case]:
-    for library in (transformers_cases, torchvision_cases, timm_cases, ultralytics_cases, oddity_cases):
+    for library in (transformers_cases, torchvision_cases, timm_cases, ultralytics_cases):
         yield from library()

@@ -24,9 +24,9 @@ def written(root: Path, *names: str) -> Path:
     return root
 
 
-def packed(path: Path, names: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+def packed(path: Path, files: dict[str, bytes | str], method: int = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in names.items():
+        for name, data in files.items():
             archive.writestr(name, data)
     return path
 

@@ -16,6 +16,7 @@ from sightglass.evaluation import ground_truth, masks
 from sightglass.explain.picture import source as picture_source
 from tests.corpus import saved
 from tests.faults.outcome import is_one_sentence
+from tests.unit.batch.test_source import packed
 
 BOX = (10.0, 20.0, 60.0, 100.0)
 SIZE = (200, 200)
@@ -130,13 +131,6 @@ def test_what_is_no_file_of_labels_is_one_sentence(name: str, tmp_path: Path) ->
     assert is_one_sentence(str(caught.value))
 
 
-def pack(path: Path, files: dict[str, bytes | str], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
 @pytest.mark.parametrize("make", [coco, yolo, voc])
 @pytest.mark.parametrize("top", ["", "my set/"])
 def test_an_archive_says_what_its_files_say(make: Callable[[Path], Path], top: str, tmp_path: Path) -> None:
@@ -146,7 +140,7 @@ def test_an_archive_says_what_its_files_say(make: Callable[[Path], Path], top: s
              for one in (tmp_path / "plain").rglob("*") if one.is_file()}  # fmt: skip
     # What is no label is passed over.
     files |= {f"{top}README.txt": b"a data set", f"{top}images/a.jpg": b"", "__MACOSX/._a.txt": b"\0"}
-    truth = ground_truth.read(pack(tmp_path / "labels.zip", files))
+    truth = ground_truth.read(packed(tmp_path / "labels.zip", files))
     before = ground_truth.read(plain)
     assert truth.problems == () and truth.classes == before.classes
     for key in ("pictures/a.jpg", "b.jpg"):
@@ -177,7 +171,7 @@ def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(files, words, tmp_
     into.mkdir()
     monkeypatch.setattr(ground_truth, "scratch_folder", lambda kind: tempfile.TemporaryDirectory(dir=into))
     with pytest.raises(Problem, match=words) as refused:
-        ground_truth.read(pack(tmp_path / "labels.zip", files))
+        ground_truth.read(packed(tmp_path / "labels.zip", files))
     assert is_one_sentence(str(refused.value))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["labels.zip", "unpacked"]
 
@@ -187,7 +181,7 @@ def test_a_name_that_leads_out_of_an_archive_is_one_inside_it(name: str, tmp_pat
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
     limits = {"most": 9, "most_bytes": 2**20}
-    (file,) = picture_source.unpack_files(pack(tmp_path / "labels.zip", {name: ROW}), folder, (".csv",), **limits)
+    (file,) = picture_source.unpack_files(packed(tmp_path / "labels.zip", {name: ROW}), folder, (".csv",), **limits)
     assert folder in file.resolve().parents and file.read_text() == ROW
 
 

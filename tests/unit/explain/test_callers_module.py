@@ -27,6 +27,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from tests.unit.explain.test_in_memory import PICTURE, PLAIN, PROBE, Net, Twice
+from tests.unit.own_nets import Answering
 
 OPTIONS: dict[str, Any] = {"method": "gradcam", "part": "class", "targets": [1]}
 
@@ -126,23 +127,6 @@ class Writer(Odd):
         return super().forward(x)
 
 
-class Training(nn.Module):
-    """Moves weights in `eval`, which only its own `train` does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net, self.mode = Net(), "train"
-
-    def train(self, mode: bool = True) -> Training:
-        super().train(mode)
-        self.mode = "train" if mode else "eval"
-        self.net.fc.weight.data = self.net.fc.weight.data + (1 if mode else -1)
-        return self
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net(x) * (1 if self.mode == "eval" else 100)
-
-
 class Single(Odd):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         assert len(x) == 1, "one picture only"
@@ -215,7 +199,6 @@ MODULES: dict[str, tuple[Callable[[], Any], str]] = {
     "modules in a list": (lambda: changed(Odd(), hide), "features.6"),
     "prototypes": (Prototypes, "features.6"),
     "writer": (Writer, "features.6"),
-    "own train": (Training, "net.features.6"),
     "mixed modes": (lambda: changed(Odd().eval(), lambda net: net.features[1].train()), "features.6"),
     "frozen in part": (lambda: changed(Odd(), lambda net: net.features.requires_grad_(False)), "features.6"),
     "with gradients": (lambda: changed(Odd(), lambda net: net(PROBE).sum().backward()), "features.6"),
@@ -452,28 +435,19 @@ def test_untouched_yolo() -> None:
     torch.testing.assert_close(result.evidence.outputs.scores.detach(), expected)
 
 
-class NormedTokens(nn.Module):
-    """Tokens of a batch norm's output, each with a weight of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.norm, self.head = nn.Conv2d(3, 8, 4, 4), nn.BatchNorm2d(8), nn.Linear(8, 3)
-        self.norm.running_mean.normal_()
-        self.norm.running_var.uniform_(0.5, 2)
-        self.weights = nn.Parameter(torch.randn(64, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head((self.norm(self.stem(x)).flatten(2).transpose(1, 2) * self.weights).sum(1))
-
-
 def test_gradient_of_batch_norm_before_tokens() -> None:
     torch.manual_seed(0)
-    net = NormedTokens().eval()
-    result = Explainer(net, preprocess=PLAIN, layers=[net.stem])(PICTURE, **OPTIONS)
+    stem, norm, head, weights = nn.Conv2d(3, 8, 4, 4), nn.BatchNorm2d(8), nn.Linear(8, 3), torch.randn(64, 1)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    # Each token of the norm's output has a weight of its own.
+    parts = nn.ModuleList([stem, norm, head])
+    net = Answering(parts, lambda _, x: head((norm(stem(x)).flatten(2).transpose(1, 2) * weights).sum(1))).eval()
+    result = Explainer(net, preprocess=PLAIN, layers=[stem])(PICTURE, **OPTIONS)
     with torch.no_grad():
-        activation = net.stem(result.evidence.tensor)[0].flatten(1)
-        scale = net.norm.weight / (net.norm.running_var + net.norm.eps).sqrt()
-        expected = (net.head.weight[1] * scale)[:, None] * net.weights.T  # (8, 64)
+        activation = stem(result.evidence.tensor)[0].flatten(1)
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        expected = (head.weight[1] * scale)[:, None] * weights.T  # (8, 64)
         raw = (expected.mean(1, keepdim=True) * activation).sum(0).reshape(8, 8)
     (slope,) = result.evidence.gradients([result.heatmaps[0].target])[0]
     torch.testing.assert_close(slope.dense().flatten(1), expected)

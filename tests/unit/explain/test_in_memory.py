@@ -39,7 +39,7 @@ def net() -> nn.Module:
     return torchvision_models.resnet18(num_classes=5)
 
 
-def test_a_module_answers_as_it_does_on_what_its_own_transform_makes(net: nn.Module, bus: Path) -> None:
+def test_answer_on_own_transform(net: nn.Module, bus: Path) -> None:
     net.eval()
     explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES, layers=[net.layer4[-1]], name="leaves")
     result = explainer(bus, targets=["rust"])
@@ -54,7 +54,7 @@ def test_a_module_answers_as_it_does_on_what_its_own_transform_makes(net: nn.Mod
     assert result.recipe.prepared == Preprocessing((112, 112), 128, tuple(NUMBERS["mean"]), tuple(NUMBERS["std"]))
 
 
-def test_layers_by_module_path_preset_or_position(net: nn.Module) -> None:
+def test_layers_by_module_path_or_position(net: nn.Module) -> None:
     explainer = Explainer(net, preprocess=EVALUATION)
     paths = [layer.path for layer in explainer.layers]
     for given in (net.layer3[1], "layer3.1", [net.layer3[1]], -1, [paths[0], net.layer4]):
@@ -66,7 +66,7 @@ def test_layers_by_module_path_preset_or_position(net: nn.Module) -> None:
         explainer._paths(-99)
 
 
-def test_arrays_of_the_three_colours_the_other_way_round_are_the_same_picture(net: nn.Module, bus: Path) -> None:
+def test_bgr_arrays(net: nn.Module, bus: Path) -> None:
     explainer = Explainer(net, preprocess=EVALUATION)
     pixels = np.asarray(Pillow.open(bus).convert("RGB"))
     expected = explainer(pixels, top_k=1).predictions[0].score
@@ -75,7 +75,7 @@ def test_arrays_of_the_three_colours_the_other_way_round_are_the_same_picture(ne
         explainer(bus, bgr=True)
 
 
-def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> None:
+def test_ready_tensor(net: nn.Module, bus: Path) -> None:
     tensor = EVALUATION(Pillow.open(bus).convert("RGB"))[None]
     with torch.no_grad():
         expected = net.eval()(tensor).softmax(1).max()
@@ -87,7 +87,7 @@ def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> N
         assert result.recipe.preprocessing == "ready"
 
 
-def test_a_list_goes_through_the_model_in_batches(pictures, monkeypatch):
+def test_list_in_batches(pictures, monkeypatch):
     explainer = Explainer("demo-cls-s", device="cpu")
     five = [*pictures, pictures[0]][:5]
     rows: list[list[Any]] = [[3], [0], [4, 5], [1], [2]]
@@ -111,7 +111,7 @@ def test_a_list_goes_through_the_model_in_batches(pictures, monkeypatch):
     np.testing.assert_allclose(again.at_input, alone[1].with_targets(4).heatmaps[0].at_input, atol=1e-4)
 
 
-def test_a_list_of_different_kinds_is_explained_one_by_one_where_it_must(net: nn.Module, bus: Path) -> None:
+def test_list_of_different_kinds(net: nn.Module, bus: Path) -> None:
     explainer = Explainer(net, preprocess=EVALUATION)
     ready = EVALUATION(Pillow.open(bus).convert("RGB"))
     large = nn.functional.interpolate(ready[None], 128)[0]
@@ -142,7 +142,7 @@ def test_timm_says_how_pictures_are_prepared() -> None:
 
 
 @pytest.mark.parametrize("normalised", [True, False])
-def test_what_a_processor_returns_goes_straight_in(bus: Path, normalised: bool) -> None:
+def test_batch_of_processor(bus: Path, normalised: bool) -> None:
     import transformers
 
     torch.manual_seed(0)
@@ -178,7 +178,7 @@ def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:
         Explainer("efficientnet-lite0", labels=["a"])
 
 
-def test_what_is_wrong_with_a_model_in_memory_is_said_in_python_s_words(net: nn.Module) -> None:
+def test_sentences_name_python_arguments(net: nn.Module) -> None:
     """There is no table to write into, no id for the command line, and no file that anybody has seen."""
     with pytest.raises(ModelProblem, match=r"nearest is layer4\.1; `layers` of the Explainer lists all\.$"):
         Explainer(net, layers="layer4_1")
@@ -240,7 +240,7 @@ def explained(net: nn.Module, layer: str | None = None, **options: Any) -> Expla
     return Explainer(net, preprocess=PLAIN, **layers)(PICTURE, method="gradcam", part="class", targets=[1], **options)
 
 
-def test_pictures_that_influence_each_other_are_explained_one_by_one() -> None:
+def test_batch_norm_of_the_batch() -> None:
     torch.manual_seed(1)
     net = Net(norm=lambda channels: nn.BatchNorm2d(channels, track_running_stats=False))
     explainer = Explainer(net, preprocess=PLAIN)
@@ -267,7 +267,7 @@ UPRIGHT = transforms.Compose([transforms.Resize((128, 64)), transforms.ToTensor(
 
 @pytest.mark.parametrize("preprocess", [UPRIGHT, {"size": [128, 64]}, None])
 @pytest.mark.parametrize("kind", ["flat", "vit", "pooled"])
-def test_networks_for_upright_pictures_take_them_however_they_are_stated(kind: str, preprocess: Any) -> None:
+def test_upright_pictures(kind: str, preprocess: Any) -> None:
     if kind == "vit":
         net: nn.Module = timm.create_model("vit_tiny_patch16_224", img_size=(128, 64), num_classes=4, depth=2)
     else:
@@ -281,18 +281,6 @@ def test_networks_for_upright_pictures_take_them_however_they_are_stated(kind: s
         return
     result = Explainer(net, preprocess=preprocess)(picture, method="gradcam", part="class")
     assert result.heatmaps[0].raw[0].shape == ((8, 4) if kind == "vit" else (32, 16))
-
-
-@pytest.mark.parametrize(
-    "preprocess",
-    [
-        {"size": SIZE, "mean": [0.5], "std": [0.5]},
-        transforms.Compose([transforms.Grayscale(), transforms.Resize(SIZE), transforms.ToTensor()]),
-    ],
-)
-def test_a_network_of_one_channel_takes_a_table_or_a_transform(preprocess: Any) -> None:
-    net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
-    assert Explainer(net, preprocess=preprocess)(PICTURE, method="gradcam").heatmaps[0].raw[0].shape == (30, 30)
 
 
 class Static(Net):

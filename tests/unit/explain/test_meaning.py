@@ -29,7 +29,6 @@ from sightglass.history.history import History
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry
-from sightglass.models.inspect import inspect_model
 from sightglass.models.own.adding import line_of, read_line
 from sightglass.models.spec import OutputTable
 from sightglass.report import embedded_recipe, figure, result_folder, views
@@ -183,7 +182,6 @@ def test_a_typed_line_is_an_output() -> None:
             read_line(wrong)
 
 
-transformers = pytest.importorskip("transformers")
 PICTURE = np.random.default_rng(5).integers(0, 255, (80, 120, 3), np.uint8)
 DEPTH = [{"name": "depth", "unit": "m", "range": (0, 10)}]
 
@@ -243,38 +241,6 @@ def test_what_is_wrong_with_a_place_is_said(explainer: Explainer, given: dict[st
         explainer(PICTURE, **given)
 
 
-def folder_of(path: Path) -> Path:
-    """A folder of Transformers with a small network of seeded random weights."""
-    torch.manual_seed(1)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
-    neck = {"backbone_out_indices": [0, 1, 2, 3], "neck_hidden_sizes": [8, 16, 16, 16], "fusion_hidden_size": 16}
-    config = transformers.DPTConfig(image_size=64, patch_size=16, is_hybrid=False, **sizes, **neck)
-    net = transformers.DPTForDepthEstimation(config)
-    # It ends in a ReLU, of which random weights are on either side.
-    *_, last = (part for part in net.head.modules() if isinstance(part, nn.Conv2d))
-    nn.init.constant_(last.bias, 5.0)
-    net.save_pretrained(path)
-    transformers.DPTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(path)
-    return path
-
-
-def test_a_depth_network_of_transformers_opens_by_its_folder(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path / "dpt")
-    draft = inspect_model(folder)
-    assert draft is not None and draft.table["task"] == "regress"
-    result = Explainer(folder)(PICTURE, at=(20, 30))
-    net = transformers.AutoModelForDepthEstimation.from_pretrained(folder).eval()
-    pictures = transformers.AutoImageProcessor.from_pretrained(folder)(Pillow.fromarray(PICTURE), return_tensors="pt")
-    with torch.no_grad():
-        expected = net(**pictures).predicted_depth
-    np.testing.assert_allclose(result.evidence.outputs.logits[:, 0].detach().cpu(), expected, atol=1e-4)
-    assert result.predictions[0].label == "depth" and result.heatmaps[0].state == "ok"
-    assert result.depth is not None and np.isfinite(result.depth).all()
-
-
-library = pytest.importorskip("pytorch_grad_cam")
-
-
 @pytest.fixture
 def yaw(halves: NDArray[np.uint8]) -> Explanation:
     """Red raises it by 90 and blue lowers it by 60 a picture of theirs."""
@@ -312,20 +278,6 @@ def test_signed_layers_average_and_share_scale() -> None:
     # (0.5 + 1) / 2 = 0.75 and (-1 + 1) / 2 = 0, again brought to 1.
     mixed = heatmaps([fine, other], targets, scale="own", **about | {"layers": ("a", "b")})
     assert mixed[0].values[0] == pytest.approx([1, 0, 0, 0], abs=1e-5) and mixed[0].ends is None
-
-
-def test_sign_equals_pytorch_grad_cam(bus: Path) -> None:
-    net = blocks(own_nets.BlocksCNN, 3)
-    result = Explainer(net, preprocess=PLAIN, labels=POSE, task="regress")(bus, layers=("block3",), method="gradcam")
-    tensor, cam, signs = result.evidence.tensor, library.GradCAM(net, [net.block3]), set()
-    for index, heatmap in enumerate(result.heatmaps):
-        cam(tensor, targets=[library.utils.model_targets.ClassifierOutputTarget(index)])
-        recorder = cam.activations_and_grads
-        values = (recorder.activations[0].cpu().numpy(), recorder.gradients[0].cpu().numpy())
-        theirs = cam.get_cam_image(tensor, net.block3, [], *values, eigen_smooth=False)[0]
-        np.testing.assert_allclose(heatmap.raw[0], theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
-        signs |= set(np.sign(theirs).ravel())
-    assert {-1, 1} <= signs
 
 
 def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:

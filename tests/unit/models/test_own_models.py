@@ -72,7 +72,7 @@ YAML = "path: ../plants  # dataset root\ntrain: images/train\nnc: 5\nnames: "
         ("data.yaml", YAML + "".join(f"\n  {i}: {name}" for i, name in enumerate(NAMES))),
     ],
 )
-def test_a_checkpoint_and_its_class_names_become_a_model_by_two_files(name: str, text: str, leaf: bytes) -> None:
+def test_checkpoint_with_class_names(name: str, text: str, leaf: bytes) -> None:
     id_ = add(("Leaf model.pth", leaf), (name, text.encode()))
     assert id_ == "leaf_model"
     spec = catalog.spec(id_)
@@ -191,7 +191,7 @@ def test_code_runs_only_where_the_operator_lets_it(way, user, setting, allowed, 
     assert ran.exists()
 
 
-def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(stored, monkeypatch, leaf):
+def test_archive_larger_than_the_room(stored, monkeypatch, leaf):
     monkeypatch.setenv("SIGHTGLASS_OWN_MODELS_MB", "1")
     for files in ([("zeros.zip", zip_of({"zeros.pth": bytes(3_000_000)}))], [("leaf.pth", leaf)]):
         with pytest.raises(Problem, match=r"more than one model may take|may take 1 MB together"):
@@ -210,8 +210,8 @@ def save(kind: str, path: Path) -> Path:
     elif kind == "checkpoint":
         torch.save(small_net().state_dict(), path)
     else:
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": []}}))
+        config = {"class_name": "Sequential", "config": {"layers": []}}
+        path.write_bytes(zip_of({"config.json": json.dumps(config).encode()}))
     return path
 
 
@@ -246,7 +246,7 @@ def test_an_archive_with_two_entries_of_one_name_is_refused(kind: str, twin: Any
                 load(ModelSpec("m", "m", "", loader, "m", "classify", "", weights=WeightsTable(path=str(opened))))
 
 
-def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(tmp_path, monkeypatch, capsys):
+def test_torchscript_needs_trust(tmp_path, monkeypatch, capsys):
     path = save("TorchScript", tmp_path / "net.torchscript")
     with pytest.raises(ModelProblem, match="can run code in it: do you trust its source"):
         Explainer(str(path))
@@ -285,9 +285,7 @@ def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, t
         else:
             file.create_dataset(name, (3, 2), "f4", external=[(other, 0, 24)])
     if entries:
-        with zipfile.ZipFile(path, "w") as archive:
-            for entry, data in (*entries.items(), ("model.weights.h5", memory.getvalue())):
-                archive.writestr(entry, data)
+        path.write_bytes(zip_of({**entries, "model.weights.h5": memory.getvalue()}))
     with pytest.raises(Problem, match="Keras cannot rebuild m") as refused:
         inspect_model(path)
     assert "Not allowed: H5 file with " in str(refused.value.__cause__)
@@ -462,7 +460,7 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_file_runs_nothing_leaves_nothing_and_gets_one_sentence(kind, stored, tmp_path, monkeypatch):
+def test_hostile_file(kind, stored, tmp_path, monkeypatch):
     name, data, words = HOSTILE[kind]
     content = data()
     if kind in ("architectures", "id2label", "hidden_size"):
@@ -496,7 +494,7 @@ def test_a_child_is_ended_at_its_limits(forks: bool, monkeypatch: pytest.MonkeyP
             isolated.run("m", 0, object, function, argument)
 
 
-def test_code_that_is_no_python_and_names_that_are_none_leave_their_questions(tmp_path: Path) -> None:
+def test_broken_code_asks_for_arch(tmp_path: Path) -> None:
     into = store.receive([("net.pth", saved({"odd.weight": torch.zeros(4, 8)})), ("net.py", b"-" * 200_000 + b"1")])
     assert [unknown.key for unknown in store.draft(into).unknown] == ["arch"]
 

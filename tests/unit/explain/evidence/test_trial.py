@@ -103,9 +103,8 @@ def test_frame(frame: Callable[[Tensor], Tensor], middle: tuple[int, int]) -> No
     """The heat lies where the cells are that the answer is read from, within half a cell."""
     torch.manual_seed(0)
     result = explainer_of(Network(frame))(PICTURE, targets=[0], method="hirescam", layers=["last"])
-    heat = F.interpolate(torch.from_numpy(np.abs(result.heatmaps[0].raw[0]))[None, None], (64, 64), mode="bilinear")[
-        0, 0
-    ]
+    cells = torch.from_numpy(np.abs(result.heatmaps[0].raw[0]))[None, None]
+    heat = F.interpolate(cells, (64, 64), mode="bilinear")[0, 0]
     at = [float(heat.sum(axis) @ (torch.arange(64) + 0.5) / heat.sum()) for axis in (1, 0)]
     assert at == pytest.approx(middle, abs=4)
 

@@ -75,12 +75,6 @@ def test_embedding_norm_is_explained(persons: str, bus: Path) -> None:
     explainer = Explainer(persons)
     result = explainer(bus, method="hirescam")
     assert (result.predictions, [heatmap.target.index for heatmap in result.heatmaps]) == ((), [None])
-    adapter, evidence = explainer.resident.adapter, result.evidence
-    (recorded,) = evidence.recorded
-    vector = adapter.embedding(evidence.outputs)[0]
-    (gradient,) = torch.autograd.grad(vector.square().sum().sqrt(), recorded, retain_graph=True)
-    expected = (gradient * recorded)[0].sum(0).detach().cpu().numpy()
-    assert np.abs(result.heatmaps[0].raw[0] - expected).max() < 1e-5 * np.abs(expected).max()
     headline = describe(result, "yellow").headline
     assert headline.startswith(f"{result.model.name} compares pictures. Yellow is what its embedding is based on")
     assert any("untrained" in note for note in result.notes)

@@ -8,7 +8,6 @@ import pickle
 import threading
 import urllib.error
 import urllib.request
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import nn
 from sightglass.common.errors import Cancelled, WeightsProblem
 from sightglass.models.checkpoints import checkpoint, weights
 from sightglass.models.spec import ModelSpec
-from tests.corpus import Touch
+from tests.corpus import Touch, zip_of
 from tests.servers import until
 from tests.unit.models.specs import own_spec
 from tests.waits import patience
@@ -109,11 +108,6 @@ def cut(net: Net, path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def archive(net: Net, path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("readme.txt", "hello")
-
-
 def bomb(path: Path) -> Touch:
     return Touch(path.with_name("ran"))
 
@@ -127,7 +121,7 @@ NO_CHECKPOINTS: dict[str, Any] = {
     "is cut short": cut,
     "is a Python pickle and no": lambda net, path: path.write_bytes(pickle.dumps({"state_dict": bomb(path)})),
     "holds no state_dict": lambda net, path: torch.save({"epoch": 3, "at": bomb(path)}, path),
-    "archive of something else": archive,
+    "archive of something else": zip_of({"readme.txt": b"hello"}),
     'loader = "exported"': lambda net, path: torch.jit.script(nn.Linear(2, 2)).save(str(path)),
 }
 
