@@ -34,7 +34,7 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
-from sightglass.models.catalog import is_file, spec
+from sightglass.models.catalog import is_file, of_file, spec
 from sightglass.models.families.custom import in_memory
 from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
@@ -125,7 +125,7 @@ class Explainer:
         self._object: in_memory.UserModel | None = None
         user_model = in_memory.UserModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.spec_of_file(os.fspath(model), user_model, arch)
+            self.model: ModelSpec = user_model.spec(of_file(os.fspath(model), arch))
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):

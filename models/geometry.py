@@ -146,12 +146,7 @@ def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray
 
 def intersection_over_union(a: Box, b: Box) -> float:
     """Return the overlap (IoU) of two xyxy boxes, 0..1."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return both / (areas - both)
+    return float(measure_pairs(np.array(a), np.array(b)))
 
 
 def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -87,7 +87,8 @@ class Detect(Task):
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None
-        return f"{result.model.name} found {_list_kinds(result)}.", True
+        found = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
+        return f"{result.model.name} found {found}.", True
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
@@ -176,10 +177,6 @@ class Detect(Task):
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
         is_candidate = index is not None and anchor is not None and anchor >= 0
         return {"targets": ((anchor, index),) if is_candidate else (), "per": "detection"}
-
-
-def _list_kinds(result: Result) -> str:
-    return kinds(Counter(p.label for p in result.predictions).most_common(), 2)
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:

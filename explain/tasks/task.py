@@ -428,10 +428,6 @@ class Task:
         pixels: NDArray[np.bool_] = adapter.pixels_at(evidence.outputs, evidence.geometry, target)
         return pixels
 
-    def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
-        """Return the pixels of a map's class, bool (H, W), or None."""
-        return result.area(index) if self.truth == "areas" else None
-
     # Scores of a target, on its picture and on changed ones
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:

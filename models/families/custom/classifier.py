@@ -160,6 +160,13 @@ SATURATED = 1 - 1e-6
 """Probability above which little but rounding is left of its gradient."""
 
 
+PASSING = (
+    *("AvgPool", "AdaptiveMaxPool", "Dropout"),
+    *("Pooling", "GaussianNoise", "Regularization", "InputLayer", "Reshape", "Permute", "Padding"),
+)
+"""In the names of modules without a map of their own: they shrink another's, drop parts of it or pass it on."""
+
+
 class CustomInput(PreparedAdapter):
     """Find the answer in whatever a module returns."""
 
@@ -171,6 +178,12 @@ class CustomInput(PreparedAdapter):
         """Leave the last activation out."""
         if self.activation:
             self.module.set_submodule(self.activation, nn.Identity())
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
+        kinds = {layer.path: type(self.module.get_submodule(layer.path)).__name__ for layer in layers}
+        candidates = [layer for layer in layers if not any(word in kinds[layer.path] for word in PASSING)]
+        return super().default_layers(candidates or layers)
 
     def _answer(self, tensor: Tensor) -> Tensor:
         output, chosen = self.module(tensor), self.spec.weights.output
@@ -190,12 +203,6 @@ class CustomClassifier(CustomInput, Classifier):
                 "It is saturated, so next to no gradient is left: give logits, without the last softmax or sigmoid.",
             )
         return ()
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
-        pooled = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d)
-        candidates = [layer for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
-        return super().default_layers(candidates or layers)
 
 
 class CustomSegmenter(CustomInput, Segmenter):
