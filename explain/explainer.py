@@ -45,7 +45,6 @@ LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache(app_settings.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
-UNLOADED = "The GPU ran out of memory: other models were let go."
 MAX_VOCABULARIES = 16
 """Lists of words for which an open-vocabulary model is kept ready."""
 
@@ -58,10 +57,6 @@ class CallHooks:
     cancel: threading.Event | None
     partial: Callable[[Explanation], None] | None
     maps: bool
-
-
-OWN_FAMILIES = ("custom", "exported", "keras")
-"""Loaders of networks of users: their shortcuts are verified before the first explanation."""
 
 
 class Explainer:
@@ -173,7 +168,8 @@ class Explainer:
             resident = self._model_cache.get(self.model, device, self._progress)
         else:
             resident = self._adapt(self._object, device)
-        if resident.adapter.spec.loader.partition(".")[0] in OWN_FAMILIES and not resident.verified:
+        # Networks of users: their shortcuts are tried before the first explanation.
+        if resident.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras") and not resident.verified:
             resident.verified = True
             verify(resident)
         return resident
@@ -391,7 +387,7 @@ class Explainer:
         # Memory is freed once; after a second failure the picture does not fit.
         self._free_memory(keep=self.resident)
         try:
-            return self._run(work, (UNLOADED,) if on_gpu else self._notes)
+            return self._run(work, ("The GPU ran out of memory: other models were let go.",) if on_gpu else self._notes)
         except torch.OutOfMemoryError as error:
             if self.resident.guard is not None:
                 raise ModelProblem(

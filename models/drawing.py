@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -52,7 +51,7 @@ def strokes(data: Any) -> tuple[Stroke, ...]:
     count = 0
     for item in data if isinstance(data, list) else ():
         points = item.get("points") if isinstance(item, dict) else None
-        if not isinstance(points, list) or len(points) < 2 or not all(map(_number, points)):
+        if not isinstance(points, list) or len(points) < 2 or not all(map(is_number, points)):
             continue
         width = item.get("width", STROKE_WIDTH)
         count += len(points) // 2
@@ -60,13 +59,14 @@ def strokes(data: Any) -> tuple[Stroke, ...]:
             break
         pairs = zip(points[::2], points[1::2], strict=False)
         clipped = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)
-        width = min(max(float(width), 0.002), 0.5) if _number(width) else STROKE_WIDTH
+        width = min(max(float(width), 0.002), 0.5) if is_number(width) else STROKE_WIDTH
         parsed.append(Stroke(clipped, width, bool(item.get("erases"))))
     return tuple(parsed)
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def is_number(value: Any) -> bool:
+    """Return whether a value that a browser sends is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def draw(strokes: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.uint8]:

@@ -51,13 +51,8 @@ FULL = 8
 """Marks, and cells of a side, from which on a cover is measured."""
 SAME = 1e-3
 """Cosine distance below which two classes have the same map."""
-OTHER: dict[Layout, Layout] = {
-    "nchw": "nhwc",
-    "nhwc": "nchw",
-    "tokens": "rows",
-    "rows": "tokens",
-    "sequence": "sequence",
-}
+OTHER: dict[Layout, Layout] = {"nchw": "nhwc", "tokens": "rows", "sequence": "sequence"}
+OTHER |= {other: layout for layout, other in OTHER.items()}
 """The layout that an output of the same sides may have, too."""
 Array = NDArray[np.float64]
 Key = tuple[str, Layout]

@@ -21,7 +21,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import support
-from sightglass.models.drawing import draw_line
+from sightglass.models.drawing import draw_line, is_number
 
 Kind = Literal["brush", "rectangle", "area"]
 Fill = Literal["blur", "grey", "mean"]
@@ -101,7 +101,7 @@ def _mark(mark: Any) -> EditMark | None:
     if not isinstance(mark, dict):
         return None
     kind, flat = next((name for name in _POINTS if name == mark.get("kind")), None), mark.get("points")
-    if kind is None or not isinstance(flat, list) or not all(map(_number, flat)):
+    if kind is None or not isinstance(flat, list) or not all(map(is_number, flat)):
         return None
     pairs = tuple((_clamp(x, -1, 2), _clamp(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
     least = _POINTS[kind]
@@ -109,11 +109,7 @@ def _mark(mark: Any) -> EditMark | None:
     if len(pairs) < least or (not many and len(pairs) != least):
         return None
     size: Any = mark.get("size")
-    return EditMark(kind, pairs, _clamp(size, *SIZES)) if _number(size) else EditMark(kind, pairs)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+    return EditMark(kind, pairs, _clamp(size, *SIZES)) if is_number(size) else EditMark(kind, pairs)
 
 
 def _clamp(value: float, low: float, high: float) -> float:

@@ -33,8 +33,6 @@ STEP = 32
 """What the sides of most segmentation networks' inputs are multiples of."""
 LIBRARIES = ("torchvision", "timm")
 """Packages whose architectures have usual classes."""
-SEVERAL = f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own."
-PROBABLE = "It returns probabilities: their logarithms are taken for its logits."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,8 @@ def probe(
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bool(path) or bare)
     if kind == "probabilities" and task == "multilabel":
         kind = "sigmoids"
-    notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
+    if kind in ("probabilities", "probability", "sigmoids"):
+        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
     count = 2 if count == 1 and kind != "numbers" else count
     return ProbeResult(task, count, kind, preprocessing, why, notes, step, maps and task == "regress", path)
 
@@ -139,7 +138,7 @@ def _task_of_rows(
             return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
     if task in (None, "classify") and several:
         # Their softmax would be nobody's numbers.
-        return "multilabel", (SEVERAL,)
+        return "multilabel", (f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own.",)
     if task is not None:
         return task, ()
     return "classify", (assumed(count),) if unnamed and (count <= FEW or library_of(module) not in LIBRARIES) else ()
