@@ -179,7 +179,9 @@ def _fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
     for conv, norm in pairs.items():
         conv_module, norm_module = folded.module.get_submodule(conv), folded.module.get_submodule(norm)
         folded.module.set_submodule(conv, _FoldedConv(conv_module, norm_module))  # type: ignore[arg-type]
-        parts = OrderedDict((name, nn.Identity()) for name, _ in norm_module.named_children())
+        parts: OrderedDict[str, nn.Module] = OrderedDict(
+            (name, nn.Identity()) for name, _ in norm_module.named_children()
+        )
         folded.module.set_submodule(norm, nn.Sequential(parts))
     folded_record = _PassRecord(folded, tensor, record.paths)
     if folded_record.called != record.called or not _same(folded_record.answer, record.answer):
