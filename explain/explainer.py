@@ -34,7 +34,7 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
-from sightglass.models.catalog import is_file, spec
+from sightglass.models.catalog import is_file, of_file, spec
 from sightglass.models.families.custom import in_memory
 from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
@@ -45,7 +45,6 @@ LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache(app_settings.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
-UNLOADED = "The GPU ran out of memory: other models were let go."
 MAX_VOCABULARIES = 16
 """Lists of words for which an open-vocabulary model is kept ready."""
 
@@ -58,10 +57,6 @@ class CallHooks:
     cancel: threading.Event | None
     partial: Callable[[Explanation], None] | None
     maps: bool
-
-
-OWN_FAMILIES = ("custom", "exported", "keras")
-"""Loaders of networks of users: their shortcuts are verified before the first explanation."""
 
 
 class Explainer:
@@ -125,7 +120,7 @@ class Explainer:
         self._object: in_memory.UserModel | None = None
         user_model = in_memory.UserModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.spec_of_file(os.fspath(model), user_model, arch)
+            self.model: ModelSpec = user_model.spec(of_file(os.fspath(model), arch))
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
@@ -173,7 +168,8 @@ class Explainer:
             resident = self._model_cache.get(self.model, device, self._progress)
         else:
             resident = self._adapt(self._object, device)
-        if resident.adapter.spec.loader.partition(".")[0] in OWN_FAMILIES and not resident.verified:
+        # Networks of users: their shortcuts are tried before the first explanation.
+        if resident.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras") and not resident.verified:
             resident.verified = True
             verify(resident)
         return resident
@@ -391,7 +387,7 @@ class Explainer:
         # Memory is freed once; after a second failure the picture does not fit.
         self._free_memory(keep=self.resident)
         try:
-            return self._run(work, (UNLOADED,) if on_gpu else self._notes)
+            return self._run(work, ("The GPU ran out of memory: other models were let go.",) if on_gpu else self._notes)
         except torch.OutOfMemoryError as error:
             if self.resident.guard is not None:
                 raise ModelProblem(

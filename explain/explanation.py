@@ -44,8 +44,6 @@ OF_FUNCTION = "The target is a function in Python, so its recipe cannot make thi
 """The note on a map of a function."""
 FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "control")
 """Families of methods that explain a function of the model's outputs."""
-NO_LAYER = ("None of its layers returns a map: maps come from hiding parts of the picture.",)
-"""The note on a network without convolutions or tokens."""
 FIGURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
 """The kind of figure by the ending of its file."""
 
@@ -200,7 +198,8 @@ def explain(
     adapter = evidence.resident.adapter
     absent = [*task_of(adapter).unshown(options, targets, evidence)]
     absent += [OF_FUNCTION] * any(map(callable, options.targets))
-    hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
+    hides = ["None of its layers returns a map: maps come from hiding parts of the picture."]
+    hides *= adapter.gradients and not evidence.resident.gradients
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
         f"masks={options.masks}": options.masks is not None and method.family != "mask",

@@ -304,7 +304,7 @@ class Result:
 
         None without evidence, and for a model that does not classify pixels without an `object_mask`.
         """
-        area = self.object_mask if self.object_mask is not None else self.task.explained_area(self, index)
+        area = self.area(index) if self.object_mask is None and self.task.truth == "areas" else self.object_mask
         if area is None or self._map(index).measured.state != "ok":
             return None
         return 1 - self.inside(area, self._place(index))

@@ -386,9 +386,8 @@ class Adapter:
 
     def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
         """Return the part of each layer that is inside no other one."""
-        paths = {layer.path for layer in layers}
-        names = {path: path.split(".") for path in (layer.path for layer in layers)}
-        inner = {path for path, part in names.items() if any(".".join(part[:n]) in paths for n in range(1, len(part)))}
+        names = {layer.path: layer.path.split(".") for layer in layers}
+        inner = {path for path, part in names.items() if any(".".join(part[:n]) in names for n in range(1, len(part)))}
         return {path: section_of(path) for path in names if path not in inner}
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:

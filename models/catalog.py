@@ -426,8 +426,6 @@ def _own_file(file: Path) -> ModelSpec:
     )
 
 
-FIRST_DETECTOR = "yolo11n"
-"""Suggested where no detector is on this machine."""
 MAX_COMPARED = 8
 
 
@@ -436,7 +434,7 @@ NARROW = (" pose", " turned boxes", "YOLOE (")
 
 
 def detector(here: Collection[str] | None = None) -> str:
-    """Return the best detector with weights on this machine.
+    """Return the best detector with weights on this machine, `yolo11n` without any.
 
     Those that find few kinds of objects come after it, then those that know drawn scenes only. `here`: the ids of the
     models on this machine, where they are known already.
@@ -445,7 +443,7 @@ def detector(here: Collection[str] | None = None) -> str:
     local = [row for row in rows if (available(row) if here is None else row.id in here)]
     # Of equals the first.
     best = min(local, key=lambda row: (bool(row.example), any(word in row.family for word in NARROW)), default=None)
-    return best.id if best else FIRST_DETECTOR
+    return best.id if best else "yolo11n"
 
 
 def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -52,7 +51,7 @@ def strokes(data: Any) -> tuple[Stroke, ...]:
     count = 0
     for item in data if isinstance(data, list) else ():
         points = item.get("points") if isinstance(item, dict) else None
-        if not isinstance(points, list) or len(points) < 2 or not all(map(_number, points)):
+        if not isinstance(points, list) or len(points) < 2 or not all(map(is_number, points)):
             continue
         width = item.get("width", STROKE_WIDTH)
         count += len(points) // 2
@@ -60,13 +59,14 @@ def strokes(data: Any) -> tuple[Stroke, ...]:
             break
         pairs = zip(points[::2], points[1::2], strict=False)
         clipped = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)
-        width = min(max(float(width), 0.002), 0.5) if _number(width) else STROKE_WIDTH
+        width = min(max(float(width), 0.002), 0.5) if is_number(width) else STROKE_WIDTH
         parsed.append(Stroke(clipped, width, bool(item.get("erases"))))
     return tuple(parsed)
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def is_number(value: Any) -> bool:
+    """Return whether a value that a browser sends is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def draw(strokes: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.uint8]:
@@ -79,15 +79,20 @@ def draw(strokes: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[n
     large = side * fine
     canvas = np.full((large, large), ground, np.uint8)
     for stroke in strokes:
-        # Pixel centres are at .5 in shares of the side.
-        points = (np.asarray(stroke.points) * large - 0.5) * (1 << _SHIFT)
-        path = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
-        if len(path) == 1:
-            path = np.concatenate([path, path])
-        thickness = max(round(stroke.width * large), 1)
-        cv2.polylines(canvas, [path], False, ground if stroke.erases else ink, thickness, cv2.LINE_8, _SHIFT)
+        draw_line(canvas, stroke.points, stroke.width, ground if stroke.erases else ink)
     small = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
     return np.repeat(small[:, :, None], 3, axis=2)
+
+
+def draw_line(canvas: NDArray[np.uint8], points: Sequence[tuple[float, float]], width: float, value: int) -> None:
+    """Draw a line through points (x, y), in shares of the canvas (h, w); `width` is a share of its longer side."""
+    import cv2
+
+    # Pixel centres are at .5 in shares of the sides.
+    path = np.rint((np.asarray(points) * canvas.shape[::-1] - 0.5) * (1 << _SHIFT)).astype(np.int32).reshape(-1, 1, 2)
+    # A single point is a dot.
+    path = np.concatenate([path, path[-1:]])
+    cv2.polylines(canvas, [path], False, value, max(round(width * max(canvas.shape)), 1), cv2.LINE_8, _SHIFT)
 
 
 def names_drawings(labels: Sequence[str]) -> bool:

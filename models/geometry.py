@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -146,22 +146,17 @@ def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray
 
 def intersection_over_union(a: Box, b: Box) -> float:
     """Return the overlap (IoU) of two xyxy boxes, 0..1."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return both / (areas - both)
+    return float(measure_pairs(np.array(a), np.array(b)))
 
 
-def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def measure_pairs(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
     """Return elementwise `intersection_over_union` of boxes (..., 4) and others."""
     both = measure_common(boxes, others)
     areas = [(corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1]) for corners in (boxes, others)]
     return np.asarray(np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0))
 
 
-def measure_common(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def measure_common(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
     """Return the intersection area of boxes (..., 4) and others, elementwise."""
     sides = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
     return np.asarray(np.maximum(0, sides).prod(-1))

@@ -296,11 +296,6 @@ class ModelSpec:
         """Return a number's unit by its name; empty if not stated."""
         return self.output_of(label).unit or ""
 
-    @property
-    def segments(self) -> bool:
-        """Whether it gives each pixel a class."""
-        return self.task == "segment"
-
     def as_segmentation(self) -> ModelSpec:
         """Return the row as a segmentation model's, with the task's default method."""
         return replace(self, task="segment", method=AREA_METHOD if self.method == METHOD else self.method)

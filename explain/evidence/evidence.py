@@ -50,10 +50,6 @@ MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows; with more the gradient is not sparse."""
 
 
-SUM = 1e-3
-"""Largest difference from 1 of the sum of probabilities."""
-
-
 class _Overwritten(Exception):
     """A module wrote into its input, which was a target layer's output."""
 
@@ -154,7 +150,7 @@ class Evidence:
                 raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
             shares = row.exp() if kind == "probabilities" else row
             # Percentages are probabilities, too.
-            whole = any(abs(float(shares.sum()) / total - 1) < SUM for total in (1, 100))
+            whole = any(abs(float(shares.sum()) / total - 1) < 1e-3 for total in (1, 100))
             probable = whole and bool((shares >= 0).all())
             told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
             if told_apart and probable != (kind == "probabilities"):

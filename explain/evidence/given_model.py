@@ -10,16 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models import catalog
 from sightglass.models.adapter import Adapter
 from sightglass.models.families.custom import in_memory
 from sightglass.models.preprocess import READY
-from sightglass.models.spec import ModelSpec
-
-
-def spec_of_file(path: str, user_model: in_memory.UserModel, arch: str = "") -> ModelSpec:
-    """Return the spec of a model's file with the caller's arguments."""
-    return user_model.spec(catalog.of_file(path, arch))
 
 
 def path_in(model: Any, layer: Any) -> str | None:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -296,10 +296,16 @@ class ModelCache:
         source = spec, {name: os.stat(name).st_mtime_ns for name in files}
         if (resident := self._models.get(key)) is not None and _unchanged(resident.source, source):
             return resident
+
+        def report(done: int, total: int) -> None:
+            if progress is not None:
+                text = f"Fetching {spec.id}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+                progress(done / total if total else 0.0, text)
+
         with self._loading[key]:
             resident = self._models.get(key)
             if resident is None or not _unchanged(resident.source, source):
-                resident = LoadedModel(load(spec, progress=download_callback(spec.id, progress)), device)
+                resident = LoadedModel(load(spec, progress=report), device)
                 resident.source = source
             self._models.put(key, resident)
         return resident
@@ -325,15 +331,6 @@ class ModelCache:
     def limit(self) -> int:
         """The bytes that the models may take."""
         return self._models.limit
-
-
-def download_callback(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
-    """Return a callback of (bytes done, total) that reports share and text."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(
-        done / total if total else 0.0, f"Fetching {name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
-    )
 
 
 MODEL_CACHE = ModelCache()

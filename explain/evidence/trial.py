@@ -51,13 +51,8 @@ FULL = 8
 """Marks, and cells of a side, from which on a cover is measured."""
 SAME = 1e-3
 """Cosine distance below which two classes have the same map."""
-OTHER: dict[Layout, Layout] = {
-    "nchw": "nhwc",
-    "nhwc": "nchw",
-    "tokens": "rows",
-    "rows": "tokens",
-    "sequence": "sequence",
-}
+OTHER: dict[Layout, Layout] = {"nchw": "nhwc", "tokens": "rows", "sequence": "sequence"}
+OTHER |= {other: layout for layout, other in OTHER.items()}
 """The layout that an output of the same sides may have, too."""
 Array = NDArray[np.float64]
 Key = tuple[str, Layout]
@@ -74,9 +69,9 @@ def examine(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> tuple[Survey,
     size = (tensor.shape[-2], tensor.shape[-1])
     try:
         return _Trial(adapter, tensor, survey(adapter, tensor, every=True)).measure(), size
-    # Somebody's forward may raise anything on a changed picture.
+    # Somebody's forward may raise anything on a changed picture; a fault of the measuring itself shows in the log.
     except Exception as error:
-        LOGGER.info("%s: its layers could not be measured", adapter.spec.id, exc_info=True)
+        LOGGER.warning("%s: its layers could not be measured", adapter.spec.id, exc_info=True)
         notes = {"": f"Where its layers lie was inferred: {describe_error(error)}."}
         return replace(survey(adapter, tensor), notes=notes), size
 
@@ -111,7 +106,9 @@ class _Seen:
 
     def misfit(self, cover: Cover, *, exact: bool) -> float:
         """Return how far the marks are from where a cover has them, 1 as far as may be; `exact`: to the cell."""
-        cells = np.abs(self.centres - _expected(cover, self.at)) / (1 / self.sides if exact else self.unit)
+        (down, top), (across, left) = cover
+        expected = self.at * [down, across] + [top, left]
+        cells = np.abs(self.centres - expected) / (1 / self.sides if exact else self.unit)
         off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
         return off if exact or self.relation(cover) > RELATED else math.inf
 
@@ -120,11 +117,6 @@ class _Seen:
         """Whether so many marks are in line in so fine a grid that they say where it lies."""
         fine = min(*self.sides, len(self.at)) >= FULL and min(abs(scale) for scale, _ in self.cover) > SMALLEST
         return fine and self.misfit(self.cover, exact=False) < EXACT
-
-
-def _expected(cover: Cover, at: Array) -> Array:
-    (down, top), (across, left) = cover
-    return at * [down, across] + [top, left]
 
 
 class _Trial:

@@ -187,7 +187,6 @@ def confine(heatmap: Heatmap, boxes: Sequence[Prediction], within: Within) -> He
     """Return the map confined to its boxes, for display only."""
     if within == "picture" or not boxes or heatmap.state != "ok":
         return heatmap
-    left, top, right, bottom = heatmap.geometry.content
     content, extent = heatmap.content, heatmap.geometry.extent
     confined = np.zeros_like(content)
     groups = [[box] for box in boxes] if within == "each" else [list(boxes)]
@@ -200,8 +199,7 @@ def confine(heatmap: Heatmap, boxes: Sequence[Prediction], within: Within) -> He
         if within != "inside" and part.max() > part.min():
             part = (part - part.min()) / (part.max() - part.min())
         confined[inside] = np.maximum(confined[inside], part)
-    grown = np.zeros_like(heatmap.at_input)
-    grown[top:bottom, left:right] = confined
+    grown = heatmap.geometry.to_input(confined)
     grown.flags.writeable = False
     # After rescaling, 0 and 1 are not raw values.
     return replace(heatmap, at_input=grown, ends=heatmap.ends if within == "inside" else None, uncut=heatmap)

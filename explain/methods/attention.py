@@ -220,10 +220,6 @@ def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     return _to_map(attended, gradient.clamp_min(0).mean((0, 1, 2)))
 
 
-EVERY = "every attention"
-"""The layer named by a map that is made of all layers."""
-
-
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run Attention, Rollout, Chefer or LeGrad; the maps are cached in the Evidence."""
     if method.id == "attention":
@@ -248,7 +244,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         followed = compute_gradients(evidence, missing, request)
         for target, modules in zip(missing, followed, strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
-    return RawMaps(evidence.stacked(method.id, targets), (EVERY,), (COMPUTED_OPENLY,))
+    return RawMaps(evidence.stacked(method.id, targets), ("every attention",), (COMPUTED_OPENLY,))
 
 
 def choose_head(maps: Tensor, head: int | None) -> Tensor:

@@ -29,9 +29,6 @@ from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.queries import CrossAttention
 
-NOTE = "This map shows what the box's query read in its last layer, which need not have decided."
-"""The note on every map of query attention."""
-
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Return the targets' maps, of all heads or one, without a pass.
@@ -45,7 +42,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
             "GradCAM."
         )
     maps = [choose_head(_read(attended, evidence, target), request.head) for target in targets]
-    return RawMaps([torch.stack(maps)], (attended.path,), (NOTE,))
+    note = "This map shows what the box's query read in its last layer, which need not have decided."
+    return RawMaps([torch.stack(maps)], (attended.path,), (note,))
 
 
 def _read(attended: CrossAttention, evidence: Evidence, target: Target) -> Tensor:

@@ -38,7 +38,7 @@ from sightglass.explain.phrases import plural_noun
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import Detections
-from sightglass.models.geometry import Geometry
+from sightglass.models.geometry import Geometry, picture_cells
 from sightglass.models.preprocess import GREY
 
 MAX_CELLS = 12
@@ -293,7 +293,11 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     score = scorer(evidence, missing or targets)
 
     def compute(sums: _Sums) -> dict[tuple[str, Target], list[Tensor]]:
-        maps = _fit_maps(sums.maps(), geometry).to(evidence.resident.device)
+        fresh = sums.maps()
+        y0, y1, x0, x1 = picture_cells(geometry, *fresh.shape[1:])
+        # Cells of bars stay 0.
+        maps = torch.zeros(fresh.shape, device=evidence.resident.device)
+        maps[:, y0:y1, x0:x1] = fresh[:, y0:y1, x0:x1]
         return {(name, target): [maps[i]] for i, target in enumerate(missing)}
 
     def report(done: int) -> None:
@@ -396,13 +400,3 @@ class _Sums:
         # Places not yet shown (Occlusion: hidden) have unknown importance.
         maps *= self._weights > 1e-9
         return maps
-
-
-def _fit_maps(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Resize maps (k, h, w) to the whole input; cells of bars are 0."""
-    left, top, right, bottom = geometry.content
-    (height, width), (h, w) = geometry.input, maps.shape[1:]
-    inside = slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
-    pictured = torch.zeros_like(maps)
-    pictured[:, inside[0], inside[1]] = maps[:, inside[0], inside[1]]
-    return pictured.float()

@@ -9,7 +9,6 @@ unless `unseen` is "keep", for a picture already dimmed; "light" and "dark" name
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -157,14 +156,9 @@ def _fade(out: Pixels, source: Pixels, seen: Box, unseen: Unseen) -> None:
 
 def dim(pixels: Pixels) -> Pixels:
     """Darken the pixels of the unseen part a little."""
-    return _u8(cv2.convertScaleAbs(pixels, alpha=OVERLAY["unseen"]))
+    return np.asarray(cv2.convertScaleAbs(pixels, alpha=OVERLAY["unseen"]), np.uint8)
 
 
 def line_width(shape: tuple[int, ...]) -> int:
     """Return a line's width in pixels, about 1.25 on the screen."""
     return max(1, round(max(shape[:2]) / 400))
-
-
-def _u8(array: Any) -> Pixels:
-    """Narrow the type of OpenCV's result."""
-    return np.asarray(array, dtype=np.uint8)

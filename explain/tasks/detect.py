@@ -14,7 +14,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import NBSP, article, finely, kinds, listing, percent, plural
 from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score, find_class
 from sightglass.models.adapter import Prediction, Target
-from sightglass.models.geometry import intersection_over_union
+from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 SAME = 0.5
 """Minimum overlap (IoU) of two boxes of the same object."""
-LOWEST = 0.01
-"""Minimum score for which a lower threshold is worth trying."""
 NAMED = 3
 """Classes, or kinds of boxes, that a sentence names."""
 WORTH_SAYING = 5
@@ -87,7 +85,8 @@ class Detect(Task):
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None
-        return f"{result.model.name} found {_list_kinds(result)}.", True
+        found = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
+        return f"{result.model.name} found {found}.", True
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
@@ -112,7 +111,7 @@ class Detect(Task):
             absent = listing([f"no {adapter.labels[index]}" for index in indices][:NAMED])
             return f"{absent.capitalize()} {above}; {candidate}."
         # No slider goes lower, and candidates below are noise.
-        return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= LOWEST else ''}"
+        return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= 0.01 else ''}"
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         check_score(target)
@@ -176,10 +175,6 @@ class Detect(Task):
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
         is_candidate = index is not None and anchor is not None and anchor >= 0
         return {"targets": ((anchor, index),) if is_candidate else (), "per": "detection"}
-
-
-def _list_kinds(result: Result) -> str:
-    return kinds(Counter(p.label for p in result.predictions).most_common(), 2)
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:
@@ -269,15 +264,8 @@ def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
     """Return the candidates (N, 4) matching boxes (m, 4), bool (m, N)."""
     import torch
 
-    # As torchvision's box_iou, whose import alone takes seconds.
-    a, b = boxes[:, None], candidates.detach().float()
-    sides = (torch.minimum(a[..., 2:], b[:, 2:]) - torch.maximum(a[..., :2], b[:, :2])).clamp(min=0)
-    intersection = sides.prod(-1)
-    return intersection / (_area(a) + _area(b) - intersection) >= SAME
-
-
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    first, second = (part.detach().float().cpu().numpy() for part in (boxes, candidates))
+    return torch.from_numpy(measure_pairs(first[:, None], second) >= SAME).to(candidates.device)
 
 
 class _BoxScorer:

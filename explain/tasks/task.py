@@ -428,10 +428,6 @@ class Task:
         pixels: NDArray[np.bool_] = adapter.pixels_at(evidence.outputs, evidence.geometry, target)
         return pixels
 
-    def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
-        """Return the pixels of a map's class, bool (H, W), or None."""
-        return result.area(index) if self.truth == "areas" else None
-
     # Scores of a target, on its picture and on changed ones
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
@@ -561,11 +557,6 @@ class Task:
         """
         index = before.heatmaps[0].target.index
         return next((p.score for p in self.all_answers(after) if p.index == index), 0.0)
-
-    def describe_answer(self, before: Result, after: Result) -> str:
-        """Return the sentence on a changed answer after an edit; else empty."""
-        best = after.predictions[0].label if self.competes else ""
-        return "" if not best or best == before.predictions[0].label else f"Now it says {best}."
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
         """Describe the effect of covering a map's strongest part.

@@ -103,10 +103,11 @@ def _area(explanation: Explanation, mask: NDArray[np.bool_]) -> EditMark:
 
 
 def covered_sentence(before: Explanation, after: Explanation, share: float, others: Sequence[float]) -> tuple[str, str]:
-    """Compare covering the strongest tenth with covering as much elsewhere.
+    """Compare covering the strongest tenth with covering as much elsewhere; say what the answer is now, if another.
 
     `share`: of the picture that is covered, 0..1; `others`: the scores of `elsewhere`.
     """
     start = f"Covering the strongest {percent(share)} of the picture"
     covered = before.task.describe_covered(before, after, start, float(np.mean(others)))
-    return covered, before.task.describe_answer(before, after)
+    best = after.predictions[0].label if before.task.competes else ""
+    return covered, "" if not best or best == before.predictions[0].label else f"Now it says {best}."

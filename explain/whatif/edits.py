@@ -21,6 +21,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import support
+from sightglass.models.drawing import draw_line, is_number
 
 Kind = Literal["brush", "rectangle", "area"]
 Fill = Literal["blur", "grey", "mean"]
@@ -39,7 +40,6 @@ MAX_POINTS = 6_000
 SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
 _POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "area": 2}
-_SHIFT = 4
 _blurs: ByteCache[NDArray[np.uint8]] = ByteCache(4 * MIB, lambda small: small.nbytes)
 """By the picture's SHA-256: a stroke must not wait for the same blur again."""
 
@@ -101,7 +101,7 @@ def _mark(mark: Any) -> EditMark | None:
     if not isinstance(mark, dict):
         return None
     kind, flat = next((name for name in _POINTS if name == mark.get("kind")), None), mark.get("points")
-    if kind is None or not isinstance(flat, list) or not all(map(_number, flat)):
+    if kind is None or not isinstance(flat, list) or not all(map(is_number, flat)):
         return None
     pairs = tuple((_clamp(x, -1, 2), _clamp(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
     least = _POINTS[kind]
@@ -109,11 +109,7 @@ def _mark(mark: Any) -> EditMark | None:
     if len(pairs) < least or (not many and len(pairs) != least):
         return None
     size: Any = mark.get("size")
-    return EditMark(kind, pairs, _clamp(size, *SIZES)) if _number(size) else EditMark(kind, pairs)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+    return EditMark(kind, pairs, _clamp(size, *SIZES)) if is_number(size) else EditMark(kind, pairs)
 
 
 def _clamp(value: float, low: float, high: float) -> float:
@@ -153,7 +149,7 @@ def _paint(image: Image, edit: Edit) -> NDArray[np.bool_]:
     painted = np.zeros((image.height, image.width), np.uint8)
     for mark in edit.marks:
         if mark.kind == "brush":
-            _brush(painted, mark)
+            draw_line(painted, mark.points, mark.size, 1)
             continue
         for corners in zip(mark.points[::2], mark.points[1::2], strict=True):
             x0, y0, x1, y1 = rectangle(corners, image.width, image.height)
@@ -172,17 +168,6 @@ def rectangle(points: Sequence[tuple[float, float]], width: int, height: int) ->
 def _span(a: float, b: float, side: int) -> tuple[int, int]:
     low = min(max(math.floor(min(a, b) * side + 0.5), 0), side - 1)
     return low, max(min(math.floor(max(a, b) * side + 0.5), side), low + 1)
-
-
-def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
-    height, width = mask.shape
-    # Whole pixels of a centre are at .5 of the picture's edges.
-    points = (np.asarray(mark.points) * (width, height) - 0.5) * (1 << _SHIFT)
-    path = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
-    if len(path) == 1:
-        path = np.concatenate([path, path])
-    thick = max(round(mark.size * max(width, height)), 1)
-    cv2.polylines(mask, [path], False, 1, thick, cv2.LINE_8, _SHIFT)
 
 
 def _filling(image: Image, fill: Fill) -> NDArray[np.uint8]:

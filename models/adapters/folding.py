@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from sightglass.models.adapter import Adapter, is_changed
+from sightglass.models.adapters.tasks import same_answer
 
 LOGGER = logging.getLogger(__name__)
 WITHIN = 1e-4
@@ -178,9 +179,12 @@ def _fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
     for conv, norm in pairs.items():
         conv_module, norm_module = folded.module.get_submodule(conv), folded.module.get_submodule(norm)
         folded.module.set_submodule(conv, _FoldedConv(conv_module, norm_module))  # type: ignore[arg-type]
-        folded.module.set_submodule(norm, _FoldedNorm([name for name, _ in norm_module.named_children()]))
+        parts: OrderedDict[str, nn.Module] = OrderedDict(
+            (name, nn.Identity()) for name, _ in norm_module.named_children()
+        )
+        folded.module.set_submodule(norm, nn.Sequential(parts))
     folded_record = _PassRecord(folded, tensor, record.paths)
-    if folded_record.called != record.called or not _close(folded_record.answer, record.answer):
+    if folded_record.called != record.called or not _same(folded_record.answer, record.answer):
         return None
     # A norm's drop comes before its activation, which is in the convolution now.
     drops = {f"{norm}.drop" for norm in pairs.values()}.intersection(record.paths)
@@ -219,12 +223,11 @@ def _folds(module: nn.Module, record: _PassRecord, conv: str, readers: list[str]
     return bare and once and is_fixed and drop and parts.keys() <= {"act"}
 
 
-def _close(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-    """Return whether two answers are the same but for rounding."""
-    if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in expected]:
+def _same(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    """Return whether two passes' answers are the same but for rounding."""
+    if len(tensors) != len(expected) or not any(each.is_floating_point() and each.numel() for each in expected):
         return False
-    pairs = [(a, b) for a, b in zip(tensors, expected, strict=True) if b.is_floating_point() and b.numel()]
-    return bool(pairs) and all(bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
+    return all(map(partial(same_answer, within=WITHIN), tensors, expected))
 
 
 def _tensors(answer: Any) -> list[Tensor]:
@@ -284,13 +287,6 @@ class _FoldedConv(nn.Module):
         self._bias = shift if bias is None else shift + bias * scale
         folded.bias = nn.Parameter(self._bias, requires_grad=False)
         return folded
-
-
-class _FoldedNorm(nn.Sequential):
-    """Replacement of a folded norm, with its named parts as identities."""
-
-    def __init__(self, parts: Sequence[str]) -> None:
-        super().__init__(OrderedDict((name, nn.Identity()) for name in parts))
 
 
 class _PassRecord:

@@ -288,10 +288,6 @@ class PixelNumbers(Segmenter):
         number = self.number(outputs, target)
         return -number if target.part == "lowers" else number
 
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the backbone's last layer, or the last multi-channel map."""
-        return super().default_layers([layer for layer in layers if layer.shape[0] > 1] or layers)
-
 
 def _mean(numbers: Tensor, pixels: NDArray[np.bool_]) -> Tensor:
     """Return the mean over some pixels, bool (h, w), of numbers (h, w)."""

@@ -110,13 +110,13 @@ def logits_of(answer: Tensor, kind: Kind) -> Tensor:
     return both(answer) if kind in ("logit", "probability") else answer
 
 
-def same_answer(first: Tensor, second: Tensor) -> bool:
-    """Return whether two answers are the same but for rounding."""
+def same_answer(first: Tensor, second: Tensor, within: float = WITHIN) -> bool:
+    """Return whether two answers are the same but for rounding; `within`: relative to the second's largest number."""
     import torch
 
     if first.shape != second.shape:
         return False
-    tolerance = WITHIN * float(second.abs().nan_to_num(posinf=0).max()) if second.numel() else 0.0
+    tolerance = within * float(second.abs().nan_to_num(posinf=0).max()) if second.numel() else 0.0
     return torch.allclose(first, second, rtol=0, atol=tolerance, equal_nan=True)
 
 

@@ -38,7 +38,6 @@ MAX_TABLES = 100_000
 """Visits to tables and modules of a file: some that share each other are reached in billions of ways."""
 TIED = 4
 """How many times a file's own size its tensors may have: some are tied."""
-LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def _check_kind(path: Path, start: bytes) -> None:
         raise WeightsProblem(
             f"{path} is a web page and not a checkpoint: fetch the file itself, not the page about it."
         )
-    if text.startswith(LFS):
+    if text.startswith(b"version https://git-lfs"):
         raise WeightsProblem(f"{path} only points to the file that is meant: run git lfs pull where it came from.")
     if start.startswith(b"\x89HDF\r\n"):
         raise WeightsProblem(f'{path} is a Keras file: say loader = "keras" in its table.')

@@ -33,8 +33,6 @@ STEP = 32
 """What the sides of most segmentation networks' inputs are multiples of."""
 LIBRARIES = ("torchvision", "timm")
 """Packages whose architectures have usual classes."""
-SEVERAL = f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own."
-PROBABLE = "It returns probabilities: their logarithms are taken for its logits."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,8 @@ def probe(
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bool(path) or bare)
     if kind == "probabilities" and task == "multilabel":
         kind = "sigmoids"
-    notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
+    if kind in ("probabilities", "probability", "sigmoids"):
+        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
     count = 2 if count == 1 and kind != "numbers" else count
     return ProbeResult(task, count, kind, preprocessing, why, notes, step, maps and task == "regress", path)
 
@@ -139,7 +138,7 @@ def _task_of_rows(
             return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
     if task in (None, "classify") and several:
         # Their softmax would be nobody's numbers.
-        return "multilabel", (SEVERAL,)
+        return "multilabel", (f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own.",)
     if task is not None:
         return task, ()
     return "classify", (assumed(count),) if unnamed and (count <= FEW or library_of(module) not in LIBRARIES) else ()
@@ -160,6 +159,13 @@ SATURATED = 1 - 1e-6
 """Probability above which little but rounding is left of its gradient."""
 
 
+PASSING = (
+    *("AvgPool", "AdaptiveMaxPool", "Dropout"),
+    *("Pooling", "GaussianNoise", "Regularization", "InputLayer", "Reshape", "Permute", "Padding"),
+)
+"""In the names of modules without a map of their own: they shrink another's, drop parts of it or pass it on."""
+
+
 class CustomInput(PreparedAdapter):
     """Find the answer in whatever a module returns."""
 
@@ -171,6 +177,12 @@ class CustomInput(PreparedAdapter):
         """Leave the last activation out."""
         if self.activation:
             self.module.set_submodule(self.activation, nn.Identity())
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
+        kinds = {layer.path: type(self.module.get_submodule(layer.path)).__name__ for layer in layers}
+        candidates = [layer for layer in layers if not any(word in kinds[layer.path] for word in PASSING)]
+        return super().default_layers(candidates or layers)
 
     def _answer(self, tensor: Tensor) -> Tensor:
         output, chosen = self.module(tensor), self.spec.weights.output
@@ -190,12 +202,6 @@ class CustomClassifier(CustomInput, Classifier):
                 "It is saturated, so next to no gradient is left: give logits, without the last softmax or sigmoid.",
             )
         return ()
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
-        pooled = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d)
-        candidates = [layer for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
-        return super().default_layers(candidates or layers)
 
 
 class CustomSegmenter(CustomInput, Segmenter):

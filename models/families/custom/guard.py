@@ -33,7 +33,6 @@ _DICTS = itemgetter(*(key for key, value in _MODULE.items() if isinstance(value,
 """What a module keeps parameters, buffers, parts and hooks in."""
 _ATOMS = {bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size}
 _ATOMS |= {FunctionType, BuiltinFunctionType, MethodType, ModuleType}
-_VERSION = attrgetter("_version")
 _CONTAINERS = (dict, OrderedDict, list, set, deque)
 MAX_DEPTH, MAX_OBJECTS = 4, 5000
 """How deep, and how many, objects that a module's attributes hold are put back."""
@@ -276,7 +275,7 @@ def _refill(container: Any, before: Any) -> None:
 
 
 def _signature(tensors: Sequence[Tensor]) -> list[int]:
-    return [*map(Tensor.data_ptr, tensors), *map(_VERSION, tensors)]
+    return [*map(Tensor.data_ptr, tensors), *map(attrgetter("_version"), tensors)]
 
 
 class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]

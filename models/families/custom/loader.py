@@ -52,11 +52,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     known = spec.preprocessing.for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
     if library == "torchvision":
-        kind: type[Classifier] = torchvision_networks.TorchvisionClassifier
         usual = torchvision_networks.preprocessing_of(torchvision_networks.default_weights(name))
     else:
-        kind, usual = Classifier, timm_networks.preprocessing_of(module)
-    adapter = kind(replace(spec, arch=name), module, names, usual.changed(known), sha256_of(path))
+        usual = timm_networks.preprocessing_of(module)
+    adapter = Classifier(replace(spec, arch=name), module, names, usual.changed(known), sha256_of(path))
     notes += label_notes
     adapter.notes = notes + note_preprocessing(spec, adapter.preprocessing, f"as {name} is usually trained")
     return adapter

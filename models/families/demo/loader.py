@@ -44,8 +44,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     else:
         side = TASKS[spec.task]
         preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
-        names = ("background", *CLASSES) if spec.segments else labels.stated_names(spec) or CLASSES
-        kind = Segmenter if spec.segments else Classifier
+        names = ("background", *CLASSES) if spec.task == "segment" else labels.stated_names(spec) or CLASSES
+        kind = Segmenter if spec.task == "segment" else Classifier
         adapter = kind(spec, module, names, preprocessing, sha256_of(path))
         adapter.cell_offsets = CELL_OFFSETS.get(spec.arch, ())
     adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)

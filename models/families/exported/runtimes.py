@@ -22,7 +22,6 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.preprocess import MAX_CHANNELS
 
-INSTALL = "install what exported models need: pip install onnxruntime"
 ONNX = (".onnx",)
 TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
 
@@ -124,7 +123,7 @@ class OnnxRuntime(Runtime):
         try:
             self._library: Any = importlib.import_module("onnxruntime")
         except ImportError as reason:
-            raise ModelProblem(f"{path.name} needs onnxruntime: {INSTALL}.") from reason
+            raise ModelProblem(f"{path.name} needs onnxruntime: pip install onnxruntime.") from reason
         self._session = self._open("cpu")
         if len(inputs := self._session.get_inputs()) != 1:
             raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")

@@ -7,7 +7,6 @@ before the last softmax or sigmoid.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -31,14 +30,11 @@ from sightglass.models.families.custom.classifier import CustomInput
 from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, without_activation
 from sightglass.models.geometry import ModelInput
 from sightglass.models.inspect import TableDraft, Toml, find_labels
-from sightglass.models.layers import Layer
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 USUAL = 224
 """Input side in pixels where neither the file nor the operator says."""
-# Layers without a map of their own: they shrink another layer's map, drop parts of it or pass it on.
-_PASSING = ("Pooling", "Dropout", "GaussianNoise", "Regularization", "InputLayer", "Reshape", "Permute", "Padding")
 _WEIGHED = ("Conv", "Dense", "DepthwiseConv", "SeparableConv", "EinsumDense", "PatchEmbedding")
 _SCALED = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply")
 _CAFFE = tuple(value / 255 for value in (123.68, 116.779, 103.939))
@@ -96,12 +92,6 @@ class KerasClassifier(CustomInput, Classifier):
             # One number for the second class; the first is what is left.
             logits = torch.cat([torch.zeros_like(logits), logits], 1)
         return Logits(logits, seen[0] if seen and seen[0].ndim == 2 else None)
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer with a map, before any pooling."""
-        kinds = [type(self.module.get_submodule(layer.path)).__name__ for layer in layers]
-        maps = [layer for layer, kind in zip(layers, kinds, strict=True) if not any(word in kind for word in _PASSING)]
-        return ((maps or layers)[-1].path,)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:

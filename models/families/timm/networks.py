@@ -9,9 +9,6 @@ from torch import nn
 from sightglass.models import labels
 from sightglass.models.preprocess import Preprocessing
 
-CROPS = {"squash": "squash", "border": "letterbox"}
-"""Our `Preprocessing.crop` for timm's crop mode, where that is no centre crop."""
-
 
 def preprocessing_of(module: nn.Module) -> Preprocessing:
     """Return the preprocessing of timm's evaluation transform, pixel by pixel."""
@@ -25,7 +22,7 @@ def preprocessing_of(module: nn.Module) -> Preprocessing:
         mean=config["mean"],
         std=config["std"],
         interpolation=config["interpolation"],
-        crop=CROPS.get(config["crop_mode"], "centre"),
+        crop={"squash": "squash", "border": "letterbox"}.get(config["crop_mode"], "centre"),
     )
 
 

@@ -15,7 +15,6 @@ from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.families.custom.classifier import CustomEmbedder
 from sightglass.models.families.torchvision.networks import (
-    TorchvisionClassifier,
     build,
     default_weights,
     load_published,
@@ -45,4 +44,4 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
         load_published(spec, default), progress, lambda: build(spec.arch, classes=len(names)), read
     )
     preprocessing = preprocessing_of(default).changed(spec.preprocessing)
-    return TorchvisionClassifier(spec, module, names, preprocessing, sha256)
+    return Classifier(spec, module, names, preprocessing, sha256)

@@ -176,8 +176,11 @@ class _Dense(TorchvisionDetector):
             yield anchor.index_select(1, ours), anchor.index_select(1, others) if len(others) else None
 
     def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """Yield the head's classes, boxes and centredness for each map, as the convolutions return them."""
-        raise NotImplementedError
+        """Yield the head's classes, boxes and any centredness for each map, as the convolutions return them."""
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x in features:
+            yield classes.cls_logits(classes.conv(x)), boxes.bbox_reg(boxes.conv(x)), None
 
     def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
         """Decode (N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
@@ -236,12 +239,6 @@ class _Dense(TorchvisionDetector):
 
 class RetinaNetDetector(_Dense):
     """RetinaNet: sigmoids per anchor. A candidate is measured in cells of its own map."""
-
-    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        module: Any = self.module
-        classes, boxes = module.head.classification_head, module.head.regression_head
-        for x in features:
-            yield classes.cls_logits(classes.conv(x)), boxes.bbox_reg(boxes.conv(x)), None
 
 
 class FcosDetector(_Dense):

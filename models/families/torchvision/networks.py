@@ -6,29 +6,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, did_you_mean
-from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints import architectures
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor, nn
     from torchvision.models import WeightsEnum
 
-    from sightglass.models.layers import Layer
     from sightglass.models.spec import ModelSpec
-
-
-class TorchvisionClassifier(Classifier):
-    """A torchvision model; in a MaxViT the last layer with a usable map is not the last module."""
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        if self.spec.arch.startswith("maxvit_"):
-            last_block = f"blocks.{len(self.module.blocks) - 1}"  # type: ignore[arg-type]
-            if last_block in [layer.path for layer in layers]:
-                return (last_block,)
-        return super().default_layers(layers)
 
 
 KINDS = {

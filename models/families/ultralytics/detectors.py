@@ -301,7 +301,9 @@ class NumberedLayers:
 
     def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
         """Return the numbered steps in order."""
-        return {f"model.{index}": self._section(index) for index in range(len(self.module.model))}
+        last = len(self.module.model) - 1
+        steps: dict[str, Section] = {f"model.{n}": "backbone" if n < self._backbone else "neck" for n in range(last)}
+        return steps | {f"model.{last}": "head"}
 
     def alias(self, name: str) -> str:
         """Return `model.10` for `10`, `model[10]`, `model.model.10` or a negative index; else the name itself."""
@@ -315,11 +317,6 @@ class NumberedLayers:
     def _backbone(self) -> int:
         """Number of steps of the backbone."""
         return len(self.module.yaml["backbone"])
-
-    def _section(self, index: int) -> Section:
-        if index == len(self.module.model) - 1:
-            return "head"
-        return "backbone" if index < self._backbone else "neck"
 
 
 class LetterboxedSteps(NumberedLayers):

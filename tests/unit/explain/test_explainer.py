@@ -158,7 +158,7 @@ def test_replay_needs_same_picture_and_weights(explainer, pictures):
 @pytest.mark.parametrize("model", ["evil.pt", "../evil.ts/evil.torchscript", "https://example.org/model.onnx"])
 def test_a_stranger_s_recipe_opens_no_file_as_its_model(explainer, bus, model, monkeypatch):
     recipe = explainer(bus, top_k=1).recipe.model_copy(update={"model": model})
-    monkeypatch.setattr("sightglass.explain.evidence.given_model.spec_of_file", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr("sightglass.explain.explainer.of_file", lambda *_: pytest.fail("opened"))
     with pytest.raises(ModelProblem, match=r"is a file, .*: if you trust it, add it to your models"):
         replay(recipe, bus)
 
