@@ -249,8 +249,6 @@ class History(encoding.RecordFiles):
                 files = {"damaged.txt": f"{problem}\n".encode()}
             yield from ((f"{folder}/{name}", data) for name, data in files.items())
 
-    # ---- on the disk
-
     @contextlib.contextmanager
     def reading(self, begin: str = "BEGIN") -> Iterator[sqlite3.Connection]:
         """Yield the database as a consistent snapshot."""
