@@ -79,7 +79,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
 
 
 def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
-    """Return a map's checks as lines; none without checks. `begin`: of the first line."""
+    """Return a map's checks as lines; none without checks; `begin`: of the first line."""
     if checks is None:
         return []
     others = [phrases.plain_text(mark.sentence) for mark in checks.checks if mark.state != "yes"]

@@ -37,7 +37,7 @@ def answer(word: str) -> str | None:
 
 
 def verb_first(words: Sequence[str], verbs: Collection[str]) -> list[str]:
-    """Return a command line with its verb in front, by our name, where a guide has a script or options first."""
+    """Return a command line with its verb in front, by our name, also for a guide's script or after options."""
     scripts = _words("verbs")
     for place, word in enumerate(words):
         name = word.rpartition("/")[2]

@@ -127,7 +127,7 @@ class Decks:
         return self.get(id)
 
     def open(self, data: bytes) -> Deck:
-        """Add a deck's file, without its commands. Raises Problem for any other file, and where there is no room."""
+        """Add a deck's file, without its commands; raise Problem, and add nothing, for another or without room."""
         about, packed = split(data)
         check_work(map(partial(Slide, ""), packed))
         # A stranger's commands may do anything in a shell.

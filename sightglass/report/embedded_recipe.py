@@ -228,7 +228,7 @@ def add_checks(recipe: Recipe, checks: Sequence[Checks | None]) -> Recipe:
 
 
 def checked_recipe(explanation: Result) -> Recipe:
-    """Return an explanation's recipe with its checks, which `Result.recipe` is compared without."""
+    """Return an explanation's recipe with its checks, which `Result.recipe` leaves out."""
     return add_checks(explanation.recipe, list_checks(explanation))
 
 
