@@ -1,7 +1,4 @@
-"""Schemas of the requests.
-
-The fields are the engine's options under the same names; the engine checks whether a model supports them.
-"""
+"""Schemas of the requests: the engine's options by name; the engine checks whether a model supports them."""
 
 from __future__ import annotations
 

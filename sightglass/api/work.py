@@ -107,10 +107,7 @@ class WorkQueue:
 
 
 async def answer(
-    request: Request,
-    schema: type[RequestT],
-    work: Callable[[RequestT, str], BaseModel | bytes],
-    format: str = "json",
+    request: Request, schema: type[RequestT], work: Callable[[RequestT, str], BaseModel | bytes], format: str = "json"
 ) -> Response:
     """Read the body as `schema`, run `work` with it and the format in the queue, and send what it returns.
 

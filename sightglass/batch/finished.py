@@ -387,7 +387,7 @@ def measure_numbers(frame: Frame) -> NumberErrors | None:
     if "absolute_error" not in frame or not (count := frame["absolute_error"].notna().sum()):
         return None
     sizes = frame["absolute_error"].dropna().to_numpy(np.float64)
-    low, high = np.percentile(redraw(count, 0) @ sizes / count, [2.5, 97.5]) if count > 1 else (math.nan, math.nan)
+    low, high = np.percentile(redraw(count) @ sizes / count, [2.5, 97.5]) if count > 1 else (math.nan, math.nan)
     return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
 
 
@@ -408,8 +408,6 @@ def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
     return replace(picture, map=Map("", values, seen=None if region == (0, 0, 1, 1) else region))
 
-
-# The report
 
 LISTED = 24
 """Pictures of each section."""

@@ -150,8 +150,6 @@ def is_stopped(folder: Path) -> bool:
     return run is not None and (run.done or 0) < run.pictures
 
 
-# Uploads
-
 MAX_PICTURES = 20_000
 """Pictures in one run of the page; the command line takes more."""
 UPLOADS = "uploads"

@@ -60,9 +60,6 @@ class LabelMatch:
     """The class that may be meant, of a label that is not counted."""
 
 
-# Which classes labels mean
-
-
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the corrected classes of a run's labels; none: not counted."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
@@ -118,9 +115,6 @@ def describe_left_out(matches: Sequence[LabelMatch]) -> str:
     return f"Not counted: {listing([*map(describe, uncounted)], NAMED)}."
 
 
-# The labels of a run
-
-
 def label_by_folders(items: Iterable[Item]) -> GroundTruth:
     """Return the names of the pictures' folders as their labels."""
     return GroundTruth({}, (), {item.key: item.label for item in items if item.label})
@@ -167,10 +161,7 @@ def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str
 
 
 def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> None:
-    """Write the evaluation and its summary beside a run's table.
-
-    Where no label counts, none is left.
-    """
+    """Write the evaluation and its summary beside a run's table; remove them where no label counts."""
     kind, facts, labels = work.kind, work.facts, work.labels
     if labels is None and kind.by_folders:
         labels = match_names(label_by_folders(items), facts.classes, corrections(work.folder))
@@ -188,8 +179,6 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
     with contextlib.suppress(Problem):
         _write_summary(work.folder)
 
-
-# The evaluation, summed up
 
 SUMMARY, CSV = "evaluation.json", "evaluation.csv"
 """Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`kinds.ErrorUnit`);

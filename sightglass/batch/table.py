@@ -81,9 +81,6 @@ class Scores:
 _ADAPTER = TypeAdapter(Scores)
 
 
-# One picture
-
-
 def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     """Return one JSON row a map, at least one a picture.
 
@@ -166,9 +163,6 @@ def recipe(settings: Json, row: Row) -> Recipe:
             "targets": targets,
         }
     )
-
-
-# All pictures
 
 
 def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tuple[tuple[str, str], ...]:

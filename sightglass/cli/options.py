@@ -64,15 +64,7 @@ def option(usage: str, help: str, panel: str | None = None, **more: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=help.replace("[", "\\["), **more)
 
 
-def field(
-    usage: str,
-    help: str,
-    panel: str | None = None,
-    *,
-    verbs: str = "",
-    default: Any = None,
-    **more: Any,
-) -> Any:
+def field(usage: str, help: str, panel: str | None = None, *, verbs: str = "", default: Any = None, **more: Any) -> Any:
     """Return a dataclass field with a flag; `hidden`: only `--help-all` lists it.
 
     `verbs`: the aliases of `explain` that the option is for, which the model's task decides on; none: all.

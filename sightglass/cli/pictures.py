@@ -30,10 +30,7 @@ EXAMPLE_USED = "There is no {} in this folder: the example of that name is used.
 def load_explainer(
     model: str, device: str, progress: Progress, options: dict[str, Any] | None = None, *, labels: Path | None = None
 ) -> Explainer:
-    """Load a model for these options, with a progress bar.
-
-    `labels`: a file of the names of the classes of a model's file.
-    """
+    """Load a model for these options, with a progress bar; `labels`: a file of class names."""
     if not catalog.is_file(model):
         catalog.spec(model)  # reports a typo before torch is imported
     explainer = explain.Explainer(model, labels=labels, device=device, progress=progress)
@@ -82,10 +79,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
 
 
 def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
-    """Return a map's checks as lines; none without checks.
-
-    `begin`: what the line says before the map's name.
-    """
+    """Return a map's checks as lines; none without checks; `begin`: of the first line."""
     if checks is None:
         return []
     others = [phrases.plain_text(mark.sentence) for mark in checks.checks if mark.state != "yes"]

@@ -37,10 +37,7 @@ def answer(word: str) -> str | None:
 
 
 def verb_first(words: Sequence[str], verbs: Collection[str]) -> list[str]:
-    """Return a command line with its verb in front, by our name.
-
-    The guides' scripts stand for verbs, and their subcommands follow options.
-    """
+    """Return a command line with its verb in front, by our name, also for a guide's script or after options."""
     scripts = _words("verbs")
     for place, word in enumerate(words):
         name = word.rpartition("/")[2]

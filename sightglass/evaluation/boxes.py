@@ -84,14 +84,14 @@ class _ClassMatches:
             return np.asarray((weights @ matched) / (weights @ self.objects)[:, None])
 
 
-def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
+def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]) -> Metrics:
     """Return COCO's AP and AR with bootstrap intervals from `DRAWS` redrawn picture sets.
 
     `truths`, `answers`: a list for each picture, boxes in its pixels. A class without counted labels has no AP.
     """
     labels, predictions = _group(truths), _group(answers)
     # The pictures as they are, then the redrawn sets.
-    weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths), seed)])
+    weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths))])
     # Boxes of any class are ignored on a label without a class.
     ignored = {
         picture: list(compress(answers[picture], find_ignored(places, answers[picture])))

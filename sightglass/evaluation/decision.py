@@ -223,8 +223,6 @@ class Decision:
         """The classes of which it has more right, the largest gain first."""
         return tuple(change for change in self.changes[::-1] if change.right > change.before)
 
-    # Sentences
-
     @property
     def headline(self) -> str:
         """`demo-s instead of demo-l: loses too much`, or `Take demo-s: the smallest; at most 2 points worse than …`."""

@@ -59,10 +59,7 @@ class ErrorReport:
 
     @cached_property
     def errors(self) -> list[ErrorUnit]:
-        """The erroneous units; the box for an object and its box.
-
-        Surest wrong answers first; then objects without a box, the largest first.
-        """
+        """The erroneous units, an object and its box as one: surest answers first, then missed objects by size."""
         errors = [unit for unit in self.units if unit.type == "missed" or (unit.wrong and unit.kind != "object")]
         return sorted(errors, key=lambda unit: (math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)))
 

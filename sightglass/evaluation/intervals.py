@@ -63,11 +63,11 @@ def estimate_share(count: int, total: int) -> Estimate:
     return Estimate(count / total, float(interval.low), float(interval.high))
 
 
-def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
+def redraw(pictures: int) -> NDArray[np.int32]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
     if not pictures:
         return np.zeros((DRAWS, 0), np.int32)
-    return np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), DRAWS).astype(np.int32)
+    return np.random.default_rng(0).multinomial(pictures, np.full(pictures, 1 / pictures), DRAWS).astype(np.int32)
 
 
 def average_classes(values: NDArray[np.float64]) -> Any:
@@ -78,10 +78,7 @@ def average_classes(values: NDArray[np.float64]) -> Any:
 
 
 def estimate(value: float, samples: NDArray[np.float64], least: float = -1.0) -> Estimate:
-    """Return a number with its 95 % basic bootstrap interval.
-
-    The interval lies within `least` and 1.
-    """
+    """Return a number with its 95 % basic bootstrap interval, within `least` and 1."""
     samples = samples[~np.isnan(samples)]
     if not len(samples):
         return Estimate(float(value), float("nan"), float("nan"))

@@ -167,8 +167,6 @@ class ClassEvaluation:
         """Return `Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
         return f"Not counted: {plural(count, self.unit)}, nor answers on them" if count else ""
 
-    # Answers of two models
-
     def answers_equal(self, first: Json, second: Json) -> bool:
         """Return whether two rows of a picture have the same answer."""
         return bool(first["predicted"] == second["predicted"])
@@ -180,8 +178,6 @@ class ClassEvaluation:
         """
         differing = {key for key, pair in pairs.items() if not self.answers_equal(*pair)}
         return percent(1 - len(differing) / len(pairs)) if pairs else "", differing
-
-    # Labels
 
     def read(self, path: Path | str) -> GroundTruth:
         """Read labels; raise Problem for an empty file."""
@@ -202,8 +198,6 @@ class ClassEvaluation:
         """Return the judged labels of a picture, each with its box."""
         return [(picture.truth or "", (None,) * 4)]
 
-    # A run's pictures
-
     def place(self, labels: RunLabels, key: str, size: Size, answers: Sequence[Prediction]) -> Json | None:
         """Return a picture's labels for an `EvaluatedPicture`, or None."""
         if not self.has(labels.truth, key):
@@ -219,10 +213,7 @@ class ClassEvaluation:
         return None
 
     def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> Json:
-        """Return an outcome's evaluation fields; empty without labels.
-
-        `lock`: of the model.
-        """
+        """Return an outcome's evaluation fields, empty without labels; `lock`: of the model."""
         return {}
 
     def columns(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,8 +229,6 @@ class ClassEvaluation:
             return
         yield stored.to_row(EvaluatedPicture(key, size, predictions=answers, **placed))
 
-    # Errors
-
     def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
         """Yield all right and wrong units, picture by picture."""
         for picture in evaluation.pictures:
@@ -253,8 +242,6 @@ class ClassEvaluation:
         wrong = sum(unit.wrong for unit in units)
         return f"{name} is wrong on {wrong:,} of {plural(len(units), 'picture')}"
 
-    # Scores
-
     def measure_fit(self, evaluation: Evaluation) -> Metrics:
         """Return how well the answers fit the labels."""
         pictures = evaluation.pictures
@@ -264,7 +251,7 @@ class ClassEvaluation:
         totals = Counter(str(picture.truth) for picture in pictures)
         return Metrics(
             {"accuracy": estimate_share(int(right.sum()), len(right)), "top5": estimate_share(top5, len(right))},
-            redraw(len(right), 0) @ right / max(len(right), 1),
+            redraw(len(right)) @ right / max(len(right), 1),
             {name: estimate_share(counts[name], totals[name]) for name in sorted(totals)},
         )
 

@@ -107,7 +107,7 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pai
     return [(int(code // base), int(code % base) + UNJUDGED, int(counts[code])) for code in np.flatnonzero(counts)]
 
 
-def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
+def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
     """Return IoU and accuracy with bootstrap intervals over pictures.
 
     Its classes are those that any mask or any judged answer has, by their indices.
@@ -125,7 +125,7 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
             elif answer >= 0:
                 union[row, places[answer]] += count
     total = np.array([sum(count for *_, count in pairs) for pairs in pictures], np.float64)
-    draws = redraw(len(pictures), seed)
+    draws = redraw(len(pictures))
     with np.errstate(invalid="ignore"):
         exact = right.sum(0) / union.sum(0)
         samples = (draws @ right) / (draws @ union)

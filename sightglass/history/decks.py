@@ -127,10 +127,7 @@ class Decks:
         return self.get(id)
 
     def open(self, data: bytes) -> Deck:
-        """Add a deck's file, without its commands.
-
-        Raises Problem where it is none, or where there is no room: then none of it is added.
-        """
+        """Add a deck's file, without its commands; raise Problem, and add nothing, for another or without room."""
         about, packed = split(data)
         check_work(map(partial(Slide, ""), packed))
         # A stranger's commands may do anything in a shell.
@@ -233,9 +230,6 @@ def _pack(view: View) -> bytes:
     text, title = (re.sub(r"(?<=\d) (?=%)", NBSP, words) for words in texts)
     notes = typed_text(view.notes.splitlines(), MAX_NOTES, "A speaker's note")
     return pack([replace(view, title=title, statements=(text,) if text else (), notes=notes)])
-
-
-# ---- one file
 
 
 def join(slides: Sequence[bytes], title: str, theme: str = DARK.name, **more: Any) -> bytes:

@@ -205,8 +205,7 @@ class RecordFiles:
         return self.read(record, "thumbnail")
 
     def picture(self, record: Record, *, other: bool = False) -> Image:
-        """Return the picture, of a pair the query or the `other`, pixel for pixel; raise Problem if its file is damaged
-        or gone."""
+        """Return the picture, or the `other` of a pair, pixel for pixel; raise Problem for a damaged or lost file."""
         pair = record.pair if other else None
         name, sha256 = (pair.name, pair.sha256) if pair else (record.picture_name, record.picture_sha256)
         data = self.read(record, "other" if other else "picture")

@@ -249,8 +249,6 @@ class History(encoding.RecordFiles):
                 files = {"damaged.txt": f"{problem}\n".encode()}
             yield from ((f"{folder}/{name}", data) for name, data in files.items())
 
-    # ---- on the disk
-
     @contextlib.contextmanager
     def reading(self, begin: str = "BEGIN") -> Iterator[sqlite3.Connection]:
         """Yield the database as a consistent snapshot."""
@@ -386,8 +384,7 @@ def save_unsure(explanation: Explanation, below: float, history: History | None 
 def save_as_set(explanation: Explanation) -> str | None:
     """Save an explanation below SIGHTGLASS_SAVE_BELOW; return its record's id. A failure is logged."""
     try:
-        below = settings().save_below
-        record = save_unsure(explanation, below) if below else None
+        record = save_unsure(explanation, settings().save_below)
     except Problem as problem:
         _warn(str(problem))
         return None

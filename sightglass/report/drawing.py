@@ -63,10 +63,7 @@ def draw_layers(view: View, item: Visual, theme: Theme, chart: Literal["png", "s
 def draw(
     view: View, item: Visual, theme: Theme = DARK, scale: float = SHARP
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Return a picture at the size of its place, uint8 (H, W, 3), and the same under its map, if it is drawn.
-
-    `scale`: pixels of a unit.
-    """
+    """Return a picture at its place, and the same under its map, uint8 (H, W, 3); `scale`: pixels of a unit."""
     picture, mapped = view.pictures[item.index], None
     across, down = (max(1, round(side * scale)) for side in (item.place.width, item.place.height))
     # It covers its place.

@@ -30,7 +30,6 @@ from sightglass.models import catalog
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
-    from sightglass.explain.rendering.style import Style
     from sightglass.explain.result import Result
     from sightglass.explain.trust.checks import Checks
     from sightglass.explain.trust.proof import Proof
@@ -121,11 +120,6 @@ def embed(
     return write(data, checked_recipe(explanation), view, picture=original)
 
 
-def embed_overlay(data: bytes, explanation: Result, index: int, style: Style) -> bytes:
-    """Return `embed` of an overlay in a style."""
-    return embed(data, explanation, index, style.overlay)
-
-
 def read(data: bytes) -> Recipe | None:
     """Return a file's embedded recipe, or None."""
     embedded = contents(data)
@@ -133,10 +127,7 @@ def read(data: bytes) -> Recipe | None:
 
 
 def contents(data: bytes) -> Contents | None:
-    """Return the contents of a file or recipe.json, or None.
-
-    Never raises.
-    """
+    """Return the contents of a file or recipe.json, or None; never raise."""
     try:
         if data.startswith(b"{"):
             document = json.loads(data) if len(data) <= MAX_PICTURE else {}
@@ -237,18 +228,12 @@ def add_checks(recipe: Recipe, checks: Sequence[Checks | None]) -> Recipe:
 
 
 def checked_recipe(explanation: Result) -> Recipe:
-    """Return an explanation's recipe with its checks.
-
-    `Result.recipe` itself has none, so that two explanations can be compared by it.
-    """
+    """Return an explanation's recipe with its checks, which `Result.recipe` leaves out."""
     return add_checks(explanation.recipe, list_checks(explanation))
 
 
 def proved_recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recipe:
-    """Return an explanation's recipe with checks and one map's proof.
-
-    `proof`: by default the explanation's own.
-    """
+    """Return an explanation's recipe with checks and one map's proof, by default its own."""
     proof, checked = proof or explanation.proofs.get(index), checked_recipe(explanation)
     if proof is None:
         return checked

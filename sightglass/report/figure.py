@@ -44,11 +44,7 @@ _ENCODING: dict[str, Json] = {"png": {"compress_level": PNG_LEVEL}, "jpg": {"qua
 
 
 def figure(
-    explanation: Result,
-    index: int = 0,
-    *,
-    format: Format = "png",
-    look: Mapping[str, bool | float | str] | None = None,
+    explanation: Result, index: int = 0, *, format: Format = "png", look: Mapping[str, bool | float | str] | None = None
 ) -> bytes:
     """Return picture, heatmap and overlay as a figure with the recipe.
 

@@ -229,9 +229,6 @@ class Page:
     notes: str = ""
 
 
-# ---- letters
-
-
 @functools.lru_cache(8192)
 def width_of(words: str, *, bold: bool = False) -> float:
     """Return the width of a line by its letters' size."""
@@ -265,10 +262,7 @@ def _fits(words: str, place: Rect, size: float, bold: bool) -> bool:
 
 
 def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
-    """Return words and the largest fitting size.
-
-    Where none is small enough, the sentences that fit are kept, else as many words as do.
-    """
+    """Return words and the largest fitting size; else the sentences that fit at the smallest, or as many words."""
     for size in sizes:
         if _fits(words, place, size, bold):
             return words, size
@@ -277,9 +271,6 @@ def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = 
         shortened = (shortened.rpartition(" ")[0] or shortened[:-1]).rstrip(" ,;:·")
     sentences, stop, _ = shortened.rpartition(". ")
     return fit(f"{sentences}.", place, sizes, bold=bold) if stop else (f"{shortened}…", smallest)
-
-
-# ---- pages
 
 
 def numbered(views: Sequence[View], first: int = 1) -> Iterator[tuple[View, Page]]:

@@ -29,7 +29,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
 from sightglass.report import charts, embedded_recipe, figure, results, table
-from sightglass.report.embedded_recipe import checked_recipe, embed, embed_overlay, proved_recipe
+from sightglass.report.embedded_recipe import checked_recipe, embed, proved_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -152,7 +152,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
         overlay = to_png(explanation.overlay(i, **style.overlay))
-        yield f"{name}.png", embed_overlay(overlay, explanation, i, style)
+        yield f"{name}.png", embed(overlay, explanation, i, style.overlay)
         if bare:
             yield f"{name}_heatmap.png", embed(to_png(bare_map(explanation, i, style)), explanation, i, picture=False)
         if npy:
@@ -227,7 +227,7 @@ def of_boxes(
     pixels, begin = explanation.image.pixels, file_stem(explanation.image.name.rsplit(".", 1)[0])
 
     def overlay(picture: NDArray[np.uint8], index: int = 0) -> bytes:
-        return embed_overlay(to_jpeg(picture), explanation, index, style)
+        return embed(to_jpeg(picture), explanation, index, style.overlay)
 
     yield f"{begin}_original.jpg", to_jpeg(pixels)
     yield f"{begin}_detection.jpg", overlay(_draw_boxes(explanation, pixels, explanation.predictions, style))
@@ -244,10 +244,7 @@ def of_boxes(
 
 
 def _numbers(explanation: Result) -> Iterator[File]:
-    """Yield maps, statistics, proofs and the recipe as files.
-
-    Of several proofs the others than the first have their maps' names.
-    """
+    """Yield maps, statistics, proofs and the recipe; proofs after the first are named after their maps."""
     if explanation.heatmaps:
         yield MAPS, npz_bytes(arrays(explanation))
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
@@ -289,7 +286,7 @@ def _sheet(explanation: Result, style: Style) -> bytes:
     count = range(len(explanation.heatmaps))
     panels = [explanation.overlay(i, **style.overlay) for i in count]
     sheet = contact_sheet(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
-    return embed_overlay(to_jpeg(sheet), explanation, 0, style)
+    return embed(to_jpeg(sheet), explanation, 0, style.overlay)
 
 
 def _name_map(explanation: Result, index: int) -> str:
@@ -304,7 +301,7 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
             panels.append(explanation.overlay(0, **style.overlay))
-            data = embed_overlay(to_png(panels[-1]), explanation, 0, style)
+            data = embed(to_png(panels[-1]), explanation, 0, style.overlay)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
             if (proof := explanation.proofs.get(0)) is not None:
                 yield from of_proof(explanation, 0, proof, f"{label_stem(explanation.model.id)}_")
@@ -313,7 +310,7 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
     sheet = to_jpeg(contact_sheet(panels, captions))
-    yield "comparison.jpg", embed_overlay(sheet, compared.explanations[0], 0, style)
+    yield "comparison.jpg", embed(sheet, compared.explanations[0], 0, style.overlay)
     maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
     yield MAPS, npz_bytes(maps)
     yield "comparison.json", to_json(results.ComparisonResult.build(compared).to_dict()).encode()

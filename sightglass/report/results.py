@@ -305,9 +305,7 @@ class EffectResult(PlainResult):
 
     map: str = Field(validation_alias="name")
     hidden: Number
-    """The score with the strongest share hidden."""
     kept: Number
-    """The score with only that share kept."""
 
 
 class SupportResult(PlainResult):

@@ -132,10 +132,7 @@ def of_query(
 
 
 def places(similarity: Similarity) -> list[str]:
-    """Say for each picture where it is similar to the other and where different, in a sentence each.
-
-    One sentence for both where there is no map.
-    """
+    """Say for each picture where it is similar and where different; in one sentence without a map."""
     if similarity.state == "same":
         return ["The two are identical to the model, so there is nothing to compare."]
     if similarity.state == "indistinct":

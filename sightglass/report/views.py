@@ -66,16 +66,10 @@ NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
 """Packages whose versions a caption names."""
 
 
-# ---- parts of views
-
-
 def new_view(
     pictures: Sequence[Picture], *, title: str, sentence: str = "", notes: str = "", day: str = "", **more: Any
 ) -> View:
-    """Return a view; long texts are cut at a word.
-
-    `day`: of the explanation, by default today; `more`: other fields of a view.
-    """
+    """Return a view with long texts cut at a word; `day`: by default today; `more`: other fields."""
     return View(
         shorten(title, MAX_TITLE),
         (shorten(sentence, MAX_SENTENCE),) if sentence else (),
@@ -238,9 +232,6 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
     return replace(style, alpha=alpha, cells=False)
 
 
-# ---- captions
-
-
 def number(value: float) -> str:
     """Format three significant digits, with a true minus; `–` of NaN."""
     return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "–"
@@ -291,9 +282,6 @@ def write_caption(explanation: Result, index: int) -> str:
     used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in NAMED)
     hashes = f"weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)"
     return " ".join([*sentences, f"{used}; {hashes}."])
-
-
-# ---- views
 
 
 def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = None) -> View:
@@ -377,8 +365,7 @@ def _difference(image: Image, values: NDArray[np.float32], result: Result, seen:
 def classes_view(
     explanation: Explanation, pair: tuple[int, int] | None = None, look: Mapping[str, Any] | None = None
 ) -> View:
-    """Return the view of several classes' maps, a picture each; `pair`: the indices of two that are compared, with
-    their difference."""
+    """Return the view of several classes' maps, a picture each; `pair`: two indices whose difference is shown."""
     # Each is large.
     indices = list(pair or range(len(explanation.heatmaps)))[:3]
     if len(indices) < 2:

@@ -144,10 +144,7 @@ class Clip:
     def frames(
         self, start: float = 0.0, end: float | None = None, *, first: int = 0, every: int = 1
     ) -> Iterator[Frame]:
-        """Yield every n-th frame from `start` to `end` (exclusive), in seconds.
-
-        `first`: number of the first frame.
-        """
+        """Yield every n-th frame from `start` to `end` (exclusive), in seconds, from number `first` on."""
         self.skipped, self.cut_off = 0, False
         number, about, last = 0, self.about, None
         end = MAX_SECONDS if end is None else min(end, MAX_SECONDS)

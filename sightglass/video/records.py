@@ -1,7 +1,4 @@
-"""Answers and maps of a clip's frames, saved in parts and smoothed.
-
-A part is one file of deflated JSON, with each raw map as .npy in base64.
-"""
+"""Answers and maps of a clip's frames, smoothed, and saved in parts of deflated JSON with base64 .npy maps."""
 
 from __future__ import annotations
 

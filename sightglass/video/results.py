@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a clip is explained and drawn.
-
-    Raises ModelProblem, one sentence, for a value that is out of its range.
-    """
+    """How a clip is explained and drawn. Raises ModelProblem for a value out of its range."""
 
     every: int = 1
     """The model looks at every frame, or at every n-th; the frames between get the two maps around them mixed."""
@@ -109,10 +106,7 @@ class Moment:
 
 
 def find_moments(rows: Iterable[Json], task: Task | None = None) -> list[Moment]:
-    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time.
-
-    `rows`: in frame order; of a long clip few of them are in memory.
-    """
+    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time; `rows`: in frame order, read one by one."""
     task, moments = task or Task(), list[Moment]()
     answer: str | None = None
     """Empty while the model is unsure."""

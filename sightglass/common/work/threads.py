@@ -34,10 +34,7 @@ def share_heap() -> None:
 
 
 def read_ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
-    """Yield the items, up to `count` read ahead in a thread.
-
-    The thread ends with this iterator, also where that is closed early.
-    """
+    """Yield the items, up to `count` read ahead in a thread, which ends with this iterator."""
     source, end, context = iter(items), object(), copy_context()
 
     def read() -> Any:
