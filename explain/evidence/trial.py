@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -206,10 +205,10 @@ class _Trial:
         """Yield the layers that an output may be in one layout; `search`: also unlikely ones."""
         layer, (channels, *places) = self.found.by_path[path], self.shapes[path, layout]
         grids = [each.shape[1:] for each in self.found.by_path.values() if each.layout == "nchw"]
-        split = split_tokens(places[0], self.tensor.shape[-2:], grids)
-        likely = replace(layer, layout=layout, shape=(channels, *places[:2]))
+        height, width = self.tensor.shape[-2:]
+        split, likely = split_tokens(places[0], (height, width), grids), replace(layer, layout=layout)
         if len(places) == 2:
-            yield likely
+            yield replace(likely, shape=(channels, places[0], places[1]))
         elif (known := self.tokens.get(places[0])) is not None:
             yield replace(likely, shape=(channels, *known.shape[1:]), extras=known.extras)
         elif split is not None:
@@ -278,27 +277,37 @@ class _Trial:
         read = _ancestors(row.grad_fn)
         layers = [it for it in found.short if it.shape[0] > 1 and recorded[it.path].grad_fn in read]
 
-        def differs(layer: Layer) -> bool:
-            output, maps = recorded[layer.path], []
+        def differing(some: Sequence[Layer]) -> set[str]:
+            """Return the paths of layers whose cells get a gradient, and another one for the second class."""
+            outputs, maps = [recorded[it.path] for it in some], list[list[Tensor]]()
             for number in row.topk(min(2, len(row))).values:
-                (slope,) = torch.autograd.grad(number, output, retain_graph=True)
-                product = as_map(slope, layer)[0] * as_map(output.detach(), layer)[0]
-                maps.append(product.sum(0).flatten().double())
-            lengths = [float(values.norm()) for values in maps]
-            # The second of two classes may be a constant.
-            return max(lengths) > 0 and (len(row) == 1 or float(maps[0] @ maps[-1]) <= (1 - SAME) * math.prod(lengths))
+                slopes = torch.autograd.grad(number, outputs, retain_graph=True, materialize_grads=True)
+                products = [
+                    as_map(slope, it)[0] * as_map(output.detach(), it)[0]
+                    for slope, output, it in zip(slopes, outputs, some, strict=True)
+                ]
+                maps.append([product.sum(0).flatten().double() for product in products])
+            paths: set[str] = set()
+            for layer, first, last in zip(some, maps[0], maps[-1], strict=True):
+                lengths = float(first.norm()), float(last.norm())
+                # The second of two classes may be a constant.
+                if max(lengths) > 0 and (len(row) == 1 or float(first @ last) <= (1 - SAME) * math.prod(lengths)):
+                    paths.add(layer.path)
+            return paths
 
         names = self.adapter.default_layers(layers) if layers else ()
-        usual = [it for it in layers if it.path in names]
+        chosen = [it for it in layers if it.path in names]
         outside = [it for it in reversed(layers) if not it.path.startswith(self.attentions)]
-        chosen = usual if usual and all(map(differs, usual)) else [*islice(filter(differs, outside), 1)]
+        if not chosen or len(differing(chosen)) < len(chosen):
+            others = differing(outside) if outside else set()
+            chosen = [it for it in outside if it.path in others][:1]
         if not chosen:
             return found
         default, beside, last = chosen[-1].path, list[str](), recorded[chosen[-1].path].grad_fn
         seen = _ancestors(last)
         for layer in outside if self.adapter.has_row else ():
             node = recorded[layer.path].grad_fn
-            if node not in seen and last not in (before := _ancestors(node)) and differs(layer):
+            if node not in seen and last not in (before := _ancestors(node)) and differing([layer]):
                 beside.insert(0, layer.path)
                 seen |= before
         sentence = f"Its answer is also read from {', '.join(beside)}, beside {default}: layers can name these."
