@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
 HERE = Path(__file__).parent
-"""Of the icons: beside this file, in a checkout as in an installation."""
+"""Folder of the icons: beside this file, in a checkout as in an installation."""
 MENU = {
     "explore": ("Explore", "visibility", "Where a model looks in a picture, and whether that can be trusted."),
     "topk": ("Top-k", "format_list_numbered", "The best answers side by side, and what speaks for one of two."),

@@ -13,7 +13,7 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
-from sightglass.common.lazy import above
+from sightglass.common.lazy import lazy_import
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
@@ -25,7 +25,7 @@ from sightglass.explain.methods import attention, gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
-from sightglass.explain.options import Options, Wanted
+from sightglass.explain.options import Options, TargetSpec
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
 from sightglass.explain.tasks import decode, resolve, task_of
@@ -83,7 +83,7 @@ class Explanation(Result):
         )
         return tuple(self.with_method(method.id) for method in methods)
 
-    def with_targets(self, *targets: Wanted | Callable[[Any], Any]) -> Explanation:
+    def with_targets(self, *targets: TargetSpec | Callable[[Any], Any]) -> Explanation:
         """Explain other targets by the same method, as in `Options.targets`, or functions of the model's outputs."""
         return self._rerun(replace(self.options, targets=targets), None, None)
 
@@ -145,16 +145,16 @@ class Explanation(Result):
         path = Path(path)
         kind = path.suffix.lower().removeprefix(".")
         if kind == "html" and not path.is_dir():
-            path.write_text(above("html_report").html([self]), "utf-8")
+            path.write_text(lazy_import("html_report").html([self]), "utf-8")
         elif kind in FIGURES and not path.is_dir():
-            path.write_bytes(above("figure").figure(self, format=FIGURES[kind]))
+            path.write_bytes(lazy_import("figure").figure(self, format=FIGURES[kind]))
         else:
-            above("result_folder").save(self, path)
+            lazy_import("result_folder").save(self, path)
         return path
 
     def _repr_html_(self) -> str | None:
         """Return the interactive report for notebooks; None without a map."""
-        html: str | None = above("html_report").frame([self]) if self.heatmaps else None
+        html: str | None = lazy_import("html_report").frame([self]) if self.heatmaps else None
         return html
 
     def to_dict(self) -> Json:
@@ -166,7 +166,7 @@ class Explanation(Result):
         >>> Explainer()("bus.jpg", top_k=1).to_dict()["predictions"][0]["label"]
         'minibus'
         """
-        values: dict[str, Any] = above("results").Explained.build(self).to_dict()
+        values: dict[str, Any] = lazy_import("results").Explained.build(self).to_dict()
         return values
 
 

@@ -24,13 +24,13 @@ Within = Literal["picture", "inside", "shared", "each"]
 together (`shared`) or in `each` box separately."""
 Smooth = Literal["none", "flips"]
 """Whether a map is the mean of the picture's and its mirror image's."""
-Wanted = int | str | tuple[int, int]
+TargetSpec = int | str | tuple[int, int]
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
 MAX_CORNERS = 200
-"""Of an area of a segmentation, so that it fits an address, a recipe and a command."""
+"""Maximum corners of an area of a segmentation, so that it fits an address, a recipe and a command."""
 MAX_WORDS = 100
-"""Of a vocabulary over HTTP and of a camera: a model reads them one by one before it answers."""
+"""Maximum words of a vocabulary over HTTP and of a camera: a model reads each before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Option:
     """The same, as the API's schema says it."""
     default: Any = None
     kind: type = str
-    """Of the value: int, float, str, or tuple."""
+    """Type of the value: int, float, str, or tuple."""
     least: float | None = None
     most: float | None = None
-    wrong: str = "it goes from 0 to 1"
+    range_error: str = "it goes from 0 to 1"
     """Ends the sentence about a number that is out of these bounds."""
     panel: str = "What the map shows"
-    """Of `--help`."""
+    """Panel of the option in `--help`."""
     resolved: bool = False
     """Whether a recipe stores what it came to, instead of what was given."""
     rare: bool = False
@@ -72,11 +72,11 @@ class Option:
         return is_number and self.least <= value and (self.most is None or value <= self.most)
 
 
-def _option(default: Any, flag: str, verbs: str, help: str, unset: str = "", **more: Any) -> Any:
-    """Return a field of `Options` with its `Option`; `unset`: the effective default."""
-    if (unset := unset or str(default or "")) and "[" not in help:
-        more = {"description": f"{help}; null: {unset}."} | more
-        help += f" [{unset}]."
+def _option(default: Any, flag: str, verbs: str, help: str, default_text: str = "", **more: Any) -> Any:
+    """Return a field of `Options` with its `Option`; `default_text`: the effective default."""
+    if (default_text := default_text or str(default or "")) and "[" not in help:
+        more = {"description": f"{help}; null: {default_text}."} | more
+        help += f" [{default_text}]."
     kind = str if default is None else type(default)
     about = {"default": default, "kind": kind} | more
     return field(default=default, metadata={"option": Option(flag, verbs, help, **about)})
@@ -123,7 +123,7 @@ class Options:
         "image class detect segment",
         "Number of best predictions that get a map",
         least=1,
-        wrong="ask for a whole number of classes, one at least",
+        range_error="ask for a whole number of classes, one at least",
     )
     scale: Scale = _option(
         "own",
@@ -179,7 +179,7 @@ class Options:
         "x, y, x, y and more), in original pixels; with per=region the region there, with per=pixel that pixel.",
         kind=str,
     )
-    """Of a segmentation: a point (x, y), a rectangle (xyxy) or the corners of an area in original pixels; empty: the
+    """Part of a segmentation: a point (x, y), a rectangle (xyxy) or an area's corners in original pixels; empty: the
     whole picture. Pixels that an area's outline goes around twice are outside of it, so that it may have holes."""
     against: int | str | None = _option(
         None,
@@ -279,7 +279,7 @@ class Options:
         kind=int,
         least=1,
         most=MAX_MASKS,
-        wrong=f"ask for a whole number of them, 1 to {MAX_MASKS:,}",
+        range_error=f"ask for a whole number of them, 1 to {MAX_MASKS:,}",
         resolved=True,
     )
     """D-RISE: number of random masks (None: 800 for a detector, 1000 for a classifier). Occlusion: approximate number
@@ -293,7 +293,7 @@ class Options:
         description="For the methods Attention and Query attention: one head, counted from 0; null: the mean of all.",
         kind=int,
         least=0,
-        wrong="heads are counted from 0",
+        range_error="heads are counted from 0",
     )
 
     @classmethod
@@ -334,7 +334,7 @@ class Options:
             )
         for name, option in OFFERED.items():
             if not option.allows(value := getattr(self, name)):
-                raise ModelProblem(f"{name} is {value if option.kind is float else repr(value)}: {option.wrong}.")
+                raise ModelProblem(f"{name} is {value if option.kind is float else repr(value)}: {option.range_error}.")
 
 
 QUESTION = Option(

@@ -47,7 +47,7 @@ class ProofSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     index: int = 0
-    """Of the map, among the recipe's targets."""
+    """Index of the map among the recipe's targets."""
     steps: int = 20
     fillings: tuple[Filling, ...] = ("blur", "mean")
 
@@ -77,7 +77,7 @@ class SavedChecks(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
     index: int = Field(default=0, ge=0)
-    """Of the map, among the recipe's targets."""
+    """Index of the map among the recipe's targets."""
     marks: tuple[SavedMark, ...] = Field(max_length=len(QUESTIONS))
 
 
@@ -104,10 +104,10 @@ class Recipe(BaseModel):
     per: Per = "class"
     part: Part = "class"
     at: tuple[float, ...] = Field(default=(), max_length=2 * MAX_CORNERS, exclude_if=lambda at: not at)
-    """Of a segmentation; files of other models lack it and `against`."""
+    """Part of a segmentation; files of other models lack it and `against`."""
     against: int | Legible | None = Field(default=None, exclude_if=lambda against: against is None)
     joint: Legible | None = Field(default=None, exclude_if=lambda joint: joint is None)
-    """Of a pose; files of other models lack it."""
+    """Joint of a pose; files of other models lack it."""
     evidence: Side = Field(default="for", exclude_if=lambda side: side == "for")
     smooth: Smooth = Field(default="none", exclude_if=lambda smooth: smooth == "none")
     ratio: Share = 0.02
@@ -120,7 +120,7 @@ class Recipe(BaseModel):
     prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)
     """How one of its maps was proved; None: it was not, and files lack it."""
     seals: tuple[SavedChecks, ...] = Field(default=(), exclude_if=lambda seals: not seals)
-    """Of the maps that were sealed; files lack it where none was."""
+    """Checks of the maps that have any; files lack it where none has."""
     device: Legible
     versions: dict[Legible, Legible]
 

@@ -73,9 +73,9 @@ class Prediction:
     anchor: int | None = None
     """Which raw candidate of a detector this box came from."""
     corners: tuple[tuple[float, float], ...] | None = None
-    """Of a rotated box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
+    """Four corners (x, y) of a rotated box in original pixels; `box` is the upright rectangle around them."""
     joints: tuple[Joint, ...] = ()
-    """Of a pose, in the order of the adapter's `joints`."""
+    """Joints of a pose, in the order of the adapter's `joints`."""
 
     @property
     def outline(self) -> tuple[tuple[float, float], ...]:

@@ -70,9 +70,9 @@ PACKAGED = Path(__file__).with_name("catalog.toml")
 EXPORTED = (".onnx", ".torchscript")
 """Extensions of exported models."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
-"""Of files that hold a model."""
+"""Suffixes of files that hold a model."""
 CONFIGURATIONS = (".py", ".yml", ".yaml")
-"""Of files that describe a network of other programs."""
+"""Suffixes of files that describe a network of other programs."""
 
 
 def catalog() -> Mapping[str, ModelSpec]:

@@ -43,7 +43,7 @@ class Layer:
     tail_bytes: int = field(default=0, compare=False)
     """What the modules after it return, for the model's own input size: about what a graph from here on keeps."""
     read_by: str = field(default="", compare=False)
-    """Of tokens: the path of the attention that reads them as they are here; later each goes its own way."""
+    """Path of the attention that reads tokens as they are here; later each goes its own way."""
 
 
 @dataclass(frozen=True, slots=True)

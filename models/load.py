@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_error
-from sightglass.common.lazy import above
+from sightglass.common.lazy import lazy_import
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter, Progress
@@ -34,7 +34,7 @@ def loader_exists(loader: str) -> bool:
 def loader_module(loader: str) -> Any:
     """Import the module of a loader's name, with `load` and maybe `inspect`."""
     folder = FAMILIES.joinpath(*loader.split("."))
-    return above("families", f".{loader}{'.loader' if folder.is_dir() else ''}")
+    return lazy_import("families", f".{loader}{'.loader' if folder.is_dir() else ''}")
 
 
 def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
@@ -46,7 +46,7 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     try:
         table = spec.preprocessing
         if table.transforms is not None:
-            keys = above("families", ".custom.own_code").read_transform(table.transforms)
+            keys = lazy_import("families", ".custom.own_code").read_transform(table.transforms)
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
         from sightglass.models.marks import check_used
 

@@ -106,7 +106,7 @@ class PreprocessingTable(Table):
     short_side: Side | None = None
     """Pixels of the short side before the crop."""
     mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=16)] | None = None
-    """Of each channel, as `std`."""
+    """Mean of each channel, as `std`."""
     std: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)] | None = None
     channels_in: Annotated[int, Field(ge=1, le=16)] | None = None
     """Number of channels; where it is not the model's own, mean is 0 and std 1 unless they are stated."""
@@ -194,7 +194,7 @@ class WeightsTable(Table):
     output: str | int | None = None
     """Which of several outputs is explained, by its name or its place from 0."""
     unit: str | None = None
-    """Of the numbers of a regression: `years`, `°`."""
+    """Unit of the numbers of a regression: `years`, `°`."""
     outputs: tuple[OutputTable, ...] = ()
     """Name, unit and range of each number of a regression, in the model's order: instead of `labels` and `unit`."""
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -250,7 +250,7 @@ class ModelSpec:
     channels_last: bool = False
     """Whether channels-last weights were measured to be faster on a CPU."""
     example: str = ""
-    """Of a model that knows no photographs: the bundled example to show it."""
+    """Bundled example for a model that knows no photographs."""
     source: str = ""
     """Where the architecture comes from: its paper or its repository."""
     megabytes: Number | None = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
 
 
-@page.guard
+@page.show_errors
 def topk() -> None:
     bar, top, main = st.container(key="controls"), st.container(key="top"), st.container(key="maps")
     choices, explainer = sidebar.draw(bar, boxes=True)

@@ -23,7 +23,7 @@ from sightglass.explain.picture import bounds
 from sightglass.models.preprocess import MAX_CHANNELS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""Of Pillow's readers, those that a file may reach."""
+"""Pillow's readers that a file may reach."""
 
 STRIP = 4_000_000
 """About how many pixels are converted at a time, as numbers of eight bytes."""

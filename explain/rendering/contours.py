@@ -147,7 +147,7 @@ _LINES = {"overlay": ((0.5, 1.5),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 
 DASH = 6
 """Pixels of the screen of a dash, and of the gap after it, around what lowers."""
 _FRAME = ((0.75, 0.75), (2.0, 1.25))
-"""Of the frame around what the model saw, and of its corners: width and how much wider the halo is, in pixels of the
+"""Lines of the frame around what the model saw, and of its corners: width and extra width of the halo, in pixels of the
 screen."""
 _CORNER, _INSET = 0.06, 2.0
 """Length of a corner as a share of the frame's shorter side; pixels of the screen between the frame and the edge."""

@@ -36,7 +36,7 @@ COLORS: tuple[Color, ...] = (
 )
 """Okabe and Ito's, which the colour-blind tell apart too (https://jfly.uni-koeln.de/color/)."""
 HATCHES = ("diagonal", "other diagonal", "level", "upright", "dotted")
-"""Of each class the next one, so that no two of 35 have colour and hatching in common."""
+"""Hatchings, taken in turn by the classes, so that no two of 35 have colour and hatching in common."""
 TINTED, HATCHED = 0.45, 0.9
 """Opacity of a class's colour, and of the lines of its hatching."""
 SMALLEST = 0.002

@@ -149,7 +149,7 @@ class Task:
     blind: ClassVar[Mapping[str, Any]] = {"method": "occlusion", "masks": 49}
     """Options of a first map without layers, which comes within seconds."""
     heading: ClassVar[str] = "Score"
-    """Of a curve of its scores."""
+    """Heading of a curve of its scores."""
     no_answer: ClassVar[str] = "nothing found"
     unmapped: ClassVar[str] = ""
     """Why an edited picture has no map of `{label}`."""

@@ -58,7 +58,7 @@ class Check:
     control: float | None = None
     """What `value` is compared with: unrelated maps, and for `answer` the strongest control."""
     inside: float | None = None
-    """Of a detector's box and `model`: the share of the heat inside it with random weights."""
+    """Share of the heat inside a detector's box with random weights, for the check `model`."""
     shows: str = ""
     """What a map that does not depend on the model shows instead, such as `the box`; empty for others."""
 

@@ -63,16 +63,16 @@ class Support:
     """How one map's effect compares with those of other maps."""
 
     label: str
-    """Of the target."""
+    """Name of the target."""
     in_box: bool
     """Whether the maps are compared inside the target's box."""
     start: float
     """The score of the whole picture."""
     own: Effect
     others: tuple[Effect, ...]
-    """Of maps of other pictures, as many as it took to tell; at most `OTHERS`."""
+    """Effects of maps of other pictures, as many as it took to tell; at most `OTHERS`."""
     copies: tuple[Effect, ...]
-    """Of this map mirrored and moved, and of the middle; none where the others were enough to tell."""
+    """Effects of this map mirrored and moved, and of the middle; none where the others were enough to tell."""
 
     @property
     def beaten(self) -> int:
@@ -181,7 +181,7 @@ class Proof:
     """
 
     label: str
-    """Of the target."""
+    """Name of the target."""
     part: str
     curves: tuple[Curve, ...]
     fillings: tuple[Filling, ...]
@@ -238,7 +238,7 @@ def _first(holds: NDArray[np.bool_]) -> float | None:
 
 
 COLUMNS = ("map", "hidden", "kept")
-"""Of `rows`: areas under the curves of the first filling."""
+"""Columns of `rows`: areas under the curves of the first filling."""
 
 
 def rows(proof: Proof) -> list[tuple[str, ...]]:

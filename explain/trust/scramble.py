@@ -162,9 +162,9 @@ class Scramble:
     empty: int = 0
     """Sets of weights whose map is empty: such a map is neither like the true one nor unlike it."""
     keeps_box: bool | None = None
-    """Of a box: whether the maps of random weights lie in it; None where the whole picture is compared."""
+    """Whether the maps of random weights lie in the box; None where the whole picture is compared."""
     inside: float | None = None
-    """Of a box: the share of the heat of `map` inside it."""
+    """Share of the heat of `map` inside the box; None without one."""
 
     @property
     def draws(self) -> int:

@@ -134,7 +134,7 @@ class Stability:
     label: str
     model: ModelSpec
     score: float
-    """Of the unchanged picture; of a model that measures the number itself."""
+    """Score of the unchanged picture; for a model that measures, the number itself."""
     variants: tuple[Variant, ...]
     spread: Map
     """The standard deviation of the true map and those of the changed pictures at every pixel, float32 (h, w) over the

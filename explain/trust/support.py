@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     Map = NDArray[np.float32]
 
 MOVED = 0.25
-"""Of the width or height, by which copies of a map are moved: what leaves at one side comes back at the other."""
+"""Share of the width or height by which copies of a map are moved: what leaves at one side comes back at the other."""
 
 
 def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap, int]:
@@ -158,7 +158,7 @@ def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
 SIDE = 64
 """Cells along each side of a stored map."""
 PART = 0.6
-"""Of a photograph's sides, of the parts that are explained besides the whole."""
+"""Sides of the parts that are explained besides the whole, as shares of the photograph's."""
 CORNERS = ((0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.4, 0.4), (0.2, 0.2), (0.2, 0.0))
 """Where those parts begin, by the photograph's width and height."""
 BOXES = 2

@@ -36,7 +36,7 @@ SIDE = 160
 """Longer side, in pixels, at which the blur is computed: it is smooth, and full size takes 20 times as long."""
 MAX_MARKS = 400
 MAX_POINTS = 6_000
-"""Of all marks of an edit together."""
+"""Maximum points of all marks of an edit together."""
 SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
 _POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "area": 2}

@@ -39,7 +39,7 @@ class CrossAttention:
     sizes: tuple[tuple[int, int], ...]
     """(h, w) of the map of each level; one of DETR."""
     samples: tuple[Tensor, ...] = ()
-    """Of deformable attention: the places of each level, (heads, Q, P, 2) as xy in -1..1, as `grid_sample` takes."""
+    """Places of deformable attention at each level, (heads, Q, P, 2) as xy in -1..1, as `grid_sample` takes."""
 
     @property
     def heads(self) -> int:

@@ -17,7 +17,7 @@ Tensors = Mapping[str, Tensor]
 
 _HEAD = re.compile(r"(^|\.)(\w*head\w*|\w*fc\d*|\w*classifier|logits?|out|output)(\.|$)")
 _COUNTER = "num_batches_tracked"
-"""Of every BatchNorm; unused here, and missing in old files."""
+"""Counter of every BatchNorm; unused here, and missing in old files."""
 
 
 def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:

@@ -46,7 +46,7 @@ class Shape:
     blocks: int
     """Bottlenecks of a short stage: three times the depth that Megvii gives."""
     channels: int
-    """Of the stem: 64 times the width that Megvii gives."""
+    """Channels of the stem: 64 times the width that Megvii gives."""
     depthwise: bool
     classes: int
 

@@ -11,7 +11,7 @@ from sightglass.ui.session import page, reopen, url_state
 TABS = {"models": "One picture", "pictures": "Two pictures"}
 
 
-@page.guard
+@page.show_errors
 def compare() -> None:
     bar, head = st.container(key="controls"), st.container(horizontal=True, vertical_alignment="center")
     with head:

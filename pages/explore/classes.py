@@ -182,7 +182,7 @@ def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
 SPANS = {"region": "Region", "pixel": "Pixel"}
 """What a click asks about."""
 HEIGHT = 380
-"""Of either picture in a window of 900 pixels: two are side by side."""
+"""Height of either picture in a window of 900 pixels: two are side by side."""
 AT, AGAINST, TICKED = "at", "against", "ticked"
 """Names in the address."""
 STEP = 10

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     View = Callable[[Choices, Explainer, DeltaGenerator], None]
 
 
-@page.guard
+@page.show_errors
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, tabs, main = (st.container(key=name) for name in ("controls", "views", "explore"))

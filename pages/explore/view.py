@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 HEIGHT = 456
-"""Of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
+"""Height of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 
 
 @dataclass(frozen=True)

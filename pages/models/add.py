@@ -278,7 +278,7 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
         text = st.text_area(label, "\n".join(listed), key=key, height=160, help=help)
         typed = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
-            with page.saying_problems():
+            with page.report_problems():
                 _change(spec, _read_names(typed, labels, measures=measures))
 
 

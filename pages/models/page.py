@@ -111,7 +111,7 @@ def _remove(model_id: str) -> None:
     st.toast(f"{model_id} is removed.")
 
 
-@page.guard
+@page.show_errors
 def models() -> None:
     title, adding, listing = st.container(), st.container(), st.container()
     image = image_picker.choose()

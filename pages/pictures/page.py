@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sightglass.ui.viewer import ViewSettings
 
 
-@page.guard
+@page.show_errors
 def pictures() -> None:
     reopen.go()
     remembered = state.of(PicturesPage)
@@ -81,7 +81,7 @@ def _read_address(remembered: PicturesPage) -> None:
         return
     remembered.read = True
     if name:
-        with page.saying_problems():
+        with page.report_problems():
             if (job := jobs.open_run(name)) is None:
                 url_state.leave_out("run", name)
             else:

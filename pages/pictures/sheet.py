@@ -57,7 +57,7 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     if runs := jobs.list_earlier():
         st.markdown("**Earlier runs**")
         for facts in runs:
-            with page.saying_problems():
+            with page.report_problems():
                 _draw_run(remembered, facts)
 
 
@@ -104,7 +104,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
 def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
-    pictures, truth = kept.take(files, task, remembered.source)
+    pictures, truth = kept.read_uploads(files, task, remembered.source)
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}

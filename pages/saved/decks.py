@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sightglass.history.decks import Deck, Slide
 
 PLAY = "play"
-"""Of the address: the whole deck is shown, from that slide."""
+"""Parameter of the address: the whole deck is shown, from that slide."""
 WORDS = (
     ("Title", View("A title", ("What the next slides are about.",), kind="words"), "A large title, to begin a part."),
     ("Text", View("A headline", ("Write here.",), kind="text"), "A headline above a text, of a point a line."),
@@ -111,7 +111,7 @@ def _upload() -> None:
         max_upload_size=MAX_BYTES >> 20,
         help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
     )
-    with page.saying_problems():
+    with page.report_problems():
         if deck_file is not None:
             st.query_params["deck"] = saving.store().decks.open(deck_file.getvalue()).id
             st.rerun()

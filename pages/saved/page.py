@@ -19,7 +19,7 @@ OPENED = {"kept": "views", "deck": "decks"}
 """The tab of each parameter that opens one thing."""
 
 
-@page.guard
+@page.show_errors
 def saved() -> None:
     reopen.go("kept")
     opened = next((tab for name, tab in OPENED.items() if st.query_params.get(name)), None)
@@ -35,7 +35,7 @@ def saved() -> None:
         st.markdown("## Saving is switched off")
         st.markdown("This dashboard was started with SIGHTGLASS_HISTORY set to `off`: set it to a folder.")
     else:
-        with page.saying_problems("## Nothing can be saved here"):
+        with page.report_problems("## Nothing can be saved here"):
             (decks if tab == "decks" else views).draw()
 
 

@@ -375,7 +375,7 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks)})
     if (edit := painter.last_edit(PAINTER)).get("id") == id and current.take(edit):
         marks, store = edits.parse(current.edit).marks, saving.store()
-        with page.saying_problems():
+        with page.report_problems():
             if marks != store.get(record.id).marks:
                 store.annotate(record.id, marks=marks)
     paint = partial(render.paint, image.pixels, heatmap.field, Style.of(record.view.settings))

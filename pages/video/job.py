@@ -55,7 +55,7 @@ class ClipJob(Job["Summary"]):
 
     @cached_property
     def about(self) -> ClipInfo:
-        """Of the drawn clip."""
+        """Return the facts of the drawn clip."""
         return Clip(self.summary.clip).about
 
     @cached_property

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from sightglass.ui.session.state import Choices
 
 MAX_MB = 500
-"""Of an uploaded clip."""
+"""Maximum size of an uploaded clip in MB."""
 
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
 STEP = 0.1
 """Seconds by which a clip is cut."""
 
 
-@page.guard
+@page.show_errors
 def video() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     with bar:

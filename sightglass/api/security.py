@@ -61,9 +61,9 @@ PAGES = {
     "base-uri": "'self'",
     "form-action": "'self'",
 }
-"""Of the dashboard: nothing is loaded from, or sent to, any other host."""
+"""Policy of the dashboard: nothing is loaded from, or sent to, any other host."""
 ANSWERS = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'"}
-"""Of the API's answers, which no browser should run."""
+"""Policy of the API's answers, which no browser should run."""
 FIXED = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",

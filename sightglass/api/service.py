@@ -107,7 +107,7 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
         return results.DetectionAnswer.build(explanation, style, **more)
     if kind == "zip":
         files = (
-            result_folder.of_boxes(explanation, style, everything=True)
+            result_folder.box_files(explanation, style, everything=True)
             if isinstance(request, DetectRequest)
             else result_folder.of_picture(explanation, style, npy=True)
         )

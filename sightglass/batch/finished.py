@@ -334,7 +334,7 @@ MEANINGS = dict(kind.agreement for kind in KINDS.values()) | {
     "95 %": "How much the number varies between sets of as many pictures.",
     "Time": "Of one pass on the first picture: the median of several, and the fastest to the slowest.",
 }
-"""Of the columns of `list_models`."""
+"""Help of the columns of `list_models`."""
 
 
 def list_models(result: Result, against: int) -> list[dict[str, Any]]:

@@ -107,7 +107,7 @@ class BatchJob:
     engine: str = "plain"
     """`plain`, this process; or `ray`, a cluster."""
     address: str | None = None
-    """Of the cluster, by default the one of this machine."""
+    """Address of the cluster, by default the one of this machine."""
     gpus: float = 1.0
     """Share of a GPU, or number of GPUs, of each of the cluster's workers."""
     on_explained: Callable[[Explanation], object] | None = None

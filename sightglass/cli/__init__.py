@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ORDER = [module.__name__ for module in (explain, batch, video, comparing, proving, serve, doctor)]
-"""Of the verbs in --help."""
+"""Order of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
 app.add_typer(models.app, name="models")
 

@@ -85,7 +85,7 @@ EXAMPLES = {
     "detect": "sightglass detect scene-3.png -m demo-s --class gear --save-all",
     "segment": "sightglass segment scene-3.png --per region --at 120,80 --against star",
 }
-"""Of each verb; `explain` shows all."""
+"""Example of each verb; `explain` shows all."""
 
 
 def _register(verb: str) -> None:
@@ -207,7 +207,7 @@ def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
             console.say(words)
             about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}
             missing.append({"words": words, **about, "why": box.reason.kind})
-        files = result_folder.of_boxes(
+        files = result_folder.box_files(
             explanation, series.style, everything=options.save_all, boxes=not options.no_boxes
         )
         return series.with_summary(explanation, files, {"missing": missing})

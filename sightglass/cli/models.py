@@ -37,7 +37,7 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 COLUMNS = ("id", "family", "size", "task", "here", "download", "licence")
-"""Of the table of models; in JSON `download` is `download_mb`, a number."""
+"""Columns of the table of models; in JSON `download` is `download_mb`, a number."""
 
 
 @cli.verb(app, "list", "sightglass models list yolo --here")

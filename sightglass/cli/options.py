@@ -41,7 +41,7 @@ app = typer.Typer(
 )
 DEFAULT_MODEL = "efficientnet-lite0"
 ALL = "all"
-"""Of `explain --method`: a sheet of all quick methods."""
+"""Value of `explain --method` for a sheet of all quick methods."""
 MAP, OUT = QUESTION.panel, OUTPUT
 _PANELS: dict[str | None, str | None] = {MODEL: None, BOXES: MAP}
 """Small panels, and which they are part of in `--help`."""
@@ -243,7 +243,7 @@ def _read_options(**values: Any) -> EngineOptions:
         options["examples"] = tuple(map(_read_example, options["examples"]))
     for name in options.keys() & OFFERED.keys():
         if not OFFERED[name].allows(options[name]):
-            raise Problem(f"{OFFERED[name].flag.split()[0]} is {options[name]:g}: {OFFERED[name].wrong}.")
+            raise Problem(f"{OFFERED[name].flag.split()[0]} is {options[name]:g}: {OFFERED[name].range_error}.")
     return options
 
 

@@ -148,7 +148,7 @@ def replay(
     names: list[str] = []
     if options.out is not None:
         files = (
-            result_folder.of_boxes(explanation, look, everything=False)
+            result_folder.box_files(explanation, look, everything=False)
             if explanation.task.has_boxes
             else result_folder.of_picture(explanation, look)
         )

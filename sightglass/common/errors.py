@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from sightglass.common.legible import one_line, visible
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc", "Failed to allocate mem")
-"""Of torch on a CPU and on a GPU, of OpenCV and of onnxruntime, whose errors are no MemoryError."""
+"""Texts of errors of torch on a CPU and on a GPU, of OpenCV and of onnxruntime, which are no MemoryError."""
 
 
 class Problem(ValueError):

@@ -62,6 +62,6 @@ def defer_imports(package: str, names: Mapping[str, Sequence[str]] | None = None
     vars(sys.modules[package]).update(__getattr__=find, __all__=sorted(homes))
 
 
-def above(name: str, inside: str = "") -> Any:
+def lazy_import(name: str, inside: str = "") -> Any:
     """Import a module of ABOVE, or one inside it, when it is needed."""
     return import_module(f"{ABOVE[name]}{inside}")

@@ -9,7 +9,7 @@ from sightglass.browser import constants
 
 _FOUND = constants("common/style.js")
 DEFAULTS: dict[str, Any] = _FOUND["DEFAULTS"]
-"""Of each setting of a view, by name; the viewer has the same."""
+"""Default of each setting of a view, by name; the viewer has the same."""
 OVERLAY: dict[str, float] = _FOUND["OVERLAY"]
 """Shares of the scale at which an overlay is clear and full, and of the colormap at which its colours begin."""
 SIGNED: dict[str, dict[str, list[list[int]]]] = _FOUND["SIGNED"]

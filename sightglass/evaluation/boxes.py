@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Prediction
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-"""Of the overlap (IoU) from which a box counts as right."""
+"""Overlaps (IoU) from which a box counts as right."""
 RECALLS = np.linspace(0, 1, 101)
 MAX_BOXES = 100
 """Boxes of a class in a picture that count, the surest first; also boxes of a picture whose errors are typed."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MOST = 6
 """Models that are compared at once."""
 TOLERANCE = 0.02
-"""Of AP or accuracy that may be lost."""
+"""Share of AP or accuracy that may be lost."""
 NAMED = 4
 """Classes in a sentence."""
 ENOUGH = 50
@@ -48,7 +48,7 @@ VERDICTS: dict[Kind, str] = {
     "do not ship": "loses too much",
     "cannot be told": "too close to call",
 }
-"""Of one model in the place of another."""
+"""Verdicts on one model in the place of another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class Decision:
     candidate: ModelScore | None
     """The model in its place; None: the smallest that is good enough, if there is one."""
     tolerance: float
-    """Of AP or accuracy that may be lost, 0..1."""
+    """Share of AP or accuracy that may be lost, 0..1."""
     left_out: str = ""
     """What was not counted, as a sentence."""
     stopped: bool = False

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Box
 
 COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "size")
-"""Of a table of errors, after `picture`: as `ErrorUnit` has them."""
+"""Columns of a table of errors, after `picture`: as `ErrorUnit` has them."""
 
 
 def list_rows(units: Iterable[ErrorUnit]) -> list[Json]:

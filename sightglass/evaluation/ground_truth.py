@@ -27,7 +27,7 @@ from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
 
 MAX_BYTES = 512 * 2**20
-"""Of one file of labels."""
+"""Maximum bytes of one file of labels."""
 MAX_TABLES, MAX_XML = 10_000_000, 4 * 2**20
 """Lists and tables of a file of COCO, and bytes of a file of Pascal VOC."""
 MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
@@ -96,7 +96,7 @@ class GroundTruth:
     masks: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """By file name: the classes of its pixels, as a PNG (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
-    """Of the masks, in the order of their values; none where those are the indices of the model's classes."""
+    """Labels of the masks, in the order of their values; none where those are the indices of the model's classes."""
 
     @property
     def classes(self) -> tuple[str, ...]:

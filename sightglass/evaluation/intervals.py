@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DRAWS = 300
 """Number of bootstrap samples of the pictures for an interval."""
 LEVEL = 0.95
-"""Of all intervals and tests."""
+"""Level of all intervals and tests."""
 Z = 1.959964
 """Standard deviations of a normal distribution's middle 95 %."""
 

@@ -49,7 +49,7 @@ TOP = 5
 MATCHED_TYPES = (RIGHT, "class", "misplaced")
 """Types of boxes that decide an object's type, the first of several."""
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
-"""Of the types of errors: a labelled object without a box; a box on an object, with the wrong class; one of the right
+"""Names of types of errors: a labelled object without a box; a box of the wrong class on an object; one of the right
 class that fits badly; a box where nothing is labelled, or a second box of an object."""
 NAMES = {
     "ap": "AP",
@@ -60,7 +60,7 @@ NAMES = {
     "mean_iou": "Mean IoU",
     "pixel_accuracy": "pixel accuracy",
 }
-"""Of the headline numbers."""
+"""Names of the headline numbers."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -71,7 +71,7 @@ class ErrorUnit:
     kind: str
     """object, box, or picture."""
     index: int
-    """Of an object among the labels of its picture, of a box among the answers; 0 of a picture."""
+    """Index of an object among the labels of its picture, or of a box among the answers; 0 for a picture."""
     type: str
     """`right`, or a type of error (`TYPE_NAMES`)."""
     found: int
@@ -106,7 +106,7 @@ class ErrorUnit:
 
     @property
     def score(self) -> float | None:
-        """Of the answer."""
+        """Return the answer's score; None without one."""
         return self.answer.score if self.answer else None
 
     @property
@@ -153,7 +153,7 @@ class ClassEvaluation:
     outcome: ClassVar[str] = ""
     """Under which name the outcome of a picture has what is stored of its labels; empty for nothing."""
     file: ClassVar[str] = stored.FILE
-    """Of the evaluation, beside the table of a run."""
+    """File of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
     errors: ClassVar[tuple[str, ...]] = ("class",)

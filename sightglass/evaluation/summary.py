@@ -39,7 +39,7 @@ class DecisionSummary(PlainResult):
     """The model that takes the other one's place; null where that is too close to call."""
     against: str
     tolerance: float
-    """Of AP or accuracy that may be lost, 0..1."""
+    """Share of AP or accuracy that may be lost, 0..1."""
     pairs: int
     """Pairs of models, for all of which the gaps' 95 % intervals hold at once."""
     scores: dict[str, Number]
@@ -83,7 +83,7 @@ class EvaluationSummary(PlainResult):
     problems: tuple[tuple[str, str], ...]
     """Pictures whose mask is missing or cannot be used, and why."""
     decision: DecisionSummary | None = Field(default=None, exclude_if=lambda decision: decision is None)
-    """Of a run of several models."""
+    """Decision between the models of a run; None for one."""
 
     @classmethod
     def build(cls, **fields: Any) -> EvaluationSummary:

@@ -34,7 +34,7 @@ FORMAT, VERSION = "sightglass deck", 1
 MAX_NAME = 120
 """Letters of a deck's title."""
 MAX_BYTES = 512 * 2**20
-"""Of the file."""
+"""Maximum bytes of the file."""
 READY = ("cheat", "lies", "sizes")
 """The ids of the packaged decks."""
 GONE = "There is no such deck: it was deleted, or never made here."
@@ -66,7 +66,7 @@ class Deck:
     title: str
     slides: tuple[Slide, ...] = ()
     theme: str = "dark"
-    """Of `layouts.THEMES`: how it is presented and exported."""
+    """Name in `layouts.THEMES`: how it is presented and exported."""
     changed: datetime = EPOCH
     """Aware, in UTC."""
 

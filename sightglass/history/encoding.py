@@ -60,7 +60,7 @@ HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "sig
 PAIR_KEY = ("method", "of", "preprocessing", "weights_sha256")
 """What two comparisons of the same pictures by the same model at the same layers differ in."""
 PAIR_HEIGHT = 160
-"""Of the two pictures of a thumbnail, in pixels, before it is shrunk."""
+"""Height of the two pictures of a thumbnail in pixels, before it is shrunk."""
 SIDES = ("query", "gallery")
 
 

@@ -70,7 +70,7 @@ class SavedPair:
     """What the record of two compared pictures has beside that of one."""
 
     name: str
-    """Of the second picture; the record's own name, size and hash are the query's."""
+    """Name of the second picture; the record's own name, size and hash are the query's."""
     sha256: str
     how: dict[str, Any]
     """Fields of `Similarity` by name: `of`, `state`, `preprocessing` and others."""
@@ -104,7 +104,7 @@ class MapInfo:
     signed: bool = False
     """`Heatmap.signed`."""
     unit: str = ""
-    """Of the number that a signed map explains."""
+    """Unit of the number that a signed map explains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class Record:
     predictions: tuple[Prediction, ...] = ()
     """All of them, best first."""
     labels: tuple[str, ...] = ()
-    """Of each map, in order."""
+    """Label of each map, in order."""
     index: int = 0
     """The selected map."""
     score: float | None = None
@@ -145,7 +145,7 @@ class Record:
     pair: SavedPair | None = None
     """Where two pictures are compared."""
     seals: tuple[Checks | None, ...] = ()
-    """Of each map, None for one that was not checked; empty without any."""
+    """Checks of each map, None for one that was not checked; empty without any."""
     maps: tuple[MapInfo, ...] = ()
     """The description of each map."""
     note: str = ""

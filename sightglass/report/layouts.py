@@ -68,7 +68,7 @@ class Layout:
     footer: Rect
     pictures: Rect = Rect(0, 0, 0, 0)
     answers: Rect | None = None
-    """Of bars where it is high, else of a line of words."""
+    """Place of the answers: bars where it is high, else a line of words."""
     key: Rect | None = None
     """What red and blue mean in a map."""
     chart: Rect | None = None
@@ -77,7 +77,7 @@ class Layout:
     body: tuple[float, ...] = BODY
     """Sizes of the sentence."""
     anchor: Literal["top", "middle", "bottom"] = "middle"
-    """Of the title."""
+    """Vertical place of the title in its box."""
 
 
 _FOOT = Rect(3, 85.2, 154, 3.4)
@@ -146,13 +146,13 @@ class Theme:
     name: Literal["dark", "light"]
     ground: Colour
     ink: Colour
-    """Of titles and answers."""
+    """Colour of titles and answers."""
     soft: Colour
-    """Of sentences and the footer."""
+    """Colour of sentences and the footer."""
     accent: Colour
-    """Of a map's curve and of what has the focus."""
+    """Colour of a map's curve and of what has the focus."""
     tag: Colour = (255, 255, 255)
-    """Of names on pictures."""
+    """Colour of names on pictures."""
     shade: Colour = (20, 20, 20)
     """Behind them."""
 
@@ -167,7 +167,7 @@ LIGHT = Theme("light", (255, 255, 255), (28, 28, 28), (74, 74, 74), (11, 111, 12
 THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
 
 LARGE = 0.6
-"""Of the page, what pictures fill at least, where their shape allows it."""
+"""Least share of the page that pictures fill, where their shape allows it."""
 TRIMS = (1.0, 1.03, 0.97, 1.06, 0.94, 1.09, 0.9)
 """Factors by which pictures may be widened, least first, to fill that share: the excess is cut off at two edges."""
 NARROW = 0.9
@@ -181,7 +181,7 @@ class Text:
     """Words on a page, of one size."""
 
     name: str
-    """Of the placeholder: `title`, `text`, `answers`, `footer`; else of a box of its own."""
+    """Name of the placeholder: `title`, `text`, `answers`, `footer`; else of a box of its own."""
     words: str
     place: Rect
     size: float
@@ -210,7 +210,7 @@ class Visual:
     kind: Literal["picture", "chart", "clip"]
     place: Rect
     index: int = 0
-    """Of the picture or of the chart."""
+    """Index of the picture or of the chart."""
     mapped: bool = False
     """Whether a picture is under its map."""
 

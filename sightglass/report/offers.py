@@ -54,7 +54,7 @@ class Format:
     """The end of its name: `figure.svg`."""
     make: Maker
     label: str = ""
-    """Of its button; empty for its suffix."""
+    """Label of its button; empty for its suffix."""
     also: str = ""
     """Its name in `--also`; empty where that does not offer it."""
 

@@ -213,7 +213,7 @@ def _draw_boxes(
     return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes))
 
 
-def of_boxes(
+def box_files(
     explanation: Result, style: Style = VIEWER_STYLE, *, everything: bool, boxes: bool = True
 ) -> Iterator[File]:
     """Yield `*_original.jpg`, `*_detection.jpg`, `*_gradcam.jpg`; with `everything` also each box's picture and map.
@@ -221,7 +221,7 @@ def of_boxes(
     All pictures but the first carry the recipe; the two with all boxes carry that of the first map. `boxes` False: maps
     are drawn without their boxes; `*_detection.jpg` is about the boxes and has them.
 
-        for name, data in of_boxes(Explainer("yolo11n")("bus.jpg"), everything=True):
+        for name, data in box_files(Explainer("yolo11n")("bus.jpg"), everything=True):
             Path(name).write_bytes(data)
     """
     pixels, begin = explanation.image.pixels, file_stem(explanation.image.name.rsplit(".", 1)[0])

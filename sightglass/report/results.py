@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sightglass.explain.trust.proof import Proof
 
 VERSION = 1
-"""Of these fields: another number when a program that reads them would have to change. Files without it are 1, too."""
+"""Version of these fields: it changes when a program that reads them would have to."""
 Number = Annotated[float, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}, mode="serialization")]
 """null in JSON if it is not finite."""
 Corners = tuple[int, int, int, int]
@@ -64,9 +64,9 @@ class PredictionResult(PlainResult):
     box: Box | None
     """xyxy in pixels of the picture; null for a classifier."""
     joints: list[Joint] = Field(default=[], exclude_if=lambda joints: not joints)
-    """Of a pose, in the model's order, in pixels of the picture."""
+    """Joints of a pose, in the model's order, in pixels of the picture."""
     unit: str | None = Field(default=None, exclude_if=lambda unit: unit is None)
-    """Of a regression's number, where one is stated."""
+    """Unit of a regression's number, where one is stated."""
     range: tuple[Number, Number] | None = Field(default=None, exclude_if=lambda range: range is None)
     """The least and the largest value of a regression's number, where they are stated."""
 
@@ -76,7 +76,7 @@ class MapResult(PlainResult):
 
     label: str = Field(validation_alias=AliasPath("target", "label"))
     score: Number | None = None
-    """Of what it explains; null without one."""
+    """Score of what it explains; null without one."""
     rank: int | None = None
     """The place of this answer among all, from 1; null for numbers and for a box that is not shown."""
     method: str
@@ -92,9 +92,9 @@ class MapResult(PlainResult):
     """Whether its values are -1..1: positive ones raise what is explained, negative ones lower it. In a PNG 0 is the
     middle grey."""
     outside: Number | None = None
-    """Of a segmentation: the share of the map, 0..1, that lies outside of the pixels that it explains."""
+    """Share of a segmentation's map, 0..1, that lies outside of the pixels that it explains."""
     raising: Number | None
-    """Of a signed map: the share of its evidence, 0..1, that raises what is explained; the rest lowers."""
+    """Share of a signed map's evidence, 0..1, that raises what is explained; the rest lowers."""
     seen: Corners
     """xyxy in pixels of the picture: the area that the model saw; values outside of it are 0."""
 
@@ -158,7 +158,7 @@ class Explained(ModelResult):
     version: int = VERSION
     headline: str
     width: int
-    """Of the picture, in pixels."""
+    """Width of the picture in pixels."""
     height: int
     command: str
     """The call in Python that reproduces it."""
@@ -296,7 +296,7 @@ class CurveResult(PlainResult):
     insertion: list[Number] = Field(validation_alias=AliasPath("insertion", "score"))
     """Scores at equal steps, from nothing on; controls may have fewer."""
     deletion_area: Number = Field(validation_alias=AliasPath("deletion", "area"))
-    """Of what the map explains: the score, or the contrast's margin."""
+    """Area under the curve of what the map explains: the score, or the contrast's margin."""
     insertion_area: Number = Field(validation_alias=AliasPath("insertion", "area"))
 
 
@@ -323,7 +323,7 @@ class SupportResult(PlainResult):
     in_box: bool
     """Whether maps are compared inside the target's box."""
     score: Number = Field(validation_alias="start")
-    """Of the whole picture."""
+    """Score of the whole picture."""
     effects: list[EffectResult]
     """The map's own first."""
 
@@ -339,7 +339,7 @@ class ProofResult(PlainResult):
     target: str
     part: str
     score: Number
-    """Of the whole picture."""
+    """Score of the whole picture."""
     fillings: list[str]
     sentence: str
     """Whether the map matters to the answer, against how many controls, and the strongest of them."""
@@ -395,9 +395,9 @@ class SideAnswer(PlainResult):
     seen: Corners
     """xyxy in pixels: the area that the model saw."""
     alike: Statistics
-    """Of the positive values, which make the two similar."""
+    """Statistics of the positive values, which make the two similar."""
     apart: Statistics
-    """Of the negative values, which make them differ."""
+    """Statistics of the negative values, which make them differ."""
 
 
 class SimilarityAnswer(SimilarityResult):

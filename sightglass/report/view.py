@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PICTURE_SIDE = 1920
 """Maximum pixels of a slide's picture."""
 QUALITY = 88
-"""Of its JPEG."""
+"""Quality of its JPEG."""
 MAX_PICTURES, MAX_BOXES, MAX_FACTS = 8, 100, 6
 """Maximum number of pictures and facts of a view, and of boxes of a picture."""
 MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_CHECKS, MAX_MADE = 120, 400, 4_000, 160, 240
@@ -58,7 +58,7 @@ class Map:
     """A map over a picture; all places are shares of the picture."""
 
     label: Label
-    """Of what it explains; a number is part of it."""
+    """Name of what it explains; a number is part of it."""
     values: Annotated[NDArray[np.float32], Opaque]
     """float32 (h, w) in 0..1, of a signed map or a difference in -1..1."""
     score: Share | None = None
@@ -77,7 +77,7 @@ class Map:
     ends: tuple[Legible, Legible, Legible] = ("0", "0.5", "1")
     """What stands at the ends and in the middle of its colour bar: `lowers −3.1°`."""
     meaning: str = ""
-    """Of the colour bar."""
+    """Meaning of the colour bar."""
     raw: tuple[str, str] = ("", "")
     """Its smallest and largest raw value."""
     method: str = ""
@@ -185,7 +185,7 @@ class Chart:
     """Curves of one map and its controls, and what follows from them."""
 
     label: Label
-    """Of the answer whose score it is."""
+    """Name of the answer whose score it is."""
     sentence: Annotated[
         str, Field(max_length=2 * MAX_SENTENCE), AfterValidator(lambda text: legible(text, 2 * MAX_SENTENCE))
     ]
@@ -203,7 +203,7 @@ class Table:
     chart: int | None = None
     """Index of the chart below the lines."""
     head: tuple[str, ...] = ()
-    """Of the columns of `rows`."""
+    """Headings of the columns of `rows`."""
     rows: tuple[tuple[str, ...], ...] = ()
     code: tuple[str, ...] = ()
     folded: bool = False

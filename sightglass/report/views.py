@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
 
 MAX_WORDS = 9
-"""Of a title."""
+"""Maximum words of a title."""
 NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
 """Packages whose versions a caption names."""
 

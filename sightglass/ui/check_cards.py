@@ -45,7 +45,7 @@ AXES: dict[chart.Way, str] = {"hidden": "hidden, strongest first", "kept": "kept
 THUMBNAIL = 440
 """Pixels of the longer side of a map on a card."""
 SCRAMBLE_HELP = "Makes the map again three to eight times. Your model is not touched: a copy is."
-"""Of the button for the one test that may wait for a click."""
+"""Help of the button for the one test that may wait for a click."""
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
 STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 

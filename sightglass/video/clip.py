@@ -26,7 +26,7 @@ from sightglass.models.demo import pictures
 
 ACCEPTED = "MP4, MOV, WebM, MKV, GIF or AVI"
 MAX_PIXELS = 36_000_000
-"""Of a frame: 8K video has 33 million."""
+"""Maximum pixels of a frame: 8K video has 33 million."""
 MAX_SECONDS = 6 * 3600.0
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,gif,avi"}
 """FFmpeg's names; of `mov` are MP4 and MOV, and of `matroska` MKV and WebM."""

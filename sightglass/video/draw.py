@@ -108,7 +108,7 @@ COLUMNS = (
     *("seconds", "frame", "answer", "score", "object", "best", "best_score", "x0", "y0", "x1", "y1"),
     *("map", "centre_x", "centre_y", "peak_x", "peak_y", "half_heat_area", "spread"),
 )
-"""Of a timeline; the last ones are about the map."""
+"""Columns of a timeline; the last ones are about the map."""
 
 
 QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}

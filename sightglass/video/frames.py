@@ -39,7 +39,7 @@ from sightglass.video.results import Settings
 T = TypeVar("T")
 R = TypeVar("R")
 BYTES = 96 * 2**20
-"""Of the decoded frames of one call."""
+"""Maximum bytes of the decoded frames of one call."""
 ROUNDS = 2
 """Passes of each worker in one call: the model is locked for as long."""
 

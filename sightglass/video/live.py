@@ -37,9 +37,9 @@ from sightglass.video.frames import FrameExplainer
 MAGIC = b"SGF1"
 HEADER = struct.Struct("<4sI")
 MAX_BYTES = 2 * 2**20
-"""Of a frame."""
+"""Maximum bytes of a frame."""
 MAX_PIXELS = 2_100_000
-"""Of a frame: 1920 × 1080, and a little more."""
+"""Maximum pixels of a frame: 1920 × 1080, and a little more."""
 SAME_OBJECT = 0.3
 """IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
 PATIENCE = 15

@@ -38,9 +38,9 @@ class Settings:
     smooth: float = 0.1
     """Seconds by which maps are smoothed over time, at most 2; 0: not smoothed."""
     objects: int = 3
-    """Of a detector: most objects that get a map in a frame, those followed longest."""
+    """Maximum objects of a detector that get a map in a frame, those followed longest."""
     only: int | None = None
-    """Of a detector: the number of the one object to follow."""
+    """Number of a detector's one object to follow."""
     labels: bool = True
     """Draw boxes, names and scores."""
     side: int = 1280
@@ -165,7 +165,7 @@ class Summary:
     skipped: int
     """Number that could not be decoded."""
     seconds: float
-    """Of this run."""
+    """Duration of this run in seconds."""
     resumed: bool
     """Whether an earlier run had done a part of it."""
     cancelled: bool = False
@@ -237,7 +237,7 @@ class AnswerCurve:
     """Means over stretches of the clip: `seconds`, `score`, and `area`, the share of the picture that holds half of the
     heat; a row without numbers where nothing was seen for a while."""
     color: str = ""
-    """Of an object, as its box has in the clip; empty of a class."""
+    """Colour of an object, as its box has in the clip; empty for a class."""
 
 
 def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurve, ...]:

@@ -50,7 +50,7 @@ assert net_util.get_external_ip.__module__ == "sightglass.ui.streamlit_internals
 names = {"torch", "fastapi", "sightglass.api.app", "sightglass.explain", "prometheus_client", "pandas"} & {*sys.modules}
 assert not names, names
 from sightglass.ui.session import page
-page.guard = lambda draw: (lambda: None)
+page.show_errors = lambda draw: (lambda: None)
 for name in ("explore", "topk", "compare", "video"):
     runpy.run_path(page.script(name))
 heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & {*sys.modules}

@@ -174,9 +174,9 @@ def test_what_cannot_be_used_is_one_sentence(page):
 
 def test_labels_dropped_after_pictures():
     task = task_of("classify")
-    pictures, truth = kept.take([("a.png", PNG)], task)
+    pictures, truth = kept.read_uploads([("a.png", PNG)], task)
     assert pictures is not None and truth is None
-    other, truth = kept.take([("names.csv", b"file,label\na.png,star\n")], task, pictures)
+    other, truth = kept.read_uploads([("names.csv", b"file,label\na.png,star\n")], task, pictures)
     assert other is None and truth is not None
     path = Path(pictures.path).relative_to(kept.uploads_home())
     _, truth = kept.open_upload(str(path))
@@ -187,7 +187,7 @@ def test_labels_dropped_after_pictures():
 
 def test_names_of_dropped_files_are_never_paths(tmp_path):
     names = ("../../a/b.png", "c:\\d.png", "/etc/e.png", "a/b.png", "a/b.png")
-    pictures, _ = kept.take([(name, PNG) for name in names], task_of("classify"))
+    pictures, _ = kept.read_uploads([(name, PNG) for name in names], task_of("classify"))
     assert pictures is not None and len({item.key for item in pictures.items}) == len(names)
     assert all(item.open().width == 8 for item in pictures.items)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["pictures.zip"]

@@ -38,7 +38,7 @@ from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's own training pictures, 0..1."""
+"""Mean and standard deviation of CLIP's training pictures, 0..1."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class ProbeResult:
     """Source of the inferred preprocessing."""
     notes: tuple[str, ...]
     step: int = 1
-    """Of a segmentation network: see `Segmenter.step`."""
+    """Step of a segmentation network: see `Segmenter.step`."""
     pixels: bool = False
     """Whether its one number is of each pixel, as a depth."""
     activation: str = ""

@@ -38,7 +38,7 @@ class Config(Table):
     layers: int = 12
     heads: int = 12
     embed: int = 512
-    """Of both encoders' output, of the interaction, and of what pictures are compared by."""
+    """Width of both encoders' output, of the interaction, and of what pictures are compared by."""
     text_width: int = 512
     text_layers: int = 12
     text_heads: int = 8

@@ -16,7 +16,7 @@ import yaml
 from sightglass.common.files import Json, to_json
 
 MAX_HEADER = 2**20
-"""Of a header that is taken apart, in bytes: as JSON it takes up to 25 times the memory."""
+"""Maximum bytes of a header that is taken apart: as JSON it takes up to 25 times the memory."""
 
 
 def pack_data(head: Json, blobs: Sequence[bytes] = ()) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 M_ARENA_MAX = -8
-"""Of malloc.h."""
+"""Parameter of `mallopt`, as in malloc.h."""
 
 
 def processor_cores() -> int:

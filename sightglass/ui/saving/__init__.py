@@ -71,9 +71,9 @@ def save_and_export(
         top = st.container()
         look = view_settings(f"view-files-{screen}") if view else {}
         if saved and not off():
-            with top, page.saying_problems():
+            with top, page.report_problems():
                 _draw_saved(screen, saved, look)
-        with page.saying_problems():
+        with page.report_problems():
             for row in rows(look):
                 with st.container(gap="xsmall"):
                     st.markdown(f"**{row.title}**", help=row.about)
@@ -159,7 +159,7 @@ def add_to_deck(screen: str, *drafts: Draft) -> None:
     adding = state.of(Adding)
     adding.number, adding.deck = adding.number + 1, ""
     heading = f"Add {len(drafts)} slides" if several else "Present this, or add it to a deck"
-    show = page.saying_problems()(partial(_draw_dialog, drafts))
+    show = page.report_problems()(partial(_draw_dialog, drafts))
     page.open_window(heading, show, width="large", icon=icon)
 
 

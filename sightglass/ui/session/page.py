@@ -40,7 +40,7 @@ def script(name: str) -> str:
     return str(folder / "page.py" if folder.is_dir() else folder.with_suffix(".py"))
 
 
-def guard(draw: Callable[[], None]) -> Callable[[], None]:
+def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
     """Decorate a page's function: report an error as a sentence."""
 
     @wraps(draw)
@@ -113,7 +113,7 @@ def describe_failure(failure: BaseException, event: str) -> str:
 
 
 @contextmanager
-def saying_problems(heading: str = "") -> Iterator[None]:
+def report_problems(heading: str = "") -> Iterator[None]:
     """Show a Problem raised within as a sentence, below `heading`."""
     try:
         yield

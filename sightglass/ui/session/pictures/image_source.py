@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_AGE = 3600.0
 """Seconds after its last use until an upload is deleted."""
 DIGITS = 20
-"""Of a picture's SHA-256 in an address: enough that nobody guesses one."""
+"""Digits of a picture's SHA-256 in an address: enough that nobody guesses one."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Uploads:
 
 
 UPLOADS = Uploads()
-"""Of this process."""
+"""Uploads of this process."""
 
 
 MAX_NAME = 60

@@ -23,7 +23,7 @@ from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.adapter import Prediction
 from sightglass.models.labels import same_classes
-from sightglass.report.result_folder import every_map, of_boxes
+from sightglass.report.result_folder import box_files, every_map
 from sightglass.ui.session.pictures.image_source import load_bundled
 from tests.unit import own_nets
 
@@ -261,7 +261,7 @@ def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
 
 
 def test_the_files_are_pictures_of_the_pictures_own_size(result):
-    files = dict(of_boxes(result, everything=True))
+    files = dict(box_files(result, everything=True))
     assert list(files)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
     assert "scene-3_04_rod-cross.jpg" in files
     pictures = [data for name, data in files.items() if name.startswith("scene-3_") and name.endswith(".jpg")]
