@@ -144,16 +144,16 @@ class _Trial:
             tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
             outputs, plain = self._pass(tensor, first)
         few = self._run(SOME, first, plain)
-        missing = {path: layouts for path, layouts in self.layouts.items() if not self._place(path, *few)}
+        missing = {path: layouts for path, layouts in self.layouts.items() if not self._locate(path, *few)}
         many = self._run(range(len(PLACES)), missing) if missing else few
         # A later layer may show the order of an earlier one's tokens.
         for path in (*missing, *missing):
-            self._place(path, *many, search=True)
+            self._locate(path, *many, search=True)
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
-            self._place(path, *few)
+            self._locate(path, *few)
         layers = {path: self.layers[path] for path in self.found.by_path if path in self.layers}
-        found = replace(
+        measured = replace(
             self.found,
             by_path=layers,
             short=tuple(layers[layer.path] for layer in self.found.short if layer.path in layers),
@@ -162,7 +162,7 @@ class _Trial:
             notes=self.notes,
         )
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
-        return found if row is None or row.grad_fn is None else self._choose_default(found, recorded, row)
+        return measured if row is None or row.grad_fn is None else self._choose_default(measured, recorded, row)
 
     def _pass(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]]) -> tuple[Any, dict[Key, Tensor]]:
         """Return a pass's outputs, and some channels of those of modules, (c, ...), in each layout."""
@@ -221,7 +221,7 @@ class _Trial:
             for extras in orders if search else orders[:1]:
                 yield replace(likely, shape=(channels, *grid), extras=extras)
 
-    def _place(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool = False) -> bool:
+    def _locate(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool = False) -> bool:
         """Place an output where its changes fit the marks; with `search` where they do not contradict it."""
         fits: list[tuple[float, Layer, _Seen | None]] = []
         for change, layout in ((changes[key], key[1]) for key in changes if key[0] == path):
@@ -238,8 +238,8 @@ class _Trial:
                         misfit = seen.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
                         if misfit <= 1 or layout == self.layouts[path][0]:
                             fits.append((misfit, replace(likely, cover=cover), seen))
-        own = self.shapes[path, self.layouts[path][0]]
-        unknown = len(own) == 2 and own[1] not in self.tokens
+        shape = self.shapes[path, self.layouts[path][0]]
+        unknown = len(shape) == 2 and shape[1] not in self.tokens
         misfit, placed, marks = min(fits, key=lambda fit: fit[0], default=(math.inf, self.found.by_path[path], None))
         # What attention returns for a token is at that token, wherever it looks.
         clear = marks if not f"{path}.".startswith(self.attentions) else None
@@ -248,13 +248,13 @@ class _Trial:
         # More marks would show no more.
         if misfit > 1 and not search and (unknown or not (constant or coarse)):
             return False
-        if misfit > 1 and clear is not None and len(own) == 3 and clear.shows_cover:
+        if misfit > 1 and clear is not None and len(shape) == 3 and clear.shows_cover:
             self.covers.append(clear.cover)
             placed = replace(placed, cover=clear.cover)
         elif misfit > 1:
             contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
             if misfit > UNCOUNTED / EXACT if unknown else contradicted:
-                self.refused.add(own[1])
+                self.refused.add(shape[1])
                 return False
             self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
         else:

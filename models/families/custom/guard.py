@@ -178,8 +178,8 @@ class _Snapshot:
         self._weights = [each for table in tables if table for each in table.values() if each is not None]
         for part in scripted:
             self._weights += chain(part.parameters(recurse=False), part.buffers(recurse=False))
-        own = ((values[name] for name in values.keys() - _MODULE.keys()) for values in self._attributes)
-        self._objects = [value for value in chain.from_iterable(own) if not _is_atom(value)]
+        attributes = ((values[name] for name in values.keys() - _MODULE.keys()) for values in self._attributes)
+        self._objects = [value for value in chain.from_iterable(attributes) if not _is_atom(value)]
 
     @property
     def current(self) -> bool:
