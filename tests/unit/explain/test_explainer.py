@@ -183,8 +183,10 @@ def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus
     overlay = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}.png"))
     np.testing.assert_array_equal(overlay, result.overlay(0))
     alone = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}_heatmap.png"))
-    black = np.zeros_like(result.image.pixels)
-    np.testing.assert_array_equal(alone, render.paint(black, result.heatmaps[0].field, Style("map")))
+    x0, y0, x1, y1 = result.heatmaps[0].seen
+    colors = render.lut(Style().colormap)[np.rint(255 * result.heatmaps[0].values).astype(np.uint8)]
+    np.testing.assert_array_equal(alone[y0:y1, x0:x1], colors[y0:y1, x0:x1])
+    assert alone.sum() == alone[y0:y1, x0:x1].sum(dtype=np.int64)
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.JPEG", b"\xff\xd8"), ("a.html", b"<!")])
