@@ -180,8 +180,7 @@ class Yolox(nn.Module):
             towards_box = head.reg_convs[i](shared)
             regressions.append(head.reg_preds[i](towards_box))
             objectness.append(head.obj_preds[i](towards_box))
-        shapes = [(level.shape[2], level.shape[3]) for level in regressions]
-        centres, sides = (part.to(regressions[0]) for part in cell_grid(shapes, STRIDES))
+        centres, sides = cell_grid(regressions, STRIDES)
         strides = sides[:, None]
 
         def boxes(levels: tuple[Tensor, ...]) -> Tensor:
