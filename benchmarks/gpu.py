@@ -116,11 +116,8 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
     ]
     if case.device.type == "cuda":
         for name, title in (("bare", "bare forward"), ("exact", "bare forward in whole float32")):
-            call = next(line.call for line in contenders if line.id == name)
-            replay = _recorded(partial(call, None)).replay
-            contenders.append(
-                Contender(f"{name}_graph", f"{title}, as a CUDA graph", lambda _, replay=replay: replay())
-            )  # type: ignore[misc]
+            graph = _recorded(next(line.call for line in contenders if line.id == name))
+            contenders.append(Contender(f"{name}_graph", f"{title}, as a CUDA graph", partial(_replay, graph)))
     lines = _timed(case, contenders, sizes.rounds)
     if (gradcam := explained(fresh())).device != case.device:
         raise RuntimeError(f"The maps were on {gradcam.device}.")

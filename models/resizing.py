@@ -48,8 +48,8 @@ def fit_on_device(
     first = pictures[0]
     geometry, ((top, bottom), (left, right)), window = plan_fit(first.shape[:2], preprocessing, way)
     sides = (bottom - top, right - left)
-    scaled = tuple(round(side * scale) for side, scale in zip(sides, geometry.scale, strict=True))
-    large = math.prod(scaled) > MAX_RESIZED * math.prod(last - begin for begin, last in window)
+    high, wide = (round(side * scale) for side, scale in zip(sides, geometry.scale, strict=True))
+    large = high * wide > MAX_RESIZED * math.prod(last - begin for begin, last in window)
     if large or not preprocessing.antialias or preprocessing.interpolation not in FILTERS:
         return []
     # One copy, from memory that the GPU reads by itself.
@@ -62,7 +62,7 @@ def fit_on_device(
     planes = staged.to(device, non_blocking=True)[:, top:bottom, left:right].permute(0, 3, 1, 2)
     rows, columns = (
         _weights(side, count, span, preprocessing.interpolation, device)
-        for side, count, span in zip(sides, scaled, window, strict=True)
+        for side, count, span in zip(sides, (high, wide), window, strict=True)
     )
 
     def resized(some: Tensor, across_first: bool) -> Tensor:
@@ -71,10 +71,10 @@ def fit_on_device(
             return _rounded(rows @ _rounded(some.double() @ columns.T))
         return _rounded(_rounded(rows @ some.double()) @ columns.T)
 
-    key = (sides, scaled, preprocessing.interpolation)
+    key = (sides, high, wide, preprocessing.interpolation)
     if (across_first := _ORDERS.get(key)) is None:
         how = Pillow.Resampling[preprocessing.interpolation.upper()]
-        whole = np.asarray(Pillow.fromarray(first[top:bottom, left:right]).resize(scaled[::-1], how))
+        whole = np.asarray(Pillow.fromarray(first[top:bottom, left:right]).resize((wide, high), how))
         seen = whole[slice(*window[0]), slice(*window[1])].transpose(2, 0, 1).astype(np.float64)
         expected = torch.from_numpy(seen).to(device)
         fitting = [order for order in (True, False) if torch.equal(resized(planes[:1], order)[0], expected)]
@@ -83,7 +83,7 @@ def fit_on_device(
         across_first = fitting[0]
         if len(fitting) == 1 and len(_ORDERS) < MAX_ORDERS:
             _ORDERS[key] = across_first
-    small = torch.cat([resized(some, across_first) for some in planes.split(CHUNK)])
+    small = torch.cat([resized(some, across_first) for some in torch.split(planes, CHUNK)])
     if small.shape[2:] != preprocessing.size:
         canvas = small.new_full((len(small), 3, *preprocessing.size), GREY)
         canvas[(slice(None), slice(None), *bars_around(geometry, small.shape[2:]))] = small
@@ -91,7 +91,7 @@ def fit_on_device(
     table = _table(preprocessing, device).expand(len(small), 3, 256)
     tensor = table.gather(2, small.flatten(2).long()).view(small.shape)
     tensor = tensor.flip(1) if preprocessing.channels_order == "bgr" else tensor
-    return [ModelInput(each, geometry) for each in tensor.split(1)]
+    return [ModelInput(each, geometry) for each in torch.split(tensor, 1)]
 
 
 def _rounded(sums: Tensor) -> Tensor:

@@ -403,7 +403,7 @@ class Evidence:
             return self._gradients_of(self.slopes(target.scalar(self._returned)))
         return self._gradients_of(self.slopes(self.resident.adapter.scalar(self.outputs, target)))
 
-    def slopes(self, scalar: Tensor) -> list[Tensor | None]:
+    def slopes(self, scalar: Tensor) -> Sequence[Tensor | None]:
         """Return the gradient of a scalar of `outputs` at each layer's output, or None."""
         if self._recording is None:
             return gradients(scalar, self.recorded)

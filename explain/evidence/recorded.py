@@ -43,14 +43,14 @@ def records(device: torch.device) -> bool:
 
 def new_stream(device: torch.device) -> Any:
     """Return a stream to record on."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
-class _Reads(TorchDispatchMode):
+class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Collect the tensors from outside that operations read: a graph keeps their addresses and not them."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tensors: dict[int, Tensor] = {}
         self._made: set[int] = set()
 

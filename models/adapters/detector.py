@@ -148,13 +148,15 @@ class Detections:
         return torch.stack([rows[i] for i in range(len(anchors))])
 
 
-def cell_grid(maps: Sequence[Tensor], strides: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return the centres (N, 2) and sides (N,) in pixels of the cells of maps (B, C, h, w), on their device."""
-    shapes = tuple((level.shape[2], level.shape[3]) for level in maps)
-    return _cell_grid(shapes, tuple(strides), maps[0].device, maps[0].dtype)
+def cell_grid(
+    shapes: Sequence[tuple[int, int]], strides: Sequence[float], like: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the centres (N, 2) and sides (N,) in pixels of the cells of maps (h, w), of the type of `like`."""
+    device, dtype = (torch.device("cpu"), torch.float32) if like is None else (like.device, like.dtype)
+    return _cell_grid(tuple(shapes), tuple(strides), device, dtype)
 
 
-# A copy to a GPU cannot be part of a recorded pass.
+# Kept, as a copy to a GPU cannot be part of a recorded pass.
 @lru_cache(maxsize=64)
 def _cell_grid(
     shapes: tuple[tuple[int, int], ...], strides: tuple[float, ...], device: torch.device, dtype: torch.dtype

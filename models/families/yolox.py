@@ -180,7 +180,8 @@ class Yolox(nn.Module):
             towards_box = head.reg_convs[i](shared)
             regressions.append(head.reg_preds[i](towards_box))
             objectness.append(head.obj_preds[i](towards_box))
-        centres, sides = cell_grid(regressions, STRIDES)
+        shapes = [(level.shape[2], level.shape[3]) for level in regressions]
+        centres, sides = cell_grid(shapes, STRIDES, regressions[0])
         strides = sides[:, None]
 
         def boxes(levels: tuple[Tensor, ...]) -> Tensor:

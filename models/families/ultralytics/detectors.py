@@ -176,7 +176,8 @@ def _detections(
 
 def _cells(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Return centres (N, 2) in cells of their own scale, and strides (N, 1) in pixels."""
-    centres, sides = cell_grid(maps, head.cell_sides)
+    shapes = [(level.shape[2], level.shape[3]) for level in maps]
+    centres, sides = cell_grid(shapes, head.cell_sides, maps[0])
     strides = sides[:, None]
     return centres / strides, strides
 
