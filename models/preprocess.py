@@ -163,7 +163,7 @@ def prepare_on_gpu(
 ) -> list[ModelInput]:
     """Return the inputs of RGB pictures of one size, prepared on a GPU; none where it cannot."""
     like = {(pixels.shape, pixels.dtype.name) for pixels in pictures}
-    on_gpu = device is not None and device.type != "cpu" and way != READY
+    on_gpu = device is not None and device.type == "cuda" and way != READY
     if not on_gpu or len(like) > 1 or pictures[0].dtype != np.uint8 or preprocessing.channels != 3:
         return []
     from sightglass.models.resizing import fit_on_device

@@ -162,6 +162,11 @@ class Evidence:
                 raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
 
     @property
+    def answers(self) -> Any:
+        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
+        return self.outputs
+
+    @property
     def current(self) -> bool:
         """Whether the model still answers as in this pass; of a caller's module measured by another one."""
         if self.resident.guard is None:
@@ -229,13 +234,16 @@ class Evidence:
         recording.calls = self.calls
         return recording
 
-    def require_graph(self) -> None:
-        """Run the model again if its pass was replayed: autograd then has its graph, from `recorded` to `outputs`."""
-        if self._recording is not None:
-            self._recording = None
-            with self.resident.lock:
-                recorded, self.outputs = self._run()
-            self.recorded = [recorded[path] for path in self.paths]
+    def with_graph(self) -> Evidence:
+        """Return evidence with autograd's graph from `recorded` to `outputs`, by another pass if this was replayed."""
+        if self._recording is None:
+            return self
+        other = copy.copy(self)
+        other._recording = None
+        with self.resident.lock:
+            recorded, other.outputs = other._run()
+        other.recorded = [recorded[path] for path in self.paths]
+        return other
 
     def _run(self) -> tuple[dict[str, Tensor], Any]:
         # Copy only if a later step writes in place: copies cost as much as a few convolutions.
@@ -399,8 +407,8 @@ class Evidence:
 
     def _backward(self, target: Target) -> list[Gradient]:
         if isinstance(target, FunctionTarget):
-            self.require_graph()
-            return self._gradients_of(self.slopes(target.scalar(self._returned)))
+            graphed = self.with_graph()
+            return self._gradients_of(graphed.slopes(target.scalar(graphed._returned)))
         return self._gradients_of(self.slopes(self.resident.adapter.scalar(self.outputs, target)))
 
     def slopes(self, scalar: Tensor) -> Sequence[Tensor | None]:
@@ -441,20 +449,30 @@ class PassPart(Evidence):
     """One picture's part of a batched pass, which it keeps alive."""
 
     def __init__(self, whole: Evidence, place: int, geometry: Geometry, answers: Logits) -> None:
-        """`answers`: the outputs of the whole, which are read on the CPU."""
+        """`answers`: the outputs of the whole, where they are read."""
         self.whole, self.place = whole, place
         self.resident, self.layers, self.geometry = whole.resident, whole.layers, geometry
         self.tensor = whole.tensor[place : place + 1]
+        self.activations = [activation[place : place + 1] for activation in whole.activations]
         pairs = zip(whole.recorded, whole.layers, strict=True)
         self.recorded = [recorded.narrow(AXES[layer.layout][0], place, 1) for recorded, layer in pairs]
-        self.activations = [activation[place : place + 1] for activation in whole.activations]
-        self.outputs = answers.part(place)
+        outputs: Logits = whole.outputs
+        self.outputs, self._answers = outputs.part(place), answers.part(place)
         self._gradients = {}
         self.raws = {}
         self.decoded = None
         self._graph = self._recording = None
 
+    @property
+    def answers(self) -> Logits:
+        return self._answers
+
+    def with_graph(self) -> Evidence:
+        return Evidence(self.resident, ModelInput(self.tensor, self.geometry), self.layers).with_graph()
+
     def _backward(self, target: Target) -> list[Gradient]:
+        if isinstance(target, FunctionTarget):
+            return self.with_graph()._backward(target)
         backward([self], [[target]])
         return self._gradients[target]
 
@@ -470,8 +488,7 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Sequence[Target]]) -> 
                 part._gradients[target] = [Gradient.from_values(slope)]
             continue
         with whole.resident.lock, torch.enable_grad():
-            outputs: Logits = whole.outputs
-            total = torch.stack([adapter.scalar(outputs.part(part.place), target) for part, target in pairs]).sum()
+            total = torch.stack([adapter.scalar(part.outputs, target) for part, target in pairs]).sum()
             slopes = require_any(whole.slopes(total), whole.recorded)
         dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
         for part, target in pairs:

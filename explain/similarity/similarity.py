@@ -379,8 +379,7 @@ def _compare(
     """Return vectors, cosine, state, raw maps, and cells' contributions."""
     resident = pair[0].resident
     with resident.lock, torch.enable_grad():
-        for evidence in pair:
-            evidence.require_graph()
+        pair = [evidence.with_graph() for evidence in pair]
         vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
         resident.adapter.require_finite(*vectors)
         lengths = [torch.linalg.vector_norm(vector).clamp_min(1e-12) for vector in vectors]

@@ -156,8 +156,9 @@ def cell_grid(
     return _cell_grid(tuple(shapes), tuple(strides), device, dtype)
 
 
-# Kept, as a copy to a GPU cannot be part of a recorded pass.
+# Kept, as a copy to a GPU cannot be part of a recorded pass; made in inference mode it would serve no gradient later.
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
 def _cell_grid(
     shapes: tuple[tuple[int, int], ...], strides: tuple[float, ...], device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:

@@ -116,6 +116,11 @@ def test_batch_is_recorded_as_one(graphs: None) -> None:
     for place, part in enumerate(parts):
         _, slope = by_autograd(module, INPUTS[place : place + 1], place % 3)
         torch.testing.assert_close(part.gradients([TARGETS[place % 3]])[0][0].dense(), slope)
+    total = parts[3].gradients([FunctionTarget(None, "sum", function=lambda logits: logits[0, 1])])[0][0].dense()
+    torch.testing.assert_close(total, by_autograd(module, INPUTS[3:4], 1)[1])
+    alone = parts[3].with_graph()
+    (slope,) = torch.autograd.grad(alone.outputs.logits[0, 1], alone.recorded)
+    torch.testing.assert_close(slope[0], by_autograd(module, INPUTS[3:4], 1)[1])
 
 
 class Reading(Net):
