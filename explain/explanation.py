@@ -251,7 +251,7 @@ def method_of(resident: LoadedModel, options: Options) -> Method:
         raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")
     if options.smooth == "flips" and (task.has_boxes or task.gives_pixels):
         raise ModelProblem(f"{spec.id} answers for places, which a mirrored picture moves: leave smooth=flips out.")
-    if (reason := task_of(spec).barred.get(method.family)) is not None:
+    if (reason := task_of(spec).unsupported_methods.get(method.family)) is not None:
         raise ModelProblem(f"{name} {reason.format(id=spec.id)}")
     return method
 

@@ -360,6 +360,6 @@ def _group(names: Sequence[str], answers: Sequence[str]) -> dict[str, list[str]]
     return {answer: [name for name, other in zip(names, answers, strict=True) if other == answer] for answer in answers}
 
 
-def score_of_map(explanation: Explanation, index: int = 0) -> float | None:
+def class_score(explanation: Explanation, index: int = 0) -> float | None:
     """Return the score of a map's target, 0..1; None without one."""
     return explanation.task.score(explanation, index) if index < len(explanation.heatmaps) else None

@@ -111,7 +111,7 @@ def list_methods(resident: LoadedModel) -> tuple[Method, ...]:
         and (method.family == "mask" or resident.gradients)
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or resident.queries is not None)
-        and method.family not in task.barred
+        and method.family not in task.unsupported_methods
         and (method.id not in GUIDED or resident.has_relu)
     )
 

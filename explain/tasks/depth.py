@@ -57,13 +57,13 @@ class Depth(Regress):
         adapter = _adapter(evidence)
         return adapter.numbers_at(evidence.outputs, evidence.geometry)
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         words = f"{result.model.name} gives {self.list_numbers(result)} on average"
         if result.heatmaps and (place := self.describe_place(result, index)):
             words += f". {place.removesuffix('.')}"
         return f"{words}.", True
 
-    def short(self, result: Result, index: int) -> str:
+    def summary(self, result: Result, index: int) -> str:
         return ""
 
     def read_place(self, result: Result, index: int) -> float | None:

@@ -52,7 +52,7 @@ class Detect(Task):
     has_boxes = True
     ranked = False
     gives = "draws boxes"
-    more = "; a lower --score-thr shows more"
+    hint = "; a lower --score-thr shows more"
     drawn = "detect"
     masks = 800
     truth = "boxes"
@@ -84,7 +84,7 @@ class Detect(Task):
             if not target.anchors
         )
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None
         return f"{result.model.name} found {_list_kinds(result)}.", True

@@ -35,7 +35,7 @@ class Embed(Task):
     followed = False
     gives = "compares pictures"
     drawn = "persons"
-    barred = dict.fromkeys(
+    unsupported_methods = dict.fromkeys(
         ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
     )
     truth = ""
@@ -51,10 +51,10 @@ class Embed(Task):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} compares pictures.", False
 
-    def short(self, result: Result, index: int) -> str:
+    def summary(self, result: Result, index: int) -> str:
         return ""
 
     def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:

@@ -62,8 +62,8 @@ class Pose(Detect):
             for anchor, index in find_boxes(options, predictions, evidence)
         ]
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
-        words, named = super().says(result, index)
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        words, named = super().headline(result, index)
         if named and result.heatmaps and (number := self.number(result, index)):
             label = result.heatmaps[index].target.label
             words += f" {capital(label)} is {number}."

@@ -46,7 +46,7 @@ class Regress(Task):
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
 
     def list_numbers(self, result: Result) -> str:

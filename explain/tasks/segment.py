@@ -39,7 +39,7 @@ class Segment(Task):
     title = "Segment"
     value = "share of the picture"
     verb = "segment"
-    barred = dict.fromkeys(
+    unsupported_methods = dict.fromkeys(
         ("attention", "query", "library", "mask"),
         "asks for one score a picture and {id} gives each pixel one: use GradCAM.",
     )
@@ -75,7 +75,7 @@ class Segment(Task):
         # All found classes, as a list must not depend on the number of maps.
         return len(adapter.labels)
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} finds {list_classes(result, NAMED)}.", True
 
     def contrast(self, result: Result, hot: str, index: int) -> str:

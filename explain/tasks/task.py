@@ -124,7 +124,7 @@ class Task:
     masks: ClassVar[int] = 1000
     """Masks for one picture where none are asked for, where the papers take 5000: maps of 800 with two seeds correlate
     by 0.7 to 0.8 on a street scene, and their peaks lie in their boxes (benchmarks/results/2026-11-23-by-hand.md)."""
-    barred: ClassVar[Mapping[str, str]] = {}
+    unsupported_methods: ClassVar[Mapping[str, str]] = {}
     """Families of methods that cannot explain it."""
     sure: ClassVar[bool] = True
     """Whether its scores say how sure the model is."""
@@ -134,7 +134,7 @@ class Task:
     """Whether the best of its answers are explained where none is asked for."""
     followed: ClassVar[bool] = True
     """Whether its answers can be followed from frame to frame."""
-    more: ClassVar[str] = ""
+    hint: ClassVar[str] = ""
     """How more answers are shown."""
     gives: ClassVar[str] = "is a classifier"
     """What one of its models is or does, after its name."""
@@ -292,7 +292,7 @@ class Task:
 
     # Sentences
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         """Return the answer's sentence, and whether the map's needs its label.
 
         None: nothing is to be said of the map.
@@ -303,12 +303,12 @@ class Task:
         other = bool(result.heatmaps) and result.heatmaps[index].target.index != best.index
         return f"{name} says {best.label} ({percent(best.score)}).", other
 
-    def short(self, result: Result, index: int) -> str:
+    def summary(self, result: Result, index: int) -> str:
         """Return the answer without the model's name: `Minibus, 62 %.`"""
         if not result.predictions:
             return ""
         if self.truth != "classes":
-            return capital(self.says(result, index)[0].removeprefix(f"{result.model.name} ").partition(" ")[2])
+            return capital(self.headline(result, index)[0].removeprefix(f"{result.model.name} ").partition(" ")[2])
         best = result.predictions[0]
         words = f"{capital(best.label)}, {percent(best.score)}."
         if best.score < UNSURE:
@@ -515,7 +515,7 @@ class Task:
     def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
         """Return the target of an answer by number, from 1."""
         if number > len(predictions):
-            raise ModelProblem(f"There is no answer {number}: {model} gives {len(predictions)} here{self.more}.")
+            raise ModelProblem(f"There is no answer {number}: {model} gives {len(predictions)} here{self.hint}.")
         return number - 1 if self.has_boxes else predictions[number - 1].index
 
     # Frames

@@ -91,7 +91,7 @@ class Statement:
 
 def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     """Describe the picture and its map at `index`, without limitations; `hot`: the colormap's hottest colour."""
-    title, named = explanation.task.says(explanation, index)
+    title, named = explanation.task.headline(explanation, index)
     meaning, caution = "", ""
     if named is not None and explanation.heatmaps and explanation.heatmaps[index].state == "ok":
         caution, method = describe_independent(explanation, index), METHODS[explanation.heatmaps[index].method]
@@ -101,7 +101,7 @@ def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
         if explanation.heatmaps[index].signed or explanation.measures or explanation.options.part != "class":
             caution = meaning
     place = _describe_place(explanation, index, half=True) if explanation.heatmaps else ("", "", "")
-    return Statement(title, meaning, *place, answer=explanation.task.short(explanation, index), caution=caution)
+    return Statement(title, meaning, *place, answer=explanation.task.summary(explanation, index), caution=caution)
 
 
 def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> str:

@@ -37,7 +37,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, Trace, settle
+from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, Trace, decide_verdict
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     copies: list[Effect] = []
     for effect in measure(controlled):
         others.append(effect)
-        if settle(tested_effect, others) is not None:
+        if decide_verdict(tested_effect, others) is not None:
             break
-    if len(others) == OTHERS and settle(tested_effect, others) is None:
+    if len(others) == OTHERS and decide_verdict(tested_effect, others) is None:
         for effect in measure(copied):
             copies.append(effect)
             if tested_effect.size <= effect.size:

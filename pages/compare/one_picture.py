@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.models import Comparison, score_of_map
+from sightglass.explain.comparison.models import Comparison, class_score
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
@@ -178,7 +178,7 @@ def _pane(explanation: Explanation, name: str) -> Pane:
 def _draw_table(comparison: Comparison, names: list[str]) -> None:
     rows, same, label, half = [], f"Overlap with {names[0]}", comparison.label, "Half the evidence on"
     for i, explanation in enumerate(comparison.explanations):
-        agreement, task, score = comparison.agreement(0, i), explanation.task, score_of_map(explanation)
+        agreement, task, score = comparison.agreement(0, i), explanation.task, class_score(explanation)
         rows.append(
             {
                 "Model": names[i],

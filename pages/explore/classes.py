@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from sightglass.explain.comparison.models import score_of_map
+from sightglass.explain.comparison.models import class_score
 from sightglass.explain.options import parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
@@ -21,7 +21,7 @@ from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.state import SPAN, ChosenArea
 from sightglass.ui.viewer import Pane
 from sightglass.ui.views import charts, panels
-from sightglass.ui.widgets import HOT, rows, ticked_pair
+from sightglass.ui.widgets import HIGHLIGHT_HELP, rows, ticked_pair
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -92,7 +92,7 @@ class Classes:
         generation = state.of(state.ChosenClass).generation
         key = f"rows-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{len(labels)}"
         for place, label in enumerate(mapped):
-            if label not in scores and (score := score_of_map(explanation, place)) is not None:
+            if label not in scores and (score := class_score(explanation, place)) is not None:
                 scores[label] = [score]
         task, unit_of = explanation.task, explanation.model.unit_of
         items = [task.row(label, scores.get(label, ()), unit_of(label)) for label in labels]
@@ -115,7 +115,7 @@ class Classes:
         """Return the sentence over the picture."""
         if self.pair is not None:
             return panels.difference_title(explanation, self.pair)
-        return describe(explanation, HOT, index).short
+        return describe(explanation, HIGHLIGHT_HELP, index).short
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the explanation."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.explain.comparison.models import score_of_map
+from sightglass.explain.comparison.models import class_score
 from sightglass.explain.phrases import pixels
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score
@@ -32,7 +32,7 @@ def to_map(
     """Return one heatmap of an explanation for a panel; `half`: see `describe_map`."""
     heatmap = explanation.heatmaps[index]
     if note is None:
-        score = score_of_map(explanation, index)
+        score = class_score(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
     several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
     return layer_map(

@@ -188,7 +188,7 @@ SENTENCE = "With random weights the map is another one (0.03, <b>unrelated</b> m
 MARKS = (
     Check("model", "yes", SENTENCE, 0.03, 0.2),
     Check("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
-    Check("still", "cannot be told", "The map is too even.", None, float("nan")),
+    Check("stable", "cannot be told", "The map is too even.", None, float("nan")),
 )
 
 
@@ -206,7 +206,7 @@ def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
         assert [(mark.question, mark.answer, mark.value, mark.control) for mark in saved.marks] == [
             ("model", "yes", 0.03, 0.2),
             ("answer", "no", 1.5, 2.25),
-            ("still", "cannot be told", None, None),
+            ("stable", "cannot be told", None, None),
         ]
     # What two explanations are compared by has none.
     assert checked.recipe.seals == ()
