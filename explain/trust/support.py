@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.tasks.task import Answers, Scorer
+    from sightglass.explain.tasks.scorer import Answers, ScoreOutputs
     from sightglass.models.adapter import Target
     from sightglass.models.spec import ModelSpec
 
@@ -189,7 +189,7 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     resident = evidence.resident
     if not resident.gradients or not METHODS[heatmap.method].quick or options.vocabulary or options.examples:
         return _random(explanation, index)
-    detects = explanation.task.has_boxes
+    detects = explanation.task.explains("detection")
     options = replace(options, per="detection") if detects else options
     shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
     # Networks with the same weights may compute something else.
@@ -225,7 +225,7 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
             assert raw is not None
             layer_maps = [layer[place : place + 1] for layer in raw.maps]
             values = on_content(layer_maps, evidence.geometry, raw.layers)
-            if explanation.task.has_boxes:
+            if explanation.task.explains("detection"):
                 box = predictions[place].box
                 assert box is not None
                 rows, columns = box_on_content(evidence.geometry, box)
@@ -284,7 +284,7 @@ def prove(
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     perturber = Perturber(explanation, heatmap.target)
     first, *others = dict.fromkeys(fillings)
-    detects, curves = explanation.task.has_boxes, list[Curve]()
+    detects, curves = explanation.task.explains("detection"), list[Curve]()
     total = 2 + controls.SEEDS + len(others)
 
     def follow(name: str, maps: Sequence[Map], filling: Filling, most: int = steps) -> None:
@@ -318,7 +318,7 @@ class Perturber:
 
     def __init__(self, explanation: Result, target: Target) -> None:
         self._evidence = evidence = explanation.evidence
-        self.score: Scorer = explanation.task.scorer(evidence, target, explanation.options)
+        self.score: ScoreOutputs = explanation.task.scorer.follow(evidence, target, explanation.options)
         self._adapter, self._lock = evidence.resident.aside()
         left, top, right, bottom = evidence.geometry.content
         self._place = (..., slice(top, bottom), slice(left, right))

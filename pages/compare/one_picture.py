@@ -167,9 +167,9 @@ def _pane(explanation: Explanation, name: str) -> Pane:
     task = explanation.task
     if not explanation.heatmaps:
         missing = "; it has no map of that" if explanation.predictions else ""
-        return Pane(title=name, note=f"{task.answer(explanation)}{missing}")
-    note = explanation.task.name_map(explanation, 0) if task.names_classes else task.answer(explanation)
-    if task.has_boxes and any(prediction not in explanation.predictions for prediction in explanation.own(0)):
+        return Pane(title=name, note=f"{task.wording.answer(explanation)}{missing}")
+    note = explanation.task.wording.name_map(explanation, 0) if task.names_classes else task.wording.answer(explanation)
+    if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
     boxes = panels.class_boxes(explanation, 0) or None
     return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note),), boxes=boxes)
@@ -182,8 +182,8 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
         rows.append(
             {
                 "Model": names[i],
-                "Own answer": task.answer(explanation),
-                **dict([task.column(score, explanation.model.unit_of(label), label)] if label else ()),
+                "Own answer": task.wording.answer(explanation),
+                **dict([task.wording.column(score, explanation.model.unit_of(label), label)] if label else ()),
                 half: percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
                 same: agreement and agreement.iou_top20 * 100,
                 "Parameters": count(explanation.evidence.resident.parameters),

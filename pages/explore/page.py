@@ -55,7 +55,7 @@ def explore() -> None:
 
 def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
-    has_boxes = task_of(explainer.model).has_boxes
+    has_boxes = task_of(explainer.model).explains("detection")
     views: dict[str, tuple[str, View]] = {"map": ("Boxes" if has_boxes else "Map", map_view.draw)}
     views["whatif"] = ("What if", whatif.draw)
     if has_boxes and stages(explainer.resident):

@@ -128,7 +128,7 @@ def run(
             truth = run_labels.read_labels(work.folder)
         if truth is not None:
             # Of a model that gives numbers labels are true numbers, and no names.
-            classes = () if work.task.measures else work.classes
+            classes = work.classes if work.kind.names_classes else ()
             work.labels = run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
         chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
         if engine == "ray":

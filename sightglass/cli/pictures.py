@@ -59,8 +59,10 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
 
     rows = [
         (
-            f"{row['label']} {task.number(explanation, row['map'])}".strip(),
-            "–" if row["score"] is None else task.short_text(row["score"], explanation.model.unit_of(row["label"])),
+            f"{row['label']} {task.wording.number(explanation, row['map'])}".strip(),
+            "–"
+            if row["score"] is None
+            else task.wording.short_text(row["score"], explanation.model.unit_of(row["label"])),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
         )

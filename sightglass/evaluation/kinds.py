@@ -156,6 +156,12 @@ class ClassEvaluation:
     """Of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
+    counts_objects: ClassVar[bool] = False
+    """Whether objects with boxes are counted, and not whole pictures or pixels."""
+    names_classes: ClassVar[bool] = True
+    """Whether labels are names of classes, and no numbers."""
+    advice: ClassVar[str] = ""
+    """What would tell how good the answers are."""
     errors: ClassVar[tuple[str, ...]] = ("class",)
     """Types of errors."""
     extremes: ClassVar[tuple[str, ...]] = ("unsure",)
@@ -272,6 +278,10 @@ class ClassEvaluation:
         """Return which objects or pictures are right, as bools."""
         return np.array([not unit.wrong for unit in self.list_units(evaluation) if unit.kind != "box"], bool)
 
+    def describe_score(self, score: Estimate) -> str:
+        """Return the first of the headline numbers: `AP 61.2` or `77 % right`."""
+        return f"{score.percent} {self.number}"
+
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         """Return the headline numbers with their intervals."""
         right, top = (
@@ -289,6 +299,7 @@ class BoxEvaluation(ClassEvaluation):
     unit = "labelled object"
     outcome = "evaluated"
     by_folders = False
+    counts_objects = True
     errors = tuple(TYPE_NAMES)
     agreement = "Same boxes", "Pictures on which all boxes match those of the other model, by class and an IoU of .5."
 
@@ -365,6 +376,9 @@ class BoxEvaluation(ClassEvaluation):
         pictures = evaluation.pictures
         return true_boxes.measure([p.truths for p in pictures], [p.predictions for p in pictures])
 
+    def describe_score(self, score: Estimate) -> str:
+        return f"{self.number} {score.points}"
+
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         sample = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
         return f"{_describe_points(scores)} on {sample}"
@@ -437,7 +451,8 @@ class NumberEvaluation(ClassEvaluation):
     """Evaluate numbers; their errors follow from the table."""
 
     file = ""
-    by_folders = False
+    by_folders = names_classes = False
+    advice = "Drop a .csv with file,label to see how far the numbers are off."
     extremes = "error", "smallest", "largest"
     agreement = ("Mean difference", "Mean absolute difference from the number of the model whose cell is empty.")
 
@@ -477,12 +492,12 @@ KINDS = {
     "numbers": NumberEvaluation(),
     "": NoEvaluation(),
 }
-"""By what labelled pictures state of a task (`Task.truth`)."""
+"""By what labelled pictures state of a task (`Task.evaluation`)."""
 
 
 def kind_of(model: ModelSpec | Adapter | str) -> ClassEvaluation:
     """Return the evaluation kind of a model or a task."""
-    return KINDS[task_of(model).truth]
+    return KINDS[task_of(model).evaluation]
 
 
 def place_boxes(boxes: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:

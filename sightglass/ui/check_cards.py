@@ -213,7 +213,7 @@ def _draw_changes(outcome: Stability, model: ModelSpec) -> None:
     rows = [
         {
             "Change": words.capitalize() if (words := stability.CHANGES[variant.kind]).islower() else words,
-            **dict([task_of(model).column(variant.score, model.unit_of(outcome.label))]),
+            **dict([task_of(model).wording.column(variant.score, model.unit_of(outcome.label))]),
             "Answer": variant.answer or None,
             "Answer changes": ("yes" if variant.flips else "no") if named else None,
             "Same map": variant.rank_correlation,

@@ -187,7 +187,9 @@ class Painter:
         if not record.best:
             return pixels
         (answer,) = record.drawn_answers
-        return contact_sheet.add_heading(pixels, plain_text(self._explainer.task.caption(answer.label, answer.score)))
+        return contact_sheet.add_heading(
+            pixels, plain_text(self._explainer.task.wording.caption(answer.label, answer.score))
+        )
 
 
 def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:

@@ -126,10 +126,10 @@ class ClipExplainer(FrameExplainer):
         adapter = self.resident.adapter
         adapter.check_preprocessing(options.preprocessing)
         super().__init__(explainer, options, method_of(self.resident, options))
-        if not self.task.followed:
+        if not self.task.scored:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
         self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)
-        if len(self.targets) > 1 and not self.task.has_boxes:
+        if len(self.targets) > 1 and not self.task.explains("detection"):
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.settings, self._cancel = settings, cancel
         self.signed = self.method.signed and options.evidence == "both"
@@ -137,7 +137,7 @@ class ClipExplainer(FrameExplainer):
         self.layers = chosen_layers(self.resident, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """What each raw map was computed at."""
-        self._tracker = Tracker(options.confidence) if self.task.has_boxes else None
+        self._tracker = Tracker(options.confidence) if self.task.explains("detection") else None
         on_cpu = self.resident.device.type == "cpu"
         most = batched_pass.ON_CPU if on_cpu else batched_pass.ON_GPU
         self.in_a_pass = most if takes_several(self.resident, options) else 1
@@ -240,7 +240,7 @@ class ClipExplainer(FrameExplainer):
         predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
         best = predictions[0]
         index = self.targets[0] if self.targets else best.index
-        score, raws = self.task.class_score(evidence, predictions, index), None
+        score, raws = self.task.scorer.class_score(evidence, predictions, index), None
         if score is not None:
             raws = self._maps(evidence, [self._target(evidence)])[0]
         answer = AnswerRecord(labels[index], index, score or 0.0, raws=raws)

@@ -131,7 +131,7 @@ def find_moments(rows: Iterable[Json], task: Task | None = None) -> list[Moment]
                 other = other if other is not None and other[0] == state else (state, row)
                 first = other[1]
                 if now - first["seconds"] >= LASTING:
-                    words = plain_text(task.describe_switch(answer, first["best"], first["best_score"]))
+                    words = plain_text(task.wording.describe_switch(answer, first["best"], first["best_score"]))
                     moments.append(Moment(first["seconds"], first["frame"], "answer", words, label=state))
                     answer, other = state, None
         for seen in (row, *others):

@@ -60,7 +60,7 @@ def draw_numbers(explanation: Explanation, index: int) -> None:
     if score is not None and (ends := describe_range(explanation.model, label)):
         draw_metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
     if (raising := explanation.heatmaps[index].raising) is not None:
-        title = f"Raises the {'number' if explanation.measures else 'score'}"
+        title = f"Raises the {explanation.quantity}"
         draw_metric(title, percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
     part = "of the visible area" if unseen(explanation) else "of the picture"
     draw_metric(HALF, percent(explanation.statistics[index].half_heat_area), part)

@@ -116,7 +116,7 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
     places = [heatmap.target.index for heatmap in explanation.heatmaps]
     return tuple(
         Box(p.box, answer.line, places.index(p.index), places.index(p.index) == index, marks=answer.marks)
-        for p, answer in zip(explanation.predictions, explanation.task.answers(explanation), strict=True)
+        for p, answer in zip(explanation.predictions, explanation.task.wording.answers(explanation), strict=True)
         if p.box is not None and p.index in places
     )
 

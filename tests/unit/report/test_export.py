@@ -51,7 +51,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     root = ElementTree.fromstring(figure.figure(boxes, format="svg"))
     space = "{http://www.w3.org/2000/svg}"
     words = " ".join("".join(node.itertext()) for node in root.iter(f"{space}text"))
-    answer, layer = boxes.task.answers(boxes)[0].line, boxes.heatmaps[0].layers[0]
+    answer, layer = boxes.task.wording.answers(boxes)[0].line, boxes.heatmaps[0].layers[0]
     for part in ("bus.png", "HiResCAM: ball-dots", answer, "sightglass 0.2.0", layer):
         assert part in words
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
