@@ -30,12 +30,11 @@ class NumberScorer(Scorer):
     def find_again(
         self, before: Result, evidence: Evidence, movement: Movement, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return a number in a changed picture; it has no answer."""
         score, _, target_there = super().find_again(before, evidence, movement, target)
         return score, "", target_there
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return an edit's changes of each number, in the outputs' order."""
+        # In the order of the outputs.
         order = list(before.evidence.resident.adapter.labels)
         return tuple(sorted(super().changes(before, after), key=lambda change: order.index(change.label)))
 
@@ -62,9 +61,8 @@ class NumberWording(Wording):
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
         sentences = []
         for name, result in zip(names, results, strict=True):
-            listed = listing(
-                [answer.line for answer in result.task.wording.answers(result, result.predictions[:COMPARED])]
-            )
+            answers = result.task.wording.answers(result, result.predictions[:COMPARED])
+            listed = listing([answer.line for answer in answers])
             sentences.append(f"{name} {'gives' if result.quantity == 'number' else 'says'} {listed or 'nothing'}")
         return "; ".join(sentences) + "."
 

@@ -66,9 +66,8 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     """Draw the view."""
     places = Places.draw(main)
     with places.answers:
-        answers: Boxes | Classes = (Boxes if task_of(explainer.model).explains("detection") else Classes)(
-            choices, explainer
-        )
+        draws_boxes = task_of(explainer.model).explains("detection")
+        answers: Boxes | Classes = (Boxes if draws_boxes else Classes)(choices, explainer)
     stopped = False
     try:
         # What a slow method has done so far is below the answers, which stay in their place as the map does.

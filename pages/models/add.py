@@ -298,10 +298,8 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     if len(readings) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
-    answers = [
-        describe_score(row.score, spec, row.label) if task_of(spec).quantity == "number" else row.label
-        for row in readings
-    ]
+    numbers = task_of(spec).quantity == "number"
+    answers = [describe_score(row.score, spec, row.label) if numbers else row.label for row in readings]
     differ = len(set(answers)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         alike = "All likely ways give the same first answer here. Where two look alike, the words say what differs."

@@ -178,12 +178,8 @@ class _Session:
             return
         self.switch(LiveExplainer(chosen))
         spec, adapter = chosen.explainer.model, chosen.explainer.resident.adapter
-        about = {
-            "model": spec.id,
-            "name": spec.name,
-            "method": chosen.method.id,
-            "detects": task_of(adapter).explains("detection"),
-        }
+        about = {"model": spec.id, "name": spec.name, "method": chosen.method.id}
+        about["detects"] = task_of(adapter).explains("detection")
         await self.socket.send_json({"type": "ready", **about, "labels": list(adapter.labels)})
 
 

@@ -276,8 +276,8 @@ def _describe_first(result: Result) -> tuple[str, str]:
         if result.stopped:
             errors = replace(errors, low=math.nan, high=math.nan)
         return f"{errors.describe(scores.unit)}.", ""
-    if kind.advice:
-        return f"{pictures}.", kind.advice
+    if not kind.names_classes:
+        return f"{pictures}.", "Drop a .csv with file,label to see how far the numbers are off."
     if not (answers := frame["predicted"].nunique()):
         return f"{pictures}: {task_of(scores.task).no_answer}.", ""
     if kind.counts_objects:

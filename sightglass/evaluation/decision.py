@@ -67,7 +67,8 @@ class ModelScore:
     @property
     def text(self) -> str:
         """`AP 61.2` or `77 % right`."""
-        return self.kind.describe_score(self.score)
+        number = self.kind.number
+        return f"{number} {self.score.points}" if self.kind.counts_objects else f"{self.score.percent} {number}"
 
     @property
     def model(self) -> str:

@@ -160,8 +160,6 @@ class ClassEvaluation:
     """Whether objects with boxes are counted, and not whole pictures or pixels."""
     names_classes: ClassVar[bool] = True
     """Whether labels are names of classes, and no numbers."""
-    advice: ClassVar[str] = ""
-    """What would tell how good the answers are."""
     errors: ClassVar[tuple[str, ...]] = ("class",)
     """Types of errors."""
     extremes: ClassVar[tuple[str, ...]] = ("unsure",)
@@ -278,10 +276,6 @@ class ClassEvaluation:
         """Return which objects or pictures are right, as bools."""
         return np.array([not unit.wrong for unit in self.list_units(evaluation) if unit.kind != "box"], bool)
 
-    def describe_score(self, score: Estimate) -> str:
-        """Return the first of the headline numbers: `AP 61.2` or `77 % right`."""
-        return f"{score.percent} {self.number}"
-
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         """Return the headline numbers with their intervals."""
         right, top = (
@@ -376,9 +370,6 @@ class BoxEvaluation(ClassEvaluation):
         pictures = evaluation.pictures
         return true_boxes.measure([p.truths for p in pictures], [p.predictions for p in pictures])
 
-    def describe_score(self, score: Estimate) -> str:
-        return f"{self.number} {score.points}"
-
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         sample = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
         return f"{_describe_points(scores)} on {sample}"
@@ -452,7 +443,6 @@ class NumberEvaluation(ClassEvaluation):
 
     file = ""
     by_folders = names_classes = False
-    advice = "Drop a .csv with file,label to see how far the numbers are off."
     extremes = "error", "smallest", "largest"
     agreement = ("Mean difference", "Mean absolute difference from the number of the model whose cell is empty.")
 

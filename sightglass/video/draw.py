@@ -187,9 +187,8 @@ class Painter:
         if not record.best:
             return pixels
         (answer,) = record.drawn_answers
-        return contact_sheet.add_heading(
-            pixels, plain_text(self._explainer.task.wording.caption(answer.label, answer.score))
-        )
+        caption = self._explainer.task.wording.caption(answer.label, answer.score)
+        return contact_sheet.add_heading(pixels, plain_text(caption))
 
 
 def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:

@@ -50,7 +50,7 @@ def test_a_change_is_small_is_seen_by_the_model_and_undone_on_the_map() -> None:
         assert np.array_equal(changed.pixels, change(image, geometry, kind).pixels)
     # 2 pixels of the model's input are 4 of the picture's.
     right = change(image, geometry, "right")
-    assert np.array_equal(right.pixels[:, 4:], ramp[:, :-4]) and right.shift == (0, 2)
+    assert np.array_equal(right.pixels[:, 4:], ramp[:, :-4]) and right.movement.shift == (0, 2)
     noise = change(image, geometry, "more noise").pixels.astype(float) - ramp
     reduced = noise.reshape(30, 2, 40, 2, 3).mean((1, 3))
     assert 7 < reduced.std() < 9, "as strong after the picture was reduced"
