@@ -67,7 +67,6 @@ def test_new_task_is_a_row_of_the_table(counted: Explanation, tmp_path: Path) ->
         ("classify", "12\u00a0%", 0.124, "star", ("Score", 0.124 * 100), "class"),
         ("detect", "12\u00a0%", 0.124, "2 × star", ("Score", 0.124 * 100), "detection"),
         ("segment", "12\u00a0% of the picture", 0.124, "star", ("Score", 0.124 * 100), "region"),
-        ("regress", "0.124°", None, "star", ("Number", "0.124°"), "class"),
         ("depth", "0.124°", None, "star", ("Number", "0.124°"), "pixel"),
     ],
 )
