@@ -114,7 +114,8 @@ class Scorer:
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return an edit's changes of the best classes, by their earlier score."""
-        return union(*(result.task.decoder.all_answers(result) for result in (before, after)))
+        decoder = before.task.decoder
+        return union(decoder.all_answers(before), decoder.all_answers(after))
 
 
 def check_score(target: Target) -> int:

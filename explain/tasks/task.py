@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -128,7 +128,7 @@ class Answer:
     """Length of its bar, 0..1; None where it has none."""
     value: float | None = None
     """Its score."""
-    marks: Sequence[Mark] = ()
+    marks: tuple[Mark, ...] = ()
     """Where it is in the picture."""
 
     @property

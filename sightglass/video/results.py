@@ -18,6 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, atomic_write, packing, to_json
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.rendering.style import Style, lut
+from sightglass.explain.tasks import TASKS
 from sightglass.explain.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -108,12 +109,12 @@ class Moment:
     label: str = ""
 
 
-def find_moments(rows: Iterable[Json], task: Task | None = None) -> list[Moment]:
+def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[Moment]:
     """Return a timeline's first moments, at most `MAX_MOMENTS`, by time.
 
     `rows`: in frame order; of a long clip few of them are in memory.
     """
-    task, moments = task or Task(), list[Moment]()
+    moments = list[Moment]()
     answer: str | None = None
     """Empty while the model is unsure."""
     other: tuple[str, Json] | None = None
