@@ -4,7 +4,7 @@
 class's logit against the others', early enough in the model to show parts of an object. On drawn scenes with a known
 cause each of the two settings fails at the other's question (`python -m benchmarks truth`). On photographs the fine
 layer alone is no better than "where" at the class's lead over the next one; its mean with coarser layers is
-(benchmarks/results/2026-11-22-why.md), and on drawn scenes that finds the cause as often.
+(benchmarks/results/why.md), and on drawn scenes that finds the cause as often.
 """
 
 from __future__ import annotations

@@ -375,7 +375,7 @@ class Adapter:
         """Choose the default target layers: the last map, or the last attention's input.
 
         Later tokens mix places, and with a CLS token as the answer no other gets a gradient
-        (benchmarks/results/2026-11-20-transformers.md).
+        (benchmarks/results/transformers.md).
         """
         attended = [layer for layer in layers if layer.read_by]
         return ((attended or layers)[-1].path,)

@@ -35,7 +35,7 @@ class Geometry:
     scale: tuple[float, float]
     offset: tuple[float, float]
     cell_offsets: tuple[CellOffset, ...] = ()
-    """Of layers where it was measured (benchmarks/results/2026-11-24-alignment.md); others have an even grid."""
+    """Of layers where it was measured (benchmarks/results/alignment.md); others have an even grid."""
 
     def cell_offset(self, path: str) -> tuple[float, float]:
         """Return a layer's offset from an even grid in cells, up to half."""

@@ -16,7 +16,7 @@ Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment"
 TASKS: tuple[Task, ...] = get_args(Task)
 METHOD, AREA_METHOD = "gradcam", "hirescam"
 """Methods of models whose tables state none: of those with one answer a picture, and with one a pixel. Of regions
-HiResCAM finds the cause most often (benchmarks/results/2026-11-24-truth-segmentation.md)."""
+HiResCAM finds the cause most often (benchmarks/results/truth-segmentation.md)."""
 MAX_INPUT_SIDE = 4096
 """Maximum side of a model's input in pixels."""
 Number = int | float

@@ -3,7 +3,7 @@
 Convolutions on a GPU are deterministic and in full float32: PyTorch lets cuDNN round what it multiplies to 10 bits
 (TF32) and choose algorithms whose sums come in any order. Emulated on a CPU, TF32 moved maps by up to 0.02 of their
 range, and detectors' GradCAM++ and XGradCAM by nearly all of it; float32's own rounding moves most by less than
-0.00002 (benchmarks/results/2026-11-22-gpu-rounding.md). Autocast, which a caller may be in, would round to 8 bits.
+0.00002 (benchmarks/results/gpu-rounding.md). Autocast, which a caller may be in, would round to 8 bits.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ NOISE = 2
 shows what is missing: below, that is what any picture of the same thing differs in (docs/similarity.md)."""
 DEFAULT = "hirescam"
 """HiResCAM: on pictures joined from two, one of which is the other picture, as good as any method at the last layer and
-better at earlier ones (benchmarks/results/2026-11-23-by-hand.md)."""
+better at earlier ones (benchmarks/results/by-hand.md)."""
 
 
 @dataclass(frozen=True, eq=False)

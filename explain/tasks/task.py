@@ -60,7 +60,7 @@ class Task:
     """The set of packaged pictures that its packaged models know."""
     masks: int = 1000
     """Masks for one picture where none are asked for, where the papers take 5000: maps of 800 with two seeds correlate
-    by 0.7 to 0.8 on a street scene, and their peaks lie in their boxes (benchmarks/results/2026-11-23-by-hand.md)."""
+    by 0.7 to 0.8 on a street scene, and their peaks lie in their boxes (benchmarks/results/by-hand.md)."""
     blind: Mapping[str, Any] = field(default_factory=lambda: {"method": "occlusion", "masks": 49})
     """Options of a first map without layers, which comes within seconds."""
     unsupported_methods: Mapping[str, str] = field(default_factory=dict)

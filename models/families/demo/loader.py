@@ -22,7 +22,7 @@ NOTES = {
 STEM = {"0": -0.27, "2": -0.25, "3": -0.39, "4": -0.47}
 """By how many cells, down and across, those of the packaged transformer's stem lie off an even grid: centroids of
 the gradient on 20 scenes, both directions together. What it gains on others is in
-benchmarks/results/2026-11-24-alignment.md. Tokens after the first block see too much of the picture to be placed."""
+benchmarks/results/alignment.md. Tokens after the first block see too much of the picture to be placed."""
 TOKENS = -0.46
 CELL_OFFSETS = {
     "demo-vit": (
