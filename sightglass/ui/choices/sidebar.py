@@ -217,11 +217,11 @@ def _choose_boxes(explainer: Explainer) -> dict[str, Any]:
 
 def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
     """Return the options that a file or a link brought; say which, and offer to forget them."""
-    has_boxes = task_of(explainer.model).explains("detection")
+    draws_boxes = task_of(explainer.model).explains("detection")
     carried: dict[str, Any] = {}
     for name in CARRIED:
         default = OFFERED[name].default
-        if (name == "iou" and not has_boxes) or (name == "within" and not (boxes and has_boxes)):
+        if (name == "iou" and not draws_boxes) or (name == "within" and not (boxes and draws_boxes)):
             continue
         value = url_state.recall_value(name, None, default, name=name, read=partial(_read_carried, name))
         own = value != default
