@@ -80,7 +80,7 @@ class Scorer:
         """Return the score of any class; None if it cannot be explained."""
         score, adapter = next((p.score for p in predictions if p.index == index), None), evidence.resident.adapter
         if score is None and adapter.has_row and not adapter.detects:
-            score = float(adapter.class_scores(evidence.outputs)[0, index])
+            score = float(adapter.class_scores(evidence.outputs)[0, index].detach())
         return score
 
     def margin(self, result: Result) -> float | None:
