@@ -101,10 +101,6 @@ class Decoder:
         """Return the options that explain one answer; without an index those of the best one."""
         return {} if index is None else {"targets": (index,)}
 
-    def name_class(self, index: int, labels: Sequence[str]) -> int | str:
-        """Return a class as an unambiguous target: of boxes its label, as a number means a box."""
-        return index
-
     # Pixels
 
     def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:

@@ -80,9 +80,6 @@ class BoxDecoder(Decoder):
         is_candidate = index is not None and anchor is not None and anchor >= 0
         return {"per": "detection"} | ({"targets": ((anchor, index),)} if is_candidate else {})
 
-    def name_class(self, index: int, labels: Sequence[str]) -> int | str:
-        return labels[index]
-
 
 class BoxScorer(Scorer):
     """The score of boxes, found again by their overlap."""
@@ -132,7 +129,6 @@ class BoxScorer(Scorer):
         return sum(scores) / len(scores)
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return each box's change, those of before first."""
         return match(before.predictions, after.predictions)
 
 

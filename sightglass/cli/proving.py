@@ -88,7 +88,8 @@ def _explain(image: Image, engine_options: cli.EngineOptions, options: ProveOpti
     if options.class_ is not None:
         labels = cli.known_labels(engine_options, explainer)
         (index,) = cli.class_indices([options.class_], labels)
-        arguments["targets"] = (task.decoder.name_class(index, labels),)
+        # A number would be that of a box.
+        arguments["targets"] = (labels[index] if arguments.get("per") == "detection" else index,)
     elif options.map is not None and options.map > 1:
         answers = explainer(image, maps=False, **arguments | {"top_k": options.map}).predictions
         if options.map > len(answers):
