@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.models import Comparison, score_of_map
+from sightglass.explain.comparison.models import Comparison, class_score
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
@@ -167,9 +167,9 @@ def _pane(explanation: Explanation, name: str) -> Pane:
     task = explanation.task
     if not explanation.heatmaps:
         missing = "; it has no map of that" if explanation.predictions else ""
-        return Pane(title=name, note=f"{task.answer(explanation)}{missing}")
-    note = explanation.task.name_map(explanation, 0) if task.names_classes else task.answer(explanation)
-    if task.has_boxes and any(prediction not in explanation.predictions for prediction in explanation.own(0)):
+        return Pane(title=name, note=f"{task.wording.answer(explanation)}{missing}")
+    note = explanation.task.wording.name_map(explanation, 0) if task.names_classes else task.wording.answer(explanation)
+    if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
     boxes = panels.class_boxes(explanation, 0) or None
     return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note),), boxes=boxes)
@@ -178,12 +178,12 @@ def _pane(explanation: Explanation, name: str) -> Pane:
 def _draw_table(comparison: Comparison, names: list[str]) -> None:
     rows, same, label, half = [], f"Overlap with {names[0]}", comparison.label, "Half the evidence on"
     for i, explanation in enumerate(comparison.explanations):
-        agreement, task, score = comparison.agreement(0, i), explanation.task, score_of_map(explanation)
+        agreement, task, score = comparison.agreement(0, i), explanation.task, class_score(explanation)
         rows.append(
             {
                 "Model": names[i],
-                "Own answer": task.answer(explanation),
-                **dict([task.column(score, explanation.model.unit_of(label), label)] if label else ()),
+                "Own answer": task.wording.answer(explanation),
+                **dict([task.wording.column(score, explanation.model.unit_of(label), label)] if label else ()),
                 half: percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
                 same: agreement and agreement.iou_top20 * 100,
                 "Parameters": count(explanation.evidence.resident.parameters),

@@ -152,7 +152,7 @@ class Boxes:
         """Return the maps, in the order of the list, each with its joint's number or its box's score."""
         maps = []
         for i, (heatmap, item) in enumerate(zip(explanation.heatmaps, self.listed, strict=False)):
-            number = explanation.task.number(explanation, i)
+            number = explanation.task.wording.number(explanation, i)
             note = f"{heatmap.target.label} {number}" if number else percent(item.score)
             maps.append(panels.to_map(explanation, i, title=item.title, note=note, half=False))
         return tuple(maps)
@@ -162,7 +162,7 @@ class Boxes:
         chosen, boxes = None if explanation.heatmaps else self.chosen, []
         for i, item in enumerate(self.listed):
             if item.prediction.box is not None:
-                marks = explanation.task.marks(explanation, item.prediction)
+                marks = explanation.task.wording.marks(explanation, item.prediction)
                 if item.number == "?":
                     # A hidden candidate's are dashed.
                     marks = tuple(replace(mark, hollow=True) if mark.kind == "polygon" else mark for mark in marks)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from sightglass.explain.comparison.models import score_of_map
+from sightglass.explain.comparison.models import class_score
 from sightglass.explain.options import parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
@@ -21,7 +21,7 @@ from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.state import SPAN, ChosenArea
 from sightglass.ui.viewer import Pane
 from sightglass.ui.views import charts, panels
-from sightglass.ui.widgets import HOT, rows, ticked_pair
+from sightglass.ui.widgets import HIGHLIGHT_HELP, rows, ticked_pair
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -92,10 +92,10 @@ class Classes:
         generation = state.of(state.ChosenClass).generation
         key = f"rows-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{len(labels)}"
         for place, label in enumerate(mapped):
-            if label not in scores and (score := score_of_map(explanation, place)) is not None:
+            if label not in scores and (score := class_score(explanation, place)) is not None:
                 scores[label] = [score]
         task, unit_of = explanation.task, explanation.model.unit_of
-        items = [task.row(label, scores.get(label, ()), unit_of(label)) for label in labels]
+        items = [task.wording.row(label, scores.get(label, ()), unit_of(label)) for label in labels]
         ticks = len(mapped) if len(mapped) > 1 else 0
         if (linked := url_state.take_pair(TICKED, mapped)) is not None:
             url_state.keep(f"{TICKED}-{key}", linked)
@@ -115,7 +115,7 @@ class Classes:
         """Return the sentence over the picture."""
         if self.pair is not None:
             return panels.difference_title(explanation, self.pair)
-        return describe(explanation, HOT, index).short
+        return describe(explanation, HIGHLIGHT_HELP, index).short
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the explanation."""
@@ -126,7 +126,7 @@ class Classes:
 
     def draw_below(self, explanation: Explanation, index: int, view: View) -> None:
         """Draw the choices for a click on a segmentation."""
-        if explanation.task.gives_pixels:
+        if explanation.task.explains("pixel"):
             _draw_controls(explanation)
 
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
@@ -193,7 +193,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
     """Choose the place and class of a reopened pixel's map."""
     area = state.of(ChosenArea)
     (pixel, area.pixel), chosen = (area.pixel, None), (choices.image.sha256, choices.model.id)
-    if pixel is None or not task_of(choices.model).spans or (area.picture, area.model) != chosen:
+    if pixel is None or not task_of(choices.model).explains("region") or (area.picture, area.model) != chosen:
         return
     evidence = explain_job.predict(choices, explainer).evidence
     adapter = cast("Segmenter", evidence.resident.adapter)
@@ -208,7 +208,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     """Return the options of the picture's chosen place; none without one."""
     area, task = state.of(ChosenArea), task_of(explainer.resident.adapter)
-    if not task.gives_pixels:
+    if not task.explains("pixel"):
         url_state.write(AT, None)
         url_state.write(AGAINST, None)
         return {}
@@ -232,7 +232,7 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
         return {}
     # Before its control is drawn a link may name it.
     span = url_state.recall_value(SPAN, SPANS, "region", name="span")
-    per = span if task.spans and len(area.at) == 2 else "class"
+    per = span if task.explains("region") and len(area.at) == 2 else "class"
     against = {} if area.against is None else {"against": area.against}
     choice = {} if area.class_index is None else {"targets": (area.class_index,)}
     return {"at": area.at, "per": per, **against, **choice}
@@ -261,7 +261,7 @@ def show_pixels(explanation: Explanation) -> None:
 
 def _draw_controls(explanation: Explanation) -> None:
     """Draw the choices for a click and the way back."""
-    spans, chosen = explanation.task.spans, bool(state.of(ChosenArea).at and explanation.options.at)
+    spans, chosen = explanation.task.explains("region"), bool(state.of(ChosenArea).at and explanation.options.at)
     if not (spans or chosen):
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):

@@ -55,10 +55,10 @@ def explore() -> None:
 
 def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
-    has_boxes = task_of(explainer.model).has_boxes
-    views: dict[str, tuple[str, View]] = {"map": ("Boxes" if has_boxes else "Map", map_view.draw)}
+    draws_boxes = task_of(explainer.model).explains("detection")
+    views: dict[str, tuple[str, View]] = {"map": ("Boxes" if draws_boxes else "Map", map_view.draw)}
     views["whatif"] = ("What if", whatif.draw)
-    if has_boxes and stages(explainer.resident):
+    if draws_boxes and stages(explainer.resident):
         views["layers"] = ("Layers", map_view.draw_layers)
     titles = {name: title for name, (title, _) in views.items()}
     look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed"}

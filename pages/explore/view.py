@@ -66,7 +66,8 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     """Draw the view."""
     places = Places.draw(main)
     with places.answers:
-        answers: Boxes | Classes = (Boxes if task_of(explainer.model).has_boxes else Classes)(choices, explainer)
+        draws_boxes = task_of(explainer.model).explains("detection")
+        answers: Boxes | Classes = (Boxes if draws_boxes else Classes)(choices, explainer)
     stopped = False
     try:
         # What a slow method has done so far is below the answers, which stay in their place as the map does.
@@ -148,7 +149,7 @@ def _draw_picture(
     look: dict[str, Any] = {"key": answers.viewer, "area": True, "line": line, "dimmed": dimmed}
     if find_place(explanation) is not None:
         look["lacks"] = ("the question about a place",)
-    if explanation.task.gives_pixels and not dimmed:
+    if explanation.task.explains("pixel") and not dimmed:
         # What each pixel has and the map side by side: either can be clicked.
         left, right = st.columns(2)
         with left:
@@ -219,7 +220,7 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(stages_by_path)})
     explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
     assert explanation is not None
-    marks = explanation.task.marks
+    marks = explanation.task.wording.marks
     outlines = tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(0) if p.box is not None)
     panes, shares = [], []
     for heatmap in explanation.by_layer():

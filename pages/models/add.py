@@ -259,7 +259,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
 
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
     """Ask for the meaning and names of the outputs."""
-    labels, measures = explainer.labels, task_of(spec).measures
+    labels, measures = explainer.labels, task_of(spec).quantity == "number"
     unnamed = not spec.weights.unit if measures else bool(labels) and labels[0] == "class 0"
     with st.expander("Names and meaning", icon=":material/label:", expanded=unnamed):
         if spec.task in MEANINGS:
@@ -298,7 +298,8 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     if len(readings) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
-    answers = [describe_score(row.score, spec, row.label) if task_of(spec).measures else row.label for row in readings]
+    numbers = task_of(spec).quantity == "number"
+    answers = [describe_score(row.score, spec, row.label) if numbers else row.label for row in readings]
     differ = len(set(answers)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         alike = "All likely ways give the same first answer here. Where two look alike, the words say what differs."

@@ -68,7 +68,7 @@ def _open(frame: LiveFrame) -> None:
     """Open a frame as an uploaded picture, with its map's target."""
     visit = state.of(canvas.LiveVisit)
     image_source.choose_upload(frame.image, frame.data)
-    if visit.model is not None and task_of(visit.model).has_boxes:
+    if visit.model is not None and task_of(visit.model).explains("detection"):
         url_state.put("fit-detect", visit.preprocessing)
         chosen_box = state.of(state.ChosenBox)
         chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1

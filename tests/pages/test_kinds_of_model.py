@@ -312,5 +312,6 @@ def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):
     joints = [mark for mark in shown(app).head["boxes"][0]["marks"] if mark["kind"] == "point"]
     assert [number for number, joint in enumerate(joints) if "chosen" in joint] == [9]
     first_map = shown(app).head["panels"][0]["maps"][0]
-    assert first_map["kind"] == "signed" and first_map["note"] == f"left wrist x {result.task.number(result, 0)}"
+    assert first_map["kind"] == "signed"
+    assert first_map["note"] == f"left wrist x {result.task.wording.number(result, 0)}"
     assert app.query_params["joint"] == "left wrist"

@@ -169,14 +169,14 @@ def _draw_options(
     method = _choose_method(explainer, methods)
     options: dict[str, Any] = {}
     labels: dict[str, str]
-    if whole and METHODS[method].signed and "against" in task.tools:
+    if whole and METHODS[method].signed and task.scored:
         help = "Red places raise the score, blue ones in dashed lines lower it. Otherwise only what raises it is shown."
         if _option(st.toggle, "Evidence against too", None, False, "evidence", help):
             options["evidence"] = "both"
     else:
         # A number's map has both signs unless another part is chosen.
         url_state.write("evidence", None)
-    masks = METHODS[method].family == "mask" and whole and task.has_boxes
+    masks = METHODS[method].family == "mask" and whole and task.explains("detection")
     parts = [part for part in adapter.parts if part in MASKED or not masks]
     if len(parts) > 1:
         # A model that starts with another part (for prompts, the contrast) remembers its own.
@@ -189,11 +189,11 @@ def _draw_options(
         labels, key = {way: WAYS[way] for way in ways}, f"fit-{explainer.model.task}"
         fit = _option(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
         options["preprocessing"] = fit
-    if "threshold" in task.tools:
+    if task.explains("detection"):
         limits: Any = {"min_value": 0.0, "max_value": 100.0, "step": 1.0, "format": "%g %%", "read": float}
         label, help = "Show boxes above", widgets.TERMS["score threshold"]
         options["confidence"] = url_state.to_share(_option(st.slider, label, None, 25.0, "confidence", help, **limits))
-    if boxes and task.has_boxes:
+    if boxes and task.explains("detection"):
         options |= _choose_boxes(explainer) | ({"per": "detection"} if whole else {})
     return method, options
 
@@ -217,11 +217,11 @@ def _choose_boxes(explainer: Explainer) -> dict[str, Any]:
 
 def _take_carried(explainer: Explainer, *, boxes: bool) -> dict[str, Any]:
     """Return the options that a file or a link brought; say which, and offer to forget them."""
-    has_boxes = task_of(explainer.model).has_boxes
+    draws_boxes = task_of(explainer.model).explains("detection")
     carried: dict[str, Any] = {}
     for name in CARRIED:
         default = OFFERED[name].default
-        if (name == "iou" and not has_boxes) or (name == "within" and not (boxes and has_boxes)):
+        if (name == "iou" and not draws_boxes) or (name == "within" and not (boxes and draws_boxes)):
             continue
         value = url_state.recall_value(name, None, default, name=name, read=partial(_read_carried, name))
         own = value != default

@@ -65,7 +65,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
         options["masks"] = None if recipe.masks == budget(spec.task, recipe.method) else recipe.masks
     if recipe.per in ("region", "pixel"):
         options[state.SPAN] = recipe.per
-    if task.has_boxes:
+    if task.explains("detection"):
         controls["confidence"] = float(url_state.to_percent(recipe.confidence))
         options |= {"iou": recipe.iou, "within": recipe.within, f"only-{spec.id}": list(recipe.classes)}
         target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
@@ -91,7 +91,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     reopened = state.of(state.Reopened)
     reopened.recipe, reopened.compared = recipe, False
     open_explore("map")
-    if task.has_boxes and recipe.per == "class":
+    if recipe.per == "class" and task.explains("detection"):
         # Explore has one map for each box.
         state.of(state.Navigation).go_to = page.script("topk")
 
