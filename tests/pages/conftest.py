@@ -21,7 +21,7 @@ from sightglass.explain.methods import rise
 from sightglass.ui.choices import model_picker
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
-from sightglass.ui.session.state import Sidebar
+from sightglass.ui.session.state import Controls
 from tests.waits import patience
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ def headline(app: AppTest) -> str:
 
 def bar(app: AppTest) -> dict[str, Any]:
     """What the bar over the picture shows: the pictures to choose, the chosen one, and what was wrong."""
-    strip, picture = next(pill for pill in app.pills if pill.label == "Pictures"), session(app, Sidebar).picture
+    strip, picture = next(pill for pill in app.pills if pill.label == "Pictures"), session(app, Controls).picture
     names = [unescaped(option.partition("](")[0].removeprefix("![")) for option in strip.options]
     problem = next((unescaped(toast.value) for toast in app.toast if toast.icon == ":material/error:"), "")
     drawn = next(element.value for element in app.caption if element.value.startswith("**"))

@@ -52,7 +52,7 @@ def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
     assert titles == [heatmap.target.label for heatmap in result.heatmaps]
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
     assert result.predictions[0].label in headline(app).lower()
-    app.selectbox(key="part-contrast").select("class").run()
+    app.selectbox(key="part").select("class").run()
     assert app.query_params["part"] in ("class", ["class"])
     assert not np.allclose(shown(app).maps[0], view.maps[0])
     app.text_input(key="words").set_value("red star, green bar, blue star").run()
@@ -107,7 +107,7 @@ def test_a_file_that_only_answers_is_offered_what_hides_the_picture(page, tmp_pa
     own_models(exported("black", tmp_path / "black.torchscript"))
     monkeypatch.setenv("SIGHTGLASS_MASKS", "8")
     app = page(model="black", example="china", method="occlusion")
-    assert list(app.selectbox(key="method-answers").options) == ["RISE (slow)", "Occlusion (slow)"]
+    assert list(app.selectbox(key="method-classify").options) == ["RISE (slow)", "Occlusion (slow)"]
     rerun_until(app, lambda: "only answers here, without layers and gradients" in texts(app))
 
 

@@ -30,7 +30,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.report.view import View
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
+from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Controls
 from sightglass.ui.views import charts
 from tests.corpus import saved, zip_of
 from tests.labelled import draw_masked, draw_scenes
@@ -125,7 +125,7 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     app.button(key=f"pictures-open-{first}").click().run()
     assert all(f":small[{name}  \n" in texts(app) for name in result.names), "the panel has the map of each model"
     app.button(key="pictures-explore").click().run()
-    assert session(app, Sidebar).picture.name == first.rpartition("/")[2]
+    assert session(app, Controls).picture.name == first.rpartition("/")[2]
 
 
 def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(page, many):
@@ -142,7 +142,7 @@ def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(pa
     app.button(key="pictures-open-minibus/03.jpg").click().run()
     app.button(key="pictures-explore").click().run()
     assert not app.error
-    assert (session(app, Navigation).page, session(app, Sidebar).picture.name) == ("explore", "03.jpg")
+    assert (session(app, Navigation).page, session(app, Controls).picture.name) == ("explore", "03.jpg")
     assert {name: parameter(app, name) for name in how} == how
     row = table.read(job.plans[0].folder).set_index("picture").loc["minibus/03.jpg"]
     assert session(app, ChosenClass).picture == row["picture_sha256"]
@@ -350,7 +350,7 @@ def test_pictures_without_an_answer_are_shown_filtered_and_written_like_others(p
     for text in shown:
         assert not re.search(r"\b(nan|NaN|None|NaT)\b", text), text
     app.button(key="pictures-explore").click().run()
-    assert session(app, Sidebar).picture.name == "grey-1.png"
+    assert session(app, Controls).picture.name == "grey-1.png"
     folder = session(app, PicturesPage).job.plans[0].folder
     assert len(opened(finish(page(SCREEN, run=folder.name)))) == scenes_among + 2
 

@@ -252,7 +252,7 @@ def test_a_frame_of_a_detector_goes_to_explore_with_the_box_and_the_size_that_it
     box = Explainer(model)(data, per="detection", preprocessing=fit, maps=False).predictions[1]
     handed(app, "open", data, label=box.label, box={"anchor": box.anchor, "index": box.index})
     assert session(app, state.Navigation).page == "explore"
-    assert session(app, state.Sidebar).picture.name == "live.jpg"
+    assert session(app, state.Controls).picture.name == "live.jpg"
     assert session(app, state.ChosenBox).pair == (box.anchor, box.index)
     assert app.session_state["fit-detect"] == fit
 
