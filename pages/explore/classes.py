@@ -162,7 +162,7 @@ def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
     if labels <= set(listed):
         return
 
-    def take() -> None:
+    def show_chosen() -> None:
         _choose(st.session_state[key])
         st.session_state[key] = None
         # A new list starts at the class chosen here.
@@ -173,7 +173,7 @@ def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
         sorted(labels),
         index=None,
         key=key,
-        on_change=take,
+        on_change=show_chosen,
         placeholder="Another class",
         label_visibility="collapsed",
         help="Any class the model knows: what in the picture speaks for it?",
@@ -255,7 +255,7 @@ def show_pixels(explanation: Explanation) -> None:
         scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
         line = f"{label} {scale}. Click a place: why this number?"
     view = panels.draw_viewer(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, line=line)
-    take_click(view, explanation)
+    explain_click(view, explanation)
 
 
 def _draw_controls(explanation: Explanation, explainer: Explainer) -> None:
@@ -271,7 +271,7 @@ def _draw_controls(explanation: Explanation, explainer: Explainer) -> None:
             st.button("Back to the whole picture", icon=icon, key="explore-whole", on_click=_forget, help=help)
 
 
-def take_click(view: View, explanation: Explanation) -> None:
+def explain_click(view: View, explanation: Explanation) -> None:
     """Explain the clicked place and redraw the page."""
     if view.point is not None:
         area = state.of(ChosenArea)

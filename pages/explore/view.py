@@ -155,7 +155,7 @@ def _draw_picture(
             classes.show_pixels(explanation)
         with right:
             view = panels.draw_viewer(image, panes, height=classes.HEIGHT, **look)
-            classes.take_click(view, explanation)
+            classes.explain_click(view, explanation)
         return view
     marks = answers.marks(explanation, index)
     return panels.draw_viewer(image, panes, marks=marks, beside=True, height=HEIGHT, **look)

@@ -218,6 +218,27 @@ def depth(tmp_path: Path, own_models: Callable[[str], None]) -> str:
     return "depth"
 
 
+@pytest.fixture
+def pose(tmp_path: Path, own_models: Callable[[str], None]) -> str:
+    """The id of a network of poses that finds some boxes, with seeded random weights."""
+    import torch
+
+    from sightglass.explain.picture.image import load_bundled
+    from tests.built import build, built
+
+    module, adapter = build("yolo11n-pose"), built("yolo11n-pose")
+    with torch.no_grad():
+        logits = adapter.run(adapter.prepare(load_bundled("scene 1").pixels, "trained").tensor).logits[0]
+        for tower in module.model[-1].cv3:
+            tower[-1].bias -= logits.flatten().topk(12).values[-1]
+    torch.save({"model": module}, tmp_path / "pose.pt")
+    own_models(
+        f'[model.pose]\nloader = "ultralytics"\narch = "yolo11n-pose.pt"\ntask = "detect"\n'
+        f'weights = {{ path = "{tmp_path / "pose.pt"}" }}\n'
+    )
+    return "pose"
+
+
 def session(app: AppTest, kind: type[T]) -> T:
     """Return what the dashboard's session remembers of one concern."""
     if state.key(kind) not in app.session_state:

@@ -211,18 +211,6 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     assert app.query_params["box"] == "4"
 
 
-def test_an_address_opens_its_box_and_its_question(page, scene):
-    app = page("", **ADDRESS, box="4", part="contrast", within="inside", iou="40")
-    result = Explainer("demo-s")(scene, per="detection", part="contrast", within="inside", iou=0.4, top_k=12)
-    np.testing.assert_allclose(shown(app).maps[3], result.heatmaps[3].content, atol=1e-3)
-    assert "Evidence for **rod-cross 4**: " in texts(app)
-
-
-def test_nonsense_in_the_address_is_passed_over(page):
-    app = page("", **ADDRESS, box="9" * 5000, part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
-    assert FOUND in headline(app)
-
-
 def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
     app = page("", **ADDRESS, only="gear")
     assert headline(app) == "1 gear. Showing only gear."
@@ -299,24 +287,6 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     session(app, Pictures).chosen = picture.sha256
     app.run()
     assert headline(app).startswith("Demo-s knows drawn scenes only: on a photograph its answers mean noth")
-
-
-@pytest.fixture
-def pose(tmp_path: Path, own_models) -> str:
-    """The id of a network of poses that finds some boxes, with seeded random weights."""
-    from tests.built import build, built
-
-    module, adapter = build("yolo11n-pose"), built("yolo11n-pose")
-    with torch.no_grad():
-        logits = adapter.run(adapter.prepare(load_bundled("scene 1").pixels, "trained").tensor).logits[0]
-        for tower in module.model[-1].cv3:
-            tower[-1].bias -= logits.flatten().topk(12).values[-1]
-    torch.save({"model": module}, tmp_path / "pose.pt")
-    own_models(
-        f'[model.pose]\nloader = "ultralytics"\narch = "yolo11n-pose.pt"\ntask = "detect"\n'
-        f'weights = {{ path = "{tmp_path / "pose.pt"}" }}\n'
-    )
-    return "pose"
 
 
 def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):

@@ -191,12 +191,16 @@ def test_a_recipe_opens_its_view_and_what_cannot_be_opened_changes_nothing(page,
     assert "gone.png" in bar(app)["problem"] and "does not carry" in bar(app)["problem"]
 
 
-NO_CONTROL = {"top_k", "scale", "smooth", "ratio", "targets", "joint", "examples"}
-"""What a page has of its own, or no page or packaged model has."""
+NO_CONTROL = {"scale", "smooth", "ratio", "targets", "examples"}
+"""What no page has, or the viewer or the list of answers."""
 RECIPES: list[tuple[str, str, dict[str, Any]]] = [
     ("demo-s", "scene 3", {"per": "detection", "confidence": 0.0149, "iou": 0.47, "within": "each"}),
     ("demo-s", "scene 3", {"per": "detection", "part": "box", "method": "drise", "masks": 7}),
-    ("demo-s", "scene 3", {"confidence": 0.0149, "iou": 0.47, "within": "inside"}),
+    ("demo-s", "scene 3", {"confidence": 0.0149, "iou": 0.47, "within": "inside", "top_k": 3}),
+    ("demo-s", "scene 3", {"per": "detection", "confidence": 1 / 3, "iou": 1e-3, "classes": ("gear",)}),
+    ("demo-cls-s", "bus", {"preprocessing": "squash", "part": "contrast"}),
+    ("demo-vit", "scene 3", {"method": "attention", "head": 1}),
+    ("pose", "scene 1", {"per": "detection", "joint": "left wrist y"}),
     ("demo-cls-s", "scene 3", {"method": "hirescam", "evidence": "both", "layers": ("layer2.0", "layer3.0")}),
     ("demo-seg", "bus", {"at": (100.25, 1000.125), "per": "pixel", "against": "rod-ring"}),
     ("demo-clip", "scene 3", {"vocabulary": ("red star", "blue ball")}),
@@ -210,7 +214,9 @@ def recipe_of(app: AppTest) -> Recipe:
 
 
 @pytest.mark.parametrize(("model", "picture", "options"), RECIPES)
-def test_a_recipe_and_the_address_it_leads_to_keep_every_option_exactly(page, model, picture, options):
+def test_a_recipe_and_the_address_it_leads_to_keep_every_option_exactly(page, model, picture, options, request):
+    if model == "pose":
+        request.getfixturevalue(model)
     recipe = Explainer(model)(load_bundled(picture), **options).recipe
     app = page()
     upload(app, "recipe.json", recipe.model_dump_json().encode())
@@ -218,9 +224,15 @@ def test_a_recipe_and_the_address_it_leads_to_keep_every_option_exactly(page, mo
     for opened in (app, page("topk" if options.get("per", "class") == "class" and model == "demo-s" else "", **linked)):
         again = recipe_of(opened)
         different = {name for name in OFFERED if getattr(again, name) != getattr(recipe, name)} - NO_CONTROL
+        different -= {"top_k"} - options.keys()
         assert not different, [(getattr(recipe, name), getattr(again, name)) for name in different]
         assert not [toast.value for toast in opened.toast]
         assert {name: parameter(opened, name) for name in opened.query_params} == linked
+
+
+def test_every_control_has_a_recipe():
+    assert {name for *_, options in RECIPES for name in options} == {*OFFERED} - NO_CONTROL
+    assert {control.option for control in control_table.CONTROLS} <= {*OFFERED} - NO_CONTROL
 
 
 def test_new_option_is_one_row(page, bus, monkeypatch):

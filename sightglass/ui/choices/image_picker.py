@@ -175,7 +175,7 @@ def _toggle_draw() -> None:
 def _take_inputs() -> None:
     """Take new files and a new drawing."""
     if files := uploads():
-        take(files)
+        store_upload(files)
     if (drawn := drawing.take_drawing()) is not None:
         image_source.replace_drawing(drawn[1], drawn[0])
 
@@ -196,7 +196,7 @@ def uploads() -> list[tuple[str, bytes]]:
     return content
 
 
-def take(files: Iterable[tuple[str, bytes]]) -> None:
+def store_upload(files: Iterable[tuple[str, bytes]]) -> None:
     """Decode files, choose the last valid one and report each error.
 
     A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. A model

@@ -93,7 +93,7 @@ class Control:
     help: str = ""
     _: KW_ONLY
     key: str = ""
-    """The widget's key, if not `name`; with `{id}` or `{task}` models have values of their own."""
+    """The widget's key, if not `name`; with `{id}` or `{task}` models, with `{kind}` pages have values of their own."""
     pages: str = "explore topk compare pictures video"
     drawn_by: str = "options"
     """The part of a page that draws it: `options`, `question`, or the `page` itself."""
@@ -156,7 +156,8 @@ class Control:
             default = next(iter(choices))
         elif default is None:
             default = self.codec[0](OFFERED[self.option].default)
-        key = (self.key or self.name).format(id=spec.id, task="page" if page.methods else spec.task)
+        kind = "page" if page.methods else spec.task
+        key = (self.key or self.name).format(id=spec.id, task=spec.task, kind=kind)
         read = partial(self.parse, page)
         return {"key": key, "options": choices, "default": default, "name": self.name, "read": read}
 
@@ -242,7 +243,7 @@ METHOD = Control(
     "How the map is made. Slow methods run the model hundreds of times; they show progress and can be stopped. "
     '"Failed": no better than a map made without the model. "Ignores training": nearly the same map with random '
     "weights.",
-    key="method-{task}",
+    key="method-{kind}",
     choices=_name_methods,
     least=1,
 )
