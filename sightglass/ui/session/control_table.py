@@ -131,8 +131,9 @@ class Control:
 
     def choose(self, page: Page) -> Any:
         """Draw the control and return the option's value; None where the page does not have it."""
-        shown = state.of(state.Navigation).page in self.pages and (page.task.has_boxes or not self.boxes)
-        source = self._source(page) if shown and self.fits(page) else {"options": ()}
+        shown = state.of(state.Navigation).page in self.pages and bool(self.widget or not page.methods)
+        fits = shown and (page.task.has_boxes or not self.boxes) and self.fits(page)
+        source = self._source(page) if fits else {"options": ()}
         # There is nothing to choose where there is one choice.
         if source["options"] is not None and len(source["options"]) < self.least:
             url_state.set_url(self.name, None)

@@ -161,7 +161,7 @@ def test_each_upload_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch:
     # Of the last one the server that took it is gone.
     uploads.append(SimpleNamespace(file_id="gone"))
     monkeypatch.setattr(image_picker.st, "session_state", {image_picker.UPLOADER: uploads})
-    image_picker.take(image_picker.uploads())
+    image_picker.store_upload(image_picker.uploads())
     assert image_picker.uploads() == []
     assert [image.name for image in pictures.own.values()] == ["1.png", "2.png"]
     assert image_source.is_chosen(pictures.own[pictures.chosen].sha256 if pictures.chosen in pictures.own else "")
