@@ -30,7 +30,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.report.view import View
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Controls
+from sightglass.ui.session.state import ChosenClass, Controls, Navigation, Reopened
 from sightglass.ui.views import charts
 from tests.corpus import saved, zip_of
 from tests.labelled import draw_masked, draw_scenes
