@@ -10,7 +10,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
 from sightglass.pages.explore import missing, whatif
 from sightglass.pages.explore import view as map_view
-from sightglass.ui.choices import sidebar
+from sightglass.ui.choices import controls
 from sightglass.ui.painter import drawing
 from sightglass.ui.session import page, url_state
 from sightglass.ui.views import panels
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, tabs, main = (st.container(key=name) for name in ("controls", "views", "explore"))
-    choices, explainer = sidebar.draw(bar, whole=True)
+    choices, explainer = controls.draw(bar)
     with tabs:
         view = choose_view(explainer)
     if drawing.needs_repaint(explainer):

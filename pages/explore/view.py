@@ -20,7 +20,7 @@ from sightglass.pages.explore.boxes import Boxes
 from sightglass.pages.explore.classes import Classes
 from sightglass.pages.explore.missing import find_place
 from sightglass.ui import checks, saving
-from sightglass.ui.choices import sidebar
+from sightglass.ui.choices import controls
 from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -118,7 +118,7 @@ def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Pla
         else:
             index = answers.draw_list(explanation)
     with places.title:
-        _write_headline(sidebar.add_warning(answers.choices, answers.headline(explanation, index)))
+        _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))
         with st.container(width="content"):
             checks.draw_chip(explanation, index)
     # The picture before the numbers: they take longer to compute and are read second.
@@ -156,7 +156,7 @@ def _draw_picture(
             classes.show_pixels(explanation)
         with right:
             view = panels.draw_viewer(image, panes, height=classes.HEIGHT, **look)
-            classes.take_click(view, explanation)
+            classes.explain_click(view, explanation)
         return view
     marks = answers.marks(explanation, index)
     return panels.draw_viewer(image, panes, marks=marks, beside=True, height=HEIGHT, **look)
@@ -197,7 +197,7 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
     image = choices.image
     if not boxes.listed:
         with places.title:
-            _write_headline(sidebar.add_warning(choices, describe_boxes(boxes.base)))
+            _write_headline(controls.add_warning(choices, describe_boxes(boxes.base)))
         with places.left:
             panels.draw_viewer(image, [panels.plain_pane(image)], key="viewer-layers")
         return
@@ -205,7 +205,7 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
         heading = _draw_stages(boxes, boxes.listed[boxes.chosen])
         saving.link_button()
     with places.title:
-        _write_headline(sidebar.add_warning(choices, heading))
+        _write_headline(controls.add_warning(choices, heading))
 
 
 def _draw_stages(boxes: Boxes, item: ListedBox) -> str:

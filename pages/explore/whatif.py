@@ -19,7 +19,7 @@ from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.report.offers import Files
 from sightglass.ui import painter, saving, widgets
-from sightglass.ui.choices import sidebar
+from sightglass.ui.choices import controls
 from sightglass.ui.session import page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -49,8 +49,9 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
         choices = replace(choices, method=default)
-    of_all = {name: value for name, value in choices.options.items() if name not in sidebar.BOX_OPTIONS}
-    choices = replace(choices, options=of_all)
+    # An edit is asked about all boxes and whole maps.
+    options = {name: value for name, value in choices.options.items() if name not in ("classes", "within")}
+    choices = replace(choices, options=options)
     with main:
         _studio(choices, explainer)
 
@@ -121,7 +122,7 @@ def _answer(
     else:
         sentence, more = changes.sentence(original, differences, edit), ""
     with title:
-        st.markdown(f"## {escape(sidebar.add_warning(choices, f'{sentence} {more}'.rstrip()))}")
+        st.markdown(f"## {escape(controls.add_warning(choices, f'{sentence} {more}'.rstrip()))}")
     mapped = _with_map(original, after)
     with right:
         _map(original, mapped, differences, lacks=("your edit",) if edit.marks else ())

@@ -18,7 +18,7 @@ from sightglass.models.families.custom.own_code import is_own
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
-from sightglass.ui.choices import model_picker, sidebar
+from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, without_keys
@@ -123,7 +123,7 @@ def _register() -> None:
     model_picker.forget_menu()
     try:
         with store.without_paths():
-            sidebar.load(id_)
+            controls.load(id_)
     except BaseException:
         # Its files stay, for other answers.
         adding.remove(store.table(), id_)
@@ -217,7 +217,7 @@ MEANINGS = {name: task.meaning_of_row for name, task in TASKS.items() if task.me
 def draw_card(spec: ModelSpec, image: Image) -> None:
     """Draw the card, with the chosen picture explained by the model."""
     with st.container(border=True):
-        explainer = sidebar.load(spec.id)
+        explainer = controls.load(spec.id)
         st.markdown(f"### {escape(spec.id)}: {escape(describe_model(explainer.resident.adapter))}")
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
@@ -320,7 +320,7 @@ def _change(spec: ModelSpec, values: dict[str, object]) -> None:
     before = store.tables()[spec.id]
     try:
         store.change(spec.id, values)
-        sidebar.load(spec.id)
+        controls.load(spec.id)
     except Problem:
         adding.write(store.table(), spec.id, before, force=True)
         raise

@@ -17,7 +17,7 @@ from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import CROPPED, diagnose, unseen
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
-from sightglass.ui.session import page, url_state
+from sightglass.ui.session import control_table, page
 from sightglass.ui.session.markdown import escape, without_keys
 from sightglass.ui.views import tables
 
@@ -96,7 +96,7 @@ def fit_button(explanation: Explanation) -> None:
     ways = explanation.evidence.resident.adapter.preprocessings
     uncropped = next((way for way in ("letterbox", "squash") if way in ways), None)
     if uncropped is not None and unseen(explanation) >= CROPPED:
-        act = partial(url_state.put, f"fit-{explanation.model.task}", uncropped)
+        act = partial(control_table.set_options, {"preprocessing": uncropped})
         help = f"{WAYS[uncropped]}. The model was trained with the crop, so its scores may be less reliable."
         st.button("Show it all", icon=":material/crop_free:", key="whole-picture", on_click=act, help=help)
 
