@@ -133,7 +133,7 @@ class Control:
         """Draw the control and return the option's value; None where the page does not have it."""
         shown = state.of(state.Navigation).page in self.pages and bool(self.widget or not page.methods)
         fits = shown and (page.task.explains("detection") or not self.boxes) and self.fits(page)
-        source = self._source(page) if fits else {"options": ()}
+        source: dict[str, Any] = self._source(page) if fits else {"options": ()}
         # There is nothing to choose where there is one choice.
         if source["options"] is not None and len(source["options"]) < self.least:
             url_state.set_url(self.name, None)
@@ -228,7 +228,7 @@ def _name_layers(page: Page) -> dict[str, str]:
 def name_classes(classes: Iterable[int | str], labels: Sequence[str]) -> list[str]:
     """Return classes, which may be indices, by their names."""
     known = {str(index): label for index, label in enumerate(labels)}
-    return [name if name in labels else known.get(str(name), str(name)) for name in classes]
+    return [str(name) if name in labels else known.get(str(name), str(name)) for name in classes]
 
 
 def _name_words(page: Page) -> dict[str, Any]:
