@@ -48,6 +48,8 @@ SHARP, SMALLEST = 0.15, 0.25
 """Largest share of a grid that changes with a mark which is somewhere, and least share of one that is in the input."""
 FULL = 8
 """Marks, and cells of a side, from which on a cover is measured."""
+MARGIN = 0.1
+"""Largest share of a side that convolutions without padding may cut off, which is no place of its own."""
 SAME = 1e-3
 """Cosine distance below which two classes have the same map."""
 OTHER: dict[Layout, Layout] = {"nchw": "nhwc", "tokens": "rows", "sequence": "sequence"}
@@ -115,7 +117,8 @@ class _Seen:
     def shows_cover(self) -> bool:
         """Whether so many marks are in line in so fine a grid that they say where it lies."""
         fine = min(*self.sides, len(self.at)) >= FULL and min(abs(scale) for scale, _ in self.cover) > SMALLEST
-        return fine and self.misfit(self.cover, exact=False) < EXACT
+        ends = [abs(end) for scale, start in self.cover for end in (start, scale + start - 1)]
+        return fine and max(ends) > MARGIN and self.misfit(self.cover, exact=False) < EXACT
 
 
 class _Trial:

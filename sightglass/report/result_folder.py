@@ -196,9 +196,14 @@ def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, box
 
 
 def bare_map(explanation: Result, index: int, style: Style) -> NDArray[np.uint8]:
-    """Draw one map without the picture, black where the model saw nothing."""
-    field = explanation.heatmaps[index].field
-    return render.paint(np.zeros_like(explanation.image.pixels), field, Style("map", style.colormap))
+    """Draw one map's values without the picture, black where the model saw nothing."""
+    heatmap = explanation.heatmaps[index]
+    levels = 128 + 127 * heatmap.values if heatmap.signed else 255 * heatmap.values
+    pixels = render.map_lut(heatmap.kind, style.colormap)[np.rint(levels).astype(np.uint8)]
+    x0, y0, x1, y1 = heatmap.seen
+    alone = np.zeros_like(pixels)
+    alone[y0:y1, x0:x1] = pixels[y0:y1, x0:x1]
+    return alone
 
 
 def _draw_boxes(

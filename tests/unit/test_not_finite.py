@@ -36,7 +36,8 @@ def tables(models_file: Path) -> None:
     """Give the operator a model that answers NaN for a black picture, and one with NaN in its maps alone."""
     arch = f'[model.%s]\nloader = "custom"\narch = "{own_nets.__file__}:%s"\n'
     more = "weights = { random = 3, preprocessing = { size = 64 }, args = { num_classes = 4 } }\n"
-    models_file.write_text(arch % ("dark", "NaNInTheDark") + more + arch % ("hole", "NaNInside") + more, "utf-8")
+    hole = arch % ("hole", "NaNInside") + 'target_layers = ["block4"]\n' + more
+    models_file.write_text(arch % ("dark", "NaNInTheDark") + more + hole, "utf-8")
 
 
 def fill(place: int, value: float) -> Any:

@@ -253,10 +253,10 @@ def test_a_file_that_is_none_is_said(name: str, words: str, tmp_path: Path) -> N
     assert "\n" not in str(problem.value)
 
 
-def test_without_its_runtime_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_onnxruntime_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "m.onnx").touch()
-    with pytest.raises(ModelProblem, match="needs onnxruntime: install"):
+    with pytest.raises(ModelProblem, match="needs onnxruntime: pip install onnxruntime"):
         load(spec(tmp_path / "m.onnx"))
 
 
