@@ -196,7 +196,7 @@ def explain(
     ended = (UNSHOWN, NO_EFFECT, OF_FUNCTION, attention.COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
-    absent = [*task_of(adapter).unshown(options, targets, evidence)]
+    absent = [*task_of(adapter).decoder.unshown(options, targets, evidence)]
     absent += [OF_FUNCTION] * any(map(callable, options.targets))
     hides = ["None of its layers returns a map: maps come from hiding parts of the picture."]
     hides *= adapter.gradients and not evidence.resident.gradients
@@ -247,9 +247,9 @@ def method_of(resident: LoadedModel, options: Options) -> Method:
     task, name = task_of(resident.adapter), method.name_for(spec.task)
     if any(map(callable, options.targets)) and method.family not in FUNCTIONS:
         raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")
-    if options.smooth == "flips" and (task.has_boxes or task.gives_pixels):
+    if options.smooth == "flips" and task.granularities != ("class",):
         raise ModelProblem(f"{spec.id} answers for places, which a mirrored picture moves: leave smooth=flips out.")
-    if (reason := task_of(spec).barred.get(method.family)) is not None:
+    if (reason := task.unsupported_methods.get(method.family)) is not None:
         raise ModelProblem(f"{name} {reason.format(id=spec.id)}")
     return method
 

@@ -22,7 +22,7 @@ KINDS = 3
 def describe_boxes(explanation: Explanation) -> str:
     """Return `1 bus and 4 people.`, or the strongest candidate."""
     if not explanation.predictions:
-        return explanation.task.nothing(explanation)
+        return explanation.task.wording.nothing(explanation)
     # A counter keeps insertion order: the surest kind first, as in the list of boxes.
     return f"{kinds(Counter(p.label for p in explanation.predictions).items(), KINDS)}."
 

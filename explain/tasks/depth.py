@@ -10,9 +10,9 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import quantity
+from sightglass.explain.tasks.decoder import Decoder, check_joint
 from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
-from sightglass.explain.tasks.regress import Regress
-from sightglass.explain.tasks.task import check_joint
+from sightglass.explain.tasks.regress import NumberScorer, NumberWording
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.labels import class_index
 
@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
+    from sightglass.explain.tasks.scorer import Movement
     from sightglass.models.adapters.segmenter import PixelNumbers
 
 
-class Depth(Regress):
-    """A number of each pixel; the picture's is their mean."""
-
-    gives_pixels = True
+class DepthDecoder(Decoder):
+    """A number of each pixel."""
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the target of the options' place, or the whole picture."""
@@ -57,30 +55,44 @@ class Depth(Regress):
         adapter = _adapter(evidence)
         return adapter.numbers_at(evidence.outputs, evidence.geometry)
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+
+class DepthScorer(NumberScorer):
+    """The number at a point or in an area; of the whole picture the mean."""
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        if not isinstance(target, PlaceTarget):
+            return super().find_again(before, evidence, movement, target)
+        adapter = _adapter(evidence)
+        moved = move(target, evidence, movement)
+        return float(adapter.number(evidence.outputs, moved).detach()), "", moved
+
+    def score(self, result: Result, index: int) -> float | None:
+        place = read_place(result, index)
+        return super().score(result, index) if place is None else place
+
+
+class DepthWording(NumberWording):
+    """What is said of the numbers of pixels."""
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         words = f"{result.model.name} gives {self.list_numbers(result)} on average"
         if result.heatmaps and (place := self.describe_place(result, index)):
             words += f". {place.removesuffix('.')}"
         return f"{words}.", True
 
-    def short(self, result: Result, index: int) -> str:
+    def summary(self, result: Result, index: int) -> str:
         return ""
 
-    def read_place(self, result: Result, index: int) -> float | None:
-        """Return the number at a map's place, or a difference, or None."""
-        if not result.options.at:
-            return None
-        adapter = _adapter(result.evidence)
-        return float(adapter.number(result.evidence.outputs, result.heatmaps[index].target).detach())
-
     def number(self, result: Result, index: int) -> str:
-        if (number := self.read_place(result, index)) is None:
+        if (number := read_place(result, index)) is None:
             return ""
         return quantity(number, result.model.unit_of(result.heatmaps[index].target.label))
 
     def describe_place(self, result: Result, index: int) -> str:
         """Describe the number at a map's place; empty for the whole picture."""
-        if (number := self.read_place(result, index)) is None:
+        if (number := read_place(result, index)) is None:
             return ""
         label = result.heatmaps[index].target.label
         if result.options.against is None:
@@ -88,18 +100,13 @@ class Depth(Regress):
         much = quantity(abs(number), result.model.unit_of(label))
         return f"At the place {label} is {much} {'less' if number < 0 else 'more'} than at the other."
 
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        if not isinstance(target, PlaceTarget):
-            return super().find_again(before, evidence, changed, target)
-        adapter = _adapter(evidence)
-        moved = move(target, evidence, changed)
-        return float(adapter.number(evidence.outputs, moved).detach()), "", moved
 
-    def score(self, result: Result, index: int) -> float | None:
-        place = self.read_place(result, index)
-        return super().score(result, index) if place is None else place
+def read_place(result: Result, index: int) -> float | None:
+    """Return the number at a map's place, or a difference, or None."""
+    if not result.options.at:
+        return None
+    adapter = _adapter(result.evidence)
+    return float(adapter.number(result.evidence.outputs, result.heatmaps[index].target).detach())
 
 
 def _adapter(evidence: Evidence) -> PixelNumbers:

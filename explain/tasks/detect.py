@@ -1,4 +1,4 @@
-"""The task of detection."""
+"""Boxes, each with a class and a score."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import NBSP, article, finely, kinds, listing, percent, plural
-from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score, find_class
-from sightglass.models.adapter import Prediction, Target
+from sightglass.explain.tasks.decoder import Decoder
+from sightglass.explain.tasks.scorer import Answers, Movement, ScoreOutputs, Scorer, check_score
+from sightglass.explain.tasks.task import Answer, Change, find_class
+from sightglass.explain.tasks.wording import Wording
+from sightglass.models.adapter import JointTarget, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import CandidateReason
+    from sightglass.models.adapter import Adapter, CandidateReason
     from sightglass.models.adapters.detector import Detections, Detector
     from sightglass.models.spec import ModelSpec
 
@@ -40,28 +42,18 @@ UNSHOWN = "the map is of its strongest candidate alone."
 """The end of the note on a class that has a map but no box."""
 
 
-class Detect(Task):
-    """Boxes, each with a class and a score."""
+class BoxDecoder(Decoder):
+    """Boxes, each with a class."""
 
-    id = "detect"
-    title = "Detect"
-    noun = "box"
-    verb = "detect"
-    has_boxes = True
-    ranked = False
-    gives = "draws boxes"
-    more = "; a lower --score-thr shows more"
-    drawn = "detect"
-    masks = 800
-    truth = "boxes"
-    independent = ("which object, not which part of it", "shows which object, not which part of it or why")
-    tools = frozenset({"against", "threshold"})
-    blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}
-    unmapped = "No map: the {label} that the model was surest of is not found in the edited picture."
+    def listed(self, adapter: Adapter, options: Options) -> int:
+        return options.top_k
+
+    def all_answers(self, result: Result) -> Sequence[Prediction]:
+        return result.predictions
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
-        self.check_place(options, adapter)
+        self.check_area(options, adapter)
         if options.per == "picture":
             anchors = cast("Detector", adapter).strongest(evidence.outputs, options.ratio)
             return [Target(None, "the whole picture", anchors, options.part)]
@@ -70,7 +62,7 @@ class Detect(Task):
                 Target(index, adapter.labels[index], (anchor,), options.part)
                 for anchor, index in find_boxes(options, predictions, evidence)
             ]
-        return self._of_classes(options, predictions, adapter)
+        return self.class_targets(options, predictions, adapter)
 
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
         if options.per != "class":
@@ -82,7 +74,70 @@ class Detect(Task):
             if not target.anchors
         )
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def options_of(self, index: int | None = None, anchor: int | None = None) -> dict[str, Any]:
+        is_candidate = index is not None and anchor is not None and anchor >= 0
+        return {"per": "detection"} | ({"targets": ((anchor, index),)} if is_candidate else {})
+
+
+class BoxScorer(Scorer):
+    """The score of boxes, found again by their overlap."""
+
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
+        if isinstance(target, JointTarget):
+            raise ModelProblem(f"The map is of a number, {target.label}: this test needs a score that can fall.")
+        check_score(target)
+        return _FollowedBoxes(evidence.outputs, target, options.confidence)
+
+    def ranks(self, result: Result) -> tuple[int | None, ...]:
+        order = [(p.index, p.anchor) for p in result.predictions]
+        targets = [heatmap.target for heatmap in result.heatmaps]
+        return tuple(
+            next((i for i, (index, anchor) in enumerate(order, 1) if index == t.index and anchor in t.anchors), None)
+            for t in targets
+        )
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        """Return the boxes' mean score, the first one's class, and their candidates."""
+        import torch
+
+        index, outputs, labels = check_score(target), evidence.outputs, evidence.resident.adapter.labels
+        boxes = boxes_of(before.evidence.outputs, target)  # (m, 4)
+        if movement.mirrored:
+            left, _, right, _ = evidence.geometry.content
+            boxes = torch.stack([left + right - boxes[:, 2], boxes[:, 1], left + right - boxes[:, 0], boxes[:, 3]], 1)
+        boxes = boxes + boxes.new_tensor([*reversed(movement.shift)] * 2)
+        scores = outputs.scores[0].detach()
+        best, indices = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
+        visible = best > before.options.confidence
+        score = float(best.double().mean())
+        if not bool(visible.any()):
+            return score, "", None
+        anchors = tuple(dict.fromkeys(indices[visible].tolist()))
+        return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
+
+    def score_after(self, before: Result, after: Result) -> float:
+        if not (boxes := before.own()):
+            return super().score_after(before, after)
+        scores = []
+        for box, change in zip(boxes, match(boxes, after.predictions), strict=False):
+            candidate = after.missing(box.box, box.label) if change.after is None else None
+            scores.append(candidate.candidate.score if candidate else change.after or 0.0)
+        return sum(scores) / len(scores)
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        return match(before.predictions, after.predictions)
+
+
+class BoxWording(Wording):
+    """What is said of boxes."""
+
+    def row(self, label: str, scores: Sequence[float], unit: str = "") -> Answer:
+        # Two classes of one name, as ImageNet has, are not one class found twice.
+        return super().row(f"{len(scores)} × {label}" if len(scores) > 1 else label, scores, unit)
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None
         found = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
@@ -113,46 +168,6 @@ class Detect(Task):
         # No slider goes lower, and candidates below are noise.
         return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= 0.01 else ''}"
 
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        check_score(target)
-        return _BoxScorer(evidence.outputs, target, options.confidence)
-
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        """Return the boxes' mean score, the first one's class, and their candidates."""
-        import torch
-
-        index, outputs, labels = check_score(target), evidence.outputs, evidence.resident.adapter.labels
-        boxes = boxes_of(before.evidence.outputs, target)  # (m, 4)
-        if changed is not None and changed.mirrored:
-            left, _, right, _ = evidence.geometry.content
-            boxes = torch.stack([left + right - boxes[:, 2], boxes[:, 1], left + right - boxes[:, 0], boxes[:, 3]], 1)
-        elif changed is not None:
-            down, right = changed.shift
-            boxes = boxes + boxes.new_tensor([right, down, right, down])
-        scores = outputs.scores[0].detach()
-        best, indices = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
-        visible = best > before.options.confidence
-        score = float(best.double().mean())
-        if not bool(visible.any()):
-            return score, "", None
-        anchors = tuple(dict.fromkeys(indices[visible].tolist()))
-        return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
-
-    def score_after(self, before: Result, after: Result) -> float:
-        if not (boxes := before.own()):
-            return super().score_after(before, after)
-        scores = []
-        for box, change in zip(boxes, match(boxes, after.predictions), strict=False):
-            candidate = after.missing(box.box, box.label) if change.after is None else None
-            scores.append(candidate.candidate.score if candidate else change.after or 0.0)
-        return sum(scores) / len(scores)
-
-    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return each box's change, those of before first."""
-        return match(before.predictions, after.predictions)
-
     def invite(self, before: Result) -> str:
         return "Paint over something: which boxes vanish?"
 
@@ -171,10 +186,6 @@ class Detect(Task):
         if not vanished and not new:
             parts += _largest(changes)
         return "; ".join(parts) or "there is still no box"
-
-    def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
-        is_candidate = index is not None and anchor is not None and anchor >= 0
-        return {"targets": ((anchor, index),) if is_candidate else (), "per": "detection"}
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:
@@ -268,7 +279,7 @@ def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
     return torch.from_numpy(measure_pairs(first[:, None], second) >= SAME).to(candidates.device)
 
 
-class _BoxScorer:
+class _FollowedBoxes:
     """Score the chosen boxes by their best matching candidates."""
 
     def __init__(self, outputs: Detections, target: Target, confidence: float) -> None:

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import percent
-from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_joint
+from sightglass.explain.tasks.decoder import Decoder, check_joint
+from sightglass.explain.tasks.scorer import Answers, Movement, ScoreOutputs, Scorer
+from sightglass.explain.tasks.task import Change
+from sightglass.explain.tasks.wording import Wording
 from sightglass.models.adapter import Prediction, Target
 
 if TYPE_CHECKING:
@@ -17,32 +20,14 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
     from sightglass.models.spec import ModelSpec
 
 EMBEDDING = -1
 """The target in the recipe of a model without classes."""
 
 
-class Embed(Task):
+class VectorDecoder(Decoder):
     """A vector: the model names no class."""
-
-    id = "embed"
-    title = "Compare pictures"
-    noun = "picture"
-    names_classes = False
-    ranked = False
-    followed = False
-    gives = "compares pictures"
-    drawn = "persons"
-    barred = dict.fromkeys(
-        ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
-    )
-    truth = ""
-    sure = False
-    tools = frozenset()
-    meaning_of_row = "a vector, to compare pictures"
-    no_answer = "predicts no class"
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
@@ -51,26 +36,11 @@ class Embed(Task):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
-        return f"{result.model.name} compares pictures.", False
 
-    def short(self, result: Result, index: int) -> str:
-        return ""
+class VectorScorer(Scorer):
+    """The cosine of a changed picture's vector with the picture's own."""
 
-    def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
-        if result.heatmaps[index].signed or result.options.part == "contrast":
-            return super().meaning(result, hot, index, named=named)
-        return f"{hot.capitalize()} is what its embedding is based on."
-
-    def answer_name(self, result: Result, most: int) -> str | None:
-        return ""
-
-    def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
-        if any(result.task.names_classes for result in results):
-            return None
-        return "They predict no class: these are maps of what their embeddings are made of."
-
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
         import torch
         from torch.nn import functional as F
 
@@ -85,24 +55,44 @@ class Embed(Task):
         return of_picture
 
     def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
     ) -> tuple[float, str, Target | None]:
         return cosine(before.evidence, evidence), "", target
-
-    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
-        return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
 
     def score_after(self, before: Result, after: Result) -> float:
         """Return the cosine to the unedited picture, -1..1."""
         return cosine(before.evidence, after.evidence)
 
-    def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
-        new = percent(self.score_after(before, after))
-        return f"{start} leaves it {new} similar to the original; as much elsewhere, {percent(elsewhere)}."
-
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return the cosine to the unedited picture, from 1."""
         return (Change("Similarity to the original", 1.0, self.score_after(before, after)),)
+
+
+class VectorWording(Wording):
+    """What is said where no class is named."""
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        return f"{result.model.name} compares pictures.", False
+
+    def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
+        if result.heatmaps[index].signed or result.options.part == "contrast":
+            return super().meaning(result, hot, index, named=named)
+        return f"{hot.capitalize()} is what its embedding is based on."
+
+    def answer_name(self, result: Result, most: int) -> str | None:
+        return ""
+
+    def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
+        if any(result.task.names_classes for result in results):
+            return None
+        return "They predict no class: these are maps of what their embeddings are made of."
+
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
+
+    def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
+        new = percent(cosine(before.evidence, after.evidence))
+        return f"{start} leaves it {new} similar to the original; as much elsewhere, {percent(elsewhere)}."
 
     def invite(self, before: Result) -> str:
         return "Paint over something: how similar does the picture stay to the original?"

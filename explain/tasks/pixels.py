@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.trust.stability import Changed
+    from sightglass.explain.tasks.scorer import Movement
     from sightglass.models.adapters.segmenter import Segmentation, Segmenter
 
 Area = TypeVar("Area", bound=AreaTarget)
@@ -46,15 +46,13 @@ def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_
     return inside
 
 
-def move(target: Area, evidence: Evidence, changed: Changed | None) -> Area:
+def move(target: Area, evidence: Evidence, movement: Movement) -> Area:
     """Return a target's pixels after a change of the picture."""
-    if changed is None:
-        return target
 
     def moved(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        if changed.mirrored:
+        if movement.mirrored:
             return pixels[:, ::-1]
-        sides = zip(changed.shift, pixels.shape, evidence.geometry.input, strict=True)
+        sides = zip(movement.shift, pixels.shape, evidence.geometry.input, strict=True)
         rolled = np.roll(pixels, [round(shift * cells / side) for shift, cells, side in sides], (0, 1))
         return rolled if rolled.any() else pixels
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import capital, percent, quantity
 from sightglass.explain.rendering.mark import Mark
-from sightglass.explain.tasks.detect import Detect, find_boxes
-from sightglass.explain.tasks.task import Scorer
+from sightglass.explain.tasks.detect import BoxDecoder, BoxWording, find_boxes
 from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
 
 if TYPE_CHECKING:
@@ -22,8 +21,23 @@ HIDDEN_JOINT = 0.5
 """Visibility below which a joint is drawn hollow, and no line to it."""
 
 
-class Pose(Detect):
-    """Boxes of bodies; maps are of boxes or joints' numbers."""
+class PoseDecoder(BoxDecoder):
+    """Boxes of bodies; targets are boxes or joints' numbers."""
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        if options.joint is None or options.per == "picture":
+            return super().targets(options, predictions, evidence)
+        self.check_area(options, adapter := evidence.resident.adapter)
+        joint, axis = parse_joint(options.joint, adapter.joints)
+        label = f"{adapter.joints[joint]} {axis}"
+        return [
+            JointTarget(index, label, (anchor,), options.part, joint=joint, axis=axis)
+            for anchor, index in find_boxes(options, predictions, evidence)
+        ]
+
+
+class PoseWording(BoxWording):
+    """What is said of bodies and their joints."""
 
     def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
         """Return box, joints and their lines; hollow joints are probably hidden."""
@@ -51,19 +65,8 @@ class Pose(Detect):
         joint = read_joint(result, index)
         return {} if joint is None else {"joint": joint[0].name, "number": joint[1]}
 
-    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        if options.joint is None or options.per == "picture":
-            return super().targets(options, predictions, evidence)
-        self.check_place(options, adapter := evidence.resident.adapter)
-        joint, axis = parse_joint(options.joint, adapter.joints)
-        label = f"{adapter.joints[joint]} {axis}"
-        return [
-            JointTarget(index, label, (anchor,), options.part, joint=joint, axis=axis)
-            for anchor, index in find_boxes(options, predictions, evidence)
-        ]
-
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
-        words, named = super().says(result, index)
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        words, named = super().headline(result, index)
         if named and result.heatmaps and (number := self.number(result, index)):
             label = result.heatmaps[index].target.label
             words += f" {capital(label)} is {number}."
@@ -75,11 +78,6 @@ class Pose(Detect):
             return ""
         visible = isinstance(target := result.heatmaps[index].target, JointTarget) and target.axis == "visibility"
         return percent(joint[1]) if visible else quantity(joint[1], "px")
-
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        if isinstance(target, JointTarget):
-            raise ModelProblem(f"The map is of a number, {target.label}: this test needs a score that can fall.")
-        return super().scorer(evidence, target, options)
 
 
 def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import listing, quantity
-from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task
+from sightglass.explain.tasks.scorer import Movement, ScoreOutputs, Scorer
+from sightglass.explain.tasks.task import Change
+from sightglass.explain.tasks.wording import COMPARED, Wording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,39 +16,42 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import Prediction, Target
+    from sightglass.models.adapter import Target
     from sightglass.models.spec import ModelSpec
 
 
-class Regress(Task):
-    """One or more numbers of a picture."""
+class NumberScorer(Scorer):
+    """Numbers, none of which is better than another."""
 
-    id = "regress"
-    title = "Measure"
-    noun = "number"
-    value = "number"
-    measures = True
-    truth = "numbers"
-    followed = False
-    gives = "gives numbers"
-    sure = False
-    tools = frozenset()
-    meaning_of_row = "a number, such as an age or an angle"
-    heading = "Number"
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
+        model = evidence.resident.adapter.spec.id
+        raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        score, _, target_there = super().find_again(before, evidence, movement, target)
+        return score, "", target_there
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        # In the order of the outputs.
+        order = list(before.evidence.resident.adapter.labels)
+        return tuple(sorted(super().changes(before, after), key=lambda change: order.index(change.label)))
+
+
+class NumberWording(Wording):
+    """What is said of numbers with their units."""
 
     def text(self, score: float, unit: str = "") -> str:
         return quantity(score, unit)
 
-    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
-        output = model.output_of(prediction.label)
-        fields = {"unit": output.unit, "range": output.range}
-        return {name: value for name, value in fields.items() if value is not None}
+    def bar(self, score: float) -> float | None:
+        return None
 
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
 
     def list_numbers(self, result: Result) -> str:
@@ -56,28 +61,13 @@ class Regress(Task):
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
         sentences = []
         for name, result in zip(names, results, strict=True):
-            listed = listing([answer.line for answer in result.task.answers(result, result.predictions[:COMPARED])])
-            sentences.append(f"{name} {'gives' if result.measures else 'says'} {listed or 'nothing'}")
+            answers = result.task.wording.answers(result, result.predictions[:COMPARED])
+            listed = listing([answer.line for answer in answers])
+            sentences.append(f"{name} {'gives' if result.quantity == 'number' else 'says'} {listed or 'nothing'}")
         return "; ".join(sentences) + "."
-
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        model = evidence.resident.adapter.spec.id
-        raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
-
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        """Return a number in a changed picture; it has no answer."""
-        score, _, target_there = super().find_again(before, evidence, changed, target)
-        return score, "", target_there
 
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
         return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
-
-    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return an edit's changes of each number, in the outputs' order."""
-        order = list(before.evidence.resident.adapter.labels)
-        return tuple(sorted(super().changes(before, after), key=lambda change: order.index(change.label)))
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
         def value(score: float | None, label: str) -> str:

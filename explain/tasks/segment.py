@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import listing, percent
+from sightglass.explain.phrases import listing, percent, plain_text
+from sightglass.explain.tasks.decoder import Decoder, check_joint
 from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
-from sightglass.explain.tasks.task import COMPARED, Answers, Change, Scorer, Task, check_joint, check_score
+from sightglass.explain.tasks.scorer import Answers, Movement, ScoreOutputs, Scorer, check_score
+from sightglass.explain.tasks.task import Change
+from sightglass.explain.tasks.wording import COMPARED, Wording
 from sightglass.models.adapter import Adapter, AreaTarget, Prediction, Span, Target
 from sightglass.models.labels import class_index
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
     from sightglass.models.adapters.segmenter import Segmentation, Segmenter
     from sightglass.models.spec import ModelSpec
 
@@ -32,28 +34,8 @@ NAMED = 3
 """Classes that a sentence names."""
 
 
-class Segment(Task):
-    """Segmentation: a class per pixel; scores are shares of the picture."""
-
-    id = "segment"
-    title = "Segment"
-    value = "share of the picture"
-    verb = "segment"
-    barred = dict.fromkeys(
-        ("attention", "query", "library", "mask"),
-        "asks for one score a picture and {id} gives each pixel one: use GradCAM.",
-    )
-    gives_pixels = True
-    truth = "areas"
-    gives = "gives each pixel a class"
-    sure = False
-    spans = ("region", "pixel")
-    heading = "Share of the picture"
-    unmapped = "No map: no pixel of the edited picture is {label}."
-    frame_note = "Percents are shares of the frame, and not how sure it is."
-
-    def text(self, score: float, unit: str = "") -> str:
-        return f"{percent(score)} of the picture"
+class PixelDecoder(Decoder):
+    """A class for each pixel."""
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the options' pixels."""
@@ -75,7 +57,48 @@ class Segment(Task):
         # All found classes, as a list must not depend on the number of maps.
         return len(adapter.labels)
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
+        return _segmenter(evidence).classes_at(evidence.outputs, evidence.geometry)
+
+
+class PixelScorer(Scorer):
+    """The score of an area: the mean probability of its class."""
+
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
+        check_score(target)
+        adapter = _segmenter(evidence)
+        pixels = adapter.pixels_of(evidence.outputs, target)
+
+        def of_pixels(outputs: Any) -> Answers:
+            score, margin, right = (values.cpu() for values in adapter.certainty(outputs, target, pixels))
+            return Answers(score, margin if target.part == "contrast" else score, right >= HALF)
+
+        return of_pixels
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        if not isinstance(target, AreaTarget):
+            return super().find_again(before, evidence, movement, target)
+        adapter, moved = _segmenter(evidence), move(target, evidence, movement)
+        score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
+        most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
+        return float(score[0]), adapter.labels[most], moved
+
+
+class PixelWording(Wording):
+    """What is said of areas; scores are shares of the picture."""
+
+    def text(self, score: float, unit: str = "") -> str:
+        return f"{percent(score)} of the picture"
+
+    def short_text(self, score: float, unit: str = "") -> str:
+        return percent(score)
+
+    def list_answers(self, result: Result) -> list[str]:
+        return [f"{p.label}: {plain_text(self.text(p.score))}" for p in result.predictions]
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} finds {list_classes(result, NAMED)}.", True
 
     def contrast(self, result: Result, hot: str, index: int) -> str:
@@ -90,7 +113,7 @@ class Segment(Task):
         return result.evidence.resident.adapter.labels[target.against]
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
-        if any(result.task is not self for result in results):
+        if any(result.task.wording is not self for result in results):
             return None
         classes = (list_classes(result, COMPARED) for result in results)
         return "; ".join(f"{name} finds {words}" for name, words in zip(names, classes, strict=True)) + "."
@@ -111,30 +134,6 @@ class Segment(Task):
             f"{percent(share)} of what speaks for {name} lies outside it, while {percent(1 - float(area.mean()))} of "
             "the picture does."
         )
-
-    def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
-        return _segmenter(evidence).classes_at(evidence.outputs, evidence.geometry)
-
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        check_score(target)
-        adapter = _segmenter(evidence)
-        pixels = adapter.pixels_of(evidence.outputs, target)
-
-        def of_pixels(outputs: Any) -> Answers:
-            score, margin, right = (values.cpu() for values in adapter.certainty(outputs, target, pixels))
-            return Answers(score, margin if target.part == "contrast" else score, right >= HALF)
-
-        return of_pixels
-
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        if not isinstance(target, AreaTarget):
-            return super().find_again(before, evidence, changed, target)
-        adapter, moved = _segmenter(evidence), move(target, evidence, changed)
-        score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
-        most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
-        return float(score[0]), adapter.labels[most], moved
 
     def caption(self, label: str, score: float) -> str:
         return super().caption(label, score) if score else f"no {label}"

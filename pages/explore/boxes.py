@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes
-from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks.task import Answer
 from sightglass.explain.trust.diagnosis import describe_independent
-from sightglass.models.adapter import Axis
 from sightglass.pages.explore import missing
 from sightglass.pages.explore.missing import Pair, choose, pair_of
 from sightglass.ui.session import state, url_state
+from sightglass.ui.session.control_table import AXIS, JOINT, Page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Box
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from sightglass.ui.session.state import Choices
     from sightglass.ui.viewer import Map, View
 
-NONE = "none"
-KEY, AXIS = "joint", "number"
-"""Keys of the two controls of a joint, and their names in the address."""
 MAX_MAPS = 12
 """Boxes whose maps are computed at once; any other's is computed when it is chosen."""
 
@@ -69,8 +65,11 @@ class Boxes:
 
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
         """Draw what changes the boxes: the joint of a pose."""
-        joint = _choose_joint(explainer, masks=METHODS[choices.method].family == "mask")
-        self.choices, self.explainer = replace(choices, options=choices.options | joint), explainer
+        shown, options = Page(explainer, chosen={"method": choices.method}), {"per": "detection"}
+        joint, axis = JOINT.choose(shown), AXIS.choose(shown)
+        if axis is not None:
+            options |= {"joint": f"{joint} {axis}", "part": "signed"}
+        self.choices, self.explainer = replace(choices, options=choices.options | options), explainer
         self.slow = explain_job.is_slow(choices.method)
         if self.slow:
             self.base = explain_job.predict(self.choices, explainer)
@@ -138,7 +137,7 @@ class Boxes:
                 st.rerun()
         number = self.listed[self.chosen].number if self.listed else ""
         first = None if any(item.number == "?" for item in self.listed) else "1"
-        url_state.write("box", number if number.isdecimal() else None, first)
+        url_state.set_url("box", number if number.isdecimal() else None, first)
         return self.chosen
 
     def headline(self, explanation: Explanation, index: int) -> str:
@@ -152,7 +151,7 @@ class Boxes:
         """Return the maps, in the order of the list, each with its joint's number or its box's score."""
         maps = []
         for i, (heatmap, item) in enumerate(zip(explanation.heatmaps, self.listed, strict=False)):
-            number = explanation.task.number(explanation, i)
+            number = explanation.task.wording.number(explanation, i)
             note = f"{heatmap.target.label} {number}" if number else percent(item.score)
             maps.append(panels.to_map(explanation, i, title=item.title, note=note, half=False))
         return tuple(maps)
@@ -162,7 +161,7 @@ class Boxes:
         chosen, boxes = None if explanation.heatmaps else self.chosen, []
         for i, item in enumerate(self.listed):
             if item.prediction.box is not None:
-                marks = explanation.task.marks(explanation, item.prediction)
+                marks = explanation.task.wording.marks(explanation, item.prediction)
                 if item.number == "?":
                     # A hidden candidate's are dashed.
                     marks = tuple(replace(mark, hollow=True) if mark.kind == "polygon" else mark for mark in marks)
@@ -209,26 +208,3 @@ def list_boxes(explanation: Explanation, candidate: Prediction | None = None) ->
         ListedBox(pair, once[pair].label, once[pair].score, numbers.get(pair, "?"), once[pair])
         for pair in dict.fromkeys(map(pair_of, boxes))
     ]
-
-
-# Joints
-
-
-def _choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
-    """Choose a joint and its number; return its options, none for boxes.
-
-    `masks`: the method hides parts of the picture, and explains boxes alone.
-    """
-    adapter = explainer.resident.adapter
-    if not adapter.joints or masks:
-        return {}
-    labels = {NONE: "none: its box", **{name: name for name in adapter.joints}}
-    help = "Ask about one number of a joint of the chosen box: red raises it, blue in dashed lines lowers it."
-    joint = url_state.widget(st.selectbox, "Joint", labels, NONE, key=KEY, name=KEY, help=help)
-    if joint == NONE:
-        url_state.write(AXIS, None)
-        return {}
-    help = "x grows to the right, y downwards. Visibility is how sure the model is that the joint can be seen."
-    axes, key = {axis: axis for axis in get_args(Axis)}, f"{KEY}-{AXIS}"
-    axis = url_state.widget(st.segmented_control, "Its number", axes, "x", key=key, name=AXIS, help=help)
-    return {"joint": f"{joint} {axis}", "part": "signed", "per": "detection"}

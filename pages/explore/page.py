@@ -10,7 +10,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
 from sightglass.pages.explore import missing, whatif
 from sightglass.pages.explore import view as map_view
-from sightglass.ui.choices import sidebar
+from sightglass.ui.choices import controls
 from sightglass.ui.painter import drawing
 from sightglass.ui.session import page, url_state
 from sightglass.ui.views import panels
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, tabs, main = (st.container(key=name) for name in ("controls", "views", "explore"))
-    choices, explainer = sidebar.draw(bar, whole=True)
+    choices, explainer = controls.draw(bar)
     with tabs:
         view = choose_view(explainer)
     if drawing.needs_repaint(explainer):
@@ -55,10 +55,10 @@ def explore() -> None:
 
 def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
-    has_boxes = task_of(explainer.model).has_boxes
-    views: dict[str, tuple[str, View]] = {"map": ("Boxes" if has_boxes else "Map", map_view.draw)}
+    draws_boxes = task_of(explainer.model).explains("detection")
+    views: dict[str, tuple[str, View]] = {"map": ("Boxes" if draws_boxes else "Map", map_view.draw)}
     views["whatif"] = ("What if", whatif.draw)
-    if has_boxes and stages(explainer.resident):
+    if draws_boxes and stages(explainer.resident):
         views["layers"] = ("Layers", map_view.draw_layers)
     titles = {name: title for name, (title, _) in views.items()}
     look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed"}

@@ -315,7 +315,7 @@ def _draw_rest(record: Record, index: int) -> None:
 
 def _score_text(record: Record, score: float | None) -> str:
     """Return a score as text; empty for none."""
-    return "" if score is None else task_of(record.task).text(score)
+    return "" if score is None else task_of(record.task).wording.text(score)
 
 
 def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:

@@ -163,7 +163,7 @@ def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: st
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         explanation = explanation.with_object(*objects)
         common.report(series.console, explanation, style)
-        series.console.say(*explanation.task.list_answers(explanation))
+        series.console.say(*explanation.task.wording.list_answers(explanation))
         if verb == "class":
             values = results.Explained.build(explanation, style).to_dict()
             maps = range(len(explanation.heatmaps))

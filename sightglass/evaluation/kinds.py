@@ -156,6 +156,10 @@ class ClassEvaluation:
     """File of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
+    counts_objects: ClassVar[bool] = False
+    """Whether objects with boxes are counted, and not whole pictures or pixels."""
+    names_classes: ClassVar[bool] = True
+    """Whether labels are names of classes, and no numbers."""
     errors: ClassVar[tuple[str, ...]] = ("class",)
     """Types of errors."""
     extremes: ClassVar[tuple[str, ...]] = ("unsure",)
@@ -276,6 +280,7 @@ class BoxEvaluation(ClassEvaluation):
     unit = "labelled object"
     outcome = "evaluated"
     by_folders = False
+    counts_objects = True
     errors = tuple(TYPE_NAMES)
     agreement = "Same boxes", "Pictures on which all boxes match those of the other model, by class and an IoU of .5."
 
@@ -424,7 +429,7 @@ class NumberEvaluation(ClassEvaluation):
     """Evaluate numbers; their errors follow from the table."""
 
     file = ""
-    by_folders = False
+    by_folders = names_classes = False
     extremes = "error", "smallest", "largest"
     agreement = ("Mean difference", "Mean absolute difference from the number of the model whose cell is empty.")
 
@@ -464,12 +469,12 @@ KINDS = {
     "numbers": NumberEvaluation(),
     "": NoEvaluation(),
 }
-"""By what labelled pictures state of a task (`Task.truth`)."""
+"""By what labelled pictures state of a task (`Task.evaluation`)."""
 
 
 def kind_of(model: ModelSpec | Adapter | str) -> ClassEvaluation:
     """Return the evaluation kind of a model or a task."""
-    return KINDS[task_of(model).truth]
+    return KINDS[task_of(model).evaluation]
 
 
 def place_boxes(boxes: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:

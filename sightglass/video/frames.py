@@ -137,16 +137,16 @@ class ClipExplainer(FrameExplainer):
         adapter = self.resident.adapter
         adapter.check_preprocessing(options.preprocessing)
         super().__init__(explainer, options, method_of(self.resident, options))
-        if not self.task.followed:
+        if not self.task.scored:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
         self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)
-        if len(self.targets) > 1 and not self.task.has_boxes:
+        if len(self.targets) > 1 and not self.task.explains("detection"):
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.settings, self._cancel = settings, cancel
         self.layers = chosen_layers(self.resident, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """What each raw map was computed at."""
-        self._tracker = Tracker(options.confidence) if self.task.has_boxes else None
+        self._tracker = Tracker(options.confidence) if self.task.explains("detection") else None
         on_cpu = self.resident.device.type == "cpu"
         self.in_a_pass = pass_size(self.resident, options)
         """Frames that go through the model together."""
@@ -248,7 +248,7 @@ class ClipExplainer(FrameExplainer):
             return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, (), problem)
         best, labels = predictions[0], evidence.resident.adapter.labels
         index = self.targets[0] if self.targets else best.index
-        score, raws = self.task.class_score(evidence, predictions, index), None
+        score, raws = self.task.scorer.class_score(evidence, predictions, index), None
         if score is not None:
             raws = self._maps(evidence, [self._target(evidence, predictions)])[0]
         answer = AnswerRecord(labels[index], index, score or 0.0, raws=raws)

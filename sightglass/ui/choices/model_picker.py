@@ -96,7 +96,7 @@ def choose(*, sized: bool = True) -> ModelSpec:
         spec = _choose_timm_model(addressed)
     else:
         spec = choose_size(families[family], here, addressed, drawn=sized)
-    url_state.write("model", spec.id, FIRST)
+    url_state.set_url("model", spec.id, FIRST)
     return spec
 
 
@@ -143,7 +143,7 @@ def choose_size(
     key = f"{key}-{specs[0].family}"
     if not drawn:
         chosen = url_state.recall_value(key, sizes, first)
-        url_state.keep(key, chosen)
+        url_state.remember(key, chosen)
         return sizes[chosen]
     # Several words name a kind and no size: the cheats among the demo models.
     kinds = any(" " in spec.size for spec in specs)

@@ -75,16 +75,12 @@ class Choices:
 
 
 @dataclass
-class Sidebar:
+class Controls:
     """What the row of controls chose last."""
 
     picture: Image | None = None
     question: int = 0
     """Counts the controls of the question: what changes it besides a click draws another one, with no earlier value."""
-
-
-SPAN = "explore-span"
-"""Key of the control of what a click on a segmentation explains."""
 
 
 @dataclass
