@@ -28,7 +28,7 @@ from sightglass.explain.methods.pixel_gradients import OWN_NOTES
 from sightglass.explain.options import Options, TargetSpec
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
-from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import UNSHOWN
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks, run_checks
@@ -190,13 +190,14 @@ def explain(
     """
     method = method_of(evidence.resident, options)
     start = time.perf_counter()
-    predictions = decode(evidence, options)
-    targets = resolve(options, predictions, evidence) if maps else []
+    adapter = evidence.resident.adapter
+    decoder = task_of(adapter).decoder
+    predictions = decoder.decode(evidence, options)
+    targets = decoder.resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
     ended = (UNSHOWN, NO_EFFECT, OF_FUNCTION, attention.COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
-    adapter = evidence.resident.adapter
-    absent = [*task_of(adapter).decoder.unshown(options, targets, evidence)]
+    absent = [*decoder.unshown(options, targets, evidence)]
     absent += [OF_FUNCTION] * any(map(callable, options.targets))
     hides = ["None of its layers returns a map: maps come from hiding parts of the picture."]
     hides *= adapter.gradients and not evidence.resident.gradients
@@ -288,14 +289,16 @@ def explain_together(
     start = time.perf_counter()
     parts = batched_pass.run_pass(resident, inputs, layers)
     milliseconds = {"prepare": prepared, "model": (time.perf_counter() - start) * 1e3 / len(parts)}
+    decoder = task_of(resident.adapter).decoder
     if best is not None and not all_options[0].targets:
         all_options = [
-            replace(options, targets=tuple(prediction.index for prediction in decode(part, options)[:best]))
+            replace(options, targets=tuple(prediction.index for prediction in decoder.decode(part, options)[:best]))
             for part, options in zip(parts, all_options, strict=True)
         ]
     if find_method(all_options[0].method or resident.adapter.spec.method).gradients:
         pairs = zip(parts, all_options, strict=True)
-        batched_pass.backward(parts, [resolve(options, decode(part, options), part) for part, options in pairs])
+        targets = [decoder.resolve(options, decoder.decode(part, options), part) for part, options in pairs]
+        batched_pass.backward(parts, targets)
     return [
         explain(image, part, options, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
         for image, part, options in zip(images, parts, all_options, strict=True)

@@ -27,7 +27,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import OF_CODE, Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
-from sightglass.explain.tasks import decode, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import Missing
 from sightglass.explain.tasks.task import Task
 from sightglass.explain.trust.checks import Checks
@@ -39,6 +39,7 @@ from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from sightglass.models.adapters.detector import Detector
+    from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -265,7 +266,7 @@ class Result:
         """All predictions above the threshold, including classes that the filter hides."""
         if not self.options.classes:
             return self.predictions
-        return decode(self.evidence, replace(self.options, classes=()))
+        return self.task.decoder.decode(self.evidence, replace(self.options, classes=()))
 
     def _encode_target(self, target: Target) -> int | tuple[int, int]:
         """Return a target in the form that a recipe stores."""
@@ -281,23 +282,31 @@ class Result:
 
         None for a model that does not classify pixels.
         """
-        return self.task.decoder.classes_at(self.evidence)
+        adapter = cast("Segmenter", self.evidence.resident.adapter)
+        shown = self.task.explains("region")
+        return adapter.classes_at(self.evidence.outputs, self.evidence.geometry) if shown else None
 
     @cached_property
     def depth(self) -> NDArray[np.float32] | None:
         """The number of each pixel, (H, W); NaN outside the model's crop."""
-        return self.task.decoder.numbers_at(self.evidence)
+        adapter = cast("PixelNumbers", self.evidence.resident.adapter)
+        shown = adapter.measures_pixels
+        return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry) if shown else None
 
     def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the explained pixels, bool (H, W); None for other tasks."""
-        return self.task.decoder.pixels_at(self.evidence, self._map(index).target)
+        return self._find_pixels(self._map(index).target)
 
     def other_area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the comparison pixels of a depth map, bool (H, W), or None."""
         target = self._map(index).target
         if not isinstance(target, PlaceTarget) or not target.than:
             return None
-        return self.task.decoder.pixels_at(self.evidence, target.with_pixels(target.other))
+        return self._find_pixels(target.with_pixels(target.other))
+
+    def _find_pixels(self, target: Target) -> NDArray[np.bool_] | None:
+        adapter = cast("Segmenter", self.evidence.resident.adapter)
+        return None if adapter.has_row else adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, target)
 
     def outside(self, index: int | str = 0) -> float | None:
         """Return the share of evidence outside of the object or area.

@@ -11,8 +11,8 @@ from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
-from sightglass.ui.session import control_table, page, reopen, url_state
-from sightglass.ui.session.control_table import Page
+from sightglass.ui.session import page, reopen, url_state
+from sightglass.ui.session.control_table import TOP_K, Page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane
@@ -31,7 +31,7 @@ def topk() -> None:
         title, right = st.container(), st.container(horizontal=True, width="content", vertical_alignment="center")
     with right:
         beside = st.container(width="content")
-        count = control_table.find("top_k").choose(Page(explainer))
+        count = TOP_K.choose(Page(explainer))
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")

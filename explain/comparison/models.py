@@ -16,9 +16,9 @@ import numpy as np
 from sightglass.common.work.progress import check
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, listing, percent
-from sightglass.explain.tasks.detect import SAME, match_objects, measure_overlap
-from sightglass.explain.tasks.task import UNSURE, find_class
-from sightglass.explain.tasks.wording import COMPARED
+from sightglass.explain.tasks.detect import SAME, assign, measure_overlap
+from sightglass.explain.tasks.parts import find_class
+from sightglass.explain.tasks.wording import COMPARED, UNSURE
 from sightglass.explain.trust.diagnosis import NUMBERS, SAME_PLACE
 
 if TYPE_CHECKING:
@@ -122,7 +122,10 @@ class Comparison:
     def _match(self, explanation: Explanation, other: Explanation) -> Mapping[int, int]:
         """Return another model's boxes, or answered classes, by those of one."""
         if self._boxes:
-            return match_objects(explanation, other)
+            # A class that the first model lacks matches none of its boxes.
+            indices = [find_class(other, p.index, explanation) for p in other.predictions]
+            boxes = [replace(p, index=-1 if i is None else i) for p, i in zip(other.predictions, indices, strict=True)]
+            return assign(explanation.predictions, boxes)
         pairs = {p.index: find_class(explanation, p.index, other) for p in explanation.predictions}
         return {i: j for i, j in pairs.items() if j is not None and other.task.decoder.has_answer(other, j)}
 
@@ -359,8 +362,3 @@ def class_names(explanation: Explanation) -> tuple[str, ...]:
 def _group(names: Sequence[str], answers: Sequence[str]) -> dict[str, list[str]]:
     """Return the names of the models by their answers."""
     return {answer: [name for name, other in zip(names, answers, strict=True) if other == answer] for answer in answers}
-
-
-def class_score(explanation: Explanation, index: int = 0) -> float | None:
-    """Return the score of a map's target, 0..1; None without one."""
-    return explanation.task.scorer.score(explanation, index) if index < len(explanation.heatmaps) else None

@@ -8,34 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sightglass.explain.tasks.decoder import Decoder
-from sightglass.explain.tasks.depth import DepthDecoder, DepthScorer, DepthWording
-from sightglass.explain.tasks.detect import BoxDecoder, BoxScorer, BoxWording
+from sightglass.explain.tasks.detect import BoxDecoder, BoxScorer, BoxWording, PoseDecoder, PoseWording
 from sightglass.explain.tasks.embed import VectorDecoder, VectorScorer, VectorWording
-from sightglass.explain.tasks.pose import PoseDecoder, PoseWording
-from sightglass.explain.tasks.regress import NumberScorer, NumberWording
-from sightglass.explain.tasks.scorer import Scorer
+from sightglass.explain.tasks.regress import DepthDecoder, DepthScorer, DepthWording, NumberScorer, NumberWording
 from sightglass.explain.tasks.segment import PixelDecoder, PixelScorer, PixelWording
 from sightglass.explain.tasks.task import Task
-from sightglass.explain.tasks.wording import Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.options import Options
-    from sightglass.models.adapter import Adapter, Prediction, Target
+    from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
-_CLASSIFY = Task(
-    id="classify",
-    title="Classify",
-    decoder=Decoder(),
-    scorer=Scorer(),
-    wording=Wording(),
-    competes=True,
-    meaning_of_row="one class of many",
-)
+_CLASSIFY = Task(id="classify", title="Classify", competes=True, meaning_of_row="one class of many")
 _DETECT = Task(
     id="detect",
     title="Detect",
@@ -57,7 +40,6 @@ _DETECT = Task(
 _REGRESS = Task(
     id="regress",
     title="Measure",
-    decoder=Decoder(),
     scorer=NumberScorer(),
     wording=NumberWording(),
     quantity="number",
@@ -154,13 +136,3 @@ def describe_score(score: float, model: ModelSpec, label: str = "") -> str:
     `label`: which number it is, where a model's have several units.
     """
     return task_of(model).wording.text(score, model.unit_of(label))
-
-
-def decode(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
-    """Return the predictions for these options, filtered by class."""
-    return task_of(evidence.resident.adapter).decoder.decode(evidence, options)
-
-
-def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-    """Return the options' targets, or the best `top_k` predictions."""
-    return task_of(evidence.resident.adapter).decoder.resolve(options, predictions, evidence)

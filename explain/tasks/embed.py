@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import percent
-from sightglass.explain.tasks.decoder import Decoder, check_joint
-from sightglass.explain.tasks.scorer import Answers, Movement, ScoreOutputs, Scorer
-from sightglass.explain.tasks.task import Change
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer
 from sightglass.explain.tasks.wording import Wording
 from sightglass.models.adapter import Prediction, Target
 
@@ -31,7 +29,6 @@ class VectorDecoder(Decoder):
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
-        check_joint(options, adapter)
         if any(target != EMBEDDING for target in options.targets):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
@@ -41,27 +38,20 @@ class VectorScorer(Scorer):
     """The cosine of a changed picture's vector with the picture's own."""
 
     def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
-        import torch
-        from torch.nn import functional as F
-
-        adapter = evidence.resident.adapter
-        vector = F.normalize(adapter.embedding(evidence.outputs)[:1].detach().double(), dim=1)
-
         def of_picture(outputs: Any) -> Answers:
-            vectors: Tensor = adapter.embedding(outputs)
-            cosine = (F.normalize(vectors.detach().double(), dim=1) @ vector.T)[:, 0].cpu()
-            return Answers(cosine, cosine, torch.ones_like(cosine, dtype=torch.bool))
+            score = cosine(evidence, outputs)
+            return Answers(score, score, score.new_ones(len(score)).bool())
 
         return of_picture
 
     def find_again(
         self, before: Result, evidence: Evidence, movement: Movement, target: Target
     ) -> tuple[float, str, Target | None]:
-        return cosine(before.evidence, evidence), "", target
+        return float(cosine(before.evidence, evidence.outputs)[0]), "", target
 
     def score_after(self, before: Result, after: Result) -> float:
         """Return the cosine to the unedited picture, -1..1."""
-        return cosine(before.evidence, after.evidence)
+        return float(cosine(before.evidence, after.evidence.outputs)[0])
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return the cosine to the unedited picture, from 1."""
@@ -91,7 +81,7 @@ class VectorWording(Wording):
         return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
-        new = percent(cosine(before.evidence, after.evidence))
+        new = percent(before.task.scorer.score_after(before, after))
         return f"{start} leaves it {new} similar to the original; as much elsewhere, {percent(elsewhere)}."
 
     def invite(self, before: Result) -> str:
@@ -101,9 +91,10 @@ class VectorWording(Wording):
         return f"the picture is {percent(changes[0].after or 0.0)} similar to the original"
 
 
-def cosine(before: Evidence, after: Evidence) -> float:
-    """Return the cosine of two pictures' embeddings, -1..1."""
+def cosine(evidence: Evidence, outputs: Any) -> Tensor:
+    """Return the cosines of outputs' embeddings with a picture's own, (B,) float64 on the CPU, -1..1."""
     from torch.nn import functional as F
 
-    first, second = (side.resident.adapter.embedding(side.outputs)[:1].detach().double() for side in (before, after))
-    return float(F.cosine_similarity(first, second)[0])
+    adapter = evidence.resident.adapter
+    vector, vectors = (adapter.embedding(side).detach().double() for side in (evidence.outputs, outputs))
+    return F.cosine_similarity(vector[:1], vectors).cpu()

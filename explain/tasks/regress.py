@@ -1,22 +1,27 @@
-"""Numbers other than probabilities, such as an age or an angle."""
+"""Numbers other than probabilities: of a picture, such as an age, or of each pixel, such as its depth."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import listing, quantity
-from sightglass.explain.tasks.scorer import Movement, ScoreOutputs, Scorer
-from sightglass.explain.tasks.task import Change
+from sightglass.explain.tasks.parts import Change, Decoder, Movement, ScoreOutputs, Scorer
+from sightglass.explain.tasks.segment import find_middle, move, pixels_inside
 from sightglass.explain.tasks.wording import COMPARED, Wording
+from sightglass.models.adapter import PlaceTarget, Prediction, Target
+from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.models.adapter import Target
+    from sightglass.models.adapters.segmenter import PixelNumbers
     from sightglass.models.spec import ModelSpec
 
 
@@ -70,15 +75,12 @@ class NumberWording(Wording):
         return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
-        def value(score: float | None, label: str) -> str:
-            return self.text(score or 0.0, model.unit_of(label))
-
-        return listing(
-            [
-                f"{change.label} goes from {value(change.before, change.label)} to {value(change.after, change.label)}"
-                for change in changes
-            ]
-        )
+        parts = []
+        for change in changes:
+            unit = model.unit_of(change.label)
+            before, after = (self.text(score or 0.0, unit) for score in (change.before, change.after))
+            parts.append(f"{change.label} goes from {before} to {after}")
+        return listing(parts)
 
     def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
         return of or "Number", None if score is None else self.text(score, unit)
@@ -88,3 +90,80 @@ class NumberWording(Wording):
             return super().moved(change, unit)
         moved = float(f"{change.after - change.before:.3g}")
         return f"{'+' if moved > 0 else '' if moved else '±'}{self.text(moved, unit)}"
+
+
+class DepthDecoder(Decoder):
+    """A number of each pixel."""
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        """Return the target of the options' place, or the whole picture."""
+        adapter = cast("PixelNumbers", evidence.resident.adapter)
+        if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):
+            raise ModelProblem(f"{adapter.spec.id} gives each pixel a number: name a place, at=(x, y) or a rectangle.")
+        for name in options.targets:
+            class_index(name, adapter.labels)
+        pixels = adapter.covers(evidence.outputs, evidence.geometry)
+        if options.at:
+            find_middle(options.at, evidence)
+            pixels = pixels_inside(options.at, evidence)
+        target = PlaceTarget(0, adapter.labels[0], (), options.part)
+        if options.against is not None:
+            than = parse_other_place(options.against)
+            if than is None or not options.at:
+                raise ModelProblem("against is another place here, as x,y: name both, at and against.")
+            find_middle(than, evidence)
+            target = replace(target, than=np.packbits(pixels_inside(than, evidence)).tobytes())
+        return [target.with_pixels(pixels)]
+
+
+class DepthScorer(NumberScorer):
+    """The number at a point or in an area; of the whole picture the mean."""
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        if not isinstance(target, PlaceTarget):
+            return super().find_again(before, evidence, movement, target)
+        adapter = cast("PixelNumbers", evidence.resident.adapter)
+        moved = move(target, evidence, movement)
+        return float(adapter.number(evidence.outputs, moved).detach()), "", moved
+
+    def score(self, result: Result, index: int) -> float | None:
+        place = read_place(result, index)
+        return super().score(result, index) if place is None else place
+
+
+class DepthWording(NumberWording):
+    """What is said of the numbers of pixels."""
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        words = f"{result.model.name} gives {self.list_numbers(result)} on average"
+        if result.heatmaps and (place := self.describe_place(result, index)):
+            words += f". {place.removesuffix('.')}"
+        return f"{words}.", True
+
+    def summary(self, result: Result, index: int) -> str:
+        return ""
+
+    def number(self, result: Result, index: int) -> str:
+        if (number := read_place(result, index)) is None:
+            return ""
+        return quantity(number, result.model.unit_of(result.heatmaps[index].target.label))
+
+    def describe_place(self, result: Result, index: int) -> str:
+        """Describe the number at a map's place; empty for the whole picture."""
+        if (number := read_place(result, index)) is None:
+            return ""
+        label = result.heatmaps[index].target.label
+        if result.options.against is None:
+            return f"At the place {label} is {self.number(result, index)}."
+        much = quantity(abs(number), result.model.unit_of(label))
+        return f"At the place {label} is {much} {'less' if number < 0 else 'more'} than at the other."
+
+
+def read_place(result: Result, index: int) -> float | None:
+    """Return the number at a map's place, or a difference, or None."""
+    if not result.options.at:
+        return None
+    adapter = cast("PixelNumbers", result.evidence.resident.adapter)
+    return float(adapter.number(result.evidence.outputs, result.heatmaps[index].target).detach())

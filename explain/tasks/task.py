@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.labels import same_classes
-
-if TYPE_CHECKING:
-    from sightglass.explain.rendering.mark import Mark
-    from sightglass.explain.result import Result
-    from sightglass.explain.tasks.decoder import Decoder
-    from sightglass.explain.tasks.scorer import Scorer
-    from sightglass.explain.tasks.wording import Wording
-
-UNSURE = 0.2
-"""Score below which the best class is no answer."""
+from sightglass.explain.tasks.parts import Decoder, Scorer
+from sightglass.explain.tasks.wording import UNSURE, Wording
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,11 +18,11 @@ class Task:
     id: str
     title: str
     """In a list of models: `Classify`."""
-    decoder: Decoder
+    decoder: Decoder = field(default_factory=Decoder)
     """From outputs to predictions, and from options to targets."""
-    scorer: Scorer
+    scorer: Scorer = field(default_factory=Scorer)
     """The score of a target on its picture, and on changed ones."""
-    wording: Wording
+    wording: Wording = field(default_factory=Wording)
     """Sentences, labels and cells of tables."""
     granularities: tuple[str, ...] = ("class",)
     """What a map can be of, as the option `per`: a class, a `detection`, the whole `picture`, a `region`, a `pixel`."""
@@ -99,48 +90,3 @@ class Task:
         if options and not self.explains("detection"):
             names = " and ".join(options)
             raise ModelProblem(f"{model} draws no boxes, so {names} would have no effect: leave {them} out.")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A class's or box's score before and after an edit, 0..1."""
-
-    label: str
-    before: float | None
-    after: float | None
-
-    @property
-    def points(self) -> int | None:
-        """The change of the printed scores in whole percentage points."""
-        if self.before is None or self.after is None:
-            return None
-        return round(self.after * 100) - round(self.before * 100)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer of a model, as lists, captions and pictures show it."""
-
-    label: str
-    text: str
-    """Its score in words: `62 %`, `12 % of the picture`, `−12.4°`."""
-    bar: float | None
-    """Length of its bar, 0..1; None where it has none."""
-    value: float | None = None
-    """Its score."""
-    marks: tuple[Mark, ...] = ()
-    """Where it is in the picture."""
-
-    @property
-    def line(self) -> str:
-        """The label with its score: `minibus 62 %`."""
-        return f"{self.label} {self.text}"
-
-
-def find_class(result: Result, index: int, other: Result) -> int | None:
-    """Return another model's class, or number in the same unit, of the same name; else None."""
-    labels, names = (tuple(each.evidence.resident.adapter.labels) for each in (result, other))
-    match = same_classes(labels, names).get(index)
-    if match is None or result.quantity != other.quantity:
-        return None
-    return match if result.model.unit_of(labels[index]) == other.model.unit_of(names[match]) else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sightglass.explain.phrases import capital, kinds, percent
 from sightglass.explain.rendering.mark import Mark
-from sightglass.explain.tasks.task import UNSURE, Answer, Change
+from sightglass.explain.tasks.parts import Change
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from sightglass.explain.result import Result
     from sightglass.models.spec import ModelSpec
 
-KINDS = 3
-"""Kinds of things that a sentence names."""
+UNSURE = 0.2
+"""Score below which the best class is no answer."""
+NAMED = 3
+"""Classes, or kinds of things, that a sentence names."""
 COMPARED = 2
 """Kinds of things, or numbers, that a sentence names of each of several models."""
 PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)", "all": ", class and box"}
@@ -28,6 +31,26 @@ UNDECIDED, MIN_CLASSES = 0.97, 3
 EVEN = 0.33
 """Share of the picture that half of the evidence is on, from which it counts as scattered: an even map has 50 %. None
 of 20 photographs has as much (EfficientNet-Lite0, at most 31 %); four of five pictures of noise do (31 to 37 %)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of a model, as lists, captions and pictures show it."""
+
+    label: str
+    text: str
+    """Its score in words: `62 %`, `12 % of the picture`, `−12.4°`."""
+    bar: float | None
+    """Length of its bar, 0..1; None where it has none."""
+    value: float | None = None
+    """Its score."""
+    marks: tuple[Mark, ...] = ()
+    """Where it is in the picture."""
+
+    @property
+    def line(self) -> str:
+        """The label with its score: `minibus 62 %`."""
+        return f"{self.label} {self.text}"
 
 
 class Wording:
@@ -78,11 +101,6 @@ class Wording:
         `most`: kinds of things that are named.
         """
         return result.predictions[0].label if result.predictions else None
-
-    def row(self, label: str, scores: Sequence[float], unit: str = "") -> Answer:
-        """Return a label's row with its scores, best first, or a dash."""
-        best = max(scores, default=0.0)
-        return Answer(label, self.text(best, unit) if scores else "–", self.bar(best))
 
     def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
         """Return a score's table column, and hundredths or a text.
@@ -278,11 +296,6 @@ class Wording:
             return "vanished" if change.after is None else "new"
         return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
 
-    def describe_answer(self, before: Result, after: Result) -> str:
-        """Return the sentence on a changed answer after an edit; else empty."""
-        best = after.predictions[0].label if before.task.competes else ""
-        return "" if not best or best == before.predictions[0].label else f"Now it says {best}."
-
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
         """Describe the effect of covering a map's strongest part.
 
@@ -293,7 +306,7 @@ class Wording:
         scores = (score(before, before), score(before, after), elsewhere)
         old, new, other = (self.text(score, unit) for score in scores)
         if len(boxes) > 1:
-            label = f"the mean of {kinds(Counter(box.label for box in boxes).most_common(), KINDS)}"
+            label = f"the mean of {kinds(Counter(box.label for box in boxes).most_common(), NAMED)}"
         return f"{start} takes {label} from {old} to {new}; as much elsewhere leaves {other}."
 
 

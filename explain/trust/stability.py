@@ -16,7 +16,7 @@ from sightglass.explain.maps.statistics import coarse, rank_correlation
 from sightglass.explain.phrases import listing, signed
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.tasks import describe_score, task_of
-from sightglass.explain.tasks.scorer import STILL, Movement
+from sightglass.explain.tasks.parts import STILL, Movement
 from sightglass.explain.trust.controls import chance_level, seed_of
 from sightglass.explain.trust.support import map_again, tested_map
 from sightglass.models.adapter import JointTarget

@@ -34,7 +34,7 @@ from sightglass.explain.maps.heatmap import Heatmap, on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, Trace, decide_verdict
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.tasks.scorer import Answers, ScoreOutputs
+    from sightglass.explain.tasks.parts import Answers, ScoreOutputs
     from sightglass.models.adapter import Target
     from sightglass.models.spec import ModelSpec
 
@@ -214,14 +214,14 @@ def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
 
 
 def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
-    resident = explanation.evidence.resident
+    resident, decoder = explanation.evidence.resident, explanation.task.decoder
     layers = explanation.evidence.layers
     for name, source, image in _pictures(resident.adapter.spec):
         try:
             pixels = image.taken(resident.adapter.channels, resident.adapter.spec.id)
             evidence = Evidence(resident, resident.adapter.prepare(pixels, options.preprocessing), layers)
-            predictions = decode(evidence, options)
-            targets = resolve(options, predictions, evidence)
+            predictions = decoder.decode(evidence, options)
+            targets = decoder.resolve(options, predictions, evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None
         except Problem:
             # Pictures of the wrong kind have no map.

@@ -11,7 +11,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps.statistics import COARSE
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import hottest_mask
-from sightglass.explain.tasks.task import Change
+from sightglass.explain.tasks.parts import Change
 from sightglass.explain.whatif.edits import EditMark
 
 if TYPE_CHECKING:
@@ -109,4 +109,5 @@ def covered_sentence(before: Explanation, after: Explanation, share: float, othe
     """
     start = f"Covering the strongest {percent(share)} of the picture"
     covered = before.task.wording.describe_covered(before, after, start, float(np.mean(others)))
-    return covered, before.task.wording.describe_answer(before, after)
+    best = after.predictions[0].label if before.task.competes else ""
+    return covered, "" if not best or best == before.predictions[0].label else f"Now it says {best}."

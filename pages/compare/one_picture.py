@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.models import Comparison, class_score
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
@@ -79,19 +79,16 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
     if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
     url_state.remember("models-of", chosen.family)
-    url_state.recall("models", specs, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
-    with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
-        ids = st.multiselect(
-            "Models, two to four",
-            list(specs),
-            format_func=lambda key: f"{key}{model_picker.download_note(specs[key], local)}",
-            select_all=False,
-            key="models",
-            max_selections=MAX_MODELS,
-            help="Any models of the catalogue; those to download are fetched first. The difference is that of the "
-            "first and the last with a map of the same class or object.",
+    labels = {name: f"{name}{model_picker.download_note(spec, local)}" for name, spec in specs.items()}
+    linked: dict[str, Any] = {"key": "models", "name": "models", "read": lambda text: text.split(",")[:MAX_MODELS]}
+    count = plural(len(url_state.recall_value(options=specs, default=_sizes(chosen), **linked)), "model")
+    with st.popover(count, icon=":material/tune:", help="Which models are compared."):
+        help = (
+            "Any models of the catalogue; those to download are fetched first. The difference is that of the first and "
+            "the last with a map of the same class or object."
         )
-    url_state.remember("models", ids, _sizes(chosen), name="models")
+        look: dict[str, Any] = {"max_selections": MAX_MODELS, "help": help} | linked
+        ids = url_state.widget(st.multiselect, "Models, two to four", labels, _sizes(chosen), **look)
     return [specs[key] for key in ids]
 
 
@@ -178,7 +175,8 @@ def _pane(explanation: Explanation, name: str) -> Pane:
 def _draw_table(comparison: Comparison, names: list[str]) -> None:
     rows, same, label, half = [], f"Overlap with {names[0]}", comparison.label, "Half the evidence on"
     for i, explanation in enumerate(comparison.explanations):
-        agreement, task, score = comparison.agreement(0, i), explanation.task, class_score(explanation)
+        agreement, task = comparison.agreement(0, i), explanation.task
+        score = task.scorer.score(explanation, 0) if explanation.heatmaps else None
         rows.append(
             {
                 "Model": names[i],

@@ -12,7 +12,7 @@ from sightglass.explain import methods
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.report import offers, similarity_files
 from sightglass.ui import saving
 from sightglass.ui.choices import controls, gallery_picker, model_picker

@@ -8,8 +8,8 @@ import streamlit as st
 
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
-from sightglass.pages.explore import missing, whatif
 from sightglass.pages.explore import view as map_view
+from sightglass.pages.explore import whatif
 from sightglass.ui.choices import controls
 from sightglass.ui.painter import drawing
 from sightglass.ui.session import page, url_state
@@ -36,10 +36,11 @@ def explore() -> None:
     if drawing.needs_repaint(explainer):
         st.rerun()
     paper = None
-    if drawing.is_offered(explainer):
+    # A model of drawings, or Draw was pressed.
+    if explainer.resident.adapter.paper is not None or url_state.memory("draw"):
         paper, main = main.columns([2, 5], gap="medium")
     try:
-        if missing.lacks_prompt(choices, explainer):
+        if explainer.resident.adapter.takes_words and not (explainer.labels or choices.options.get("vocabulary")):
             with main:
                 st.markdown("## What should it look for?")
                 st.markdown(":material/text_fields: Enter it at the top, in words.")

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.explain.comparison.detections import describe_boxes
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.maps.boxes import measure
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.detect import describe_boxes
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.pages.explore import classes
-from sightglass.pages.explore.boxes import Boxes
+from sightglass.pages.explore.boxes import Boxes, find_place, pair_of
 from sightglass.pages.explore.classes import Classes
-from sightglass.pages.explore.missing import find_place
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
 from sightglass.ui.session import page, reopen
@@ -218,7 +217,7 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
         name = METHODS[choices.method].name
         st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(stages_by_path)})
-    explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
+    explanation = explain_job.explain(chosen, explainer, targets=(pair_of(item.prediction),))
     assert explanation is not None
     marks = explanation.task.wording.marks
     outlines = tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(0) if p.box is not None)

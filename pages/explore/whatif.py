@@ -13,7 +13,7 @@ from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.detect import assign
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.whatif import changes, edits
 from sightglass.report import offers
 from sightglass.report import views as report_views
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain import Explainer, Explanation
-    from sightglass.explain.tasks.task import Change, Task
+    from sightglass.explain.tasks.parts import Change
+    from sightglass.explain.tasks.task import Task
     from sightglass.explain.whatif.edits import Edited, EditMark
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
@@ -66,7 +67,9 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
     current = painter.painting(choices.image)
     try:
         with right:
-            original = _original(choices, explainer)
+            run = explain_job.explain if METHODS[choices.method].quick else explain_job.predict
+            original = run(choices, explainer, method=choices.method)
+        assert original is not None  # only slow methods run in a thread
         tenth = changes.strongest_tenth(original)
         _answer(choices, explainer, original, tenth, (title, middle, right, below), current)
     except Exception as failure:
@@ -76,15 +79,6 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
         # Also after an error: the next stroke may fix it.
         with left:
             painter.painter(choices.image, tenth)
-
-
-def _original(choices: Choices, explainer: Explainer) -> Explanation:
-    """Return the unedited picture's explanation, without a map if slow."""
-    if not METHODS[choices.method].quick:
-        return explain_job.predict(choices, explainer, method=choices.method)
-    explanation = explain_job.explain(choices, explainer)
-    assert explanation is not None
-    return explanation
 
 
 def _answer(

@@ -23,7 +23,7 @@ from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.task import UNSURE
+from sightglass.explain.tasks.wording import UNSURE
 from sightglass.models import catalog
 from sightglass.pages.pictures.job import PicturesPage
 from sightglass.report import embedded_recipe

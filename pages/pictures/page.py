@@ -145,15 +145,15 @@ def _draw_models(choices: Choices) -> list[str]:
     others = sorted(here.values(), key=lambda spec: spec.family != choices.model.family)
     offered = {spec.id: spec.name for spec in others}
     key = f"pictures-models-{choices.model.task}"
-    linked: dict[str, Any] = {"name": "models", "read": url_state.read_list}
-    url_state.recall(key, offered, [], **linked)
-    names = [choices.model.name, *(offered[name] for name in st.session_state[key])]
+    linked: dict[str, Any] = {"key": key, "name": "models", "read": url_state.read_list}
+    chosen = url_state.recall_value(options=offered, default=[], **linked)
+    names = [choices.model.name, *(offered[name] for name in chosen)]
     with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
         more: list[str] = []
         if offered:
             help = f"At most {MOST} models run over the same pictures. The menu of models has the first one."
             look: dict[str, Any] = {"selection_mode": "multi", "help": help} | linked
-            more = url_state.widget(st.pills, "Compare with", offered, more, key=key, **look)
+            more = url_state.widget(st.pills, "Compare with", offered, more, **look)
         else:
             st.caption("No other model of this kind is on this machine: add one on the page Models.")
     return [choices.model.id, *more[: MOST - 1]]

@@ -21,7 +21,7 @@ from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.whatif import edits
 from sightglass.history.encoding import record_view
 from sightglass.history.history import UNDO

@@ -12,13 +12,13 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
-from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison, measure_in_turns
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec

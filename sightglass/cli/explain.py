@@ -14,10 +14,10 @@ from sightglass.cli import pictures as common
 from sightglass.cli.console import Console
 from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
-from sightglass.explain.comparison import detections
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.source import find
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import offers, result_folder, results
@@ -202,7 +202,7 @@ def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
         if per == "detection" and without > 0 and not any(chosen.values()):
             console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
         missing = []
-        for box in detections.find_missed(explanation, indices):
+        for box in find_missed(explanation, indices):
             candidate, words = box.candidate, phrases.plain_text(box.words)
             console.say(words)
             about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}

@@ -21,7 +21,7 @@ from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.phrases import percent, plural, plural_noun, quantity
-from sightglass.explain.tasks import decode, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match as match_boxes
 from sightglass.models.adapter import Prediction
 
@@ -317,7 +317,7 @@ class BoxEvaluation(ClassEvaluation):
         options = replace(explanation.options, confidence=min(LEAST_CONFIDENCE, explanation.options.confidence))
         with lock or nullcontext():
             maps = _map_boxes(explanation)
-            answers = decode(explanation.evidence, options)
+            answers = explanation.task.decoder.decode(explanation.evidence, options)
         # By what a box is: the same candidate decodes to the same box at any threshold.
         places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
         box_maps = {places[box]: values for box, values in maps.items() if box in places}

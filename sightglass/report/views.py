@@ -10,12 +10,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.explain.comparison.detections import box_sentence
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, quantity, without_emphasis
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.detect import box_sentence
 from sightglass.explain.tasks.wording import describe_signs
 from sightglass.explain.trust import FILLINGS
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent, diagnose
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.rendering.style import Kind
     from sightglass.explain.result import Result
-    from sightglass.explain.tasks.task import Change, Task
+    from sightglass.explain.tasks.parts import Change
+    from sightglass.explain.tasks.task import Task
     from sightglass.explain.trust.proof import Proof
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry

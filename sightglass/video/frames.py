@@ -28,7 +28,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods.method import Method, Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.decode import Pixels
-from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.labels import class_index
@@ -100,7 +100,7 @@ class FrameExplainer:
     def find_class(self, index: int | None, predictions: Sequence[Prediction], evidence: Evidence) -> Target:
         """Return a class as a target; None: the best of the predictions."""
         options = replace(self.options, targets=() if index is None else (index,), top_k=1)
-        return resolve(options, predictions, evidence)[0]
+        return self.task.decoder.resolve(options, predictions, evidence)[0]
 
     def compute_maps(self, evidence: Evidence, targets: Sequence[Target]) -> tuple[list[RawMaps], tuple[str, ...]]:
         """Return each target's raw maps by layer, and the layers' paths."""
@@ -220,7 +220,7 @@ class ClipExplainer(FrameExplainer):
     def _answers(self, evidence: Evidence, options: Options) -> tuple[Sequence[Prediction], str]:
         """Return a frame's predictions; none, and why, where its answer cannot be used."""
         try:
-            return decode(evidence, options), ""
+            return self.task.decoder.decode(evidence, options), ""
         except AnswerProblem as problem:
             return (), str(problem)
 

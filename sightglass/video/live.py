@@ -29,7 +29,7 @@ from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import contours
 from sightglass.explain.rendering.render import samples
-from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.spec import ModelSpec
 from sightglass.video.frames import FrameExplainer
@@ -128,7 +128,7 @@ class LiveExplainer:
         frames = self.frames
         evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
         start = time.perf_counter()
-        predictions = decode(evidence, frames.options)
+        predictions = frames.task.decoder.decode(evidence, frames.options)
         size = (image.width, image.height)
         target, place, lost = self._target(evidence, predictions, size)
         described: Json | None = None
@@ -180,7 +180,7 @@ class LiveExplainer:
 
     def _box(self, evidence: Evidence, predictions: tuple[Prediction, ...], place: int) -> Target:
         options = replace(self.frames.options, per="detection", targets=(place,))
-        return resolve(options, predictions, evidence)[0]
+        return self.frames.task.decoder.resolve(options, predictions, evidence)[0]
 
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None

@@ -65,7 +65,7 @@ def draw(
         if colours:
             palette()
     with question_place:
-        control_table.find("vocabulary").choose(shown)
+        control_table.VOCABULARY.choose(shown)
         question = None if methods else _choose_question(shown)
     options = dict(shown.chosen)
     return Choices(image, model, options.pop("method"), options, question), shown.explainer
@@ -133,7 +133,7 @@ QUESTIONS = {"where": "Where", "why": "Why"}
 def _draw_options(shown: Page) -> None:
     """Draw the options; say which of them a file or a link brought, and offer to forget those."""
     for control in control_table.CONTROLS:
-        if control.drawn_by == "options":
+        if control not in control_table.ELSEWHERE:
             control.choose(shown)
         if control.option == "method":
             _describe_method(shown)

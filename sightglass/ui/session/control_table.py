@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -52,7 +53,7 @@ NO_JOINT = "none"
 Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 """How an option's value becomes its widget's, and the way back."""
 SAME: Codec = (lambda value: value, lambda value: value)
-PERCENT: Codec = (lambda share: float(url_state.to_percent(share)), url_state.to_share)
+PERCENT: Codec = (lambda share: float(100 * Decimal(str(share))), lambda percent: float(Decimal(str(percent)) / 100))
 NAMES: Codec = (lambda names: [*map(str, names)], tuple)
 
 
@@ -95,8 +96,6 @@ class Control:
     key: str = ""
     """The widget's key, if not `name`; with `{id}` or `{task}` models, with `{kind}` pages have values of their own."""
     pages: str = "explore topk compare pictures video"
-    drawn_by: str = "options"
-    """The part of a page that draws it: `options`, `question`, or the `page` itself."""
     default: Any = None
     """The widget's value at first; None: the first choice, or the option's default."""
     shared: bool = False
@@ -231,11 +230,6 @@ def name_classes(classes: Iterable[int | str], labels: Sequence[str]) -> list[st
     return [str(name) if name in labels else known.get(str(name), str(name)) for name in classes]
 
 
-def _name_words(page: Page) -> dict[str, Any]:
-    labels = page.adapter.labels
-    return {"placeholder": f"its own {len(labels)} classes" if labels else "red bus, person"}
-
-
 METHOD = Control(
     "method",
     "method",
@@ -270,6 +264,20 @@ LAYERS = Control(
     codec=NAMES,
     read=lambda _, text: url_state.read_list(text),
 )
+VOCABULARY = Control(
+    "vocabulary",
+    "words",
+    "text_input",
+    "Look for",
+    "Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; if "
+    "empty, it uses its own classes.",
+    shared=True,
+    fits=lambda page: page.adapter.takes_words,
+    look=lambda page: {
+        "placeholder": f"its own {len(page.adapter.labels)} classes" if page.adapter.labels else "red bus, person"
+    },
+    codec=(", ".join, lambda text: tuple(dict.fromkeys(Options.parse({"vocabulary": text}).vocabulary))),
+)
 JOINT = Control(
     "joint",
     "joint",
@@ -277,7 +285,6 @@ JOINT = Control(
     "Joint",
     "Ask about one number of a joint of the chosen box: red raises it, blue in dashed lines lowers it.",
     pages="explore",
-    drawn_by="page",
     # What hides parts of the picture explains boxes alone.
     fits=lambda page: not page.masks,
     choices=lambda page: {NO_JOINT: "none: its box", **{name: name for name in page.adapter.joints}},
@@ -291,10 +298,34 @@ AXIS = Control(
     "x grows to the right, y downwards. Visibility is how sure the model is that the joint can be seen.",
     key="joint-number",
     pages="explore",
-    drawn_by="page",
     fits=lambda page: page.chosen.get("joint", NO_JOINT) != NO_JOINT,
     choices=lambda page: {axis: axis for axis in get_args(Axis)},
     codec=(lambda joint: (joint or " x").rpartition(" ")[2], SAME[1]),
+)
+TOP_K = Control(
+    "top_k",
+    "k",
+    "segmented_control",
+    "How many classes",
+    "How many of the model's best classes are shown.",
+    pages="topk",
+    default=4,
+    choices=lambda page: {count: f"Top {count}" for count in range(2, 6)},
+    look=lambda page: {"label_visibility": "collapsed"},
+)
+PER = Control(
+    "per",
+    "span",
+    "segmented_control",
+    "A click explains",
+    "A region is all connected pixels of one class; a pixel is the one under the pointer.",
+    key="explore-span",
+    pages="explore",
+    choices=lambda page: {
+        span: span.capitalize()
+        for span in ("region", "pixel")
+        if page.task.explains("region") and page.task.explains(span)
+    },
 )
 CONTROLS = (
     METHOD,
@@ -308,7 +339,6 @@ CONTROLS = (
         # A number's map has both signs unless another part is chosen.
         fits=lambda page: METHODS[page.chosen["method"]].signed and page.task.scored,
         codec=(lambda side: side == "both", lambda both: "both" if both else "for"),
-        read=lambda _, text: text != "0",
     ),
     PART,
     LAYERS,
@@ -352,54 +382,16 @@ CONTROLS = (
     Control("masks", "masks", pages=MAPS),
     Control("head", "head", pages=MAPS, shared=True),
     Control("within", "within", pages="explore topk", boxes=True),
-    Control(
-        "vocabulary",
-        "words",
-        "text_input",
-        "Look for",
-        "Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; if "
-        "empty, it uses its own classes.",
-        drawn_by="question",
-        shared=True,
-        fits=lambda page: page.adapter.takes_words,
-        look=_name_words,
-        codec=(", ".join, lambda text: tuple(dict.fromkeys(Options.parse({"vocabulary": text}).vocabulary))),
-    ),
+    VOCABULARY,
     JOINT,
     AXIS,
-    Control(
-        "top_k",
-        "k",
-        "segmented_control",
-        "How many classes",
-        "How many of the model's best classes are shown.",
-        pages="topk",
-        drawn_by="page",
-        default=4,
-        choices=lambda page: {count: f"Top {count}" for count in range(2, 6)},
-        look=lambda page: {"label_visibility": "collapsed"},
-    ),
-    Control(
-        "per",
-        "span",
-        "segmented_control",
-        "A click explains",
-        "A region is all connected pixels of one class; a pixel is the one under the pointer.",
-        key="explore-span",
-        pages="explore",
-        drawn_by="page",
-        choices=lambda page: {
-            span: span.capitalize()
-            for span in ("region", "pixel")
-            if page.task.explains("region") and page.task.explains(span)
-        },
-    ),
+    TOP_K,
+    PER,
 )
 
 
-def find(option: str) -> Control:
-    """Return the control of an option."""
-    return next(control for control in CONTROLS if control.option == option)
+ELSEWHERE = (VOCABULARY, JOINT, AXIS, TOP_K, PER)
+"""The controls that a page draws beside its row of options."""
 
 
 def set_options(options: Mapping[str, Any]) -> None:

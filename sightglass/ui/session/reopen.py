@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
-COMPARE_TAB = "compare-tab"
-"""Key of the tab that Compare shows."""
 MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
@@ -177,4 +175,7 @@ def choose_model(spec: ModelSpec) -> None:
     timm = spec.id.startswith("timm/")
     chosen = {"timm": spec.id.removeprefix("timm/")} if timm else {f"size-{spec.family}": spec.id}
     for key, value in {"family": OTHER if timm else spec.family, **chosen}.items():
-        url_state.set_widget(key, value)
+        # Set while a widget is not on the page, a value would come up again after it was removed.
+        if key in st.session_state:
+            st.session_state[key] = value
+        url_state.remember(key, value)

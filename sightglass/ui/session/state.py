@@ -110,13 +110,6 @@ class ChosenClass:
     """Counts the lists of classes: a list of another generation starts at `label`."""
 
 
-def forget_class() -> None:
-    """Forget the chosen class: the list starts anew at the first map."""
-    chosen = of(ChosenClass)
-    chosen.label = None
-    chosen.generation += 1
-
-
 @dataclass
 class ChosenBox:
     """The shown box as (candidate, class); None: the model's best."""

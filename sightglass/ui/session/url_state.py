@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
@@ -95,7 +94,11 @@ def widget(
         if defaults.get(key, default) != default and st.session_state.get(key) == defaults[key]:
             del st.session_state[key]
         defaults[key] = default
-    recall(key, valid, default, name=name, read=read)
+    value = recall_value(key, valid, default, name=name, read=read)
+    state.of(Memory).links.pop(name, None)
+    # Not on every run: it would undo what a person is changing right now.
+    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
     if isinstance(options, dict):
         about["format_func"] = options.__getitem__
     if kind == "segmented_control":
@@ -114,17 +117,6 @@ def widget(
     else:
         remember(key, chosen, default, name=name)
     return default if chosen is None else chosen
-
-
-def recall(
-    key: str, options: Container[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
-) -> None:
-    """Set a widget's value before drawing: remembered, linked or default."""
-    value = recall_value(key, options, default, name=name, read=read)
-    state.of(Memory).links.pop(name, None)
-    # Not on every run: it would undo what a person is changing right now.
-    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
 
 
 def recall_value(
@@ -175,16 +167,6 @@ def remember(key: str, value: Any, default: Any = None, *, name: str = "") -> No
         set_url(name, value, default)
 
 
-def set_widget(key: str, value: Any) -> None:
-    """Set and remember a widget's value, in a callback.
-
-    One that is not on the page is only remembered: a value set now would come up again after it was removed.
-    """
-    if key in st.session_state:
-        st.session_state[key] = value
-    remember(key, value)
-
-
 def set_url(name: str, value: Any, default: Any = None) -> None:
     """Write a value to the address, or remove the default."""
     text = None if value is None or value == default else to_text(value)
@@ -200,29 +182,13 @@ def set_url(name: str, value: Any, default: Any = None) -> None:
 def to_text(value: Any) -> str:
     """Return a value as text of the address; empty for None."""
     if isinstance(value, list):
-        return write_list(value)
+        return ",".join(part.replace("%", "%25").replace(",", "%2C") for part in value)
     whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
     return "" if value is None else str(int(value) if whole else value)
 
 
-def to_percent(share: float) -> float:
-    """Return a share in percent, without what binary fractions add; a whole number as an int."""
-    percent = 100 * Decimal(str(share))
-    return int(percent) if percent == int(percent) else float(percent)
-
-
-def to_share(percent: float) -> float:
-    """Return the share of `to_percent`."""
-    return float(Decimal(str(percent)) / 100)
-
-
-def write_list(values: list[str]) -> str:
-    """Join texts, which may have commas."""
-    return ",".join(value.replace("%", "%25").replace(",", "%2C") for value in values)
-
-
 def read_list(text: str) -> list[str]:
-    """Split what `write_list` joined."""
+    """Split a list as `to_text` writes it."""
     return [unquote(value) for value in text.split(",")]
 
 

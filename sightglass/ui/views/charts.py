@@ -10,7 +10,6 @@ import numpy as np
 import streamlit as st
 
 from sightglass.common import users
-from sightglass.explain.comparison.models import class_score
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
@@ -56,7 +55,7 @@ def draw_numbers(explanation: Explanation, index: int) -> None:
     if explanation.heatmaps[index].state != "ok":
         st.caption(NOTHING)
         return
-    label, score = explanation.heatmaps[index].target.label, class_score(explanation, index)
+    label, score = explanation.heatmaps[index].target.label, explanation.task.scorer.score(explanation, index)
     if score is not None and (ends := describe_range(explanation.model, label)):
         draw_metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
     if (raising := explanation.heatmaps[index].raising) is not None:

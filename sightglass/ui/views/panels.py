@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.explain.comparison.models import class_score
 from sightglass.explain.phrases import pixels
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score
@@ -32,7 +31,7 @@ def to_map(
     """Return one heatmap of an explanation for a panel; `half`: see `describe_map`."""
     heatmap = explanation.heatmaps[index]
     if note is None:
-        score = class_score(explanation, index)
+        score = explanation.task.scorer.score(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
     several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
     return layer_map(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.browser import join
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.ui.declare import declare, no_callback
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.replaying import replay
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.depth import read_place
+from sightglass.explain.tasks.regress import read_place
 from sightglass.explain.trust.diagnosis import describe, describe_map, diagnose
 from sightglass.history.encoding import record_view
 from sightglass.history.history import History

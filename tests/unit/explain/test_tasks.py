@@ -1,6 +1,5 @@
 """The parts of a task, and one put together from them that the project does not know."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +19,13 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.result import Result
 from sightglass.explain.tasks import TASKS
 from sightglass.explain.tasks.detect import BoxScorer
-from sightglass.explain.tasks.scorer import Movement, Scorer
+from sightglass.explain.tasks.parts import Movement, Scorer
 from sightglass.explain.tasks.wording import Wording
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
-from sightglass.report.results import Explained
 
 
 class CountWording(Wording):
@@ -56,24 +54,8 @@ def counted() -> Iterator[Explanation]:
 def test_new_task_is_a_row_of_the_table(counted: Explanation, tmp_path: Path) -> None:
     words = f"{counted.model.name} counts {counted.predictions[0].label}."
     assert counted.task.title == "Count" and describe(counted, "red").headline.startswith(words)
-    assert json.loads(Explained.build(counted).model_dump_json())["headline"].startswith(words)
     assert words in counted.save(tmp_path / "report.html").read_text("utf-8")
     assert kind_of("count") is kind_of("classify")
-
-
-@pytest.mark.parametrize(
-    ("task", "text", "bar", "row", "column", "granularity"),
-    [
-        ("classify", "12\u00a0%", 0.124, "star", ("Score", 0.124 * 100), "class"),
-        ("detect", "12\u00a0%", 0.124, "2 × star", ("Score", 0.124 * 100), "detection"),
-        ("segment", "12\u00a0% of the picture", 0.124, "star", ("Score", 0.124 * 100), "region"),
-        ("depth", "0.124°", None, "star", ("Number", "0.124°"), "pixel"),
-    ],
-)
-def test_wording_formats_answers(task, text, bar, row, column, granularity):
-    wording = TASKS[task].wording
-    assert (wording.text(0.124, "°"), wording.bar(0.124), wording.row("star", [0.124, 0.1]).label) == (text, bar, row)
-    assert wording.column(0.124, "°") == column and TASKS[task].explains(granularity)
 
 
 def test_class_scorer_weighs_the_best_other_class() -> None:

@@ -20,7 +20,7 @@ from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks.scorer import Movement
+from sightglass.explain.tasks.parts import Movement
 from sightglass.explain.trust import SHOWS, controls, scramble
 from sightglass.explain.trust import support as maps
 from sightglass.explain.trust.checks import QUESTIONS, Check, Checks

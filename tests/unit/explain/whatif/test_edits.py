@@ -14,8 +14,7 @@ from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match
-from sightglass.explain.tasks.scorer import union
-from sightglass.explain.tasks.task import Change
+from sightglass.explain.tasks.parts import Change, union
 from sightglass.explain.whatif import edits
 from sightglass.explain.whatif.changes import (
     changes,

@@ -13,7 +13,7 @@ from sightglass.api.schemas import DetectRequest
 from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.rendering.marks import draw_marks
-from sightglass.explain.tasks.pose import PoseWording, read_joint
+from sightglass.explain.tasks.detect import PoseWording, read_joint
 from sightglass.models.adapter import Joint, JointTarget, Prediction, Target
 from sightglass.models.adapters.detector import SIDES, Detections
 from sightglass.models.families.ultralytics.detectors import RotatedDetector, YoloDetector
