@@ -30,7 +30,7 @@ from sightglass.explain.methods.pixel_gradients import OWN_NOTES
 from sightglass.explain.options import Options, TargetSpec
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
-from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import UNSHOWN
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks, run_checks
@@ -193,13 +193,14 @@ def explain(
     """
     method = method_of(evidence.resident, options)
     start = time.perf_counter()
-    predictions = decode(evidence, options)
-    targets = resolve(options, predictions, evidence) if maps else []
+    adapter = evidence.resident.adapter
+    decoder = task_of(adapter).decoder
+    predictions = decoder.decode(evidence, options)
+    targets = decoder.resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
     ended = (UNSHOWN, NO_EFFECT, OF_FUNCTION, attention.COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
-    adapter = evidence.resident.adapter
-    absent = [*task_of(adapter).unshown(options, targets, evidence)]
+    absent = [*decoder.unshown(options, targets, evidence)]
     absent += [OF_FUNCTION] * any(map(callable, options.targets))
     hides = ["None of its layers returns a map: maps come from hiding parts of the picture."]
     hides *= adapter.gradients and not evidence.resident.gradients
@@ -255,9 +256,9 @@ def method_of(resident: LoadedModel, options: Options) -> Method:
     task, name = task_of(resident.adapter), method.name_for(spec.task)
     if any(map(callable, options.targets)) and method.family not in FUNCTIONS:
         raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")
-    if options.smooth == "flips" and (task.has_boxes or task.gives_pixels):
+    if options.smooth == "flips" and task.granularities != ("class",):
         raise ModelProblem(f"{spec.id} answers for places, which a mirrored picture moves: leave smooth=flips out.")
-    if (reason := task_of(spec).barred.get(method.family)) is not None:
+    if (reason := task.unsupported_methods.get(method.family)) is not None:
         raise ModelProblem(f"{name} {reason.format(id=spec.id)}")
     return method
 
@@ -296,13 +297,16 @@ def explain_together(
     start = time.perf_counter()
     parts = batched_pass.run_pass(resident, inputs, layers)
     milliseconds = {"prepare": prepared, "model": (time.perf_counter() - start) * 1e3 / len(parts)}
+    decoder = task_of(resident.adapter).decoder
     if best is not None and not all_options[0].targets:
         all_options = [
-            replace(options, targets=tuple(prediction.index for prediction in decode(part, options)[:best]))
+            replace(options, targets=tuple(prediction.index for prediction in decoder.decode(part, options)[:best]))
             for part, options in zip(parts, all_options, strict=True)
         ]
     options, method = all_options[0], find_method(all_options[0].method or resident.adapter.spec.method)
-    targets = [resolve(each, decode(part, each), part) for part, each in zip(parts, all_options, strict=True)]
+    targets = [
+        decoder.resolve(each, decoder.decode(part, each), part) for part, each in zip(parts, all_options, strict=True)
+    ]
     if method.gradients:
         batched_pass.backward(parts, targets)
     drawn: list[tuple[Heatmap, ...]] = [()] * len(parts)

@@ -59,7 +59,7 @@ def answers_why(resident: LoadedModel) -> bool:
 
 def _from_fine_to_coarse(resident: LoadedModel) -> tuple[str, ...]:
     """Return the last outer layers of stride `STRIDE`, twice that, up to the default's; of a detector the first."""
-    if task_of(resident.adapter).has_boxes:
+    if task_of(resident.adapter).explains("detection"):
         paths = [stage.path for stage in stages(resident) if stage.part == "backbone" and stage.stride == STRIDE]
         return tuple(paths[-1:])
     last = resident.known_layers[resident.default_layers[-1]]

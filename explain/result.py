@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import OF_CODE, Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
-from sightglass.explain.tasks import decode, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import Missing
 from sightglass.explain.tasks.task import Task
 from sightglass.explain.trust.checks import Checks
@@ -39,6 +39,7 @@ from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from sightglass.models.adapters.detector import Detector
+    from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,9 +77,9 @@ class Result:
         return task_of(self.evidence.resident.adapter)
 
     @property
-    def measures(self) -> bool:
-        """Whether its maps explain numbers: of a regression, or of a joint."""
-        return self.task.measures or self.options.joint is not None
+    def quantity(self) -> Literal["score", "number"]:
+        """What the evidence of its maps raises and lowers: a number of a regression or of a joint, else a score."""
+        return self.task.quantity if self.options.joint is None else "number"
 
     @cached_property
     def statistics(self) -> tuple[Statistics, ...]:
@@ -88,7 +89,7 @@ class Result:
     @cached_property
     def ranks(self) -> tuple[int | None, ...]:
         """The place of each heatmap's target among all answers, from 1; None for numbers and hidden boxes."""
-        return self.task.ranks(self)
+        return self.task.scorer.ranks(self)
 
     @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
@@ -165,7 +166,7 @@ class Result:
             return self.heatmaps[index]
         if count:
             raise ModelProblem(f"There is no map {index}: there are {count}, counted from 0.")
-        if self.task.has_boxes and not self.predictions:
+        if self.task.explains("detection") and not self.predictions:
             more = " or leave classes away" if self.options.classes else ""
             raise ModelProblem(
                 f"There is no map {index}: no box is shown, lower confidence ({self.options.confidence:g}){more}."
@@ -214,7 +215,7 @@ class Result:
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
         """Return the target's own candidate if it is not shown."""
         adapter = cast("Detector", self.evidence.resident.adapter)
-        if self.options.per != "detection" or target.index is None or not self.task.has_boxes:
+        if self.options.per != "detection" or target.index is None:
             return ()
         classes = [target.index] * len(target.anchors)
         return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
@@ -240,7 +241,7 @@ class Result:
         `where`: xyxy in original pixels, a point (x, y), or None: the whole picture. None without a candidate.
         """
         adapter, evidence = cast("Detector", self.evidence.resident.adapter), self.evidence
-        if not self.task.has_boxes:
+        if not self.task.explains("detection"):
             return None
         index = None if target is None else class_index(target, adapter.labels)
         if where is not None:
@@ -251,7 +252,7 @@ class Result:
     def candidate(self, anchor: int, target: int | str) -> Missing:
         """Return a raw candidate for a class, and the reason it is hidden."""
         adapter, evidence, options = cast("Detector", self.evidence.resident.adapter), self.evidence, self.options
-        if not self.task.has_boxes:
+        if not self.task.explains("detection"):
             raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
         if not 0 <= anchor < evidence.outputs.count:
             raise ModelProblem(f"There is no candidate {anchor}: the model has {evidence.outputs.count} here, from 0.")
@@ -265,7 +266,7 @@ class Result:
         """All predictions above the threshold, including classes that the filter hides."""
         if not self.options.classes:
             return self.predictions
-        return decode(self.evidence, replace(self.options, classes=()))
+        return self.task.decoder.decode(self.evidence, replace(self.options, classes=()))
 
     def _encode_target(self, target: Target) -> int | tuple[int, int]:
         """Return a target in the form that a recipe stores."""
@@ -281,30 +282,40 @@ class Result:
 
         None for a model that does not classify pixels.
         """
-        return self.task.classes_at(self.evidence)
+        adapter = cast("Segmenter", self.evidence.resident.adapter)
+        shown = self.task.explains("region")
+        return adapter.classes_at(self.evidence.outputs, self.evidence.geometry) if shown else None
 
     @cached_property
     def depth(self) -> NDArray[np.float32] | None:
         """The number of each pixel, (H, W); NaN outside the model's crop."""
-        return self.task.numbers_at(self.evidence)
+        adapter = cast("PixelNumbers", self.evidence.resident.adapter)
+        shown = adapter.measures_pixels
+        return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry) if shown else None
 
     def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the explained pixels, bool (H, W); None for other tasks."""
-        return self.task.pixels_at(self.evidence, self._map(index).target)
+        return self._find_pixels(self._map(index).target)
 
     def other_area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the comparison pixels of a depth map, bool (H, W), or None."""
         target = self._map(index).target
         if not isinstance(target, PlaceTarget) or not target.than:
             return None
-        return self.task.pixels_at(self.evidence, target.with_pixels(target.other))
+        return self._find_pixels(target.with_pixels(target.other))
+
+    def _find_pixels(self, target: Target) -> NDArray[np.bool_] | None:
+        adapter = cast("Segmenter", self.evidence.resident.adapter)
+        return None if adapter.has_row else adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, target)
 
     def outside(self, index: int | str = 0) -> float | None:
         """Return the share of evidence outside of the object or area.
 
         None without evidence, and for a model that does not classify pixels without an `object_mask`.
         """
-        area = self.area(index) if self.object_mask is None and self.task.truth == "areas" else self.object_mask
+        area = self.object_mask
+        if area is None and self.quantity == "score":
+            area = self.area(index)
         if area is None or self._map(index).measured.state != "ok":
             return None
         return 1 - self.inside(area, self._place(index))

@@ -32,7 +32,7 @@ WAYS = {
     "negative": "Light and dark swapped",
     READY: "As it is: a ready tensor",
 }
-"""How a picture is fitted to a model; longer names would be cut off in the sidebar."""
+"""How a picture is fitted to a model; longer names would be cut off in their menu."""
 GREY = 114
 MAX_RESIZED = 16
 """Area of a resized picture, in windows of its crop, up to which it is resized as a whole."""

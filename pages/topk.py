@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -10,8 +10,9 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
-from sightglass.ui.choices import sidebar
+from sightglass.ui.choices import controls
 from sightglass.ui.session import page, reopen, url_state
+from sightglass.ui.session.control_table import TOP_K, Page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane
@@ -24,16 +25,13 @@ if TYPE_CHECKING:
 @page.show_errors
 def topk() -> None:
     bar, top, main = st.container(key="controls"), st.container(key="top"), st.container(key="maps")
-    choices, explainer = sidebar.draw(bar, boxes=True)
+    choices, explainer = controls.draw(bar)
     with top.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         # As wide as is left: a long sentence takes two lines and does not push the controls below it.
-        title, controls = st.container(), st.container(horizontal=True, width="content", vertical_alignment="center")
-    with controls:
+        title, right = st.container(), st.container(horizontal=True, width="content", vertical_alignment="center")
+    with right:
         beside = st.container(width="content")
-        label, counts = "How many classes", {count: f"Top {count}" for count in range(2, 6)}
-        look: dict[str, Any] = {"key": "k", "name": "k", "read": int, "label_visibility": "collapsed"}
-        look["help"] = "How many of the model's best classes are shown."
-        count = url_state.widget(st.segmented_control, label, counts, 4, **look)
+        count = TOP_K.choose(Page(explainer))
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")
@@ -47,7 +45,7 @@ def topk() -> None:
             title.markdown(f"## {METHODS[choices.method].name_for(choices.model.task)} is running.")
             return
         if not explanation.heatmaps:
-            title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation)))}")
+            title.markdown(f"## {escape(controls.add_warning(choices, agreement_sentence(explanation)))}")
             panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-topk")
             charts.draw_findings(explanation, 0)
             charts.fit_button(explanation)
@@ -58,7 +56,7 @@ def topk() -> None:
         # The maps before their agreement, which takes longer to compute.
         agreement = agreement_sentence(explanation, pair)
         if pair is None:
-            title.markdown(f"## {escape(sidebar.add_warning(choices, agreement))}")
+            title.markdown(f"## {escape(controls.add_warning(choices, agreement))}")
         else:
             title.markdown(f"## {escape(panels.difference_title(explanation, pair))}")
             st.caption(escape(agreement))
@@ -91,7 +89,7 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
     if len(labels) < 2:
         return None
     key = f"ticked-{labels}"
-    if (linked := url_state.take_pair("ticked", labels)) is not None:
+    if (linked := url_state.read_pair_once("ticked", labels)) is not None:
         st.session_state[key] = [*linked]
     ticked = st.pills(
         "Classes to compare",
@@ -104,7 +102,7 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
         help="Tick two classes to see what speaks for the first and not for the second.",
     )
     pair = (ticked[-2], ticked[-1]) if len(ticked) > 1 else None
-    url_state.write("ticked", [labels[place] for place in pair] if pair else None)
+    url_state.set_url("ticked", [labels[place] for place in pair] if pair else None)
     return pair
 
 

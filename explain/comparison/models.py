@@ -16,8 +16,9 @@ import numpy as np
 from sightglass.common.work.progress import check
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, listing, percent
-from sightglass.explain.tasks.detect import SAME, match_objects, measure_overlap
-from sightglass.explain.tasks.task import COMPARED, UNSURE, find_class
+from sightglass.explain.tasks.detect import SAME, assign, measure_overlap
+from sightglass.explain.tasks.parts import find_class
+from sightglass.explain.tasks.wording import COMPARED, UNSURE
 from sightglass.explain.trust.diagnosis import NUMBERS, SAME_PLACE
 
 if TYPE_CHECKING:
@@ -116,14 +117,17 @@ class Comparison:
     @cached_property
     def _boxes(self) -> bool:
         """Whether objects are compared, as all models draw boxes; else classes."""
-        return all(e.task.has_boxes for e in self.explanations if e.task.names_classes)
+        return all(e.task.explains("detection") for e in self.explanations if e.task.names_classes)
 
     def _match(self, explanation: Explanation, other: Explanation) -> Mapping[int, int]:
         """Return another model's boxes, or answered classes, by those of one."""
         if self._boxes:
-            return match_objects(explanation, other)
+            # A class that the first model lacks matches none of its boxes.
+            indices = [find_class(other, p.index, explanation) for p in other.predictions]
+            boxes = [replace(p, index=-1 if i is None else i) for p, i in zip(other.predictions, indices, strict=True)]
+            return assign(explanation.predictions, boxes)
         pairs = {p.index: find_class(explanation, p.index, other) for p in explanation.predictions}
-        return {i: j for i, j in pairs.items() if j is not None and other.task.explains(other, j)}
+        return {i: j for i, j in pairs.items() if j is not None and other.task.decoder.has_answer(other, j)}
 
     def aligned(self, subject: Subject | None = None) -> Comparison:
         """Return the comparison of one subject in all models, by default `shared`.
@@ -269,14 +273,14 @@ class Comparison:
         answers = []
         for model, e in enumerate(self.explanations):
             named = (replace(p, label=self._name(model, p.index)) for p in e.predictions)
-            answers.append(e.task.answer_name(replace(e, predictions=tuple(named)), most))
+            answers.append(e.task.wording.answer_name(replace(e, predictions=tuple(named)), most))
         return [NOTHING if answer is None else answer for answer in answers]
 
     @property
     def verdict(self) -> str:
         """Summarise the answers, and which model is surer of what is compared."""
         for task in dict.fromkeys(explanation.task for explanation in self.explanations):
-            if (verdict := task.verdict(self.names, self.explanations)) is not None:
+            if (verdict := task.wording.verdict(self.names, self.explanations)) is not None:
                 return verdict
         answers, every = self._answers(COMPARED), self._answers(sys.maxsize)
         if len(set(answers)) < len(set(every)):
@@ -304,10 +308,10 @@ class Comparison:
         ]
         start = f". {'; '.join(parts)}" if parts[1:] else ""
         # The best boxes of a class may be of different objects.
-        single = all(e.options.per == "detection" or not e.task.has_boxes for e in self.explanations)
+        single = all(e.options.per == "detection" or not e.task.explains("detection") for e in self.explanations)
         if not (single and self._sure and [*chain(*self.groups[:1])] == [*range(len(self.names))]):
             return start
-        scores = [e.task.score(e, 0) or 0.0 for e in self.explanations]
+        scores = [e.task.scorer.score(e, 0) or 0.0 for e in self.explanations]
         best, second = sorted(scores, reverse=True)[:2]
         if percent(best) == percent(second):
             return start
@@ -358,8 +362,3 @@ def class_names(explanation: Explanation) -> tuple[str, ...]:
 def _group(names: Sequence[str], answers: Sequence[str]) -> dict[str, list[str]]:
     """Return the names of the models by their answers."""
     return {answer: [name for name, other in zip(names, answers, strict=True) if other == answer] for answer in answers}
-
-
-def score_of_map(explanation: Explanation, index: int = 0) -> float | None:
-    """Return the score of a map's target, 0..1; None without one."""
-    return explanation.task.score(explanation, index) if index < len(explanation.heatmaps) else None

@@ -100,18 +100,19 @@ def method(name: str) -> Method:
 def list_methods(resident: LoadedModel) -> tuple[Method, ...]:
     """The methods that can explain a loaded model, in the table's order."""
     task = task_of(resident.adapter)
+    draws_boxes = task.explains("detection")
     attending: set[str] = set()
-    if resident.gradients and not task.has_boxes:
+    if resident.gradients and not draws_boxes:
         attending |= {"attention"} if any(attention.grid for attention in resident.attentions) else set()
         attending |= {"rollout", "chefer", "legrad"} if resident.attends_to_one_grid else set()
     return tuple(
         method
         for method in METHODS.values()
-        if (method.detectors or not task.has_boxes)
+        if (method.detectors or not draws_boxes)
         and (method.family == "mask" or resident.gradients)
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or resident.queries is not None)
-        and method.family not in task.barred
+        and method.family not in task.unsupported_methods
         and (method.id not in GUIDED or resident.has_relu)
     )
 

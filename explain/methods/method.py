@@ -116,7 +116,7 @@ class Method:
 
     def name_for(self, task: str) -> str:
         """Return its name on a model of a task: D-RISE is RISE of all but detectors."""
-        return self.name if task_of(task).has_boxes else self.otherwise or self.name
+        return self.name if task_of(task).explains("detection") else self.otherwise or self.name
 
     @property
     def group(self) -> str:

@@ -34,7 +34,6 @@ from sightglass.common.settings import settings
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.methods.method import Method, RawMaps, Request
-from sightglass.explain.phrases import plural_noun
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import Detections
@@ -194,7 +193,7 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
         # A softmax score is already a contrast to the other classes.
         answers = ("class", "contrast") if task.competes else adapter.parts
         if target.part not in (PARTS if detects else answers):
-            can = ", ".join(PARTS) if detects else f"its {plural_noun(task.noun)}"
+            can = ", ".join(PARTS) if detects else f"its {'numbers' if task.quantity == 'number' else 'classes'}"
             raise ModelProblem(f"Masks cannot explain the {target.part} of {adapter.spec.id}: they explain {can}.")
         if target.index is None and (not detects or not target.anchors):
             raise ModelProblem("A target without a class needs candidates: ask for a share of the strongest.")

@@ -1,42 +1,131 @@
-"""The tasks: everything specific to a kind of answer, one module each.
+"""The tasks: everything specific to a kind of answer.
 
-All that is not here is the same for every model: code elsewhere calls the task and does not ask which one it is.
+All that is not here is the same for every model: code elsewhere asks a task for what it needs, and not which one it is.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sightglass.explain.tasks.classify import Classify, Multilabel
-from sightglass.explain.tasks.depth import Depth
-from sightglass.explain.tasks.detect import Detect
-from sightglass.explain.tasks.embed import Embed
-from sightglass.explain.tasks.pose import Pose
-from sightglass.explain.tasks.regress import Regress
-from sightglass.explain.tasks.segment import Segment
+from sightglass.explain.tasks.detect import BoxDecoder, BoxScorer, BoxWording, PoseDecoder, PoseWording
+from sightglass.explain.tasks.embed import VectorDecoder, VectorScorer, VectorWording
+from sightglass.explain.tasks.regress import DepthDecoder, DepthScorer, DepthWording, NumberScorer, NumberWording
+from sightglass.explain.tasks.segment import PixelDecoder, PixelScorer, PixelWording
 from sightglass.explain.tasks.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.options import Options
-    from sightglass.models.adapter import Adapter, Prediction, Target
+    from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
-TASKS: dict[str, Task] = {task.id: task for task in (Classify(), Multilabel(), Detect(), Segment(), Regress(), Embed())}
-"""The tasks that a model's row states, by id."""
-_POSE, _DEPTH = Pose(), Depth()
+_CLASSIFY = Task(id="classify", title="Classify", competes=True, meaning_of_row="one class of many")
+_DETECT = Task(
+    id="detect",
+    title="Detect",
+    decoder=BoxDecoder(),
+    scorer=BoxScorer(),
+    wording=BoxWording(),
+    granularities=("class", "detection", "picture"),
+    evaluation="boxes",
+    verb="detect",
+    gives="draws boxes",
+    ranked=False,
+    drawn="detect",
+    masks=800,
+    blind={"method": "drise"},
+    independent=("which object, not which part of it", "shows which object, not which part of it or why"),
+    hint="; a lower --score-thr shows more",
+    unmapped="No map: the {label} that the model was surest of is not found in the edited picture.",
+)
+_REGRESS = Task(
+    id="regress",
+    title="Measure",
+    scorer=NumberScorer(),
+    wording=NumberWording(),
+    quantity="number",
+    evaluation="numbers",
+    value="number",
+    heading="Number",
+    gives="gives numbers",
+    sure=False,
+    scored=False,
+    meaning_of_row="a number, such as an age or an angle",
+)
+_SEGMENT = Task(
+    id="segment",
+    title="Segment",
+    decoder=PixelDecoder(),
+    scorer=PixelScorer(),
+    wording=PixelWording(),
+    granularities=("class", "region", "pixel"),
+    evaluation="areas",
+    value="share of the picture",
+    heading="Share of the picture",
+    verb="segment",
+    gives="gives each pixel a class",
+    sure=False,
+    unsupported_methods=dict.fromkeys(
+        ("attention", "query", "library", "mask"),
+        "asks for one score a picture and {id} gives each pixel one: use GradCAM.",
+    ),
+    unmapped="No map: no pixel of the edited picture is {label}.",
+    frame_note="Percents are shares of the frame, and not how sure it is.",
+)
+_EMBED = Task(
+    id="embed",
+    title="Compare pictures",
+    decoder=VectorDecoder(),
+    scorer=VectorScorer(),
+    wording=VectorWording(),
+    evaluation="",
+    gives="compares pictures",
+    names_classes=False,
+    sure=False,
+    ranked=False,
+    scored=False,
+    drawn="persons",
+    unsupported_methods=dict.fromkeys(
+        ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
+    ),
+    meaning_of_row="a vector, to compare pictures",
+    no_answer="predicts no class",
+)
+TASKS: dict[str, Task] = {
+    "classify": _CLASSIFY,
+    "multilabel": replace(
+        _CLASSIFY,
+        id="multilabel",
+        title="Several classes",
+        gives="names several classes",
+        competes=False,
+        meaning_of_row="several classes at once",
+    ),
+    "detect": _DETECT,
+    "segment": _SEGMENT,
+    "regress": _REGRESS,
+    "embed": _EMBED,
+    "pose": replace(_DETECT, id="pose", decoder=PoseDecoder(), wording=PoseWording()),
+    "depth": replace(
+        _REGRESS,
+        id="depth",
+        decoder=DepthDecoder(),
+        scorer=DepthScorer(),
+        wording=DepthWording(),
+        granularities=("class", "pixel"),
+        meaning_of_row="",
+    ),
+}
+"""By id: those that a model's row states, and two that its adapter finds."""
 
 
 def task_of(model: ModelSpec | Adapter | str) -> Task:
-    """Return a model's task by its row, id, or adapter."""
+    """Return a model's task by its row, id, or adapter; of an unknown id `classify`."""
     if isinstance(model, str):
-        return TASKS.get(model, TASKS["classify"])
+        return TASKS.get(model, _CLASSIFY)
     if getattr(model, "joints", ()):
-        return _POSE
+        return TASKS["pose"]
     if getattr(model, "measures_pixels", False):
-        return _DEPTH
+        return TASKS["depth"]
     spec: Any = getattr(model, "spec", model)
     return TASKS[spec.task]
 
@@ -46,14 +135,4 @@ def describe_score(score: float, model: ModelSpec, label: str = "") -> str:
 
     `label`: which number it is, where a model's have several units.
     """
-    return TASKS[model.task].text(score, model.unit_of(label))
-
-
-def decode(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
-    """Return the predictions for these options, filtered by class."""
-    return task_of(evidence.resident.adapter).decode(evidence, options)
-
-
-def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-    """Return the options' targets, or the best `top_k` predictions."""
-    return task_of(evidence.resident.adapter).resolve(options, predictions, evidence)
+    return task_of(model).wording.text(score, model.unit_of(label))

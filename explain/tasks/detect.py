@@ -1,4 +1,4 @@
-"""The task of detection."""
+"""Boxes, each with a class and a score, and those of bodies with joints."""
 
 from __future__ import annotations
 
@@ -6,62 +6,55 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import NBSP, article, finely, kinds, listing, percent, plural
-from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score, find_class
-from sightglass.models.adapter import Prediction, Target
+from sightglass.common.errors import ModelProblem, did_you_mean
+from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural, quantity
+from sightglass.explain.rendering.mark import Mark
+from sightglass.explain.tasks.parts import (
+    Answers,
+    Change,
+    Decoder,
+    Movement,
+    ScoreOutputs,
+    Scorer,
+    check_score,
+)
+from sightglass.explain.tasks.wording import NAMED, Wording
+from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
     from sightglass.models.adapter import CandidateReason
     from sightglass.models.adapters.detector import Detections, Detector
     from sightglass.models.spec import ModelSpec
 
 SAME = 0.5
 """Minimum overlap (IoU) of two boxes of the same object."""
-NAMED = 3
-"""Classes, or kinds of boxes, that a sentence names."""
 WORTH_SAYING = 5
 """Percentage points by which a box's score changes before a sentence names it."""
+HIDDEN_JOINT = 0.5
+"""Visibility below which a joint is drawn hollow, and no line to it."""
 UNSHOWN = "the map is of its strongest candidate alone."
 """The end of the note on a class that has a map but no box."""
 
 
-class Detect(Task):
-    """Boxes, each with a class and a score."""
-
-    id = "detect"
-    title = "Detect"
-    noun = "box"
-    verb = "detect"
-    has_boxes = True
-    ranked = False
-    gives = "draws boxes"
-    more = "; a lower --score-thr shows more"
-    drawn = "detect"
-    masks = 800
-    truth = "boxes"
-    independent = ("which object, not which part of it", "shows which object, not which part of it or why")
-    tools = frozenset({"against", "threshold"})
-    blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}
-    unmapped = "No map: the {label} that the model was surest of is not found in the edited picture."
+class BoxDecoder(Decoder):
+    """Boxes, each with a class."""
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
-        self.check_place(options, adapter)
+        self.check_area(options, adapter)
         if options.per == "picture":
             anchors = cast("Detector", adapter).strongest(evidence.outputs, options.ratio)
             return [Target(None, "the whole picture", anchors, options.part)]
@@ -70,7 +63,7 @@ class Detect(Task):
                 Target(index, adapter.labels[index], (anchor,), options.part)
                 for anchor, index in find_boxes(options, predictions, evidence)
             ]
-        return self._of_classes(options, predictions, adapter)
+        return self.class_targets(options, predictions, adapter)
 
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
         if options.per != "class":
@@ -82,7 +75,87 @@ class Detect(Task):
             if not target.anchors
         )
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def options_of(self, index: int | None = None, anchor: int | None = None) -> dict[str, Any]:
+        is_candidate = index is not None and anchor is not None and anchor >= 0
+        return {"per": "detection"} | ({"targets": ((anchor, index),)} if is_candidate else {})
+
+
+class BoxScorer(Scorer):
+    """The score of boxes, found again by their overlap."""
+
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
+        import torch
+
+        if isinstance(target, JointTarget):
+            raise ModelProblem(f"The map is of a number, {target.label}: this test needs a score that can fall.")
+        index, followed = check_score(target), boxes_of(evidence.outputs, target)
+
+        def of_picture(scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+            """Return one picture's score and value, of the best candidates that match: scores (K, N), boxes (N, 4)."""
+            matching = torch.where(match_boxes(followed, boxes), scores[index], 0.0)  # (m, N)
+            if not matching.numel():
+                zero = scores.new_zeros(())
+                return zero, zero
+            score, indices = matching.max(1)
+            if target.part != "contrast":
+                return score.mean(), score.mean()
+            others = scores.clone()
+            others[index : index + 1] = 0
+            return score.mean(), torch.where(score > 0, score - others[:, indices].amax(0), 0.0).mean()
+
+        def of_boxes(outputs: Any) -> Answers:
+            rows = [of_picture(*pair) for pair in zip(outputs.scores, outputs.boxes.detach().float(), strict=True)]
+            score, value = (torch.stack(column).double().cpu() for column in zip(*rows, strict=True))
+            return Answers(score, value, score > options.confidence)
+
+        return of_boxes
+
+    def ranks(self, result: Result) -> tuple[int | None, ...]:
+        order = [(p.index, p.anchor) for p in result.predictions]
+        targets = [heatmap.target for heatmap in result.heatmaps]
+        return tuple(
+            next((i for i, (index, anchor) in enumerate(order, 1) if index == t.index and anchor in t.anchors), None)
+            for t in targets
+        )
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        """Return the boxes' mean score, the first one's class, and their candidates."""
+        import torch
+
+        index, outputs, labels = check_score(target), evidence.outputs, evidence.resident.adapter.labels
+        boxes = boxes_of(before.evidence.outputs, target)  # (m, 4)
+        if movement.mirrored:
+            left, _, right, _ = evidence.geometry.content
+            boxes = torch.stack([left + right - boxes[:, 2], boxes[:, 1], left + right - boxes[:, 0], boxes[:, 3]], 1)
+        boxes = boxes + boxes.new_tensor([*reversed(movement.shift)] * 2)
+        scores = outputs.scores[0].detach()
+        best, indices = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
+        visible = best > before.options.confidence
+        score = float(best.double().mean())
+        if not bool(visible.any()):
+            return score, "", None
+        anchors = tuple(dict.fromkeys(indices[visible].tolist()))
+        return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
+
+    def score_after(self, before: Result, after: Result) -> float:
+        if not (boxes := before.own()):
+            return super().score_after(before, after)
+        scores = []
+        for box, change in zip(boxes, match(boxes, after.predictions), strict=False):
+            candidate = after.missing(box.box, box.label) if change.after is None else None
+            scores.append(candidate.candidate.score if candidate else change.after or 0.0)
+        return sum(scores) / len(scores)
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        return match(before.predictions, after.predictions)
+
+
+class BoxWording(Wording):
+    """What is said of boxes."""
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None
         found = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
@@ -113,46 +186,6 @@ class Detect(Task):
         # No slider goes lower, and candidates below are noise.
         return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= 0.01 else ''}"
 
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        check_score(target)
-        return _BoxScorer(evidence.outputs, target, options.confidence)
-
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        """Return the boxes' mean score, the first one's class, and their candidates."""
-        import torch
-
-        index, outputs, labels = check_score(target), evidence.outputs, evidence.resident.adapter.labels
-        boxes = boxes_of(before.evidence.outputs, target)  # (m, 4)
-        if changed is not None and changed.mirrored:
-            left, _, right, _ = evidence.geometry.content
-            boxes = torch.stack([left + right - boxes[:, 2], boxes[:, 1], left + right - boxes[:, 0], boxes[:, 3]], 1)
-        elif changed is not None:
-            down, right = changed.shift
-            boxes = boxes + boxes.new_tensor([right, down, right, down])
-        scores = outputs.scores[0].detach()
-        best, indices = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
-        visible = best > before.options.confidence
-        score = float(best.double().mean())
-        if not bool(visible.any()):
-            return score, "", None
-        anchors = tuple(dict.fromkeys(indices[visible].tolist()))
-        return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
-
-    def score_after(self, before: Result, after: Result) -> float:
-        if not (boxes := before.own()):
-            return super().score_after(before, after)
-        scores = []
-        for box, change in zip(boxes, match(boxes, after.predictions), strict=False):
-            candidate = after.missing(box.box, box.label) if change.after is None else None
-            scores.append(candidate.candidate.score if candidate else change.after or 0.0)
-        return sum(scores) / len(scores)
-
-    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return each box's change, those of before first."""
-        return match(before.predictions, after.predictions)
-
     def invite(self, before: Result) -> str:
         return "Paint over something: which boxes vanish?"
 
@@ -161,20 +194,16 @@ class Detect(Task):
         new = [change.label for change in changes if change.before is None]
         stayed = len(changes) - len(vanished) - len(new)
         parts = []
-        if vanished:
-            parts.append(f"{kinds(Counter(vanished).most_common(), NAMED)} {_verb(vanished, 'vanish')}")
-        if new:
-            parts.append(f"{kinds(Counter(new).most_common(), NAMED)} {_verb(new, 'appear')}")
+        for labels, verb, ending in ((vanished, "vanish", "es"), (new, "appear", "s")):
+            if labels:
+                named = kinds(Counter(labels).most_common(), NAMED)
+                parts.append(f"{named} {verb}{ending if len(labels) == 1 else ''}")
         if stayed:
             quantifier = "" if vanished or len(changes) - len(new) == 1 else "all "
             parts.append(f"{quantifier}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
         if not vanished and not new:
             parts += _largest(changes)
         return "; ".join(parts) or "there is still no box"
-
-    def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
-        is_candidate = index is not None and anchor is not None and anchor >= 0
-        return {"targets": ((anchor, index),) if is_candidate else (), "per": "detection"}
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:
@@ -185,10 +214,6 @@ def _largest(changes: Sequence[Change]) -> list[str]:
     verb = "falls" if (most.points or 0) < 0 else "rises"
     beside = " most," if len(changes) > 1 else ""
     return [f"{most.label} {verb}{beside} from {percent(most.before or 0.0)} to {percent(most.after or 0.0)}"]
-
-
-def _verb(labels: Sequence[str], verb: str) -> str:
-    return f"{verb}{'es' if verb.endswith('sh') else 's'}" if len(labels) == 1 else verb
 
 
 def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
@@ -246,13 +271,6 @@ def measure_overlap(a: Prediction, b: Prediction) -> float:
     return both / (cv2.contourArea(first) + cv2.contourArea(second) - both)
 
 
-def match_objects(result: Result, other: Result) -> dict[int, int]:
-    """Match the boxes of two models on one picture, as `assign`."""
-    classes = ((p, find_class(other, p.index, result)) for p in other.predictions)
-    # A class that the first model lacks matches none of its boxes.
-    return assign(result.predictions, [replace(p, index=-1 if index is None else index) for p, index in classes])
-
-
 def boxes_of(outputs: Detections, target: Target) -> Tensor:
     """Return a target's boxes, (m, 4) xyxy, or its class's strongest box."""
     assert target.index is not None
@@ -266,38 +284,6 @@ def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
 
     first, second = (part.detach().float().cpu().numpy() for part in (boxes, candidates))
     return torch.from_numpy(measure_pairs(first[:, None], second) >= SAME).to(candidates.device)
-
-
-class _BoxScorer:
-    """Score the chosen boxes by their best matching candidates."""
-
-    def __init__(self, outputs: Detections, target: Target, confidence: float) -> None:
-        assert target.index is not None
-        self._index, self._confidence, self._contrast = target.index, confidence, target.part == "contrast"
-        self._boxes = boxes_of(outputs, target)  # (m, 4)
-
-    def __call__(self, outputs: Any) -> Answers:
-        import torch
-
-        rows = [self._one(*pair) for pair in zip(outputs.scores, outputs.boxes.detach().float(), strict=True)]
-        score, value = (torch.stack(column).double().cpu() for column in zip(*rows, strict=True))
-        return Answers(score, value, score > self._confidence)
-
-    def _one(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return one picture's score and value: scores (K, N), boxes (N, 4)."""
-        import torch
-
-        class_scores = scores[self._index]
-        matching = torch.where(match_boxes(self._boxes, boxes), class_scores, 0.0)  # (m, N)
-        if not matching.numel():
-            zero = class_scores.new_zeros(())
-            return zero, zero
-        score, indices = matching.max(1)
-        if not self._contrast:
-            return score.mean(), score.mean()
-        others = scores.clone()
-        others[self._index : self._index + 1] = 0
-        return score.mean(), torch.where(score > 0, score - others[:, indices].amax(0), 0.0).mean()
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +329,127 @@ class Missing:
         return f"box {self.listed.index(box) + 1} ({box.label})"
 
 
+def describe_boxes(explanation: Result) -> str:
+    """Return `1 bus and 4 people.`, or the strongest candidate."""
+    if not explanation.predictions:
+        return explanation.task.wording.nothing(explanation)
+    # A counter keeps insertion order: the surest kind first, as in the list of boxes.
+    return f"{kinds(Counter(p.label for p in explanation.predictions).items(), NAMED)}."
+
+
+def find_missed(explanation: Result, names: Sequence[int | str]) -> list[Missing]:
+    """Return the strongest candidate of each named class without a box."""
+    labels = explanation.evidence.resident.adapter.labels
+    visible = {p.index for p in explanation.predictions}
+    indices = dict.fromkeys(class_index(name, labels) for name in names)
+    candidates = (explanation.missing(None, index) for index in indices if index not in visible)
+    return [candidate for candidate in candidates if candidate is not None]
+
+
+def box_sentence(explanation: Result, index: int, name: str) -> str | None:
+    """Describe one map's evidence by boxes; None without any."""
+    numbers = explanation.box_numbers(index)
+    if numbers is None:
+        return None
+    several = len(explanation.own(index)) != 1
+    phrase = "the boxes" if explanation.options.per == "picture" else f"its own box{'es' if several else ''}"
+    return f"Evidence for **{name}**: {listing(numbers.describe(phrase))}."
+
+
 def near(score: float, confidence: float) -> str:
     """Format a score so that one just below the threshold does not read like it."""
     alike = score < confidence and finely(score) == finely(confidence)
     return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%" if alike and confidence >= 0.01 else finely(score)
+
+
+# Bodies: boxes with joints, each with numbers of its own
+
+
+class PoseDecoder(BoxDecoder):
+    """Boxes of bodies; targets are boxes or joints' numbers."""
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        if options.joint is None or options.per == "picture":
+            return super().targets(options, predictions, evidence)
+        self.check_area(options, adapter := evidence.resident.adapter)
+        joint, axis = parse_joint(options.joint, adapter.joints)
+        label = f"{adapter.joints[joint]} {axis}"
+        return [
+            JointTarget(index, label, (anchor,), options.part, joint=joint, axis=axis)
+            for anchor, index in find_boxes(options, predictions, evidence)
+        ]
+
+
+class PoseWording(BoxWording):
+    """What is said of bodies and their joints."""
+
+    def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
+        """Return box, joints and their lines; hollow joints are probably hidden."""
+        joints = prediction.joints
+        if not joints:
+            return super().marks(result, prediction)
+        adapter, joint = result.evidence.resident.adapter, result.options.joint
+        chosen = None if joint is None else parse_joint(joint, adapter.joints)[0]
+        hidden = [joint.visibility is not None and joint.visibility < HIDDEN_JOINT for joint in joints]
+        places = [(joint.x, joint.y) for joint in joints]
+        return (
+            *(
+                Mark("polyline", (places[start], places[end]))
+                for start, end in adapter.limbs
+                if not (hidden[start] or hidden[end])
+            ),
+            *(
+                Mark("point", (place,), hollow=hidden[number], chosen=number == chosen)
+                for number, place in enumerate(places)
+            ),
+            *super().marks(result, prediction),
+        )
+
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
+        joint = read_joint(result, index)
+        return {} if joint is None else {"joint": joint[0].name, "number": joint[1]}
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        words, named = super().headline(result, index)
+        if named and result.heatmaps and (number := self.number(result, index)):
+            label = result.heatmaps[index].target.label
+            words += f" {capital(label)} is {number}."
+        return words, named
+
+    def number(self, result: Result, index: int) -> str:
+        joint = read_joint(result, index)
+        if joint is None or joint[1] is None:
+            return ""
+        visible = isinstance(target := result.heatmaps[index].target, JointTarget) and target.axis == "visibility"
+        return percent(joint[1]) if visible else quantity(joint[1], "px")
+
+
+def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:
+    """Return a map's joint and its number; None for other maps."""
+    target = result.heatmaps[index].target
+    if not isinstance(target, JointTarget):
+        return None
+    box = next(iter(result.own(index)), None)
+    if box is None or not box.joints:
+        return None
+    joint = box.joints[target.joint]
+    return joint, getattr(joint, target.axis)
+
+
+def parse_joint(text: str, names: Sequence[str]) -> tuple[int, Axis]:
+    """Parse `left wrist x` or `9 x`; raise ModelProblem for others.
+
+    >>> parse_joint("nose visibility", ["nose", "left eye"])
+    (0, 'visibility')
+    """
+    name, _, last = text.strip().rpartition(" ")
+    axis = next((axis for axis in get_args(Axis) if axis == last.casefold()), None)
+    if axis is None:
+        raise ModelProblem(f"joint is {text!r}: name a joint and x, y or visibility, such as {names[0]} x.")
+    places = {label.casefold(): place for place, label in enumerate(names)}
+    place = places.get(name.strip().casefold().replace("_", " "))
+    if place is None and name.strip().isdecimal() and int(name) < len(names):
+        place = int(name)
+    if place is None:
+        raise ModelProblem(f"There is no joint {name!r}: {did_you_mean(name, names, f'try {names[0]}.')}")
+    return place, axis

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import percent
-from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_joint
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer
+from sightglass.explain.tasks.wording import Wording
 from sightglass.models.adapter import Prediction, Target
 
 if TYPE_CHECKING:
@@ -17,45 +18,51 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
     from sightglass.models.spec import ModelSpec
 
 EMBEDDING = -1
 """The target in the recipe of a model without classes."""
 
 
-class Embed(Task):
+class VectorDecoder(Decoder):
     """A vector: the model names no class."""
-
-    id = "embed"
-    title = "Compare pictures"
-    noun = "picture"
-    names_classes = False
-    ranked = False
-    followed = False
-    gives = "compares pictures"
-    drawn = "persons"
-    barred = dict.fromkeys(
-        ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
-    )
-    truth = ""
-    sure = False
-    tools = frozenset()
-    meaning_of_row = "a vector, to compare pictures"
-    no_answer = "predicts no class"
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
-        check_joint(options, adapter)
         if any(target != EMBEDDING for target in options.targets):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
-        return f"{result.model.name} compares pictures.", False
 
-    def short(self, result: Result, index: int) -> str:
-        return ""
+class VectorScorer(Scorer):
+    """The cosine of a changed picture's vector with the picture's own."""
+
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
+        def of_picture(outputs: Any) -> Answers:
+            score = cosine(evidence, outputs)
+            return Answers(score, score, score.new_ones(len(score)).bool())
+
+        return of_picture
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        return float(cosine(before.evidence, evidence.outputs)[0]), "", target
+
+    def score_after(self, before: Result, after: Result) -> float:
+        """Return the cosine to the unedited picture, -1..1."""
+        return float(cosine(before.evidence, after.evidence.outputs)[0])
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        """Return the cosine to the unedited picture, from 1."""
+        return (Change("Similarity to the original", 1.0, self.score_after(before, after)),)
+
+
+class VectorWording(Wording):
+    """What is said where no class is named."""
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        return f"{result.model.name} compares pictures.", False
 
     def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
         if result.heatmaps[index].signed or result.options.part == "contrast":
@@ -70,39 +77,12 @@ class Embed(Task):
             return None
         return "They predict no class: these are maps of what their embeddings are made of."
 
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        import torch
-        from torch.nn import functional as F
-
-        adapter = evidence.resident.adapter
-        vector = F.normalize(adapter.embedding(evidence.outputs)[:1].detach().double(), dim=1)
-
-        def of_picture(outputs: Any) -> Answers:
-            vectors: Tensor = adapter.embedding(outputs)
-            cosine = (F.normalize(vectors.detach().double(), dim=1) @ vector.T)[:, 0].cpu()
-            return Answers(cosine, cosine, torch.ones_like(cosine, dtype=torch.bool))
-
-        return of_picture
-
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        return cosine(before.evidence, evidence), "", target
-
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
         return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
 
-    def score_after(self, before: Result, after: Result) -> float:
-        """Return the cosine to the unedited picture, -1..1."""
-        return cosine(before.evidence, after.evidence)
-
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
-        new = percent(self.score_after(before, after))
+        new = percent(before.task.scorer.score_after(before, after))
         return f"{start} leaves it {new} similar to the original; as much elsewhere, {percent(elsewhere)}."
-
-    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return the cosine to the unedited picture, from 1."""
-        return (Change("Similarity to the original", 1.0, self.score_after(before, after)),)
 
     def invite(self, before: Result) -> str:
         return "Paint over something: how similar does the picture stay to the original?"
@@ -111,9 +91,10 @@ class Embed(Task):
         return f"the picture is {percent(changes[0].after or 0.0)} similar to the original"
 
 
-def cosine(before: Evidence, after: Evidence) -> float:
-    """Return the cosine of two pictures' embeddings, -1..1."""
+def cosine(evidence: Evidence, outputs: Any) -> Tensor:
+    """Return the cosines of outputs' embeddings with a picture's own, (B,) float64 on the CPU, -1..1."""
     from torch.nn import functional as F
 
-    first, second = (side.resident.adapter.embedding(side.outputs)[:1].detach().double() for side in (before, after))
-    return float(F.cosine_similarity(first, second)[0])
+    adapter = evidence.resident.adapter
+    vector, vectors = (adapter.embedding(side).detach().double() for side in (evidence.outputs, outputs))
+    return F.cosine_similarity(vector[:1], vectors).cpu()

@@ -1,52 +1,62 @@
-"""Numbers other than probabilities, such as an age or an angle."""
+"""Numbers other than probabilities: of a picture, such as an age, or of each pixel, such as its depth."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import listing, quantity
-from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task
+from sightglass.explain.tasks.parts import Change, Decoder, Movement, ScoreOutputs, Scorer
+from sightglass.explain.tasks.segment import find_middle, move, pixels_inside
+from sightglass.explain.tasks.wording import COMPARED, Wording
+from sightglass.models.adapter import PlaceTarget, Prediction, Target
+from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import Prediction, Target
+    from sightglass.models.adapters.segmenter import PixelNumbers
     from sightglass.models.spec import ModelSpec
 
 
-class Regress(Task):
-    """One or more numbers of a picture."""
+class NumberScorer(Scorer):
+    """Numbers, none of which is better than another."""
 
-    id = "regress"
-    title = "Measure"
-    noun = "number"
-    value = "number"
-    measures = True
-    truth = "numbers"
-    followed = False
-    gives = "gives numbers"
-    sure = False
-    tools = frozenset()
-    meaning_of_row = "a number, such as an age or an angle"
-    heading = "Number"
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
+        model = evidence.resident.adapter.spec.id
+        raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        score, _, target_there = super().find_again(before, evidence, movement, target)
+        return score, "", target_there
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        # In the order of the outputs.
+        order = list(before.evidence.resident.adapter.labels)
+        return tuple(sorted(super().changes(before, after), key=lambda change: order.index(change.label)))
+
+
+class NumberWording(Wording):
+    """What is said of numbers with their units."""
 
     def text(self, score: float, unit: str = "") -> str:
         return quantity(score, unit)
 
-    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
-        output = model.output_of(prediction.label)
-        fields = {"unit": output.unit, "range": output.range}
-        return {name: value for name, value in fields.items() if value is not None}
+    def bar(self, score: float) -> float | None:
+        return None
 
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
 
     def list_numbers(self, result: Result) -> str:
@@ -56,39 +66,21 @@ class Regress(Task):
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
         sentences = []
         for name, result in zip(names, results, strict=True):
-            listed = listing([answer.line for answer in result.task.answers(result, result.predictions[:COMPARED])])
-            sentences.append(f"{name} {'gives' if result.measures else 'says'} {listed or 'nothing'}")
+            answers = result.task.wording.answers(result, result.predictions[:COMPARED])
+            listed = listing([answer.line for answer in answers])
+            sentences.append(f"{name} {'gives' if result.quantity == 'number' else 'says'} {listed or 'nothing'}")
         return "; ".join(sentences) + "."
-
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        model = evidence.resident.adapter.spec.id
-        raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
-
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        """Return a number in a changed picture; it has no answer."""
-        score, _, target_there = super().find_again(before, evidence, changed, target)
-        return score, "", target_there
 
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
         return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
 
-    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return an edit's changes of each number, in the outputs' order."""
-        order = list(before.evidence.resident.adapter.labels)
-        return tuple(sorted(super().changes(before, after), key=lambda change: order.index(change.label)))
-
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
-        def value(score: float | None, label: str) -> str:
-            return self.text(score or 0.0, model.unit_of(label))
-
-        return listing(
-            [
-                f"{change.label} goes from {value(change.before, change.label)} to {value(change.after, change.label)}"
-                for change in changes
-            ]
-        )
+        parts = []
+        for change in changes:
+            unit = model.unit_of(change.label)
+            before, after = (self.text(score or 0.0, unit) for score in (change.before, change.after))
+            parts.append(f"{change.label} goes from {before} to {after}")
+        return listing(parts)
 
     def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
         return of or "Number", None if score is None else self.text(score, unit)
@@ -98,3 +90,80 @@ class Regress(Task):
             return super().moved(change, unit)
         moved = float(f"{change.after - change.before:.3g}")
         return f"{'+' if moved > 0 else '' if moved else '±'}{self.text(moved, unit)}"
+
+
+class DepthDecoder(Decoder):
+    """A number of each pixel."""
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        """Return the target of the options' place, or the whole picture."""
+        adapter = cast("PixelNumbers", evidence.resident.adapter)
+        if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):
+            raise ModelProblem(f"{adapter.spec.id} gives each pixel a number: name a place, at=(x, y) or a rectangle.")
+        for name in options.targets:
+            class_index(name, adapter.labels)
+        pixels = adapter.covers(evidence.outputs, evidence.geometry)
+        if options.at:
+            find_middle(options.at, evidence)
+            pixels = pixels_inside(options.at, evidence)
+        target = PlaceTarget(0, adapter.labels[0], (), options.part)
+        if options.against is not None:
+            than = parse_other_place(options.against)
+            if than is None or not options.at:
+                raise ModelProblem("against is another place here, as x,y: name both, at and against.")
+            find_middle(than, evidence)
+            target = replace(target, than=np.packbits(pixels_inside(than, evidence)).tobytes())
+        return [target.with_pixels(pixels)]
+
+
+class DepthScorer(NumberScorer):
+    """The number at a point or in an area; of the whole picture the mean."""
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        if not isinstance(target, PlaceTarget):
+            return super().find_again(before, evidence, movement, target)
+        adapter = cast("PixelNumbers", evidence.resident.adapter)
+        moved = move(target, evidence, movement)
+        return float(adapter.number(evidence.outputs, moved).detach()), "", moved
+
+    def score(self, result: Result, index: int) -> float | None:
+        place = read_place(result, index)
+        return super().score(result, index) if place is None else place
+
+
+class DepthWording(NumberWording):
+    """What is said of the numbers of pixels."""
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        words = f"{result.model.name} gives {self.list_numbers(result)} on average"
+        if result.heatmaps and (place := self.describe_place(result, index)):
+            words += f". {place.removesuffix('.')}"
+        return f"{words}.", True
+
+    def summary(self, result: Result, index: int) -> str:
+        return ""
+
+    def number(self, result: Result, index: int) -> str:
+        if (number := read_place(result, index)) is None:
+            return ""
+        return quantity(number, result.model.unit_of(result.heatmaps[index].target.label))
+
+    def describe_place(self, result: Result, index: int) -> str:
+        """Describe the number at a map's place; empty for the whole picture."""
+        if (number := read_place(result, index)) is None:
+            return ""
+        label = result.heatmaps[index].target.label
+        if result.options.against is None:
+            return f"At the place {label} is {self.number(result, index)}."
+        much = quantity(abs(number), result.model.unit_of(label))
+        return f"At the place {label} is {much} {'less' if number < 0 else 'more'} than at the other."
+
+
+def read_place(result: Result, index: int) -> float | None:
+    """Return the number at a map's place, or a difference, or None."""
+    if not result.options.at:
+        return None
+    adapter = cast("PixelNumbers", result.evidence.resident.adapter)
+    return float(adapter.number(result.evidence.outputs, result.heatmaps[index].target).detach())

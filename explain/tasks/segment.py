@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import listing, percent
-from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
-from sightglass.explain.tasks.task import COMPARED, Answers, Change, Scorer, Task, check_joint, check_score
+from sightglass.explain.phrases import listing, percent, plain_text
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, check_score
+from sightglass.explain.tasks.wording import COMPARED, NAMED, Wording
 from sightglass.models.adapter import Adapter, AreaTarget, Prediction, Span, Target
+from sightglass.models.geometry import fill_polygon
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -22,43 +23,20 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.trust.stability import Changed
     from sightglass.models.adapters.segmenter import Segmentation, Segmenter
     from sightglass.models.spec import ModelSpec
 
+Area = TypeVar("Area", bound=AreaTarget)
 HALF = 0.5
 """Share of a target's pixels that must keep their class for it to be the answer still."""
-NAMED = 3
-"""Classes that a sentence names."""
 
 
-class Segment(Task):
-    """Segmentation: a class per pixel; scores are shares of the picture."""
-
-    id = "segment"
-    title = "Segment"
-    value = "share of the picture"
-    verb = "segment"
-    barred = dict.fromkeys(
-        ("attention", "query", "library", "mask"),
-        "asks for one score a picture and {id} gives each pixel one: use GradCAM.",
-    )
-    gives_pixels = True
-    truth = "areas"
-    gives = "gives each pixel a class"
-    sure = False
-    spans = ("region", "pixel")
-    heading = "Share of the picture"
-    unmapped = "No map: no pixel of the edited picture is {label}."
-    frame_note = "Percents are shares of the frame, and not how sure it is."
-
-    def text(self, score: float, unit: str = "") -> str:
-        return f"{percent(score)} of the picture"
+class PixelDecoder(Decoder):
+    """A class for each pixel."""
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the options' pixels."""
-        adapter = _segmenter(evidence)
-        check_joint(options, adapter)
+        adapter = cast("Segmenter", evidence.resident.adapter)
         if options.per not in ("class", "region", "pixel"):
             raise ModelProblem(f"{adapter.spec.id} draws no boxes: explain a class, a region or a pixel.")
         if options.per == "pixel" and not options.at and not options.targets:
@@ -75,7 +53,45 @@ class Segment(Task):
         # All found classes, as a list must not depend on the number of maps.
         return len(adapter.labels)
 
-    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+
+class PixelScorer(Scorer):
+    """The score of an area: the mean probability of its class."""
+
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
+        check_score(target)
+        adapter = cast("Segmenter", evidence.resident.adapter)
+        pixels = adapter.pixels_of(evidence.outputs, target)
+
+        def of_pixels(outputs: Any) -> Answers:
+            score, margin, right = (values.cpu() for values in adapter.certainty(outputs, target, pixels))
+            return Answers(score, margin if target.part == "contrast" else score, right >= HALF)
+
+        return of_pixels
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        if not isinstance(target, AreaTarget):
+            return super().find_again(before, evidence, movement, target)
+        adapter, moved = cast("Segmenter", evidence.resident.adapter), move(target, evidence, movement)
+        score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
+        most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
+        return float(score[0]), adapter.labels[most], moved
+
+
+class PixelWording(Wording):
+    """What is said of areas; scores are shares of the picture."""
+
+    def text(self, score: float, unit: str = "") -> str:
+        return f"{percent(score)} of the picture"
+
+    def short_text(self, score: float, unit: str = "") -> str:
+        return percent(score)
+
+    def list_answers(self, result: Result) -> list[str]:
+        return [f"{p.label}: {plain_text(self.text(p.score))}" for p in result.predictions]
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} finds {list_classes(result, NAMED)}.", True
 
     def contrast(self, result: Result, hot: str, index: int) -> str:
@@ -90,7 +106,7 @@ class Segment(Task):
         return result.evidence.resident.adapter.labels[target.against]
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
-        if any(result.task is not self for result in results):
+        if any(result.task.wording is not self for result in results):
             return None
         classes = (list_classes(result, COMPARED) for result in results)
         return "; ".join(f"{name} finds {words}" for name, words in zip(names, classes, strict=True)) + "."
@@ -112,30 +128,6 @@ class Segment(Task):
             "the picture does."
         )
 
-    def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
-        return _segmenter(evidence).classes_at(evidence.outputs, evidence.geometry)
-
-    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
-        check_score(target)
-        adapter = _segmenter(evidence)
-        pixels = adapter.pixels_of(evidence.outputs, target)
-
-        def of_pixels(outputs: Any) -> Answers:
-            score, margin, right = (values.cpu() for values in adapter.certainty(outputs, target, pixels))
-            return Answers(score, margin if target.part == "contrast" else score, right >= HALF)
-
-        return of_pixels
-
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        if not isinstance(target, AreaTarget):
-            return super().find_again(before, evidence, changed, target)
-        adapter, moved = _segmenter(evidence), move(target, evidence, changed)
-        score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
-        most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
-        return float(score[0]), adapter.labels[most], moved
-
     def caption(self, label: str, score: float) -> str:
         return super().caption(label, score) if score else f"no {label}"
 
@@ -154,14 +146,9 @@ class Segment(Task):
         return (of, None if score is None else self.text(score)) if of else super().column(score)
 
 
-def _segmenter(evidence: Evidence) -> Segmenter:
-    adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
-    return adapter
-
-
 def is_background(result: Result, index: int) -> bool:
     """Return whether a class of a segmentation is its background."""
-    return _segmenter(result.evidence).is_background(index)
+    return cast("Segmenter", result.evidence.resident.adapter).is_background(index)
 
 
 def list_classes(result: Result, most: int) -> str:
@@ -171,9 +158,47 @@ def list_classes(result: Result, most: int) -> str:
     return listing([*labels[: most - len(more)], *more]) if labels else "nothing but background"
 
 
+def find_middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float]:
+    """Return a point or a rectangle's middle; raise ModelProblem outside the picture."""
+    height, width = evidence.geometry.original
+    if not all(0 <= x <= width for x in at[::2]) or not all(0 <= y <= height for y in at[1::2]):
+        raise ModelProblem(
+            f"at is {', '.join(f'{coordinate:g}' for coordinate in at)}, and the picture is {width} by {height} pixels."
+        )
+    return sum(at[::2]) / len(at[::2]), sum(at[1::2]) / len(at[1::2])
+
+
+def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
+    """Return the answer's pixels in an area, bool (h, w); never empty."""
+    adapter, outputs = cast("Segmenter", evidence.resident.adapter), evidence.outputs
+    places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]
+    inside = np.zeros(outputs.size, bool)
+    if len(places) > 2:
+        corners = adapter.place_corners(outputs, evidence.geometry, np.reshape(at, (-1, 2)))
+        inside = fill_polygon(corners, outputs.size) & adapter.covers(outputs, evidence.geometry)
+    if not inside.any():
+        # A point, a rectangle, or an area without a pixel's centre.
+        (x0, y0), (x1, y1) = places[0], places[-1] if len(places) == 2 else places[0]
+        inside[y0 : y1 + 1, x0 : x1 + 1] = True
+    return inside
+
+
+def move(target: Area, evidence: Evidence, movement: Movement) -> Area:
+    """Return a target's pixels after a change of the picture."""
+
+    def moved(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if movement.mirrored:
+            return pixels[:, ::-1]
+        sides = zip(movement.shift, pixels.shape, evidence.geometry.input, strict=True)
+        rolled = np.roll(pixels, [round(shift * cells / side) for shift, cells, side in sides], (0, 1))
+        return rolled if rolled.any() else pixels
+
+    return target.moved(moved)
+
+
 def _find_regions(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
     """Return the options' regions or pixels, or the `top_k` largest regions."""
-    adapter = _segmenter(evidence)
+    adapter = cast("Segmenter", evidence.resident.adapter)
     outputs: Segmentation = evidence.outputs
     (height, width), classes = outputs.size, outputs.classes
     names = [name for name in options.targets if not isinstance(name, (tuple, list))]
@@ -204,7 +229,7 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
 
 def _find_classes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
     """Return the options' classes in their rectangle, else those found."""
-    adapter = _segmenter(evidence)
+    adapter = cast("Segmenter", evidence.resident.adapter)
     outputs: Segmentation = evidence.outputs
     indices = [class_index(name, adapter.labels) for name in options.targets]
     if not options.at:

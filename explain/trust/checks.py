@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.result import Result
 
-CheckId = Literal["model", "answer", "still"]
+CheckId = Literal["model", "answer", "stable"]
 QUESTIONS: dict[CheckId, str] = {
     "model": "changes with the model",
     "answer": "matters to the answer",
-    "still": "stays when the picture barely changes",
+    "stable": "stays when the picture barely changes",
 }
 SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
 MARKS: dict[proof.SupportVerdict, Mark] = {"supported": "yes", "not supported": "no"}
@@ -48,13 +48,13 @@ class Check:
 
     __pydantic_config__ = _FILES
     id: CheckId
-    """Whether the map depends on the `model`, matters to the `answer`, and holds `still`."""
+    """Whether the map depends on the `model`, matters to the `answer`, and is `stable`."""
     state: Mark
     sentence: str
     """The number, its control and its interval, or why there is none."""
     value: float | None = None
     """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: the
-    effect on the answer, in log-odds; `still`: the least rank correlation after a small change."""
+    effect on the answer, in log-odds; `stable`: the least rank correlation after a small change."""
     control: float | None = None
     """What `value` is compared with: unrelated maps, and for `answer` the strongest control."""
     inside: float | None = None
@@ -159,7 +159,7 @@ def _test(id: CheckId, explanation: Result, index: int | str) -> Check:
     method = METHODS[explanation._map(index).method]
     if not method.quick:
         raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")
-    if id == "still":
+    if id == "stable":
         still = stability.stability(explanation, index)
         least = None if still.worst is None else still.worst.rank_correlation
         return Check(id, still.verdict, still.sentence, least, still.chance)

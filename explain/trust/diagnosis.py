@@ -22,7 +22,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.questions import answers_why, settings
 from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.task import describe_direction
+from sightglass.explain.tasks.wording import describe_direction
 from sightglass.explain.trust import LEVELS, SHOWS, Finding
 from sightglass.models.catalog import is_packaged
 
@@ -91,17 +91,18 @@ class Statement:
 
 def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     """Describe the picture and its map at `index`, without limitations; `hot`: the colormap's hottest colour."""
-    title, named = explanation.task.says(explanation, index)
-    meaning, caution = "", ""
+    wording = explanation.task.wording
+    (title, named), meaning, caution = wording.headline(explanation, index), "", ""
     if named is not None and explanation.heatmaps and explanation.heatmaps[index].state == "ok":
         caution, method = describe_independent(explanation, index), METHODS[explanation.heatmaps[index].method]
         if not caution and method.shows:
             caution = f"{hot.capitalize()} is {method.shows}."
-        meaning = caution or explanation.task.meaning(explanation, hot, index, named=named)
-        if explanation.heatmaps[index].signed or explanation.measures or explanation.options.part != "class":
+        meaning = caution or wording.meaning(explanation, hot, index, named=named)
+        usual = explanation.quantity == "score" and explanation.options.part == "class"
+        if explanation.heatmaps[index].signed or not usual:
             caution = meaning
     place = _describe_place(explanation, index, half=True) if explanation.heatmaps else ("", "", "")
-    return Statement(title, meaning, *place, answer=explanation.task.short(explanation, index), caution=caution)
+    return Statement(title, meaning, *place, answer=wording.summary(explanation, index), caution=caution)
 
 
 def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> str:
@@ -123,11 +124,12 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
     part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
     end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if half else "."
-    place, quantity = f"is strongest {where}{end}", "number" if explanation.measures else "score"
-    directions = f" {_shares(heatmap.raising, quantity)}" if half and heatmap.raising is not None else ""
-    if explanation.options.part == "contrast" and (other := explanation.task.rival(explanation, index)) is not None:
-        return "Why", label, f"and not {other}? What favours it {place}"
-    if explanation.measures and METHODS[heatmap.method].per_class:
+    place, numbers = f"is strongest {where}{end}", explanation.quantity == "number"
+    directions = f" {_shares(heatmap.raising, explanation.quantity)}" if half and heatmap.raising is not None else ""
+    rival = explanation.task.wording.rival(explanation, index)
+    if explanation.options.part == "contrast" and rival is not None:
+        return "Why", label, f"and not {rival}? What favours it {place}"
+    if numbers and METHODS[heatmap.method].per_class:
         return f"What {describe_direction(explanation, index)}", label, f"{place}{directions}"
     if METHODS[heatmap.method].reads:
         return "What was read for", label, place
@@ -141,7 +143,7 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     return f"{of} for", label, place
 
 
-def _shares(raising: float, what: str = "number") -> str:
+def _shares(raising: float, what: str) -> str:
     return f"{percent(raising)} of the evidence raises the {what}, {percent(1 - raising)} lowers it."
 
 
@@ -152,7 +154,7 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     """
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     if not labels:
-        return explanation.task.nothing(explanation)
+        return explanation.task.wording.nothing(explanation)
     if len(labels) == 1:
         return f"There is only one map, for {labels[0]}."
     if not (method := METHODS[explanation.heatmaps[0].method]).per_class:
@@ -189,7 +191,7 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Return a map's limitations, most serious first, with its proof's."""
     of_picture = _find_of_picture(explanation, index)
     if not explanation.heatmaps:
-        return (Finding("nothing", "serious", explanation.task.nothing(explanation)), *of_picture)
+        return (Finding("nothing", "serious", explanation.task.wording.nothing(explanation)), *of_picture)
     findings = (*of_picture, *_find_of_map(explanation, index))
     return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
@@ -198,9 +200,10 @@ def _find_of_picture(explanation: Result, index: int) -> Iterator[Finding]:
     """Find limitations of the picture for this model, and the direction of the map."""
     yield from (Finding("note", "note", note) for note in explanation.notes)
     heatmap = explanation.heatmaps[index] if explanation.heatmaps else None
+    numbers = explanation.quantity == "number"
     if heatmap is not None and heatmap.raising is not None:
-        yield Finding("both ways", "note", _shares(heatmap.raising, "number" if explanation.measures else "score"))
-    elif heatmap is not None and explanation.measures and not heatmap.signed and METHODS[heatmap.method].per_class:
+        yield Finding("both ways", "note", _shares(heatmap.raising, explanation.quantity))
+    elif heatmap is not None and not heatmap.signed and numbers and METHODS[heatmap.method].per_class:
         part, method = explanation.options.part, METHODS[heatmap.method]
         begin = f"{method.name} has no signed map: this one" if part == "signed" else "The map"
         other = 'part="class" shows what raises' if part == "lowers" else 'part="lowers" shows what lowers'
@@ -209,7 +212,7 @@ def _find_of_picture(explanation: Result, index: int) -> Iterator[Finding]:
     if (hidden := unseen(explanation)) >= CROPPED:
         much = percent(hidden) if hidden < NEARLY else "Nearly all"
         yield Finding("cropped", "note", f"{much} of the picture was cropped away before the model saw it.")
-    if undecided := explanation.task.undecided(explanation):
+    if undecided := explanation.task.wording.undecided(explanation):
         yield Finding("undecided", "caution", undecided)
     yield from _find_other_paper(explanation)
     height, width = explanation.image.pixels.shape[:2]
@@ -250,7 +253,7 @@ def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
         subject, elsewhere = explanation.heatmaps[index].target.label, percent(1 - float(mask.mean()))
         text = f"{percent(share)} of the evidence for {subject} lies outside the object, while {elsewhere} of the "
         yield Finding("outside", "caution" if share > HALF else "note", f"{text}picture does.")
-    elif words := explanation.task.describe_outside(explanation, index):
+    elif words := explanation.task.wording.describe_outside(explanation, index):
         yield Finding("outside", "note", words)
     proof = explanation.proofs.get(index)
     if proof is not None and proof.support.verdict == "not supported":
@@ -282,7 +285,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
             f"the {percent(statistics.border_area)} of an even spread. The model may rely on the surroundings."
         )
         yield Finding("border", "caution", text)
-    if scattered := explanation.task.scattered(explanation, index):
+    if scattered := explanation.task.wording.scattered(explanation, index):
         default = explanation.evidence.resident.default_layers
         if method.at_layers and heatmap.layers != default:
             scattered += f" The layer may come too early: the model's usual one is {', '.join(default)}."
@@ -333,7 +336,7 @@ def _empty(explanation: Result, index: int) -> str:
     return {
         "flat": f"The map for {label} is flat: at this layer {name} finds no place that matters more than another.",
         "no evidence": f"{name} finds nothing that {describe_direction(explanation, index)} {label} at this layer."
-        if explanation.measures
+        if explanation.quantity == "number"
         else f"{name} finds no evidence for {label}{layer}.",
         "not a number": f"{name} failed on {label} (not a number): try another method or layer.",
     }[heatmap.state]
@@ -421,7 +424,7 @@ def question_of(part: str) -> str:
 
 def family_of(task: str, resident: LoadedModel) -> str:
     """Return the family whose figures a model of a task has: detector, query, transformer or classifier."""
-    if task_of(task).has_boxes:
+    if task_of(task).explains("detection"):
         return "detector" if resident.queries is None else "query"
     return "transformer" if resident.attentions else "classifier"
 
@@ -434,7 +437,7 @@ def randomisations(
     `layers`: none for the default ones.
     """
     # Measured of classes and boxes alone.
-    measured = task_of(model).truth in ("classes", "boxes") and is_packaged(model)
+    measured = task_of(model).evaluation in ("classes", "boxes") and is_packaged(model)
     if not measured or (question == "why" and not answers_why(resident)):
         return {}
     if tuple(layers or resident.default_layers) != (settings(resident, question)["layers"] or resident.default_layers):

@@ -73,7 +73,7 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     for row in (0, *sorted(finite, key=lambda row: -changes[row])[: MOST - 1]):
         words, candidate = prepared[row]
         # Numbers have no best class; the first one shows the effect.
-        best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())
+        best = 0 if task_of(resident.adapter).quantity == "number" else int(scores[row].argmax())
         pixels = np.clip(fit_picture(image.pixels, candidate, "trained")[0], 0, 255).astype(np.uint8)
         answers.append(Reading(candidate, words, pixels, resident.adapter.labels[best], float(scores[row][best])))
     return tuple(answers)

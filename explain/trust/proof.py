@@ -49,7 +49,7 @@ def _odds(score: float) -> float:
     return math.log(score / (1 - score))
 
 
-def settle(effect: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
+def decide_verdict(effect: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
     """Return the verdict once later maps cannot change it, else None."""
     won = sum(effect.size > other.size for other in others)
     lost = len(others) - won
@@ -96,7 +96,7 @@ class Support:
     @property
     def verdict(self) -> SupportVerdict:
         """The verdict by the number of beaten control maps."""
-        if (settled := settle(self.own, self.others)) is not None:
+        if (settled := decide_verdict(self.own, self.others)) is not None:
             return settled
         complete = len(self.others) == OTHERS and self.copies
         return "supported" if complete and all(self.own.size > copy.size for copy in self.copies) else "cannot be told"

@@ -178,7 +178,7 @@ class Scramble:
         return f"{self.draws} random models: {empty}{ends}."
 
     @property
-    def likeness(self) -> str:
+    def similarity_text(self) -> str:
         """The similarity of `map` as it is shown over it: `+0.12`, of a box `11 %`, or `empty`."""
         return self._shown(statistics.median_low(self.final)) if self.final else "empty"
 

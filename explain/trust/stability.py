@@ -16,6 +16,7 @@ from sightglass.explain.maps.statistics import coarse, rank_correlation
 from sightglass.explain.phrases import listing, signed
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.tasks import describe_score, task_of
+from sightglass.explain.tasks.parts import STILL, Movement
 from sightglass.explain.trust.controls import chance_level, seed_of
 from sightglass.explain.trust.support import map_again, tested_map
 from sightglass.models.adapter import JointTarget
@@ -58,16 +59,14 @@ class Changed:
     kind: Kind
     pixels: Pixels
     """uint8 (H, W, 3), as large as the picture."""
-    shift: tuple[int, int] = (0, 0)
-    """(down, right) in pixels of the model's input."""
-    mirrored: bool = False
+    movement: Movement = STILL
 
     def undone(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a map (h, w) with the change of place undone."""
-        if self.mirrored:
+        if self.movement.mirrored:
             return np.ascontiguousarray(values[:, ::-1])
         # A one-pixel-wide picture may have a single seen pixel.
-        down, right = (min(by, side - 1) for by, side in zip(self.shift, values.shape, strict=True))
+        down, right = (min(by, side - 1) for by, side in zip(self.movement.shift, values.shape, strict=True))
         # What was pushed out of the picture is as its neighbour.
         return np.asarray(cv2.copyMakeBorder(values[down:, right:], 0, down, 0, right, cv2.BORDER_REPLICATE))
 
@@ -90,10 +89,10 @@ def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
         by = min(max(round(SHIFT / geometry.scale[axis]), 1), pixels.shape[axis] - 1)
         down, right = (0, by) if axis else (by, 0)
         padded = cv2.copyMakeBorder(pixels, down, 0, right, 0, cv2.BORDER_REPLICATE)
-        moved = (round(down * geometry.scale[0]), round(right * geometry.scale[1]))
+        moved = Movement((round(down * geometry.scale[0]), round(right * geometry.scale[1])))
         return Changed(kind, np.ascontiguousarray(padded[:height, :width]), moved)
     if kind == "mirror":
-        return Changed(kind, np.ascontiguousarray(pixels[:, ::-1]), mirrored=True)
+        return Changed(kind, np.ascontiguousarray(pixels[:, ::-1]), Movement(mirrored=True))
     if kind == "jpeg":
         return Changed(kind, Image.open(to_jpeg(pixels, QUALITY)).pixels)
     factor = 1 + BRIGHTNESS if kind == "brighter" else 1 - BRIGHTNESS
@@ -166,7 +165,7 @@ class Stability:
         if worst is None or worst.rank_correlation is None or worst.flips:
             return "cannot be told"
         if worst.rank_correlation <= self.chance:
-            return "cannot be told" if task_of(self.model).measures else "no"
+            return "cannot be told" if task_of(self.model).quantity == "number" else "no"
         return "yes" if worst.rank_correlation >= STEADY and not self.flips else "cannot be told"
 
     @property
@@ -177,7 +176,7 @@ class Stability:
         names = [CHANGES[kind] for kind in self.flips]
         flips = listing(names, NAMED) if names else ""
         score = describe_score(self.score, self.model, self.label)
-        spread = task_of(self.model).describe_spread(self.label, (low, high), score, flips)
+        spread = task_of(self.model).wording.describe_spread(self.label, (low, high), score, flips)
         sentences = [f"Under {len(scores)} small changes {spread}"]
         if (worst := self.worst) is not None and worst.rank_correlation is not None:
             correlation = f"of {signed(worst.rank_correlation)} at least (after {CHANGES[worst.kind]})"
@@ -185,7 +184,8 @@ class Stability:
             sentences.append(f"{begin} map keeps a rank correlation {correlation}.")
         reach = f"unrelated maps reach {signed(self.chance)}"
         why = "because the answer changes" if self.flips else f"as {STEADY:.2f} is asked and {reach}"
-        if task_of(self.model).measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:
+        moves = worst is not None and (worst.rank_correlation or 0.0) <= self.chance
+        if moves and task_of(self.model).quantity == "number":
             why = "as the number moves with it"
         conclusions: dict[Mark, str] = {
             "yes": f"It holds still: {STEADY:.2f} is asked, and {reach}.",
@@ -205,7 +205,7 @@ def stability(explanation: Result, index: int | str = 0, *, progress: Progress =
     heatmap, _ = tested_map(explanation, index, "there is nothing to compare it with")
     if explanation.image.planes is not None or explanation.options.preprocessing == READY:
         raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
-    score, first, _ = explanation.task.find_again(explanation, explanation.evidence, None, heatmap.target)
+    score, first, _ = explanation.task.scorer.find_again(explanation, explanation.evidence, STILL, heatmap.target)
     variants = []
     # A mirror swaps left and right joints, and the sign of x.
     joint = isinstance(heatmap.target, JointTarget)
@@ -227,7 +227,7 @@ def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> V
     pixels = replace(explanation.image, pixels=changed.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
     evidence = Evidence(before.resident, adapter.prepare(pixels, preprocessing), before.layers)
     adapter.check_answer(evidence.outputs)
-    score, answer, target = explanation.task.find_again(explanation, evidence, changed, heatmap.target)
+    score, answer, target = explanation.task.scorer.find_again(explanation, evidence, changed.movement, heatmap.target)
     if target is None:
         return Variant(kind, score, answer, True, None, None)
     values = changed.undone(map_again(explanation, heatmap, evidence, target))

@@ -34,10 +34,10 @@ from sightglass.explain.maps.heatmap import Heatmap, on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, Trace, settle
+from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, Trace, decide_verdict
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.tasks.task import Answers, Scorer
+    from sightglass.explain.tasks.parts import Answers, ScoreOutputs
     from sightglass.models.adapter import Target
     from sightglass.models.spec import ModelSpec
 
@@ -114,9 +114,9 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     copies: list[Effect] = []
     for effect in measure(controlled):
         others.append(effect)
-        if settle(tested_effect, others) is not None:
+        if decide_verdict(tested_effect, others) is not None:
             break
-    if len(others) == OTHERS and settle(tested_effect, others) is None:
+    if len(others) == OTHERS and decide_verdict(tested_effect, others) is None:
         for effect in measure(copied):
             copies.append(effect)
             if tested_effect.size <= effect.size:
@@ -194,7 +194,7 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     resident = evidence.resident
     if not resident.gradients or not METHODS[heatmap.method].quick or options.vocabulary or options.examples:
         return _random(explanation, index)
-    detects = explanation.task.has_boxes
+    detects = explanation.task.explains("detection")
     options = replace(options, per="detection") if detects else options
     shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
     # Networks with the same weights may compute something else.
@@ -214,14 +214,14 @@ def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
 
 
 def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
-    resident = explanation.evidence.resident
+    resident, decoder = explanation.evidence.resident, explanation.task.decoder
     layers = explanation.evidence.layers
     for name, source, image in _pictures(resident.adapter.spec):
         try:
             pixels = image.taken(resident.adapter.channels, resident.adapter.spec.id)
             evidence = Evidence(resident, resident.adapter.prepare(pixels, options.preprocessing), layers)
-            predictions = decode(evidence, options)
-            targets = resolve(options, predictions, evidence)
+            predictions = decoder.decode(evidence, options)
+            targets = decoder.resolve(options, predictions, evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None
         except Problem:
             # Pictures of the wrong kind have no map.
@@ -230,7 +230,7 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
             assert raw is not None
             layer_maps = [layer[place : place + 1] for layer in raw.maps]
             values = on_content(layer_maps, evidence.geometry, raw.layers)
-            if explanation.task.has_boxes:
+            if explanation.task.explains("detection"):
                 box = predictions[place].box
                 assert box is not None
                 rows, columns = box_on_content(evidence.geometry, box)
@@ -289,7 +289,7 @@ def prove(
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     perturber = Perturber(explanation, heatmap.target)
     first, *others = dict.fromkeys(fillings)
-    detects, curves = explanation.task.has_boxes, list[Curve]()
+    detects, curves = explanation.task.explains("detection"), list[Curve]()
     total = 2 + controls.SEEDS + len(others)
 
     def follow(name: str, maps: Sequence[Map], filling: Filling, most: int = steps) -> None:
@@ -323,7 +323,7 @@ class Perturber:
 
     def __init__(self, explanation: Result, target: Target) -> None:
         self._evidence = evidence = explanation.evidence
-        self.score: Scorer = explanation.task.scorer(evidence, target, explanation.options)
+        self.score: ScoreOutputs = explanation.task.scorer.follow(evidence, target, explanation.options)
         self._adapter, self._lock = evidence.resident.aside()
         left, top, right, bottom = evidence.geometry.content
         self._place = (..., slice(top, bottom), slice(left, right))

@@ -11,7 +11,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps.statistics import COARSE
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import hottest_mask
-from sightglass.explain.tasks.task import Change
+from sightglass.explain.tasks.parts import Change
 from sightglass.explain.whatif.edits import EditMark
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
 
     A model that compares pictures has neither: its one change is the cosine to the unedited picture, from 1.
     """
-    return before.task.changes(before, after)
+    return before.task.scorer.changes(before, after)
 
 
 def sentence(before: Explanation, changes: Sequence[Change], edit: Edit) -> str:
     """Say what an edit changed, in numbers that were measured."""
     if not edit.marks:
-        return before.task.invite(before)
+        return before.task.wording.invite(before)
     condition = "With only what you kept" if edit.keep else "Without what you painted over"
-    return f"{condition}, {before.task.describe_changes(before.model, changes)}."
+    return f"{condition}, {before.task.wording.describe_changes(before.model, changes)}."
 
 
 def strongest_tenth(explanation: Explanation) -> EditMark | None:
@@ -108,6 +108,6 @@ def covered_sentence(before: Explanation, after: Explanation, share: float, othe
     `share`: of the picture that is covered, 0..1; `others`: the scores of `elsewhere`.
     """
     start = f"Covering the strongest {percent(share)} of the picture"
-    covered = before.task.describe_covered(before, after, start, float(np.mean(others)))
+    covered = before.task.wording.describe_covered(before, after, start, float(np.mean(others)))
     best = after.predictions[0].label if before.task.competes else ""
     return covered, "" if not best or best == before.predictions[0].label else f"Now it says {best}."

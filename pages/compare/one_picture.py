@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.models import Comparison, score_of_map
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
@@ -18,7 +18,7 @@ from sightglass.models import catalog
 from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.ui import saving
-from sightglass.ui.choices import model_picker, sidebar
+from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -39,10 +39,10 @@ FIRST = 3
 OWN_ANSWERS = "own"
 
 
-def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
-    """Draw the tab; `bar`: of the choice of a picture, `controls`: right of the tabs."""
-    choices, _first = sidebar.draw(bar, sized=False)
-    with controls:
+def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
+    """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
+    choices, _first = controls.draw(bar, sized=False)
+    with right:
         target_place = st.container(width="content")
         models = _choose_models(choices.model)
     with main:
@@ -55,7 +55,7 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
         comparison = _compare(choices, models, _choose_method(choices, models))
         with target_place:
             comparison = _choose_target(comparison, names)
-        title.markdown(f"## {escape(sidebar.add_warning(choices, comparison.verdict))}")
+        title.markdown(f"## {escape(controls.add_warning(choices, comparison.verdict))}")
         _draw_panels(comparison, names)
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Run each model five times, in turns. A busy machine makes that impossible."
@@ -78,20 +78,17 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
     specs, widgets, local = catalog.catalog(), st.session_state, model_picker.menu()[1]
     if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
-    url_state.keep("models-of", chosen.family)
-    url_state.recall("models", specs, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
-    with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
-        ids = st.multiselect(
-            "Models, two to four",
-            list(specs),
-            format_func=lambda key: f"{key}{model_picker.download_note(specs[key], local)}",
-            select_all=False,
-            key="models",
-            max_selections=MAX_MODELS,
-            help="Any models of the catalogue; those to download are fetched first. The difference is that of the "
-            "first and the last with a map of the same class or object.",
+    url_state.remember("models-of", chosen.family)
+    labels = {name: f"{name}{model_picker.download_note(spec, local)}" for name, spec in specs.items()}
+    linked: dict[str, Any] = {"key": "models", "name": "models", "read": lambda text: text.split(",")[:MAX_MODELS]}
+    count = plural(len(url_state.recall_value(options=specs, default=_sizes(chosen), **linked)), "model")
+    with st.popover(count, icon=":material/tune:", help="Which models are compared."):
+        help = (
+            "Any models of the catalogue; those to download are fetched first. The difference is that of the first and "
+            "the last with a map of the same class or object."
         )
-    url_state.keep("models", ids, _sizes(chosen), name="models")
+        look: dict[str, Any] = {"max_selections": MAX_MODELS, "help": help} | linked
+        ids = url_state.widget(st.multiselect, "Models, two to four", labels, _sizes(chosen), **look)
     return [specs[key] for key in ids]
 
 
@@ -109,7 +106,7 @@ def _choose_method(choices: Choices, models: list[ModelSpec]) -> str:
     chosen = METHODS[choices.method]
     # A model with another task uses its own method; one without gradients has none, and is rejected below.
     alike = [] if chosen.slow else [model.id for model in models if task_of(model) is task_of(choices.model)]
-    residents = {name: sidebar.load(name).resident for name in alike}
+    residents = {name: controls.load(name).resident for name in alike}
     lacking = [name for name, net in residents.items() if net.gradients and chosen not in list_methods(net)]
     if not (chosen.slow or lacking):
         return chosen.id
@@ -121,10 +118,10 @@ def _choose_method(choices: Choices, models: list[ModelSpec]) -> str:
 def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparison:
     explanations = []
     for model in models:
-        explainer = sidebar.load(model.id)
+        explainer = controls.load(model.id)
         if not explainer.resident.gradients:
             raise ModelProblem(f"{model.id} exposes no internals, so its map takes minutes: look at it on Explore.")
-        explanation = explain_job.explain(sidebar.adapt_to_model(choices, explainer, method), explainer, wait=True)
+        explanation = explain_job.explain(controls.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
     return explain_job.with_times(Comparison(tuple(explanations), tuple(model.name for model in models), ()))
@@ -167,9 +164,9 @@ def _pane(explanation: Explanation, name: str) -> Pane:
     task = explanation.task
     if not explanation.heatmaps:
         missing = "; it has no map of that" if explanation.predictions else ""
-        return Pane(title=name, note=f"{task.answer(explanation)}{missing}")
-    note = explanation.task.name_map(explanation, 0) if task.names_classes else task.answer(explanation)
-    if task.has_boxes and any(prediction not in explanation.predictions for prediction in explanation.own(0)):
+        return Pane(title=name, note=f"{task.wording.answer(explanation)}{missing}")
+    note = explanation.task.wording.name_map(explanation, 0) if task.names_classes else task.wording.answer(explanation)
+    if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
     boxes = panels.class_boxes(explanation, 0) or None
     return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note),), boxes=boxes)
@@ -178,12 +175,13 @@ def _pane(explanation: Explanation, name: str) -> Pane:
 def _draw_table(comparison: Comparison, names: list[str]) -> None:
     rows, same, label, half = [], f"Overlap with {names[0]}", comparison.label, "Half the evidence on"
     for i, explanation in enumerate(comparison.explanations):
-        agreement, task, score = comparison.agreement(0, i), explanation.task, score_of_map(explanation)
+        agreement, task = comparison.agreement(0, i), explanation.task
+        score = task.scorer.score(explanation, 0) if explanation.heatmaps else None
         rows.append(
             {
                 "Model": names[i],
-                "Own answer": task.answer(explanation),
-                **dict([task.column(score, explanation.model.unit_of(label), label)] if label else ()),
+                "Own answer": task.wording.answer(explanation),
+                **dict([task.wording.column(score, explanation.model.unit_of(label), label)] if label else ()),
                 half: percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
                 same: agreement and agreement.iou_top20 * 100,
                 "Parameters": count(explanation.evidence.resident.parameters),

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from sightglass.ui.session import page, reopen, url_state
+from sightglass.ui.session import page, url_state
 
 TABS = {"models": "One picture", "pictures": "Two pictures"}
 
@@ -15,7 +15,7 @@ TABS = {"models": "One picture", "pictures": "Two pictures"}
 def compare() -> None:
     bar, head = st.container(key="controls"), st.container(horizontal=True, vertical_alignment="center")
     with head:
-        look: dict[str, Any] = {"key": reopen.COMPARE_TAB, "name": "tab", "label_visibility": "collapsed"}
+        look: dict[str, Any] = {"key": "compare-tab", "name": "tab", "label_visibility": "collapsed"}
         tab = url_state.widget(st.segmented_control, "Compare", TABS, "models", **look)
         help = "Drop a folder of labelled pictures there: which of two to six models is right more often."
         st.page_link(page.script("pictures"), label="Labelled pictures", icon=":material/arrow_outward:", help=help)

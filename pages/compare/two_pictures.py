@@ -12,10 +12,10 @@ from sightglass.explain import methods
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.report import offers, similarity_files
 from sightglass.ui import saving
-from sightglass.ui.choices import gallery_picker, model_picker, sidebar
+from sightglass.ui.choices import controls, gallery_picker, model_picker
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, sentence, shorten
@@ -41,12 +41,12 @@ LISTED = 50
 SHOWS = {"cosine": "Similar and different regions", "product": "What the score is made of", "matches": "Best matches"}
 
 
-def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
-    """Draw the tab; `bar`: of the choice of a picture, `controls`: right of the tabs."""
+def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
+    """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
     first = pair_similarity.DEFAULT
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
-    choices, explainer, instead = _find_model(*sidebar.draw(bar, methods=offered, colours=False))
-    with controls:
+    choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered, colours=False))
+    with right:
         items = gallery_picker.choose(explainer, choices.image)
         with st.popover("More", icon=":material/more_horiz:", help="Best matches, and what the score is made of."):
             help = "Red makes the two similar, blue makes them differ."
@@ -58,7 +58,7 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
             title.markdown("## There is no other picture to compare with.")
         elif missing:
             title.markdown(f"## This link is also about {escape(missing)}, which is not in it: add it under Against.")
-            st.button("Compare with others", key="pair-others", on_click=url_state.keep, args=(LACKS, ""))
+            st.button("Compare with others", key="pair-others", on_click=url_state.remember, args=(LACKS, ""))
         else:
             _draw_pair(choices, explainer, ranked, show, title)
         _draw_notes(ranked, instead)
@@ -66,8 +66,8 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
 
 def _missing_name(choices: Choices) -> str:
     """Return the name of a link's second picture that it cannot carry, until others than examples are here."""
-    if name := url_state.take_linked(LACKS):
-        url_state.keep(LACKS, shorten(name, image_source.MAX_NAME))
+    if name := url_state.read_once(LACKS):
+        url_state.remember(LACKS, shorten(name, image_source.MAX_NAME))
     return (url_state.memory(LACKS) or "") if gallery_picker.is_example(choices.image) else ""
 
 
@@ -79,8 +79,8 @@ def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explai
     reason = "exposes no internals" if resident.adapter.has_embedding else "does not compare pictures"
     if model_picker.FIRST not in model_picker.menu()[1]:
         raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
-    explainer = sidebar.load(model_picker.FIRST)
-    choices = sidebar.adapt_to_model(choices, explainer, choices.method)
+    explainer = controls.load(model_picker.FIRST)
+    choices = controls.adapt_to_model(choices, explainer, choices.method)
     return choices, explainer, f"{explainer.model.id} compares them, as {choices.model.id} {reason}."
 
 
@@ -109,8 +109,8 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
     result = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
     with left:
         own = not gallery_picker.is_example(choices.image)
-        url_state.write(SECOND, ranked.hits[chosen].name if chosen and not own else None)
-        url_state.write(LACKS, ranked.hits[chosen].name if own else None)
+        url_state.set_url(SECOND, ranked.hits[chosen].name if chosen and not own else None)
+        url_state.set_url(LACKS, ranked.hits[chosen].name if own else None)
         lacks = (f"the picture {result.gallery.image.name}",) if own else ()
         pairs.draw_pair(result, key="viewer-pair", matches=show == "matches", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
@@ -143,8 +143,8 @@ def _choose_hit(ranked: Ranking) -> int:
     key = f"hits-{hash(tuple(hit.item.stamp for hit in best)) & 0xFFFFFFFF:x}-{ranked.query.sha256[:8]}"
     st.markdown("### Most similar first")
     names = [hit.name for hit in best]
-    if name := url_state.take_linked(SECOND):
-        url_state.keep(SECOND, name)
+    if name := url_state.read_once(SECOND):
+        url_state.remember(SECOND, name)
         if name not in names:
             url_state.leave_out(SECOND, name)
     linked = url_state.memory(SECOND) or url_state.memory(LACKS)

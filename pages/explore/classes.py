@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.options import parse_other_place
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.marks import draw_numbers, draw_segments, ends_of
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.segment import is_background
+from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.trust.diagnosis import describe
-from sightglass.pages.explore.missing import parse_place, write_place
 from sightglass.ui.session import state, url_state
+from sightglass.ui.session.control_table import PER, Page
 from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.session.state import SPAN, ChosenArea
+from sightglass.ui.session.state import ChosenArea
 from sightglass.ui.viewer import Pane
 from sightglass.ui.views import charts, panels
-from sightglass.ui.widgets import HOT, rows, ticked_pair
+from sightglass.ui.widgets import HIGHLIGHT_HELP, rows, ticked_pair
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -43,7 +44,16 @@ class Classes:
 
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
         self.choices, self.explainer = choices, explainer
-        self.label = _get_class(choices, explainer)
+        chosen, picture = state.of(state.ChosenClass), choices.image.sha256
+        if chosen.picture != picture:
+            chosen.label = st.query_params.get("class") if chosen.picture is None else None
+            chosen.picture = picture
+            known = {label.casefold() for label in choices.options.get("vocabulary") or explainer.labels}
+            if chosen.label and not chosen.label.isdecimal() and chosen.label.casefold() not in known:
+                url_state.leave_out("class", chosen.label)
+                chosen.label = None
+        self.label = chosen.label
+        """The class chosen for this picture; None: the model's best."""
 
     def explain(self) -> Explanation | None:
         """Return the maps, with that of the chosen class; None while running."""
@@ -82,27 +92,27 @@ class Classes:
         if not explanation.heatmaps:
             st.caption("No box has a high enough score.")
             return 0
-        index = self.find_map(explanation) or 0
-        scores: dict[str, list[float]] = {}
+        index, task, unit_of = self.find_map(explanation) or 0, explanation.task, explanation.model.unit_of
+        scores: dict[str, float] = {}
         for prediction in explanation.predictions:
-            scores.setdefault(prediction.label, []).append(prediction.score)
+            scores.setdefault(prediction.label, prediction.score)
         mapped = [heatmap.target.label for heatmap in explanation.heatmaps]
         # Rows in the order of the maps: a click finds its map in the browser by its place.
         labels = list(dict.fromkeys([*scores, *mapped] if len(mapped) == 1 else [*mapped, *scores]))
         generation = state.of(state.ChosenClass).generation
         key = f"rows-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{len(labels)}"
         for place, label in enumerate(mapped):
-            if label not in scores and (score := score_of_map(explanation, place)) is not None:
-                scores[label] = [score]
-        task, unit_of = explanation.task, explanation.model.unit_of
-        items = [task.row(label, scores.get(label, ()), unit_of(label)) for label in labels]
+            if label not in scores and (score := task.scorer.score(explanation, place)) is not None:
+                scores[label] = score
+        texts = {label: task.wording.text(score, unit_of(label)) for label, score in scores.items()}
+        items = [Answer(each, texts.get(each, "–"), task.wording.bar(scores.get(each, 0.0))) for each in labels]
         ticks = len(mapped) if len(mapped) > 1 else 0
-        if (linked := url_state.take_pair(TICKED, mapped)) is not None:
-            url_state.keep(f"{TICKED}-{key}", linked)
+        if (linked := url_state.read_pair_once(TICKED, mapped)) is not None:
+            url_state.remember(f"{TICKED}-{key}", linked)
         first = url_state.memory(f"{TICKED}-{key}")
         chosen = rows(items, key=key, chosen=labels.index(mapped[index]), ticks=ticks, ticked=first)
         self.pair = ticked_pair(key, ticks, first)
-        url_state.write(TICKED, [mapped[place] for place in self.pair] if self.pair else None)
+        url_state.set_url(TICKED, [mapped[place] for place in self.pair] if self.pair else None)
         _choose(None if chosen == 0 else labels[chosen])
         _draw_another(explanation, labels)
         if labels[chosen] not in mapped:
@@ -115,7 +125,7 @@ class Classes:
         """Return the sentence over the picture."""
         if self.pair is not None:
             return panels.difference_title(explanation, self.pair)
-        return describe(explanation, HOT, index).short
+        return describe(explanation, HIGHLIGHT_HELP, index).short
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the explanation."""
@@ -125,9 +135,17 @@ class Classes:
         return panels.boxes(explanation, index)
 
     def draw_below(self, explanation: Explanation, index: int, view: View) -> None:
-        """Draw the choices for a click on a segmentation."""
-        if explanation.task.gives_pixels:
-            _draw_controls(explanation)
+        """Draw the choices for a click on what each pixel has, and the way back."""
+        spans, chosen = explanation.task.explains("region"), bool(state.of(ChosenArea).at and explanation.options.at)
+        if not (spans or chosen):
+            return
+        with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
+            if spans:
+                PER.choose(Page(self.explainer))
+            if chosen:
+                help, icon = "Show the maps of the whole picture again.", ":material/undo:"
+                look: dict[str, Any] = {"key": "explore-whole", "on_click": _choose_place, "args": (explanation, ())}
+                st.button("Back to the whole picture", icon=icon, help=help, **look)
 
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
         """Draw the map's most important numbers."""
@@ -136,23 +154,9 @@ class Classes:
         charts.numbers_button(explanation, index)
 
 
-def _get_class(choices: Choices, explainer: Explainer) -> str | None:
-    """Return the class chosen for this picture; None: the model's best."""
-    image = choices.image
-    chosen = state.of(state.ChosenClass)
-    if chosen.picture != image.sha256:
-        chosen.label = st.query_params.get("class") if chosen.picture is None else None
-        chosen.picture = image.sha256
-        known = {label.casefold() for label in choices.options.get("vocabulary") or explainer.labels}
-        if chosen.label and not chosen.label.isdecimal() and chosen.label.casefold() not in known:
-            url_state.leave_out("class", chosen.label)
-            chosen.label = None
-    return chosen.label
-
-
 def _choose(label: str | None) -> None:
     state.of(state.ChosenClass).label = label
-    url_state.write("class", label)
+    url_state.set_url("class", label)
 
 
 def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
@@ -161,7 +165,7 @@ def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
     if labels <= set(listed):
         return
 
-    def take() -> None:
+    def show_chosen() -> None:
         _choose(st.session_state[key])
         st.session_state[key] = None
         # A new list starts at the class chosen here.
@@ -172,15 +176,13 @@ def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
         sorted(labels),
         index=None,
         key=key,
-        on_change=take,
+        on_change=show_chosen,
         placeholder="Another class",
         label_visibility="collapsed",
         help="Any class the model knows: what in the picture speaks for it?",
     )
 
 
-SPANS = {"region": "Region", "pixel": "Pixel"}
-"""What a click asks about."""
 HEIGHT = 380
 """Height of either picture in a window of 900 pixels: two are side by side."""
 AT, AGAINST, TICKED = "at", "against", "ticked"
@@ -193,7 +195,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
     """Choose the place and class of a reopened pixel's map."""
     area = state.of(ChosenArea)
     (pixel, area.pixel), chosen = (area.pixel, None), (choices.image.sha256, choices.model.id)
-    if pixel is None or not task_of(choices.model).spans or (area.picture, area.model) != chosen:
+    if pixel is None or not task_of(choices.model).explains("region") or (area.picture, area.model) != chosen:
         return
     evidence = explain_job.predict(choices, explainer).evidence
     adapter = cast("Segmenter", evidence.resident.adapter)
@@ -208,14 +210,14 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     """Return the options of the picture's chosen place; none without one."""
     area, task = state.of(ChosenArea), task_of(explainer.resident.adapter)
-    if not task.gives_pixels:
-        url_state.write(AT, None)
-        url_state.write(AGAINST, None)
+    if not task.explains("pixel"):
+        url_state.set_url(AT, None)
+        url_state.set_url(AGAINST, None)
         return {}
     if area.picture is None:
         area.picture, area.model = choices.image.sha256, choices.model.id
         at = st.query_params.get(AT, "")
-        area.at, area.against = parse_place(at, choices.image), st.query_params.get(AGAINST)
+        area.at, area.against = _parse_place(at, choices.image), st.query_params.get(AGAINST)
         if at and not area.at:
             url_state.leave_out(AT, at)
         if area.against and area.against not in explainer.labels and parse_other_place(area.against) is None:
@@ -226,16 +228,32 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
         # A recipe may have its index.
         area.against = dict(enumerate(explainer.labels)).get(int(area.against))
-    url_state.write(AT, write_place(area.at))
-    url_state.write(AGAINST, area.against if area.at else None)
+    url_state.set_url(AT, _write_place(area.at))
+    url_state.set_url(AGAINST, area.against if area.at else None)
     if not area.at:
         return {}
     # Before its control is drawn a link may name it.
-    span = url_state.recall_value(SPAN, SPANS, "region", name="span")
-    per = span if task.spans and len(area.at) == 2 else "class"
+    span = PER.value(Page(explainer))
+    per = span if task.explains("region") and len(area.at) == 2 else "class"
     against = {} if area.against is None else {"against": area.against}
     choice = {} if area.class_index is None else {"targets": (area.class_index,)}
     return {"at": area.at, "per": per, **against, **choice}
+
+
+def _parse_place(text: str, image: Picture) -> tuple[float, ...]:
+    """Parse a point, a rectangle or an area of the address; empty outside the picture."""
+    try:
+        place = Options.parse({"at": text or ()}).at
+    except ModelProblem:
+        return ()
+    inside = all(0 <= number <= (image.height if i % 2 else image.width) for i, number in enumerate(place))
+    return place if inside else ()
+
+
+def _write_place(place: tuple[float, ...]) -> str | None:
+    """Write a place for the address; a point as two numbers, None for no place."""
+    numbers = place[:2] if place[:2] == place[2:] else place
+    return ",".join(str(number).removesuffix(".0") for number in numbers) or None
 
 
 def show_pixels(explanation: Explanation) -> None:
@@ -256,41 +274,26 @@ def show_pixels(explanation: Explanation) -> None:
         scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
         line = f"{label} {scale}. Click a place: why this number?"
     view = panels.draw_viewer(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, line=line)
-    take_click(view, explanation)
+    explain_click(view, explanation)
 
 
-def _draw_controls(explanation: Explanation) -> None:
-    """Draw the choices for a click and the way back."""
-    spans, chosen = explanation.task.spans, bool(state.of(ChosenArea).at and explanation.options.at)
-    if not (spans or chosen):
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
-        if spans:
-            help = "A region is all connected pixels of one class; a pixel is the one under the pointer."
-            label = "A click explains"
-            url_state.widget(st.segmented_control, label, SPANS, "region", key=SPAN, name="span", help=help)
-        if chosen:
-            help, icon = "Show the maps of the whole picture again.", ":material/undo:"
-            st.button("Back to the whole picture", icon=icon, key="explore-whole", on_click=_forget, help=help)
-
-
-def take_click(view: View, explanation: Explanation) -> None:
+def explain_click(view: View, explanation: Explanation) -> None:
     """Explain the clicked place and redraw the page."""
     if view.point is not None:
-        area = state.of(ChosenArea)
-        area.picture, area.model = explanation.image.sha256, explanation.model.id
-        area.at, area.against, area.class_index = _round_down(view.point, explanation.image), None, None
-        state.forget_class()
+        _choose_place(explanation, _round_down(view.point, explanation.image))
         st.rerun()
+
+
+def _choose_place(explanation: Explanation, at: tuple[float, ...]) -> None:
+    """Choose the explained place, none for the whole picture; the list starts anew at the first map."""
+    area, chosen = state.of(ChosenArea), state.of(state.ChosenClass)
+    area.picture, area.model = explanation.image.sha256, explanation.model.id
+    area.at, area.against, area.class_index = at, None, None
+    chosen.label = None
+    chosen.generation += 1
 
 
 def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
     # The edge of the last pixel belongs to no pixel.
     inside = (min(max(value, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, value in enumerate(at))
     return tuple(math.floor(value * STEP) / STEP for value in inside)
-
-
-def _forget() -> None:
-    area = state.of(ChosenArea)
-    area.at, area.against, area.class_index = (), None, None
-    state.forget_class()

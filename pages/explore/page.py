@@ -8,9 +8,9 @@ import streamlit as st
 
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
-from sightglass.pages.explore import missing, whatif
 from sightglass.pages.explore import view as map_view
-from sightglass.ui.choices import sidebar
+from sightglass.pages.explore import whatif
+from sightglass.ui.choices import controls
 from sightglass.ui.painter import drawing
 from sightglass.ui.session import page, url_state
 from sightglass.ui.views import panels
@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, tabs, main = (st.container(key=name) for name in ("controls", "views", "explore"))
-    choices, explainer = sidebar.draw(bar, whole=True)
+    choices, explainer = controls.draw(bar)
     with tabs:
         view = choose_view(explainer)
     if drawing.needs_repaint(explainer):
         st.rerun()
     paper = None
-    if drawing.is_offered(explainer):
+    # A model of drawings, or Draw was pressed.
+    if explainer.resident.adapter.paper is not None or url_state.memory("draw"):
         paper, main = main.columns([2, 5], gap="medium")
     try:
-        if missing.lacks_prompt(choices, explainer):
+        if explainer.resident.adapter.takes_words and not (explainer.labels or choices.options.get("vocabulary")):
             with main:
                 st.markdown("## What should it look for?")
                 st.markdown(":material/text_fields: Enter it at the top, in words.")
@@ -55,10 +56,10 @@ def explore() -> None:
 
 def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
-    has_boxes = task_of(explainer.model).has_boxes
-    views: dict[str, tuple[str, View]] = {"map": ("Boxes" if has_boxes else "Map", map_view.draw)}
+    draws_boxes = task_of(explainer.model).explains("detection")
+    views: dict[str, tuple[str, View]] = {"map": ("Boxes" if draws_boxes else "Map", map_view.draw)}
     views["whatif"] = ("What if", whatif.draw)
-    if has_boxes and stages(explainer.resident):
+    if draws_boxes and stages(explainer.resident):
         views["layers"] = ("Layers", map_view.draw_layers)
     titles = {name: title for name, (title, _) in views.items()}
     look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed"}

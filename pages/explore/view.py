@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.explain.comparison.detections import describe_boxes
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.maps.boxes import measure
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.detect import describe_boxes
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.pages.explore import classes
-from sightglass.pages.explore.boxes import Boxes
+from sightglass.pages.explore.boxes import Boxes, find_place, pair_of
 from sightglass.pages.explore.classes import Classes
-from sightglass.pages.explore.missing import find_place
 from sightglass.ui import checks, saving
-from sightglass.ui.choices import sidebar
+from sightglass.ui.choices import controls
 from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -66,7 +65,8 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     """Draw the view."""
     places = Places.draw(main)
     with places.answers:
-        answers: Boxes | Classes = (Boxes if task_of(explainer.model).has_boxes else Classes)(choices, explainer)
+        draws_boxes = task_of(explainer.model).explains("detection")
+        answers: Boxes | Classes = (Boxes if draws_boxes else Classes)(choices, explainer)
     stopped = False
     try:
         # What a slow method has done so far is below the answers, which stay in their place as the map does.
@@ -117,7 +117,7 @@ def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Pla
         else:
             index = answers.draw_list(explanation)
     with places.title:
-        _write_headline(sidebar.add_warning(answers.choices, answers.headline(explanation, index)))
+        _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))
         with st.container(width="content"):
             checks.draw_chip(explanation, index)
     # The picture before the numbers: they take longer to compute and are read second.
@@ -148,14 +148,14 @@ def _draw_picture(
     look: dict[str, Any] = {"key": answers.viewer, "area": True, "line": line, "dimmed": dimmed}
     if find_place(explanation) is not None:
         look["lacks"] = ("the question about a place",)
-    if explanation.task.gives_pixels and not dimmed:
+    if explanation.task.explains("pixel") and not dimmed:
         # What each pixel has and the map side by side: either can be clicked.
         left, right = st.columns(2)
         with left:
             classes.show_pixels(explanation)
         with right:
             view = panels.draw_viewer(image, panes, height=classes.HEIGHT, **look)
-            classes.take_click(view, explanation)
+            classes.explain_click(view, explanation)
         return view
     marks = answers.marks(explanation, index)
     return panels.draw_viewer(image, panes, marks=marks, beside=True, height=HEIGHT, **look)
@@ -196,7 +196,7 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
     image = choices.image
     if not boxes.listed:
         with places.title:
-            _write_headline(sidebar.add_warning(choices, describe_boxes(boxes.base)))
+            _write_headline(controls.add_warning(choices, describe_boxes(boxes.base)))
         with places.left:
             panels.draw_viewer(image, [panels.plain_pane(image)], key="viewer-layers")
         return
@@ -204,7 +204,7 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
         heading = _draw_stages(boxes, boxes.listed[boxes.chosen])
         saving.link_button()
     with places.title:
-        _write_headline(sidebar.add_warning(choices, heading))
+        _write_headline(controls.add_warning(choices, heading))
 
 
 def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
@@ -217,9 +217,9 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
         name = METHODS[choices.method].name
         st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(stages_by_path)})
-    explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
+    explanation = explain_job.explain(chosen, explainer, targets=(pair_of(item.prediction),))
     assert explanation is not None
-    marks = explanation.task.marks
+    marks = explanation.task.wording.marks
     outlines = tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(0) if p.box is not None)
     panes, shares = [], []
     for heatmap in explanation.by_layer():

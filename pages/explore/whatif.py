@@ -13,13 +13,13 @@ from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.detect import assign
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.whatif import changes, edits
 from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.report.offers import Files
 from sightglass.ui import painter, saving, widgets
-from sightglass.ui.choices import sidebar
+from sightglass.ui.choices import controls
 from sightglass.ui.session import page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain import Explainer, Explanation
-    from sightglass.explain.tasks.task import Change, Task
+    from sightglass.explain.tasks.parts import Change
+    from sightglass.explain.tasks.task import Task
     from sightglass.explain.whatif.edits import Edited, EditMark
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
@@ -49,8 +50,9 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
         choices = replace(choices, method=default)
-    of_all = {name: value for name, value in choices.options.items() if name not in sidebar.BOX_OPTIONS}
-    choices = replace(choices, options=of_all)
+    # An edit is asked about all boxes and whole maps.
+    options = {name: value for name, value in choices.options.items() if name not in ("classes", "within")}
+    choices = replace(choices, options=options)
     with main:
         _studio(choices, explainer)
 
@@ -65,7 +67,9 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
     current = painter.painting(choices.image)
     try:
         with right:
-            original = _original(choices, explainer)
+            run = explain_job.explain if METHODS[choices.method].quick else explain_job.predict
+            original = run(choices, explainer, method=choices.method)
+        assert original is not None  # only slow methods run in a thread
         tenth = changes.strongest_tenth(original)
         _answer(choices, explainer, original, tenth, (title, middle, right, below), current)
     except Exception as failure:
@@ -75,15 +79,6 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
         # Also after an error: the next stroke may fix it.
         with left:
             painter.painter(choices.image, tenth)
-
-
-def _original(choices: Choices, explainer: Explainer) -> Explanation:
-    """Return the unedited picture's explanation, without a map if slow."""
-    if not METHODS[choices.method].quick:
-        return explain_job.predict(choices, explainer, method=choices.method)
-    explanation = explain_job.explain(choices, explainer)
-    assert explanation is not None
-    return explanation
 
 
 def _answer(
@@ -116,12 +111,12 @@ def _answer(
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
         moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in changes.elsewhere(original))
-        others = [original.task.score_after(original, answer(variant)) for variant in moved]
+        others = [original.task.scorer.score_after(original, answer(variant)) for variant in moved]
         sentence, more = changes.covered_sentence(original, after, float(edited.hidden.mean()), others)
     else:
         sentence, more = changes.sentence(original, differences, edit), ""
     with title:
-        st.markdown(f"## {escape(sidebar.add_warning(choices, f'{sentence} {more}'.rstrip()))}")
+        st.markdown(f"## {escape(controls.add_warning(choices, f'{sentence} {more}'.rstrip()))}")
     mapped = _with_map(original, after)
     with right:
         _map(original, mapped, differences, lacks=("your edit",) if edit.marks else ())
@@ -135,9 +130,9 @@ def _answer(
 def _row(task: Task, change: Change, model: ModelSpec) -> tuple[Answer, float | None]:
     """Return an answer's row, `62 % → 21 % (−41)`, and its bar before the edit."""
     unit, scores = model.unit_of(change.label), (change.before, change.after)
-    before, after = ("–" if score is None else task.text(score, unit) for score in scores)
-    was, now = (task.bar(score or 0.0) for score in scores)
-    return Answer(change.label, f"{before} → {after} ({task.moved(change, unit)})", now), was
+    before, after = ("–" if score is None else task.wording.text(score, unit) for score in scores)
+    was, now = (task.wording.bar(score or 0.0) for score in scores)
+    return Answer(change.label, f"{before} → {after} ({task.wording.moved(change, unit)})", now), was
 
 
 def _with_map(original: Explanation, after: Explanation) -> Explanation:
@@ -148,9 +143,9 @@ def _with_map(original: Explanation, after: Explanation) -> Explanation:
         return after.with_options(targets=())
     first = original.predictions[0].index
     # A segmentation may have no pixel of the class any more.
-    if not original.task.explains(after, first):
+    if not original.task.decoder.has_answer(after, first):
         return after
-    if not original.task.has_boxes:
+    if not original.task.explains("detection"):
         return after.with_options(targets=(first,))
     place = assign(original.predictions, after.predictions).get(0)
     return after if place is None else after.with_options(per="detection", targets=(place,))
@@ -160,7 +155,7 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
     if after.heatmaps:
         label = after.heatmaps[0].target.label
         score = next((change.after for change in differences if change.label == label), None)
-        plain = score is None or original.task.has_boxes
+        plain = score is None or original.task.explains("detection")
         note = None if plain else describe_score(score or 0.0, original.model, label)
         panel, marks = Pane(maps=(panels.to_map(after, 0, note=note),)), panels.boxes(after, 0)
     else:

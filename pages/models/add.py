@@ -18,7 +18,7 @@ from sightglass.models.families.custom.own_code import is_own
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
-from sightglass.ui.choices import model_picker, sidebar
+from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, without_keys
@@ -123,7 +123,7 @@ def _register() -> None:
     model_picker.forget_menu()
     try:
         with store.without_paths():
-            sidebar.load(id_)
+            controls.load(id_)
     except BaseException:
         # Its files stay, for other answers.
         adding.remove(store.table(), id_)
@@ -217,7 +217,7 @@ MEANINGS = {name: task.meaning_of_row for name, task in TASKS.items() if task.me
 def draw_card(spec: ModelSpec, image: Image) -> None:
     """Draw the card, with the chosen picture explained by the model."""
     with st.container(border=True):
-        explainer = sidebar.load(spec.id)
+        explainer = controls.load(spec.id)
         st.markdown(f"### {escape(spec.id)}: {escape(describe_model(explainer.resident.adapter))}")
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
@@ -259,7 +259,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
 
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
     """Ask for the meaning and names of the outputs."""
-    labels, measures = explainer.labels, task_of(spec).measures
+    labels, measures = explainer.labels, task_of(spec).quantity == "number"
     unnamed = not spec.weights.unit if measures else bool(labels) and labels[0] == "class 0"
     with st.expander("Names and meaning", icon=":material/label:", expanded=unnamed):
         if spec.task in MEANINGS:
@@ -298,7 +298,8 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     if len(readings) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
-    answers = [describe_score(row.score, spec, row.label) if task_of(spec).measures else row.label for row in readings]
+    numbers = task_of(spec).quantity == "number"
+    answers = [describe_score(row.score, spec, row.label) if numbers else row.label for row in readings]
     differ = len(set(answers)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         alike = "All likely ways give the same first answer here. Where two look alike, the words say what differs."
@@ -319,7 +320,7 @@ def _change(spec: ModelSpec, values: dict[str, object]) -> None:
     before = store.tables()[spec.id]
     try:
         store.change(spec.id, values)
-        sidebar.load(spec.id)
+        controls.load(spec.id)
     except Problem:
         adding.write(store.table(), spec.id, before, force=True)
         raise

@@ -19,11 +19,11 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, draw_tile
-from sightglass.evaluation.kinds import TYPE_NAMES
+from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.task import UNSURE
+from sightglass.explain.tasks.wording import UNSURE
 from sightglass.models import catalog
 from sightglass.pages.pictures.job import PicturesPage
 from sightglass.report import embedded_recipe
@@ -120,7 +120,7 @@ def _list_views(result: Result, place: int) -> dict[str, str]:
 
 def _find_boxes(report: ErrorReport | None) -> ErrorReport | None:
     """Return a report whose errors are boxes, and not whole pictures."""
-    return report if report is not None and task_of(report.evaluation.task).has_boxes else None
+    return report if report is not None and kind_of(report.evaluation.task).counts_objects else None
 
 
 def _choose_model(result: Result, rail: Any) -> int:
@@ -159,14 +159,14 @@ def _filter(result: Result, place: int, view: str, about: str | None) -> list[Ti
             for unit in _filter_units(boxes, about)
         ]
     scores = table.read_scores(result.plans[place].folder)
-    task = task_of(scores.task)
-    if about is not None and not task.gives_pixels:
+    task, kind = task_of(scores.task), kind_of(scores.task)
+    if about is not None and kind.by_folders:
         frame = frame[frame["truth"].eq(about) & frame["wrong"].eq(True)]
     if view == "wrong":
         frame = frame[frame["wrong"].eq(True)]
     elif view == "differ":
         frame = frame[frame["picture"].isin(result.find_differing(place) or ())]
-    left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if task.measures else ("smallest", "largest"))}
+    left_out = {*(() if scores.sure else ("unsure", "sure")), *({"smallest", "largest"} - {*kind.extremes})}
     orders = {
         name: title for name, (title, column, _) in finished.ORDERS.items() if name not in left_out and column in frame
     }
@@ -386,7 +386,7 @@ def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) ->
         task, answer = task_of(catalog.spec(plan.model)), unit.answer
         label, automatic = unit.predicted, False
         index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
-        recipe = recipe.model_copy(update=task.recipe_of(index, anchor))
+        recipe = recipe.model_copy(update={"targets": ()} | task.decoder.options_of(index, anchor))
     view = embedded_recipe.ViewState(label=label[:200] if isinstance(label, str) else None, automatic=automatic)
     reopen.open_result(image, recipe, view)
 

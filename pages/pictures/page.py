@@ -21,7 +21,7 @@ from sightglass.report import views
 from sightglass.report.table import csv as write_csv
 from sightglass.report.view import MAX_PICTURES
 from sightglass.ui import saving
-from sightglass.ui.choices import model_picker, sidebar
+from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape
@@ -48,7 +48,7 @@ def pictures() -> None:
     remembered = state.of(PicturesPage)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         chips = st.container(horizontal=True, vertical_alignment="center", width="content", key="pictures-chips")
-        controls = st.container(width="content")
+        row = st.container(width="content")
     main, ribbon = st.container(), None
     with main:
         _read_address(remembered)
@@ -59,7 +59,7 @@ def pictures() -> None:
         elif remembered.source is None:
             ribbon = _draw_example()
     # After the results, which need no model.
-    choices, explainer = sidebar.draw(place=controls, colours=False)
+    choices, explainer = controls.draw(place=row, colours=False)
     with chips:
         _draw_chips(remembered, choices, explainer)
     if ribbon is not None:
@@ -96,12 +96,12 @@ def _read_address(remembered: PicturesPage) -> None:
 
 def _write_address(remembered: PicturesPage) -> None:
     job = remembered.job
-    url_state.write("run", None if job is None or job.example else job.plans[0].folder.name)
-    url_state.write("open", remembered.opened or None)
-    url_state.write("error", remembered.unit or None)
+    url_state.set_url("run", None if job is None or job.example else job.plans[0].folder.name)
+    url_state.set_url("open", remembered.opened or None)
+    url_state.set_url("error", remembered.unit or None)
     chosen, home = remembered.source, kept.uploads_home()
     uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
-    url_state.write("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
+    url_state.set_url("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
 
 
 # The row of chips
@@ -145,15 +145,15 @@ def _draw_models(choices: Choices) -> list[str]:
     others = sorted(here.values(), key=lambda spec: spec.family != choices.model.family)
     offered = {spec.id: spec.name for spec in others}
     key = f"pictures-models-{choices.model.task}"
-    linked: dict[str, Any] = {"name": "models", "read": url_state.read_list}
-    url_state.recall(key, offered, [], **linked)
-    names = [choices.model.name, *(offered[name] for name in st.session_state[key])]
+    linked: dict[str, Any] = {"key": key, "name": "models", "read": url_state.read_list}
+    chosen = url_state.recall_value(options=offered, default=[], **linked)
+    names = [choices.model.name, *(offered[name] for name in chosen)]
     with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
         more: list[str] = []
         if offered:
             help = f"At most {MOST} models run over the same pictures. The menu of models has the first one."
             look: dict[str, Any] = {"selection_mode": "multi", "help": help} | linked
-            more = url_state.widget(st.pills, "Compare with", offered, more, key=key, **look)
+            more = url_state.widget(st.pills, "Compare with", offered, more, **look)
         else:
             st.caption("No other model of this kind is on this machine: add one on the page Models.")
     return [choices.model.id, *more[: MOST - 1]]
@@ -167,8 +167,8 @@ def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembe
         folder = before.plans[0].folder
         truth, matches = truth or labels.read_labels(folder), labels.corrections(folder)
     for name in models:
-        explainer = sidebar.load(name)
-        fitted = choices if name == choices.model.id else sidebar.adapt_to_model(choices, explainer, choices.method)
+        explainer = controls.load(name)
+        fitted = choices if name == choices.model.id else controls.adapt_to_model(choices, explainer, choices.method)
         options = {"method": fitted.method, **fitted.options}
         folder = jobs.folder_for(chosen, name, options)
         if corrections := sheet.keep_known(matches, explainer.labels):

@@ -11,7 +11,6 @@ import streamlit as st
 from sightglass.batch import finished, kept, labels, table
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural
-from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.ui.saving import exact
@@ -124,11 +123,10 @@ def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choice
             return []
         folder = job.ready[0].folder
         return state.latest("pictures-matches", finished.stamp(folder), partial(labels.match_run, folder))
-    known = () if task_of(explainer.model).measures else choices.options.get("vocabulary") or explainer.labels
-    if not known:
+    kind, known = kind_of(explainer.model), choices.options.get("vocabulary") or explainer.labels
+    if not (known and kind.names_classes):
         return []
-    by_folders = kind_of(explainer.model).by_folders
-    items = remembered.source.items if remembered.source is not None and by_folders else ()
+    items = remembered.source.items if remembered.source is not None and kind.by_folders else ()
     truth = remembered.truth or labels.label_by_folders(items)
     return labels.list_names(truth, known, keep_known(remembered.matches, known))
 

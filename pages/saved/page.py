@@ -25,7 +25,7 @@ def saved() -> None:
     opened = next((tab for name, tab in OPENED.items() if st.query_params.get(name)), None)
     if opened is not None:
         # Which is where its button leads back to.
-        url_state.keep(TAB, opened)
+        url_state.remember(TAB, opened)
     tab = opened or url_state.widget(
         st.segmented_control, "Saved", TABS, "views", key=TAB, name="tab", label_visibility="collapsed"
     )

@@ -21,7 +21,7 @@ from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.whatif import edits
 from sightglass.history.encoding import record_view
 from sightglass.history.history import UNDO
@@ -315,7 +315,7 @@ def _draw_rest(record: Record, index: int) -> None:
 
 def _score_text(record: Record, score: float | None) -> str:
     """Return a score as text; empty for none."""
-    return "" if score is None else task_of(record.task).text(score)
+    return "" if score is None else task_of(record.task).wording.text(score)
 
 
 def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:

@@ -11,8 +11,8 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
 from sightglass.ui import checks, saving
 from sightglass.ui import live as canvas
-from sightglass.ui.choices import sidebar
-from sightglass.ui.session import reopen, state, url_state
+from sightglass.ui.choices import controls
+from sightglass.ui.session import control_table, reopen, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.pictures import image_source
 from sightglass.video import live
@@ -34,7 +34,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
     if frame is not None:
         _open(frame)
         reopen.go()
-    choices, explainer = sidebar.draw(place=bar)
+    choices, explainer = controls.draw(place=bar)
     with title:
         warning = f"{choices.model.name} knows drawn scenes only: its answers to the camera mean nothing."
         st.markdown(f"## {warning if choices.model.example else 'The camera, frame by frame'}")
@@ -68,8 +68,8 @@ def _open(frame: LiveFrame) -> None:
     """Open a frame as an uploaded picture, with its map's target."""
     visit = state.of(canvas.LiveVisit)
     image_source.choose_upload(frame.image, frame.data)
-    if visit.model is not None and task_of(visit.model).has_boxes:
-        url_state.put("fit-detect", visit.preprocessing)
+    if visit.model is not None and task_of(visit.model).explains("detection"):
+        control_table.set_options({"preprocessing": visit.preprocessing})
         chosen_box = state.of(state.ChosenBox)
         chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
         chosen_box.source = (frame.image.sha256, visit.model.id)

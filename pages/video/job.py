@@ -139,9 +139,9 @@ def draw(job: ClipJob, *, key: str) -> None:
     task = task_of(catalog.catalog().get(job.plan.model) or "")
     moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
     with contextlib.suppress(ValueError):
-        st.session_state.setdefault(f"{key}-at", max(0.0, float(url_state.take_linked(MOMENT) or 0)))
+        st.session_state.setdefault(f"{key}-at", max(0.0, float(url_state.read_once(MOMENT) or 0)))
     at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
-    url_state.write(MOMENT, round(at, 2), 0.0)
+    url_state.set_url(MOMENT, round(at, 2), 0.0)
     width = round(MAX_HEIGHT * about.width / about.height)
     share = min(width / PAGE_WIDTH, 2 / 3)
     player, beside = st.columns([share, 1 - share], gap="medium")

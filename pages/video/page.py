@@ -14,7 +14,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
 from sightglass.pages.video.job import ClipJob, Video, describe, headline, open_example
-from sightglass.ui.choices import sidebar
+from sightglass.ui.choices import controls
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape, sentence
@@ -49,11 +49,11 @@ def video() -> None:
     if camera == "camera":
         draw_camera(place, top)
         return
-    choices, explainer = sidebar.draw(place=place, colours=False)
+    choices, explainer = controls.draw(place=place, colours=False)
     video = state.of(Video)
     job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
     # For reloads.
-    url_state.write("clip", (job.plan.name or None) if job is not None else None)
+    url_state.set_url("clip", (job.plan.name or None) if job is not None else None)
     with main:
         page.say_problem()
         if job is None:
@@ -207,7 +207,7 @@ def _draw_another_button() -> None:
         video = state.of(Video)
         video.job = None
         video.generation += 1
-        url_state.write("clip", None)
+        url_state.set_url("clip", None)
         st.rerun()
 
 

@@ -113,11 +113,11 @@ def view_heatmap(
 def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
     explanation = request.explain()
-    if explanation.task.measures:
+    if explanation.quantity == "number":
         raise ModelProblem(f"{explanation.model.id} {explanation.task.gives}, no confidence: ask /api/explain.")
     heatmap = explanation.heatmaps[0]
     # A requested class need not be among the best ones, which alone are listed.
-    score = explanation.task.score(explanation, 0) or 0.0
+    score = explanation.task.scorer.score(explanation, 0) or 0.0
     return LegacyAnswer(
         prediction=heatmap.target.label,
         confidence=min(max(score, 0.0), 1.0),
@@ -128,7 +128,7 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
 
 def generate(request: LegacyRequest, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class, or of all boxes, to the folder of heat maps; raise Problem."""
-    boxed = request.model is not None and task_of(service.local_model(request.model)).has_boxes
+    boxed = request.model is not None and task_of(service.local_model(request.model)).explains("picture")
     explanation = request.explain(**({"per": "picture"} if boxed else {}))
     overlay = to_jpeg(every_map(explanation, GUIDE_STYLE, boxes=request.show_box))
     folder = users.folder(settings().heatmaps)

@@ -186,8 +186,8 @@ class _Session:
             return
         self.switch(LiveExplainer(chosen))
         spec, adapter = chosen.explainer.model, chosen.explainer.resident.adapter
-        about = {"model": spec.id, "name": spec.name, "method": chosen.method.id, "detects": task_of(adapter).has_boxes}
-        await self.socket.send_json({"type": "ready", **about, "labels": list(adapter.labels)})
+        about = {"model": spec.id, "name": spec.name, "method": chosen.method.id, "labels": list(adapter.labels)}
+        await self.socket.send_json({"type": "ready", **about, "detects": task_of(adapter).explains("detection")})
 
 
 def _load(message: Message) -> FrameExplainer:

@@ -12,13 +12,13 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
-from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison, measure_in_turns
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
@@ -85,7 +85,7 @@ def explain(request: Explaining) -> Explanation:
     if request.verb not in ("", task.verb):
         raise ModelProblem(f"{name} {task.gives}: ask /api/explain, or name another model.")
     boxes = {option: getattr(request, option, None) for option in ("confidence", "iou", "ratio", "within")}
-    task.check_idle(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
+    task.check_box_options(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
     return run(name, image, request, options)
 
 
@@ -131,7 +131,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     for name in request.models:
         local_model(name)
     ids, names = choose_compared(request.models or (settings().api_model,))
-    if request.confidence is not None and not any(task_of(local_model(name)).has_boxes for name in ids):
+    if request.confidence is not None and not any(task_of(local_model(name)).explains("detection") for name in ids):
         raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
     image = open_picture(request.image, request.name)
     explanations, timings = [], []
@@ -187,8 +187,8 @@ def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
     image, name = open_picture(request.image, request.name), request.model or settings().api_model
     task = task_of(local_model(name))
     if request.confidence is not None:
-        task.check_idle(name, "confidence")
-    explanation = run(name, image, request, request.engine_options() | task.single())
+        task.check_box_options(name, "confidence")
+    explanation = run(name, image, request, request.engine_options() | {"top_k": 1} | task.decoder.options_of())
     proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
     if kind == "zip":
         return zip_files(result_folder.of_proof(explanation, 0, proof))

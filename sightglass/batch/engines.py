@@ -129,14 +129,14 @@ class Work:
     def scores(self) -> table.Scores:
         """What the scores of its answers are."""
         spec = self.explainer.model
-        units = {label: spec.unit_of(label) for label in self.classes} if self.task.measures else {}
+        units = {label: spec.unit_of(label) for label in self.classes} if self.task.quantity == "number" else {}
         return table.Scores(spec.task, units, self.classes)
 
     @property
     def facts(self) -> EvaluationFacts:
         """What holds for all pictures of an evaluation."""
         spec = self.explainer.model
-        threshold = self.options.confidence if self.task.has_boxes else 0.0
+        threshold = self.options.confidence if self.task.explains("detection") else 0.0
         return EvaluationFacts(spec.id, spec.name, self.kind.task, self.classes, threshold)
 
     @property

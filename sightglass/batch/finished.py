@@ -73,15 +73,15 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     frame["predicted_score"] = frame["predicted_score"].astype(float)
     frame["place"] = np.arange(len(frame))
     scores = table.read_scores(folder)
-    kind, measures = kind_of(scores.task), task_of(scores.task).measures
+    kind = kind_of(scores.task)
     if evaluation is None and kind.by_folders:
         with contextlib.suppress(Problem):
             evaluation = stored.load(folder)
     if (truth := labels.read_labels(folder)) is not None:
         # Labels of boxes give no label to the picture.
-        labels_pictures = kind.by_folders or measures
+        labels_pictures = kind.by_folders or not kind.names_classes
         frame["labelled"] = [truth.find_class(key) if labels_pictures else None for key in frame["picture"]]
-        if measures:
+        if not kind.names_classes:
             frame["true_number"] = [to_number(label) for label in frame["labelled"]]
             frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)
             frame["absolute_error"] = frame["error"].abs()
@@ -259,13 +259,13 @@ def describe(result: Result) -> tuple[str, str]:
 def _describe_first(result: Result) -> tuple[str, str]:
     frame, report, fit = result.frames[0], result.reports[0], result.fits[0]
     scores = table.read_scores(result.plans[0].folder)
-    task, pictures = task_of(scores.task), plural(len(frame), "picture")
+    kind, pictures = kind_of(scores.task), plural(len(frame), "picture")
     if not any(result.reports) and (differing := result.find_differing()) is not None:
-        common, (what, _) = set.intersection(*({*f["picture"]} for f in result.frames)), kind_of(scores.task).agreement
+        common, (what, _) = set.intersection(*({*f["picture"]} for f in result.frames)), kind.agreement
         return f"{what} by all models: {len(common - differing):,} of {plural(len(common), 'picture')}.", ""
     if report is not None and fit is not None:
         of, so_far = plural(fit.pictures, "labelled picture"), " so far" if result.stopped else ""
-        if task_of(fit.task).has_boxes:
+        if kind.counts_objects:
             return f"{fit.right:,} of {plural(fit.objects, 'object')} found{so_far} ({of}).", f"{report.headline}."
         return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", describe_worst(frame)
     if fit is not None:
@@ -276,11 +276,11 @@ def _describe_first(result: Result) -> tuple[str, str]:
         if result.stopped:
             errors = replace(errors, low=math.nan, high=math.nan)
         return f"{errors.describe(scores.unit)}.", ""
-    if task.measures:
+    if not kind.names_classes:
         return f"{pictures}.", "Drop a .csv with file,label to see how far the numbers are off."
     if not (answers := frame["predicted"].nunique()):
-        return f"{pictures}: {task.no_answer}.", ""
-    if task.has_boxes:
+        return f"{pictures}: {task_of(scores.task).no_answer}.", ""
+    if kind.counts_objects:
         return f"{plural(int(frame['predictions'].sum()), 'box')} in {pictures}.", ""
     return f"{pictures}, {plural(answers, 'different answer')}.", ""
 
@@ -345,16 +345,16 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
         agreed[against] = "reference"
     for place, plan in enumerate(result.plans):
         row: dict[str, Any] = {"Model": result.names[place]}
+        kind = kind_of(table.read_scores(plan.folder).task)
         if (fit := result.fits[place]) is not None:
             name, score = next(iter(fit.scores.items()))
             is_accuracy = name == "accuracy"
             row[capital(NAMES[name])] = score.percent if is_accuracy else score.points
             # The pictures of some batches are no random sample, so they have no interval.
             row["95 %"] = "" if result.stopped else score.percent_range if is_accuracy else score.range
-            if task_of(fit.task).has_boxes:
+            if kind.counts_objects:
                 row["Found"] = f"{fit.right:,} of {fit.objects:,}"
-        title, _ = kind_of(table.read_scores(plan.folder).task).agreement
-        row[title] = agreed.get(place, "")
+        row[kind.agreement[0]] = agreed.get(place, "")
         size = find_size(plan.model)
         row["Size"] = quantity(size / 1e6, "MB") if size is not None else ""
         row["Time"] = describe_time(plan.folder)

@@ -209,7 +209,7 @@ def read_uploads(files: Sequence[tuple[str, bytes]], task: Task, beside: Source 
             path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, data)
             # Masks are pictures, too: their names tell.
-            masks = task.truth == "areas" and re.search("mask|label|truth", path.name.lower())
+            masks = task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower())
             if source is None and not masks:
                 with contextlib.suppress(ModelProblem):
                     items = tuple(find(str(path), most=MAX_PICTURES))
@@ -217,7 +217,7 @@ def read_uploads(files: Sequence[tuple[str, bytes]], task: Task, beside: Source 
                 source = Source(items, name, str(path))
             if truth is None:
                 # Beside pictures a .png is one of them.
-                reader = ground_truth.read if items else KINDS[task.truth].read
+                reader = ground_truth.read if items else KINDS[task.evaluation].read
                 with contextlib.suppress(Problem) if items else contextlib.nullcontext():
                     truth = reader(path)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None

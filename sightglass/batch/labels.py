@@ -27,7 +27,6 @@ from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.phrases import listing, plural
-from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index, match, suggest
 from sightglass.report.table import csv as write_csv
 
@@ -122,13 +121,14 @@ def label_by_folders(items: Iterable[Item]) -> GroundTruth:
 
 def match_run(folder: Path) -> list[LabelMatch]:
     """Return a run's labels with their classes, unmatched ones first: given labels, else a classifier's folders."""
-    # Labels of numbers name no class.
-    if task_of(table.read_scores(folder).task).measures:
+    kind = kind_of(table.read_scores(folder).task)
+    if not kind.names_classes:
         return []
     if (truth := read_labels(folder)) is None:
-        by_folders, rows = kind_of(table.read_scores(folder).task).by_folders, table.read(folder)
+        rows = table.read(folder)
         labelled = zip(rows["picture"], rows["labelled"], strict=True)
-        truth = GroundTruth({}, (), {key: label for key, label in labelled if by_folders and isinstance(label, str)})
+        names = {key: label for key, label in labelled if kind.by_folders and isinstance(label, str)}
+        truth = GroundTruth({}, (), names)
     return list_names(truth, table.read_scores(folder).classes, corrections(folder))
 
 
@@ -188,19 +188,18 @@ of a segmentation one a class."""
 def summarise(report: ErrorReport) -> EvaluationSummary:
     """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
     evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
-    has_boxes = task_of(evaluation.task).has_boxes
     metrics = kind.measure_fit(evaluation)
     return EvaluationSummary.build(
         model=evaluation.model,
         task=evaluation.task,
         pictures=len(evaluation.pictures),
-        objects=evaluation.objects if has_boxes else 0,
+        objects=evaluation.objects if kind.counts_objects else 0,
         not_counted=evaluation.not_counted,
         right=int(kind.find_right(evaluation).sum()),
         threshold=evaluation.threshold,
         scores=metrics.scores,
         by_class=metrics.by_class,
-        errors=report.types if has_boxes else {},
+        errors=report.types if kind.counts_objects else {},
         unknown=evaluation.unknown,
         problems=(),
     )

@@ -177,7 +177,7 @@ class BatchJob:
         if truth is None:
             return None
         # Of a model that gives numbers labels are true numbers, and no names.
-        classes = () if work.task.measures else work.classes
+        classes = work.classes if work.kind.names_classes else ()
         return run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
 
     def execute(self) -> None:

@@ -64,12 +64,11 @@ class Scores:
     @property
     def sure(self) -> bool:
         """Whether scores are confidences, not shares of the picture or numbers."""
-        task = task_of(self.task)
-        return not (task.gives_pixels or task.measures)
+        return task_of(self.task).sure
 
     def describe(self, score: float | None, label: str) -> str:
         """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`; empty without one."""
-        return "" if score is None else task_of(self.task).text(score, self.units.get(label, ""))
+        return "" if score is None else task_of(self.task).wording.text(score, self.units.get(label, ""))
 
     @property
     def unit(self) -> str:
@@ -89,13 +88,11 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     all boxes as [label, score, x0, y0, x1, y1]; `cells`, the small map.
     """
     predictions = explanation.predictions
-    # Of numbers none leads over the next.
-    best = predictions[0] if predictions and not explanation.task.measures else None
     more: Row = {
         "picture": item.key,
         "labelled": item.label,
         "file": f"{stem}.jpg",
-        "margin": best.score - (predictions[1].score if predictions[1:] else 0.0) if best else None,
+        "margin": explanation.task.scorer.margin(explanation),
         "scores": json.dumps([[p.label, round(p.score, 6)] for p in predictions[:5]]),
         **dict(zip(SEEN, explanation.evidence.geometry.seen, strict=True)),
         "notes": " ".join(explanation.notes),

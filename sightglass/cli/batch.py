@@ -23,7 +23,6 @@ from sightglass.common.settings import settings
 from sightglass.evaluation import kinds, stored
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
-from sightglass.explain.tasks import task_of
 from sightglass.models import labels as models_labels
 from sightglass.report import result_folder
 
@@ -189,7 +188,7 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
 def _say_how_right(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
     scores = table.read_scores(folder)
-    if task_of(scores.task).measures:
+    if not kinds.kind_of(scores.task).names_classes:
         if (errors := finished.measure_numbers(finished.load(folder))) is None:
             return {}
         console.say(f"{errors.describe(scores.unit)}.")

@@ -14,10 +14,10 @@ from sightglass.cli import pictures as common
 from sightglass.cli.console import Console
 from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
-from sightglass.explain.comparison import detections
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.source import find
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import offers, result_folder, results
@@ -163,7 +163,7 @@ def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: st
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         explanation = explanation.with_object(*objects)
         common.report(series.console, explanation, style)
-        series.console.say(*explanation.task.list_answers(explanation))
+        series.console.say(*explanation.task.wording.list_answers(explanation))
         if verb == "class":
             values = results.Explained.build(explanation, style).to_dict()
             maps = range(len(explanation.heatmaps))
@@ -202,7 +202,7 @@ def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
         if per == "detection" and without > 0 and not any(chosen.values()):
             console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
         missing = []
-        for box in detections.find_missed(explanation, indices):
+        for box in find_missed(explanation, indices):
             candidate, words = box.candidate, phrases.plain_text(box.words)
             console.say(words)
             about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}

@@ -51,19 +51,19 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     first = next(iter(explanation.heatmaps), None)
     name = methods.METHODS[first.method].name_for(explanation.model.task) if first else ""
     by = f", {name} at {', '.join(first.layers)}" if first else ""
-    title, task = diagnosis.describe(explanation, style.hot).headline, explanation.task
+    title, wording = diagnosis.describe(explanation, style.hot).headline, explanation.task.wording
     console.say(f"{explanation.image.name}: {explanation.model.id}{by}", phrases.plain_text(title))
 
     rows = [
         (
-            f"{row['label']} {task.number(explanation, row['map'])}".strip(),
-            "–" if row["score"] is None else task.short_text(row["score"], explanation.model.unit_of(row["label"])),
+            f"{row['label']} {wording.number(explanation, row['map'])}".strip(),
+            "–" if row["score"] is None else wording.short_text(row["score"], explanation.model.unit_of(row["label"])),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
         )
         for row in table.rows(explanation)
     ]
-    columns: tuple[str, ...] = ("map of", task.value, "half of it on", "strongest at")
+    columns: tuple[str, ...] = ("map of", explanation.task.value, "half of it on", "strongest at")
     ranks = explanation.ranks
     # Of the best answers the order of the rows says it.
     if explanation.options.targets and any(ranks):

@@ -82,16 +82,21 @@ def _explain(image: Image, engine_options: cli.EngineOptions, options: ProveOpti
         raise Problem("--map is one answer, and --class one class: leave one of them out.")
     explainer = load_explainer(options.model, options.device, progress, engine_options)
     task = task_of(explainer.model)
-    arguments = engine_options | task.single()
+    arguments = engine_options | {"top_k": 1} | task.decoder.options_of()
     if "confidence" in engine_options:
-        task.check_idle(explainer.model.id, "--score-thr")
+        task.check_box_options(explainer.model.id, "--score-thr")
     if options.class_ is not None:
         labels = cli.known_labels(engine_options, explainer)
         (index,) = cli.class_indices([options.class_], labels)
-        arguments["targets"] = (task.name_class(index, labels),)
+        # A number would be that of a box.
+        arguments["targets"] = (labels[index] if arguments.get("per") == "detection" else index,)
     elif options.map is not None and options.map > 1:
         answers = explainer(image, maps=False, **arguments | {"top_k": options.map}).predictions
-        arguments["targets"] = (task.pick(explainer.model.id, answers, options.map),)
+        if options.map > len(answers):
+            found = f"{explainer.model.id} gives {len(answers)} here{task.hint}"
+            raise ModelProblem(f"There is no answer {options.map}: {found}.")
+        answer = answers[options.map - 1]
+        arguments |= task.decoder.options_of(answer.index, answer.anchor)
     return explainer(image, progress=progress, **arguments)
 
 
@@ -149,7 +154,7 @@ def replay(
     if options.out is not None:
         files = (
             result_folder.box_files(explanation, look, everything=False)
-            if explanation.task.has_boxes
+            if explanation.task.explains("detection")
             else result_folder.of_picture(explanation, look)
         )
         names = result_folder.write(options.out, result_folder.with_summary(files, summary))

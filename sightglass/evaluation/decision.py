@@ -23,7 +23,6 @@ from sightglass.evaluation.intervals import LEVEL, Estimate, Z, estimate
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.summary import ClassChange, DecisionSummary, Kind
 from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
-from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
@@ -68,9 +67,8 @@ class ModelScore:
     @property
     def text(self) -> str:
         """`AP 61.2` or `77 % right`."""
-        if task_of(self.evaluation.task).has_boxes:
-            return f"{self.kind.number} {self.score.points}"
-        return f"{self.score.percent} {self.kind.number}"
+        number = self.kind.number
+        return f"{number} {self.score.points}" if self.kind.counts_objects else f"{self.score.percent} {number}"
 
     @property
     def model(self) -> str:

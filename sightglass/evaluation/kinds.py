@@ -21,7 +21,7 @@ from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.phrases import percent, plural, plural_noun, quantity
-from sightglass.explain.tasks import decode, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match as match_boxes
 from sightglass.models.adapter import Prediction
 
@@ -156,6 +156,10 @@ class ClassEvaluation:
     """File of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
+    counts_objects: ClassVar[bool] = False
+    """Whether objects with boxes are counted, and not whole pictures or pixels."""
+    names_classes: ClassVar[bool] = True
+    """Whether labels are names of classes, and no numbers."""
     errors: ClassVar[tuple[str, ...]] = ("class",)
     """Types of errors."""
     extremes: ClassVar[tuple[str, ...]] = ("unsure",)
@@ -276,6 +280,7 @@ class BoxEvaluation(ClassEvaluation):
     unit = "labelled object"
     outcome = "evaluated"
     by_folders = False
+    counts_objects = True
     errors = tuple(TYPE_NAMES)
     agreement = "Same boxes", "Pictures on which all boxes match those of the other model, by class and an IoU of .5."
 
@@ -312,7 +317,7 @@ class BoxEvaluation(ClassEvaluation):
         options = replace(explanation.options, confidence=min(LEAST_CONFIDENCE, explanation.options.confidence))
         with lock or nullcontext():
             maps = _map_boxes(explanation)
-            answers = decode(explanation.evidence, options)
+            answers = explanation.task.decoder.decode(explanation.evidence, options)
         # By what a box is: the same candidate decodes to the same box at any threshold.
         places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
         box_maps = {places[box]: values for box, values in maps.items() if box in places}
@@ -424,7 +429,7 @@ class NumberEvaluation(ClassEvaluation):
     """Evaluate numbers; their errors follow from the table."""
 
     file = ""
-    by_folders = False
+    by_folders = names_classes = False
     extremes = "error", "smallest", "largest"
     agreement = ("Mean difference", "Mean absolute difference from the number of the model whose cell is empty.")
 
@@ -464,12 +469,12 @@ KINDS = {
     "numbers": NumberEvaluation(),
     "": NoEvaluation(),
 }
-"""By what labelled pictures state of a task (`Task.truth`)."""
+"""By what labelled pictures state of a task (`Task.evaluation`)."""
 
 
 def kind_of(model: ModelSpec | Adapter | str) -> ClassEvaluation:
     """Return the evaluation kind of a model or a task."""
-    return KINDS[task_of(model).truth]
+    return KINDS[task_of(model).evaluation]
 
 
 def place_boxes(boxes: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:

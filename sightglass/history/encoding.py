@@ -83,7 +83,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
         predictions=explanation.predictions,
         labels=tuple(heatmap.target.label for heatmap in heatmaps),
         index=index,
-        score=explanation.task.saved_score(explanation, index),
+        score=explanation.task.wording.saved_score(explanation, index),
         findings=tuple(diagnose(explanation, index) if heatmaps else explanation.diagnosis),
         recipe=explanation.recipe,
         view=view,
@@ -92,7 +92,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
         maps=tuple(
             # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
             MapInfo(
-                *explanation.task.describe_saved(explanation, place),
+                *explanation.task.wording.describe_saved(explanation, place),
                 **{name: getattr(heatmap, name) for name in HEATMAP_FIELDS},
                 statistics=explanation.statistics[place],
                 boxes=explanation.own(place),

@@ -213,7 +213,7 @@ def _draw_boxes(
     style: Style,
     chosen: int | None = None,
 ) -> NDArray[np.uint8]:
-    answers = explanation.task.answers(explanation, predictions)
+    answers = explanation.task.wording.answers(explanation, predictions)
     items = [(answer.marks, plain_text(answer.line)) for answer in answers]
     return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes))
 
@@ -296,7 +296,7 @@ def _sheet(explanation: Result, style: Style) -> bytes:
 
 def _name_map(explanation: Result, index: int) -> str:
     """Return a map's label and score."""
-    label, score = explanation.heatmaps[index].target.label, explanation.task.score(explanation, index)
+    label, score = explanation.heatmaps[index].target.label, explanation.task.scorer.score(explanation, index)
     return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
 
@@ -324,8 +324,8 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
 def of_first(explanation: Explanation) -> tuple[str, str]:
     """Return the first map's label and score, else the answer."""
     if not explanation.heatmaps:
-        return explanation.task.answer(explanation), ""
-    label, score = explanation.heatmaps[0].target.label, explanation.task.score(explanation, 0)
+        return explanation.task.wording.answer(explanation), ""
+    label, score = explanation.heatmaps[0].target.label, explanation.task.scorer.score(explanation, 0)
     return label, "" if score is None else describe_score(score, explanation.model, label)
 
 

@@ -128,14 +128,14 @@ class ModelResult(PlainResult):
             "picture": explanation.image.name,
             "model": explanation.model.id,
             "predictions": [
-                PredictionResult.model_validate(p).model_copy(update=task.facts(p, explanation.model))
+                PredictionResult.model_validate(p).model_copy(update=task.wording.facts(p, explanation.model))
                 for p in explanation.predictions
             ],
-            "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],
+            "boxes": [explanation.box_numbers(i) for i in indices if explanation.task.explains("detection")],
             "heatmaps": [
                 item.model_copy(
                     update={
-                        "score": task.score(explanation, i),
+                        "score": task.scorer.score(explanation, i),
                         "rank": explanation.ranks[i],
                         "outside": explanation.outside(i),
                     }

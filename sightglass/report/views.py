@@ -10,13 +10,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.explain.comparison.detections import box_sentence
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, quantity, without_emphasis
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.task import describe_signs
+from sightglass.explain.tasks.detect import box_sentence
+from sightglass.explain.tasks.wording import describe_signs
 from sightglass.explain.trust import FILLINGS
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent, diagnose
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.rendering.style import Kind
     from sightglass.explain.result import Result
-    from sightglass.explain.tasks.task import Change, Task
+    from sightglass.explain.tasks.parts import Change
+    from sightglass.explain.tasks.task import Task
     from sightglass.explain.trust.proof import Proof
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry
@@ -89,7 +90,7 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
     """
     task, explained = result.task, result.own(index) if index < len(result.heatmaps) else ()
     size = result.image.width, result.image.height
-    best = [answer.line for answer in task.answers(result, result.predictions[:3])]
+    best = [answer.line for answer in task.wording.answers(result, result.predictions[:3])]
     more = len(result.predictions) - len(best)
     heatmap = result.heatmaps[index] if index < len(result.heatmaps) else None
     return Picture.of(
@@ -99,7 +100,7 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
         answers=list_answers(task, result.predictions),
         boxes=list_boxes(task, result.predictions, explained, size),
         best=tuple(best),
-        rest=f", and {more} more" if more and task.has_boxes else "",
+        rest=f", and {more} more" if more and not task.ranked else "",
         others=tuple((p.label, describe_score(p.score, result.model, p.label)) for p in _without_map(result)),
     )
 
@@ -118,7 +119,7 @@ def list_boxes(
     return tuple(
         Box(
             tuple((x / size[0], y / size[1]) for x, y in prediction.outline),
-            f"{prediction.label} {task.text(prediction.score)}"[:200],
+            f"{prediction.label} {task.wording.text(prediction.score)}"[:200],
             prediction in explained,
         )
         for prediction in boxed[:MAX_BOXES]
@@ -144,8 +145,8 @@ def place_map(
 
 
 def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
-    (label, score), checks = result.task.describe_saved(result, index), result.known_checks(index)
-    target, share = heatmap.target.label, result.task.score(result, index)
+    (label, score), checks = result.task.wording.describe_saved(result, index), result.known_checks(index)
+    target, share = heatmap.target.label, result.task.scorer.score(result, index)
     ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
     low, high = (number(end) for end in heatmap.raw_range)
     return place_map(
@@ -162,7 +163,7 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         method=METHODS[heatmap.method].name_for(result.model.task),
         target=target,
         text="" if share is None else describe_score(share, result.model, target),
-        bar=None if share is None else result.task.bar(share),
+        bar=None if share is None else result.task.wording.bar(share),
         empty="" if heatmap.state == "ok" else STATES[heatmap.state],
     )
 
@@ -264,13 +265,13 @@ def write_caption(explanation: Result, index: int) -> str:
     maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
     sentences = [
         f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for "
-        f"{task.name_map(explanation, index)}{task.describe_part(explanation)}; {where}; "
+        f"{task.wording.name_map(explanation, index)}{task.wording.describe_part(explanation)}; {where}; "
         f"fit: {fit[0].lower()}{fit[1:]}.",
         f"1 on the scale is the maximum {maximum}.",
     ]
     if heatmap.signed:
         sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
-            heatmap, f"the {task.amount(explanation)}"
+            heatmap, f"the {explanation.quantity}"
         )
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
@@ -438,7 +439,7 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
     change = next((candidate for candidate in changes if candidate.label == label), None)
     scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
     unit = before.model.unit_of(label)
-    facts = tuple(f"{name} {before.task.text(score or 0.0, unit)}" for name, score in scores)
+    facts = tuple(f"{name} {before.task.wording.text(score or 0.0, unit)}" for name, score in scores)
     pictures = [_bare(before, f"Before: {label}"), Picture.of(after.image, "Covered", caption="Covered")]
     if after.heatmaps:
         pictures.append(_bare(after, f"After: {label}"))
@@ -464,7 +465,7 @@ def _describe_fall(before: Explanation, change: Change | None) -> str:
     if change is None or change.before is None or change.after is None:
         return ""
     unit = before.model.unit_of(change.label)
-    first, last = (before.task.text(score, unit) for score in (change.before, change.after))
+    first, last = (before.task.wording.text(score, unit) for score in (change.before, change.after))
     if first == last:
         return f"{change.label} stays at {first}"
     return f"{change.label} {'falls' if change.after < change.before else 'rises'} from {first} to {last}"

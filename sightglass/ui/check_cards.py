@@ -77,7 +77,7 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
     details: dict[CheckId, Callable[[], None]] = {
         "model": partial(_draw_scramble, explanation, index, result),
         "answer": partial(draw_proof, result),
-        "still": partial(_draw_stability, explanation, index, result),
+        "stable": partial(_draw_stability, explanation, index, result),
     }
     look: dict[str, Any] = {"icon": ":material/open_in_full:", "help": "The whole test, with all its numbers."}
     look |= {"key": f"details-{id}", "title": capital(QUESTIONS[id]), "width": "large"}
@@ -105,13 +105,13 @@ def _draw_scramble(explanation: Explanation, index: int, outcome: Scramble) -> N
     )
     # Of a scrambled model the boxes have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.class_boxes(explanation, index))
-    likeness = "rank correlation" if outcome.keeps_box is None else "overlap of the outlines in the box"
-    shows = f"{likeness} {outcome.likeness}" if outcome.final else "the map is empty"
-    note = f"{outcome.likeness}, middle of {len(outcome.final)}" if outcome.final else outcome.likeness
+    measure = "rank correlation" if outcome.keeps_box is None else "overlap of the outlines in the box"
+    shows = f"{measure} {outcome.similarity_text}" if outcome.final else "the map is empty"
+    note = f"{outcome.similarity_text}, middle of {len(outcome.final)}" if outcome.final else outcome.similarity_text
     random = _map(explanation, index, outcome.map, "Random weights", note, f"Random weights: {shows}.")
     true = _tested_map(explanation, index, title="The map", note="as it is")
     strip = [_panel(explanation, index, true), Pane(maps=(random,), boxes=boxes)]
-    line = f"The number over the map of random weights: its {likeness} with the map as it is."
+    line = f"The number over the map of random weights: its {measure} with the map as it is."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
     panels.draw_viewer(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
@@ -209,7 +209,7 @@ def _draw_changes(outcome: Stability, model: ModelSpec) -> None:
     rows = [
         {
             "Change": words.capitalize() if (words := stability.CHANGES[variant.kind]).islower() else words,
-            **dict([task_of(model).column(variant.score, model.unit_of(outcome.label))]),
+            **dict([task_of(model).wording.column(variant.score, model.unit_of(outcome.label))]),
             "Answer": variant.answer or None,
             "Answer changes": ("yes" if variant.flips else "no") if named else None,
             "Same map": variant.rank_correlation,

@@ -59,12 +59,12 @@ def _key() -> str:
 def is_open() -> bool:
     """Return whether the page's cards are open, at first by address."""
     opened: bool = url_state.recall_value(_key(), (True, False), False, name="prove", read="1".__eq__)
-    url_state.keep(_key(), opened, False, name="prove")
+    url_state.remember(_key(), opened, False, name="prove")
     return opened
 
 
 def _toggle() -> None:
-    url_state.keep(_key(), not url_state.memory(_key()))
+    url_state.remember(_key(), not url_state.memory(_key()))
     if not url_state.memory(_key()):
         _stop()
 

@@ -89,7 +89,7 @@ class Painter:
         if not record.best:
             return pixels
         (answer,) = record.drawn_answers
-        return add_heading(pixels, plain_text(self._explainer.task.caption(answer.label, answer.score)))
+        return add_heading(pixels, plain_text(self._explainer.task.wording.caption(answer.label, answer.score)))
 
 
 def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:

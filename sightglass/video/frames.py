@@ -28,7 +28,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods.method import Method, Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.decode import Pixels
-from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.labels import class_index
@@ -100,7 +100,7 @@ class FrameExplainer:
     def find_class(self, index: int | None, predictions: Sequence[Prediction], evidence: Evidence) -> Target:
         """Return a class as a target; None: the best of the predictions."""
         options = replace(self.options, targets=() if index is None else (index,), top_k=1)
-        return resolve(options, predictions, evidence)[0]
+        return self.task.decoder.resolve(options, predictions, evidence)[0]
 
     def compute_maps(self, evidence: Evidence, targets: Sequence[Target]) -> tuple[list[RawMaps], tuple[str, ...]]:
         """Return each target's raw maps by layer, and the layers' paths."""
@@ -137,16 +137,16 @@ class ClipExplainer(FrameExplainer):
         adapter = self.resident.adapter
         adapter.check_preprocessing(options.preprocessing)
         super().__init__(explainer, options, method_of(self.resident, options))
-        if not self.task.followed:
+        if not self.task.scored:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
         self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)
-        if len(self.targets) > 1 and not self.task.has_boxes:
+        if len(self.targets) > 1 and not self.task.explains("detection"):
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.settings, self._cancel = settings, cancel
         self.layers = chosen_layers(self.resident, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """What each raw map was computed at."""
-        self._tracker = Tracker(options.confidence) if self.task.has_boxes else None
+        self._tracker = Tracker(options.confidence) if self.task.explains("detection") else None
         on_cpu = self.resident.device.type == "cpu"
         self.in_a_pass = pass_size(self.resident, options)
         """Frames that go through the model together."""
@@ -220,7 +220,7 @@ class ClipExplainer(FrameExplainer):
     def _answers(self, evidence: Evidence, options: Options) -> tuple[Sequence[Prediction], str]:
         """Return a frame's predictions; none, and why, where its answer cannot be used."""
         try:
-            return decode(evidence, options), ""
+            return self.task.decoder.decode(evidence, options), ""
         except AnswerProblem as problem:
             return (), str(problem)
 
@@ -248,7 +248,7 @@ class ClipExplainer(FrameExplainer):
             return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, (), problem)
         best, labels = predictions[0], evidence.resident.adapter.labels
         index = self.targets[0] if self.targets else best.index
-        score, raws = self.task.class_score(evidence, predictions, index), None
+        score, raws = self.task.scorer.class_score(evidence, predictions, index), None
         if score is not None:
             raws = self._maps(evidence, [self._target(evidence, predictions)])[0]
         answer = AnswerRecord(labels[index], index, score or 0.0, raws=raws)

@@ -29,7 +29,7 @@ from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import contours
 from sightglass.explain.rendering.render import samples
-from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.spec import ModelSpec
 from sightglass.video.frames import FrameExplainer
@@ -128,7 +128,7 @@ class LiveExplainer:
         frames = self.frames
         evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
         start = time.perf_counter()
-        predictions = decode(evidence, frames.options)
+        predictions = frames.task.decoder.decode(evidence, frames.options)
         size = (image.width, image.height)
         target, place, lost = self._target(evidence, predictions, size)
         described: Json | None = None
@@ -136,7 +136,7 @@ class LiveExplainer:
         if target is not None:
             if target.index is not None and all(p.index != target.index for p in predictions):
                 # A classifier's followed class is listed, also where it is not among the best.
-                score = frames.task.class_score(evidence, predictions, target.index) or 0.0
+                score = frames.task.scorer.class_score(evidence, predictions, target.index) or 0.0
                 predictions = (*predictions, Prediction(target.label, target.index, score))
             described, grids = self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
@@ -156,7 +156,7 @@ class LiveExplainer:
         if self.requested_pin is not self._pin:
             self._pin, self._followed, self._missed = self.requested_pin, None, 0
         frames, pin, lost = self.frames, self._pin, False
-        if pin is not None and pin.box is not None and frames.task.has_boxes:
+        if pin is not None and pin.box is not None and frames.task.explains("detection"):
             if (followed := self._followed) is None:
                 x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
                 label = evidence.resident.adapter.labels[pin.index]
@@ -172,15 +172,15 @@ class LiveExplainer:
                 self.requested_pin = None
             pin, lost = None, True
         if pin is not None:
-            has_score = frames.task.class_score(evidence, predictions, pin.index) is not None
+            has_score = frames.task.scorer.class_score(evidence, predictions, pin.index) is not None
             return frames.find_class(pin.index, predictions, evidence) if has_score else None, None, False
-        if frames.task.has_boxes:
+        if frames.task.explains("detection"):
             return (self._box(evidence, predictions, 0), 0, lost) if predictions else (None, None, lost)
         return frames.find_class(None, predictions, evidence), None, False
 
     def _box(self, evidence: Evidence, predictions: tuple[Prediction, ...], place: int) -> Target:
         options = replace(self.frames.options, per="detection", targets=(place,))
-        return resolve(options, predictions, evidence)[0]
+        return self.frames.task.decoder.resolve(options, predictions, evidence)[0]
 
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
@@ -220,7 +220,7 @@ def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[st
     Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
     """
     spec = explainer.model
-    if not task_of(spec).followed:
+    if not task_of(spec).scored:
         raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")
     if not explainer.resident.gradients:
         raise ModelProblem(

@@ -18,6 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, atomic_write, packing, to_json
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.rendering.style import Style, lut
+from sightglass.explain.tasks import TASKS
 from sightglass.explain.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ class Moment:
     label: str = ""
 
 
-def find_moments(rows: Iterable[Json], task: Task | None = None) -> list[Moment]:
+def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[Moment]:
     """Return a timeline's first moments, at most `MAX_MOMENTS`, by time; `rows`: in frame order, read one by one."""
-    task, moments = task or Task(), list[Moment]()
+    moments = list[Moment]()
     answer: str | None = None
     """Empty while the model is unsure."""
     other: tuple[str, Json] | None = None
@@ -125,7 +126,7 @@ def find_moments(rows: Iterable[Json], task: Task | None = None) -> list[Moment]
                 other = other if other is not None and other[0] == state else (state, row)
                 first = other[1]
                 if now - first["seconds"] >= LASTING:
-                    words = plain_text(task.describe_switch(answer, first["best"], first["best_score"]))
+                    words = plain_text(task.wording.describe_switch(answer, first["best"], first["best_score"]))
                     moments.append(Moment(first["seconds"], first["frame"], "answer", words, label=state))
                     answer, other = state, None
         for seen in (row, *others):

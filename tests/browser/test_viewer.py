@@ -44,7 +44,7 @@ import streamlit as st
 from PIL import Image
 from sightglass.ui.widgets import rows
 from sightglass.explain.picture.image import Image as Picture
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.ui.viewer import Map, ViewerOptions, Pane, viewer
 
 st.set_page_config(layout="wide")

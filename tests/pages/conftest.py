@@ -19,7 +19,7 @@ from sightglass.explain.methods import rise
 from sightglass.ui.choices import model_picker
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
-from sightglass.ui.session.state import Sidebar
+from sightglass.ui.session.state import Controls
 from tests.pages import harness
 from tests.waits import patience
 
@@ -87,7 +87,7 @@ def headline(app: AppTest) -> str:
 
 def bar(app: AppTest) -> dict[str, Any]:
     """What the bar over the picture shows: the pictures to choose, the chosen one, and what was wrong."""
-    strip, picture = next(pill for pill in app.pills if pill.label == "Pictures"), session(app, Sidebar).picture
+    strip, picture = next(pill for pill in app.pills if pill.label == "Pictures"), session(app, Controls).picture
     names = [unescaped(option.partition("](")[0].removeprefix("![")) for option in strip.options]
     problem = next((unescaped(toast.value) for toast in app.toast if toast.icon == ":material/error:"), "")
     drawn = next(element.value for element in app.caption if element.value.startswith("**"))
@@ -213,6 +213,27 @@ def depth(tmp_path: Path, own_models: Callable[[str], None]) -> str:
         'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'
     )
     return "depth"
+
+
+@pytest.fixture
+def pose(tmp_path: Path, own_models: Callable[[str], None]) -> str:
+    """The id of a network of poses that finds some boxes, with seeded random weights."""
+    import torch
+
+    from sightglass.explain.picture.image import load_bundled
+    from tests.built import build, built
+
+    module, adapter = build("yolo11n-pose"), built("yolo11n-pose")
+    with torch.no_grad():
+        logits = adapter.run(adapter.prepare(load_bundled("scene 1").pixels, "trained").tensor).logits[0]
+        for tower in module.model[-1].cv3:
+            tower[-1].bias -= logits.flatten().topk(12).values[-1]
+    torch.save({"model": module}, tmp_path / "pose.pt")
+    own_models(
+        f'[model.pose]\nloader = "ultralytics"\narch = "yolo11n-pose.pt"\ntask = "detect"\n'
+        f'weights = {{ path = "{tmp_path / "pose.pt"}" }}\n'
+    )
+    return "pose"
 
 
 def session(app: AppTest, kind: type[T]) -> T:

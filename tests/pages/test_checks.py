@@ -95,13 +95,13 @@ def test_cards_show_each_check(page, monkeypatch, tmp_path):
     assert app.query_params["prove"] == "1" and "### Predictions" not in texts(app)
     # A check has one name: on its card, in files and on the command line.
     assert all(f": {capital(name)}" in texts(app) for name in checks.QUESTIONS.values())
-    rerun_until(app, lambda: {"details-model", "details-answer", "details-still"} <= {b.key for b in app.button}, 240)
+    rerun_until(app, lambda: {"details-model", "details-answer", "details-stable"} <= {b.key for b in app.button}, 240)
     explanation = Explainer("demo-cls-s")(load_bundled("scene 1"))
     scrambled, moved = scramble.scramble(explanation), stability.stability(explanation)
     assert scrambled.sentence in texts(dialog(app, "model"))
     (strip,) = [head for head in received(app, "viewer") if len(head["panels"]) == 2]
     assert strip["panels"][0]["maps"][0]["title"] == "The map"
-    assert moved.sentence in texts(dialog(app, "still"))
+    assert moved.sentence in texts(dialog(app, "stable"))
     changes = app.dataframe[0].value
     assert list(changes["Score"]) == pytest.approx([variant.score * 100 for variant in moved.variants])
     proof = prove(explanation, 0, steps=5, fillings=("mean",))

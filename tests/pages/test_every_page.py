@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from sightglass.explain.phrases import pixels
-from sightglass.ui.session.state import Sidebar
+from sightglass.ui.session.state import Controls
 from tests.packages import menu
 from tests.pages.conftest import ROOT, bar, session
 
@@ -19,7 +19,7 @@ def test_a_page_draws(page, name):
     app = page("" if name == "explore" else name)
     if name not in OF_ONE_PICTURE:
         return
-    picture = session(app, Sidebar).picture
+    picture = session(app, Controls).picture
     height, width = picture.pixels.shape[:2]
     assert bar(app)["about"] == f"**{picture.name}** {pixels(width, height)}"
     # Small enough for the first screen.
@@ -60,14 +60,14 @@ VISITS = """
 import json, sys
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from sightglass.ui.choices import import_ahead, sidebar
+from sightglass.ui.choices import import_ahead, controls
 from sightglass.ui.session import page
 import_ahead._import()
 # The page runs without the navigation, so its links lead nowhere.
 st.page_link = lambda *_, **__: None
-load, imported = sidebar.load, []
+load, imported = controls.load, []
 for component in ("", "viewer"):
-    sidebar.load = load if component else lambda model: st.stop()
+    controls.load = load if component else lambda model: st.stop()
     app = AppTest.from_file(page.script("explore"), default_timeout=300)
     app.query_params.update(model="demo-cls-s", example="scene 3")
     app.run()

@@ -105,7 +105,7 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 
-@pytest.mark.parametrize(("name", "value"), [("model", "resnet5000"), ("class", "<script>")])
+@pytest.mark.parametrize(("name", "value"), [("model", "resnet5000"), ("class", "<script>"), ("masks", "-1")])
 def test_a_value_of_an_address_that_is_not_known_is_named_once(page, name, value):
     app = page(**{name: value, "colormap": "nope", "alpha": "many"})
     (toast,) = app.toast

@@ -28,7 +28,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.report.view import View
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
+from sightglass.ui.session.state import ChosenClass, Controls, Navigation, Reopened
 from sightglass.ui.views import charts
 from tests.corpus import saved, zip_of
 from tests.labelled import draw_masked, draw_scenes
@@ -120,7 +120,7 @@ def test_first_visit_shows_stored_comparison(page):
     app.button(key=f"pictures-open-{first}").click().run()
     assert all(f":small[{name}  \n" in texts(app) for name in result.names), "the panel has the map of each model"
     app.button(key="pictures-explore").click().run()
-    assert session(app, Sidebar).picture.name == first.rpartition("/")[2]
+    assert session(app, Controls).picture.name == first.rpartition("/")[2]
 
 
 def test_two_models_run_and_picture_opens(page, many):
@@ -137,7 +137,7 @@ def test_two_models_run_and_picture_opens(page, many):
     app.button(key="pictures-open-minibus/03.jpg").click().run()
     app.button(key="pictures-explore").click().run()
     assert not app.error
-    assert (session(app, Navigation).page, session(app, Sidebar).picture.name) == ("explore", "03.jpg")
+    assert (session(app, Navigation).page, session(app, Controls).picture.name) == ("explore", "03.jpg")
     assert {name: parameter(app, name) for name in how} == how
     row = table.read(job.plans[0].folder).set_index("picture").loc["minibus/03.jpg"]
     assert session(app, ChosenClass).picture == row["picture_sha256"]
@@ -345,7 +345,7 @@ def test_pictures_without_answer(page, tmp_path, made, scenes_among):
     for text in shown:
         assert not re.search(r"\b(nan|NaN|None|NaT)\b", text), text
     app.button(key="pictures-explore").click().run()
-    assert session(app, Sidebar).picture.name == "grey-1.png"
+    assert session(app, Controls).picture.name == "grey-1.png"
     folder = session(app, PicturesPage).job.plans[0].folder
     assert len(opened(finish(page(SCREEN, run=folder.name)))) == scenes_among + 2
 

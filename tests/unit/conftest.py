@@ -28,7 +28,7 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         marks = (
             Check("model", "no", "It shows the box.", 0.9, 0.2, shows="the box"),
             Check("answer", "yes", "It matters.", float("inf"), 1.0),
-            Check("still", "cannot be told", "Nobody knows."),
+            Check("stable", "cannot be told", "Nobody knows."),
         )
         return Checks(label, marks)
 

@@ -20,7 +20,6 @@ from sightglass.common.errors import AnswerProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.explain.tasks import decode
 from sightglass.explain.trust.preprocessing_check import readings
 from sightglass.history import encoding
 from sightglass.report.html_report import html
@@ -77,7 +76,7 @@ def test_a_box_that_is_not_finite_is_one_sentence() -> None:
     result.evidence.outputs = replace(outputs, boxes_of=lambda _: boxes)
     result.evidence.decoded = None
     with pytest.raises(AnswerProblem, match=f"{adapter.spec.id} answers NaN"):
-        decode(result.evidence, result.options)
+        result.task.decoder.decode(result.evidence, result.options)
 
 
 def test_only_that_picture_and_frame_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

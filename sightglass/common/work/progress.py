@@ -14,7 +14,7 @@ from sightglass.common.errors import Cancelled
 Progress = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short text."""
 PAUSE = 1.0
-NICE = 10
+BACKGROUND_PRIORITY = 10
 """Priority of threads that let the dashboard's pages come first."""
 _thread = threading.local()
 
@@ -23,7 +23,7 @@ def lower_priority() -> None:
     """Lower this thread's priority below pages; torch's threads inherit it."""
     if sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_PRIORITY)
 
 
 class PausableStop(threading.Event):

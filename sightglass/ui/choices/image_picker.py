@@ -62,7 +62,7 @@ def choose() -> Image:
     _take_inputs()
     reopen.go()
     image = image_source.current()
-    state.of(state.Sidebar).picture = None if image_source.current_id() is None else image
+    state.of(state.Controls).picture = None if image_source.current_id() is None else image
     return image
 
 
@@ -103,7 +103,7 @@ def bar(place: DeltaGenerator) -> None:
             kind: Any = "primary" if url_state.memory("draw") else "secondary"
             st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-about"):
-            if (image := state.of(state.Sidebar).picture) is not None:
+            if (image := state.of(state.Controls).picture) is not None:
                 st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")
             if chosen is not None and chosen not in EXAMPLES:
                 act, help = partial(image_source.remove, chosen), "Delete the picture from the server."
@@ -167,7 +167,7 @@ def _choose(strip: str) -> None:
 
 def _toggle_draw() -> None:
     navigation, draws = state.of(state.Navigation), not url_state.memory("draw")
-    url_state.keep("draw", draws)
+    url_state.remember("draw", draws)
     if draws and navigation.page != "explore":
         navigation.go_to = page.script("explore")
 

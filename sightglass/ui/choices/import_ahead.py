@@ -95,7 +95,7 @@ def finish() -> None:
 
 def _import() -> None:
     try:
-        for name in ("widgets", "choices.sidebar"):
+        for name in ("widgets", "choices.controls"):
             import_module(f"sightglass.ui.{name}")
         # Streamlit calls this once; with this many modules it takes 150 ms, a second time it is fast.
         inspect.stack()

@@ -77,7 +77,13 @@ def download_note(spec: ModelSpec, here: Collection[str]) -> str:
 def choose(*, sized: bool = True) -> ModelSpec:
     """Draw the menus and return the model; `sized`: with the sizes of its family."""
     names, here = menu()
-    families, addressed = catalog.families(), _read_model()
+    families = catalog.families()
+    addressed: ModelSpec | None = None
+    if "model" in st.query_params:
+        try:
+            addressed = catalog.spec(st.query_params["model"])
+        except ModelProblem:
+            url_state.leave_out("model", st.query_params["model"])
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
     absent = {name for name in names if not any(spec.id in here for spec in families[name])}
     labels = {name: f"{name}{download_note(families[name][0], here)}" if name in absent else name for name in names}
@@ -96,17 +102,8 @@ def choose(*, sized: bool = True) -> ModelSpec:
         spec = _choose_timm_model(addressed)
     else:
         spec = choose_size(families[family], here, addressed, drawn=sized)
-    url_state.write("model", spec.id, FIRST)
+    url_state.set_url("model", spec.id, FIRST)
     return spec
-
-
-def _read_model() -> ModelSpec | None:
-    """Return the model of the address."""
-    try:
-        return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
-    except ModelProblem:
-        url_state.leave_out("model", st.query_params["model"])
-        return None
 
 
 def _choose_timm_model(addressed: ModelSpec | None) -> ModelSpec:
@@ -143,7 +140,7 @@ def choose_size(
     key = f"{key}-{specs[0].family}"
     if not drawn:
         chosen = url_state.recall_value(key, sizes, first)
-        url_state.keep(key, chosen)
+        url_state.remember(key, chosen)
         return sizes[chosen]
     # Several words name a kind and no size: the cheats among the demo models.
     kinds = any(" " in spec.size for spec in specs)

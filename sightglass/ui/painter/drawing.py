@@ -14,7 +14,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.models import drawing
 from sightglass.ui import painter
 from sightglass.ui.painter import Painting
-from sightglass.ui.session import state, url_state
+from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
@@ -67,11 +67,6 @@ def needs_repaint(explainer: Explainer) -> bool:
     former, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
     current.due = current.paper != former and image_source.is_chosen(current.picture)
     return current.due
-
-
-def is_offered(explainer: Explainer) -> bool:
-    """Return whether the canvas is shown: for drawing models or on request."""
-    return explainer.resident.adapter.paper is not None or bool(url_state.memory("draw"))
 
 
 def draw_canvas(explainer: Explainer) -> None:

@@ -47,13 +47,13 @@ def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
     def run_page() -> None:
         state.of(PageRun).window = False
         with state.of(PageRun).pause_tests():
-            url_state.arrive(draw.__name__)
+            url_state.enter_page(draw.__name__)
             try:
                 draw()
             except Exception as failure:
                 show_failure(failure, "a page failed")
                 # The picture stays visible.
-                if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
+                if isinstance(failure, Problem) and (image := state.of(state.Controls).picture) is not None:
                     st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
             finally:
                 url_state.say_unused()

@@ -12,14 +12,12 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.options import RECIPE_OPTIONS
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session import control_table, page, state, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
-COMPARE_TAB = "compare-tab"
-"""Key of the tab that Compare shows."""
 MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
@@ -46,34 +42,24 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     spec = _local(recipe.model, recipe.picture_name)
     task = task_of(spec)
     choose_model(spec)
-    layers = [] if view.automatic else list(recipe.layers)
-    controls: Json = {f"layers-{spec.id}": layers, f"fit-{spec.task}": recipe.preprocessing}
-    if recipe.method in METHODS:
-        # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
-        kinds = ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,)
-        controls |= {f"method-{kind}": recipe.method for kind in kinds}
-    if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
-        controls["words"] = words
-    joint, _, number = (recipe.joint or "none ").rpartition(" ")
-    options: Json = dict.fromkeys(("part", "part-contrast", "part-signed"), recipe.part)
-    options |= {"joint": joint, "joint-number": number or "x", "evidence": recipe.evidence == "both"}
-    options |= {"masks": recipe.masks, "head": recipe.head, "k": recipe.top_k}
+    options = {
+        c.option: getattr(recipe, c.option) for c in control_table.CONTROLS if task.explains("detection") or not c.boxes
+    }
+    if view.automatic:
+        options["layers"] = ()
+    if len(", ".join(recipe.vocabulary)) > MAX_VOCABULARY:
+        del options["vocabulary"]
     if recipe.method in METHODS and METHODS[recipe.method].family == "mask":
         from sightglass.explain.methods.rise import budget  # imports torch
 
         # A recipe has the number that was used; the usual one is no choice.
         options["masks"] = None if recipe.masks == budget(spec.task, recipe.method) else recipe.masks
-    if recipe.per in ("region", "pixel"):
-        options[state.SPAN] = recipe.per
-    if task.has_boxes:
-        controls["confidence"] = float(url_state.to_percent(recipe.confidence))
-        options |= {"iou": recipe.iou, "within": recipe.within, f"only-{spec.id}": list(recipe.classes)}
+    control_table.set_options(options)
+    if task.explains("detection"):
         target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
         box = state.of(state.ChosenBox)
         box.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
         box.source, box.generation = (recipe.picture_sha256, spec.id), box.generation + 1
-    _put(controls)
-    _put(options, drawn_only=True)
     chosen = state.of(state.ChosenClass)
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.label, chosen.picture, chosen.generation = view.label, recipe.picture_sha256, chosen.generation + 1
@@ -91,19 +77,14 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     reopened = state.of(state.Reopened)
     reopened.recipe, reopened.compared = recipe, False
     open_explore("map")
-    if task.has_boxes and recipe.per == "class":
+    if recipe.per == "class" and task.explains("detection"):
         # Explore has one map for each box.
         state.of(state.Navigation).go_to = page.script("topk")
 
 
-def _put(controls: Json, *, drawn_only: bool = False) -> None:
-    for key, value in controls.items():
-        url_state.put(key, value, drawn_only=drawn_only)
-
-
 def open_explore(view: str) -> None:
     """Go to a view of Explore: `map`, `whatif` or `layers`."""
-    url_state.put("view", view, drawn_only=True)
+    url_state.link(view=view)
     navigation = state.of(state.Navigation)
     if navigation.page != "explore":
         navigation.go_to = page.script("explore")
@@ -129,8 +110,8 @@ def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
 def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -> None:
     """Compare these models on a picture; raises ModelProblem as `open_view` does."""
     open_result(image, recipe, view)
-    url_state.keep("models-of", catalog.spec(recipe.model).family)
-    _put({"models": ids, COMPARE_TAB: "models"}, drawn_only=True)
+    url_state.remember("models-of", catalog.spec(recipe.model).family)
+    url_state.link(models=",".join(ids), tab="models")
     state.of(state.Navigation).go_to = page.script("compare")
 
 
@@ -139,10 +120,10 @@ def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> N
     spec = _local(model, query.name)
     choose_model(spec)
     if pair is not None:
-        layers = [] if pair.automatic else list(pair.layers)
-        _put({"method-page": pair.method, f"layers-{spec.id}": layers, f"fit-{spec.task}": pair.preprocessing})
-        url_state.put("of", pair.of)
-    url_state.put(COMPARE_TAB, "pictures")
+        layers = () if pair.automatic else pair.layers
+        control_table.set_options({"method": pair.method, "layers": layers, "preprocessing": pair.preprocessing})
+        url_state.link(of=pair.of)
+    url_state.link(tab="pictures")
     choose_picture(query)
     state.of(state.Navigation).go_to = page.script("compare")
 
@@ -165,11 +146,6 @@ def go(*kept_parameters: str) -> None:
         st.switch_page(script, query_params={name: query[name] for name in kept_parameters if name in query} or None)
 
 
-def name_classes(classes: Iterable[int | str], labels: Sequence[str]) -> list[str]:
-    """Return a recipe's classes, which may be indices, by their names."""
-    return [labels[name] if isinstance(name, int) and 0 <= name < len(labels) else str(name) for name in classes]
-
-
 def compare_with_file(explanation: Explanation) -> None:
     """Say if a reopened view has other weights, and once which options are not the file's."""
     reopened = state.of(state.Reopened)
@@ -179,13 +155,14 @@ def compare_with_file(explanation: Explanation) -> None:
     if not reopened.compared and explanation.finished:
         reopened.compared = True
         labels = explanation.evidence.resident.adapter.labels
-        before = recipe.model_copy(update={"classes": tuple(name_classes(recipe.classes, labels))})
+        before = recipe.model_copy(update={"classes": tuple(control_table.name_classes(recipe.classes, labels))})
         # Explore has its own number of answers, viewers their scale, and no map of one box depends on the ratio.
         own = {"scale", "ratio"} if state.of(state.Navigation).page == "topk" else {"scale", "ratio", "top_k"}
         names = [name for name in (*RECIPE_OPTIONS, "method", "layers", "masks") if name not in own]
         other = [f"{name} {getattr(before, name)}" for name in names if getattr(before, name) != getattr(now, name)]
         if other:
-            url_state.note(f"The file has {escape(', '.join(other))}, which this page does not offer: it was left out.")
+            words = f"The file has {escape(', '.join(other))}, which this page does not offer: it was left out."
+            url_state.report_once(words)
     if recipe.weights_sha256 != now.weights_sha256:
         st.caption(
             f":material/warning: The weights of {recipe.model} here are not those that the file was made with: its "
@@ -195,7 +172,10 @@ def compare_with_file(explanation: Explanation) -> None:
 
 def choose_model(spec: ModelSpec) -> None:
     """Choose the model, in a widget's callback."""
-    if spec.id.startswith("timm/"):
-        _put({"family": OTHER, "timm": spec.id.removeprefix("timm/")})
-    else:
-        _put({"family": spec.family, f"size-{spec.family}": spec.id})
+    timm = spec.id.startswith("timm/")
+    chosen = {"timm": spec.id.removeprefix("timm/")} if timm else {f"size-{spec.family}": spec.id}
+    for key, value in {"family": OTHER if timm else spec.family, **chosen}.items():
+        # Set while a widget is not on the page, a value would come up again after it was removed.
+        if key in st.session_state:
+            st.session_state[key] = value
+        url_state.remember(key, value)

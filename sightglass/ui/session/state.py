@@ -75,16 +75,12 @@ class Choices:
 
 
 @dataclass
-class Sidebar:
+class Controls:
     """What the row of controls chose last."""
 
     picture: Image | None = None
     question: int = 0
     """Counts the controls of the question: what changes it besides a click draws another one, with no earlier value."""
-
-
-SPAN = "explore-span"
-"""Key of the control of what a click on a segmentation explains."""
 
 
 @dataclass
@@ -112,13 +108,6 @@ class ChosenClass:
     """SHA-256 of the picture it was chosen for; None before the address was read."""
     generation: int = 0
     """Counts the lists of classes: a list of another generation starts at `label`."""
-
-
-def forget_class() -> None:
-    """Forget the chosen class: the list starts anew at the first map."""
-    chosen = of(ChosenClass)
-    chosen.label = None
-    chosen.generation += 1
 
 
 @dataclass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
@@ -32,8 +31,10 @@ class Memory:
     """Each widget's last value, and the defaults that depend on the model."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    """Parameters of the address that a callback set, for the controls that are drawn next."""
     linked: set[str] = field(default_factory=set)
-    """The parameters that `take_linked` returned."""
+    """The parameters that `read_once` returned."""
     defaults: dict[str, Any] = field(default_factory=dict)
     sent: dict[str, str | None] = field(default_factory=dict)
     """The last value of each parameter that was written to the address; None of a removed one."""
@@ -50,10 +51,10 @@ class Range:
         return bool(self.low <= value <= self.high)
 
 
-def arrive(page: str) -> None:
-    """Note the drawn page: other pages' widgets do not pass values on."""
+def enter_page(name: str) -> None:
+    """Store the drawn page: other pages' widgets do not pass values on."""
     navigation = state.of(state.Navigation)
-    navigation.arrived, navigation.page = navigation.page != page, page
+    navigation.arrived, navigation.page = navigation.page != name, name
 
 
 def memory(key: str) -> Any:
@@ -61,38 +62,43 @@ def memory(key: str) -> Any:
     return state.of(Memory).values.get(key)
 
 
-def put(key: str, value: Any, *, drawn_only: bool = False) -> None:
-    """Set and remember a widget's value, in a callback.
-
-    `drawn_only`: only remember it while the widget is not on the page, where a value set now would come up again after
-    the widget was removed.
-    """
-    if not drawn_only or key in st.session_state:
-        st.session_state[key] = value
-    keep(key, value)
+def link(**parameters: str) -> None:
+    """Have controls begin anew as in a link with these parameters, in a callback; an empty text is the default."""
+    state.of(Memory).links |= parameters
 
 
 def widget(
     draw: Callable[..., T | None],
     label: str,
     options: Collection[Any] | None,
-    first: T,
+    default: T,
     *,
     key: str,
     name: str = "",
     read: Callable[[str], Any] = str,
+    by_model: bool = False,
     **about: Any,
 ) -> T:
-    """Draw a widget with its remembered, linked or `first` value; remember it.
+    """Draw a widget with its remembered, linked or `default` value; remember it.
 
     `options`: the values that are valid, with their labels if they are a dictionary; None for any text. `name`: the
     parameter of the address, if any; `read` turns its text into a value. Switches need neither `options` nor `read`.
+    `by_model`: `default` depends on the model, so only what was chosen is remembered.
     """
-    if isinstance(first, bool):
+    if isinstance(default, bool):
         options, read = (True, False), lambda text: text != "0"
     kind = getattr(draw, "__name__", "")
     valid = Range(about["min_value"], about["max_value"]) if kind in ("number_input", "slider") else options
-    recall(key, valid, first, name=name, read=read)
+    if by_model:
+        defaults = state.of(Memory).defaults
+        if defaults.get(key, default) != default and st.session_state.get(key) == defaults[key]:
+            del st.session_state[key]
+        defaults[key] = default
+    value = recall_value(key, valid, default, name=name, read=read)
+    state.of(Memory).links.pop(name, None)
+    # Not on every run: it would undo what a person is changing right now.
+    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
     if isinstance(options, dict):
         about["format_func"] = options.__getitem__
     if kind == "segmented_control":
@@ -103,38 +109,37 @@ def widget(
     if kind not in ("checkbox", "number_input", "slider", "text_input", "toggle"):
         about["options"] = list(options or ())
     chosen = draw(label, key=key, **about)
-    keep(key, chosen, first, name=name)
-    return first if chosen is None else chosen
-
-
-def recall(
-    key: str, options: Container[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
-) -> None:
-    """Set a widget's value before drawing: remembered, linked or default."""
-    current = st.session_state.get(key)
-    value = current if _valid(current, options) else recall_value(key, options, default, name=name, read=read)
-    # Not on every run: it would undo what a person is changing right now.
-    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
+    before = memory(key)
+    if by_model and chosen == default:
+        # What is not offered here is remembered for models that have it.
+        remember(key, None if _valid(before, valid) and before != chosen else before)
+        set_url(name, None)
+    else:
+        remember(key, chosen, default, name=name)
+    return default if chosen is None else chosen
 
 
 def recall_value(
     key: str, options: Container[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> Any:
-    """Return the value of `recall` for a hidden widget."""
-    values, linked = state.of(Memory).values, st.query_params.get(name)
-    value = values.get(key)
-    if key not in values and linked is not None:
+    """Return the value that a widget has, or would have if it were drawn."""
+    values, links, current = state.of(Memory).values, state.of(Memory).links, st.session_state.get(key)
+    if name not in links and _valid(current, options):
+        return current
+    unread = key not in values and name not in links
+    text, value = st.query_params.get(name) if unread else links.get(name), values.get(key)
+    if text is not None:
+        value = None
         with suppress(ValueError):
-            value = read(linked)
+            value = read(text)
     if _valid(value, options):
         return value
-    if key not in values and linked:
-        leave_out(name, linked)
+    if unread and text:
+        leave_out(name, text)
     return default
 
 
-def take_linked(name: str) -> str:
+def read_once(name: str) -> str:
     """Return a parameter of the address that the session began with, once; empty without it."""
     linked = state.of(Memory).linked
     value = "" if name in linked else st.query_params.get(name, "")
@@ -142,9 +147,9 @@ def take_linked(name: str) -> str:
     return value
 
 
-def take_pair(name: str, labels: Sequence[str]) -> tuple[int, int] | None:
+def read_pair_once(name: str, labels: Sequence[str]) -> tuple[int, int] | None:
     """Return the places of the two labels that the address names, once."""
-    text = take_linked(name)
+    text = read_once(name)
     if not text:
         return None
     pair = read_list(text)
@@ -154,64 +159,36 @@ def take_pair(name: str, labels: Sequence[str]) -> tuple[int, int] | None:
     return labels.index(pair[0]), labels.index(pair[1])
 
 
-def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
+def remember(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
     """Remember a widget's value; write other values than the default."""
     state.of(Memory).values[key] = value
     if name:
-        write(name, value, default)
+        state.of(Memory).links.pop(name, None)
+        set_url(name, value, default)
 
 
-def recall_own(key: str, options: Collection[Any], default: Any, *, name: str) -> None:
-    """Recall a value with a different default for each model."""
-    defaults = state.of(Memory).defaults
-    if defaults.get(key, default) != default and st.session_state.get(key) == defaults[key]:
-        del st.session_state[key]
-    defaults[key] = default
-    recall(key, options, default, name=name)
-
-
-def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, name: str) -> None:
-    """Keep a value after `recall_own`, also one not offered here."""
-    values = state.of(Memory).values
-    if value != default:
-        values[key] = value
-    elif values.get(key) in options and values[key] != value:
-        values[key] = None
-    write(name, value, default)
-
-
-def write(name: str, value: Any, default: Any = None) -> None:
+def set_url(name: str, value: Any, default: Any = None) -> None:
     """Write a value to the address, or remove the default."""
-    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
-    text = write_list(value) if isinstance(value, list) else str(int(value) if whole else value)
-    wanted = None if value is None or value == default else text
+    text = None if value is None or value == default else to_text(value)
     sent = state.of(Memory).sent
     # A click that follows another one closely brings the address as it was before the run of the first: what that run
     # wrote may reach the browser after it.
-    if st.query_params.get(name) != wanted or sent.get(name, wanted) != wanted:
-        sent[name] = wanted
-        query = st.query_params.to_dict() | {name: wanted}
+    if st.query_params.get(name) != text or sent.get(name, text) != text:
+        sent[name] = text
+        query = st.query_params.to_dict() | {name: text}
         st.query_params.from_dict({name: text for name, text in query.items() if text is not None})
 
 
-def to_percent(share: float) -> float:
-    """Return a share in percent, without what binary fractions add; a whole number as an int."""
-    percent = 100 * Decimal(str(share))
-    return int(percent) if percent == int(percent) else float(percent)
-
-
-def to_share(percent: float) -> float:
-    """Return the share of `to_percent`."""
-    return float(Decimal(str(percent)) / 100)
-
-
-def write_list(values: list[str]) -> str:
-    """Join texts, which may have commas."""
-    return ",".join(value.replace("%", "%25").replace(",", "%2C") for value in values)
+def to_text(value: Any) -> str:
+    """Return a value as text of the address; empty for None."""
+    if isinstance(value, list):
+        return ",".join(part.replace("%", "%25").replace(",", "%2C") for part in value)
+    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+    return "" if value is None else str(int(value) if whole else value)
 
 
 def read_list(text: str) -> list[str]:
-    """Split what `write_list` joined."""
+    """Split a list as `to_text` writes it."""
     return [unquote(value) for value in text.split(",")]
 
 
@@ -232,7 +209,7 @@ class Unused:
 def leave_out(name: str, value: str) -> None:
     """Report an unknown value of an address parameter."""
     shortened = shorten(" ".join(value.split()), MAX_VALUE)
-    note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
+    report_once(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
 
 
 def say_unused() -> None:
@@ -244,7 +221,7 @@ def say_unused() -> None:
     unused.waiting.clear()
 
 
-def note(words: str) -> None:
+def report_once(words: str) -> None:
     """Say something of the address once, at the end of the run."""
     unused = state.of(Unused)
     if words not in unused.said and words not in unused.waiting:

@@ -10,14 +10,13 @@ import numpy as np
 import streamlit as st
 
 from sightglass.common import users
-from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import CROPPED, diagnose, unseen
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
-from sightglass.ui.session import page, url_state
+from sightglass.ui.session import control_table, page
 from sightglass.ui.session.markdown import escape, without_keys
 from sightglass.ui.views import tables
 
@@ -56,11 +55,11 @@ def draw_numbers(explanation: Explanation, index: int) -> None:
     if explanation.heatmaps[index].state != "ok":
         st.caption(NOTHING)
         return
-    label, score = explanation.heatmaps[index].target.label, score_of_map(explanation, index)
+    label, score = explanation.heatmaps[index].target.label, explanation.task.scorer.score(explanation, index)
     if score is not None and (ends := describe_range(explanation.model, label)):
         draw_metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
     if (raising := explanation.heatmaps[index].raising) is not None:
-        title = f"Raises the {'number' if explanation.measures else 'score'}"
+        title = f"Raises the {explanation.quantity}"
         draw_metric(title, percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
     part = "of the visible area" if unseen(explanation) else "of the picture"
     draw_metric(HALF, percent(explanation.statistics[index].half_heat_area), part)
@@ -96,7 +95,7 @@ def fit_button(explanation: Explanation) -> None:
     ways = explanation.evidence.resident.adapter.preprocessings
     uncropped = next((way for way in ("letterbox", "squash") if way in ways), None)
     if uncropped is not None and unseen(explanation) >= CROPPED:
-        act = partial(url_state.put, f"fit-{explanation.model.task}", uncropped)
+        act = partial(control_table.set_options, {"preprocessing": uncropped})
         help = f"{WAYS[uncropped]}. The model was trained with the crop, so its scores may be less reliable."
         st.button("Show it all", icon=":material/crop_free:", key="whole-picture", on_click=act, help=help)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.phrases import pixels
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score
@@ -32,7 +31,7 @@ def to_map(
     """Return one heatmap of an explanation for a panel; `half`: see `describe_map`."""
     heatmap = explanation.heatmaps[index]
     if note is None:
-        score = score_of_map(explanation, index)
+        score = explanation.task.scorer.score(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
     several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
     return layer_map(
@@ -116,7 +115,7 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
     places = [heatmap.target.index for heatmap in explanation.heatmaps]
     return tuple(
         Box(p.box, answer.line, places.index(p.index), places.index(p.index) == index, marks=answer.marks)
-        for p, answer in zip(explanation.predictions, explanation.task.answers(explanation), strict=True)
+        for p, answer in zip(explanation.predictions, explanation.task.wording.answers(explanation), strict=True)
         if p.box is not None and p.index in places
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.browser import join
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.wording import Answer
 from sightglass.ui.declare import declare, no_callback
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _PAGE = f"<style>{(_HERE / 'layout.css').read_text('utf-8')}</style><script>{{{join(_HERE / 'page.js')}}}</script>"
 """What no theme sets, and what every page listens to."""
-HOT = "The highlighted part"
+HIGHLIGHT_HELP = "The highlighted part"
 """Whatever looks hot in the viewer, whose colours change without a run of the page."""
 ROW, GAP, MOST = 46, 2, 390
 """CSS pixels: of a row with the gap below it, of the gap, and of the longest list of answers, which scrolls."""

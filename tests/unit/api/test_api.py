@@ -24,7 +24,6 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import plain_text
@@ -33,6 +32,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import QUESTIONS, Checks
 from sightglass.history import History
 from sightglass.models.adapter import Prediction

@@ -28,7 +28,7 @@ from sightglass.common import access
 from sightglass.common import settings as environment_settings
 from sightglass.common.errors import Cancelled, SettingProblem
 from sightglass.common.work import progress
-from sightglass.common.work.progress import NICE, check
+from sightglass.common.work.progress import BACKGROUND_PRIORITY, check
 from sightglass.models import catalog
 from tests import loops
 from tests.servers import listening, settings_of, until
@@ -125,7 +125,7 @@ def test_queue_keeps_context_and_priority(queue: WorkQueue) -> None:
             return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
         before = priority()
-        assert loops.run(queue.run(priority, timeout=patience(5))) == max(before, NICE)
+        assert loops.run(queue.run(priority, timeout=patience(5))) == max(before, BACKGROUND_PRIORITY)
         assert priority() == before
 
 

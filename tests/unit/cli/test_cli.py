@@ -240,7 +240,7 @@ def test_a_class_has_its_rank_and_score_however_low(answer, call, here) -> None:
     result = Explainer()("bus.png", targets=(1,))
     np.testing.assert_array_equal(np.load("1/gradcam_class_goldfish.npy"), result.heatmaps[0].values)
     assert [(row["rank"], row["score"]) for row in table.rows(result)] == [(rank, best[rank - 1].score)]
-    assert result.task.saved_score(result, 0) == best[rank - 1].score
+    assert result.task.wording.saved_score(result, 0) == best[rank - 1].score
     assert re.search(rf"goldfish.* {rank} *\n", call("class", "bus.png", "--class", "1").out)
     files = answer("explain", "bus.png", "--class", best[1].label, "--out", "two")["results"][0]["files"]
     assert f"top_predictions/gradcam_top2_{result_folder.label_stem(best[1].label)}.png" in files

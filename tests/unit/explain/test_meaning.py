@@ -23,6 +23,7 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.replaying import replay
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.regress import read_place
 from sightglass.explain.trust.diagnosis import describe, describe_map, diagnose
 from sightglass.history.encoding import record_view
 from sightglass.history.history import History
@@ -54,7 +55,7 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
         "HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Red raises yaw; blue, in dashed lines, lowers it."
     )
     assert describe_map(result).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
-    assert result.task.name_map(result, 2) == "roll, −2.5°"
+    assert result.task.wording.name_map(result, 2) == "roll, −2.5°"
     assert "(what raises or lowers it)" in views.write_caption(result, 0) and "%" not in views.write_caption(result, 0)
     texts = [finding.text.replace("class=", "") for finding in result.diagnosis]
     assert not [text for text in texts if "sure" in text or "class" in text]
@@ -205,20 +206,20 @@ def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -
     assert result.depth is not None and result.depth.shape == (80, 120)
     assert result.predictions[0].score == pytest.approx(float(result.evidence.outputs.logits.detach().mean()), rel=1e-4)
     assert result.heatmaps[0].signed and " on average. Red raises depth; blue" in describe(result, "yellow").headline
-    assert result.task.read_place(result, 0) is None
+    assert read_place(result, 0) is None
 
 
 def test_depth_at_place_and_difference(explainer: Explainer) -> None:
     first, second = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
     both = first.with_options(against="100,60")
-    assert first.task.read_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
-    assert both.task.read_place(both, 0) == pytest.approx(float(first.depth[30, 20] - first.depth[60, 100]), abs=1e-6)
+    assert read_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
+    assert read_place(both, 0) == pytest.approx(float(first.depth[30, 20] - first.depth[60, 100]), abs=1e-6)
     # HiResCAM is linear in the gradient.
     raw = [made.with_method("hirescam").heatmaps[0].raw[0] for made in (first, second, both)]
     np.testing.assert_allclose(raw[2], raw[0] - raw[1], atol=1e-6)
     area, rest = both.area(), both.other_area()
     assert area is not None and rest is not None and area[30, 20] and rest[60, 100] and not (area & rest).any()
-    number = both.task.number(both, 0)
+    number = both.task.wording.number(both, 0)
     told = f"{number.removeprefix('−')} {'less' if number[0] == '−' else 'more'} than at the other."
     assert f"At the place depth is {told}" in describe(both, "yellow").headline
     assert both.heatmaps[0].state == "ok"

@@ -176,7 +176,7 @@ def test_an_area_is_what_its_corners_go_around() -> None:
     assert not holed[52:140, 52:140].any()
     again = replay(square.recipe, scene().pixels)
     assert (again.heatmaps[0].at_input == square.heatmaps[0].at_input).all()
-    assert "in this area lies outside it" in square.task.describe_outside(square, 0)
+    assert "in this area lies outside it" in square.task.wording.describe_outside(square, 0)
     thin = result.with_options(at=(50, 50, 50.1, 50, 50.1, 50.1), top_k=1)
     assert thin.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
 
@@ -186,8 +186,8 @@ def test_evidence_outside_region() -> None:
     heatmap, area = result.heatmaps[0], result.area()
     expected = heatmap.values[~area].sum() / heatmap.values.sum()
     assert result.outside() == pytest.approx(float(expected), abs=1e-5)
-    assert "of what speaks for this region lies outside it" in result.task.describe_outside(result, 0)
-    assert result.task.describe_outside(result, 0) in [finding.text for finding in result.diagnosis]
+    assert "of what speaks for this region lies outside it" in result.task.wording.describe_outside(result, 0)
+    assert result.task.wording.describe_outside(result, 0) in [finding.text for finding in result.diagnosis]
     assert Explainer("demo-cls-s")(scene().pixels, top_k=1).outside() is None
 
 

@@ -203,7 +203,7 @@ def test_a_pair_is_exported(history: History, pair: tuple[Similarity, Context]) 
 MARKS = (
     Check("model", "yes", "Random weights draw another map.", 0.030099123829178676, 0.2),
     Check("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
-    Check("still", "cannot be told", "The map is too even.", None, 0.2),
+    Check("stable", "cannot be told", "The map is too even.", None, 0.2),
 )
 
 

@@ -76,7 +76,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Path) -> Path:
 
 def flags(model: str, options: dict[str, Any]) -> Iterator[str]:
     """The flags of the command line for these options."""
-    if task_of(catalog.spec(model)).has_boxes and "per" not in options:
+    if task_of(catalog.spec(model)).explains("detection") and "per" not in options:
         yield from ("--per", "class")
     for name, value in options.items():
         option = OFFERED[name]

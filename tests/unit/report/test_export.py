@@ -50,7 +50,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     root = ElementTree.fromstring(figure.figure(boxes, format="svg"))
     space = "{http://www.w3.org/2000/svg}"
     words = " ".join("".join(node.itertext()) for node in root.iter(f"{space}text"))
-    answer, layer = boxes.task.answers(boxes)[0].line, boxes.heatmaps[0].layers[0]
+    answer, layer = boxes.task.wording.answers(boxes)[0].line, boxes.heatmaps[0].layers[0]
     for part in ("bus.png", "HiResCAM: ball-dots", answer, "sightglass 0.2.0", layer):
         assert part in words
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
@@ -187,7 +187,7 @@ SENTENCE = "With random weights the map is another one (0.03, <b>unrelated</b> m
 MARKS = (
     Check("model", "yes", SENTENCE, 0.03, 0.2),
     Check("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
-    Check("still", "cannot be told", "The map is too even.", None, float("nan")),
+    Check("stable", "cannot be told", "The map is too even.", None, float("nan")),
 )
 
 
@@ -205,7 +205,7 @@ def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
         assert [(mark.question, mark.answer, mark.value, mark.control) for mark in saved.marks] == [
             ("model", "yes", 0.03, 0.2),
             ("answer", "no", 1.5, 2.25),
-            ("still", "cannot be told", None, None),
+            ("stable", "cannot be told", None, None),
         ]
     # What two explanations are compared by has none.
     assert checked.recipe.seals == ()

@@ -14,7 +14,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import unpack_data
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.tasks.task import UNSURE
+from sightglass.explain.tasks.wording import UNSURE
 from sightglass.video import live
 from sightglass.video.live import LiveExplainer, Pin, choose
 from tests.corpus import saved

@@ -218,9 +218,9 @@ def current() -> Image:
     """Return the chosen picture, and write it to the address."""
     pictures = _choose()
     image = pictures.opened(pictures.chosen)
-    url_state.write("picture", None if image is None else token(image))
-    url_state.write("example", pictures.chosen if image is None and not pictures.missing else None, FIRST)
-    url_state.write("missing", pictures.missing or None)
+    url_state.set_url("picture", None if image is None else token(image))
+    url_state.set_url("example", pictures.chosen if image is None and not pictures.missing else None, FIRST)
+    url_state.set_url("missing", pictures.missing or None)
     return example(pictures.chosen or FIRST) if image is None else image
 
 

@@ -20,7 +20,7 @@ from sightglass.explain.comparison.models import Comparison, Timing, measure_in_
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.tasks.detect import assign
-from sightglass.explain.tasks.task import UNSURE
+from sightglass.explain.tasks.wording import UNSURE
 from sightglass.models.adapter import Prediction
 from sightglass.models.labels import same_classes
 from sightglass.report.result_folder import box_files, every_map

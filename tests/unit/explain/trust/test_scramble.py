@@ -211,4 +211,4 @@ def test_empty_random_maps_cannot_be_told(draws: Callable[..., Scramble]) -> Non
     few = draws(0.1, None, -0.05, 0.0, 9)
     assert (few.final, few.empty, few.verdict) == ((0.1, -0.05, 0), 1, "depends")
     assert few.describe_draws() == "4 random models: 1 empty map, the others −0.05 to 0.10."
-    assert few.map.any() and few.likeness == "0.00"
+    assert few.map.any() and few.similarity_text == "0.00"

@@ -20,6 +20,7 @@ from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
+from sightglass.explain.tasks.parts import Movement
 from sightglass.explain.trust import SHOWS, controls, scramble
 from sightglass.explain.trust import support as maps
 from sightglass.explain.trust.checks import QUESTIONS, Check, Checks
@@ -49,15 +50,15 @@ def test_changes_are_small_and_undone() -> None:
         assert np.array_equal(changed.pixels, change(image, geometry, kind).pixels)
     # 2 pixels of the model's input are 4 of the picture's.
     right = change(image, geometry, "right")
-    assert np.array_equal(right.pixels[:, 4:], ramp[:, :-4]) and right.shift == (0, 2)
+    assert np.array_equal(right.pixels[:, 4:], ramp[:, :-4]) and right.movement.shift == (0, 2)
     noise = change(image, geometry, "more noise").pixels.astype(float) - ramp
     reduced = noise.reshape(30, 2, 40, 2, 3).mean((1, 3))
     assert 7 < reduced.std() < 9, "as strong after the picture was reduced"
     hot = np.zeros((30, 40), np.float32)
     hot[10, 20] = 1
-    assert Changed("right", ramp, (0, 2)).undone(np.roll(hot, 2, 1)).argmax() == hot.argmax()
-    assert Changed("down", ramp, (2, 0)).undone(np.roll(hot, 2, 0)).argmax() == hot.argmax()
-    assert Changed("mirror", ramp, mirrored=True).undone(hot[:, ::-1]).argmax() == hot.argmax()
+    assert Changed("right", ramp, Movement((0, 2))).undone(np.roll(hot, 2, 1)).argmax() == hot.argmax()
+    assert Changed("down", ramp, Movement((2, 0))).undone(np.roll(hot, 2, 0)).argmax() == hot.argmax()
+    assert Changed("mirror", ramp, Movement(mirrored=True)).undone(hot[:, ::-1]).argmax() == hot.argmax()
 
 
 def test_the_spread_is_over_the_true_and_the_changed_maps(explained: Explanation) -> None:

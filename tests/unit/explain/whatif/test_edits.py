@@ -14,7 +14,7 @@ from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match
-from sightglass.explain.tasks.task import Change, union
+from sightglass.explain.tasks.parts import Change, union
 from sightglass.explain.whatif import edits
 from sightglass.explain.whatif.changes import (
     changes,
@@ -204,10 +204,10 @@ def test_the_sentence_is_about_what_the_covered_map_is_of(model: str, example: s
     mark = strongest_tenth(before)
     after = explainer(edited(before.image, Edit((mark,))).image)
     score = float(np.mean([p.score for p in (before.own() or before.predictions[:1])]))
-    assert before.task.score_after(before, before) == pytest.approx(score)
+    assert before.task.scorer.score_after(before, before) == pytest.approx(score)
     words, answer = covered_sentence(before, after, 0.06, [0.2, 0.4])
     assert words.startswith(f"Covering the strongest {percent(0.06)} of the picture takes ")
-    assert f"from {percent(score)} to {percent(before.task.score_after(before, after))}; " in words
+    assert f"from {percent(score)} to {percent(before.task.scorer.score_after(before, after))}; " in words
     # The bus is no minibus any more.
     assert answer == (f"Now it says {after.predictions[0].label}." if example == "bus" else "")
     assert words.endswith(f"as much elsewhere leaves {percent(0.3)}.")

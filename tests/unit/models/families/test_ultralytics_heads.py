@@ -13,7 +13,7 @@ from sightglass.api.schemas import DetectRequest
 from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.rendering.marks import draw_marks
-from sightglass.explain.tasks.pose import Pose, read_joint
+from sightglass.explain.tasks.detect import PoseWording, read_joint
 from sightglass.models.adapter import Joint, JointTarget, Prediction, Target
 from sightglass.models.adapters.detector import SIDES, Detections
 from sightglass.models.families.ultralytics.detectors import RotatedDetector, YoloDetector
@@ -299,7 +299,7 @@ def test_hidden_joints_are_hollow_and_no_line_goes_to_them() -> None:
     )
 
     def draw(*joints: Joint) -> NDArray[np.uint8]:
-        marks = Pose().marks(result, Prediction("person", 0, 0.9, joints=joints))
+        marks = PoseWording().marks(result, Prediction("person", 0, 0.9, joints=joints))
         return draw_marks(black, [(marks, "")])
 
     left = Joint("a", 20, 30, 0.9)

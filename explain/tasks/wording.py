@@ -1,0 +1,327 @@
+"""Sentences, labels and cells of tables about answers and their maps."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sightglass.explain.phrases import capital, kinds, percent
+from sightglass.explain.rendering.mark import Mark
+from sightglass.explain.tasks.parts import Change
+from sightglass.models.adapter import Prediction
+
+if TYPE_CHECKING:
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.result import Result
+    from sightglass.models.spec import ModelSpec
+
+UNSURE = 0.2
+"""Score below which the best class is no answer."""
+NAMED = 3
+"""Classes, or kinds of things, that a sentence names."""
+COMPARED = 2
+"""Kinds of things, or numbers, that a sentence names of each of several models."""
+PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)", "all": ", class and box"}
+PARTS |= {side: f", its {side} side" for side in ("left", "top", "right", "bottom")}
+UNDECIDED, MIN_CLASSES = 0.97, 3
+"""Normalised entropy of the scores above which they decide nothing, and the minimum number of classes for the test."""
+EVEN = 0.33
+"""Share of the picture that half of the evidence is on, from which it counts as scattered: an even map has 50 %. None
+of 20 photographs has as much (EfficientNet-Lite0, at most 31 %); four of five pictures of noise do (31 to 37 %)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of a model, as lists, captions and pictures show it."""
+
+    label: str
+    text: str
+    """Its score in words: `62 %`, `12 % of the picture`, `−12.4°`."""
+    bar: float | None
+    """Length of its bar, 0..1; None where it has none."""
+    value: float | None = None
+    """Its score."""
+    marks: tuple[Mark, ...] = ()
+    """Where it is in the picture."""
+
+    @property
+    def line(self) -> str:
+        """The label with its score: `minibus 62 %`."""
+        return f"{self.label} {self.text}"
+
+
+class Wording:
+    """Classes of one row of scores."""
+
+    # One answer
+
+    def text(self, score: float, unit: str = "") -> str:
+        """Format an answer's share in percent, or its number with unit."""
+        return percent(score)
+
+    def short_text(self, score: float, unit: str = "") -> str:
+        """Format a score for a column headed by `Task.value`."""
+        return self.text(score, unit)
+
+    def caption(self, label: str, score: float) -> str:
+        """Return an answer with its score, for a frame's caption."""
+        return f"{label} {self.text(score)}"
+
+    def bar(self, score: float) -> float | None:
+        """Return the length of an answer's bar, 0..1; None for a number."""
+        return min(1.0, max(0.0, score))
+
+    def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
+        """Return the marks of an answer's place in the picture."""
+        return (Mark("polygon", prediction.outline),) if prediction.box else ()
+
+    def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
+        """Return the answers, best first, by default of all `predictions`."""
+        return [
+            Answer(
+                prediction.label,
+                self.text(prediction.score, result.model.unit_of(prediction.label)),
+                self.bar(prediction.score),
+                prediction.score,
+                self.marks(result, prediction),
+            )
+            for prediction in (result.predictions if predictions is None else predictions)
+        ]
+
+    def answer(self, result: Result) -> str:
+        """Return the best answer with its score, as captions show it."""
+        return next((answer.line for answer in self.answers(result, result.predictions[:1])), result.task.no_answer)
+
+    def answer_name(self, result: Result, most: int) -> str | None:
+        """Return the answer without its score, for comparing models, or None.
+
+        `most`: kinds of things that are named.
+        """
+        return result.predictions[0].label if result.predictions else None
+
+    def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+        """Return a score's table column, and hundredths or a text.
+
+        `of`: the label, in a table of models.
+        """
+        return f"Score of {of}" if of else "Score", None if score is None else score * 100
+
+    # Files, slides and records
+
+    def number(self, result: Result, index: int) -> str:
+        """Return a map's number, `312 px`; empty without a single place."""
+        return ""
+
+    def name_map(self, result: Result, index: int) -> str:
+        """Return a map's label with its number or score: `minibus, 62 %`."""
+        label = result.heatmaps[index].target.label
+        text = self.number(result, index)
+        if not text and (score := result.task.scorer.score(result, index)) is not None:
+            text = self.text(score, result.model.unit_of(label))
+        return f"{label}, {text}" if text else label
+
+    def describe_part(self, result: Result) -> str:
+        """Return the explained part of an answer, as a caption's end."""
+        if result.quantity == "number":
+            return f" (what {describe_direction(result)} it)"
+        return PARTS.get(result.options.part, f", its {result.options.part}")
+
+    def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
+        """Return a map's label and its class's best score, for records; of a number the label with it."""
+        if result.task.quantity == "number":
+            return self.name_map(result, index), None
+        target, answers = result.heatmaps[index].target, result.task.decoder.all_answers(result)
+        return target.label, max((p.score for p in answers if p.index == target.index), default=None)
+
+    def saved_score(self, result: Result, index: int) -> float | None:
+        """Return the score of a record for searching; None for a number."""
+        if result.task.quantity == "number":
+            return None
+        if not result.heatmaps:
+            return max((prediction.score for prediction in result.predictions), default=None)
+        return None if result.heatmaps[index].target.index is None else result.task.scorer.score(result, index)
+
+    def facts(self, prediction: Prediction, model: ModelSpec) -> Mapping[str, Any]:
+        """Return an answer's fields in files besides label, score and box: the unit and range of a number."""
+        output = model.output_of(prediction.label)
+        fields = {"unit": output.unit, "range": output.range}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def map_columns(self, result: Result, index: int) -> Mapping[str, Any]:
+        """Return a map's task-specific columns in a table."""
+        return {}
+
+    # A picture and its maps
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        """Return the answer's sentence, and whether the map's needs its label.
+
+        None: nothing is to be said of the map.
+        """
+        name, best = result.model.name, result.predictions[0]
+        if best.score < UNSURE:
+            return f"{name} is unsure: its best answer is {best.label} ({percent(best.score)}).", None
+        other = bool(result.heatmaps) and result.heatmaps[index].target.index != best.index
+        return f"{name} says {best.label} ({percent(best.score)}).", other
+
+    def summary(self, result: Result, index: int) -> str:
+        """Return the answer without the model's name: `Minibus, 62 %.`"""
+        if not result.predictions:
+            return ""
+        if result.task.evaluation != "classes":
+            return capital(self.headline(result, index)[0].removeprefix(f"{result.model.name} ").partition(" ")[2])
+        best = result.predictions[0]
+        words = f"{capital(best.label)}, {percent(best.score)}."
+        if best.score < UNSURE:
+            words = f"Unsure. {words}"
+        if result.heatmaps and result.heatmaps[index].target.index != best.index:
+            words += f" The map is of {result.heatmaps[index].target.label}."
+        return words
+
+    def list_answers(self, result: Result) -> list[str]:
+        """Return a line per answer with an area: `star: 12 % of the picture`."""
+        return []
+
+    def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
+        """Describe the colours of one answer's map; `named`: with its label."""
+        heatmap = result.heatmaps[index]
+        label, numbers = heatmap.target.label, result.quantity == "number"
+        if heatmap.signed:
+            return describe_signs(heatmap, label, *(() if numbers else ("speaks for", "against")))
+        if numbers:
+            # Why one number and not another is asked of classes alone.
+            return f"{hot.capitalize()} shows what {describe_direction(result, index)} {label}."
+        if result.options.part == "contrast":
+            return self.contrast(result, hot, index)
+        return f"{hot.capitalize()} shows the evidence for {label if named else 'it'}."
+
+    def contrast(self, result: Result, hot: str, index: int) -> str:
+        """Describe the colours of a contrast map."""
+        label = result.heatmaps[index].target.label
+        return f"{hot.capitalize()} shows the evidence for {label} over the other classes."
+
+    def rival(self, result: Result, index: int) -> str | None:
+        """Return the strongest rival class of a contrast; None without one."""
+        target_class = result.heatmaps[index].target.index
+        if not result.task.competes or target_class is None:
+            return None
+        return next((p.label for p in result.predictions if p.index != target_class), None)
+
+    def nothing(self, result: Result) -> str:
+        """Say why there is nothing to explain."""
+        return "There is nothing to explain."
+
+    def undecided(self, result: Result) -> str:
+        """Return a sentence on nearly equal scores of a softmax; else empty."""
+        if not result.task.competes or result.model.untrained:
+            return ""
+        evidence = result.evidence
+        scores = evidence.resident.adapter.class_logits(evidence.outputs)[0].detach().double().softmax(0)
+        count = len(scores)
+        if count < MIN_CLASSES:
+            return ""
+        spread = float(-(scores * scores.clamp_min(1e-12).log()).sum()) / math.log(count)
+        if spread < UNDECIDED:
+            return ""
+        return (
+            f"The scores are nearly the same for all {count} classes, at most {percent(float(scores.max()))}. The "
+            f"preprocessing may be wrong ({result.model.where_stated('preprocessing')}), or the weights belong to "
+            "another model."
+        )
+
+    def scattered(self, result: Result, index: int) -> str:
+        """Return a sentence on evidence over much of the picture; else empty."""
+        spread = result.statistics[index].half_heat_area
+        # Contrast maps also come from fine layers, where an even scatter is normal.
+        if result.task.evaluation != "classes" or result.options.part == "contrast" or spread < EVEN:
+            return ""
+        return (
+            f"Half of the evidence is scattered over {percent(spread)} of the picture (an even spread: "
+            f"{percent(0.5)}): the map shows no place that {result.heatmaps[index].target.label} rests on."
+        )
+
+    def describe_outside(self, result: Result, index: int) -> str:
+        """Return a sentence on evidence outside the explained area; empty if meaningless."""
+        return ""
+
+    # Several models
+
+    def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
+        """Compare several models' answers; None: no task-specific comparison."""
+        return None
+
+    # Changed pictures
+
+    def describe_switch(self, before: str, label: str, score: float) -> str:
+        """Describe a changed answer in a clip; `before`: the last sure class."""
+        if score < UNSURE:
+            return f"unsure: at best {label}, {percent(score)}"
+        change = f"{before} becomes {label}" if before else f"sure again: {label}"
+        return f"{change}, {percent(score)} sure"
+
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        """Complete the sentence `Under 6 small changes` for a score.
+
+        `scores`: the least and the largest; `score`: the picture's own; `flips`: after what the answer changes.
+        """
+        low, high = scores
+        if flips:
+            return f"{label} scores {low} to {high}. The answer changes after {flips}."
+        return f"{label} scores {low} to {high}; the answer stays."
+
+    def invite(self, before: Result) -> str:
+        """Return the sentence on a picture before any edit."""
+        best = self.answers(before, before.predictions[:1])[0]
+        return f"{capital(best.label)}, {best.text}. Paint over something to see what changes."
+
+    def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
+        """Describe an edit's changes, as the rest of a sentence."""
+        first = max(changes, key=lambda change: change.before or 0.0)
+        best = max(changes, key=lambda change: change.after or 0.0)
+        old, new = percent(first.before or 0.0), percent(first.after or 0.0)
+        if old == new:
+            moved = f"{first.label} stays at {old}"
+        else:
+            moved = f"{first.label} {'falls' if (first.points or 0) <= 0 else 'rises'} from {old} to {new}"
+        if best.label != first.label:
+            return f"{moved}; now it says {best.label}, {percent(best.after or 0.0)}"
+        return f"{moved} and is still the answer" if old != new else moved
+
+    def moved(self, change: Change, unit: str = "") -> str:
+        """Return a score's change: `−41`, `±0`, or a box's `vanished`, `new`."""
+        if change.points is None:
+            return "vanished" if change.after is None else "new"
+        return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
+
+    def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
+        """Describe the effect of covering a map's strongest part.
+
+        `start`: the subject of the sentence; `elsewhere`: the mean score with as much covered at other places.
+        """
+        boxes, label, score = before.own(), before.heatmaps[0].target.label, before.task.scorer.score_after
+        unit = before.model.unit_of(label)
+        scores = (score(before, before), score(before, after), elsewhere)
+        old, new, other = (self.text(score, unit) for score in scores)
+        if len(boxes) > 1:
+            label = f"the mean of {kinds(Counter(box.label for box in boxes).most_common(), NAMED)}"
+        return f"{start} takes {label} from {old} to {new}; as much elsewhere leaves {other}."
+
+
+def describe_signs(heatmap: Heatmap, label: str, raises: str = "raises", lowers: str = "lowers") -> str:
+    """Describe the colours in a signed map."""
+    raising = 0.5 if heatmap.raising is None else heatmap.raising
+    if round(raising, 2) == 1:
+        return f"Red {raises} {label}."
+    if round(raising, 2) == 0:
+        return f"Blue, in dashed lines, {'speaks against' if lowers == 'against' else lowers} {label}."
+    return f"Red {raises} {label}; blue, in dashed lines, {lowers} it."
+
+
+def describe_direction(result: Result, index: int = 0) -> str:
+    """Return the map's effect on its number: raises, lowers, or both."""
+    if result.heatmaps and result.heatmaps[index].signed:
+        return "raises or lowers"
+    return "lowers" if result.options.part == "lowers" else "raises"
