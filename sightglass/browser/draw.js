@@ -1,7 +1,6 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
-import { differenceSpotlightTable, signedTable, signedMapTable, blend, dim } from "./table.js";
+import { overlayTable, mapTable, spotlightTable, sidedTable, sidedMapTable, sidedSpotlightTable, blend, dim } from "./table.js";
 import { OVERLAY } from "../common/style.js";
 import { contains, inCanvas } from "./geometry.js";
 import { cellsOf, enlarge, nearest, resample, shares, valueAt } from "./sample.js";
@@ -89,11 +88,9 @@ export function readingAt(map, [x, y], style) {
 /** @param {string} kind @param {Painted} style @returns {import("./table.js").Table|null} */
 function tableOf(kind, { settings: { mode: chosen, alpha, threshold }, lut, dark }) {
   const ground = dark ? 48 : 228, gap = kind !== "heat", even = chosen === "blend", mode = even ? "overlay" : chosen;
-  if (kind === "signed" && mode === "overlay") return signedTable(alpha, threshold, ground);
-  if (kind === "signed" && mode === "map") return signedMapTable(threshold, ground);
-  if (mode === "overlay") return gap ? differenceTable(alpha, threshold) : overlayTable(lut, alpha, threshold, even);
-  if (mode === "map") return gap ? differenceMapTable(threshold, ground) : mapTable(lut, threshold, ground);
-  if (mode === "spotlight") return (gap ? differenceSpotlightTable : spotlightTable)(alpha, threshold);
+  if (mode === "overlay") return gap ? sidedTable(kind, alpha, threshold, ground) : overlayTable(lut, alpha, threshold, even);
+  if (mode === "map") return gap ? sidedMapTable(kind, threshold, ground) : mapTable(lut, threshold, ground);
+  if (mode === "spotlight") return (gap ? sidedSpotlightTable : spotlightTable)(alpha, threshold);
   return null;
 }
 

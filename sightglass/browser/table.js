@@ -64,35 +64,26 @@ export function spotlightTable(alpha, threshold) {
   });
 }
 
-/** Return how far a level, 1..255 around 128, is from no difference, 0..1. @param {number} level */
+/** Return how far a level, 1..255 around 128, is from 0, as 0..1. @param {number} level */
 function distance(level) {
   return Math.min(Math.abs(level - 128) / 127, 1);
 }
 
-/** Return the table of a difference: more in the first map is red, in the second blue, over a grey picture. @param {number} alpha @param {number} threshold @returns {Table} */
-export function differenceTable(alpha, threshold) {
-  const opaque = (/** @type {number} */ i) => {
-    const d = distance(i);
-    return d < threshold || d === 0 ? 0 : alpha * d ** 0.6;
-  };
-  return tableFrom((i) => 1 - opaque(i), (i, c) => opaque(i) * (i > 128 ? FIRST : SECOND)[c]);
+/**
+ * Return the colours of either side of a map that has two, from 0 to the most: of a difference red is more in the first map.
+ * @param {string} kind @param {number} ground @returns {Record<"raises"|"lowers", number[][]>}
+ */
+function armsOf(kind, ground) {
+  const middle = [ground, ground, ground];
+  return kind === "signed" ? SIGNED[ground < 128 ? "dark" : "light"] : { raises: [middle, FIRST], lowers: [middle, SECOND] };
 }
 
 /**
- * Return the table of the difference alone, from a neutral ground to its two colours.
- * @param {number} threshold @param {number} ground @returns {Table}
+ * Return the colours of such a map by its levels, 1..255 around 128.
+ * @param {string} kind @param {number} ground @returns {Float64Array} 256 RGB
  */
-export function differenceMapTable(threshold, ground) {
-  const far = (/** @type {number} */ i) => (distance(i) < threshold ? 0 : distance(i));
-  return tableFrom(() => 0, (i, c) => ground + far(i) * ((i > 128 ? FIRST : SECOND)[c] - ground));
-}
-
-/**
- * Return the colours of a signed map by its levels, 1..255 around 128: from a neutral ground to what raises, or lowers, most.
- * @param {number} ground @returns {Float64Array} 256 RGB
- */
-function signedColours(ground) {
-  const arms = SIGNED[ground < 128 ? "dark" : "light"], colours = new Float64Array(768);
+function sidedColours(kind, ground) {
+  const arms = armsOf(kind, ground), colours = new Float64Array(768);
   for (let i = 0; i < 256; i++) {
     const arm = arms[i > 128 ? "raises" : "lowers"], at = distance(i) * (arm.length - 1), first = Math.min(Math.floor(at), arm.length - 2);
     for (let c = 0; c < 3; c++) colours[3 * i + c] = arm[first][c] + (at - first) * (arm[first + 1][c] - arm[first][c]);
@@ -101,24 +92,24 @@ function signedColours(ground) {
 }
 
 /**
- * Return the table of a signed map over a grey picture, clear at 0. Blended by its strength it has the end's colours: the
- * picture is the neutral middle.
- * @param {number} alpha @param {number} threshold @param {number} ground @returns {Table}
+ * Return the table of such a map over a grey picture, clear at 0. Blended by its strength it has the end's colours: the
+ * picture is the neutral middle. Of a difference the broader map could hardly be seen by a linear opacity.
+ * @param {string} kind @param {number} alpha @param {number} threshold @param {number} ground @returns {Table}
  */
-export function signedTable(alpha, threshold, ground) {
-  const colours = signedColours(ground);
-  const opaque = (/** @type {number} */ i) => (distance(i) < threshold ? 0 : alpha * distance(i));
+export function sidedTable(kind, alpha, threshold, ground) {
+  const colours = sidedColours(kind, ground), power = kind === "signed" ? 1 : 0.6;
+  const opaque = (/** @type {number} */ i) => (distance(i) < threshold ? 0 : alpha * distance(i) ** power);
   return tableFrom((i) => 1 - opaque(i), (i, c) => opaque(i) * colours[3 * (i > 128 ? 255 : 1) + c]);
 }
 
-/** Return the table of a signed map alone. @param {number} threshold @param {number} ground @returns {Table} */
-export function signedMapTable(threshold, ground) {
-  const colours = signedColours(ground);
+/** Return the table of such a map alone. @param {string} kind @param {number} threshold @param {number} ground @returns {Table} */
+export function sidedMapTable(kind, threshold, ground) {
+  const colours = sidedColours(kind, ground);
   return tableFrom(() => 0, (i, c) => (distance(i) < threshold ? ground : colours[3 * i + c]));
 }
 
 /** @param {number} alpha @param {number} threshold @returns {Table} */
-export function differenceSpotlightTable(alpha, threshold) {
+export function sidedSpotlightTable(alpha, threshold) {
   const { K } = spotlightTable(alpha, threshold);
   return tableFrom((i) => K[Math.round(255 * distance(i))]);
 }
@@ -183,13 +174,8 @@ export function gradient(table) {
   return `linear-gradient(90deg, ${stops.join()})`;
 }
 
-/** Return a difference's colours as a CSS gradient, from the second's to the first's. @param {number} ground */
-export function differenceGradient(ground) {
-  return `linear-gradient(90deg, rgb(${SECOND.join()}), rgb(${[ground, ground, ground].join()}), rgb(${FIRST.join()}))`;
-}
-
-/** Return a signed map's colours as a CSS gradient, from what lowers to what raises. @param {number} ground */
-export function signedGradient(ground) {
-  const { lowers, raises } = SIGNED[ground < 128 ? "dark" : "light"];
+/** Return the colours of a map with two sides as a CSS gradient, from one end to the other. @param {string} kind @param {number} ground */
+export function sidedGradient(kind, ground) {
+  const { lowers, raises } = armsOf(kind, ground);
   return `linear-gradient(90deg, ${[...[...lowers].reverse(), ...raises.slice(1)].map((rgb) => `rgb(${rgb.join()})`).join()})`;
 }

@@ -1,7 +1,7 @@
 // The toolbar and the colour bar: show the settings, and turn what a person does into new ones.
 
 import { find, hearIn } from "../../browser/component.js";
-import { differenceGradient, gradient, overlayColours, signedGradient } from "../../browser/table.js";
+import { gradient, overlayColours, sidedGradient } from "../../browser/table.js";
 import { digits, withUnit, defaults } from "./settings.js";
 
 /**
@@ -88,7 +88,7 @@ export function showControls(root, settings, facts) {
   for (const [name, on] of Object.entries(pressed)) $(`.${name}`).setAttribute("aria-pressed", String(on));
   $(".more").classList.toggle("on", pressed.swipe || pressed.measure);
   for (const strip of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".legend i"))) {
-    strip.style.background = differenceGradient(dark ? 48 : 228);
+    strip.style.background = sidedGradient("difference", dark ? 48 : 228);
   }
 }
 
@@ -101,7 +101,7 @@ function showSigned(root, threshold, { reach, unit }, dark) {
   const [from, to] = [50 - 50 * threshold, 50 + 50 * threshold].map((at) => `${at}%`);
   bar.min = "-1";
   bar.value = String(threshold);
-  bar.style.setProperty("--colours", signedGradient(dark ? 48 : 228));
+  bar.style.setProperty("--colours", sidedGradient("signed", dark ? 48 : 228));
   bar.style.setProperty("--hidden", `linear-gradient(90deg, transparent ${from}, ${veil} ${from} ${to}, transparent ${to})`);
   const amount = reach === null ? ["", ""] : [-reach, reach].map((value) => ` ${withUnit(value, unit)}`);
   find(root, ".low").textContent = `Lowers${amount[0]}`;
