@@ -1,10 +1,11 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { overlayTable, mapTable, spotlightTable, sidedTable, sidedMapTable, sidedSpotlightTable, blend, dim } from "./table.js";
+import { overlayTable, mapTable, spotlightTable, sidedTable, sidedMapTable, sidedSpotlightTable, blend } from "./table.js";
 import { OVERLAY } from "../common/style.js";
-import { contains, inCanvas } from "./geometry.js";
+import { haloed } from "./canvas.js";
+import { contains, inCanvas, placer } from "./geometry.js";
 import { cellsOf, enlarge, nearest, resample, shares, valueAt } from "./sample.js";
-import { DASH, chained, cover, dashes, frameOf, isolines, planes, stroke, withoutSmall } from "./contour.js";
+import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contour.js";
 
 /**
  * @typedef {import("../common/style.js").Style} Style
@@ -94,17 +95,6 @@ function tableOf(kind, { settings: { mode: chosen, alpha, threshold }, lut, dark
   return null;
 }
 
-/**
- * Copy the plain picture within a rectangle.
- * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} within
- */
-function copy(out, source, width, [x0, y0, x1, y1]) {
-  for (let y = y0; y < y1; y++) {
-    const from = 4 * (y * width + x0);
-    out.set(source.subarray(from, 4 * (y * width + x1)), from);
-  }
-}
-
 /** Return the lines of a mode, as [level of the scale, thickness]. @param {HeatMap} map @param {Style} settings */
 function linesWanted(map, { mode, alpha, threshold, cells }) {
   if (mode === "contour") return CONTOUR_LINES;
@@ -133,22 +123,38 @@ function segmentsOf(map, grid, at, over) {
   return placed;
 }
 
-/** The levels, lines and pixels of one panel, cached: most changes of a setting leave much as it is. */
+/**
+ * Draw a map's lines, and a frame where the model did not see the whole picture.
+ * @param {CanvasRenderingContext2D} context @param {HeatMap} map @param {Scaled} scaled @param {Style} settings @param {Frame} frame
+ * @param {number[]} size of the original
+ */
+function drawLines(context, map, { grid, gain, offset }, settings, { width, height, rect, unit }, size) {
+  const { X, Y } = placer(rect, width, height), gap = map.kind !== "heat", over = settings.mode === "overlay";
+  context.lineCap = "round";
+  if (settings.alpha > 0 && map.seen.join() !== [0, 0, ...size].join()) {
+    const [x0, y0, x1, y1] = map.seen;
+    for (const [path, thick, more] of frameOf([X(x0), Y(y0), X(x1), Y(y1)], unit)) haloed(context, path, thick, "#fff", unit, more);
+  }
+  for (const [standard, thick] of linesWanted(map, settings)) {
+    const at = gap ? standard / gain : (standard - offset) / gain;
+    if (!(at > 0 && at <= 1)) continue;
+    for (const sign of gap ? [1, -1] : [1]) {
+      context.setLineDash(sign < 0 && map.kind === "signed" ? [DASH * unit, DASH * unit] : []);
+      haloed(context, pathOf(segmentsOf(map, grid, sign * at, over), X, Y), thick, "#fff", unit);
+    }
+  }
+}
+
+/** The levels and pixels of one panel, cached: most changes of a setting leave much as it is. */
 export class Layer {
   /** @type {ImageData|null} */
   #out = null;
-  /** The picture that `#out` has outside of what the model saw; null if that must be drawn anew. @type {object|null} */
-  #part = null;
-  #outside = "";
   #key = "";
   #levels = new Uint8Array(0);
-  #linesKey = "";
-  /** @type {import("./contour.js").Planes|null} */
-  #lines = null;
 
   /** Reuse the memory for another map. */
   clear() {
-    this.#key = this.#linesKey = this.#outside = "";
+    this.#key = "";
     return this;
   }
 
@@ -166,30 +172,6 @@ export class Layer {
     return smooth ? enlarge(smooth, rect, width, height, range, out) : resample(grid, rect, width, height, range, out);
   }
 
-  /** @param {HeatMap} map @param {Scaled} scaled @param {Style} settings @param {Frame} frame @param {number[]} size of the original */
-  #linesOf(map, { grid, gain, offset }, settings, { width, height, rect, unit }, size) {
-    const wanted = linesWanted(map, settings), sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]);
-    const seen = map.seen.map((at, i) => (i % 2 ? (at - rect[1]) * sy : (at - rect[0]) * sx));
-    const framed = settings.alpha > 0 && map.seen.join() !== [0, 0, ...size].join();
-    if (!wanted.length && !framed) return null;
-    const key = [grid === map.shared, gain, offset, width, height, unit, framed, ...rect, ...wanted.flat()].join();
-    if (key === this.#linesKey) return this.#lines;
-    this.#linesKey = key;
-    const lines = (this.#lines = planes(width, height, this.#lines));
-    const gap = map.kind !== "heat", over = settings.mode === "overlay";
-    for (const [sides, thick, more] of framed ? frameOf(seen, unit) : []) cover(lines, width, height, sides, thick * unit, unit, more);
-    for (const [standard, thick] of wanted) {
-      const at = gap ? standard / gain : (standard - offset) / gain;
-      if (!(at > 0 && at <= 1)) continue;
-      for (const sign of gap ? [1, -1] : [1]) {
-        const placed = segmentsOf(map, grid, sign * at, over).map((v, i) => (i % 2 ? (v - rect[1]) * sy : (v - rect[0]) * sx));
-        const drawn = sign < 0 && map.kind === "signed" ? dashes(placed, DASH * unit) : placed;
-        cover(lines, width, height, drawn, thick * unit, unit);
-      }
-    }
-    return lines;
-  }
-
   /**
    * Fill the whole canvas with one panel. `map` null: the plain picture.
    * @param {CanvasRenderingContext2D} context @param {Pick<Picture, "at"|"size">} picture @param {HeatMap|null} map @param {Painted} style
@@ -197,24 +179,29 @@ export class Layer {
    */
   paint(context, picture, map, style, frame) {
     const { settings, quick } = style, { width, height } = frame, part = picture.at(frame, quick);
-    if (!map || settings.mode === "picture") return context.putImageData(new ImageData(part.source, width, height), 0, 0);
-    if (this.#out?.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
-    const { data } = this.#out, seen = inCanvas(map.seen, frame.rect, width, height), swiped = settings.layout === "swipe";
-    const outside = [width, height, ...seen].join();
-    if (this.#part !== part || this.#outside !== outside) dim(data, part.source, width, seen);
-    this.#part = swiped ? null : part;
-    this.#outside = outside;
+    const plain = new ImageData(part.source, width, height);
+    context.putImageData(plain, 0, 0);
+    if (!map || settings.mode === "picture") return;
+    const [x0, y0, x1, y1] = inCanvas(map.seen, frame.rect, width, height), seen = new Path2D();
     const scaled = scaling(map, style), table = tableOf(map.kind, style);
-    if (!table) copy(data, part.source, width, seen);
-    else {
+    if (table) {
+      if (this.#out?.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
       const greyed = map.kind !== "heat" && ["overlay", "blend"].includes(settings.mode) && settings.alpha > 0;
-      blend(data, greyed ? part.grey() : part.source, this.#levelsOf(map, scaled, settings.cells, frame), table, width, seen);
+      const levels = this.#levelsOf(map, scaled, settings.cells, frame);
+      blend(this.#out.data, greyed ? part.grey() : part.source, levels, table, width, [x0, y0, x1, y1]);
+      context.putImageData(this.#out, 0, 0, x0, y0, x1 - x0, y1 - y0);
     }
-    const lines = this.#linesOf(map, scaled, settings, frame, picture.size);
-    if (lines) stroke(data, width, lines, seen);
+    context.save();
+    seen.rect(x0, y0, x1 - x0, y1 - y0);
+    const outside = new Path2D(seen);
+    outside.rect(0, 0, width, height);
+    context.fillStyle = `rgb(0 0 0 / ${1 - OVERLAY.unseen})`;
+    context.fill(outside, "evenodd");
+    context.clip(seen);
+    drawLines(context, map, scaled, settings, frame, picture.size);
+    context.restore();
     // Left of the divider is the plain picture.
     const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
-    if (swiped) copy(data, part.source, width, [0, 0, divider, height]);
-    context.putImageData(this.#out, 0, 0);
+    if (settings.layout === "swipe") context.putImageData(plain, 0, 0, 0, 0, divider, height);
   }
 }

@@ -148,26 +148,6 @@ export function grey(source) {
   return out;
 }
 
-/**
- * Dim the picture outside the rectangle that the model saw; leave its inside.
- * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} seen
- */
-export function dim(out, source, width, [x0, y0, x1, y1]) {
-  const to = new Uint32Array(out.buffer), from = new Uint32Array(source.buffer), height = from.length / width;
-  const darker = Uint8ClampedArray.from({ length: 256 }, (_, value) => OVERLAY.unseen * value);
-  const strip = (/** @type {number} */ y, /** @type {number} */ left, /** @type {number} */ right) => {
-    for (let i = y * width + left, end = y * width + right; i < end; i++) {
-      const p = from[i];
-      to[i] = 0xff000000 | (darker[(p >>> 16) & 255] << 16) | (darker[(p >>> 8) & 255] << 8) | darker[p & 255];
-    }
-  };
-  for (let y = 0; y < height; y++) {
-    const inside = y >= y0 && y < y1;
-    strip(y, 0, inside ? x0 : width);
-    if (inside) strip(y, x1, width);
-  }
-}
-
 /** Return the table as a CSS gradient. @param {Uint8Array} table */
 export function gradient(table) {
   const stops = Array.from({ length: 33 }, (_, i) => `rgb(${table.subarray(3 * Math.min(255, 8 * i)).slice(0, 3).join()})`);
