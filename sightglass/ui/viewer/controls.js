@@ -32,28 +32,11 @@ export function wireControls(root, signal, on) {
   hear("boxes", "input", ({ value }) => on.set({ boxes: value }));
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
   for (const name of /** @type {const} */ (["measure", "full"])) hear(name, "click", () => on[name]());
-  wireMenu(find(root, ".menu"), signal);
-}
-
-/** Open a menu by its button; close it by that, by Escape, by its items, and by what is pressed beside it. @param {HTMLElement} menu @param {AbortSignal} signal */
-function wireMenu(menu, signal) {
-  const button = find(menu, ".more"), sheet = find(menu, ".sheet");
-  const show = (/** @type {boolean} */ open) => button.setAttribute("aria-expanded", String(!sheet.toggleAttribute("hidden", !open)));
-  const away = (/** @type {Event} */ event) => !event.composedPath().includes(menu) && show(false);
-  const close = () => { show(false); button.focus(); };
-  button.addEventListener("click", () => show(Boolean(sheet.hidden)), { signal });
-  window.addEventListener("pointerdown", away, { signal });
-  window.addEventListener("focusin", away, { signal });
-  // Pressed beside its controls the focus would go to the page, which shuts the menu before the click arrives.
-  menu.addEventListener("mousedown", (event) => {
-    if (!(event.target instanceof Element && event.target.closest("input, .more"))) event.preventDefault();
+  const sheet = find(root, ".sheet"), more = find(root, ".more");
+  sheet.addEventListener("beforetoggle", () => {
+    const { right, bottom } = more.getBoundingClientRect();
+    Object.assign(sheet.style, { top: `${bottom + 4}px`, right: `${document.documentElement.clientWidth - right}px` });
   }, { signal });
-  menu.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || sheet.hidden) return;
-    close();
-    event.stopPropagation();
-  }, { signal });
-  for (const item of sheet.querySelectorAll("button")) item.addEventListener("click", close, { signal });
 }
 
 const veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
