@@ -8,7 +8,7 @@ import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
-import { arrange, createFigure, onPhone, panelOf, reserve } from "./panels.js";
+import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
 import { copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 
@@ -69,7 +69,8 @@ export class Viewer {
       this.showControls();
       return painter.redraw();
     }
-    if (!begun) this.#reserve(head);
+    // At once: pictures come a moment later, and what is below must not jump.
+    if (!begun) this.#begin(head);
     // The page around it describes the coming maps already.
     root.classList.toggle("stale", begun);
     const same = state.head.picture === head.picture ? state.picture : null;
@@ -78,9 +79,6 @@ export class Viewer {
     if (this.#coming !== head.id || this.signal.aborted) return same ? undefined : bitmap.close();
     if (!same) this.#replacePicture(bitmap, head.size);
     this.#replaceMaps(head, steps);
-    const first = !state.head.id;
-    state.head = head;
-    if (first) this.#begin(head);
     this.build();
     this.showControls();
     painter.draw(FIRST_MS);
@@ -90,17 +88,12 @@ export class Viewer {
     root.setAttribute("data-shown", head.id);
   }
 
-  /** @param {Head} head */
-  #reserve({ panels, beside, size, height, columns }) {
-    const plain = beside && size[1] >= size[0] && !onPhone() && panels.length > 0 && panels.every(({ maps }) => maps.length);
-    reserve(find(this.root, ".panels"), panels.length + Number(plain), { size, height, columns });
-  }
-
   /** @param {ImageBitmap} bitmap @param {number[]} size */
   #replacePicture(bitmap, size) {
-    const { state } = this;
-    state.picture?.close();
+    const { state } = this, before = state.picture;
     state.picture = new Picture(bitmap, size);
+    if (!before) return;
+    before.close();
     state.choice = state.point = null;
     this.view(WHOLE, false);
     if (!state.region) return;
@@ -117,14 +110,17 @@ export class Viewer {
       maps: panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
     }));
     if (state.choice === null && state.listed.some(({ maps }) => maps.length > 1)) state.choice = 0;
+    state.head = head;
   }
 
-  /** Take the first payload: its colormaps, and the settings of a link or of before. @param {Head} head */
+  /** Take the first payload, without its pixels: its panels, its colormaps, the settings of a link or of before. @param {Head} head */
   #begin(head) {
+    this.#replaceMaps(head, new Uint16Array(0));
     this.state.colormaps = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     const viewport = isNews(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
     this.state.settings = recalled(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
     if (viewport) this.view(viewport, false);
+    this.build();
   }
 
   tellRegion() {
@@ -243,7 +239,7 @@ export class Viewer {
   /** @param {number[]|null} at */
   pointAt(at, aloud = false) {
     const { state } = this;
-    state.point = at && contains([0, 0, ...state.head.size], at[0], at[1]) ? at : null;
+    state.point = at && state.picture && contains([0, 0, ...state.head.size], at[0], at[1]) ? at : null;
     this.#placeCross();
     this.readOut(aloud);
   }
