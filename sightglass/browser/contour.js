@@ -56,37 +56,25 @@ function cross(segments, field, w, h, level, column, line) {
 }
 
 /**
- * Return segments x0, y0, x1, y1, ... in the order and the direction in which they follow each other, as `trace` in
- * contours.py does; those of no length are left out. Open lines come first, and each line begins at its end, or its point, that
- * is first from the left and from above.
+ * Return segments x0, y0, x1, y1, ... in the order in which they follow each other, open lines first; those of no length are
+ * left out.
  * @param {number[]} segments @returns {number[]}
  */
 export function chained(segments) {
-  /** @type {Map<string, {x: number, y: number, joins: number[]}>} */
-  const points = new Map();
-  const join = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ s) => {
-    const key = `${x},${y}`, known = points.get(key);
-    if (known) known.joins.push(s);
-    else points.set(key, { x, y, joins: [s] });
-  };
+  /** @type {Map<string, number[]>} the segments at each point */
+  const joins = new Map(), used = new Set(), out = /** @type {number[]} */ ([]);
+  const keyOf = (/** @type {number} */ at) => `${segments[at]},${segments[at + 1]}`;
   for (let s = 0; s < segments.length; s += 4) {
-    if (segments[s] === segments[s + 2] && segments[s + 1] === segments[s + 3]) continue;
-    join(segments[s], segments[s + 1], s);
-    join(segments[s + 2], segments[s + 3], s);
+    const keys = [keyOf(s), keyOf(s + 2)];
+    if (keys[0] !== keys[1]) for (const key of keys) joins.get(key)?.push(s) ?? joins.set(key, [s]);
   }
-  const sorted = [...points.values()].sort((a, b) => a.x - b.x || a.y - b.y), used = new Uint8Array(segments.length), out = [];
-  for (const start of [...sorted.filter(({ joins }) => joins.length % 2), ...sorted]) {
-    for (let at = start; ; ) {
-      let way = -1, toX = 0, toY = 0;
-      for (const s of at.joins) {
-        if (used[s]) continue;
-        const ahead = segments[s] === at.x && segments[s + 1] === at.y ? 2 : 0, x = segments[s + ahead], y = segments[s + ahead + 1];
-        if (way < 0 || x < toX || (x === toX && y < toY)) [way, toX, toY] = [s, x, y];
-      }
-      if (way < 0) break;
-      used[way] = 1;
-      out.push(at.x, at.y, toX, toY);
-      at = /** @type {{x: number, y: number, joins: number[]}} */ (points.get(`${toX},${toY}`));
+  const points = [...joins.keys()], isOpen = (/** @type {string} */ key) => (joins.get(key) ?? []).length % 2 === 1;
+  for (let point of [...points.filter(isOpen), ...points]) {
+    for (let s; (s = joins.get(point)?.find((each) => !used.has(each))) !== undefined; ) {
+      used.add(s);
+      const [from, to] = keyOf(s) === point ? [s, s + 2] : [s + 2, s];
+      out.push(segments[from], segments[from + 1], segments[to], segments[to + 1]);
+      point = keyOf(to);
     }
   }
   return out;
