@@ -2,7 +2,8 @@
 
 import { find, hearIn } from "../../browser/component.js";
 import { gradient, overlayColours, sidedGradient } from "../../browser/table.js";
-import { digits, withUnit, defaults } from "./settings.js";
+import { DEFAULTS } from "../../common/style.js";
+import { digits, withUnit } from "./settings.js";
 
 /**
  * @typedef {import("../../common/style.js").Style} Style
@@ -24,7 +25,7 @@ export function wireControls(root, signal, on) {
     hear(name, "input", ({ value }) => on.set({ [name]: Math.abs(Number(value)) }, false));
     hear(name, "change", ({ value }) => on.set({ [name]: Math.abs(Number(value)) }));
     // The two clicks have moved the handle to where they were.
-    hear(name, "dblclick", () => on.set({ [name]: Reflect.get(defaults(), name) }));
+    hear(name, "dblclick", () => on.set({ [name]: Reflect.get(DEFAULTS, name) }));
   }
   hear("colormap", "change", ({ value }) => on.set({ colormap: value }));
   hear("shared", "change", ({ checked }) => on.scale(checked ? "shared" : "own"));

@@ -185,11 +185,7 @@ def picture(image: Image) -> bytes:
 
 def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
     """Encode a picture of limited size; cached by its content's name."""
-    key = ("jpeg", name, pixels.shape, max_side)
-    if (encoded := _blobs.get(key)) is None:
-        encoded = _encode(pixels, max_side)
-        _blobs.put(key, encoded)
-    return encoded
+    return _blobs.get_or_make(("jpeg", name, pixels.shape, max_side), lambda: _encode(pixels, max_side))
 
 
 def _encode(pixels: NDArray[np.uint8], max_side: int) -> bytes:
@@ -234,10 +230,10 @@ def deflate(grids: Sequence[Grid]) -> bytes:
     for values, kind in grids:
         digest.update(f"{kind}{values.shape}".encode())
         digest.update(values.data)
-    compressed = _blobs.get(digest.digest())
-    if compressed is None:
+
+    def compress() -> bytes:
         # Maps upsampled from few cells change little from one value to the next: a fifth of the bytes.
-        steps = [np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids]
-        compressed = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
-        _blobs.put(digest.digest(), compressed)
-    return compressed
+        steps = (np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids)
+        return zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
+
+    return _blobs.get_or_make(digest.digest(), compress)

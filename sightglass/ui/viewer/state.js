@@ -1,8 +1,8 @@
 // The state of one viewer and what is derived from it, without the page.
 
-import { rectangle, small, visible, pointIn, WHOLE } from "../../browser/geometry.js";
+import { rectangle, small, visible, WHOLE } from "../../browser/geometry.js";
+import { DEFAULTS } from "../../common/style.js";
 import { onPhone } from "./panels.js";
-import { defaults } from "./settings.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
@@ -31,7 +31,7 @@ export class State {
   listed = [];
   /** @type {Panel[]} those of them that are on the page, and the plain picture beside them */
   panels = [];
-  settings = defaults();
+  settings = { ...DEFAULTS };
   /** @type {Map<string, Uint8Array>} */
   colormaps = new Map();
   viewport = WHOLE;
@@ -96,9 +96,10 @@ export class State {
     return visible(this.viewport, this.head.size);
   }
 
-  /** Return a point of a panel, in fractions of it, in original pixels. @param {number} fx @param {number} fy */
+  /** Return a point of a panel, in fractions of it, in original pixels. @param {number} fx @param {number} fy @returns {[number, number]} */
   original(fx, fy) {
-    return pointIn(this.visible(), fx, fy);
+    const [x0, y0, x1, y1] = this.visible();
+    return [x0 + fx * (x1 - x0), y0 + fy * (y1 - y0)];
   }
 
   /**
