@@ -5,9 +5,9 @@ export function contextOf(canvas, reads) {
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: reads }));
 }
 
-/** @param {number} [width] @param {number} [height] of a canvas that is not on the page @param {boolean} [reads] */
-export function hiddenContext(width = 1, height = 1, reads = undefined) {
-  return contextOf(Object.assign(document.createElement("canvas"), { width, height }), reads);
+/** Return the context of a new canvas of one pixel, which is not on the page. @param {boolean} [reads] */
+export function hiddenContext(reads) {
+  return contextOf(Object.assign(document.createElement("canvas"), { width: 1, height: 1 }), reads);
 }
 
 /** Return canvas pixels in one of CSS. @param {number} [most] */

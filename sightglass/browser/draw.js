@@ -1,8 +1,8 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { overlayTable, mapTable, spotlightTable, sidedTable, sidedMapTable, sidedSpotlightTable, blend } from "./table.js";
+import { overlayTable, mapTable, spotlightTable, sidedTable, sidedMapTable, sidedSpotlightTable } from "./table.js";
 import { OVERLAY } from "../common/style.js";
-import { haloed } from "./canvas.js";
+import { haloed, hiddenContext, resize } from "./canvas.js";
 import { contains, inCanvas, placer } from "./geometry.js";
 import { cellsOf, enlarge, nearest, resample, shares, valueAt } from "./sample.js";
 import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contour.js";
@@ -145,24 +145,28 @@ function drawLines(context, map, { grid, gain, offset }, settings, { width, heig
   }
 }
 
-/** The levels and pixels of one panel, cached: most changes of a setting leave much as it is. */
+/** Take the colours out of what is drawn, with OpenCV's weights but for rounding. @param {CanvasRenderingContext2D} context */
+function inGrey(context) {
+  context.globalCompositeOperation = "saturation";
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+  context.globalCompositeOperation = "source-over";
+}
+
+/** The levels of one panel, cached: most changes of a setting leave much as it is. */
 export class Layer {
-  /** @type {ImageData|null} */
-  #out = null;
+  #over = hiddenContext(true);
+  #out = new ImageData(1, 1);
+  /** @type {HeatMap|null} */
+  #map = null;
   #key = "";
   #levels = new Uint8Array(0);
-
-  /** Reuse the memory for another map. */
-  clear() {
-    this.#key = "";
-    return this;
-  }
 
   /** @param {HeatMap} map @param {Scaled} scaled @param {boolean} cells @param {Frame} frame */
   #levelsOf(map, { grid, gain, offset }, cells, { width, height, rect }) {
     const key = [grid === map.shared, gain, offset, cells, width, height, ...rect].join();
-    if (key === this.#key) return this.#levels;
-    this.#key = key;
+    if (map === this.#map && key === this.#key) return this.#levels;
+    [this.#map, this.#key] = [map, key];
     if (this.#levels.length !== width * height) this.#levels = new Uint8Array(width * height);
     // Of heat 0..255, of what has a sign 1..255 around 128.
     const range = map.kind === "heat" ? { times: gain / 257, plus: 255 * offset + 0.5, low: 0, high: 255 }
@@ -178,30 +182,30 @@ export class Layer {
    * @param {Frame} frame
    */
   paint(context, picture, map, style, frame) {
-    const { settings, quick } = style, { width, height } = frame, part = picture.at(frame, quick);
-    const plain = new ImageData(part.source, width, height);
-    context.putImageData(plain, 0, 0);
+    const { settings, quick } = style, { width, height } = frame, plain = picture.at(frame, quick);
+    context.drawImage(plain, 0, 0);
     if (!map || settings.mode === "picture") return;
     const [x0, y0, x1, y1] = inCanvas(map.seen, frame.rect, width, height), seen = new Path2D();
-    const scaled = scaling(map, style), table = tableOf(map.kind, style);
-    if (table) {
-      if (this.#out?.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
-      const greyed = map.kind !== "heat" && ["overlay", "blend"].includes(settings.mode) && settings.alpha > 0;
-      const levels = this.#levelsOf(map, scaled, settings.cells, frame);
-      blend(this.#out.data, greyed ? part.grey() : part.source, levels, table, width, [x0, y0, x1, y1]);
-      context.putImageData(this.#out, 0, 0, x0, y0, x1 - x0, y1 - y0);
-    }
-    context.save();
     seen.rect(x0, y0, x1 - x0, y1 - y0);
     const outside = new Path2D(seen);
     outside.rect(0, 0, width, height);
+    context.save();
     context.fillStyle = `rgb(0 0 0 / ${1 - OVERLAY.unseen})`;
     context.fill(outside, "evenodd");
     context.clip(seen);
+    const scaled = scaling(map, style), table = tableOf(map.kind, style);
+    if (table) {
+      if (map.kind !== "heat" && ["overlay", "blend"].includes(settings.mode) && settings.alpha > 0) inGrey(context);
+      if (resize(this.#over.canvas, width, height)) this.#out = new ImageData(width, height);
+      const levels = this.#levelsOf(map, scaled, settings.cells, frame), colours = new Uint32Array(this.#out.data.buffer);
+      for (let i = 0; i < colours.length; i++) colours[i] = table[levels[i]];
+      this.#over.putImageData(this.#out, 0, 0);
+      context.drawImage(this.#over.canvas, 0, 0);
+    }
     drawLines(context, map, scaled, settings, frame, picture.size);
     context.restore();
     // Left of the divider is the plain picture.
     const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
-    if (settings.layout === "swipe") context.putImageData(plain, 0, 0, 0, 0, divider, height);
+    if (settings.layout === "swipe") context.drawImage(plain, 0, 0, divider, height, 0, 0, divider, height);
   }
 }

@@ -1,11 +1,9 @@
-// Colour tables: every setting that needs no new map is folded into one table of 256 entries,
-// so that a redraw is one multiply and one add a channel. The same formula as explain/rendering/render.py.
+// Colour tables: every setting that needs no new map is folded into one table of 256 colours with their opacity, which a
+// canvas lays over the picture. The same formula as explain/rendering/color_tables.py.
 
 import { OVERLAY, SIGNED } from "../common/style.js";
 
-/**
- * @typedef {{K: Float32Array, A: Float32Array}} Table  out = pixel * K[level] + A[3 * level + channel]
- */
+/** @typedef {Uint32Array} Table  RGBA of each level, as the pixels of a canvas have it */
 
 /** The most that a spotlight takes from the picture. */
 const DARKEST = 0.75;
@@ -22,12 +20,12 @@ function rint(value) {
 }
 
 /**
- * Return a table from its values at each level: 0 of the colours by default.
- * @param {(level: number) => number} pixel @param {(level: number, channel: number) => number} [colour] @returns {Table}
+ * Return a table from the opacity, 0..1, and the colour at each level: black by default.
+ * @param {(level: number) => number} opacity @param {(level: number, channel: number) => number} [colour] @returns {Table}
  */
-function tableFrom(pixel, colour = () => 0) {
-  const K = Float32Array.from({ length: 256 }, (_, i) => pixel(i));
-  return { K, A: Float32Array.from({ length: 768 }, (_, i) => colour(Math.floor(i / 3), i % 3)) };
+function tableFrom(opacity, colour = () => 0) {
+  const rgba = (/** @type {number} */ i) => (i % 4 < 3 ? colour(Math.floor(i / 4), i % 4) : 255 * opacity(Math.floor(i / 4)));
+  return new Uint32Array(Uint8ClampedArray.from({ length: 1024 }, (_, i) => rgba(i)).buffer);
 }
 
 /** Return the colours of an overlay: the colormap without its dark end. @param {Uint8Array} lut 256 RGB colours */
@@ -39,11 +37,10 @@ export function overlayColours(lut) {
 /** @param {Uint8Array} lut 256 RGB colours @param {number} alpha @param {number} threshold @param {boolean} [even] as a blend @returns {Table} */
 export function overlayTable(lut, alpha, threshold, even = false) {
   const first = rint(255 * threshold), colours = even ? lut : overlayColours(lut), { clear, full } = OVERLAY;
-  const opacities = Float32Array.from({ length: 256 }, (_, i) => {
+  return tableFrom((i) => {
     const rise = Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)));
     return i < first ? 0 : even ? alpha : alpha * rise * rise * (3 - 2 * rise);
-  });
-  return tableFrom((i) => 1 - opacities[i], (i, c) => opacities[i] * colours[3 * i + c]);
+  }, (i, c) => colours[3 * i + c]);
 }
 
 /**
@@ -52,7 +49,7 @@ export function overlayTable(lut, alpha, threshold, even = false) {
  */
 export function mapTable(lut, threshold, ground) {
   const first = rint(255 * threshold);
-  return tableFrom(() => 0, (i, c) => (i < first ? ground : lut[3 * i + c]));
+  return tableFrom(() => 1, (i, c) => (i < first ? ground : lut[3 * i + c]));
 }
 
 /** Return the table of the picture, darkened where the map is cold, to a quarter at most. @param {number} alpha @param {number} threshold @returns {Table} */
@@ -60,7 +57,7 @@ export function spotlightTable(alpha, threshold) {
   const first = rint(255 * threshold);
   return tableFrom((i) => {
     const t = Math.min(1, i / 255 / 0.7);
-    return 1 - Math.min(DARKEST, 1.25 * alpha) * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
+    return Math.min(DARKEST, 1.25 * alpha) * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
   });
 }
 
@@ -98,54 +95,19 @@ function sidedColours(kind, ground) {
  */
 export function sidedTable(kind, alpha, threshold, ground) {
   const colours = sidedColours(kind, ground), power = kind === "signed" ? 1 : 0.6;
-  const opaque = (/** @type {number} */ i) => (distance(i) < threshold ? 0 : alpha * distance(i) ** power);
-  return tableFrom((i) => 1 - opaque(i), (i, c) => opaque(i) * colours[3 * (i > 128 ? 255 : 1) + c]);
+  return tableFrom((i) => (distance(i) < threshold ? 0 : alpha * distance(i) ** power), (i, c) => colours[3 * (i > 128 ? 255 : 1) + c]);
 }
 
 /** Return the table of such a map alone. @param {string} kind @param {number} threshold @param {number} ground @returns {Table} */
 export function sidedMapTable(kind, threshold, ground) {
   const colours = sidedColours(kind, ground);
-  return tableFrom(() => 0, (i, c) => (distance(i) < threshold ? ground : colours[3 * i + c]));
+  return tableFrom(() => 1, (i, c) => (distance(i) < threshold ? ground : colours[3 * i + c]));
 }
 
 /** @param {number} alpha @param {number} threshold @returns {Table} */
 export function sidedSpotlightTable(alpha, threshold) {
-  const { K } = spotlightTable(alpha, threshold);
-  return tableFrom((i) => K[Math.round(255 * distance(i))]);
-}
-
-/**
- * Write source * K + A into `out`, only within the rectangle; both are RGBA, `width` pixels wide.
- * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {Uint8Array} levels @param {Table} table
- * @param {number} width @param {number[]} within
- */
-export function blend(out, source, levels, { K, A }, width, [x0, y0, x1, y1]) {
-  // Whole pixels and whole numbers: a third less time than three channels of fractions.
-  const to = new Uint32Array(out.buffer), from = new Uint32Array(source.buffer);
-  const k = Int32Array.from(K, (value) => Math.round(65536 * value));
-  const a = Int32Array.from(A, (value) => Math.round(65536 * value) + 32768);
-  for (let y = y0; y < y1; y++) {
-    for (let i = y * width + x0, end = y * width + x1; i < end; i++) {
-      const m = k[levels[i]], t = 3 * levels[i], p = from[i];
-      // Below a threshold the picture stays as it is.
-      if (m === 65536) {
-        to[i] = 0xff000000 | p;
-        continue;
-      }
-      const red = ((p & 255) * m + a[t]) >>> 16, green = (((p >>> 8) & 255) * m + a[t + 1]) >>> 16;
-      to[i] = 0xff000000 | (((((p >>> 16) & 255) * m + a[t + 2]) >>> 16) << 16) | (green << 8) | red;
-    }
-  }
-}
-
-/** Return the picture in grey, with OpenCV's weights. @param {Uint8ClampedArray} source */
-export function grey(source) {
-  const out = new Uint8ClampedArray(source.length);
-  for (let p = 0; p < source.length; p += 4) {
-    out[p] = out[p + 1] = out[p + 2] = 0.299 * source[p] + 0.587 * source[p + 1] + 0.114 * source[p + 2];
-    out[p + 3] = 255;
-  }
-  return out;
+  const table = spotlightTable(alpha, threshold);
+  return table.map((_, i) => table[Math.round(255 * distance(i))]);
 }
 
 /** Return the table as a CSS gradient. @param {Uint8Array} table */

@@ -139,7 +139,7 @@ export class Viewer {
       holder.replaceChildren(...wanted.map(createFigure));
       for (const figure of holder.children) this.input.connect(/** @type {HTMLElement} */ (figure));
     }
-    const layers = state.panels.map(({ layer }) => layer.clear());
+    const layers = state.panels.map(({ layer }) => layer);
     state.panels = wanted.map((panel, i) =>
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     root.classList.toggle("bare", !mapped.length);
@@ -278,7 +278,6 @@ export class Viewer {
     if (state.head.id && index !== state.choice) {
       state.choice = index;
       this.caption();
-      for (const panel of state.panels) if (panel.maps.length > 1) panel.layer.clear();
       this.showControls();
       this.painter.redraw();
     }
@@ -291,12 +290,12 @@ export class Viewer {
   }
 
   showControls() {
-    const { state, root } = this, { dark, head, settings } = state, { scale, layout } = state.style().settings;
+    const { state, root } = this, { dark, settings } = state, { settings: { scale, layout }, range, reach: most } = state.style();
     const kinds = new Set(this.#maps().map(({ kind }) => kind)), signs = this.#maps().filter(({ kind }) => kind === "signed");
     const heated = kinds.has("heat"), signed = signs.length > 0 && !heated && !kinds.has("difference");
-    const reach = scale === "shared" ? head.reach : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
+    const reach = scale === "shared" ? most : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
     showControls(root, settings, {
-      ...{ lut: state.lut(), layout, scale, ends: scale !== state.usualScale() && scale === "shared" ? head.range : null, dark },
+      ...{ lut: state.lut(), layout, scale, ends: scale !== state.usualScale() && scale === "shared" ? range : null, dark },
       ...{ measuring: state.measuring || state.region !== null, gaps: !heated && !signed && kinds.size > 0 },
       signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
     });
