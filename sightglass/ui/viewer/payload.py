@@ -136,8 +136,6 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
         "grids": [values.shape for values, _ in grids],
         "plain": {"title": "Picture", "note": "", "maps": [], "boxes": None},
         "boxes": [_pack_box(box) for box in boxes],
-        "range": raw_range(panels),
-        "reach": raw_reach(panels),
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
@@ -163,19 +161,6 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
         maps.append(_describe(item) | {"own": grid, "shared": shared})
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
     return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
-
-
-def raw_range(panels: Sequence[Pane]) -> tuple[float, float] | None:
-    """Return the lowest and highest raw values of heatmaps, if any."""
-    heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
-    ranges = [raw for item in heats if (raw := _finite(item.raw))]
-    return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
-
-
-def raw_reach(panels: Sequence[Pane]) -> float | None:
-    """Return the largest absolute raw value of signed maps, if any."""
-    ranges = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
-    return max((max(abs(low), abs(high)) for low, high in filter(None, ranges)), default=None)
 
 
 def picture(image: Image) -> bytes:
