@@ -247,10 +247,6 @@ def test_canvas_equals_python_rendering(exact, made) -> None:
     bare = set_to(page, mode="overlay", alpha=0)
     assert apart(bare[0], picture).max() == apart(bare[2], picture).max() == 0
     assert apart(bare[1][62:434], picture[62:434]).max() == 0
-    # The other modes know no colormap.
-    for name in ("spotlight", "contour"):
-        jet, inferno = (set_to(page, mode=name, colormap=colormap, alpha=0.9) for colormap in ("jet", "inferno"))
-        assert all(apart(jet[panel], inferno[panel]).max() == 0 for panel in jet)
     set_to(page, colormap="inferno", alpha=Style().alpha)
     # Of the values from 0 to 2 of all maps it has those from a quarter to a half.
     for shared, ends in {False: (0, 1), True: (0.25, 0.5)}.items():
