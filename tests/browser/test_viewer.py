@@ -191,12 +191,7 @@ def set_to(page: sync.Page, panels: tuple[int, ...] = (0, 1, 2), **settings: obj
           const has = (e) => e.shadowRoot?.querySelector(".viewer");
           const root = [...document.querySelectorAll("*")].find(has).shadowRoot;
           const hear = (element, type) => element.dispatchEvent(new Event(type, { bubbles: true }));
-          const say = (name, detail) => window.dispatchEvent(new CustomEvent(`sightglass:${name}`, { detail }));
           for (const [name, value] of Object.entries(settings)) {
-            if (name === "colormap") {
-              say("colormap", { name: value });
-              continue;
-            }
             const choice = root.querySelector(`input[name="${name}"][value="${value}"]`);
             const control = choice ?? root.querySelector(`.${name}`);
             if (choice || control.type === "checkbox") control.checked = choice ? true : value;

@@ -62,7 +62,7 @@ export function showControls(root, settings, facts) {
   bar.style.setProperty("--colours", gaps ? plain : dims ? shades : gradient(mode === "overlay" ? overlayColours(facts.lut) : facts.lut));
   $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
-  listColormap($(".colormap"), colormap);
+  $(".colormap").value = colormap;
   $(".colormap").style.visibility = dims ? "hidden" : "";
   if (signed) showSigned(root, threshold, signed, dark);
   $(".shared").checked = facts.scale === "shared";
@@ -91,17 +91,6 @@ function showSigned(root, threshold, { reach, unit }, dark) {
   find(root, ".low").textContent = `Lowers${amount[0]}`;
   find(root, ".high").textContent = `${amount[1].trim()} raises`.trim().replace(/^r/, "R");
   if (threshold) bar.setAttribute("aria-valuetext", `from ${threshold.toFixed(2)}, either way`);
-}
-
-/** The colormaps of the list; all others are in the page's options. */
-const LISTED = ["inferno", "viridis", "cividis", "turbo", "jet"];
-
-/** Mark a colormap in the list, which has it beside its own only while it is chosen. @param {HTMLElement} element @param {string} name */
-function listColormap(element, name) {
-  const list = /** @type {HTMLSelectElement} */ (element);
-  list.value = name;
-  if (list.value !== name) list.replaceChildren(...[...new Set([...LISTED, name])].map(optionOf));
-  list.value = name;
 }
 
 /** @param {string} name of a colormap */

@@ -5,7 +5,7 @@ import { createMap, Layer, readingAt } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/picture.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
-import { showControls } from "./controls.js";
+import { optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
 import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
@@ -116,6 +116,7 @@ export class Viewer {
   /** Take the first payload, without its pixels: its panels, its colormaps, the settings of a link or of before. @param {Head} head */
   #begin(head) {
     this.#replaceMaps(head, new Uint16Array(0));
+    find(this.root, ".colormap").replaceChildren(...head.colormaps.map(({ name }) => optionOf(name)));
     this.state.colormaps = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     const viewport = isNews(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
     this.state.settings = recalled(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
