@@ -66,8 +66,8 @@ def overlay_colours(colormap: str) -> Pixels:
 
 
 def _first(threshold: float) -> int:
-    """Return the lowest level at or above the threshold."""
-    return round(255 * threshold)
+    """Return the lowest level at or above the threshold, halves rounded up as in the browser."""
+    return int(255 * threshold + 0.5)
 
 
 def overlay(colours: Pixels, opacity: Values) -> Table:

@@ -11,15 +11,6 @@ const FIRST = [0xc8, 0x32, 0x1f];
 const SECOND = [0x1f, 0x5f, 0xd0];
 
 /**
- * Round halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.
- * @param {number} value
- */
-function rint(value) {
-  const low = Math.floor(value), rest = value - low;
-  return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
-}
-
-/**
  * Return a table from the opacity, 0..1, and the colour at each level: black by default.
  * @param {(level: number) => number} opacity @param {(level: number, channel: number) => number} [colour] @returns {Table}
  */
@@ -36,7 +27,7 @@ export function overlayColours(lut) {
 
 /** @param {Uint8Array} lut 256 RGB colours @param {number} alpha @param {number} threshold @param {boolean} [even] as a blend @returns {Table} */
 export function overlayTable(lut, alpha, threshold, even = false) {
-  const first = rint(255 * threshold), colours = even ? lut : overlayColours(lut), { clear, full } = OVERLAY;
+  const first = Math.round(255 * threshold), colours = even ? lut : overlayColours(lut), { clear, full } = OVERLAY;
   return tableFrom((i) => {
     const rise = Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)));
     return i < first ? 0 : even ? alpha : alpha * rise * rise * (3 - 2 * rise);
@@ -48,13 +39,13 @@ export function overlayTable(lut, alpha, threshold, even = false) {
  * @param {Uint8Array} lut @param {number} threshold @param {number} ground grey @returns {Table}
  */
 export function mapTable(lut, threshold, ground) {
-  const first = rint(255 * threshold);
+  const first = Math.round(255 * threshold);
   return tableFrom(() => 1, (i, c) => (i < first ? ground : lut[3 * i + c]));
 }
 
 /** Return the table of the picture, darkened where the map is cold, to a quarter at most. @param {number} alpha @param {number} threshold @returns {Table} */
 export function spotlightTable(alpha, threshold) {
-  const first = rint(255 * threshold);
+  const first = Math.round(255 * threshold);
   return tableFrom((i) => {
     const t = Math.min(1, i / 255 / 0.7);
     return Math.min(DARKEST, 1.25 * alpha) * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
