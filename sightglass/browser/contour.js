@@ -39,20 +39,18 @@ function cross(segments, field, w, h, level, column, line) {
   const [left, right] = [column, column + 1].map((at) => Math.min(w, Math.max(0, at - 0.5)));
   const [top, bottom] = [line, line + 1].map((at) => Math.min(h, Math.max(0, at - 0.5)));
   const a = field[y0 + x0], b = field[y0 + x1], c = field[y1 + x1], d = field[y1 + x0];
-  const code = (a >= level ? 8 : 0) | (b >= level ? 4 : 0) | (c >= level ? 2 : 0) | (d >= level ? 1 : 0);
-  const north = () => [left + ((level - a) / (b - a)) * (right - left), top];
-  const south = () => [left + ((level - d) / (c - d)) * (right - left), bottom];
-  const west = () => [left, top + ((level - a) / (d - a)) * (bottom - top)];
-  const east = () => [right, top + ((level - b) / (c - b)) * (bottom - top)];
-  const middle = (a + b + c + d) / 4 >= level;
-  if (code === 1 || code === 14) segments.push(...west(), ...south());
-  else if (code === 2 || code === 13) segments.push(...south(), ...east());
-  else if (code === 3 || code === 12) segments.push(...west(), ...east());
-  else if (code === 4 || code === 11) segments.push(...north(), ...east());
-  else if (code === 6 || code === 9) segments.push(...north(), ...south());
-  else if (code === 7 || code === 8) segments.push(...north(), ...west());
-  else if ((code === 5) === middle) segments.push(...north(), ...west(), ...south(), ...east());
-  else segments.push(...north(), ...east(), ...west(), ...south());
+  const cuts = /** @type {number[][]} */ ([]), crosses = (/** @type {number} */ u, /** @type {number} */ v) => u >= level !== v >= level;
+  const between = (/** @type {number} */ u, /** @type {number} */ v, /** @type {number} */ from, /** @type {number} */ to) =>
+    from + ((level - u) / (v - u)) * (to - from);
+  if (crosses(a, b)) cuts.push([between(a, b, left, right), top]);
+  if (crosses(b, c)) cuts.push([right, between(b, c, top, bottom)]);
+  if (crosses(d, c)) cuts.push([between(d, c, left, right), bottom]);
+  if (crosses(a, d)) cuts.push([left, between(a, d, top, bottom)]);
+  const [north, east, south, west] = cuts;
+  if (cuts.length === 2) segments.push(...north, ...east);
+  // Of a saddle the corners are apart that are on the other side than its middle.
+  else if (a < level === (a + b + c + d) / 4 >= level) segments.push(...north, ...west, ...south, ...east);
+  else segments.push(...north, ...east, ...west, ...south);
 }
 
 /**
