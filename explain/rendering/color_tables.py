@@ -16,7 +16,7 @@ from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, chec
 Floats = npt.NDArray[np.float64]
 Table = tuple[Values, Values]
 
-FIRST_RGB, SECOND_RGB = (0xC8, 0x32, 0x1F), (0x1F, 0x5F, 0xD0)  # more in the first, more in the second map
+FIRST_RGB, SECOND_RGB = [0xC8, 0x32, 0x1F], [0x1F, 0x5F, 0xD0]  # more in the first, more in the second map
 _DARKEST = 0.75
 """The most that a spotlight takes from the picture: a black one hides the map's place."""
 _LEVELS = np.arange(256)
@@ -85,7 +85,7 @@ def spotlight(alpha: float, first: int) -> Table:
 
 def sided_colours(kind: Kind, ground: int) -> Floats:
     """Return the 256 colours of a signed map or a difference, float64 (256, 3)."""
-    arms = {"raises": [(ground,) * 3, FIRST_RGB], "lowers": [(ground,) * 3, SECOND_RGB]}
+    arms = {"raises": [[ground] * 3, FIRST_RGB], "lowers": [[ground] * 3, SECOND_RGB]}
     if kind == "signed":
         arms = SIGNED["dark" if ground < 128 else "light"]
     positions = np.linspace(0, 1, len(arms["raises"]))
