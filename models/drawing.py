@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,6 @@ SIDE = 448
 """Side of a drawing in pixels: sixteen times the 28 of published drawing data sets."""
 STROKE_WIDTH = 1 / 16
 """Width of a stroke as a share of the side: that of Quick, Draw! at 28 px."""
-MAX_POINTS = 60_000
-"""Maximum number of points of one drawing, about an hour's work."""
 _SHIFT = 4
 _FINE = 1344
 # Classes of the usual data sets of drawings: one of them among a model's classes is a hint, not a proof.
@@ -39,34 +37,6 @@ class Stroke:
     width: float = STROKE_WIDTH
     """A share of the side."""
     erases: bool = False
-
-
-def strokes(data: Any) -> tuple[Stroke, ...]:
-    """Parse strokes as a browser sends them.
-
-    Each is `{"points": [x, y, x, y, ...], "width": w, "erases": false}`, in shares of the side. Invalid strokes are
-    left out, and all after `MAX_POINTS`.
-    """
-    parsed: list[Stroke] = []
-    count = 0
-    for item in data if isinstance(data, list) else ():
-        points = item.get("points") if isinstance(item, dict) else None
-        if not isinstance(points, list) or len(points) < 2 or not all(map(is_number, points)):
-            continue
-        width = item.get("width", STROKE_WIDTH)
-        count += len(points) // 2
-        if count > MAX_POINTS:
-            break
-        pairs = zip(points[::2], points[1::2], strict=False)
-        clipped = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)
-        width = min(max(float(width), 0.002), 0.5) if is_number(width) else STROKE_WIDTH
-        parsed.append(Stroke(clipped, width, bool(item.get("erases"))))
-    return tuple(parsed)
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value that a browser sends is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def draw(strokes: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.uint8]:

@@ -16,12 +16,11 @@ from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, chec
 Floats = npt.NDArray[np.float64]
 Table = tuple[Values, Values]
 
-FIRST_RGB, SECOND_RGB = (0xC8, 0x32, 0x1F), (0x1F, 0x5F, 0xD0)  # more in the first, more in the second map
+FIRST_RGB, SECOND_RGB = [0xC8, 0x32, 0x1F], [0x1F, 0x5F, 0xD0]  # more in the first, more in the second map
 _DARKEST = 0.75
 """The most that a spotlight takes from the picture: a black one hides the map's place."""
 _LEVELS = np.arange(256)
 _DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's or a signed map's level from 0, as 0..1
-_SIDES = np.where(_LEVELS[:, None] > 128, FIRST_RGB, SECOND_RGB)  # (256, 3)
 
 
 def of(kind: Kind, style: Style, ground: int) -> Table | None:
@@ -41,18 +40,12 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
             return overlay(overlay_colours(style.colormap), opacity(alpha, threshold))
         # Below the threshold a flat ground outside of any colormap.
         return _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, lut(style.colormap)))
-    cold = np.less(_DISTANCES, threshold)
-    if kind == "difference":
-        if mode == "map":
-            return _table(np.zeros(256), ground + np.where(cold, 0, _DISTANCES)[:, None] * (_SIDES - ground))
-        # With a linear opacity the broader map could hardly be seen.
-        shares = np.where(cold | (_DISTANCES == 0), 0, alpha * _DISTANCES**0.6)
-        return _table(1 - shares, shares[:, None] * _SIDES)
-    colours = signed_colours(ground)
+    cold, colours = np.less(_DISTANCES, threshold), sided_colours(kind, ground)
     if mode == "map":
         return _table(np.zeros(256), np.where(cold[:, None], ground, colours))
-    # Blended by its strength in the end's colour: the grey picture below is the neutral middle.
-    shares = np.where(cold, 0, alpha * _DISTANCES)
+    # Blended by its strength in the end's colour: the grey picture below is the neutral middle. Of a difference the
+    # broader map could hardly be seen by a linear opacity.
+    shares = np.where(cold, 0, alpha * _DISTANCES ** (1 if kind == "signed" else 0.6))
     return _table(1 - shares, shares[:, None] * np.where(_LEVELS[:, None] > 128, colours[255], colours[1]))
 
 
@@ -73,8 +66,8 @@ def overlay_colours(colormap: str) -> Pixels:
 
 
 def _first(threshold: float) -> int:
-    """Return the lowest level at or above the threshold."""
-    return round(255 * threshold)
+    """Return the lowest level at or above the threshold, halves rounded up as in the browser."""
+    return int(255 * threshold + 0.5)
 
 
 def overlay(colours: Pixels, opacity: Values) -> Table:
@@ -90,9 +83,11 @@ def spotlight(alpha: float, first: int) -> Table:
     return _table(1 - min(_DARKEST, 1.25 * alpha) * dark, np.zeros((256, 3)))
 
 
-def signed_colours(ground: int) -> Floats:
-    """Return the 256 colours of a signed map, float64 (256, 3)."""
-    arms = SIGNED["dark" if ground < 128 else "light"]
+def sided_colours(kind: Kind, ground: int) -> Floats:
+    """Return the 256 colours of a signed map or a difference, float64 (256, 3)."""
+    arms = {"raises": [[ground] * 3, FIRST_RGB], "lowers": [[ground] * 3, SECOND_RGB]}
+    if kind == "signed":
+        arms = SIGNED["dark" if ground < 128 else "light"]
     positions = np.linspace(0, 1, len(arms["raises"]))
     raises, lowers = (
         np.stack([np.interp(_DISTANCES, positions, channel) for channel in np.transpose(arm)], axis=1)

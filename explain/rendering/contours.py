@@ -229,11 +229,10 @@ def stroke(out: Plane, halo: Plane, line: Plane) -> None:
     out[y, x] = np.rint(out[y, x] * keep + add)
 
 
-def trace(field: npt.NDArray[np.float32], level: float) -> list[Floats]:
+def trace(field: npt.NDArray[np.float32], level: float) -> Sequence[Floats]:
     """Trace a field's level lines: the points (n, 2) of each, in cells.
 
-    The field is extended unchanged over its edge, so lines reach the edge and none runs along it. A line begins, as in
-    `contour.js`, at its end, or a closed one at its point, that is first from the left and from above.
+    The field is extended unchanged over its edge, so lines reach the edge and none runs along it.
     """
     from contourpy import contour_generator
 
@@ -241,18 +240,7 @@ def trace(field: npt.NDArray[np.float32], level: float) -> list[Floats]:
     # Turned over, as what is at the level counts as above it.
     turned = -np.pad(field.astype(np.float64), 1, mode="edge")
     lines: Any = contour_generator(across, down, turned, name="serial").lines(-level)
-    return [_from_first(line) for line in lines]
-
-
-def _from_first(line: Floats) -> Floats:
-    """Return a line's points (n, 2) from its first end, or point, on."""
-    # Equal coordinates may be interpolated to different last digits.
-    points = line.round(11)
-    if (points[0] == points[-1]).all():
-        start = np.lexsort(points[:-1, ::-1].T)[0]
-        line, points = (np.concatenate([each[start:-1], each[: start + 1]]) for each in (line, points))
-        return line[::-1] if tuple(points[-2]) < tuple(points[1]) else line
-    return line[::-1] if tuple(points[-1]) < tuple(points[0]) else line
+    return tuple(lines)
 
 
 def dash(line: Floats, length: float) -> Segments:

@@ -85,7 +85,7 @@ def map_lut(kind: Kind, colormap: str, *, over: bool = False) -> Pixels:
     """
     if kind == "heat":
         return color_tables.overlay_colours(colormap) if over else lut(colormap)
-    return np.rint(color_tables.signed_colours(GROUNDS["light"])).astype(np.uint8)
+    return np.rint(color_tables.sided_colours("signed", GROUNDS["light"])).astype(np.uint8)
 
 
 def hottest_mask(values: Values, fraction: float) -> Mask:

@@ -21,9 +21,9 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import support
-from sightglass.models.drawing import draw_line, is_number
+from sightglass.models.drawing import draw_line
 
-Kind = Literal["brush", "rectangle", "area"]
+Kind = Literal["brush", "erase", "rectangle", "area"]
 Fill = Literal["blur", "grey", "mean"]
 FILLS: dict[Fill, str] = {
     "blur": "a strong blur",
@@ -39,7 +39,7 @@ MAX_POINTS = 6_000
 """Maximum points of all marks of an edit together."""
 SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
-_POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "area": 2}
+_POINTS: dict[Kind, int] = {"brush": 1, "erase": 1, "rectangle": 2, "area": 2}
 _blurs: ByteCache[NDArray[np.uint8]] = ByteCache(4 * MIB, lambda small: small.nbytes)
 """By the picture's SHA-256: a stroke must not wait for the same blur again."""
 
@@ -48,9 +48,9 @@ _blurs: ByteCache[NDArray[np.uint8]] = ByteCache(4 * MIB, lambda small: small.nb
 class EditMark:
     """One movement of a tool.
 
-    `points` are (x, y) as shares of the picture's width and height: the path of a brush; two corners of a rectangle; of
-    an area of any shape, two corners of each of the rectangles that it consists of. `size`: the brush's diameter as a
-    share of the picture's longer side.
+    `points` are (x, y) as shares of the picture's width and height: the path of a brush or an eraser; two corners of a
+    rectangle; of an area of any shape, two corners of each of the rectangles that it consists of. `size`: the brush's
+    diameter as a share of the picture's longer side.
     """
 
     kind: Kind
@@ -75,22 +75,22 @@ class Edited:
     hidden: NDArray[np.bool_]
 
 
-def parse(data: Any) -> Edit:
+def parse(data: Any, max_marks: int = MAX_MARKS, max_points: int = MAX_POINTS) -> Edit:
     """Read an edit as a browser sends it: `{"marks": [{"kind", "points": [x, y, …], "size"}], "fill", "keep"}`.
 
-    Marks that are none are left out, and all after `MAX_MARKS` or `MAX_POINTS`.
+    Marks that are none are left out, and all after `max_marks` or `max_points` in all.
     """
     if not isinstance(data, dict):
         return Edit()
     marks: list[EditMark] = []
     count = 0
     listed = data.get("marks")
-    for item in listed[:MAX_MARKS] if isinstance(listed, list) else ():
+    for item in listed[:max_marks] if isinstance(listed, list) else ():
         mark = _mark(item)
         if mark is None:
             continue
         count += len(mark.points)
-        if count > MAX_POINTS:
+        if count > max_points:
             break
         marks.append(mark)
     fill: Fill = next((name for name in FILLS if name == data.get("fill")), "blur")
@@ -101,15 +101,19 @@ def _mark(mark: Any) -> EditMark | None:
     if not isinstance(mark, dict):
         return None
     kind, flat = next((name for name in _POINTS if name == mark.get("kind")), None), mark.get("points")
-    if kind is None or not isinstance(flat, list) or not all(map(is_number, flat)):
+    if kind is None or not isinstance(flat, list) or not all(map(_is_number, flat)):
         return None
     pairs = tuple((_clamp(x, -1, 2), _clamp(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
     least = _POINTS[kind]
-    many = kind == "brush" or (kind == "area" and len(pairs) % 2 == 0)
+    many = kind in ("brush", "erase") or (kind == "area" and len(pairs) % 2 == 0)
     if len(pairs) < least or (not many and len(pairs) != least):
         return None
     size: Any = mark.get("size")
-    return EditMark(kind, pairs, _clamp(size, *SIZES)) if is_number(size) else EditMark(kind, pairs)
+    return EditMark(kind, pairs, _clamp(size, *SIZES)) if _is_number(size) else EditMark(kind, pairs)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def _clamp(value: float, low: float, high: float) -> float:
@@ -148,8 +152,8 @@ def _paint(image: Image, edit: Edit) -> NDArray[np.bool_]:
     """Return the mask of the painted pixels."""
     painted = np.zeros((image.height, image.width), np.uint8)
     for mark in edit.marks:
-        if mark.kind == "brush":
-            draw_line(painted, mark.points, mark.size, 1)
+        if mark.kind in ("brush", "erase"):
+            draw_line(painted, mark.points, mark.size, int(mark.kind == "brush"))
             continue
         for corners in zip(mark.points[::2], mark.points[1::2], strict=True):
             x0, y0, x1, y1 = rectangle(corners, image.width, image.height)

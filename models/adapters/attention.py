@@ -23,10 +23,13 @@ from torch.overrides import TorchFunctionMode
 
 from sightglass.models.adapter import Record
 
+Sample = Callable[[Tensor, Tensor], None]
+"""Called with the values and the places of a `grid_sample`."""
+
 
 @contextmanager
-def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
-    """Pass each attention's weights through `record` while the context lasts.
+def record_attention(module: nn.Module, record: Record, sample: Sample | None = None) -> Iterator[None]:
+    """Pass each attention's weights through `record` while the context lasts, and places of samples to `sample`.
 
     The path is the innermost attention module's, relative to `module`. Swin's windows count as pictures: weights are
     then (B * windows, heads, queries, keys).
@@ -47,16 +50,16 @@ def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
             if path and not isinstance(part, torch.nn.Softmax) and path.rpartition(".")[2] != "softmax":
                 hooks.enter_context(part.register_forward_pre_hook(partial(enter, path)))
                 hooks.enter_context(part.register_forward_hook(leave, always_call=True))
-        hooks.enter_context(_ExplicitAttention(lambda weights: record(paths[-1], weights)))
+        hooks.enter_context(_ExplicitAttention(lambda weights: record(paths[-1], weights), sample))
         yield
 
 
 class _ExplicitAttention(TorchFunctionMode):
     """Compute this thread's attention step by step."""
 
-    def __init__(self, record: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, record: Callable[[Tensor], Tensor], sample: Sample | None = None) -> None:
         super().__init__()
-        self._record = record
+        self._record, self._sample = record, sample
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
@@ -66,6 +69,8 @@ class _ExplicitAttention(TorchFunctionMode):
             return self._attend(*args, **options)
         if func is F.multi_head_attention_forward:
             return self._multi_head(*args, **options)
+        if func is F.grid_sample and self._sample is not None:
+            self._sample(args[0], args[1])
         out = func(*args, **options)
         return self._weights(args, options, out) if func in (torch.softmax, torch.Tensor.softmax, F.softmax) else out
 

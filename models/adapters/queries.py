@@ -7,7 +7,7 @@ attention (RT-DETR, D-FINE, RF-DETR) samples a few places of it. Both are record
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.detector import Detections, Detector
@@ -187,8 +186,7 @@ def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_
 
     def enter(*_: Any) -> None:
         if threading.get_ident() == caller:
-            contexts.enter_context(record_attention(attention_module, recorder.record_weights))
-            contexts.enter_context(_Sampling(recorder.record_sample))
+            contexts.enter_context(record_attention(attention_module, recorder.record_weights, recorder.record_sample))
 
     def leave(*_: Any) -> None:
         if threading.get_ident() == caller:
@@ -237,18 +235,3 @@ class _Recorder:
         if self.memory is None or weights.shape[2] != self.memory[0] * self.memory[1]:
             return None
         return CrossAttention(path, weights, (self.memory,))
-
-
-class _Sampling(TorchFunctionMode):
-    """Pass values and places of this thread's `grid_sample` calls on."""
-
-    def __init__(self, record: Callable[[Tensor, Tensor], None]) -> None:
-        super().__init__()
-        self._record = record
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        if func is F.grid_sample:
-            self._record(args[0], args[1])
-        return func(*args, **(kwargs or {}))

@@ -195,8 +195,10 @@ def list_earlier() -> list[RunFacts]:
 def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
     """Return this person's job that makes these results now, in any window."""
     running: PicturesJob | None = background.find_shared(plans[0].folder)
-    same = running is not None and not running.finished() and list(running.plans) == list(plans)
-    return running if same else None
+    if running is None or running.finished():
+        return None
+    # A folder's name tells the options apart.
+    return running if [plan.folder for plan in running.plans] == [plan.folder for plan in plans] else None
 
 
 def open_run(name: str) -> PicturesJob | None:

@@ -108,18 +108,8 @@ def read_facts(folder: Path) -> RunFacts | None:
     ):
         return None
     folders = [folder, *(folder.parent / plan.folder for plan in facts.plans[1:])]
-    plans = (
-        replace(plan, options=_restore_tuples(plan.options), folder=place)
-        for plan, place in zip(facts.plans, folders, strict=True)
-    )
+    plans = (replace(plan, folder=place) for plan, place in zip(facts.plans, folders, strict=True))
     return replace(facts, plans=tuple(plans))
-
-
-def _restore_tuples(value: Any) -> Any:
-    """Return options with tuples in place of JSON's lists."""
-    if isinstance(value, dict):
-        return {name: _restore_tuples(item) for name, item in value.items()}
-    return tuple(map(_restore_tuples, value)) if isinstance(value, list) else value
 
 
 MOST = 20

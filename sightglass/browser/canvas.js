@@ -5,9 +5,9 @@ export function contextOf(canvas, reads) {
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: reads }));
 }
 
-/** @param {number} [width] @param {number} [height] of a canvas that is not on the page @param {boolean} [reads] */
-export function hiddenContext(width = 1, height = 1, reads = undefined) {
-  return contextOf(Object.assign(document.createElement("canvas"), { width, height }), reads);
+/** Return the context of a new canvas of one pixel, which is not on the page. @param {boolean} [reads] */
+export function hiddenContext(reads) {
+  return contextOf(Object.assign(document.createElement("canvas"), { width: 1, height: 1 }), reads);
 }
 
 /** Return canvas pixels in one of CSS. @param {number} [most] */
@@ -25,11 +25,12 @@ export function resize(canvas, width, height) {
 
 /**
  * Draw a path over a wider one around it, so that it is seen on any picture.
- * @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick in its pixels @param {string} [ink]
+ * @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick in pixels of the screen @param {string} [ink]
+ * @param {number} [unit] the context's pixels in one of the screen @param {number} [more] by which the one around it is wider
  */
-export function haloed(context, path, thick, ink = "#fff") {
-  for (const [strokeStyle, lineWidth] of /** @type {[string, number][]} */ ([["rgba(20, 20, 20, 0.75)", thick + 1.75], [ink, thick]])) {
-    Object.assign(context, { strokeStyle, lineWidth });
+export function haloed(context, path, thick, ink = "#fff", unit = 1, more = 1.75) {
+  for (const [strokeStyle, wide] of /** @type {[string, number][]} */ ([["rgba(20, 20, 20, 0.75)", thick + more], [ink, thick]])) {
+    Object.assign(context, { strokeStyle, lineWidth: wide * unit });
     context.stroke(path);
   }
 }

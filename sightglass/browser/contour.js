@@ -1,16 +1,11 @@
-// Contour lines by marching squares, and how far they cover each pixel, by its distance to the nearest segment.
-// The same arithmetic as explain/rendering/contours.py, so that a file from the server has the very same lines.
+// Contour lines by marching squares, where explain/rendering/contours.py has them too.
 
-const HALO_RGB = 20;
-const HALO_ALPHA = 0.75;
-const HALO_MORE = 1.75;
 /** Length of a frame's corner as a share of its shorter side; pixels of the screen between the frame and the edge. */
 const CORNER = 0.06;
 const INSET = 2;
 /** Pixels of the screen of a dash, and of the gap after it, around what lowers. */
 export const DASH = 6;
 
-/** @typedef {{halo: Uint8Array, line: Uint8Array, box: [number, number, number, number]}} Planes */
 /**
  * Return segments x0, y0, x1, y1, ... where the field crosses the level, in cells of the field: its samples are at the
  * centres of cells. The field continues unchanged beyond its edge, so lines run up to it and none runs along it.
@@ -44,74 +39,41 @@ function cross(segments, field, w, h, level, column, line) {
   const [left, right] = [column, column + 1].map((at) => Math.min(w, Math.max(0, at - 0.5)));
   const [top, bottom] = [line, line + 1].map((at) => Math.min(h, Math.max(0, at - 0.5)));
   const a = field[y0 + x0], b = field[y0 + x1], c = field[y1 + x1], d = field[y1 + x0];
-  const code = (a >= level ? 8 : 0) | (b >= level ? 4 : 0) | (c >= level ? 2 : 0) | (d >= level ? 1 : 0);
-  const north = () => [left + ((level - a) / (b - a)) * (right - left), top];
-  const south = () => [left + ((level - d) / (c - d)) * (right - left), bottom];
-  const west = () => [left, top + ((level - a) / (d - a)) * (bottom - top)];
-  const east = () => [right, top + ((level - b) / (c - b)) * (bottom - top)];
-  const middle = (a + b + c + d) / 4 >= level;
-  if (code === 1 || code === 14) segments.push(...west(), ...south());
-  else if (code === 2 || code === 13) segments.push(...south(), ...east());
-  else if (code === 3 || code === 12) segments.push(...west(), ...east());
-  else if (code === 4 || code === 11) segments.push(...north(), ...east());
-  else if (code === 6 || code === 9) segments.push(...north(), ...south());
-  else if (code === 7 || code === 8) segments.push(...north(), ...west());
-  else if ((code === 5) === middle) segments.push(...north(), ...west(), ...south(), ...east());
-  else segments.push(...north(), ...east(), ...west(), ...south());
+  const cuts = /** @type {number[][]} */ ([]), crosses = (/** @type {number} */ u, /** @type {number} */ v) => u >= level !== v >= level;
+  const between = (/** @type {number} */ u, /** @type {number} */ v, /** @type {number} */ from, /** @type {number} */ to) =>
+    from + ((level - u) / (v - u)) * (to - from);
+  if (crosses(a, b)) cuts.push([between(a, b, left, right), top]);
+  if (crosses(b, c)) cuts.push([right, between(b, c, top, bottom)]);
+  if (crosses(d, c)) cuts.push([between(d, c, left, right), bottom]);
+  if (crosses(a, d)) cuts.push([left, between(a, d, top, bottom)]);
+  const [north, east, south, west] = cuts;
+  if (cuts.length === 2) segments.push(...north, ...east);
+  // Of a saddle the corners are apart that are on the other side than its middle.
+  else if (a < level === (a + b + c + d) / 4 >= level) segments.push(...north, ...west, ...south, ...east);
+  else segments.push(...north, ...east, ...west, ...south);
 }
 
 /**
- * Return segments x0, y0, x1, y1, ... in the order and the direction in which they follow each other, as `trace` in
- * contours.py does; those of no length are left out. Open lines come first, and each line begins at its end, or its point, that
- * is first from the left and from above.
+ * Return segments x0, y0, x1, y1, ... in the order in which they follow each other, open lines first; those of no length are
+ * left out.
  * @param {number[]} segments @returns {number[]}
  */
 export function chained(segments) {
-  /** @type {Map<string, {x: number, y: number, joins: number[]}>} */
-  const points = new Map();
-  const join = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ s) => {
-    const key = `${x},${y}`, known = points.get(key);
-    if (known) known.joins.push(s);
-    else points.set(key, { x, y, joins: [s] });
-  };
+  /** @type {Map<string, number[]>} the segments at each point */
+  const joins = new Map(), used = new Set(), out = /** @type {number[]} */ ([]);
+  const keyOf = (/** @type {number} */ at) => `${segments[at]},${segments[at + 1]}`;
   for (let s = 0; s < segments.length; s += 4) {
-    if (segments[s] === segments[s + 2] && segments[s + 1] === segments[s + 3]) continue;
-    join(segments[s], segments[s + 1], s);
-    join(segments[s + 2], segments[s + 3], s);
+    const keys = [keyOf(s), keyOf(s + 2)];
+    if (keys[0] !== keys[1]) for (const key of keys) joins.get(key)?.push(s) ?? joins.set(key, [s]);
   }
-  const sorted = [...points.values()].sort((a, b) => a.x - b.x || a.y - b.y), used = new Uint8Array(segments.length), out = [];
-  for (const start of [...sorted.filter(({ joins }) => joins.length % 2), ...sorted]) {
-    for (let at = start; ; ) {
-      let way = -1, toX = 0, toY = 0;
-      for (const s of at.joins) {
-        if (used[s]) continue;
-        const ahead = segments[s] === at.x && segments[s + 1] === at.y ? 2 : 0, x = segments[s + ahead], y = segments[s + ahead + 1];
-        if (way < 0 || x < toX || (x === toX && y < toY)) [way, toX, toY] = [s, x, y];
-      }
-      if (way < 0) break;
-      used[way] = 1;
-      out.push(at.x, at.y, toX, toY);
-      at = /** @type {{x: number, y: number, joins: number[]}} */ (points.get(`${toX},${toY}`));
+  const points = [...joins.keys()], isOpen = (/** @type {string} */ key) => (joins.get(key) ?? []).length % 2 === 1;
+  for (let point of [...points.filter(isOpen), ...points]) {
+    for (let s; (s = joins.get(point)?.find((each) => !used.has(each))) !== undefined; ) {
+      used.add(s);
+      const [from, to] = keyOf(s) === point ? [s, s + 2] : [s + 2, s];
+      out.push(segments[from], segments[from + 1], segments[to], segments[to + 1]);
+      point = keyOf(to);
     }
-  }
-  return out;
-}
-
-/**
- * Cut lines of segments that follow each other into dashes, with gaps as long, from each line's start on.
- * @param {number[]} segments @param {number} length of a dash @returns {number[]}
- */
-export function dashes(segments, length) {
-  const out = /** @type {number[]} */ ([]), both = 2 * length;
-  for (let s = 0, begun = 0; s < segments.length; s += 4) {
-    const [x, y, toX, toY] = segments.slice(s, s + 4), size = Math.hypot(toX - x, toY - y);
-    if (!s || x !== segments[s - 2] || y !== segments[s - 1]) begun = 0;
-    const end = begun + size, dx = (toX - x) / size, dy = (toY - y) / size;
-    for (let k = Math.floor(begun / both); k <= Math.floor(end / both); k++) {
-      const low = Math.max(begun, both * k) - begun, high = Math.min(end, both * k + length) - begun;
-      if (high > low) out.push(x + dx * low, y + dy * low, x + dx * high, y + dy * high);
-    }
-    begun = end;
   }
   return out;
 }
@@ -155,74 +117,32 @@ export function withoutSmall(field, w, h, level, share) {
 }
 
 /**
+ * Return the path of segments x0, y0, x1, y1, ...: those that follow each other are one line.
+ * @param {number[]} segments @param {(x: number) => number} X @param {(y: number) => number} Y from their unit to the canvas's
+ */
+export function pathOf(segments, X, Y) {
+  const path = new Path2D();
+  for (let s = 0; s < segments.length; s += 4) {
+    if (segments[s] !== segments[s - 2] || segments[s + 1] !== segments[s - 1]) path.moveTo(X(segments[s]), Y(segments[s + 1]));
+    path.lineTo(X(segments[s + 2]), Y(segments[s + 3]));
+  }
+  return path;
+}
+
+/**
  * Return the sides of a frame just inside a rectangle, and its corner brackets, each with its width and how much wider its
- * halo is, in pixels of the screen; as `frame` in contours.py does.
+ * halo is, in pixels of the screen; as `cover_frame` in contours.py draws it.
  * @param {number[]} rect in canvas pixels @param {number} unit canvas pixels in one of the screen
- * @returns {[number[], number, number][]}
+ * @returns {[Path2D, number, number][]}
  */
 export function frameOf(rect, unit) {
   const x0 = rect[0] + INSET * unit, y0 = rect[1] + INSET * unit, x1 = rect[2] - INSET * unit, y1 = rect[3] - INSET * unit;
-  const arm = CORNER * Math.min(x1 - x0, y1 - y0), sides = [x0, y0, x1, y0, x1, y0, x1, y1, x1, y1, x0, y1, x0, y1, x0, y0];
-  const corners = [[x0, y0, arm, arm], [x1, y0, -arm, arm], [x1, y1, -arm, -arm], [x0, y1, arm, -arm]];
-  return [[sides, 0.75, 0.75], [corners.flatMap(([x, y, dx, dy]) => [x + dx, y, x, y, x, y, x, y + dy]), 2, 1.25]];
-}
-
-/** Create empty planes. @param {number} width @param {number} height @param {Planes|null} [used] to reuse @returns {Planes} */
-export function planes(width, height, used) {
-  if (used?.halo.length === width * height) {
-    used.halo.fill(0);
-    used.line.fill(0);
-    return { ...used, box: [width, height, 0, 0] };
+  const arm = CORNER * Math.min(x1 - x0, y1 - y0), sides = new Path2D(), brackets = new Path2D();
+  sides.rect(x0, y0, x1 - x0, y1 - y0);
+  for (const [x, y, dx, dy] of [[x0, y0, arm, arm], [x1, y0, -arm, arm], [x1, y1, -arm, -arm], [x0, y1, arm, -arm]]) {
+    brackets.moveTo(x + dx, y);
+    brackets.lineTo(x, y);
+    brackets.lineTo(x, y + dy);
   }
-  return { halo: new Uint8Array(width * height), line: new Uint8Array(width * height), box: [width, height, 0, 0] };
-}
-
-/**
- * Add segments x0, y0, x1, y1, ... in pixels, their line `thick` pixels wide and its halo somewhat more.
- * @param {Planes} into @param {number} width @param {number} height @param {ArrayLike<number>} segments
- * @param {number} thick @param {number} unit pixels in one of the screen, for the halo @param {number} [more] by which it is wider
- */
-export function cover({ halo, line, box }, width, height, segments, thick, unit, more = HALO_MORE) {
-  const half = thick / 2, wide = half + (more * unit) / 2, reach = wide + 0.5;
-  for (let s = 0; s < segments.length; s += 4) {
-    const ax = segments[s], ay = segments[s + 1], dx = segments[s + 2] - ax, dy = segments[s + 3] - ay;
-    const left = Math.max(0, Math.ceil(Math.min(ax, ax + dx) - reach - 0.5));
-    const right = Math.min(width - 1, Math.floor(Math.max(ax, ax + dx) + reach - 0.5));
-    const top = Math.max(0, Math.ceil(Math.min(ay, ay + dy) - reach - 0.5));
-    const bottom = Math.min(height - 1, Math.floor(Math.max(ay, ay + dy) + reach - 0.5));
-    if (left > right || top > bottom) continue;
-    box[0] = Math.min(box[0], left);
-    box[1] = Math.min(box[1], top);
-    box[2] = Math.max(box[2], right + 1);
-    box[3] = Math.max(box[3], bottom + 1);
-    const long = dx * dx + dy * dy;
-    for (let y = top; y <= bottom; y++) {
-      const py = y + 0.5 - ay;
-      for (let x = left, i = y * width + left; x <= right; x++, i++) {
-        const px = x + 0.5 - ax;
-        const t = long > 0 ? Math.min(1, Math.max(0, (px * dx + py * dy) / long)) : 0;
-        const ex = px - t * dx, ey = py - t * dy, away = Math.sqrt(ex * ex + ey * ey);
-        if (away >= reach) continue;
-        const c = Math.floor(255 * Math.min(1, wide + 0.5 - away) + 0.5);
-        if (c > halo[i]) halo[i] = c;
-        const d = Math.floor(255 * Math.min(1, Math.max(0, half + 0.5 - away)) + 0.5);
-        if (d > line[i]) line[i] = d;
-      }
-    }
-  }
-}
-
-/**
- * Draw what is covered into `out` (RGBA), within the rectangle: dark halo first, white line over it.
- * @param {Uint8ClampedArray} out @param {number} width @param {Planes} drawn @param {number[]} within
- */
-export function stroke(out, width, { halo, line, box }, [x0, y0, x1, y1]) {
-  const left = Math.max(x0, box[0]), right = Math.min(x1, box[2]), bottom = Math.min(y1, box[3]);
-  for (let y = Math.max(y0, box[1]); y < bottom; y++) {
-    for (let i = y * width + left, end = y * width + right; i < end; i++) {
-      if (!halo[i]) continue;
-      const a = (HALO_ALPHA * halo[i]) / 255, b = line[i] / 255;
-      for (let p = 4 * i; p < 4 * i + 3; p++) out[p] = (out[p] * (1 - a) + HALO_RGB * a) * (1 - b) + 255 * b;
-    }
-  }
+  return [[sides, 0.75, 0.75], [brackets, 2, 1.25]];
 }

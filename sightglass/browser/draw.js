@@ -1,11 +1,11 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
-import { differenceSpotlightTable, signedTable, signedMapTable, blend, dim } from "./table.js";
+import { overlayTable, mapTable, spotlightTable, sidedTable, sidedMapTable, sidedSpotlightTable } from "./table.js";
 import { OVERLAY } from "../common/style.js";
-import { contains, inCanvas } from "./geometry.js";
+import { haloed, hiddenContext, resize } from "./canvas.js";
+import { contains, inCanvas, placer } from "./geometry.js";
 import { cellsOf, enlarge, nearest, resample, shares, valueAt } from "./sample.js";
-import { DASH, chained, cover, dashes, frameOf, isolines, planes, stroke, withoutSmall } from "./contour.js";
+import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contour.js";
 
 /**
  * @typedef {import("../common/style.js").Style} Style
@@ -89,23 +89,10 @@ export function readingAt(map, [x, y], style) {
 /** @param {string} kind @param {Painted} style @returns {import("./table.js").Table|null} */
 function tableOf(kind, { settings: { mode: chosen, alpha, threshold }, lut, dark }) {
   const ground = dark ? 48 : 228, gap = kind !== "heat", even = chosen === "blend", mode = even ? "overlay" : chosen;
-  if (kind === "signed" && mode === "overlay") return signedTable(alpha, threshold, ground);
-  if (kind === "signed" && mode === "map") return signedMapTable(threshold, ground);
-  if (mode === "overlay") return gap ? differenceTable(alpha, threshold) : overlayTable(lut, alpha, threshold, even);
-  if (mode === "map") return gap ? differenceMapTable(threshold, ground) : mapTable(lut, threshold, ground);
-  if (mode === "spotlight") return (gap ? differenceSpotlightTable : spotlightTable)(alpha, threshold);
+  if (mode === "overlay") return gap ? sidedTable(kind, alpha, threshold, ground) : overlayTable(lut, alpha, threshold, even);
+  if (mode === "map") return gap ? sidedMapTable(kind, threshold, ground) : mapTable(lut, threshold, ground);
+  if (mode === "spotlight") return (gap ? sidedSpotlightTable : spotlightTable)(alpha, threshold);
   return null;
-}
-
-/**
- * Copy the plain picture within a rectangle.
- * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} within
- */
-function copy(out, source, width, [x0, y0, x1, y1]) {
-  for (let y = y0; y < y1; y++) {
-    const from = 4 * (y * width + x0);
-    out.set(source.subarray(from, 4 * (y * width + x1)), from);
-  }
 }
 
 /** Return the lines of a mode, as [level of the scale, thickness]. @param {HeatMap} map @param {Style} settings */
@@ -136,30 +123,50 @@ function segmentsOf(map, grid, at, over) {
   return placed;
 }
 
-/** The levels, lines and pixels of one panel, cached: most changes of a setting leave much as it is. */
+/**
+ * Draw a map's lines, and a frame where the model did not see the whole picture.
+ * @param {CanvasRenderingContext2D} context @param {HeatMap} map @param {Scaled} scaled @param {Style} settings @param {Frame} frame
+ * @param {number[]} size of the original
+ */
+function drawLines(context, map, { grid, gain, offset }, settings, { width, height, rect, unit }, size) {
+  const { X, Y } = placer(rect, width, height), gap = map.kind !== "heat", over = settings.mode === "overlay";
+  context.lineCap = "round";
+  if (settings.alpha > 0 && map.seen.join() !== [0, 0, ...size].join()) {
+    const [x0, y0, x1, y1] = map.seen;
+    for (const [path, thick, more] of frameOf([X(x0), Y(y0), X(x1), Y(y1)], unit)) haloed(context, path, thick, "#fff", unit, more);
+  }
+  for (const [standard, thick] of linesWanted(map, settings)) {
+    const at = gap ? standard / gain : (standard - offset) / gain;
+    if (!(at > 0 && at <= 1)) continue;
+    for (const sign of gap ? [1, -1] : [1]) {
+      context.setLineDash(sign < 0 && map.kind === "signed" ? [DASH * unit, DASH * unit] : []);
+      haloed(context, pathOf(segmentsOf(map, grid, sign * at, over), X, Y), thick, "#fff", unit);
+    }
+  }
+}
+
+/** Take the colours out of what is drawn, with OpenCV's weights but for rounding. @param {CanvasRenderingContext2D} context */
+function inGrey(context) {
+  context.globalCompositeOperation = "saturation";
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+  context.globalCompositeOperation = "source-over";
+}
+
+/** The levels of one panel, cached: most changes of a setting leave much as it is. */
 export class Layer {
-  /** @type {ImageData|null} */
-  #out = null;
-  /** The picture that `#out` has outside of what the model saw; null if that must be drawn anew. @type {object|null} */
-  #part = null;
-  #outside = "";
+  #over = hiddenContext(true);
+  #out = new ImageData(1, 1);
+  /** @type {HeatMap|null} */
+  #map = null;
   #key = "";
   #levels = new Uint8Array(0);
-  #linesKey = "";
-  /** @type {import("./contour.js").Planes|null} */
-  #lines = null;
-
-  /** Reuse the memory for another map. */
-  clear() {
-    this.#key = this.#linesKey = this.#outside = "";
-    return this;
-  }
 
   /** @param {HeatMap} map @param {Scaled} scaled @param {boolean} cells @param {Frame} frame */
   #levelsOf(map, { grid, gain, offset }, cells, { width, height, rect }) {
     const key = [grid === map.shared, gain, offset, cells, width, height, ...rect].join();
-    if (key === this.#key) return this.#levels;
-    this.#key = key;
+    if (map === this.#map && key === this.#key) return this.#levels;
+    [this.#map, this.#key] = [map, key];
     if (this.#levels.length !== width * height) this.#levels = new Uint8Array(width * height);
     // Of heat 0..255, of what has a sign 1..255 around 128.
     const range = map.kind === "heat" ? { times: gain / 257, plus: 255 * offset + 0.5, low: 0, high: 255 }
@@ -169,55 +176,36 @@ export class Layer {
     return smooth ? enlarge(smooth, rect, width, height, range, out) : resample(grid, rect, width, height, range, out);
   }
 
-  /** @param {HeatMap} map @param {Scaled} scaled @param {Style} settings @param {Frame} frame @param {number[]} size of the original */
-  #linesOf(map, { grid, gain, offset }, settings, { width, height, rect, unit }, size) {
-    const wanted = linesWanted(map, settings), sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]);
-    const seen = map.seen.map((at, i) => (i % 2 ? (at - rect[1]) * sy : (at - rect[0]) * sx));
-    const framed = settings.alpha > 0 && map.seen.join() !== [0, 0, ...size].join();
-    if (!wanted.length && !framed) return null;
-    const key = [grid === map.shared, gain, offset, width, height, unit, framed, ...rect, ...wanted.flat()].join();
-    if (key === this.#linesKey) return this.#lines;
-    this.#linesKey = key;
-    const lines = (this.#lines = planes(width, height, this.#lines));
-    const gap = map.kind !== "heat", over = settings.mode === "overlay";
-    for (const [sides, thick, more] of framed ? frameOf(seen, unit) : []) cover(lines, width, height, sides, thick * unit, unit, more);
-    for (const [standard, thick] of wanted) {
-      const at = gap ? standard / gain : (standard - offset) / gain;
-      if (!(at > 0 && at <= 1)) continue;
-      for (const sign of gap ? [1, -1] : [1]) {
-        const placed = segmentsOf(map, grid, sign * at, over).map((v, i) => (i % 2 ? (v - rect[1]) * sy : (v - rect[0]) * sx));
-        const drawn = sign < 0 && map.kind === "signed" ? dashes(placed, DASH * unit) : placed;
-        cover(lines, width, height, drawn, thick * unit, unit);
-      }
-    }
-    return lines;
-  }
-
   /**
    * Fill the whole canvas with one panel. `map` null: the plain picture.
    * @param {CanvasRenderingContext2D} context @param {Pick<Picture, "at"|"size">} picture @param {HeatMap|null} map @param {Painted} style
    * @param {Frame} frame
    */
   paint(context, picture, map, style, frame) {
-    const { settings, quick } = style, { width, height } = frame, part = picture.at(frame, quick);
-    if (!map || settings.mode === "picture") return context.putImageData(new ImageData(part.source, width, height), 0, 0);
-    if (this.#out?.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
-    const { data } = this.#out, seen = inCanvas(map.seen, frame.rect, width, height), swiped = settings.layout === "swipe";
-    const outside = [width, height, ...seen].join();
-    if (this.#part !== part || this.#outside !== outside) dim(data, part.source, width, seen);
-    this.#part = swiped ? null : part;
-    this.#outside = outside;
+    const { settings, quick } = style, { width, height } = frame, plain = picture.at(frame, quick);
+    context.drawImage(plain, 0, 0);
+    if (!map || settings.mode === "picture") return;
+    const [x0, y0, x1, y1] = inCanvas(map.seen, frame.rect, width, height), seen = new Path2D();
+    seen.rect(x0, y0, x1 - x0, y1 - y0);
+    const outside = new Path2D(seen);
+    outside.rect(0, 0, width, height);
+    context.save();
+    context.fillStyle = `rgb(0 0 0 / ${1 - OVERLAY.unseen})`;
+    context.fill(outside, "evenodd");
+    context.clip(seen);
     const scaled = scaling(map, style), table = tableOf(map.kind, style);
-    if (!table) copy(data, part.source, width, seen);
-    else {
-      const greyed = map.kind !== "heat" && ["overlay", "blend"].includes(settings.mode) && settings.alpha > 0;
-      blend(data, greyed ? part.grey() : part.source, this.#levelsOf(map, scaled, settings.cells, frame), table, width, seen);
+    if (table) {
+      if (map.kind !== "heat" && ["overlay", "blend"].includes(settings.mode) && settings.alpha > 0) inGrey(context);
+      if (resize(this.#over.canvas, width, height)) this.#out = new ImageData(width, height);
+      const levels = this.#levelsOf(map, scaled, settings.cells, frame), colours = new Uint32Array(this.#out.data.buffer);
+      for (let i = 0; i < colours.length; i++) colours[i] = table[levels[i]];
+      this.#over.putImageData(this.#out, 0, 0);
+      context.drawImage(this.#over.canvas, 0, 0);
     }
-    const lines = this.#linesOf(map, scaled, settings, frame, picture.size);
-    if (lines) stroke(data, width, lines, seen);
+    drawLines(context, map, scaled, settings, frame, picture.size);
+    context.restore();
     // Left of the divider is the plain picture.
     const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
-    if (swiped) copy(data, part.source, width, [0, 0, divider, height]);
-    context.putImageData(this.#out, 0, 0);
+    if (settings.layout === "swipe") context.drawImage(plain, 0, 0, divider, height, 0, 0, divider, height);
   }
 }

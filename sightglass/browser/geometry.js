@@ -52,11 +52,6 @@ export function visible({ x, y, zoom }, [width, height]) {
   return [x * width, y * height, (x + 1 / zoom) * width, (y + 1 / zoom) * height];
 }
 
-/** Return a point of a panel, in fractions of it, in original pixels. @param {Rect} rect what is visible @param {number} fx @param {number} fy @returns {[number, number]} */
-export function pointIn([x0, y0, x1, y1], fx, fy) {
-  return [x0 + fx * (x1 - x0), y0 + fy * (y1 - y0)];
-}
-
 /** Return functions from original pixels to those of a panel. @param {Rect} rect what is visible @param {number} width @param {number} height */
 export function placer([x0, y0, x1, y1], width, height) {
   return {

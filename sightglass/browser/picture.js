@@ -1,22 +1,12 @@
-// Read a part of the picture at a size, once for all panels.
+// Draw a part of the picture at a size, once for all panels.
 
 import { hiddenContext, resize } from "./canvas.js";
-import { grey } from "./table.js";
 
 /** @typedef {{width: number, height: number, rect: number[]}} Frame  canvas pixels, and what they show in original pixels */
-/** @typedef {{source: Uint8ClampedArray<ArrayBuffer>, grey: () => Uint8ClampedArray}} Part  RGBA, rows from the top */
-
-/** @param {Uint8ClampedArray<ArrayBuffer>} source @returns {Part} */
-function partOf(source) {
-  /** @type {Uint8ClampedArray|null} */
-  let gray = null;
-  return { source, grey: () => (gray ??= grey(source)) };
-}
 
 export class Picture {
-  #context = hiddenContext(1, 1, true);
+  #context = hiddenContext(true);
   #key = "";
-  #part = partOf(new Uint8ClampedArray(0));
 
   /** @param {ImageBitmap} bitmap @param {number[]} size of the original, which the bitmap may be a smaller copy of */
   constructor(bitmap, size) {
@@ -28,10 +18,10 @@ export class Picture {
     this.bitmap.close();
   }
 
-  /** @param {Frame} frame @param {boolean} [quick] while it moves */
+  /** Return a canvas of the frame's size. @param {Frame} frame @param {boolean} [quick] while it moves */
   at(frame, quick = false) {
     const { width, height, rect } = frame, key = [width, height, quick, ...rect].join(), context = this.#context;
-    if (key === this.#key) return this.#part;
+    if (key === this.#key) return context.canvas;
     this.#key = key;
     resize(context.canvas, width, height);
     context.imageSmoothingQuality = quick ? "low" : "high";
@@ -39,6 +29,6 @@ export class Picture {
     const sx = bitmap.width / size[0], sy = bitmap.height / size[1];
     context.imageSmoothingEnabled = width < 3 * across * sx;
     context.drawImage(bitmap, rect[0] * sx, rect[1] * sy, across * sx, down * sy, 0, 0, width, height);
-    return (this.#part = partOf(context.getImageData(0, 0, width, height).data));
+    return context.canvas;
   }
 }

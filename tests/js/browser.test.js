@@ -6,6 +6,7 @@ import * as g from "../../sightglass/browser/geometry.js";
 import { valueAt } from "../../sightglass/browser/sample.js";
 import { grids, inflate, unpack } from "../../sightglass/browser/unpack.js";
 import { post } from "../../sightglass/browser/hands.js";
+import { chained, isolines } from "../../sightglass/browser/contour.js";
 
 test("zooming keeps what is under the pointer, and never leaves the picture", () => {
   const viewport = g.zoomAt({ x: 0, y: 0, zoom: 1 }, 0.5, 0.25, 4);
@@ -108,4 +109,11 @@ test("a finished stroke is sent at once, and once; while Python works the newest
   assert.deepEqual(sent, [1, 2]);
   sender.flush();
   assert.deepEqual(sent, [1, 2]);
+});
+
+test("the segments around a hill follow each other", () => {
+  const field = Float32Array.from({ length: 48 }, (_, i) => Number([17, 18, 25, 26].includes(i)));
+  const lines = chained(isolines(field, 8, 6, 0.5)), ends = [...lines.slice(2), ...lines.slice(0, 2)];
+  assert.equal(lines.length, 32);
+  for (let i = 0; i < lines.length; i += 4) assert.deepEqual(ends.slice(i, i + 2), ends.slice(i + 2, i + 4));
 });

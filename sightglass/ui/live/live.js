@@ -60,7 +60,7 @@ class Live {
   #frozen = false;
   /** Frames that are on their way, by number. @type {Map<number, import("./screen.js").Taken>} */
   #taken = new Map();
-  #grab = hiddenContext(1, 1, true);
+  #grab = hiddenContext(true);
   #delay = 0;
   /** Time of the frame that was taken last. */
   #last = -1;

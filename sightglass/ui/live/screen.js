@@ -1,6 +1,6 @@
 // Draw a frame with its map and boxes, with the viewer's own tables.
 
-import { contextOf, resize } from "../../browser/canvas.js";
+import { contextOf, hiddenContext, resize } from "../../browser/canvas.js";
 import { createMap, Layer } from "../../browser/draw.js";
 import { outlineBoxes } from "../viewer/marks.js";
 
@@ -40,6 +40,7 @@ export function outlined({ head: { answers, place } }) {
 
 export class Screen {
   #layer = new Layer();
+  #plain = hiddenContext(true);
   /** @type {Shown|null} */
   shown = null;
 
@@ -52,7 +53,8 @@ export class Screen {
   /** Show a frame with what was said of it. @param {Taken} taken @param {Answer} answer */
   take(taken, answer) {
     this.shown = { taken, answer, map: mapOf(answer) };
-    this.#layer.clear();
+    resize(this.#plain.canvas, taken.pixels.width, taken.pixels.height);
+    this.#plain.putImageData(taken.pixels, 0, 0);
   }
 
   /** @param {Painted} style @param {string} font */
@@ -61,8 +63,8 @@ export class Screen {
     const { taken: { pixels }, answer, map } = this.shown, { canvas, context } = this, { width, height } = pixels;
     resize(canvas, width, height);
     canvas.style.setProperty("--ratio", String(width / height));
-    const rect = [0, 0, width, height], part = { source: pixels.data, grey: () => pixels.data };
-    this.#layer.paint(context, { at: () => part, size: [width, height] }, map, style, { width, height, rect, unit: 1 });
+    const rect = [0, 0, width, height], picture = { at: () => this.#plain.canvas, size: [width, height] };
+    this.#layer.paint(context, picture, map, style, { width, height, rect, unit: 1 });
     if (style.settings.mode !== "picture") outlineBoxes(context, width, height, rect, outlined(answer), font, style.settings.boxes);
   }
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.explain.picture.image import Image
+from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.ui import painter
 from sightglass.ui.painter import Painting
@@ -28,6 +29,8 @@ PLAIN: Paper = "black on white"
 """The colours for a model that does not name its own."""
 SIZES = (1 / 28, drawing.STROKE_WIDTH, 1 / 9)
 """Stroke widths, as shares of the canvas's side."""
+MAX_STROKES, MAX_POINTS = 5_000, 60_000
+"""Maximum number of strokes and of all their points in one drawing, about an hour's work."""
 _LEVELS = {"white": 255, "black": 0}
 
 
@@ -50,13 +53,9 @@ def take_drawing() -> tuple[Image, str | None] | None:
     if not current.due and not current.take(painter.last_edit(KEY)):
         return None
     current.due = False
-    marks = current.edit.get("marks")
-    lines = [
-        {"points": mark.get("points"), "width": mark.get("size"), "erases": mark.get("kind") == "erase"}
-        for mark in (marks if isinstance(marks, list) else ())
-        if isinstance(mark, dict)
-    ]
-    image, before = Image(drawing.draw(drawing.strokes(lines), current.paper), NAME), current.picture
+    marks = edits.parse(current.edit, MAX_STROKES, MAX_POINTS).marks
+    strokes = [drawing.Stroke(mark.points, mark.size, mark.kind == "erase") for mark in marks]
+    image, before = Image(drawing.draw(strokes, current.paper), NAME), current.picture
     current.picture = image.sha256
     return image, before
 

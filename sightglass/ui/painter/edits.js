@@ -13,9 +13,8 @@ import { drawStroke, hiddenContext, resize } from "../../browser/canvas.js";
  */
 
 export class Canvases {
-  #source = hiddenContext(1, 1, false);
-  #mask = hiddenContext(1, 1, false);
-  #cover = hiddenContext(1, 1, false);
+  #mask = hiddenContext(false);
+  #cover = hiddenContext(false);
 
   /**
    * Draw a picture after an edit.
@@ -23,11 +22,10 @@ export class Canvases {
    */
   draw(paint, sources, edit) {
     const { width, height } = paint.canvas;
-    for (const context of [this.#source, this.#mask, this.#cover]) begin(context, width, height);
-    this.#source.drawImage(sources.picture, 0, 0, width, height);
+    for (const context of [this.#mask, this.#cover]) begin(context, width, height);
     for (const mark of edit.marks) this.#take(mark);
-    paint.globalCompositeOperation = "source-over";
-    paint.drawImage(this.#source.canvas, 0, 0);
+    paint.imageSmoothingQuality = "high";
+    paint.drawImage(sources.picture, 0, 0, width, height);
     if (!edit.marks.length) return;
     if (edit.keep) composite(this.#mask, "source-out", () => this.#mask.fillRect(0, 0, width, height));
     this.#fill(sources, edit.fill);

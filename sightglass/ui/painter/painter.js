@@ -1,6 +1,6 @@
 // A picture to paint on, or a blank paper: the browser shows the result at once, Python explains it as soon as it can.
 
-import { contextOf, density, hiddenContext, resize } from "../../browser/canvas.js";
+import { contextOf, density, haloed, hiddenContext, resize } from "../../browser/canvas.js";
 import { ARROWS, blobOf, component, find, hearIn, onResize, onceAFrame, write } from "../../browser/component.js";
 import { post, wireHand } from "../../browser/hands.js";
 import { Canvases, Edits, Hand, corners, described } from "./edits.js";
@@ -90,15 +90,10 @@ class Painter {
 
   /** @param {CanvasRenderingContext2D} paint @param {number} scale */
   #drawKey(paint, scale) {
-    const { x, y } = this.#key, { width, height } = paint.canvas;
+    const { x, y } = this.#key, { width, height } = paint.canvas, ring = new Path2D();
     const radius = this.#tool === "rectangle" ? 6 * scale : (this.#size * Math.max(width, height)) / 2;
-    for (const [colour, thick] of /** @type {const} */ ([["#000", 4], ["#fff", 2]])) {
-      paint.strokeStyle = colour;
-      paint.lineWidth = thick * scale * (this.#hand.mark ? 1.5 : 1);
-      paint.beginPath();
-      paint.arc(x * width, y * height, radius, 0, 2 * Math.PI);
-      paint.stroke();
-    }
+    ring.arc(x * width, y * height, radius, 0, 2 * Math.PI);
+    haloed(paint, ring, this.#hand.mark ? 3 : 2, "#fff", scale);
   }
 
   /** What is on the picture, with the mark that is being made. @returns {Edit} */
@@ -253,7 +248,7 @@ class Painter {
 
 /** @param {string} colour */
 function blank(colour) {
-  const paint = hiddenContext(1, 1);
+  const paint = hiddenContext();
   paint.fillStyle = colour;
   paint.fillRect(0, 0, 1, 1);
   return paint.canvas;
@@ -261,14 +256,9 @@ function blank(colour) {
 
 /** @param {CanvasRenderingContext2D} paint @param {number[]} corners @param {number} scale */
 function frame(paint, [left, top, right, bottom], scale) {
-  const { width, height } = paint.canvas;
-  for (const [colour, dash] of /** @type {const} */ ([["#000", []], ["#fff", [6 * scale, 4 * scale]]])) {
-    paint.strokeStyle = colour;
-    paint.lineWidth = 1.5 * scale;
-    paint.setLineDash([...dash]);
-    paint.strokeRect(left * width, top * height, (right - left) * width, (bottom - top) * height);
-  }
-  paint.setLineDash([]);
+  const { width, height } = paint.canvas, path = new Path2D();
+  path.rect(left * width, top * height, (right - left) * width, (bottom - top) * height);
+  haloed(paint, path, 1.5, "#fff", scale);
 }
 
 export default component(".painter", Painter);

@@ -1,8 +1,9 @@
 // The toolbar and the colour bar: show the settings, and turn what a person does into new ones.
 
 import { find, hearIn } from "../../browser/component.js";
-import { differenceGradient, gradient, overlayColours, signedGradient } from "../../browser/table.js";
-import { digits, withUnit, defaults } from "./settings.js";
+import { gradient, overlayColours, sidedGradient } from "../../browser/table.js";
+import { DEFAULTS } from "../../common/style.js";
+import { digits, withUnit } from "./settings.js";
 
 /**
  * @typedef {import("../../common/style.js").Style} Style
@@ -24,7 +25,7 @@ export function wireControls(root, signal, on) {
     hear(name, "input", ({ value }) => on.set({ [name]: Math.abs(Number(value)) }, false));
     hear(name, "change", ({ value }) => on.set({ [name]: Math.abs(Number(value)) }));
     // The two clicks have moved the handle to where they were.
-    hear(name, "dblclick", () => on.set({ [name]: Reflect.get(defaults(), name) }));
+    hear(name, "dblclick", () => on.set({ [name]: Reflect.get(DEFAULTS, name) }));
   }
   hear("colormap", "change", ({ value }) => on.set({ colormap: value }));
   hear("shared", "change", ({ checked }) => on.scale(checked ? "shared" : "own"));
@@ -32,28 +33,11 @@ export function wireControls(root, signal, on) {
   hear("boxes", "input", ({ value }) => on.set({ boxes: value }));
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
   for (const name of /** @type {const} */ (["measure", "full"])) hear(name, "click", () => on[name]());
-  wireMenu(find(root, ".menu"), signal);
-}
-
-/** Open a menu by its button; close it by that, by Escape, by its items, and by what is pressed beside it. @param {HTMLElement} menu @param {AbortSignal} signal */
-function wireMenu(menu, signal) {
-  const button = find(menu, ".more"), sheet = find(menu, ".sheet");
-  const show = (/** @type {boolean} */ open) => button.setAttribute("aria-expanded", String(!sheet.toggleAttribute("hidden", !open)));
-  const away = (/** @type {Event} */ event) => !event.composedPath().includes(menu) && show(false);
-  const close = () => { show(false); button.focus(); };
-  button.addEventListener("click", () => show(Boolean(sheet.hidden)), { signal });
-  window.addEventListener("pointerdown", away, { signal });
-  window.addEventListener("focusin", away, { signal });
-  // Pressed beside its controls the focus would go to the page, which shuts the menu before the click arrives.
-  menu.addEventListener("mousedown", (event) => {
-    if (!(event.target instanceof Element && event.target.closest("input, .more"))) event.preventDefault();
+  const sheet = find(root, ".sheet"), more = find(root, ".more");
+  sheet.addEventListener("beforetoggle", () => {
+    const { right, bottom } = more.getBoundingClientRect();
+    Object.assign(sheet.style, { top: `${bottom + 4}px`, right: `${document.documentElement.clientWidth - right}px` });
   }, { signal });
-  menu.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || sheet.hidden) return;
-    close();
-    event.stopPropagation();
-  }, { signal });
-  for (const item of sheet.querySelectorAll("button")) item.addEventListener("click", close, { signal });
 }
 
 const veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
@@ -78,7 +62,7 @@ export function showControls(root, settings, facts) {
   bar.style.setProperty("--colours", gaps ? plain : dims ? shades : gradient(mode === "overlay" ? overlayColours(facts.lut) : facts.lut));
   $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
-  listColormap($(".colormap"), colormap);
+  $(".colormap").value = colormap;
   $(".colormap").style.visibility = dims ? "hidden" : "";
   if (signed) showSigned(root, threshold, signed, dark);
   $(".shared").checked = facts.scale === "shared";
@@ -88,7 +72,7 @@ export function showControls(root, settings, facts) {
   for (const [name, on] of Object.entries(pressed)) $(`.${name}`).setAttribute("aria-pressed", String(on));
   $(".more").classList.toggle("on", pressed.swipe || pressed.measure);
   for (const strip of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".legend i"))) {
-    strip.style.background = differenceGradient(dark ? 48 : 228);
+    strip.style.background = sidedGradient("difference", dark ? 48 : 228);
   }
 }
 
@@ -101,23 +85,12 @@ function showSigned(root, threshold, { reach, unit }, dark) {
   const [from, to] = [50 - 50 * threshold, 50 + 50 * threshold].map((at) => `${at}%`);
   bar.min = "-1";
   bar.value = String(threshold);
-  bar.style.setProperty("--colours", signedGradient(dark ? 48 : 228));
+  bar.style.setProperty("--colours", sidedGradient("signed", dark ? 48 : 228));
   bar.style.setProperty("--hidden", `linear-gradient(90deg, transparent ${from}, ${veil} ${from} ${to}, transparent ${to})`);
   const amount = reach === null ? ["", ""] : [-reach, reach].map((value) => ` ${withUnit(value, unit)}`);
   find(root, ".low").textContent = `Lowers${amount[0]}`;
   find(root, ".high").textContent = `${amount[1].trim()} raises`.trim().replace(/^r/, "R");
   if (threshold) bar.setAttribute("aria-valuetext", `from ${threshold.toFixed(2)}, either way`);
-}
-
-/** The colormaps of the list; all others are in the page's options. */
-const LISTED = ["inferno", "viridis", "cividis", "turbo", "jet"];
-
-/** Mark a colormap in the list, which has it beside its own only while it is chosen. @param {HTMLElement} element @param {string} name */
-function listColormap(element, name) {
-  const list = /** @type {HTMLSelectElement} */ (element);
-  list.value = name;
-  if (list.value !== name) list.replaceChildren(...[...new Set([...LISTED, name])].map(optionOf));
-  list.value = name;
 }
 
 /** @param {string} name of a colormap */

@@ -1,4 +1,4 @@
-// All colormaps, among a page's options: the list below a viewer has a few.
+// The colormaps among a page's options: one choice for every viewer.
 
 import { broadcast, component, hearIn } from "../../browser/component.js";
 import { optionOf } from "./controls.js";

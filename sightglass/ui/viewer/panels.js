@@ -19,8 +19,6 @@ const PHONE = 640;
 const MAX_SIDE = 2560;
 const MOVING = 1.4e6;
 const FLYING = 0.4e6;
-/** CSS pixels over each panel, and between two rows. */
-const CAPTION = 24, ROW_GAP = 12;
 
 export function onPhone() {
   return innerWidth < PHONE;
@@ -55,18 +53,6 @@ function mostHigh(head, rows, full) {
 }
 
 /**
- * Keep as much room for panels as they will take: pictures come a moment later, and what is below must not jump.
- * @param {HTMLElement} holder @param {number} count @param {Wanted} head
- */
-export function reserve(holder, count, head) {
-  const room = holder.clientWidth;
-  if (!room || !count) return;
-  const columns = columnsFor(count, room, head.columns), rows = Math.ceil(count / columns);
-  const [, height] = panelSize(room, columns, head.size[0] / head.size[1], mostHigh(head, rows, false));
-  holder.style.minHeight = `${rows * (height + CAPTION) + (rows - 1) * ROW_GAP}px`;
-}
-
-/**
  * Give every panel its size; all are equal.
  * @param {HTMLElement} holder @param {Panel[]} panels @param {Wanted} head @param {boolean} full on the whole screen
  * @returns {boolean} false where there is no room yet
@@ -81,7 +67,6 @@ export function arrange(holder, panels, head, full) {
     columns = sizes.lastIndexOf(Math.max(...sizes)) + 1;
   }
   const [width, height] = sizeOf(columns);
-  holder.style.minHeight = "";
   // A tower of a picture leaves its column wide enough for a title.
   const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
   holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;

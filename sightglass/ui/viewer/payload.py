@@ -136,8 +136,6 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
         "grids": [values.shape for values, _ in grids],
         "plain": {"title": "Picture", "note": "", "maps": [], "boxes": None},
         "boxes": [_pack_box(box) for box in boxes],
-        "range": raw_range(panels),
-        "reach": raw_reach(panels),
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
@@ -165,19 +163,6 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
     return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
 
 
-def raw_range(panels: Sequence[Pane]) -> tuple[float, float] | None:
-    """Return the lowest and highest raw values of heatmaps, if any."""
-    heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
-    ranges = [raw for item in heats if (raw := _finite(item.raw))]
-    return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
-
-
-def raw_reach(panels: Sequence[Pane]) -> float | None:
-    """Return the largest absolute raw value of signed maps, if any."""
-    ranges = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
-    return max((max(abs(low), abs(high)) for low, high in filter(None, ranges)), default=None)
-
-
 def picture(image: Image) -> bytes:
     """Return a JPEG of a picture, its own file if small."""
     return (image.jpeg if max(image.pixels.shape) <= MAX_SIDE else b"") or jpeg(image.pixels, MAX_SIDE, image.sha256)
@@ -185,11 +170,7 @@ def picture(image: Image) -> bytes:
 
 def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
     """Encode a picture of limited size; cached by its content's name."""
-    key = ("jpeg", name, pixels.shape, max_side)
-    if (encoded := _blobs.get(key)) is None:
-        encoded = _encode(pixels, max_side)
-        _blobs.put(key, encoded)
-    return encoded
+    return _blobs.get_or_make(("jpeg", name, pixels.shape, max_side), lambda: _encode(pixels, max_side))
 
 
 def _encode(pixels: NDArray[np.uint8], max_side: int) -> bytes:
@@ -234,10 +215,10 @@ def deflate(grids: Sequence[Grid]) -> bytes:
     for values, kind in grids:
         digest.update(f"{kind}{values.shape}".encode())
         digest.update(values.data)
-    compressed = _blobs.get(digest.digest())
-    if compressed is None:
+
+    def compress() -> bytes:
         # Maps upsampled from few cells change little from one value to the next: a fifth of the bytes.
-        steps = [np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids]
-        compressed = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
-        _blobs.put(digest.digest(), compressed)
-    return compressed
+        steps = (np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids)
+        return zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
+
+    return _blobs.get_or_make(digest.digest(), compress)

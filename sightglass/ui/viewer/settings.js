@@ -73,18 +73,13 @@ function withSign(value) {
 
 const STORE = "sightglass.view";
 
-/** @returns {Style} */
-export function defaults() {
-  return { ...DEFAULTS };
-}
-
 /**
- * Return `base` with everything valid in `given`: a link can carry anything.
- * @param {Style} base @param {Record<string, unknown>|null|undefined} given @param {string[]} colormaps
+ * Return the defaults with everything valid in `given`: a link can carry anything.
+ * @param {Record<string, unknown>|null|undefined} given @param {string[]} colormaps
  * @returns {Style}
  */
-export function merged(base, given, colormaps) {
-  const out = /** @type {Record<string, unknown>} */ ({ ...base });
+export function merged(given, colormaps) {
+  const out = /** @type {Record<string, unknown>} */ ({ ...DEFAULTS });
   for (const [name, value] of Object.entries(given ?? {})) {
     if (!Object.hasOwn(out, name)) continue;
     if (typeof out[name] === "number") {
@@ -108,9 +103,9 @@ export function isNews(storage, initial) {
  */
 export function recalled(storage, initial, colormaps) {
   if (!initial || !isNews(storage, initial)) {
-    return merged(defaults(), /** @type {Record<string, unknown>} */ (stored(storage, STORE).settings), colormaps);
+    return merged(/** @type {Record<string, unknown>} */ (stored(storage, STORE).settings), colormaps);
   }
-  const wanted = merged(defaults(), initial, colormaps);
+  const wanted = merged(initial, colormaps);
   keep(storage, wanted, initial.id);
   return wanted;
 }
@@ -128,7 +123,7 @@ export function keep(storage, settings, link) {
 export function linkTo(href, settings, viewport, missing = "") {
   const url = new URL(href);
   const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
-  for (const [name, start] of Object.entries(defaults())) {
+  for (const [name, start] of Object.entries(DEFAULTS)) {
     const value = Reflect.get(settings, name);
     if (value === start) url.searchParams.delete(name);
     else url.searchParams.set(name, typeof value === "number" ? short(value) : String(value));

@@ -1,8 +1,8 @@
 // The state of one viewer and what is derived from it, without the page.
 
-import { rectangle, small, visible, pointIn, WHOLE } from "../../browser/geometry.js";
+import { rectangle, small, visible, WHOLE } from "../../browser/geometry.js";
+import { DEFAULTS } from "../../common/style.js";
 import { onPhone } from "./panels.js";
-import { defaults } from "./settings.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
@@ -11,7 +11,7 @@ import { defaults } from "./settings.js";
  * @typedef {import("./panels.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
- *   boxes: import("./marks.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
+ *   boxes: import("./marks.js").Box[], choice: number|null, height: number,
  *   columns: number|null, line: string, beside: boolean, area: boolean, private: string, lacks: string[], dimmed: boolean, together: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
@@ -19,7 +19,7 @@ import { defaults } from "./settings.js";
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
-  ...{ boxes: [], range: null, reach: null, choice: null, height: 0, columns: null, line: "", beside: false, area: false },
+  ...{ boxes: [], choice: null, height: 0, columns: null, line: "", beside: false, area: false },
   ...{ private: "", lacks: [], dimmed: false, together: false, initial: null, colormaps: [] },
 };
 
@@ -31,7 +31,7 @@ export class State {
   listed = [];
   /** @type {Panel[]} those of them that are on the page, and the plain picture beside them */
   panels = [];
-  settings = defaults();
+  settings = { ...DEFAULTS };
   /** @type {Map<string, Uint8Array>} */
   colormaps = new Map();
   viewport = WHOLE;
@@ -68,6 +68,12 @@ export class State {
     return this.listed.flatMap(({ maps }) => maps);
   }
 
+  /** Return the least and the largest raw value of all maps of a kind; null without any. @param {string} kind */
+  raw(kind) {
+    const ends = this.maps().flatMap((map) => (map.kind === kind ? (map.raw ?? []) : []));
+    return ends.length ? [Math.min(...ends), Math.max(...ends)] : null;
+  }
+
   layout() {
     const { settings: { layout }, head: { beside, size } } = this;
     if (layout !== "auto") return layout;
@@ -87,8 +93,8 @@ export class State {
 
   style(quick = false) {
     const { scale: chosen } = this.settings, scale = chosen === "auto" ? this.usualScale() : this.shares() ? chosen : "own";
-    const settings = { ...this.settings, layout: this.layout(), scale };
-    return { settings, lut: this.lut(), dark: this.dark, range: this.head.range, reach: this.head.reach, quick };
+    const settings = { ...this.settings, layout: this.layout(), scale }, reach = Math.max(...(this.raw("signed") ?? []).map(Math.abs), 0);
+    return { settings, lut: this.lut(), dark: this.dark, range: this.raw("heat"), reach: reach || null, quick };
   }
 
   /** Return what is visible, in original pixels. */
@@ -96,9 +102,10 @@ export class State {
     return visible(this.viewport, this.head.size);
   }
 
-  /** Return a point of a panel, in fractions of it, in original pixels. @param {number} fx @param {number} fy */
+  /** Return a point of a panel, in fractions of it, in original pixels. @param {number} fx @param {number} fy @returns {[number, number]} */
   original(fx, fy) {
-    return pointIn(this.visible(), fx, fy);
+    const [x0, y0, x1, y1] = this.visible();
+    return [x0 + fx * (x1 - x0), y0 + fy * (y1 - y0)];
   }
 
   /**

@@ -5,10 +5,10 @@ import { createMap, Layer, readingAt } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/picture.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
-import { showControls } from "./controls.js";
+import { optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
-import { arrange, createFigure, onPhone, panelOf, reserve } from "./panels.js";
+import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
 import { copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 
@@ -69,7 +69,8 @@ export class Viewer {
       this.showControls();
       return painter.redraw();
     }
-    if (!begun) this.#reserve(head);
+    // At once: pictures come a moment later, and what is below must not jump.
+    if (!begun) this.#begin(head);
     // The page around it describes the coming maps already.
     root.classList.toggle("stale", begun);
     const same = state.head.picture === head.picture ? state.picture : null;
@@ -78,9 +79,6 @@ export class Viewer {
     if (this.#coming !== head.id || this.signal.aborted) return same ? undefined : bitmap.close();
     if (!same) this.#replacePicture(bitmap, head.size);
     this.#replaceMaps(head, steps);
-    const first = !state.head.id;
-    state.head = head;
-    if (first) this.#begin(head);
     this.build();
     this.showControls();
     painter.draw(FIRST_MS);
@@ -90,17 +88,12 @@ export class Viewer {
     root.setAttribute("data-shown", head.id);
   }
 
-  /** @param {Head} head */
-  #reserve({ panels, beside, size, height, columns }) {
-    const plain = beside && size[1] >= size[0] && !onPhone() && panels.length > 0 && panels.every(({ maps }) => maps.length);
-    reserve(find(this.root, ".panels"), panels.length + Number(plain), { size, height, columns });
-  }
-
   /** @param {ImageBitmap} bitmap @param {number[]} size */
   #replacePicture(bitmap, size) {
-    const { state } = this;
-    state.picture?.close();
+    const { state } = this, before = state.picture;
     state.picture = new Picture(bitmap, size);
+    if (!before) return;
+    before.close();
     state.choice = state.point = null;
     this.view(WHOLE, false);
     if (!state.region) return;
@@ -117,14 +110,18 @@ export class Viewer {
       maps: panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
     }));
     if (state.choice === null && state.listed.some(({ maps }) => maps.length > 1)) state.choice = 0;
+    state.head = head;
   }
 
-  /** Take the first payload: its colormaps, and the settings of a link or of before. @param {Head} head */
+  /** Take the first payload, without its pixels: its panels, its colormaps, the settings of a link or of before. @param {Head} head */
   #begin(head) {
+    this.#replaceMaps(head, new Uint16Array(0));
+    find(this.root, ".colormap").replaceChildren(...head.colormaps.map(({ name }) => optionOf(name)));
     this.state.colormaps = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     const viewport = isNews(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
     this.state.settings = recalled(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
     if (viewport) this.view(viewport, false);
+    this.build();
   }
 
   tellRegion() {
@@ -143,7 +140,7 @@ export class Viewer {
       holder.replaceChildren(...wanted.map(createFigure));
       for (const figure of holder.children) this.input.connect(/** @type {HTMLElement} */ (figure));
     }
-    const layers = state.panels.map(({ layer }) => layer.clear());
+    const layers = state.panels.map(({ layer }) => layer);
     state.panels = wanted.map((panel, i) =>
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     root.classList.toggle("bare", !mapped.length);
@@ -243,7 +240,7 @@ export class Viewer {
   /** @param {number[]|null} at */
   pointAt(at, aloud = false) {
     const { state } = this;
-    state.point = at && contains([0, 0, ...state.head.size], at[0], at[1]) ? at : null;
+    state.point = at && state.picture && contains([0, 0, ...state.head.size], at[0], at[1]) ? at : null;
     this.#placeCross();
     this.readOut(aloud);
   }
@@ -282,7 +279,6 @@ export class Viewer {
     if (state.head.id && index !== state.choice) {
       state.choice = index;
       this.caption();
-      for (const panel of state.panels) if (panel.maps.length > 1) panel.layer.clear();
       this.showControls();
       this.painter.redraw();
     }
@@ -295,12 +291,12 @@ export class Viewer {
   }
 
   showControls() {
-    const { state, root } = this, { dark, head, settings } = state, { scale, layout } = state.style().settings;
+    const { state, root } = this, { dark, settings } = state, { settings: { scale, layout }, range, reach: most } = state.style();
     const kinds = new Set(this.#maps().map(({ kind }) => kind)), signs = this.#maps().filter(({ kind }) => kind === "signed");
     const heated = kinds.has("heat"), signed = signs.length > 0 && !heated && !kinds.has("difference");
-    const reach = scale === "shared" ? head.reach : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
+    const reach = scale === "shared" ? most : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
     showControls(root, settings, {
-      ...{ lut: state.lut(), layout, scale, ends: scale !== state.usualScale() && scale === "shared" ? head.range : null, dark },
+      ...{ lut: state.lut(), layout, scale, ends: scale !== state.usualScale() && scale === "shared" ? range : null, dark },
       ...{ measuring: state.measuring || state.region !== null, gaps: !heated && !signed && kinds.size > 0 },
       signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
     });

@@ -109,18 +109,13 @@ def test_a_picture_that_is_not_rgb_is_refused_in_a_sentence():
 
 
 def test_what_a_browser_sends_is_read_as_it_was_drawn():
-    message = {
-        "marks": [
-            {"kind": "brush", "points": [0.1, 0.2, 0.3, 0.4], "size": 0.1},
-            {"kind": "rectangle", "points": [0, 0, 1, 1]},
-            {"kind": "patch", "points": [0, 0, 0.5, 0.5, 0.2, 0.2]},
-        ],
-        "fill": "mean",
-        "keep": True,
-    }
-    brush = EditMark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.1)
-    # Patches, which former versions moved, are left out.
-    assert parse(message) == Edit((brush, rectangle(0, 0, 1, 1)), "mean", True)
+    marks = [
+        {"kind": "brush", "points": [0.1, 0.2, 0.3, 0.4], "size": 0.1},
+        {"kind": "rectangle", "points": [0, 0, 1, 1]},
+        {"kind": "erase", "points": [0.5, 0.5]},
+    ]
+    expected = EditMark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.1), rectangle(0, 0, 1, 1), EditMark("erase", ((0.5, 0.5),))
+    assert parse({"marks": marks, "fill": "mean", "keep": True}) == Edit(expected, "mean", True)
 
 
 @pytest.mark.parametrize(
