@@ -102,6 +102,8 @@ def probe(
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bool(path) or bare)
     if kind == "probabilities" and task == "multilabel":
         kind = "sigmoids"
+    if kind in ("logits", "logit") and not (bare or path or library_of(module) in LIBRARIES):
+        notes += ("Its answers were taken for logits: on photographs they are no probabilities.",)
     if kind in ("probabilities", "probability", "sigmoids"):
         notes += ("It returns probabilities: their logarithms are taken for its logits.",)
     count = 2 if count == 1 and kind != "numbers" else count

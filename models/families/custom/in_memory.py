@@ -85,7 +85,9 @@ def adapt(user_model: UserModel) -> Adapter:
         if kind.__module__.startswith("keras."):
             from sightglass.models.families.keras import loader, network
 
-            return check_used(loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id))
+            adapter = loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
+            adapter.module.config = repr(model.get_config())
+            return check_used(adapter)
         return _adapt_module(spec, model, user_model)
     except (Problem, MemoryError):
         raise
@@ -120,12 +122,12 @@ def _adapt_module(spec: ModelSpec, model: Any, user_model: UserModel) -> Adapter
 
 
 def is_current(model: Any, adapter: Adapter) -> bool:
-    """Return whether an adapter is of a model's modules, of Keras of its weights, as they are now."""
+    """Return whether an adapter is of a model's modules, of Keras of its layers and weights, as they are now."""
     if adapter.guard is not None:
         return adapter.guard.module is network_of(model) and not adapter.guard.restructured
     from sightglass.models.families.keras import network
 
-    return network.same_weights(model, adapter.module)  # type: ignore[arg-type]
+    return network.is_same(model, adapter.module)  # type: ignore[arg-type]
 
 
 class _CallersAdapter(Adapter):

@@ -97,7 +97,7 @@ def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]
     result = Explainer(own_nets.Flat(), preprocess={"mean": [0.5] * 3, "std": [0.5] * 3})(halves, masks=30)
     assert result.heatmaps[0].method == "drise" and result.evidence.geometry.input == (16, 16)
     assert "None of its layers returns a map: maps come from hiding parts of the picture." in result.notes
-    with pytest.raises(ModelProblem, match="no layer of it can be seen: use RISE or Occlusion"):
+    with pytest.raises(ModelProblem, match="has no layer with a place in the picture: use RISE or Occlusion"):
         result.with_method("gradcam")
 
 
