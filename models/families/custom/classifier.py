@@ -22,7 +22,6 @@ from sightglass.models.adapters.tasks import (
     kind_of,
     logits_of,
     same_answer,
-    task_of_names,
 )
 from sightglass.models.families.custom.trial import Answer, Trial, answer_in, map_in, photographs
 from sightglass.models.layers import Layer
@@ -131,13 +130,8 @@ def _task_of_rows(
     """
     if task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
-    if task is None:
-        stated = spec.weights.labels
-        names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
-        if (inferred := task_of_names(names, count, stated if isinstance(stated, tuple) else ())) is not None:
-            return inferred, (f"It was taken for {ANSWERS[inferred]} by its name; task states another.",)
-        if library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
-            return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
+    if task is None and library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
+        return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
     if task in (None, "classify") and several:
         # Their softmax would be nobody's numbers.
         return "multilabel", (f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own.",)

@@ -67,10 +67,10 @@ class UserModel:
 
     @property
     def stated_task(self) -> Task | None:
-        """The task that the caller says or whose outputs say it; None: inferred. Raises ModelProblem."""
+        """The task that the caller says, or that a unit or outputs say; None: inferred. Raises ModelProblem."""
         if self.task is not None:
             return check_task(self.task)
-        return "regress" if self.outputs else None
+        return "regress" if self.outputs or self.unit else None
 
 
 def adapt(user_model: UserModel) -> Adapter:

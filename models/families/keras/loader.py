@@ -22,7 +22,7 @@ from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
-from sightglass.models.adapters.tasks import assumed, kind_of, task_of_names
+from sightglass.models.adapters.tasks import assumed, kind_of
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
@@ -168,10 +168,8 @@ def inspect(path: Path) -> TableDraft | None:
     knows = "" if count is None else f" and knows {count} classes"
     notes = [f"It is a model of Keras: it takes {kind} {sizes}{knows}."]
     weights: Toml = {"path": str(path)}
-    task = task_of_names([path.stem], row) or "classify"
-    if task == "classify" and final_activation(model) == "sigmoid" and (row or 0) > 2:
-        task = "multilabel"
-    unnamed = find_labels(path, row if task == "regress" else count, weights, notes)
+    task = "multilabel" if final_activation(model) == "sigmoid" and (row or 0) > 2 else "classify"
+    unnamed = find_labels(path, count, weights, notes)
     scaling, because = _scaling(model, shape)
     preprocessing, words = WAYS[scaling]
     notes.append(f"It is given {words}, as {because}: say so in weights.preprocessing where that is not so.")

@@ -62,14 +62,14 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
 
 @pytest.mark.parametrize("method", ["gradcam", "hirescam", "occlusion", "drise"])
 def test_what_raises_and_what_lowers_a_number_are_two_maps(halves: NDArray[np.uint8], method: str) -> None:
-    explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)
+    explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, task="regress")
     for part, left in (("class", True), ("lowers", False)):
         (values,) = (h.values for h in explainer(halves, targets=["yaw"], part=part, method=method).heatmaps)
         assert bool(values[:, :14].mean() > 3 * values[:, 18:].mean()) is left, part
 
 
 def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.uint8]) -> None:
-    result = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)(halves)
+    result = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, task="regress")(halves)
     with pytest.raises(ModelProblem, match="cannot explain contrast: use one of signed, class, lowers"):
         result.with_options(part="contrast")
     with pytest.raises(ModelProblem, match="gives numbers: this test needs a class"):

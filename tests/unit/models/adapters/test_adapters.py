@@ -12,7 +12,7 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.tasks import check_task, task_of_names
+from sightglass.models.adapters.tasks import check_task
 from sightglass.models.geometry import Geometry
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
@@ -22,22 +22,6 @@ from tests.unit import own_nets
 from tests.unit.models.specs import own_spec
 
 
-@pytest.mark.parametrize(
-    ("names", "count", "labels", "task"),
-    [
-        (["fsanet_1x1_headpose_op13"], 3, (), "regress"),
-        (["AgeNet"], 1, (), "regress"),
-        (["AgeNet"], 101, (), None),
-        (["AgeNet"], 3, ("young", "middle", "old"), None),
-        (["net"], 3, ("Yaw", "pitch", "roll"), "regress"),
-        (["osnet_x0_25", "resnet18", "imagenet"], 4, (), None),
-        (["stages", "manager", "image"], 2, (), None),
-    ],
-)
-def test_names_tell_the_task(names: list[str], count: int, labels: tuple[str, ...], task: str | None) -> None:
-    assert task_of_names(names, count, labels) == task
-
-
 def test_a_wrong_task_is_one_sentence() -> None:
     with pytest.raises(ModelProblem, match="task is 'regresion': did you mean regress"):
         check_task("regresion")
@@ -45,14 +29,11 @@ def test_a_wrong_task_is_one_sentence() -> None:
         check_task("detect")
 
 
-def test_draft_infers_task_from_name(tmp_path: Path) -> None:
-    named, unnamed, many = tmp_path / "headpose.pth", tmp_path / "mine.pth", tmp_path / "plants.pth"
-    torch.save(own_nets.HeadPose().state_dict(), named)
-    torch.save(own_nets.HeadPose().state_dict(), unnamed)
+def test_few_numbers_are_drafted_as_classes(tmp_path: Path) -> None:
+    few, many = tmp_path / "headpose.pth", tmp_path / "plants.pth"
+    torch.save(own_nets.HeadPose().state_dict(), few)
     torch.save(own_nets.BlocksCNN(10).state_dict(), many)
-    draft = inspect_model(named, f"{own_nets.__file__}:HeadPose")
-    assert draft.table["task"] == "regress" and any("taken for a regression" in note for note in draft.notes)
-    assert inspect_model(unnamed).table["task"] == "classify"
+    assert inspect_model(few).table["task"] == "classify"
     assert "task" not in inspect_model(many).table
 
 
