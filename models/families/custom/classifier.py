@@ -75,7 +75,8 @@ def probe(
         answers += trial.confirm(preprocessing)
     if maps:
         height, width = preprocessing.size
-        step = math.gcd(height, width, STEP)
+        # Those of torchvision take any size.
+        step = 1 if library_of(module) == "torchvision" else math.gcd(height, width, STEP)
         taller = photographs(replace(preprocessing, size=(height, width + step)))
         if isinstance(trial.run(taller[0]), Exception):
             # It takes one size only.
@@ -224,14 +225,14 @@ def adapt(
     *,
     names_in_file: Callable[[int], Sequence[str]] = lambda _: (),
     notes: tuple[str, ...] = (),
-    change: Callable[[ProbeResult], ProbeResult] = lambda result: result,
+    why: str | None = None,
 ) -> CustomAdapter:
     """Probe a module and return its adapter.
 
-    `known`: what is stated of its preprocessing; `names_in_file` returns so many names of classes; `change` what is
-    known better than by probing.
+    `known`: its preprocessing, so far as that is known; `names_in_file` returns so many names of classes; `why`: where
+    the preprocessing is from, empty where that is said already.
     """
-    result = change(probe(module, known, spec, task, named=spec.weights.labels is not None))
+    result = probe(module, known, spec, task, named=spec.weights.labels is not None)
     spec = spec.as_segmentation() if result.task == "segment" else replace(spec, task=result.task)
     notes += result.notes
     names: tuple[str, ...] = ()
@@ -241,8 +242,8 @@ def adapt(
         binary = result.kind in ("logit", "probability")
         names, label_notes = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
         notes += () if assumed(result.count) in notes and result.count > FEW else label_notes
-    if result.why:
-        notes += note_preprocessing(spec, result.preprocessing, result.why)
+    if why := result.why if why is None else why:
+        notes += note_preprocessing(spec, result.preprocessing, why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
     kind = kinds.get(result.task, CustomDepth if result.pixels else CustomClassifier)
     adapter = kind(spec, module, names, result.preprocessing, sha256, notes=notes)

@@ -20,8 +20,8 @@ from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.families.custom.classifier import ProbeResult, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
+from sightglass.models.families.custom.classifier import note_preprocessing
 from sightglass.models.families.custom.guard import ModuleGuard
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.torchvision.networks import preprocessing_of as preprocessing_of_weights
@@ -179,24 +179,19 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
         from sightglass.models.families.torchvision import detectors
 
         return detectors.adapt(spec, module, "")
-    table, why = spec.preprocessing, ""
-    if table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
+    table, why = spec.preprocessing, None
+    if table == PreprocessingTable() and type(module).__module__.startswith("torchvision.models.segmentation."):
+        from torchvision.models.segmentation import FCN_ResNet50_Weights
+
+        usual = preprocessing_of_weights(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
+        table, why = usual.table(), "as torchvision's weights of its kind"
+    elif table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         table, why = preprocessing_of(module).table(), "as timm's weights of that name"
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
         if built_for and built_for != table.sides:
             table = replace(table, size=tuple(built_for), short_side=min(built_for), crop=None)
 
-    def change(result: ProbeResult) -> ProbeResult:
-        if result.task != "segment" or not type(module).__module__.startswith("torchvision."):
-            return replace(result, why=why or result.why)
-        if table.stated():
-            return replace(result, step=1)
-        from torchvision.models.segmentation import FCN_ResNet50_Weights
-
-        usual = preprocessing_of_weights(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
-        return replace(result, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
-
-    adapter = adapt_module(spec, module, "", task, table, change=change)
+    adapter = adapt_module(spec, module, "", task, table, why=why)
     if is_quantised(module):
         adapter.gradients = False
         adapter.notes += (

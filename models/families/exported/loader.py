@@ -174,7 +174,7 @@ def _adapt_rows(
         preprocessing.table(),
         names_in_file=lambda _: named,
         notes=tuple(notes),
-        change=lambda result: replace(result, why=""),
+        why="",
     )
     if not adapter.has_row:
         raise no_row
