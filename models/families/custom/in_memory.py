@@ -95,7 +95,7 @@ def adapt(user_model: UserModel) -> Adapter:
     except Exception as problem:
         LOGGER.exception("cannot adapt a %s", kind.__name__)
         raise from_machine(problem) or ModelProblem(
-            f"{spec.id} fails while it is tried ({describe_error(problem)}): run it on one picture of yours first."
+            f"{spec.id} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
         ) from problem
 
 

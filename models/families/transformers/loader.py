@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, from_machine
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
@@ -248,17 +248,8 @@ def make_adapter(
     if option in signature(net.forward).parameters and _size_of(net.config) not in (None, tuple(preprocessing.size)):
         # A ViT learnt its positions for one size, which need not be this one.
         adapter.more = {option: True}
-    try:
-        with torch.no_grad():
-            adapter.run(adapter.flat_input())
-    except (Problem, MemoryError):
-        raise
-    # The library's networks raise anything.
-    except Exception as problem:
-        LOGGER.warning("%s failed on a picture", arch, exc_info=True)
-        raise from_machine(problem) or ModelProblem(
-            f"{arch} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
-        ) from problem
+    with torch.no_grad():
+        adapter.run(adapter.flat_input())
     return adapter
 
 
