@@ -312,7 +312,7 @@ class _Trial:
         if not self.layers and marks is not None and marks.aside > ASIDE / min(*marks.sides, EVEN):
             self.hints.append(path)
         self.layers[path] = placed
-        if marks is not None and placed.layout not in ("nchw", "nhwc"):
+        if marks is not None and len(shape) == 2:
             self.tokens.setdefault(self.shapes[path, placed.layout][1], placed)
         return True
 

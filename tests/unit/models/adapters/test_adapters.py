@@ -14,11 +14,9 @@ from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.geometry import Geometry
-from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, WeightsTable
-from tests.unit import own_nets
 from tests.unit.models.specs import own_spec
 
 
@@ -27,14 +25,6 @@ def test_a_wrong_task_is_one_sentence() -> None:
         check_task("regresion")
     with pytest.raises(ModelProblem, match="use one of classify, multilabel, regress, embed"):
         check_task("detect")
-
-
-def test_few_numbers_are_drafted_as_classes(tmp_path: Path) -> None:
-    few, many = tmp_path / "headpose.pth", tmp_path / "plants.pth"
-    torch.save(own_nets.HeadPose().state_dict(), few)
-    torch.save(own_nets.BlocksCNN(10).state_dict(), many)
-    assert inspect_model(few).table["task"] == "classify"
-    assert "task" not in inspect_model(many).table
 
 
 def test_fewer_labels_than_classes_are_one_sentence() -> None:
