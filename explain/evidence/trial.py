@@ -189,7 +189,7 @@ class _Trial:
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
         return measured if row is None or row.grad_fn is None else self._choose_default(measured, recorded, row)
 
-    def _find_crop(self, output: Tensor, tensor: Tensor, first: dict[str, Sequence[Layout]], plain: Values) -> None:
+    def _find_crop(self, output: Tensor, tensor: Tensor, first: Mapping[str, Sequence[Layout]], plain: Values) -> None:
         """Find the part of the input that an output is read from, and the layers that read nothing else."""
         if not output.requires_grad:
             return
