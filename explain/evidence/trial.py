@@ -117,7 +117,9 @@ class _Seen:
         """Return how far the marks are from where a cover has them, 1 as far as may be; `exact`: to the cell."""
         (down, top), (across, left) = cover
         expected = self.at * [down, across] + [top, left]
-        cells = np.abs(self.centres - expected) / (1 / self.sides if exact else self.unit)
+        # A mark is as much larger in the grid as the grid covers less.
+        unit = 1 / self.sides if exact else np.maximum(self.unit, SIDE * np.abs([down, across]))
+        cells = np.abs(self.centres - expected) / unit
         off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
         return off if exact or self.relation(cover) > RELATED else math.inf
 
@@ -178,6 +180,8 @@ class _Trial:
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
         layers = {path: self.layers[path] for path in self.found.by_path if path in self.layers}
+        if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):
+            self.notes[""] = "Layers of it cover a part of the picture: that its answer covers all of it was inferred."
         measured = replace(
             self.found,
             by_path=layers,
