@@ -96,10 +96,5 @@ def both(logit: Tensor) -> Tensor:
 
 def assumed(count: int) -> str:
     """Return the note on numbers without names that were taken for classes."""
-    if count > FEW:
-        return (
-            f"Its {count} numbers were taken for classes, which have no names here: give labels, or state task regress "
-            "or embed."
-        )
-    row = "Its one number was taken for yes or no" if count == 1 else f"Its {count} numbers were taken for classes"
-    return f"{row}; if it measures something, state task regress."
+    row = "one number was taken for no or yes" if count == 1 else f"{count} numbers were taken for classes"
+    return f"Its {row}, which have no names here: give labels, or state task regress or embed."

@@ -241,7 +241,7 @@ def adapt(
         usual = usual if library_of(module) in LIBRARIES else ()
         binary = result.kind in ("logit", "probability")
         names, label_notes = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
-        notes += () if assumed(result.count) in notes and result.count > FEW else label_notes
+        notes += () if assumed(result.count) in notes else label_notes
     if why := result.why if why is None else why:
         notes += note_preprocessing(spec, result.preprocessing, why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
