@@ -86,7 +86,7 @@ def adapt(user_model: UserModel) -> Adapter:
             from sightglass.models.families.keras import loader, network
 
             adapter = loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
-            adapter.module.config = repr(model.get_config())
+            vars(adapter.module)["config"] = repr(model.get_config())
             return check_used(adapter)
         return _adapt_module(spec, model, user_model)
     except (Problem, MemoryError):

@@ -79,6 +79,9 @@ class Net(nn.Module):
     A nested model is a `Net` too: `backbone.conv2d_2`.
     """
 
+    config = ""
+    """The settings of the layers that a caller's model had, as text."""
+
     def __init__(self, model: Any, *, inner: bool = False) -> None:
         super().__init__()
         self._model, self._inner = [model], inner
