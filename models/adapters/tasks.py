@@ -34,8 +34,6 @@ ANSWERS: dict[Task, str] = {
     "segment": "segmentation",
 }
 """What each task's answer is."""
-FEW = 4
-"""Largest row of numbers without names that may as well be quantities as classes."""
 
 
 def check_task(task: str) -> Task:
@@ -92,9 +90,3 @@ def both(logit: Tensor) -> Tensor:
     import torch
 
     return torch.cat((-logit / 2, logit / 2), 1)
-
-
-def assumed(count: int) -> str:
-    """Return the note on numbers without names that were taken for classes."""
-    row = "one number was taken for no or yes" if count == 1 else f"{count} numbers were taken for classes"
-    return f"Its {row}, which have no names here: give labels, or state task regress or embed."

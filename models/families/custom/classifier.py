@@ -16,9 +16,7 @@ from sightglass.models.adapters.classifier import Classifier, Embedder, Prepared
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.adapters.tasks import (
     ANSWERS,
-    FEW,
     Kind,
-    assumed,
     kind_of,
     logits_of,
     same_answer,
@@ -54,13 +52,11 @@ class ProbeResult:
     """Path of the last softmax or sigmoid, which is left out."""
 
 
-def probe(
-    module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
-) -> ProbeResult:
+def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None) -> ProbeResult:
     """Probe a module's input and output; `stated`: its known preprocessing. A last softmax or sigmoid is removed.
 
-    `task` is the caller's; None: inferred, `named` if its classes have names. Raises ModelProblem if it takes no
-    picture of a usual size, or returns no row of numbers.
+    `task` is the caller's; None: inferred. Raises ModelProblem if it takes no picture of a usual size or returns no row
+    of numbers.
     """
     module = to_eval(module)
     trial = Trial(module, spec, stated, numbers=task == "regress")
@@ -84,8 +80,7 @@ def probe(
         task, notes = _task_of_maps(spec, task, count)
     else:
         several = count > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
-        unnamed = kind_of(answers, bare) in ("logits", "logit") and not (named or isinstance(last, nn.Softmax))
-        task, notes = _task_of_rows(spec, module, task, count, several=several, unnamed=unnamed)
+        task, notes = _task_of_rows(spec, module, task, several=several)
     if not same_answer(trial.first, answers[0]):
         notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
     path = ""
@@ -123,11 +118,11 @@ def _task_of_maps(spec: ModelSpec, task: Task | None, count: int) -> tuple[Task,
 
 
 def _task_of_rows(
-    spec: ModelSpec, module: nn.Module, task: Task | None, count: int, *, several: bool, unnamed: bool
+    spec: ModelSpec, module: nn.Module, task: Task | None, *, several: bool
 ) -> tuple[Task, tuple[str, ...]]:
-    """Return the task of a row of `count` numbers, and notes where it is inferred; raise ModelProblem for maps.
+    """Return the task of a row of numbers, and notes where it is inferred; raise ModelProblem for maps.
 
-    `several`: each is a probability by itself; `unnamed`: they are logits of classes without names.
+    `several`: each is a probability by itself.
     """
     if task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
@@ -136,9 +131,7 @@ def _task_of_rows(
     if task in (None, "classify") and several:
         # Their softmax would be nobody's numbers.
         return "multilabel", (f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own.",)
-    if task is not None:
-        return task, ()
-    return "classify", (assumed(count),) if unnamed and (count <= FEW or library_of(module) not in LIBRARIES) else ()
+    return task or "classify", ()
 
 
 def library_of(module: nn.Module) -> str:
@@ -232,7 +225,7 @@ def adapt(
     `known`: its preprocessing, so far as that is known; `names_in_file` returns so many names of classes; `why`: where
     the preprocessing is from, empty where that is said already.
     """
-    result = probe(module, known, spec, task, named=spec.weights.labels is not None)
+    result = probe(module, known, spec, task)
     spec = spec.as_segmentation() if result.task == "segment" else replace(spec, task=result.task)
     notes += result.notes
     names: tuple[str, ...] = ()
@@ -240,8 +233,8 @@ def adapt(
         usual = labels.voc() if result.task == "segment" else labels.imagenet()
         usual = usual if library_of(module) in LIBRARIES else ()
         binary = result.kind in ("logit", "probability")
-        names, label_notes = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
-        notes += () if assumed(result.count) in notes else label_notes
+        names, more = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
+        notes += more
     if why := result.why if why is None else why:
         notes += note_preprocessing(spec, result.preprocessing, why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
