@@ -77,10 +77,8 @@ def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: 
         if isinstance(trial.run(taller[0]), Exception):
             # It takes one size only.
             preprocessing = replace(preprocessing, crop="squash")
-        task, notes = _task_of_maps(spec, task, count)
-    else:
-        several = count > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
-        task, notes = _task_of_rows(spec, module, task, several=several)
+    several = not maps and count > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
+    task, notes = _infer_task(spec, module, task, count, maps=maps, several=several)
     if not same_answer(trial.first, answers[0]):
         notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
     path = ""
@@ -105,27 +103,22 @@ def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: 
     return ProbeResult(task, count, kind, preprocessing, why, notes, step, maps and task == "regress", path)
 
 
-def _task_of_maps(spec: ModelSpec, task: Task | None, count: int) -> tuple[Task, tuple[str, ...]]:
-    """Return the task of `count` maps, and a note where it is inferred; raise ModelProblem for other stated tasks."""
-    if task == "regress" and count > 1:
-        raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
-    if task in ("regress", "segment"):
-        return task, ()
-    # Without a task in the table it is classify.
-    if task is not None and (spec.in_memory or task != "classify"):
-        raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
-    return "segment", (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
-
-
-def _task_of_rows(
-    spec: ModelSpec, module: nn.Module, task: Task | None, *, several: bool
+def _infer_task(
+    spec: ModelSpec, module: nn.Module, task: Task | None, count: int, *, maps: bool, several: bool
 ) -> tuple[Task, tuple[str, ...]]:
-    """Return the task of a row of numbers, and notes where it is inferred; raise ModelProblem for maps.
+    """Return the task, and a note where it is inferred; raise ModelProblem for a stated one that does not fit.
 
-    `several`: each is a probability by itself.
+    `maps`: whether each pixel has `count` numbers; `several`: each number is a probability by itself.
     """
-    if task == "segment":
+    if maps and task == "regress" and count > 1:
+        raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
+    if not maps and task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
+    if maps and task not in ("regress", "segment"):
+        # Without a task in the table it is classify.
+        if task is not None and (spec.in_memory or task != "classify"):
+            raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
+        return "segment", (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
     if task is None and library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
         return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
     if task in (None, "classify") and several:
