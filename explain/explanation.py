@@ -202,7 +202,8 @@ def explain(
     earlier = (note for note in notes if not note.endswith(ended))
     absent = [*decoder.unshown(options, targets, evidence)]
     absent += [OF_FUNCTION] * any(map(callable, options.targets))
-    hides = ["None of its layers returns a map: maps come from hiding parts of the picture."]
+    lacks = "was measured to have a place in the picture" if evidence.resident.survey.unplaced else "returns a map"
+    hides = [f"None of its layers {lacks}: maps come from hiding parts of the picture."]
     hides *= adapter.gradients and not evidence.resident.gradients
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
@@ -252,7 +253,7 @@ def method_of(resident: LoadedModel, options: Options) -> Method:
     method = find_method(options.method or (spec.method if gradients else "drise"))
     if method.family != "mask" and not gradients:
         rise = find_method("drise").name_for(spec.task)
-        raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use {rise} or Occlusion.")
+        raise ModelProblem(f"{spec.id} has no layer with a place in the picture: use {rise} or Occlusion.")
     task, name = task_of(resident.adapter), method.name_for(spec.task)
     if any(map(callable, options.targets)) and method.family not in FUNCTIONS:
         raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")

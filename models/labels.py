@@ -213,7 +213,10 @@ def for_classes(
         ends = f"{otherwise[0]} to {otherwise[-1]}"
         note = f"Its {count} classes were taken for the usual ones of its architecture ({ends}): {say} if they are not."
         return tuple(otherwise), (note,)
-    note = f"Its {count} {noun} have no names here: {say}." if count > 1 else f"Its number has no name here: {say}."
+    if spec.task == "classify":
+        say += ", or state task regress or embed if these are no classes"
+    row = f"Its {count} {noun} have no names here" if count > 1 else "Its number has no name here"
+    note = f"{'Its one number was taken for no or yes' if binary else row}: {say}."
     if measures:
         return tuple(f"output {index}" for index in range(count)) if count > 1 else ("the number",), (note,)
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Section = Literal["backbone", "neck", "head"]
-Layout = Literal["nchw", "nhwc", "tokens", "rows", "sequence"]
-"""`nhwc`: Swin; of tokens `tokens` (B, N, C), `rows` (B, C, N) and `sequence` (N, B, C)."""
+Layout = Literal["nchw", "nhwc", "ncwh", "tokens", "rows", "sequence"]
+"""`nhwc`: Swin; `ncwh`: turned; of tokens `tokens` (B, N, C), `rows` (B, C, N) and `sequence` (N, B, C)."""
 AXES: dict[str, tuple[int, int]] = {
     "nchw": (0, 1),
     "nhwc": (0, 3),
+    "ncwh": (0, 1),
     "tokens": (0, 2),
     "rows": (0, 1),
     "sequence": (1, 2),
@@ -62,6 +63,12 @@ def cells_of(count: int, extras: tuple[int, ...]) -> list[int]:
     """Return which of so many tokens are cells, by row."""
     outside = {extra % count for extra in extras}
     return [number for number in range(count) if number not in outside]
+
+
+def channels_first(output: Tensor, layout: Layout) -> Tensor:
+    """Return a layer's output as (B, C, h, w), or as (B, C, N) where it has tokens."""
+    moved = output.movedim(AXES[layout], (0, 1))
+    return moved.mT if layout == "ncwh" else moved
 
 
 def spread(maps: Tensor, cover: Cover) -> Tensor:

@@ -97,8 +97,10 @@ class PictureFunction:
             size, original = (tensor.shape[2], tensor.shape[3]), (pixels.shape[0], pixels.shape[1])
             (sy, oy), (sx, ox) = (_line(marks[:, 1 + i], marks[:, 3 + i], size[i] / original[i]) for i in (0, 1))
             geometry = Geometry(original, size, (sy, sx), (oy, ox))
-            if min(sy, sx) > 0 and _residual(geometry, marks) <= TOLERANCE:
-                return geometry
+            if _residual(geometry, marks) <= TOLERANCE:
+                if min(sy, sx) > 0:
+                    return geometry
+                raise ModelProblem(f"The preprocess {self.name} mirrors pictures: mirror them in the model's forward.")
         raise ModelProblem(
             f"Where the output of the preprocess {self.name} lies in the picture could not be measured: give the "
             "tensor that it returns instead of the picture."

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import ModelProblem, nearest
-from sightglass.models.layers import AXES, Layer, ModelStage, cells_of
+from sightglass.models.layers import AXES, Layer, ModelStage, cells_of, channels_first
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,7 +22,7 @@ PIXELS = "pixels"
 
 def as_map(output: Tensor, layer: Layer) -> Tensor:
     """Return a layer's output or gradient as (B, C, h, w)."""
-    moved = output.movedim(AXES[layer.layout], (0, 1))
+    moved = channels_first(output, layer.layout)
     if moved.ndim == 4:
         return moved
     return moved[..., cells_of(moved.shape[2], layer.extras)].reshape(len(moved), *layer.shape)
@@ -33,7 +33,7 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
 
     Raises ModelProblem where its tokens are no grid there.
     """
-    if layer.layout in ("nchw", "nhwc"):
+    if output.ndim == 4:
         return layer
     (channels, height, width), (pictures, last) = layer.shape, AXES[layer.layout]
     count = output.numel() // (output.shape[pictures] * output.shape[last]) - len(layer.extras)
@@ -76,7 +76,7 @@ def layers_at(resident: LoadedModel, paths: Collection[str]) -> tuple[Layer, ...
 def chosen_layers(resident: LoadedModel, names: tuple[str, ...]) -> tuple[Layer, ...]:
     """Return layers by any names of `find_paths`, by default the model's."""
     if names and not resident.gradients:
-        raise ModelProblem(f"No layer of {resident.adapter.spec.id} can be seen: leave layers out.")
+        raise ModelProblem(f"{resident.adapter.spec.id} has no layer with a place in the picture: leave layers out.")
     paths = tuple(dict.fromkeys(path for name in names for path in find_paths(resident, name)))
     return layers_at(resident, paths or resident.default_layers)
 

@@ -30,7 +30,7 @@ from sightglass.explain.evidence.survey import AttentionModule, Survey, split_to
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.adapter import Adapter
 from sightglass.models.demo.pictures import SCENES
-from sightglass.models.layers import AXES, WHOLE, Cover, Layer, Layout, cells_of
+from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first
 from sightglass.models.marks import FEWEST, PLACES, SIDE
 
 LOGGER = logging.getLogger(__name__)
@@ -50,13 +50,21 @@ FULL = 8
 """Marks, and cells of a side, from which on a cover is measured."""
 MARGIN = 0.1
 """Largest share of a side that convolutions without padding may cut off, which is no place of its own."""
+ASIDE, EVEN, UNREAD = 0.4, 14, 0.02
+"""Cells that an end of a grid of at most so many may lie beside the input's, and least share that a crop cuts off."""
 SAME = 1e-3
 """Cosine distance below which two classes have the same map."""
-OTHER: dict[Layout, Layout] = {"nchw": "nhwc", "tokens": "rows", "sequence": "sequence"}
-OTHER |= {other: layout for layout, other in OTHER.items()}
-"""The layout that an output of the same sides may have, too."""
+LAYOUTS: dict[Layout, tuple[Layout, ...]] = {
+    "nchw": ("nchw", "nhwc", "ncwh"),
+    "nhwc": ("nhwc", "nchw"),
+    "tokens": ("tokens", "rows"),
+    "rows": ("rows", "tokens"),
+    "sequence": ("sequence",),
+}
+"""The layouts that an output may have, by the one that its shape shows."""
 Array = NDArray[np.float64]
 Key = tuple[str, Layout]
+Values = dict[Key, Tensor]
 
 
 def examine(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> tuple[Survey, tuple[int, int]]:
@@ -109,7 +117,9 @@ class _Seen:
         """Return how far the marks are from where a cover has them, 1 as far as may be; `exact`: to the cell."""
         (down, top), (across, left) = cover
         expected = self.at * [down, across] + [top, left]
-        cells = np.abs(self.centres - expected) / (1 / self.sides if exact else self.unit)
+        # A mark is as much larger in the grid as the grid covers less.
+        unit = 1 / self.sides if exact else np.maximum(self.unit, SIDE * np.abs([down, across]))
+        cells = np.abs(self.centres - expected) / unit
         off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
         return off if exact or self.relation(cover) > RELATED else math.inf
 
@@ -117,8 +127,12 @@ class _Seen:
     def shows_cover(self) -> bool:
         """Whether so many marks are in line in so fine a grid that they say where it lies."""
         fine = min(*self.sides, len(self.at)) >= FULL and min(abs(scale) for scale, _ in self.cover) > SMALLEST
-        ends = [abs(end) for scale, start in self.cover for end in (start, scale + start - 1)]
-        return fine and max(ends) > MARGIN and self.misfit(self.cover, exact=False) < EXACT
+        return fine and self.aside > MARGIN and self.misfit(self.cover, exact=False) < EXACT
+
+    @property
+    def aside(self) -> float:
+        """How far the ends of the marks' cover lie beside the input's, as a share of a side."""
+        return max(abs(end) for scale, start in self.cover for end in (start, scale + start - 1))
 
 
 class _Trial:
@@ -126,11 +140,17 @@ class _Trial:
 
     def __init__(self, adapter: Adapter, tensor: Tensor, found: Survey) -> None:
         self.adapter, self.tensor, self.found = adapter, tensor, found
+        low, high = tensor.amin((2, 3), keepdim=True), tensor.amax((2, 3), keepdim=True)
+        # Each number changes by at least half the range, and none leaves it.
+        self.inverse = torch.where(tensor > (low + high) / 2, low, high)
         self.attentions = tuple(f"{attention.path}." for attention in found.attentions)
-        self.layouts = {path: (layer.layout, OTHER[layer.layout]) for path, layer in found.by_path.items()}
+        self.layouts = {path: LAYOUTS[layer.layout] for path, layer in found.by_path.items()}
         self.shapes: dict[Key, tuple[int, ...]] = {}  # channels and places
         self.covers: list[Cover] = [WHOLE]
+        self.cropped: dict[str, Cover] = {}  # the part of the input that layers read, where it is not all
+        self.framed: dict[Cover, Cover] = {}  # the same with what is padded
         self.tokens: dict[int, Layer] = {}  # the first layer of so many tokens that was placed
+        self.hints: list[str] = []  # layers that may read a part of the input only
         self.refused: set[int] = set()  # numbers of tokens that are no grid
         self.layers: dict[str, Layer] = {}
         self.notes: dict[str, str] = {}
@@ -145,6 +165,13 @@ class _Trial:
             outputs, plain = self._pass(tensor, first)
         few = self._run(SOME, first, plain)
         missing = {path: layouts for path, layouts in self.layouts.items() if not self._locate(path, *few)}
+        hints = [it.path for it in self.found.short if it.path in (*missing, *self.hints)]
+        # A layer before a crop reads more than one after it.
+        for path in dict.fromkeys((*hints[:1], *hints[-1:])):
+            self._find_crop(recorded[path], tensor, first, plain)
+        if self.cropped:
+            missing = self.layouts
+            self.tokens.clear()
         many = self._run(range(len(PLACES)), missing) if missing else few
         # A later layer may show the order of an earlier one's tokens.
         for path in (*missing, *missing):
@@ -153,6 +180,8 @@ class _Trial:
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
         layers = {path: self.layers[path] for path in self.found.by_path if path in self.layers}
+        if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):
+            self.notes[""] = "Layers of it cover a part of the picture: that its answer covers all of it was inferred."
         measured = replace(
             self.found,
             by_path=layers,
@@ -164,13 +193,31 @@ class _Trial:
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
         return measured if row is None or row.grad_fn is None else self._choose_default(measured, recorded, row)
 
-    def _pass(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]]) -> tuple[Any, dict[Key, Tensor]]:
+    def _find_crop(self, output: Tensor, tensor: Tensor, first: Mapping[str, Sequence[Layout]], plain: Values) -> None:
+        """Find the part of the input that an output is read from, and the layers that read nothing else."""
+        if not output.requires_grad:
+            return
+        (slope,) = torch.autograd.grad(output.square().sum(), tensor, retain_graph=True, materialize_grads=True)
+        read, part, cover = slope.any(1)[0], list[Any]([...]), list[tuple[float, float]]()
+        for axis, side in enumerate(read.shape):
+            lines = read.any(1 - axis).nonzero().flatten().tolist() or [0, side - 1]
+            start = lines[0] if lines[0] > UNREAD * side else 0
+            end = lines[-1] + 1 if side - lines[-1] - 1 > UNREAD * side else side
+            part.append(slice(start, end))
+            cover.append((side / (end - start), -start / (end - start)))
+        if (crop := (cover[0], cover[1])) != WHOLE:
+            around = self.inverse.clone()
+            around[tuple(part)] = self.tensor[tuple(part)]
+            changes = self._changes(around, first, plain)
+            self.cropped |= {path: crop for (path, _), change in changes.items() if not change.any()}
+
+    def _pass(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]]) -> tuple[Any, Values]:
         """Return a pass's outputs, and some channels of those of modules, (c, ...), in each layout."""
-        seen: dict[Key, Tensor] = {}
+        seen: Values = {}
 
         def note(path: str, output: Tensor) -> None:
             for layout in layouts[path]:
-                values = output.detach().movedim(AXES[layout], (0, 1))[0]
+                values = channels_first(output.detach(), layout)[0]
                 self.shapes[path, layout] = tuple(values.shape)
                 values = values[:: max(1, len(values) // CHANNELS)].float()
                 steps = [max(1, side // CELLS) for side in values.shape[1:]]
@@ -182,27 +229,32 @@ class _Trial:
 
     @torch.no_grad()
     def _run(
-        self, numbers: Sequence[int], layouts: Mapping[str, Sequence[Layout]], plain: dict[Key, Tensor] | None = None
+        self, numbers: Sequence[int], layouts: Mapping[str, Sequence[Layout]], plain: Values | None = None
     ) -> tuple[dict[Key, Array], Array]:
         """Return how much each place changes with some marks, (M, ...), and the marks' centres (M, 2)."""
         size, side = self.tensor.shape[-2:], max(2, round(SIDE * min(self.tensor.shape[-2:])))
         corners = np.rint(np.array([PLACES[number] for number in numbers]) * size - side / 2)
         corners = corners.clip(0, np.array(size) - side).astype(int)
-        low, high = self.tensor.amin((2, 3), keepdim=True), self.tensor.amax((2, 3), keepdim=True)
-        # Each number changes by at least half the range, and none leaves it.
-        changed = torch.where(self.tensor > (low + high) / 2, low, high)
         plain = self._pass(self.tensor.clone(), layouts)[1] if plain is None else plain
         rows: dict[Key, list[Array]] = {}
         for y, x in corners:
             marked, part = self.tensor.clone(), (..., slice(y, y + side), slice(x, x + side))
-            marked[part] = changed[part]
-            for key, values in self._pass(marked, layouts)[1].items():
-                if values.shape == plain[key].shape:
-                    change = (values - plain[key]).abs().nan_to_num(0, 0, 0)
-                    change[change < ROUNDING * plain[key].abs().max()] = 0
-                    rows.setdefault(key, []).append(change.sum(0).double().cpu().numpy())
+            marked[part] = self.inverse[part]
+            for key, change in self._changes(marked, layouts, plain).items():
+                rows.setdefault(key, []).append(change)
         changes = {key: np.stack(each) for key, each in rows.items() if len(each) == len(corners)}
         return changes, (corners + side / 2) / size
+
+    @torch.no_grad()
+    def _changes(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]], plain: Values) -> dict[Key, Array]:
+        """Return how much each place changes, (h, w) or (N,), on another input."""
+        changes: dict[Key, Array] = {}
+        for key, values in self._pass(tensor, layouts)[1].items():
+            if values.shape == plain[key].shape:
+                change = (values - plain[key]).abs().nan_to_num(0, 0, 0)
+                change[change < ROUNDING * plain[key].abs().max()] = 0
+                changes[key] = change.sum(0).double().cpu().numpy()
+        return changes
 
     def _likely(self, path: str, layout: Layout, *, search: bool) -> Iterator[Layer]:
         """Yield the layers that an output may be in one layout; `search`: also unlikely ones."""
@@ -223,7 +275,7 @@ class _Trial:
 
     def _locate(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool = False) -> bool:
         """Place an output where its changes fit the marks; with `search` where they do not contradict it."""
-        fits: list[tuple[float, Layer, _Seen | None]] = []
+        fits: list[tuple[float, Layer, _Seen]] = []
         for change, layout in ((changes[key], key[1]) for key in changes if key[0] == path):
             exact = change.ndim == 2 and change.shape[1] not in self.tokens
             for likely in self._likely(path, layout, search=search):
@@ -233,14 +285,16 @@ class _Trial:
                 visible = grid.max((1, 2)) > VISIBLE * grid.max()
                 if visible.sum() >= FEWEST:
                     seen = _Seen(grid[visible], at[visible])
-                    for cover in self.covers:
+                    for cover in self._covers(path, seen):
                         # What an earlier layer covers is likelier than the whole that fits about as well.
                         misfit = seen.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
-                        if misfit <= 1 or layout == self.layouts[path][0]:
+                        if misfit <= 1 or layout == self.layouts[path][0] or (search and seen.shows_cover):
                             fits.append((misfit, replace(likely, cover=cover), seen))
         shape = self.shapes[path, self.layouts[path][0]]
         unknown = len(shape) == 2 and shape[1] not in self.tokens
-        misfit, placed, marks = min(fits, key=lambda fit: fit[0], default=(math.inf, self.found.by_path[path], None))
+        unseen = replace(self.found.by_path[path], cover=self.cropped.get(path, WHOLE))
+        likeliest = min(fits, key=lambda fit: (fit[0], not fit[2].shows_cover), default=(math.inf, unseen, None))
+        misfit, placed, marks = likeliest
         # What attention returns for a token is at that token, wherever it looks.
         clear = marks if not f"{path}.".startswith(self.attentions) else None
         constant = not any(change.any() for key, change in changes.items() if key[0] == path)
@@ -259,10 +313,23 @@ class _Trial:
             self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
         else:
             self.notes.pop(path, None)
+        if not self.layers and marks is not None and marks.aside > ASIDE / min(*marks.sides, EVEN):
+            self.hints.append(path)
         self.layers[path] = placed
-        if marks is not None and placed.layout not in ("nchw", "nhwc"):
+        if marks is not None and len(shape) == 2:
             self.tokens.setdefault(self.shapes[path, placed.layout][1], placed)
         return True
+
+    def _covers(self, path: str, marks: _Seen) -> list[Cover]:
+        """Return where a layer may lie: the part that it reads, or what the first layer of that part shows with it."""
+        if (crop := self.cropped.get(path)) is None:
+            return self.covers
+        if marks.misfit(crop, exact=False) < EXACT:
+            self.framed.setdefault(crop, crop)
+        elif marks.misfit(marks.cover, exact=False) < EXACT:
+            # Its margins were padded before or after.
+            self.framed.setdefault(crop, marks.cover)
+        return [self.framed.get(crop, crop)]
 
     def _attend(self, attention: AttentionModule) -> AttentionModule:
         """Return an attention module with the places of its keys: those of as many tokens."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sightglass.common.errors import ModelProblem, did_you_mean
@@ -36,39 +34,6 @@ ANSWERS: dict[Task, str] = {
     "segment": "segmentation",
 }
 """What each task's answer is."""
-FEW = 4
-"""Largest row of numbers without names that may as well be quantities as classes."""
-_MEASURES = (
-    "age angle bmi gaze headpose heading pitch pose regression regressor roll steer steering throttle yaw "
-    "agenet dronet fsanet hopenet pilotnet whenet"
-)
-"""Words in the name of a network, or of its output, that measures something."""
-_QUANTITIES = (
-    f"{_MEASURES} acceleration brake collision count deg degrees depth distance height horizontal left length price "
-    "right score speed temperature torque vertical velocity weight width x y years z"
-)
-"""Words that the names of such numbers consist of."""
-_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-
-
-def task_of_names(names: Iterable[str], count: int | None, labels: Sequence[str] = ()) -> Task | None:
-    """Return regression where names of files, classes or outputs, and `count`, say so, else None.
-
-    task_of_names(["fsanet_1x1_headpose"], 3)  # regress
-    """
-    label_words = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
-    if label_words and all(words and words <= {*_QUANTITIES.split()} for words in label_words):
-        return "regress"
-    if label_words or count is None or count > FEW:
-        return None
-    return "regress" if any(word in _MEASURES.split() for name in names for word in _words(name)) else None
-
-
-def _words(name: str) -> list[str]:
-    """Return a name's words in small letters: `FSANet-HeadPose_v2` has `fsanet`, `head`, `pose`, `headpose`, ..."""
-    lowered = [part.lower() for part in _PARTS.findall(name)]
-    pairs = ["".join(pair) for pair in pairwise(lowered)]
-    return [*lowered, *pairs]
 
 
 def check_task(task: str) -> Task:
@@ -125,14 +90,3 @@ def both(logit: Tensor) -> Tensor:
     import torch
 
     return torch.cat((-logit / 2, logit / 2), 1)
-
-
-def assumed(count: int) -> str:
-    """Return the note on numbers without names that were taken for classes."""
-    if count > FEW:
-        return (
-            f"Its {count} numbers were taken for classes, which have no names here: give labels, or state task regress "
-            "or embed."
-        )
-    row = "Its one number was taken for yes or no" if count == 1 else f"Its {count} numbers were taken for classes"
-    return f"{row}; if it measures something, state task regress."

@@ -249,7 +249,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
             f"model_type {' or '.join(CLIP_KINDS)}."
         )
     weights = weights_in(folder)
-    net, _ = load_network(transformers.AutoModel, folder, weights)
+    net = load_network(transformers.AutoModel, folder, weights)
     freeze(net)
     parts = {"vision_model": net.vision_model}
     if kind == "clip":

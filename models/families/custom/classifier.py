@@ -16,13 +16,10 @@ from sightglass.models.adapters.classifier import Classifier, Embedder, Prepared
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.adapters.tasks import (
     ANSWERS,
-    FEW,
     Kind,
-    assumed,
     kind_of,
     logits_of,
     same_answer,
-    task_of_names,
 )
 from sightglass.models.families.custom.trial import Answer, Trial, answer_in, map_in, photographs
 from sightglass.models.layers import Layer
@@ -55,13 +52,11 @@ class ProbeResult:
     """Path of the last softmax or sigmoid, which is left out."""
 
 
-def probe(
-    module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
-) -> ProbeResult:
+def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None) -> ProbeResult:
     """Probe a module's input and output; `stated`: its known preprocessing. A last softmax or sigmoid is removed.
 
-    `task` is the caller's; None: inferred, `named` if its classes have names. Raises ModelProblem if it takes no
-    picture of a usual size, or returns no row of numbers.
+    `task` is the caller's; None: inferred. Raises ModelProblem if it takes no picture of a usual size or returns no row
+    of numbers.
     """
     module = to_eval(module)
     trial = Trial(module, spec, stated, numbers=task == "regress")
@@ -76,16 +71,14 @@ def probe(
         answers += trial.confirm(preprocessing)
     if maps:
         height, width = preprocessing.size
-        step = math.gcd(height, width, STEP)
+        # Those of torchvision take any size.
+        step = 1 if library_of(module) == "torchvision" else math.gcd(height, width, STEP)
         taller = photographs(replace(preprocessing, size=(height, width + step)))
         if isinstance(trial.run(taller[0]), Exception):
             # It takes one size only.
             preprocessing = replace(preprocessing, crop="squash")
-        task, notes = _task_of_maps(spec, task, count)
-    else:
-        several = count > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
-        unnamed = kind_of(answers, bare) in ("logits", "logit") and not (named or isinstance(last, nn.Softmax))
-        task, notes = _task_of_rows(spec, module, task, count, several=several, unnamed=unnamed)
+    several = not maps and count > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
+    task, notes = _infer_task(spec, module, task, count, maps=maps, several=several)
     if not same_answer(trial.first, answers[0]):
         notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
     path = ""
@@ -102,46 +95,36 @@ def probe(
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bool(path) or bare)
     if kind == "probabilities" and task == "multilabel":
         kind = "sigmoids"
+    if kind in ("logits", "logit") and not (bare or path or library_of(module) in LIBRARIES):
+        notes += ("Its answers were taken for logits: on photographs they are no probabilities.",)
     if kind in ("probabilities", "probability", "sigmoids"):
         notes += ("It returns probabilities: their logarithms are taken for its logits.",)
     count = 2 if count == 1 and kind != "numbers" else count
     return ProbeResult(task, count, kind, preprocessing, why, notes, step, maps and task == "regress", path)
 
 
-def _task_of_maps(spec: ModelSpec, task: Task | None, count: int) -> tuple[Task, tuple[str, ...]]:
-    """Return the task of `count` maps, and a note where it is inferred; raise ModelProblem for other stated tasks."""
-    if task == "regress" and count > 1:
-        raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
-    if task in ("regress", "segment"):
-        return task, ()
-    # Without a task in the table it is classify.
-    if task is not None and (spec.in_memory or task != "classify"):
-        raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
-    return "segment", (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
-
-
-def _task_of_rows(
-    spec: ModelSpec, module: nn.Module, task: Task | None, count: int, *, several: bool, unnamed: bool
+def _infer_task(
+    spec: ModelSpec, module: nn.Module, task: Task | None, count: int, *, maps: bool, several: bool
 ) -> tuple[Task, tuple[str, ...]]:
-    """Return the task of a row of `count` numbers, and notes where it is inferred; raise ModelProblem for maps.
+    """Return the task, and a note where it is inferred; raise ModelProblem for a stated one that does not fit.
 
-    `several`: each is a probability by itself; `unnamed`: they are logits of classes without names.
+    `maps`: whether each pixel has `count` numbers; `several`: each number is a probability by itself.
     """
-    if task == "segment":
+    if maps and task == "regress" and count > 1:
+        raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
+    if not maps and task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
-    if task is None:
-        stated = spec.weights.labels
-        names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
-        if (inferred := task_of_names(names, count, stated if isinstance(stated, tuple) else ())) is not None:
-            return inferred, (f"It was taken for {ANSWERS[inferred]} by its name; task states another.",)
-        if library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
-            return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
+    if maps and task not in ("regress", "segment"):
+        # Without a task in the table it is classify.
+        if task is not None and (spec.in_memory or task != "classify"):
+            raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
+        return "segment", (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
+    if task is None and library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
+        return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
     if task in (None, "classify") and several:
         # Their softmax would be nobody's numbers.
         return "multilabel", (f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own.",)
-    if task is not None:
-        return task, ()
-    return "classify", (assumed(count),) if unnamed and (count <= FEW or library_of(module) not in LIBRARIES) else ()
+    return task or "classify", ()
 
 
 def library_of(module: nn.Module) -> str:
@@ -228,14 +211,14 @@ def adapt(
     *,
     names_in_file: Callable[[int], Sequence[str]] = lambda _: (),
     notes: tuple[str, ...] = (),
-    change: Callable[[ProbeResult], ProbeResult] = lambda result: result,
+    why: str | None = None,
 ) -> CustomAdapter:
     """Probe a module and return its adapter.
 
-    `known`: what is stated of its preprocessing; `names_in_file` returns so many names of classes; `change` what is
-    known better than by probing.
+    `known`: its preprocessing, so far as that is known; `names_in_file` returns so many names of classes; `why`: where
+    the preprocessing is from, empty where that is said already.
     """
-    result = change(probe(module, known, spec, task, named=spec.weights.labels is not None))
+    result = probe(module, known, spec, task)
     spec = spec.as_segmentation() if result.task == "segment" else replace(spec, task=result.task)
     notes += result.notes
     names: tuple[str, ...] = ()
@@ -243,10 +226,10 @@ def adapt(
         usual = labels.voc() if result.task == "segment" else labels.imagenet()
         usual = usual if library_of(module) in LIBRARIES else ()
         binary = result.kind in ("logit", "probability")
-        names, label_notes = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
-        notes += () if assumed(result.count) in notes and result.count > FEW else label_notes
-    if result.why:
-        notes += note_preprocessing(spec, result.preprocessing, result.why)
+        names, more = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
+        notes += more
+    if why := result.why if why is None else why:
+        notes += note_preprocessing(spec, result.preprocessing, why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
     kind = kinds.get(result.task, CustomDepth if result.pixels else CustomClassifier)
     adapter = kind(spec, module, names, result.preprocessing, sha256, notes=notes)

@@ -351,23 +351,14 @@ def _written(func: Any) -> tuple[str, ...]:
 
 @contextmanager
 def _without_checkpoints() -> Iterator[None]:
-    """Run what this thread checkpoints plainly, so that each module runs once."""
-    caller, function_class = threading.get_ident(), checkpoint.CheckpointFunction
-    apply = function_class.apply
+    """Run what is checkpointed plainly, so that each module runs once."""
     names = [name for name in vars(checkpoint) if name.startswith("_checkpoint_without_reentrant_generator")]
     generators = {name: vars(checkpoint)[name] for name in names}
-
-    def apply_plainly(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
-        return function(*args) if threading.get_ident() == caller else apply(function, preserve, *args)
-
-    def plain(generator: Callable[..., Any]) -> Callable[..., Any]:
-        # The first step is before the function, and the second one after it.
-        return lambda *args, **more: iter([None]) if threading.get_ident() == caller else generator(*args, **more)
-
-    function_class.apply = staticmethod(apply_plainly)
-    vars(checkpoint).update({name: plain(generator) for name, generator in generators.items()})
+    checkpoint.CheckpointFunction.apply = staticmethod(lambda function, _preserve, *args: function(*args))
+    # The first step is before the function, and the second one after it.
+    vars(checkpoint).update(dict.fromkeys(names, lambda *_args, **_more: iter([None])))
     try:
         yield
     finally:
-        del function_class.apply
+        del checkpoint.CheckpointFunction.apply
         vars(checkpoint).update(generators)

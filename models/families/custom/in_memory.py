@@ -20,8 +20,8 @@ from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.families.custom.classifier import ProbeResult, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
+from sightglass.models.families.custom.classifier import note_preprocessing
 from sightglass.models.families.custom.guard import ModuleGuard
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.torchvision.networks import preprocessing_of as preprocessing_of_weights
@@ -67,10 +67,10 @@ class UserModel:
 
     @property
     def stated_task(self) -> Task | None:
-        """The task that the caller says or whose outputs say it; None: inferred. Raises ModelProblem."""
+        """The task that the caller says, or that a unit or outputs say; None: inferred. Raises ModelProblem."""
         if self.task is not None:
             return check_task(self.task)
-        return "regress" if self.outputs else None
+        return "regress" if self.outputs or self.unit else None
 
 
 def adapt(user_model: UserModel) -> Adapter:
@@ -85,7 +85,9 @@ def adapt(user_model: UserModel) -> Adapter:
         if kind.__module__.startswith("keras."):
             from sightglass.models.families.keras import loader, network
 
-            return check_used(loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id))
+            adapter = loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
+            vars(adapter.module)["config"] = repr(model.get_config())
+            return check_used(adapter)
         return _adapt_module(spec, model, user_model)
     except (Problem, MemoryError):
         raise
@@ -93,7 +95,7 @@ def adapt(user_model: UserModel) -> Adapter:
     except Exception as problem:
         LOGGER.exception("cannot adapt a %s", kind.__name__)
         raise from_machine(problem) or ModelProblem(
-            f"{spec.id} fails while it is tried ({describe_error(problem)}): run it on one picture of yours first."
+            f"{spec.id} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
         ) from problem
 
 
@@ -120,12 +122,12 @@ def _adapt_module(spec: ModelSpec, model: Any, user_model: UserModel) -> Adapter
 
 
 def is_current(model: Any, adapter: Adapter) -> bool:
-    """Return whether an adapter is of a model's modules, of Keras of its weights, as they are now."""
+    """Return whether an adapter is of a model's modules, of Keras of its layers and weights, as they are now."""
     if adapter.guard is not None:
         return adapter.guard.module is network_of(model) and not adapter.guard.restructured
     from sightglass.models.families.keras import network
 
-    return network.same_weights(model, adapter.module)  # type: ignore[arg-type]
+    return network.is_same(model, adapter.module)  # type: ignore[arg-type]
 
 
 class _CallersAdapter(Adapter):
@@ -177,24 +179,19 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
         from sightglass.models.families.torchvision import detectors
 
         return detectors.adapt(spec, module, "")
-    table, why = spec.preprocessing, ""
-    if table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
+    table, why = spec.preprocessing, None
+    if table == PreprocessingTable() and type(module).__module__.startswith("torchvision.models.segmentation."):
+        from torchvision.models.segmentation import FCN_ResNet50_Weights
+
+        usual = preprocessing_of_weights(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
+        table, why = usual.table(), "as torchvision's weights of its kind"
+    elif table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         table, why = preprocessing_of(module).table(), "as timm's weights of that name"
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
         if built_for and built_for != table.sides:
             table = replace(table, size=tuple(built_for), short_side=min(built_for), crop=None)
 
-    def change(result: ProbeResult) -> ProbeResult:
-        if result.task != "segment" or not type(module).__module__.startswith("torchvision."):
-            return replace(result, why=why or result.why)
-        if table.stated():
-            return replace(result, step=1)
-        from torchvision.models.segmentation import FCN_ResNet50_Weights
-
-        usual = preprocessing_of_weights(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
-        return replace(result, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
-
-    adapter = adapt_module(spec, module, "", task, table, change=change)
+    adapter = adapt_module(spec, module, "", task, table, why=why)
     if is_quantised(module):
         adapter.gradients = False
         adapter.notes += (

@@ -19,7 +19,7 @@ from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.tasks import ANSWERS, FEW, check_task, task_of_names
+from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
@@ -135,22 +135,15 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
         architectures.library_of(arch)
     weights: Toml = {"path": str(path)}
     notes += saved.notes() or ((f"Its tensors are under {saved.key}.",) if saved.key else ())
-    row = state_dicts.classes(saved.tensors)
-    named = labels.find_names(saved.tables(), row) if row is not None else ()
-    task = task_of_names([path.stem, arch.rpartition(":")[2]], row, named)
-    table: Toml = {"weights": weights} if task is None else {"task": task, "weights": weights}
-    if task is not None:
-        notes.append(f"It was taken for {ANSWERS[task]} by its name: task states another.")
-    # One number says no or yes, unless it measures something.
-    count = 2 if row == 1 and task != "regress" else row
+    count = state_dicts.classes(saved.tensors)
+    # One number says no or yes.
+    count = 2 if count == 1 else count
     if count is not None and labels.find_names(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     else:
         usual = () if own_code.is_own(arch) or not arch else labels.imagenet()
         unnamed = find_labels(path, count, weights, notes, usual)
-    if task is None and row is not None and row <= FEW and not (named or "labels" in weights):
-        table["task"] = "classify"
-    return TableDraft("custom", arch, table, tuple(unknown), tuple(notes), unnamed)
+    return TableDraft("custom", arch, {"weights": weights}, tuple(unknown), tuple(notes), unnamed)
 
 
 def _draft_other(path: Path, saved: Checkpoint, arch: str) -> TableDraft | None:

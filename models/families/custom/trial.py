@@ -38,8 +38,6 @@ NO_PICTURES = {nn.Conv3d: "volumes or clips", nn.Conv1d: "sequences, such as sou
 LAYERS = (*NO_PICTURES, nn.Conv2d, nn.Linear)
 NO_SIZE = (TypeError, AttributeError, NotImplementedError)
 """Exceptions that no other size or number of channels mends."""
-HALVES = (slice(0, 240), slice(160, None))
-"""Rows and columns of two parts of each photograph."""
 USUAL = ("logits", "out", "output", "pred")
 """Names under which a module returns its answer beside other things."""
 
@@ -124,11 +122,11 @@ def _photographs() -> tuple[NDArray[np.uint8], ...]:
     return tuple(pictures)
 
 
-def photographs(how: Preprocessing, part: slice = slice(None)) -> list[Tensor]:
-    """Return the packaged photographs, squeezed, as inputs (1, C, h, w); `part`: the rows and columns of each."""
+def photographs(how: Preprocessing) -> list[Tensor]:
+    """Return the packaged photographs, squeezed, as inputs (1, C, h, w)."""
     how = replace(how, crop="squash", divide_by=None)
     channels = [0, 1, 2] if how.channels == 1 else [channel % 3 for channel in range(how.channels)]
-    return [prepare(picture[part, part][:, :, channels], how, "trained").tensor for picture in _photographs()]
+    return [prepare(picture[:, :, channels], how, "trained").tensor for picture in _photographs()]
 
 
 class Trial:
@@ -232,10 +230,9 @@ class Trial:
         )
 
     def confirm(self, how: Preprocessing) -> list[Tensor]:
-        """Return the answers to parts of the photographs, and to stronger contrasts, which take logits out of 0..1."""
-        parts = [part for half in HALVES for part in photographs(how, half)]
-        parts += [factor * picture for factor in CONTRASTS for picture in photographs(how)]
-        return [run.answer for part in parts if isinstance(run := self.run(part), Answer)]
+        """Return the answers to stronger contrasts, which take logits out of 0..1."""
+        pictures = [factor * picture for factor in CONTRASTS for picture in photographs(how)]
+        return [run.answer for picture in pictures if isinstance(run := self.run(picture), Answer)]
 
     def run(self, picture: Tensor) -> Answer | Exception:
         """Return the answer to an input (1, C, h, w), or the exception of the pass."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Progress
-from sightglass.models.adapters.tasks import FEW, assumed, check_task
+from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, probe
@@ -128,10 +128,10 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
         # Heads have one row for a picture each; detectors have rows of boxes and of scores.
         task = "classify"
     elif len(outputs) == 1 and outputs[0].ndim == 2:
-        weights_table = WeightsTable(labels=names or None, output=runtime.outputs[0] if runtime.outputs else None)
+        weights_table = WeightsTable(output=runtime.outputs[0] if runtime.outputs else None)
         spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights_table)
         stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None
-        result = probe(runtime, PreprocessingTable(channels_in=runtime.channels), spec, stated, named=bool(names))
+        result = probe(runtime, PreprocessingTable(channels_in=runtime.channels), spec, stated)
         task, count = result.task, result.count
         notes += result.notes
     if runtime.size is not None:
@@ -174,16 +174,13 @@ def _adapt_rows(
         preprocessing.table(),
         names_in_file=lambda _: named,
         notes=tuple(notes),
-        change=lambda result: replace(result, why=""),
+        why="",
     )
     if not adapter.has_row:
         raise no_row
     adapter.gradients, adapter.batch, adapter.extra_bytes = False, runtime.batch, runtime.nbytes
     # A softmax score is already a contrast to the other classes.
     adapter.parts = tuple(part for part in adapter.parts if part != "contrast")
-    count = 1 if adapter.kind in ("logit", "probability") else len(adapter.labels)
-    if adapter.spec.task == "classify" and count <= FEW and not (spec.weights.labels or named):
-        adapter.notes += (assumed(count),)
     return adapter
 
 

@@ -22,7 +22,7 @@ from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
-from sightglass.models.adapters.tasks import assumed, kind_of, task_of_names
+from sightglass.models.adapters.tasks import kind_of
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
@@ -106,7 +106,6 @@ def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClas
     preprocessing = _preprocessing(spec, model, name, notes)
     if isinstance(model.output_shape, list | dict):
         model = _one_output(spec, model, name)
-    plain = final_activation(model) == "linear"
     final = "numbers" if spec.measures else without_activation(model)
     net = Net(model)
     count = model.output_shape[-1]
@@ -117,7 +116,7 @@ def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClas
     adapter.final = final
     dense = [path for path, part in net.named_modules() if type(part).__name__ == "Dense"]
     adapter.head = dense[-1] if dense else None
-    _complete_by_a_run(adapter, name, notes, unclear=plain and count == 1)
+    _complete_by_a_run(adapter, name, notes)
     adapter.notes = tuple(notes)
     return adapter
 
@@ -168,10 +167,8 @@ def inspect(path: Path) -> TableDraft | None:
     knows = "" if count is None else f" and knows {count} classes"
     notes = [f"It is a model of Keras: it takes {kind} {sizes}{knows}."]
     weights: Toml = {"path": str(path)}
-    task = task_of_names([path.stem], row) or "classify"
-    if task == "classify" and final_activation(model) == "sigmoid" and (row or 0) > 2:
-        task = "multilabel"
-    unnamed = find_labels(path, row if task == "regress" else count, weights, notes)
+    task = "multilabel" if final_activation(model) == "sigmoid" and (row or 0) > 2 else "classify"
+    unnamed = find_labels(path, count, weights, notes)
     scaling, because = _scaling(model, shape)
     preprocessing, words = WAYS[scaling]
     notes.append(f"It is given {words}, as {because}: say so in weights.preprocessing where that is not so.")
@@ -218,7 +215,7 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str, notes: list[str]) -> 
     return prepared
 
 
-def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str], *, unclear: bool) -> None:
+def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str]) -> None:
     """Run the model once: find its classes, whether it returns probabilities, and the colours of its drawings."""
     with torch.no_grad():
         logits = adapter.run(adapter.flat_input()).logits
@@ -227,8 +224,6 @@ def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str], *,
     if adapter.final == "unknown" and kind_of([logits[:1]]) == "probabilities":
         adapter.final = "softmax of probabilities"
         notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
-    if unclear and adapter.spec.task == "classify":
-        notes.append(assumed(1))
     names, more = labels.for_classes(adapter.spec, logits.shape[1], otherwise=labels.imagenet())
     adapter.labels = tuple(map(legible, names))
     notes += more

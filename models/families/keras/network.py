@@ -79,6 +79,9 @@ class Net(nn.Module):
     A nested model is a `Net` too: `backbone.conv2d_2`.
     """
 
+    config = ""
+    """The settings of the layers that a caller's model had, as text."""
+
     def __init__(self, model: Any, *, inner: bool = False) -> None:
         super().__init__()
         self._model, self._inner = [model], inner
@@ -154,8 +157,10 @@ def copy_model(model: Any, device: str = "cpu") -> Any:
     return clone
 
 
-def same_weights(model: Any, net: Net) -> bool:
-    """Return whether the weights of a model are those of its copy."""
+def is_same(model: Any, net: Net) -> bool:
+    """Return whether layers and weights of a model are those that its copy was made of."""
+    if repr(model.get_config()) != net.config:
+        return False
     pairs = zip(model.weights, net._model[0].weights, strict=False)
     return len(model.weights) == len(net._model[0].weights) and all(
         bool((first.value.detach() == second.value.detach().to(first.value.device)).all()) for first, second in pairs

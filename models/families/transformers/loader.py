@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, from_machine
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
@@ -107,11 +107,9 @@ class QuerySegmenter(TransformersSegmenter):
 class TransformersEmbedder(TransformersModel, Embedder):
     """A model without classes: its vector is its own pooled output, or its class token."""
 
-    pooled = True
-
     def _answer(self, tensor: Tensor) -> Tensor:
         outputs = self._outputs(tensor)
-        pooled = getattr(outputs, "pooler_output", None) if self.pooled else None
+        pooled = getattr(outputs, "pooler_output", None)
         if pooled is None and not any(name.endswith(CLASS_TOKENS) for name, _ in self.module.named_parameters()):
             raise ModelProblem(
                 f"{type(self.module).__name__} has no vector of a picture: wrap it in a module that returns one."
@@ -143,7 +141,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     if _reads_words(config):
         raise ModelProblem(f'{folder.name} reads words too: give it loader = "clip".')
     arch = _architecture(folder, config)
-    task, missing = task_of(arch), frozenset[str]()
+    task = task_of(arch)
     if task in ("detect", "embed") and spec.task != task:
         does = "draws boxes" if task == "detect" else f"is a {arch}, which names no classes"
         hint = "" if task == "detect" else ", or take one that was fine-tuned to classes"
@@ -155,13 +153,12 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
             net = checkpoint.build_seeded(lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), seed)
         sha256 = checkpoint.digest(net)
     else:
-        # A pooler without weights is left at random, and the class token is taken instead.
-        net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
+        net = load_network(_class(arch), folder, weights_in(folder), "pooler")
         sha256 = sha256_of(weights_in(folder))
     if task == "detect":
         return _detector(spec, net, read_processor(folder) if picture_settings(folder) else None, sha256)
     preprocessing, processor, notes = prepare(spec, folder, net.config)
-    adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+    adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes)
     assert isinstance(adapter, TransformersModel)
     return use_processor(adapter, processor)
 
@@ -220,13 +217,11 @@ def make_adapter(
     preprocessing: Preprocessing,
     sha256: str,
     notes: tuple[str, ...] = (),
-    missing: Collection[str] = (),
     processor: Any = None,
 ) -> PreparedAdapter | TransformersDetector:
     """Return a network's adapter by its class name.
 
-    `missing`: names of parameters without weights; `processor`: a detector's own. Raises ModelProblem, one sentence,
-    where it cannot run on a picture.
+    `processor`: a detector's own. Raises ModelProblem, one sentence, where it cannot run on a picture.
     """
     task = task_of(arch)
     if task == "detect":
@@ -242,23 +237,12 @@ def make_adapter(
         usual = ("depth",) if task == "regress" else _names(net.config)
         names, _ = labels.for_classes(spec, len(usual), usual)
     adapter = kind(spec, net, names, preprocessing, sha256, notes=notes)
-    if isinstance(adapter, TransformersEmbedder):
-        adapter.pooled = not any(key.startswith("pooler.") for key in missing)
     option = "interpolate_pos_encoding"
     if option in signature(net.forward).parameters and _size_of(net.config) not in (None, tuple(preprocessing.size)):
         # A ViT learnt its positions for one size, which need not be this one.
         adapter.more = {option: True}
-    try:
-        with torch.no_grad():
-            adapter.run(adapter.flat_input())
-    except (Problem, MemoryError):
-        raise
-    # The library's networks raise anything.
-    except Exception as problem:
-        LOGGER.warning("%s failed on a picture", arch, exc_info=True)
-        raise from_machine(problem) or ModelProblem(
-            f"{arch} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
-        ) from problem
+    with torch.no_grad():
+        adapter.run(adapter.flat_input())
     return adapter
 
 
@@ -380,11 +364,11 @@ def _class(arch: str) -> Any:
     return member if isinstance(member, type) and issubclass(member, transformers.PreTrainedModel) else None
 
 
-def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] = ()) -> tuple[Any, frozenset[str]]:
+def load_network(kind: Any, folder: Path, path: Path, optional: str = "") -> Any:
     """Load a folder's weights, the file `path`, into a class of Transformers, without running code of the folder.
 
-    Returns the model and the names of the tensors that the file lacks, which all begin with `optional`. Raises
-    WeightsProblem where another tensor is missing or has another shape.
+    Its part `optional` is left out where the file lacks it. Raises WeightsProblem where another tensor is missing or of
+    another shape.
     """
     import transformers
 
@@ -409,8 +393,11 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
             f"{path} does not fit its config.json: {key} is {tuple(stored)}, not {tuple(expected)}; put the "
             "config.json of the same model beside it."
         )
-    missing = frozenset(str(key) for key in info.get("missing_keys", ()))
-    if lost := sorted(key for key in missing if not key.startswith(optional)):
+    missing = sorted(map(str, info.get("missing_keys", ())))
+    if lost := [key for key in missing if key.partition(".")[0] != optional]:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WeightsProblem(f"{path} lacks {lost[0]}{more}: it is of another model than config.json beside it says.")
-    return net, missing
+    if missing:
+        # Its class token is taken instead of what random weights return.
+        setattr(net, optional, None)
+    return net

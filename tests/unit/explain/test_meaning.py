@@ -63,14 +63,14 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
 
 @pytest.mark.parametrize("method", ["gradcam", "hirescam", "occlusion", "drise"])
 def test_what_raises_and_what_lowers_a_number_are_two_maps(halves: NDArray[np.uint8], method: str) -> None:
-    explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)
+    explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, task="regress")
     for part, left in (("class", True), ("lowers", False)):
         (values,) = (h.values for h in explainer(halves, targets=["yaw"], part=part, method=method).heatmaps)
         assert bool(values[:, :14].mean() > 3 * values[:, 18:].mean()) is left, part
 
 
 def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.uint8]) -> None:
-    result = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)(halves)
+    result = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, task="regress")(halves)
     with pytest.raises(ModelProblem, match="cannot explain contrast: use one of signed, class, lowers"):
         result.with_options(part="contrast")
     with pytest.raises(ModelProblem, match="gives numbers: this test needs a class"):
@@ -98,7 +98,7 @@ def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]
     result = Explainer(own_nets.Flat(), preprocess={"mean": [0.5] * 3, "std": [0.5] * 3})(halves, masks=30)
     assert result.heatmaps[0].method == "drise" and result.evidence.geometry.input == (16, 16)
     assert "None of its layers returns a map: maps come from hiding parts of the picture." in result.notes
-    with pytest.raises(ModelProblem, match="no layer of it can be seen: use RISE or Occlusion"):
+    with pytest.raises(ModelProblem, match="has no layer with a place in the picture: use RISE or Occlusion"):
         result.with_method("gradcam")
 
 

@@ -61,7 +61,7 @@ def test_the_place_is_that_of_the_function(function: Any, shape: Any, scale: Any
     ("function", "says"),
     [
         (lambda i: T.functional.to_tensor(i.resize((64, 64)).rotate(30)), "could not be measured: give the tensor"),
-        (lambda i: T.functional.to_tensor(i.transpose(Image.FLIP_LEFT_RIGHT)), "could not be measured"),
+        (lambda i: T.functional.to_tensor(i.transpose(Image.FLIP_LEFT_RIGHT)), "mirrors pictures: mirror them in"),
         (T.Compose([T.RandomResizedCrop(64), T.ToTensor()]), "changes from call to call: leave random steps out"),
         (lambda i: 1 / 0, r"failed on a picture \(division by zero\)"),
         (lambda i: np.zeros(5), r"it returns ndarray \(5,\)"),

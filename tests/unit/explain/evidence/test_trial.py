@@ -13,6 +13,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.trial import examine
 from sightglass.explain.picture.image import load_bundled
+from sightglass.models.layers import WHOLE
 
 PICTURE = load_bundled("scene 1")
 ROW = [*range(64)]
@@ -94,8 +95,17 @@ class Network(nn.Module):
         # The middle of these cells in the input of 64 px, which is at 32 and 24 of what the convolution takes.
         pytest.param(lambda x: F.pad(x, (16, 16, 16, 16)), (16, 8), id="pad"),
         pytest.param(lambda x: F.interpolate(x[:, :, 16:48, 16:48], (64, 64)), (32, 28), id="resized crop"),
+        pytest.param(lambda x: F.interpolate(x, (96, 96))[..., 16:80, 16:80], (32, 27), id="crop after resize"),
+        pytest.param(lambda x: x[..., 16:, 32:], (48, 56), id="crop two sides"),
+        pytest.param(lambda x: x[..., 8:], (32, 32), id="crop left"),
+        pytest.param(lambda x: x[..., :56], (32, 24), id="crop right"),
+        pytest.param(lambda x: x[..., 3:61, 3:61], (35, 27), id="crop a tenth"),
+        pytest.param(lambda x: x[..., 5:, 11:], (37, 35), id="crop odd"),
+        pytest.param(lambda x: F.pad(x, (8, 8, 8, 8))[..., 16:, 16:], (40, 32), id="pad and crop"),
         pytest.param(lambda x: F.pad(F.interpolate(x, (32, 64)), (0, 0, 16, 16)), (32, 24), id="letterbox"),
         pytest.param(lambda x: x.flip(3), (32, 40), id="left to right"),
+        pytest.param(lambda x: x.transpose(2, 3), (24, 32), id="rows for columns"),
+        pytest.param(lambda x: x.rot90(-1, (2, 3)), (40, 32), id="quarter turn"),
         pytest.param(lambda x: F.pad(x.flip(2), (16, 16, 16, 16)), (48, 8), id="upside down and pad"),
     ],
 )
@@ -109,6 +119,13 @@ def test_frame(frame: Callable[[Tensor], Tensor], middle: tuple[int, int]) -> No
     assert at == pytest.approx(middle, abs=4)
 
 
+def test_unpadded_convolutions() -> None:
+    """They cut margins off that count all the same."""
+    torch.manual_seed(0)
+    explainer = explainer_of(Network(lambda x: F.avg_pool2d(x, 5, 1)), (68, 68))
+    assert explainer.resident.known_layers["last"].cover == WHOLE
+
+
 WINDOWS = torch.arange(64).reshape(2, 4, 2, 4).transpose(1, 2).flatten()
 ANY = torch.randperm(64, generator=torch.Generator().manual_seed(2))
 FULL = torch.randn(512, 512, generator=torch.Generator().manual_seed(1)) / 20
@@ -119,7 +136,6 @@ FULL = torch.randn(512, 512, generator=torch.Generator().manual_seed(1)) / 20
     [
         pytest.param(lambda maps: maps.flatten(2)[..., WINDOWS].transpose(1, 2), id="windows"),
         pytest.param(lambda maps: maps.flatten(2)[..., ANY].view(-1, 8, 8, 8), id="any order"),
-        pytest.param(lambda maps: maps.transpose(2, 3), id="rows for columns"),
         pytest.param(lambda maps: (maps.flatten(1) @ FULL).view(-1, 64, 8), id="latents"),
     ],
 )

@@ -12,31 +12,13 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.tasks import check_task, task_of_names
+from sightglass.models.adapters.tasks import check_task
 from sightglass.models.geometry import Geometry
-from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.preprocess import CLASSIFIER_WAYS, IMAGENET, Preprocessing, prepare
 from sightglass.models.resizing import fit_on_device
 from sightglass.models.spec import ModelSpec, WeightsTable
-from tests.unit import own_nets
 from tests.unit.models.specs import own_spec
-
-
-@pytest.mark.parametrize(
-    ("names", "count", "labels", "task"),
-    [
-        (["fsanet_1x1_headpose_op13"], 3, (), "regress"),
-        (["AgeNet"], 1, (), "regress"),
-        (["AgeNet"], 101, (), None),
-        (["AgeNet"], 3, ("young", "middle", "old"), None),
-        (["net"], 3, ("Yaw", "pitch", "roll"), "regress"),
-        (["osnet_x0_25", "resnet18", "imagenet"], 4, (), None),
-        (["stages", "manager", "image"], 2, (), None),
-    ],
-)
-def test_names_tell_the_task(names: list[str], count: int, labels: tuple[str, ...], task: str | None) -> None:
-    assert task_of_names(names, count, labels) == task
 
 
 def test_a_wrong_task_is_one_sentence() -> None:
@@ -44,17 +26,6 @@ def test_a_wrong_task_is_one_sentence() -> None:
         check_task("regresion")
     with pytest.raises(ModelProblem, match="use one of classify, multilabel, regress, embed"):
         check_task("detect")
-
-
-def test_draft_infers_task_from_name(tmp_path: Path) -> None:
-    named, unnamed, many = tmp_path / "headpose.pth", tmp_path / "mine.pth", tmp_path / "plants.pth"
-    torch.save(own_nets.HeadPose().state_dict(), named)
-    torch.save(own_nets.HeadPose().state_dict(), unnamed)
-    torch.save(own_nets.BlocksCNN(10).state_dict(), many)
-    draft = inspect_model(named, f"{own_nets.__file__}:HeadPose")
-    assert draft.table["task"] == "regress" and any("taken for a regression" in note for note in draft.notes)
-    assert inspect_model(unnamed).table["task"] == "classify"
-    assert "task" not in inspect_model(many).table
 
 
 def test_fewer_labels_than_classes_are_one_sentence() -> None:

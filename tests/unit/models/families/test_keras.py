@@ -219,7 +219,12 @@ def test_layers_of_ones_own_come_with_the_model_in_memory():
 
     model = small(layers.Conv2D(4, 3), Doubled(), layers.GlobalAveragePooling2D(), layers.Dense(2))
     # Keras numbers layers of one name, whichever model they are in.
-    assert any(layer.path.startswith("doubled") for layer in Explainer(model).layers)
+    explainer = Explainer(model)
+    assert any(layer.path.startswith("doubled") for layer in explainer.layers)
+    model.layers[-1].activation = library.activations.relu
+    with library.device("cpu"):
+        expected = model(explainer(PICTURE, maps=False).evidence.tensor.permute(0, 2, 3, 1)).detach()
+    torch.testing.assert_close(explainer(PICTURE, maps=False).evidence.outputs.logits, expected)
 
 
 def test_broken_files_are_one_sentence(folder, tmp_path):
