@@ -19,21 +19,10 @@ CONTRASTS = (30.0, -30.0)
 _LEAST = 1e-12
 WITHIN = 1e-3
 """Largest difference that rounding explains, relative to the largest value."""
-ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
-"""Tasks of a model that answers with one row of numbers for a picture."""
-STATED: tuple[Task, ...] = (*ROWS, "segment")
+STATED: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed", "segment")
 """Tasks that a caller may name of a module."""
 COARSEST = 16
 """Pixels of the input per pixel of a map of classes at most: coarser ones are features, and no segmentation."""
-ANSWERS: dict[Task, str] = {
-    "classify": "one class of many",
-    "multilabel": "several classes at once",
-    "detect": "boxes",
-    "embed": "a vector to compare",
-    "regress": "a regression",
-    "segment": "segmentation",
-}
-"""What each task's answer is."""
 
 
 def check_task(task: str) -> Task:
