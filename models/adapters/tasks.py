@@ -19,7 +19,9 @@ CONTRASTS = (30.0, -30.0)
 _LEAST = 1e-12
 WITHIN = 1e-3
 """Largest difference that rounding explains, relative to the largest value."""
-STATED: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed", "segment")
+ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
+"""Tasks of a model that answers with one row of numbers for a picture."""
+STATED: tuple[Task, ...] = (*ROWS, "segment")
 """Tasks that a caller may name of a module."""
 COARSEST = 16
 """Pixels of the input per pixel of a map of classes at most: coarser ones are features, and no segmentation."""
