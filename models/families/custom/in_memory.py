@@ -207,10 +207,8 @@ def is_quantised(module: nn.Module) -> bool:
     attributes = (value for part in module.modules() for value in vars(part).values())
     for value in (*module.parameters(), *module.buffers(), *attributes):
         # Weights may be packed for a kernel.
-        packed = isinstance(value, torch.ScriptObject) and re.search(
-            r"\.classes\.(quantized|rnn)\.", str(value._type())
-        )
-        if packed or (isinstance(value, torch.Tensor) and value.is_quantized):
+        kind = str(value._type()) if isinstance(value, torch.ScriptObject) else ""
+        if re.search(r"\.classes\.(quantized|rnn)\.", kind) or (isinstance(value, torch.Tensor) and value.is_quantized):
             return True
     return False
 
