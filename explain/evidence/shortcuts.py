@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from sightglass.common.errors import Problem
@@ -28,11 +27,9 @@ def verify(resident: LoadedModel) -> None:
     if not (adapter.gradients and adapter.has_row):
         return
     folded = resident.fastest_adapter(())
-    height, width = adapter.preprocessing.size if adapter.preprocessing else (64, 64)
-    noise = np.random.default_rng(0).integers(0, 256, (height, width, adapter.channels), np.uint8)
     try:
         with own_random_state(seed=0), resident.lock, torch.no_grad():
-            tensor = resident.move_input(adapter.prepare(noise, adapter.preprocessings[0]).tensor)
+            tensor = resident.move_input(torch.rand(adapter.flat_input().shape))
             answer = adapter.answer_row(adapter.run(tensor))
             if folded is not adapter and not same_answer(folded.answer_row(folded.run(tensor)), answer):
                 resident.folded = None

@@ -324,11 +324,10 @@ class _Trial:
         """Return where a layer may lie: the part that it reads, or what the first layer of that part shows with it."""
         if (crop := self.cropped.get(path)) is None:
             return self.covers
-        if marks.misfit(crop, exact=False) < EXACT:
-            self.framed.setdefault(crop, crop)
-        elif marks.misfit(marks.cover, exact=False) < EXACT:
-            # Its margins were padded before or after.
-            self.framed.setdefault(crop, marks.cover)
+        # Its margins may be padded before or after.
+        for cover in (marks.cover, crop) if crop not in self.framed else ():
+            if marks.misfit(cover, exact=False) < EXACT:
+                self.framed[crop] = cover
         return [self.framed.get(crop, crop)]
 
     def _attend(self, attention: AttentionModule) -> AttentionModule:

@@ -25,15 +25,6 @@ STATED: tuple[Task, ...] = (*ROWS, "segment")
 """Tasks that a caller may name of a module."""
 COARSEST = 16
 """Pixels of the input per pixel of a map of classes at most: coarser ones are features, and no segmentation."""
-ANSWERS: dict[Task, str] = {
-    "classify": "one class of many",
-    "multilabel": "several classes at once",
-    "detect": "boxes",
-    "embed": "a vector to compare",
-    "regress": "a regression",
-    "segment": "segmentation",
-}
-"""What each task's answer is."""
 
 
 def check_task(task: str) -> Task:

@@ -14,13 +14,7 @@ from sightglass.models import labels
 from sightglass.models.adapter import is_changed, to_eval
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
-from sightglass.models.adapters.tasks import (
-    ANSWERS,
-    Kind,
-    kind_of,
-    logits_of,
-    same_answer,
-)
+from sightglass.models.adapters.tasks import Kind, kind_of, logits_of, same_answer
 from sightglass.models.families.custom.trial import Answer, Trial, answer_in, map_in, photographs
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
@@ -118,12 +112,12 @@ def _infer_task(
         # Without a task in the table it is classify.
         if task is not None and (spec.in_memory or task != "classify"):
             raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
-        return "segment", (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
+        return "segment", ("It was taken for segmentation: it returns a map of each class.",)
     if task is None and library_of(module) == "timm" and getattr(module, "num_classes", None) == 0:
-        return "embed", (f"It was taken for {ANSWERS['embed']}: timm built it without classes.",)
+        return "embed", ("It was taken for a vector to compare: timm built it without classes.",)
     if task in (None, "classify") and several:
         # Their softmax would be nobody's numbers.
-        return "multilabel", (f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own.",)
+        return "multilabel", ("It was taken for several classes at once: each has a probability of its own.",)
     return task or "classify", ()
 
 

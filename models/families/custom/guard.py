@@ -113,7 +113,7 @@ class ModuleGuard:
             for patch in self.patches:
                 patch()
             yield
-            written = writes.found(snapshot.tensors) or before != _signature(snapshot.tensors)
+            written = bool(writes.before) or before != _signature(snapshot.tensors)
             self._writes = written or bool(self._writes)
 
 
@@ -284,8 +284,8 @@ class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._allocated: set[int] = set()
-        self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
-        self._aliases: list[Tensor] = []
+        self.before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        """What was written into, and a copy of it as it was."""
         self._versions: list[Any] = []
 
     def __torch_dispatch__(self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None) -> Any:
@@ -303,32 +303,24 @@ class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _keep(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         if (storage_id := storage._cdata) not in self._allocated:
-            if storage_id not in self._before:
-                self._before[storage_id] = storage, storage.clone()  # type: ignore[no-untyped-call]
+            if storage_id not in self.before:
+                self.before[storage_id] = storage, storage.clone()  # type: ignore[no-untyped-call]
             if not tensor.is_inference():
                 self._versions.append(_unsafe_preserve_version_counter((tensor,)))
-
-    def found(self, tensors: Sequence[Tensor]) -> bool:
-        """Return whether memory from before was written into, or a tensor has other memory."""
-        return bool(self._before) or any(map(_moved, tensors, self._aliases))
 
     @contextmanager
     def undone(self, tensors: Sequence[Tensor]) -> Iterator[None]:
         """Put back on exit what was overwritten, and the memory and versions of `tensors`."""
-        self._aliases = [each.data for each in tensors]
+        aliases = [each.data for each in tensors]
         with _unsafe_preserve_version_counter(tuple(tensors)):
             yield
-            for storage, before in self._before.values():
+            for storage, before in self.before.values():
                 storage.copy_(before)
             for version in reversed(self._versions):
                 version.__exit__()
-            for tensor, alias in zip(tensors, self._aliases, strict=True):
-                if _moved(tensor, alias):
+            for tensor, alias in zip(tensors, aliases, strict=True):
+                if tensor.data_ptr() != alias.data_ptr() or tensor.shape != alias.shape:
                     tensor.data = alias
-
-
-def _moved(tensor: Tensor, alias: Tensor) -> bool:
-    return tensor.data_ptr() != alias.data_ptr() or tensor.shape != alias.shape
 
 
 def _storage_id(tensor: Tensor) -> int:

@@ -6,6 +6,7 @@ A module of PyTorch is run itself, as it is at the time, within its `ModuleGuard
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -202,20 +203,14 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
 
 
 def is_quantised(module: nn.Module) -> bool:
-    """Return whether a module has int8 weights or makes int8 activations, which only a CPU runs."""
-    for part in module.modules():
-        values = (*vars(part).values(), *part.parameters(recurse=False), *part.buffers(recurse=False))
-        if isinstance(part, torch.ao.nn.quantized.Quantize) or any(map(_is_int8, values)):
+    """Return whether a module has int8 weights, which only a CPU runs."""
+    attributes = (value for part in module.modules() for value in vars(part).values())
+    for value in (*module.parameters(), *module.buffers(), *attributes):
+        # Weights may be packed for a kernel.
+        kind = str(value._type()) if isinstance(value, torch.ScriptObject) else ""
+        if re.search(r"\.classes\.(quantized|rnn)\.", kind) or (isinstance(value, torch.Tensor) and value.is_quantized):
             return True
     return False
-
-
-def _is_int8(value: Any) -> bool:
-    if isinstance(value, torch.Tensor):
-        return value.is_quantized
-    # Weights that are packed for a kernel.
-    packed = (".classes.quantized.", ".classes.rnn.")
-    return isinstance(value, torch.ScriptObject) and any(name in str(value._type()) for name in packed)
 
 
 def read_preprocess(preprocess: Any) -> PreprocessingTable:

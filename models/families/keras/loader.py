@@ -22,7 +22,7 @@ from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
-from sightglass.models.adapters.tasks import kind_of
+from sightglass.models.adapters.tasks import kind_of, logits_of
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
@@ -61,13 +61,10 @@ WAYS = {
 
 
 class KerasClassifier(CustomInput, Classifier):
-    """A `Net` as an adapter; `final` is its removed activation."""
+    """A `Net` as an adapter."""
 
-    def __init__(self, spec: ModelSpec, net: Net, preprocessing: Preprocessing, sha256: str) -> None:
-        super().__init__(spec, net, (), preprocessing, sha256)
-        self.final = "softmax"
-        self.head: str | None = None
-        """Path of the last dense layer, whose input is the embedding."""
+    head: str | None = None
+    """Path of the last dense layer, whose input is the embedding."""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         if preprocessing == "negative":
@@ -85,12 +82,7 @@ class KerasClassifier(CustomInput, Classifier):
 
         head = None if self.head is None else self.module.get_submodule(self.head)
         with nullcontext() if head is None else head.register_forward_pre_hook(note):
-            logits: Tensor = self.module(tensor)
-        if self.final == "softmax of probabilities":
-            logits = logits.clamp_min(1e-12).log()
-        if logits.shape[1] == 1 and self.final != "softmax of probabilities" and not self.spec.measures:
-            # One number for the second class; the first is what is left.
-            logits = torch.cat([torch.zeros_like(logits), logits], 1)
+            logits = logits_of(self.module(tensor), self.kind)
         return Logits(logits, seen[0] if seen and seen[0].ndim == 2 else None)
 
 
@@ -106,17 +98,17 @@ def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClas
     preprocessing = _preprocessing(spec, model, name, notes)
     if isinstance(model.output_shape, list | dict):
         model = _one_output(spec, model, name)
-    final = "numbers" if spec.measures else without_activation(model)
+    final = "" if spec.measures else without_activation(model)
     net = Net(model)
     count = model.output_shape[-1]
     if final == "sigmoid" and (count or 0) > 1 and spec.task == "classify":
         # Independent classes may occur together; two classes are read like one number.
         spec = spec if count == 2 else replace(spec, task="multilabel")
-    adapter = KerasClassifier(spec, net, preprocessing, sha256 or checkpoint.digest(net))
-    adapter.final = final
+    adapter = KerasClassifier(spec, net, (), preprocessing, sha256 or checkpoint.digest(net))
+    adapter.kind = "numbers" if spec.measures else "logit" if count == 1 else "logits"
     dense = [path for path, part in net.named_modules() if type(part).__name__ == "Dense"]
     adapter.head = dense[-1] if dense else None
-    _complete_by_a_run(adapter, name, notes)
+    _complete_by_a_run(adapter, name, notes, unknown=final == "unknown")
     adapter.notes = tuple(notes)
     return adapter
 
@@ -215,14 +207,14 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str, notes: list[str]) -> 
     return prepared
 
 
-def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str]) -> None:
+def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str], *, unknown: bool) -> None:
     """Run the model once: find its classes, whether it returns probabilities, and the colours of its drawings."""
     with torch.no_grad():
         logits = adapter.run(adapter.flat_input()).logits
     if logits.ndim != 2:
         raise WeightsProblem(f"{name} answers with {tuple(logits.shape[1:])} and not with one number a class.")
-    if adapter.final == "unknown" and kind_of([logits[:1]]) == "probabilities":
-        adapter.final = "softmax of probabilities"
+    if unknown and kind_of([logits[:1]]) == "probabilities":
+        adapter.kind = "probabilities"
         notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
     names, more = labels.for_classes(adapter.spec, logits.shape[1], otherwise=labels.imagenet())
     adapter.labels = tuple(map(legible, names))

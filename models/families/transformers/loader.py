@@ -156,19 +156,12 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
         net = load_network(_class(arch), folder, weights_in(folder), "pooler")
         sha256 = sha256_of(weights_in(folder))
     if task == "detect":
-        return _detector(spec, net, read_processor(folder) if picture_settings(folder) else None, sha256)
+        processor = read_processor(folder) if picture_settings(folder) else None
+        return make_adapter(spec, arch, net, usual_preprocessing(net.config), sha256, processor=processor)
     preprocessing, processor, notes = prepare(spec, folder, net.config)
     adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes)
     assert isinstance(adapter, TransformersModel)
     return use_processor(adapter, processor)
-
-
-def _detector(spec: ModelSpec, net: Any, processor: Any, sha256: str) -> TransformersDetector:
-    if not hasattr(processor, "post_process_object_detection"):
-        where = "give it as preprocess" if spec.in_memory else "put preprocessor_config.json beside its weights"
-        raise ModelProblem(f"{spec.id} draws boxes, which its own image processor reads: {where}.")
-    names = _names(net.config)
-    return TransformersDetector(spec, net, labels.for_classes(spec, len(names), names)[0], sha256, processor)
 
 
 def _names(config: Any) -> tuple[str, ...]:
@@ -225,8 +218,12 @@ def make_adapter(
     """
     task = task_of(arch)
     if task == "detect":
-        return _detector(replace(spec, task="detect"), net, processor, sha256)
-    kind, names = ADAPTERS[task], tuple[str, ...]()
+        if not hasattr(processor, "post_process_object_detection"):
+            where = "give it as preprocess" if spec.in_memory else "put preprocessor_config.json beside its weights"
+            raise ModelProblem(f"{spec.id} draws boxes, which its own image processor reads: {where}.")
+        spec, names = replace(spec, task=task), _names(net.config)
+        return TransformersDetector(spec, net, labels.for_classes(spec, len(names), names)[0], sha256, processor)
+    kind, names = ADAPTERS[task], ()
     if task == "segment":
         spec, kind = spec.as_segmentation(), QuerySegmenter if arch in BY_QUERIES else kind
     elif task != "classify":
