@@ -1,4 +1,4 @@
-"""Draw maps over pictures, pixel for pixel as in the browser."""
+"""Draw maps over pictures as the browser does."""
 
 from sightglass.common.lazy import defer_imports
 

@@ -54,7 +54,7 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
 
     A module with hooks is called as usual. The weights are frozen.
     """
-    if not _fusible(conv, act, tensor) or _has_hooks(conv) or _has_hooks(act):
+    if not _fusible(conv, act, tensor) or is_changed(conv) or is_changed(act):
         out: Tensor = act(conv(tensor))
         return out
     if (packed := _PACKED.get(conv.weight)) is None:
@@ -110,10 +110,6 @@ def _fusible(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
     differentiated = tensor.requires_grad and torch.is_grad_enabled()
     fits = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not differentiated
     return simple and fits and type(act) in _ACTIVATIONS and folds() and _fused()
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _options(conv: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:

@@ -34,7 +34,8 @@ export function wireControls(root, signal, on) {
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
   for (const name of /** @type {const} */ (["measure", "full"])) hear(name, "click", () => on[name]());
   const sheet = find(root, ".sheet"), more = find(root, ".more");
-  sheet.addEventListener("beforetoggle", () => {
+  sheet.addEventListener("beforetoggle", ({ newState }) => {
+    more.setAttribute("aria-expanded", String(newState === "open"));
     const { right, bottom } = more.getBoundingClientRect();
     Object.assign(sheet.style, { top: `${bottom + 4}px`, right: `${document.documentElement.clientWidth - right}px` });
   }, { signal });
