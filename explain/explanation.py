@@ -305,9 +305,8 @@ def explain_together(
             for part, options in zip(parts, all_options, strict=True)
         ]
     options, method = all_options[0], find_method(all_options[0].method or resident.adapter.spec.method)
-    targets = [
-        decoder.resolve(each, decoder.decode(part, each), part) for part, each in zip(parts, all_options, strict=True)
-    ]
+    pairs = zip(parts, all_options, strict=True)
+    targets = [decoder.resolve(each, decoder.decode(part, each), part) for part, each in pairs]
     if method.gradients:
         batched_pass.backward(parts, targets)
     drawn: list[tuple[Heatmap, ...]] = [()] * len(parts)
