@@ -56,12 +56,12 @@ def _add_route(
 
 
 explanation, similarity = service.answer_explanation, service.compare_pictures
-_add_route("explain", "explain_picture", schemas.ExplainRequest, results.ExplanationAnswer, explanation, MAPS)
-_add_route("detect", "explain_detections", schemas.DetectRequest, results.DetectionAnswer, explanation, MAPS)
-_add_route("segment", "explain_segmentation", schemas.SegmentRequest, results.ExplanationAnswer, explanation, MAPS)
-_add_route("compare", "compare_models", schemas.CompareRequest, results.ComparisonAnswer, service.compare_models)
-_add_route("similarity", "compare_pictures", schemas.SimilarityRequest, results.SimilarityAnswer, similarity)
-_add_route("prove", "prove_map", schemas.ProveRequest, results.ProofAnswer, service.prove_map)
+_add_route("explain", "explain_picture", schemas.ExplainRequest, results.Explained, explanation, MAPS)
+_add_route("detect", "explain_detections", schemas.DetectRequest, results.Explained, explanation, MAPS)
+_add_route("segment", "explain_segmentation", schemas.SegmentRequest, results.Explained, explanation, MAPS)
+_add_route("compare", "compare_models", schemas.CompareRequest, results.ComparisonResult, service.compare_models)
+_add_route("similarity", "compare_pictures", schemas.SimilarityRequest, results.SimilarityResult, similarity)
+_add_route("prove", "prove_map", schemas.ProveRequest, results.ProofResult, service.prove_map)
 
 
 class Listed(PlainResult):

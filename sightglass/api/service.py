@@ -98,13 +98,12 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
         # The headline and the limitations follow from the checks.
         seals = list(check_maps(explanation)) if request.seal else None
         more = dict[str, Any](seals=seals, saved=history.save_as_set(explanation))
-        if not isinstance(request, DetectRequest):
-            return results.ExplanationAnswer.build(explanation, style, **more)
-        # For single detections a number means a box.
-        kinds = str if explanation.options.per == "detection" else int | str
-        missing = find_missed(explanation, [name for name in request.targets if isinstance(name, kinds)])
-        more["missing"] = [plain_text(candidate.words) for candidate in missing]
-        return results.DetectionAnswer.build(explanation, style, **more)
+        if isinstance(request, DetectRequest):
+            # For single detections a number means a box.
+            kinds = str if explanation.options.per == "detection" else int | str
+            missing = find_missed(explanation, [name for name in request.targets if isinstance(name, kinds)])
+            more["missing"] = [plain_text(candidate.words) for candidate in missing]
+        return results.Explained.build(explanation, style, **more)
     if kind == "zip":
         files = (
             result_folder.box_files(explanation, style, everything=True)
@@ -147,10 +146,10 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
         return zip_files(result_folder.of_comparison(comparison, style))
     parts = zip(comparison.explanations, names, timings, seals, saved, strict=True)
     models = [
-        results.ComparedAnswer.build(item, name=name, timing=timing, seals=sealed, saved=record)
+        results.ComparedModel.build(item, name=name, timing=timing, seals=sealed, saved=record)
         for item, name, timing, sealed, record in parts
     ]
-    return results.ComparisonAnswer.build(comparison, models)
+    return results.ComparisonResult.build(comparison, models)
 
 
 def overlay_png(explanation: Explanation, style: Style) -> bytes:
@@ -176,10 +175,7 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     context = ranking.context(explainer, query, pair.preprocessing) if request.context else None
     if kind == "zip":
         return zip_files(similarity_files.of_similarity(pair, context))
-    sides = [
-        results.SideAnswer(seen=side.seen, alike=side.statistics[0], apart=side.statistics[1]) for side in pair.sides
-    ]
-    return results.SimilarityAnswer.build(pair, context, sides=sides)
+    return results.SimilarityResult.build(pair, context)
 
 
 def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
@@ -192,4 +188,4 @@ def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
     proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
     if kind == "zip":
         return zip_files(result_folder.of_proof(explanation, 0, proof))
-    return results.ProofAnswer.build(explanation, 0, proof, notes=explanation.notes)
+    return results.ProofResult.build(explanation, 0, proof)

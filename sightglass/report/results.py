@@ -118,10 +118,12 @@ class ModelResult(PlainResult):
     milliseconds: dict[str, Number]
     notes: tuple[str, ...]
     recipe: Recipe
+    saved: str | None = Field(default=None, exclude_if=lambda record: record is None)
+    """The record in the history, if a server saved the answer as unsure."""
 
     @classmethod
     def build(cls, explanation: Result, **more: Any) -> Self:
-        """Return it of an explanation; `more`: further fields, or others."""
+        """Build from an explanation; `more`: further fields, or others."""
         task, indices = explanation.task, range(len(explanation.heatmaps))
         maps = [MapResult.model_validate(heatmap) for heatmap in explanation.heatmaps]
         fields: Json = {
@@ -162,10 +164,12 @@ class Explained(ModelResult):
     height: int
     command: str
     """The call in Python that reproduces it."""
+    missing: list[str] | None = Field(default=None, exclude_if=lambda missing: missing is None)
+    """For each requested class that a detector did not find: the strongest candidate, and why it is not shown."""
 
     @classmethod
     def build(cls, explanation: Result, style: Style = VIEWER_STYLE, **more: Any) -> Self:
-        """Return it of an explanation; `style`: what its headline calls the strongest colour by."""
+        """Build from an explanation; `style` sets the colour name in the headline."""
         return super().build(
             explanation,
             headline=plain_text(describe(explanation, style.hot).headline),
@@ -204,7 +208,7 @@ class ComparisonResult(PlainResult):
 
     @classmethod
     def build(cls, compared: Comparison, models: Sequence[ComparedModel] = ()) -> Self:
-        """Return it of a comparison; `models`: those that it has, by default without records."""
+        """Build from a comparison; `models`: by default without records."""
         count = range(len(compared.names))
         parts = zip(compared.explanations, compared.names, compared.timings, strict=True)
         models = models or [ComparedModel.build(item, name=name, timing=timing) for item, name, timing in parts]
@@ -235,6 +239,17 @@ class ContextResult(PlainResult):
     words: str
 
 
+class SideResult(PlainResult):
+    """The map of one of two pictures."""
+
+    seen: Corners
+    """xyxy in pixels: the area that the model saw."""
+    alike: Statistics = Field(validation_alias=AliasPath("statistics", 0))
+    """Statistics of the positive values, which make the two similar."""
+    apart: Statistics = Field(validation_alias=AliasPath("statistics", 1))
+    """Statistics of the negative values, which make them differ."""
+
+
 class SimilarityResult(PlainResult):
     """How similar two pictures are to a model."""
 
@@ -258,12 +273,14 @@ class SimilarityResult(PlainResult):
     """For the first and the second picture, in words."""
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
+    sides: list[SideResult]
+    """The maps of the first and of the second picture."""
     context: ContextResult | None = Field(default=None, exclude_if=lambda context: context is None)
 
     @classmethod
-    def build(cls, similarity: Similarity, context: Context | None, **more: Any) -> Self:
-        """Return it of two compared pictures; `more`: further fields."""
-        names = ("score", "of", "method", "layers", "preprocessing", "state", "notes")
+    def build(cls, similarity: Similarity, context: Context | None) -> Self:
+        """Build from two compared pictures."""
+        names = ("score", "of", "method", "layers", "preprocessing", "state", "notes", "sides")
         fields: Json = {name: getattr(similarity, name) for name in names} | {"context": context}
         query, gallery = similarity.sides
         return cls(
@@ -274,7 +291,6 @@ class SimilarityResult(PlainResult):
             places=[Places(alike=alike, apart=apart) for alike, apart in map(describe_places, similarity.sides)],
             pairs=similarity.matches.pairs,
             **fields,
-            **more,
         )
 
 
@@ -350,12 +366,13 @@ class ProofResult(PlainResult):
     necessity: Number | None
     """Smallest share whose hiding changes the answer; null: none."""
     curves: list[CurveResult]
+    notes: tuple[str, ...]
     recipe: Recipe
     """With the settings of the proof: `replay` makes the same curves again."""
 
     @classmethod
-    def build(cls, explanation: Result, index: int, proof: Proof, **more: Any) -> Self:
-        """Return it of the proof of the map at `index`; `more`: further fields."""
+    def build(cls, explanation: Result, index: int, proof: Proof) -> Self:
+        """Build from the proof of the map at `index`."""
         heatmap, recipe = explanation.heatmaps[index], proved_recipe(explanation, index, proof)
         names = ("part", "fillings", "sentence", "support", "sufficiency", "necessity", "curves")
         return cls(
@@ -365,49 +382,10 @@ class ProofResult(PlainResult):
             layers=heatmap.layers,
             target=proof.label,
             score=proof.start,
+            notes=explanation.notes,
             recipe=recipe,
             **{name: getattr(proof, name) for name in names},
-            **more,
         )
-
-
-class ExplanationAnswer(Explained):
-    saved: str | None = None
-    """The record in the history, if the answer was saved as unsure; else null."""
-
-
-class DetectionAnswer(ExplanationAnswer):
-    missing: list[str]
-    """For each requested class that was not found: the strongest candidate, and why it is not shown."""
-
-
-class ComparedAnswer(ComparedModel):
-    saved: str | None = None
-
-
-class ComparisonAnswer(ComparisonResult):
-    models: list[ComparedAnswer]
-
-
-class SideAnswer(PlainResult):
-    """The map of one of two pictures."""
-
-    seen: Corners
-    """xyxy in pixels: the area that the model saw."""
-    alike: Statistics
-    """Statistics of the positive values, which make the two similar."""
-    apart: Statistics
-    """Statistics of the negative values, which make them differ."""
-
-
-class SimilarityAnswer(SimilarityResult):
-    context: ContextResult | None = None
-    sides: list[SideAnswer]
-    """The maps of the first and of the second picture."""
-
-
-class ProofAnswer(ProofResult):
-    notes: tuple[str, ...]
 
 
 class ListedRun(PlainResult):

@@ -243,7 +243,7 @@ def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -
     proof = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",))
     fields: dict[str, Any] = {"model": MODEL, "targets": ["star"], "steps": 3, "fillings": ["mean"]}
     body = send_form(client, "prove", bus, **fields).json()
-    answer = results.ProofAnswer.model_validate_json(json.dumps(body))
+    answer = results.ProofResult.model_validate_json(json.dumps(body))
     assert [curve.deletion for curve in answer.curves] == [curve.deletion.score.tolist() for curve in proof.curves]
     assert (answer.target, answer.sentence, answer.necessity) == (proof.label, proof.sentence, proof.necessity)
     recipe = Recipe.model_validate(body["recipe"] | {"examples": ()}, strict=False)
