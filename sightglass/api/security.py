@@ -73,8 +73,6 @@ FIXED = {
     # Some caches in front of a server keep whatever is called .png, and give it to whoever asks.
     "cache-control": "private",
 }
-VERSIONED = "/api/v1/"
-"""Beginning of the API's paths with their version; without it they begin with `/api/`."""
 
 
 class SecurityHeaders:
@@ -244,8 +242,6 @@ def _wrong_origin(path: str, request: HTTPConnection, scope: Scope, *, public: b
 
 def is_public(path: str) -> bool:
     """Return whether anybody may ask for a path."""
-    if path.startswith(VERSIONED):
-        path = f"/api/{path.removeprefix(VERSIONED)}"
     return path == ALIVE or any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
 
 
