@@ -27,8 +27,6 @@ ADDRESSES = (None, "", "0.0.0.0", "::", "192.0.2.7", "example.org", "localhost.e
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0"])
 def test_a_token_or_a_provider_counts_on_every_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert access.choose(host, oidc=True) == access.Access("oidc")
-    monkeypatch.setenv("SIGHTGLASS_API_KEY", "key")
-    assert access.choose(host) == access.Access("token", "key")
     monkeypatch.setenv("SIGHTGLASS_TOKEN", "token")
     assert access.choose(host) == access.Access("token", "token")
     assert access.choose(host, token="given") == access.Access("token", "given")
