@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,8 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import describe_checks, load_explainer, open_picture
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
+from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 from sightglass.explain.comparison import models
 from sightglass.explain.methods import SIMILARITY
@@ -23,12 +26,6 @@ from sightglass.models import catalog
 from sightglass.report import result_folder, results, similarity_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
-    from sightglass.cli.console import Progress
-    from sightglass.common.files import Json
-    from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.similarity import Similarity
@@ -71,7 +68,7 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
     return console.finish(folder, written, results.ComparisonResult.build(comparison).to_dict())
 
 
-def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> Comparison:
+def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> models.Comparison:
     """Explain a picture with each model and, with --seal, check the first map of each."""
     ids, names = catalog.choose_compared(options.model or ["efficientnet-lite0"])
     explanations, timings = [], []
@@ -88,7 +85,7 @@ def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, p
     return comparison
 
 
-def _report(console: Console, comparison: Comparison) -> None:
+def _report(console: Console, comparison: models.Comparison) -> None:
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
     rows = []
     for i, (name, explanation) in enumerate(zip(comparison.names, comparison.explanations, strict=True)):

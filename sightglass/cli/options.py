@@ -7,7 +7,7 @@ import inspect
 import mimetypes
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -26,8 +26,6 @@ from sightglass.explain.rendering import style
 from sightglass.models import labels as models_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.rendering.style import Style
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 from fpdf import FPDF
 
 from sightglass.common.files import packing
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import HEIGHT, LIGHT, NARROW, WIDTH, Rect, Text, Theme, numbered
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.report.layouts import Colour, Page
-    from sightglass.report.view import View
+from sightglass.report.layouts import HEIGHT, LIGHT, NARROW, WIDTH, Colour, Page, Rect, Text, Theme, numbered
+from sightglass.report.view import View
 
 _MM = 2.0
 """Millimetres of a unit of the layout: a slide of 320 x 180."""

@@ -14,12 +14,12 @@ from sightglass.explain.comparison.detections import box_sentence
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, quantity, without_emphasis
 from sightglass.explain.rendering.render import share_difference
-from sightglass.explain.rendering.style import Style
+from sightglass.explain.rendering.style import Kind, Style
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.task import describe_signs
+from sightglass.explain.tasks.task import Change, Task, describe_signs
 from sightglass.explain.trust import FILLINGS
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent, diagnose
-from sightglass.explain.trust.proof import COLUMNS, lines, rows
+from sightglass.explain.trust.proof import COLUMNS, Proof, lines, rows
 from sightglass.models.preprocess import WAYS
 from sightglass.report import charts, table
 from sightglass.report.embedded_recipe import proved_recipe, python_call
@@ -53,10 +53,7 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
-    from sightglass.explain.rendering.style import Kind
     from sightglass.explain.result import Result
-    from sightglass.explain.tasks.task import Change, Task
-    from sightglass.explain.trust.proof import Proof
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry
 
