@@ -119,7 +119,7 @@ def create() -> Api:
     # For the description alone: AuthMiddleware has let in who is asked.
     token = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
     known = Depends(refuse_unknown_parameters)
-    for router in (routing.router, legacy.router):
+    for router in (routing.pictures, routing.router, legacy.router):
         app.include_router(router, dependencies=[known, *(token if access.in_use().asks else [])])
     app.include_router(routing.public, dependencies=[known])
     app.include_router(live.router)

@@ -7,32 +7,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sightglass.common.files import Json
-from sightglass.explain.comparison.models import Timing
+from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.explain.similarity.similarity import Pair, describe_places
+from sightglass.explain.result import Result
+from sightglass.explain.similarity.ranking import Context
+from sightglass.explain.similarity.similarity import Pair, Similarity, describe_places
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
+from sightglass.explain.trust.proof import Proof
 from sightglass.models.adapter import Joint
 from sightglass.models.geometry import Box
 from sightglass.report.embedded_recipe import checked_recipe, list_checks, proved_recipe, python_call
-
-if TYPE_CHECKING:
-    from sightglass.explain.comparison.models import Comparison
-    from sightglass.explain.result import Result
-    from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.explain.trust.proof import Proof
 
 VERSION = 1
 """Version of these fields: it changes when a program that reads them would have to."""
@@ -111,7 +106,7 @@ class ModelResult(PlainResult):
     heatmaps: Sequence[MapResult]
     statistics: tuple[Statistics, ...]
     """One per map."""
-    seals: list[Checks | None] | None = None
+    seals: list[Checks | None]
     """One per map, null for one that was not tested."""
     diagnosis: list[str]
     """The limits of the first map, most serious first."""
@@ -207,17 +202,18 @@ class ComparisonResult(PlainResult):
     """Between the first maps of each pair of models; null unless both are of one class or one matched object."""
 
     @classmethod
-    def build(cls, compared: Comparison, models: Sequence[ComparedModel] = ()) -> Self:
-        """Build from a comparison; `models`: by default without records."""
+    def build(cls, compared: Comparison, saved: Sequence[str | None] = ()) -> Self:
+        """Build from a comparison; `saved`: each answer's record in the history."""
         count = range(len(compared.names))
-        parts = zip(compared.explanations, compared.names, compared.timings, strict=True)
-        models = models or [ComparedModel.build(item, name=name, timing=timing) for item, name, timing in parts]
+        parts = zip(
+            compared.explanations, compared.names, compared.timings, saved or [None for _ in count], strict=True
+        )
         return cls(
             picture=compared.explanations[0].image.name,
             verdict=compared.verdict,
             fastest=compared.fastest,
             common=compared.common,
-            models=models,
+            models=[ComparedModel.build(item, name=name, timing=time, saved=id_) for item, name, time, id_ in parts],
             label=compared.label or None,
             mixed=compared.mixed,
             agreement=[[compared.agreement(a, b) for b in count] for a in count],
@@ -386,14 +382,3 @@ class ProofResult(PlainResult):
             recipe=recipe,
             **{name: getattr(proof, name) for name in names},
         )
-
-
-class ListedRun(PlainResult):
-    id: str
-    written: datetime
-    """When its evaluation was written, in UTC."""
-
-
-class Runs(PlainResult):
-    runs: list[ListedRun]
-    """The newest first."""
