@@ -64,7 +64,7 @@ Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 def _option(name: str, **changed: Any) -> Any:
     """Return the field of an engine option, with its differences here."""
     about = QUESTION if name == "question" else OFFERED[name]
-    plain = {"default": () if about.kind is tuple else None, "description": about.description}
+    plain = {"default": () if about.kind is tuple else None, "description": about.description or about.help}
     return Field(**plain | {"ge": about.least, "le": about.most} | changed)
 
 

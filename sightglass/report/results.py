@@ -5,13 +5,12 @@ Numbers that are not finite are null. Arrays are files beside the JSON, or base6
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from sightglass.common.files import Json
+from sightglass.common.files import Json, jsonable
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
@@ -45,7 +44,7 @@ class PlainResult(BaseModel):
 
     def to_dict(self) -> Json:
         """Return dicts, lists, texts and finite numbers."""
-        values: Json = json.loads(self.model_dump_json())
+        values: Json = jsonable(self)
         return values
 
 
@@ -204,10 +203,8 @@ class ComparisonResult(PlainResult):
     @classmethod
     def build(cls, compared: Comparison, saved: Sequence[str | None] = ()) -> Self:
         """Build from a comparison; `saved`: each answer's record in the history."""
-        count = range(len(compared.names))
-        parts = zip(
-            compared.explanations, compared.names, compared.timings, saved or [None for _ in count], strict=True
-        )
+        count, records = range(len(compared.names)), saved or [None] * len(compared.names)
+        parts = zip(compared.explanations, compared.names, compared.timings, records, strict=True)
         return cls(
             picture=compared.explanations[0].image.name,
             verdict=compared.verdict,
