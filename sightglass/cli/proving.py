@@ -113,9 +113,7 @@ class ReplayOptions(cli.OutputOptions):
     """,
 )
 def replay(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="recipe.json, or a PNG, JPG, SVG or PDF with an embedded recipe.")
-    ],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe.json, or a PNG or JPG that carries one.")],
     options: ReplayOptions,
 ) -> int:
     """Make the same maps again: the same picture, weights and options, all checked.
