@@ -162,7 +162,7 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     explainer = load_explainer(request.model or settings().api_model)
     pair = similarity.similarity(explainer, query, gallery, of=request.of, **request.engine_options())
     check()
-    context = ranking.context(explainer, query, pair.preprocessing) if request.context else None
+    context = ranking.context(explainer, query, pair.preprocessing)
     if kind == "zip":
         return zip_files(similarity_files.of_similarity(pair, context))
     return results.SimilarityResult.build(pair, context)

@@ -134,7 +134,7 @@ def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: 
         assert (answer["alike"], answer["apart"]) == tuple(plain(asdict(numbers)) for numbers in side.statistics)
     assert maps_in(sent(client, "similarity?format=zip", bus, **fields))
     pictures = {"image": (bus.name, bus.read_bytes()), "other": (other.name, other.read_bytes())}
-    form = client.post("/api/similarity", files=pictures, data={"of": "product", "context": "false"})
+    form = client.post("/api/similarity", files=pictures, data={"of": "product"})
     assert form.json()["score"] == result.score
     assert (form.json()["query"], form.json()["gallery"]) == ("bus.jpg", "zidane.jpg")
 
