@@ -13,7 +13,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import NBSP, article, finely, kinds, listing, percent, plural
 from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score, find_class
-from sightglass.models.adapter import Prediction, Target
+from sightglass.models.adapter import CandidateReason, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import CandidateReason
     from sightglass.models.adapters.detector import Detections, Detector
     from sightglass.models.spec import ModelSpec
 

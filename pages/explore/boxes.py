@@ -13,22 +13,20 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks.task import Answer
 from sightglass.explain.trust.diagnosis import describe_independent
-from sightglass.models.adapter import Axis
+from sightglass.models.adapter import Axis, Prediction
 from sightglass.pages.explore import missing
 from sightglass.pages.explore.missing import Pair, choose, pair_of
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.viewer import Box
+from sightglass.ui.viewer import Box, Map, View
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views.charts import NOTHING, draw_metric
 from sightglass.ui.widgets import TERMS, rows
 
 if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation
-    from sightglass.models.adapter import Prediction
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Map, View
 
 NONE = "none"
 KEY, AXIS = "joint", "number"

@@ -18,8 +18,8 @@ from sightglass.explain.trust.diagnosis import describe
 from sightglass.pages.explore.missing import parse_place, write_place
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.session.state import SPAN, ChosenArea
-from sightglass.ui.viewer import Pane
+from sightglass.ui.session.state import SPAN, Choices, ChosenArea
+from sightglass.ui.viewer import Box, Map, Pane, View
 from sightglass.ui.views import charts, panels
 from sightglass.ui.widgets import HOT, rows, ticked_pair
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explainer, Explanation
     from sightglass.models.adapters.segmenter import Segmenter
-    from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Box, Map, View
 
 
 class Classes:

@@ -16,7 +16,7 @@ from sightglass.explain.phrases import capital, percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.pages.explore import classes
-from sightglass.pages.explore.boxes import Boxes
+from sightglass.pages.explore.boxes import Boxes, ListedBox
 from sightglass.pages.explore.classes import Classes
 from sightglass.pages.explore.missing import find_place
 from sightglass.ui import checks, saving
@@ -25,16 +25,14 @@ from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.viewer import Box, Pane
+from sightglass.ui.viewer import Box, Pane, View
 from sightglass.ui.views import charts, panels
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer, Explanation
-    from sightglass.pages.explore.boxes import ListedBox
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import View
 
 
 HEIGHT = 456

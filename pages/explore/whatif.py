@@ -13,7 +13,7 @@ from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.detect import assign
-from sightglass.explain.tasks.task import Answer
+from sightglass.explain.tasks.task import Answer, Change, Task
 from sightglass.explain.whatif import changes, edits
 from sightglass.report import offers
 from sightglass.report import views as report_views
@@ -23,7 +23,7 @@ from sightglass.ui.choices import sidebar
 from sightglass.ui.session import page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.viewer import Pane
+from sightglass.ui.viewer import Pane, ViewSettings
 from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
@@ -33,11 +33,9 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain import Explainer, Explanation
-    from sightglass.explain.tasks.task import Change, Task
     from sightglass.explain.whatif.edits import Edited, EditMark
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import ViewSettings
 
 HEIGHT = 410
 """Height of either picture in a window of 900 pixels, as in painter.css: the actions below stay visible."""

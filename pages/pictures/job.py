@@ -9,6 +9,7 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
@@ -28,7 +29,6 @@ from sightglass.ui.session.jobs.background import Job
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from threading import Event
 
     from sightglass.batch import Summary
     from sightglass.common.work.progress import Progress

@@ -14,7 +14,7 @@ from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.phrases import percent
-from sightglass.explain.questions import Question, answers_why, settings
+from sightglass.explain.questions import Preset, Question, answers_why, settings
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import question_of, randomisations, reliabilities
 from sightglass.models import catalog
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
-    from sightglass.explain.questions import Preset
     from sightglass.models.spec import ModelSpec
 
 
