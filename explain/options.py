@@ -196,7 +196,7 @@ class Options:
         "class",
         "--part NAME",
         "image class detect segment batch video prove",
-        "What of a class or box: class, contrast, box, left, ..., mask, all [class].",
+        "Part to explain: class, contrast, box, left, ..., mask, all [class].",
     )
     evidence: Side = _option(
         "for",
