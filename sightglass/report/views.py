@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -144,7 +143,7 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
     (label, score), checks = result.task.describe_saved(result, index), result.known_checks(index)
     target, share = heatmap.target.label, result.task.score(result, index)
     ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
-    low, high = (number(end) for end in heatmap.raw_range)
+    low, high = (quantity(end) for end in heatmap.raw_range)
     return place_map(
         label,
         heatmap.content,
@@ -229,11 +228,6 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
     return replace(style, alpha=alpha, cells=False)
 
 
-def number(value: float) -> str:
-    """Format three significant digits, with a true minus; `–` of NaN."""
-    return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "–"
-
-
 def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:
     """Return the colour bar's three labels and their meaning."""
     scaling, many = "scaled to its own maximum", len(heatmap.layers)
@@ -244,7 +238,7 @@ def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str]
         return (f"lowers{first}", "0", f"raises{last}"), "raw value" if heatmap.ends else scaling
     if heatmap.ends is not None:
         low, high = heatmap.ends
-        return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
+        return (quantity(low), quantity((low + high) / 2), quantity(high)), "raw value, negative values cut off"
     return ("0", "0.5", "1"), scaling
 
 
