@@ -91,7 +91,8 @@ def answer_explanation(request: ExplainRequest, kind: str) -> BaseModel | bytes:
     """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem, and ApiProblem without a map."""
     if kind in ("png", "npy") and request.seal:
         raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
-    explanation, style, missing = explain(request), style_of(request), None
+    explanation, style = explain(request), style_of(request)
+    missing: list[str] | None = None
     if kind in ("png", "npy"):
         check_mapped(explanation)
     elif request.seal:

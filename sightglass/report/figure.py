@@ -71,6 +71,7 @@ def _draw_page(view: View, pictures: list[Pixels], style: Style) -> Figure:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     picture, item = view.pictures[0], view.pictures[0].map
     assert item is not None
@@ -79,8 +80,7 @@ def _draw_page(view: View, pictures: list[Pixels], style: Style) -> Figure:
     page = max(3 * wide + 0.5, 6.8)
     caption = textwrap.wrap(view.caption, int(page * 19))
     high = wide * size[1] / size[0]
-    sheet = Figure((page, high + 1.2 + 0.14 * len(caption)), layout="constrained")
-    sheet.get_layout_engine().set(w_pad=0.07, h_pad=0.06)
+    sheet = Figure((page, high + 1.2 + 0.14 * len(caption)), layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06))
     rows = [["picture", "map", "overlay"], ["answers", "bar", "bar"]]
     axes = sheet.subplot_mosaic(rows, height_ratios=(high, 0.12))
     explained = [box for box in picture.boxes if box.explained]
