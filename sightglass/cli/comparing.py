@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.report.result_folder import File
-    from sightglass.report.similarity_files import Attend
 
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""
@@ -244,7 +242,7 @@ class _Run:
             progress=self.progress,
         )
 
-        def files() -> Iterator[File]:
+        def files() -> Iterator[result_folder.File]:
             yield from similarity_files.of_evaluation(report)
             sheets = report.queries[: self.sheets]
             for i, query in enumerate(sheets):
@@ -261,7 +259,7 @@ class _Run:
         written = result_folder.write(folder, files())
         return self.console.finish(folder, written, report.summary(), report.failed)
 
-    def _attend(self) -> Attend | None:
+    def _attend(self) -> similarity_files.Attend | None:
         """Return what draws a picture under its attention; None for a model without one over the whole picture."""
         if all(attention.grid is None for attention in self.explainer.resident.attentions):
             return None

@@ -27,7 +27,6 @@ from sightglass.models import labels as models_labels
 
 if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
-    from sightglass.explain.rendering.style import Style
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""
@@ -115,7 +114,7 @@ class DrawOptions:
     mode: str | None = field("--mode overlay|blend", "blend colours cold places, too [overlay].", OUT, hidden=True)
     json: Json = False
 
-    def style(self) -> Style:
+    def style(self) -> style.Style:
         """Return how maps are drawn."""
         return style.Style.parse(self.colormap, self.alpha, self.mode)
 
