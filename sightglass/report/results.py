@@ -93,11 +93,16 @@ class MapResult(PlainResult):
     """xyxy in pixels of the picture: the area that the model saw; values outside of it are 0."""
 
 
-class ModelResult(PlainResult):
-    """What one model says of a picture."""
+class Explained(PlainResult):
+    """A picture explained by a model."""
 
+    version: int = VERSION
     picture: str
+    width: int
+    """Width of the picture in pixels."""
+    height: int
     model: str
+    headline: str
     predictions: list[PredictionResult]
     """Best first."""
     boxes: list[BoxNumbers | None]
@@ -112,69 +117,48 @@ class ModelResult(PlainResult):
     milliseconds: dict[str, Number]
     notes: tuple[str, ...]
     recipe: Recipe
-    saved: str | None = Field(default=None, exclude_if=lambda record: record is None)
-    """The record in the history, if a server saved the answer as unsure."""
-
-    @classmethod
-    def build(cls, explanation: Result, **more: Any) -> Self:
-        """Build from an explanation; `more`: further fields, or others."""
-        task, indices = explanation.task, range(len(explanation.heatmaps))
-        maps = [MapResult.model_validate(heatmap) for heatmap in explanation.heatmaps]
-        fields: Json = {
-            "picture": explanation.image.name,
-            "model": explanation.model.id,
-            "predictions": [
-                PredictionResult.model_validate(p).model_copy(update=task.facts(p, explanation.model))
-                for p in explanation.predictions
-            ],
-            "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],
-            "heatmaps": [
-                item.model_copy(
-                    update={
-                        "score": task.score(explanation, i),
-                        "rank": explanation.ranks[i],
-                        "outside": explanation.outside(i),
-                    }
-                )
-                for i, item in enumerate(maps)
-            ],
-            "statistics": explanation.statistics,
-            "seals": list_checks(explanation),
-            "diagnosis": [finding.text for finding in diagnose(explanation)],
-            "milliseconds": explanation.milliseconds,
-            "notes": explanation.notes,
-            "recipe": checked_recipe(explanation),
-        }
-        return cls(**fields | more)
-
-
-class Explained(ModelResult):
-    """A picture explained by a model."""
-
-    version: int = VERSION
-    headline: str
-    width: int
-    """Width of the picture in pixels."""
-    height: int
     command: str
     """The call in Python that reproduces it."""
     missing: list[str] | None = Field(default=None, exclude_if=lambda missing: missing is None)
     """For each requested class that a detector did not find: the strongest candidate, and why it is not shown."""
+    saved: str | None = Field(default=None, exclude_if=lambda record: record is None)
+    """The record in the history, if a server saved the answer as unsure."""
 
     @classmethod
     def build(cls, explanation: Result, style: Style = VIEWER_STYLE, **more: Any) -> Self:
-        """Build from an explanation; `style` sets the colour name in the headline."""
-        return super().build(
-            explanation,
+        """Build from an explanation; `style` sets the colour name in the headline; `more`: further fields."""
+        task, image = explanation.task, explanation.image
+
+        def describe_map(index: int) -> MapResult:
+            found = {"score": task.score(explanation, index), "rank": explanation.ranks[index]}
+            found["outside"] = explanation.outside(index)
+            return MapResult.model_validate(explanation.heatmaps[index]).model_copy(update=found)
+
+        indices = range(len(explanation.heatmaps))
+        return cls(
+            picture=image.name,
+            width=image.width,
+            height=image.height,
+            model=explanation.model.id,
             headline=plain_text(describe(explanation, style.hot).headline),
-            width=explanation.image.width,
-            height=explanation.image.height,
+            predictions=[
+                PredictionResult.model_validate(p).model_copy(update=task.facts(p, explanation.model))
+                for p in explanation.predictions
+            ],
+            boxes=[explanation.box_numbers(i) for i in indices if task.has_boxes],
+            heatmaps=[describe_map(i) for i in indices],
+            statistics=explanation.statistics,
+            seals=list_checks(explanation),
+            diagnosis=[finding.text for finding in diagnose(explanation)],
+            milliseconds=explanation.milliseconds,
+            notes=explanation.notes,
+            recipe=checked_recipe(explanation),
             command=python_call(explanation.recipe),
             **more,
         )
 
 
-class ComparedModel(ModelResult):
+class ComparedModel(Explained):
     """One model of a comparison."""
 
     name: str
