@@ -81,13 +81,12 @@ def _draw_page(view: View, pictures: list[Pixels], style: Style) -> Figure:
     caption = textwrap.wrap(view.caption, int(page * 19))
     high = wide * size[1] / size[0]
     sheet = Figure((page, high + 1.2 + 0.14 * len(caption)), layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06))
-    rows = [["picture", "map", "overlay"], ["answers", "bar", "bar"]]
-    axes = sheet.subplot_mosaic(rows, height_ratios=(high, 0.12))
+    axes = sheet.subplot_mosaic([["picture", "map", "overlay"], ["answers", "bar", "bar"]], height_ratios=(high, 0.12))
     explained = [box for box in picture.boxes if box.explained]
     boxes: list[Sequence[Box]] = [picture.boxes, (), explained]
     empty = f" (empty: {item.empty})" if item.empty else ""
     heads = [picture.image.name, f"{item.method}: {item.target}{empty}", "Overlay"]
-    for name, pixels, head, listed in zip(rows[0], pictures, heads, boxes, strict=True):
+    for name, pixels, head, listed in zip(("picture", "map", "overlay"), pictures, heads, boxes, strict=True):
         panel = axes[name]
         # In the original's pixels, whatever the panel was reduced to.
         panel.imshow(pixels, extent=(0, size[0], size[1], 0), interpolation="nearest")

@@ -32,7 +32,7 @@ def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
     document.set_creator("Sightglass")
     document.set_lang("en")
     document.set_stretching(100 * NARROW)
-    document.set_page_background(theme.ground)
+    document.set_page_background(theme.ground)  # type: ignore[arg-type] # it is annotated as a tuple of one number
     for view, page in numbered(views):
         document.add_page()
         _draw(document, view, page, theme)
@@ -46,7 +46,7 @@ def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
             continue
         if item.tone == "tag":
             document.set_fill_color(*theme.shade)
-            document.rect(*astuple(item.place), style="F")
+            document.rect(*astuple(item.place), "F")
         document.set_font("sans", "B" if item.bold else "", item.size * _POINTS)
         document.set_text_color(*getattr(theme, item.tone))
         for line, left, baseline in item.set_lines():
