@@ -5,12 +5,13 @@ Numbers that are not finite are null. Arrays are files beside the JSON, or base6
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from sightglass.common.files import Json, jsonable
+from sightglass.common.files import Json
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
@@ -44,7 +45,7 @@ class PlainResult(BaseModel):
 
     def to_dict(self) -> Json:
         """Return dicts, lists, texts and finite numbers."""
-        values: Json = jsonable(self)
+        values: Json = json.loads(self.model_dump_json())
         return values
 
 
