@@ -161,7 +161,7 @@ class Options:
         "class",
         "--per WHAT",
         "detect segment",
-        "What a map explains: detection, class, picture; or class, region, pixel [auto].",
+        "A class, detection, picture, region or pixel [auto].",
     )
     """What one map covers: a class (all its boxes or pixels), one detection, the whole picture, or of a segmentation
     one connected region or one pixel."""
@@ -196,7 +196,7 @@ class Options:
         "class",
         "--part NAME",
         "image class detect segment batch video prove",
-        "Part to explain: class, contrast, box, left, ..., mask, all [class].",
+        "The class, contrast, box, left, ..., mask or all [class].",
     )
     evidence: Side = _option(
         "for",
