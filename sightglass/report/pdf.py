@@ -46,7 +46,7 @@ def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
             continue
         if item.tone == "tag":
             document.set_fill_color(*theme.shade)
-            document.rect(*astuple(item.place), "F")
+            document.rect(item.place.left, item.place.top, item.place.width, item.place.height, style="F")
         document.set_font("sans", "B" if item.bold else "", item.size * _POINTS)
         document.set_text_color(*getattr(theme, item.tone))
         for line, left, baseline in item.set_lines():
