@@ -28,7 +28,7 @@ def table() -> str:
     lines = ["| option | flag | verbs | routes | what it does |", "|---|---|---|---|---|"]
     for name, option in {"question": QUESTION, **OFFERED}.items():
         routes = [one.__name__.removesuffix("Request").lower() for one in REQUESTS if name in one.model_fields]
-        text = option.description if routes else option.help
+        text = option.description or option.help
         cells = f"`{name}`", f"`{option.flag}`", names(option.verbs.split(), VERBS), names(routes, ROUTES), text
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"

@@ -44,7 +44,7 @@ class Option:
     help: str
     """What it does, and what holds without it, as `--help` says it."""
     description: str = ""
-    """The same, as the API's schema says it."""
+    """What it does over HTTP, where that differs."""
     default: Any = None
     kind: type = str
     """Type of the value: int, float, str, or tuple."""
@@ -75,7 +75,6 @@ class Option:
 def _option(default: Any, flag: str, verbs: str, help: str, default_text: str = "", **more: Any) -> Any:
     """Return a field of `Options` with its `Option`; `default_text`: the effective default."""
     if (default_text := default_text or str(default or "")) and "[" not in help:
-        more = {"description": f"{help}; null: {default_text}."} | more
         help += f" [{default_text}]."
     kind = str if default is None else type(default)
     about = {"default": default, "kind": kind} | more
@@ -105,7 +104,6 @@ class Options:
         "--target-layers PATH,PATH",
         "image class detect segment batch video prove similarity",
         "Layers to explain at; `models layers ID` lists them.",
-        description="Dotted paths, as `models layers ID` lists them; none: the model's default.",
         resolved=True,
     )
     targets: tuple[Any, ...] = _option(
@@ -130,16 +128,14 @@ class Options:
         "--scale own|shared",
         "image detect segment compare",
         "Scale a map to its own maximum or that of all maps [own].",
-        description="Scale each map to its own maximum or to the maximum of all maps; null: own.",
         rare=True,
     )
     preprocessing: str = _option(
         "trained",
         "--preprocessing NAME",
         f"{_MOST} similarity",
-        "trained, crop, squash, letterbox or half [trained].",
+        "Fit of the picture: trained, crop, squash, letterbox or half",
         rare=True,
-        description="How the picture is fitted to the model's input; null: as in training.",
         panel=MODEL,
     )
     confidence: float = _option(
@@ -165,8 +161,7 @@ class Options:
         "class",
         "--per WHAT",
         "detect segment",
-        "detection, class, picture; or class, region, pixel [auto]",
-        description="What each map explains; null: a class.",
+        "A class, detection, picture, region or pixel [auto].",
     )
     """What one map covers: a class (all its boxes or pixels), one detection, the whole picture, or of a segmentation
     one connected region or one pixel."""
@@ -196,23 +191,18 @@ class Options:
         "detect",
         "Of a pose: one number of a joint, such as 'left wrist x'.",
         rare=True,
-        description="Of a pose: a joint of each detection and one of its numbers, as left wrist x, nose visibility; "
-        "the map shows what raises it and what lowers it.",
     )
     part: Part = _option(
         "class",
         "--part NAME",
         "image class detect segment batch video prove",
-        "class, contrast, box, left, ..., mask, all [class]",
-        description="What to explain of a class or box; null: the model's default.",
+        "The class, contrast, box, left, ..., mask or all [class].",
     )
     evidence: Side = _option(
         "for",
         "--evidence for|both",
         _MOST,
         "What speaks for the target, or both for and against",
-        description="What speaks `for` the target, or `both` that and what speaks against it, as a signed map; null: "
-        "for.",
     )
     smooth: Smooth = _option(
         "none",
@@ -220,15 +210,13 @@ class Options:
         "image class batch",
         "flips: the mean with the map of the mirrored picture [none].",
         rare=True,
-        description="flips: average the maps with those of the mirrored picture, at twice the cost; null: none.",
     )
     ratio: float = _option(
         0.02,
         "--ratio 0..1",
         "detect",
-        "With --per picture: the share of strongest candidates",
+        "Per picture: the share of strongest candidates",
         rare=True,
-        description='With per="picture": the share of strongest raw candidates; null: 0.02.',
         least=0,
         most=1,
     )
@@ -238,16 +226,14 @@ class Options:
         "detect",
         "Drop boxes of other classes; may be repeated.",
         rare=True,
-        description="For a detector: drop boxes of other classes.",
         panel=BOXES,
     )
     within: Within = _option(
         "picture",
         "--within WHERE",
         "detect",
-        "picture; inside boxes; there rescaled shared or each",
+        "Where a map is shown: picture; inside boxes; there rescaled shared or each",
         rare=True,
-        description="For a detector: the part of a map to show; null: all of it.",
         panel=OUTPUT,
     )
     vocabulary: tuple[str, ...] = _option(
@@ -255,7 +241,6 @@ class Options:
         "--words 'A, B'",
         "image class detect batch video prove",
         "What an open-vocabulary model should look for.",
-        description="What a model with an open vocabulary looks for.",
         panel=MODEL,
     )
     """Open-vocabulary models: the words to look for; empty: the model's own."""
@@ -275,7 +260,6 @@ class Options:
         "Number of masks for RISE and D-RISE",
         "800; 1000 for a classifier",
         rare=True,
-        description="Number of masks for D-RISE, or approximate number of windows for Occlusion.",
         kind=int,
         least=1,
         most=MAX_MASKS,
@@ -290,7 +274,6 @@ class Options:
         _MAPS,
         "Of an attention method: one head, counted from 0 [all].",
         rare=True,
-        description="For the methods Attention and Query attention: one head, counted from 0; null: the mean of all.",
         kind=int,
         least=0,
         range_error="heads are counted from 0",

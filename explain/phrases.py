@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -20,7 +21,9 @@ def percent(share: float) -> str:
 
 
 def quantity(value: float, unit: str = "") -> str:
-    """Format a measured number to three digits, with its unit: `−12.4°`, `31.2 years`, `1,204`."""
+    """Format a measured number to three digits, with its unit: `−12.4°`, `31.2 years`, `1,204`, `–` of NaN."""
+    if not math.isfinite(value):
+        return "–"
     text = signed(value, ",.0f" if abs(value) >= 1000 else ".3g")
     return f"{text}{NBSP if unit[:1].isalnum() else ''}{unit}"
 

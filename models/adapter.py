@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,23 +13,18 @@ import numpy as np
 
 from sightglass.common.errors import AnswerProblem, ModelProblem
 from sightglass.common.legible import legible
-from sightglass.models.geometry import Box
+from sightglass.models.geometry import Box, CellOffset, Geometry, ModelInput
 from sightglass.models.layers import Layer, ModelStage, Section, section_of
-from sightglass.models.preprocess import prepare, prepare_on_gpu
+from sightglass.models.preprocess import Preprocessing, prepare, prepare_on_gpu
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from contextlib import AbstractContextManager
-
     import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from sightglass.models.drawing import Paper
     from sightglass.models.families.custom.guard import ModuleGuard
-    from sightglass.models.geometry import CellOffset, Geometry, ModelInput
     from sightglass.models.marks import PictureFunction
-    from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
 
 Part = Literal[

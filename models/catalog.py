@@ -10,11 +10,12 @@ import os
 import re
 import tomllib
 import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Required, get_type_hints
+from typing import Annotated, Any, Required, get_type_hints
 
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
@@ -26,10 +27,6 @@ from sightglass.models.checkpoints import weights
 from sightglass.models.inspect import Toml, inspect_model
 from sightglass.models.load import loader_exists
 from sightglass.models.spec import CHECKED, ModelSpec, Task, WeightsTable, read_table
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
-
 
 _ROW = get_type_hints(ModelSpec, include_extras=True)
 

@@ -21,7 +21,8 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import article, listing, percent, plural_noun
 from sightglass.explain.picture.image import Image, load_bundled, to_jpeg
 from sightglass.models.families.demo.nets import WEIGHTS
-from sightglass.report import View, charts, embedded_recipe, views
+from sightglass.report import charts, embedded_recipe, views
+from sightglass.report.view import View
 from training.demo import scenes
 from training.demo.scenes import Spec
 from training.demo.showcase import enlarge

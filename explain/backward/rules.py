@@ -8,8 +8,8 @@ nothing else. A target behind an operation that has no rule here is left to PyTo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +17,6 @@ from torch import Tensor
 from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.backward.graph import Graph, GraphStep, Opaque, Place, joins_channels
 from sightglass.explain.backward.walk import Walk, add_moved, bounds
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Rule = tuple[Callable[[Walk, GraphStep], None], Callable[[Walk, GraphStep], None]]
 """The two steps of an operation's backward pass: extend the windows of its inputs, then add to their gradients."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.common.settings import MIB
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
 
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result

@@ -12,7 +12,7 @@ from sightglass.explain.maps.statistics import COARSE
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.tasks.parts import Change
-from sightglass.explain.whatif.edits import EditMark
+from sightglass.explain.whatif.edits import Edit, EditMark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.whatif.edits import Edit
 
 SHARE = 0.1
 """Share of what the model saw that is covered."""

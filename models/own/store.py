@@ -17,7 +17,7 @@ from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
 from sightglass.models import catalog, isolated, labels
 from sightglass.models.catalog import SUFFIXES
-from sightglass.models.inspect import TRUST, TableDraft, inspect_model
+from sightglass.models.inspect import TRUST, TableDraft, Toml, inspect_model
 from sightglass.models.load import load
 from sightglass.models.own import adding, is_on
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sightglass.models.adapter import Adapter
-    from sightglass.models.inspect import Toml
     from sightglass.models.spec import ModelSpec
 
 R = TypeVar("R")

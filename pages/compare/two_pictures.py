@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain import methods
+from sightglass.explain import Explainer, methods
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.explain import Explainer
     from sightglass.explain.picture.source import Item
     from sightglass.explain.similarity.ranking import Ranking
     from sightglass.explain.similarity.similarity import Similarity

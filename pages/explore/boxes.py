@@ -16,7 +16,7 @@ from sightglass.ui.session import state, url_state
 from sightglass.ui.session.control_table import AXIS, JOINT, Page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.viewer import Box
+from sightglass.ui.viewer import Box, Map, View
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views.charts import NOTHING, draw_metric
 from sightglass.ui.widgets import TERMS, rows
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.detect import Missing
     from sightglass.models.adapter import Prediction
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Map, View
 
 MAX_MAPS = 12
 """Boxes whose maps are computed at once; any other's is computed when it is chosen."""

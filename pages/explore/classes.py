@@ -19,8 +19,8 @@ from sightglass.explain.trust.diagnosis import describe
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.control_table import PER, Page
 from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.session.state import ChosenArea
-from sightglass.ui.viewer import Pane
+from sightglass.ui.session.state import Choices, ChosenArea
+from sightglass.ui.viewer import Box, Map, Pane, View
 from sightglass.ui.views import charts, panels
 from sightglass.ui.widgets import HIGHLIGHT_HELP, rows, ticked_pair
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explainer, Explanation
     from sightglass.models.adapters.segmenter import Segmenter
-    from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Box, Map, View
 
 
 class Classes:

@@ -16,7 +16,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import describe_boxes
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.pages.explore import classes
-from sightglass.pages.explore.boxes import Boxes, find_place, pair_of
+from sightglass.pages.explore.boxes import Boxes, ListedBox, find_place, pair_of
 from sightglass.pages.explore.classes import Classes
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
@@ -24,16 +24,14 @@ from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.viewer import Box, Pane
+from sightglass.ui.viewer import Box, Pane, View
 from sightglass.ui.views import charts, panels
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer, Explanation
-    from sightglass.pages.explore.boxes import ListedBox
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import View
 
 
 HEIGHT = 456

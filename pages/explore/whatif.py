@@ -23,7 +23,7 @@ from sightglass.ui.choices import controls
 from sightglass.ui.session import page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.viewer import Pane
+from sightglass.ui.viewer import Pane, ViewSettings
 from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from sightglass.explain.whatif.edits import Edited, EditMark
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import ViewSettings
 
 HEIGHT = 410
 """Height of either picture in a window of 900 pixels, as in painter.css: the actions below stay visible."""

@@ -15,7 +15,7 @@ from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.models import catalog, isolated, own
 from sightglass.models.families.custom.own_code import is_own
-from sightglass.models.inspect import TRUST
+from sightglass.models.inspect import TRUST, TableDraft, Unknown
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
 from sightglass.ui.choices import controls, model_picker
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain import Explainer, Image
-    from sightglass.models.inspect import TableDraft, Unknown
     from sightglass.models.spec import ModelSpec
 
 Files = list[tuple[str, "store.Data"]]

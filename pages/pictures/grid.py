@@ -18,14 +18,14 @@ from sightglass.batch import finished, journal, table
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
-from sightglass.evaluation.errors import ALL, draw_tile
-from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
+from sightglass.evaluation.errors import ALL, ErrorReport, draw_tile
+from sightglass.evaluation.kinds import TYPE_NAMES, ErrorUnit, kind_of
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import UNSURE
 from sightglass.models import catalog
-from sightglass.pages.pictures.job import PicturesPage
+from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import embedded_recipe
 from sightglass.report import views as report_views
 from sightglass.ui import saving
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from sightglass.batch.finished import Result
     from sightglass.batch.kept import RunPlan
     from sightglass.common.files import Json
-    from sightglass.evaluation.errors import ErrorReport
-    from sightglass.evaluation.kinds import ErrorUnit
-    from sightglass.pages.pictures.job import PicturesJob
 
     Frame = Any
     from sightglass.report.view import View

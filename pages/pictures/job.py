@@ -9,6 +9,7 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
@@ -28,7 +29,6 @@ from sightglass.ui.session.jobs.background import Job
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from threading import Event
 
     from sightglass.batch import Summary
     from sightglass.common.work.progress import Progress
@@ -183,7 +183,7 @@ class PicturesPage:
 def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
     """Return the folder of a run's results, the same for the same choices, so that it is resumed."""
     digest = hashlib.sha256(json.dumps([source.path, model, options], default=str, sort_keys=True).encode())
-    name = file_stem(source.name.replace("_", "-"), collapse=False, max_length=40)
+    name = file_stem(source.name.replace("_", "-"), max_length=40)
     return users.folder(settings().batches) / f"{name}-{model.replace('/', '-')}-{digest.hexdigest()[:10]}"
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from sightglass.batch import finished, kept, labels, table
 from sightglass.common.errors import Problem
-from sightglass.evaluation.decision import MOST, TOLERANCE, list_objects
+from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import grid, sheet
@@ -19,7 +19,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import views
 from sightglass.report.table import csv as write_csv
-from sightglass.report.view import MAX_PICTURES
+from sightglass.report.view import MAX_PICTURES, View
 from sightglass.ui import saving
 from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, reopen, state, url_state
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
 
     from sightglass.batch.finished import Result
     from sightglass.batch.labels import LabelMatch
-    from sightglass.evaluation.decision import Decision
     from sightglass.explain import Explainer
     from sightglass.report.offers import Offer
-    from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
     from sightglass.ui.viewer import ViewSettings
 

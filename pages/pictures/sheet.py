@@ -16,7 +16,7 @@ from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.ui.saving import exact
 from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.session.state import upload_megabytes
+from sightglass.ui.session.state import Choices, upload_megabytes
 from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sightglass.batch.labels import LabelMatch
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
-    from sightglass.ui.session.state import Choices
 
 
 TAKEN = (

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.explain.phrases import plural
-from sightglass.history.decks import MAX_BYTES, MAX_NAME, READY, SUFFIX
+from sightglass.history.decks import MAX_BYTES, MAX_NAME, READY, SUFFIX, Deck, Slide
 from sightglass.pages.saved.views import draw_tile
 from sightglass.report import drawing
 from sightglass.report.deck_html import deck_html
@@ -21,11 +22,6 @@ from sightglass.ui import saving
 from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sightglass.history.decks import Deck, Slide
 
 PLAY = "play"
 """Parameter of the address: the whole deck is shown, from that slide."""

@@ -13,7 +13,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.explain.maps.heatmap import rescale
+from sightglass.explain.maps.heatmap import Heatmap, rescale
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import megabytes, percent, plural
 from sightglass.explain.picture.image import Image
@@ -33,7 +33,7 @@ from sightglass.ui import painter, saving
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, viewer
+from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewSettings, viewer
 from sightglass.ui.viewer.payload import jpeg
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views import pairs as pair_views
@@ -44,10 +44,8 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.history import Record, SearchResult
     from sightglass.report.view import View
-    from sightglass.ui.viewer import ViewSettings
 
     Maps = Sequence[Heatmap]
 FILTERS = {"by-model": ("model", "Any model"), "said": ("label", "Any class"), "tagged": ("tag", "Any tag")}

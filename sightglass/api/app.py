@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightglass.api import legacy, live, metrics, problems, routing, serving
-from sightglass.api.security import ANSWERS, VERSIONED, AuthMiddleware, SecurityHeaders
+from sightglass.api.security import ANSWERS, AuthMiddleware, SecurityHeaders
 from sightglass.api.work import WorkQueue
 from sightglass.common import access
 from sightglass.common.errors import Problem
@@ -30,20 +30,17 @@ from sightglass.explain.recipe import VERSION
 ABOUT = """Where a vision model looked, how sure it was, and how far to trust that.
 
 Send a picture as a file in a form (`multipart/form-data`) or as base64 in JSON; the other fields are the same in both.
-`/api/v1/...` is also `/api/...`. Answers are JSON, or the `format` in the address. Every error is answered as
-`application/problem+json` with one sentence that says what to do."""
+Answers are JSON, or the `format` in the address. Every error is answered as `application/problem+json` with one
+sentence that says what to do."""
 
 
 class CountRequests:
-    """Count every answer, including refusals by middleware, and serve paths of version 1 as those without a version."""
+    """Count every answer, including refusals by middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        root, path = scope.get("root_path", ""), scope.get("path", "")
-        if path.startswith(root + VERSIONED):
-            scope["path"] = f"{root}/api/{path.removeprefix(root + VERSIONED)}"
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -83,13 +80,10 @@ class Api(FastAPI):
     """The application, which knows its own description."""
 
     def openapi(self) -> Json:
-        """Return the OpenAPI document, with the version in all paths."""
+        """Return the OpenAPI document, with the schema of problems."""
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["schemas"]["Problem"] = problems.ProblemDocument.model_json_schema()
-            document["paths"] = {
-                path.replace("/api/", VERSIONED, 1): operations for path, operations in document["paths"].items()
-            }
         return self.openapi_schema or {}
 
 
@@ -125,7 +119,7 @@ def create() -> Api:
     # For the description alone: AuthMiddleware has let in who is asked.
     token = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
     known = Depends(refuse_unknown_parameters)
-    for router in (routing.router, legacy.router):
+    for router in (routing.pictures, routing.router, legacy.router):
         app.include_router(router, dependencies=[known, *(token if access.in_use().asks else [])])
     app.include_router(routing.public, dependencies=[known])
     app.include_router(live.router)

@@ -8,21 +8,21 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sightglass.api import service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ExplainRequest, Name, Picture
-from sightglass.api.work import answer, describe_route, read_number
+from sightglass.api.work import add_route, read_number
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import GUIDE_STYLE
 from sightglass.explain.tasks import task_of
@@ -31,9 +31,6 @@ from sightglass.report.html_report import base64_text
 from sightglass.report.result_folder import bare_map, every_map
 from sightglass.report.results import PlainResult
 
-if TYPE_CHECKING:
-    from sightglass.explain.explanation import Explanation
-
 HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
 MAX_HEATMAPS = 1000
 """Files of these names that are kept in a visitor's folder."""
@@ -41,7 +38,7 @@ router = APIRouter(tags=["legacy"])
 
 
 class LegacyRequest(BaseModel):
-    """A picture, its model and a class; unknown fields are ignored, as legacy servers do."""
+    """Explain the best class of a picture, or one of your choice; unknown fields are ignored, as legacy servers do."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -76,25 +73,12 @@ class LegacyAnswer(PlainResult):
 
 
 class HeatmapAnswer(PlainResult):
-    """Where the heat map is."""
+    """Where the heat map is; SIGHTGLASS_HEATMAPS keeps the last 1,000."""
 
     path: str
     """Name of the file in SIGHTGLASS_HEATMAPS."""
     url: str
     """Address of the request that returns it."""
-
-
-@router.post("/predict_with_gradcam", name="predict_with_gradcam", **describe_route(LegacyRequest, LegacyAnswer))
-@router.post("/analyze_class", name="analyze_class", **describe_route(LegacyRequest, LegacyAnswer))
-async def explain_as_before(request: Request) -> Response:
-    """Explain the best class of a picture, or one of your choice: how sure the model is, and where it looked."""
-    return await answer(request, LegacyRequest, explain)
-
-
-@router.post("/generate_heatmap", **describe_route(LegacyRequest, HeatmapAnswer))
-async def generate_heatmap(request: Request) -> Response:
-    """Write a picture under its map into SIGHTGLASS_HEATMAPS, which keeps the last 1,000."""
-    return await answer(request, LegacyRequest, generate)
 
 
 @router.get(
@@ -149,3 +133,8 @@ def _reserve_name(folder: Path) -> str:
             (folder / f"{begin}{end}.jpg").touch(exist_ok=False)
             break
     return f"{begin}{end}.jpg"
+
+
+add_route(router, "/predict_with_gradcam", LegacyRequest, LegacyAnswer, explain)
+add_route(router, "/analyze_class", LegacyRequest, LegacyAnswer, explain)
+add_route(router, "/generate_heatmap", LegacyRequest, HeatmapAnswer, generate)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -36,8 +35,6 @@ from sightglass.video.live import (
 )
 
 LOGGER = logging.getLogger(__name__)
-PROTOCOL = "sightglass.live"
-"""The WebSocket's subprotocol."""
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_VIEWERS = 16
 VIEWERS: set[_Session] = set()
@@ -52,8 +49,7 @@ router = APIRouter()
 @router.websocket("/api/live")
 async def live(socket: WebSocket) -> None:
     """Serve one viewer until it leaves."""
-    offered: Sequence[str] = socket.scope.get("subprotocols") or ()
-    await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+    await socket.accept()
     if len(VIEWERS) >= MAX_VIEWERS:
         await _refuse(socket, FULL, f"{MAX_VIEWERS} viewers are watching already: try again when one has left.")
         return

@@ -45,7 +45,7 @@ class ProblemDocument(BaseModel):
     status: int
     code: str = Field(description="Its kind, the last part of `type`.", examples=["size"])
     detail: str = Field(description="One sentence: what was wrong and what to do.")
-    instance: str | None = Field(default=None, description="The path of the request.", examples=["/api/v1/explain"])
+    instance: str | None = Field(default=None, description="The path of the request.", examples=["/api/explain"])
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -88,13 +88,11 @@ async def respond(request: Request, error: BaseException) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=CLIENT_CLOSED)
     path = request.url.path
-    # As it was asked for: with its version.
-    instance = request.scope.get("raw_path", path.encode()).decode("latin-1")
     # The guides' routes may go on with a file's name.
     sentence = guide_words.answer("/" + path.split("/")[1])
     if sentence is not None and isinstance(error, HTTPException) and error.status_code == 404:
-        return response(ApiProblem(404, "path", sentence), instance)
-    return response(from_exception(error), instance)
+        return response(ApiProblem(404, "path", sentence), path)
+    return response(from_exception(error), path)
 
 
 _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import generate_latest
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
-from sightglass.api.work import answer, describe_route
+from sightglass.api.work import add_route
 from sightglass.batch import finished, labels
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
@@ -26,42 +25,19 @@ from sightglass.evaluation.decision import TOLERANCE
 from sightglass.explain.recipe import VERSION
 from sightglass.models.catalog import available, catalog
 from sightglass.models.spec import Task
-from sightglass.report import results
-from sightglass.report.results import PlainResult
+from sightglass.report.results import ComparisonResult, Explained, PlainResult, ProofResult, SimilarityResult
 
 MAPS, FOLDER = ("json", "png", "npy", "zip"), ("json", "zip")
 """Numbers as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
-router, public = APIRouter(), APIRouter(tags=["server"])
-"""Routes that need the token, where there is one, and routes that need none."""
+pictures, router, public = APIRouter(prefix="/api", tags=["pictures"]), APIRouter(), APIRouter(tags=["server"])
+"""Routes of pictures, others that need the token, where there is one, and routes that need none."""
 
-
-def _add_route(
-    path: str,
-    name: str,
-    schema: type[BaseModel],
-    result: type[BaseModel],
-    work: Callable[[Any, str], BaseModel | bytes],
-    formats: tuple[str, ...] = FOLDER,
-) -> None:
-    """Add a route that answers a request of the schema by the work, in one of the formats."""
-
-    async def ask(request: Request, format: str = "json") -> Response:
-        return await answer(request, schema, work, format)
-
-    ask.__annotations__ |= {"request": Request, "format": Literal[formats], "return": Response}
-    about = describe_route(schema, result, formats)
-    router.add_api_route(
-        f"/api/{path}", ask, methods=["POST"], name=name, description=schema.__doc__, tags=["pictures"], **about
-    )
-
-
-explanation, similarity = service.answer_explanation, service.compare_pictures
-_add_route("explain", "explain_picture", schemas.ExplainRequest, results.ExplanationAnswer, explanation, MAPS)
-_add_route("detect", "explain_detections", schemas.DetectRequest, results.DetectionAnswer, explanation, MAPS)
-_add_route("segment", "explain_segmentation", schemas.SegmentRequest, results.ExplanationAnswer, explanation, MAPS)
-_add_route("compare", "compare_models", schemas.CompareRequest, results.ComparisonAnswer, service.compare_models)
-_add_route("similarity", "compare_pictures", schemas.SimilarityRequest, results.SimilarityAnswer, similarity)
-_add_route("prove", "prove_map", schemas.ProveRequest, results.ProofAnswer, service.prove_map)
+add_route(pictures, "/explain", schemas.ExplainRequest, Explained, service.answer_explanation, MAPS)
+add_route(pictures, "/detect", schemas.DetectRequest, Explained, service.answer_explanation, MAPS)
+add_route(pictures, "/segment", schemas.SegmentRequest, Explained, service.answer_explanation, MAPS)
+add_route(pictures, "/compare", schemas.CompareRequest, ComparisonResult, service.compare_models, FOLDER)
+add_route(pictures, "/similarity", schemas.SimilarityRequest, SimilarityResult, service.compare_pictures, FOLDER)
+add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_map, FOLDER)
 
 
 class Listed(PlainResult):
@@ -100,11 +76,22 @@ def list_models(
     return Models(default=settings().api_model, models=rows)
 
 
+class ListedRun(PlainResult):
+    id: str
+    written: datetime
+    """When its evaluation was written, in UTC."""
+
+
+class Runs(PlainResult):
+    runs: list[ListedRun]
+    """The newest first."""
+
+
 @router.get("/api/runs", tags=["runs"])
-def list_evaluated_runs() -> results.Runs:
+def list_evaluated_runs() -> Runs:
     """List your batch runs with labels, the newest first."""
     runs = labels.list_labelled().items()
-    return results.Runs(runs=[results.ListedRun(id=folder.name, written=written) for folder, written in runs])
+    return Runs(runs=[ListedRun(id=folder.name, written=written) for folder, written in runs])
 
 
 @router.get("/api/runs/{run}", tags=["runs"])

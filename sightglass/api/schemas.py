@@ -64,7 +64,7 @@ Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 def _option(name: str, **changed: Any) -> Any:
     """Return the field of an engine option, with its differences here."""
     about = QUESTION if name == "question" else OFFERED[name]
-    plain = {"default": () if about.kind is tuple else None, "description": about.description}
+    plain = {"default": () if about.kind is tuple else None, "description": about.description or about.help}
     return Field(**plain | {"ge": about.least, "le": about.most} | changed)
 
 
@@ -108,7 +108,9 @@ class _EvidenceRequest(_ModelRequest, _AskedRequest):
     smooth: Smooth | None = _option("smooth")
 
 
-class _TargetRequest(_EvidenceRequest, _DrawnRequest):
+class ExplainRequest(_EvidenceRequest, _DrawnRequest):
+    """Explain what a model predicts for a picture, and where it looked."""
+
     verb: ClassVar[Literal["", "detect", "segment"]] = ""
     """What the model must be able to do; empty: any model."""
 
@@ -116,19 +118,15 @@ class _TargetRequest(_EvidenceRequest, _DrawnRequest):
     head: int | None = _option("head", le=1000)
     targets: tuple[Target, ...] = _option("targets", max_length=MAX_MAPS)
     top_k: int | None = _option("top_k", le=MAX_MAPS)
+    per: Per | None = _option("per", description="What each map explains; null: a class, of /api/detect a box.")
+    at: tuple[Finite, ...] = _option("at", default=(), max_length=2 * MAX_CORNERS)
+    against: Class | None = _option("against")
+    joint: Words | None = _option("joint")
     confidence: Finite | None = _option("confidence")
     iou: Finite | None = _option("iou")
     ratio: Finite | None = _option("ratio")
     classes: tuple[Class, ...] = _option("classes", max_length=MAX_WORDS)
     within: Within | None = _option("within")
-
-
-class ExplainRequest(_TargetRequest):
-    """Explain what a model predicts for a picture, and where it looked."""
-
-    per: Per | None = _option("per")
-    at: tuple[Finite, ...] = _option("at", default=(), max_length=2 * MAX_CORNERS)
-    against: Class | None = _option("against")
 
 
 class SegmentRequest(ExplainRequest):
@@ -137,13 +135,10 @@ class SegmentRequest(ExplainRequest):
     verb = "segment"
 
 
-class DetectRequest(_TargetRequest):
+class DetectRequest(ExplainRequest):
     """Explain what a detector finds in a picture, and where it looked for each box."""
 
     verb = "detect"
-
-    per: Per | None = _option("per", description="What each map explains; null: a box.")
-    joint: Words | None = _option("joint")
 
     def engine_options(self) -> Json:
         return {"per": "detection", **super().engine_options()}
@@ -171,7 +166,6 @@ class SimilarityRequest(_ModelRequest):
     other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
     of: Literal["cosine", "product"] = Field("cosine", description="What a map adds up to.")
     method: Name | None = Field(default=None, description="One of the gradient family; null: hirescam.")
-    context: bool = Field(True, description="Whether to add the scores of unrelated pictures, in a few more passes.")
 
 
 class ProveRequest(_EvidenceRequest):

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -17,7 +17,6 @@ from sightglass.common.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from starlette.datastructures import Headers
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sightglass.api.problems import ApiProblem
@@ -73,8 +72,6 @@ FIXED = {
     # Some caches in front of a server keep whatever is called .png, and give it to whoever asks.
     "cache-control": "private",
 }
-VERSIONED = "/api/v1/"
-"""Beginning of the API's paths with their version; without it they begin with `/api/`."""
 
 
 class SecurityHeaders:
@@ -244,8 +241,6 @@ def _wrong_origin(path: str, request: HTTPConnection, scope: Scope, *, public: b
 
 def is_public(path: str) -> bool:
     """Return whether anybody may ask for a path."""
-    if path.startswith(VERSIONED):
-        path = f"/api/{path.removeprefix(VERSIONED)}"
     return path == ALIVE or any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
 
 

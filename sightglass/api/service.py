@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from sightglass import history
 from sightglass.api import metrics
 from sightglass.api.problems import ApiProblem
-from sightglass.api.schemas import CompareRequest, DetectRequest, ExplainRequest, ProveRequest, SimilarityRequest
+from sightglass.api.schemas import CompareRequest, ExplainRequest, ProveRequest, SimilarityRequest
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
@@ -22,18 +24,14 @@ from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
+from sightglass.models.spec import ModelSpec
 from sightglass.report import result_folder, results, similarity_files
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.result_folder import zip_files
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
-    from sightglass.models.spec import ModelSpec
-
-Explaining = ExplainRequest | DetectRequest
 
 
 def local_model(name: str) -> ModelSpec:
@@ -64,7 +62,7 @@ def open_picture(data: bytes, name: str | None) -> Image:
     return Image.open(data, name=name or "picture", max_bytes=int(settings().api_mb * MIB))
 
 
-def run(name: str, image: Image, request: Explaining | CompareRequest | ProveRequest, options: Json) -> Explanation:
+def run(name: str, image: Image, request: ExplainRequest | CompareRequest | ProveRequest, options: Json) -> Explanation:
     """Explain a picture with a model and an engine's options; raise Problem, one sentence, or Cancelled."""
     explainer = load_explainer(name)
     check()
@@ -73,7 +71,7 @@ def run(name: str, image: Image, request: Explaining | CompareRequest | ProveReq
     return explanation
 
 
-def explain(request: Explaining) -> Explanation:
+def explain(request: ExplainRequest) -> Explanation:
     """Explain the picture of a request; raise Problem, one sentence."""
     options = request.engine_options()
     style_of(request)  # raises before any work
@@ -89,39 +87,35 @@ def explain(request: Explaining) -> Explanation:
     return run(name, image, request, options)
 
 
-def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
+def answer_explanation(request: ExplainRequest, kind: str) -> BaseModel | bytes:
     """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem, and ApiProblem without a map."""
     if kind in ("png", "npy") and request.seal:
         raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
     explanation, style = explain(request), style_of(request)
-    if kind == "json":
+    missing: list[str] | None = None
+    if kind in ("png", "npy"):
+        check_mapped(explanation)
+    elif request.seal:
         # The headline and the limitations follow from the checks.
-        seals = list(check_maps(explanation)) if request.seal else None
-        more = dict[str, Any](seals=seals, saved=history.save_as_set(explanation))
-        if not isinstance(request, DetectRequest):
-            return results.ExplanationAnswer.build(explanation, style, **more)
+        check_maps(explanation)
+    saved = history.save_as_set(explanation)
+    if kind == "png":
+        return overlay_png(explanation, style)
+    if kind == "npy":
+        return npy_bytes(explanation.heatmaps[0].values)
+    if request.verb == "detect":
         # For single detections a number means a box.
         kinds = str if explanation.options.per == "detection" else int | str
-        missing = find_missed(explanation, [name for name in request.targets if isinstance(name, kinds)])
-        more["missing"] = [plain_text(candidate.words) for candidate in missing]
-        return results.DetectionAnswer.build(explanation, style, **more)
-    if kind == "zip":
-        files = (
-            result_folder.box_files(explanation, style, everything=True)
-            if isinstance(request, DetectRequest)
-            else result_folder.of_picture(explanation, style, npy=True)
-        )
-        summary = results.Explained.build(explanation, style).to_dict()
-        content = zip_files(result_folder.with_summary(files, summary))
-    else:
-        check_mapped(explanation)
-        values = explanation.heatmaps[0].values
-        content = overlay_png(explanation, style) if kind == "png" else npy_bytes(values)
-    history.save_as_set(explanation)
-    return content
+        missed = find_missed(explanation, [name for name in request.targets if isinstance(name, kinds)])
+        missing = [plain_text(candidate.words) for candidate in missed]
+    answer = results.Explained.build(explanation, style, saved=saved, missing=missing)
+    if kind == "json":
+        return answer
+    files = result_folder.of_result(explanation, style, everything=True)
+    return zip_files(result_folder.with_summary(files, answer.to_dict()))
 
 
-def style_of(request: Explaining | CompareRequest) -> Style:
+def style_of(request: ExplainRequest | CompareRequest) -> Style:
     return Style.parse(request.colormap, request.alpha, request.mode)
 
 
@@ -141,16 +135,12 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     comparison = Comparison(tuple(explanations), names, tuple(timings))
     if not (request.targets or request.each_own):
         comparison = comparison.aligned()
-    seals = [list(check_maps(each, 1)) if request.seal else None for each in comparison.explanations]
+    for explanation in comparison.explanations if request.seal else ():
+        check_maps(explanation, 1)
     saved = [history.save_as_set(explanation) for explanation in comparison.explanations]
     if kind == "zip":
         return zip_files(result_folder.of_comparison(comparison, style))
-    parts = zip(comparison.explanations, names, timings, seals, saved, strict=True)
-    models = [
-        results.ComparedAnswer.build(item, name=name, timing=timing, seals=sealed, saved=record)
-        for item, name, timing, sealed, record in parts
-    ]
-    return results.ComparisonAnswer.build(comparison, models)
+    return results.ComparisonResult.build(comparison, saved)
 
 
 def overlay_png(explanation: Explanation, style: Style) -> bytes:
@@ -173,13 +163,10 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     explainer = load_explainer(request.model or settings().api_model)
     pair = similarity.similarity(explainer, query, gallery, of=request.of, **request.engine_options())
     check()
-    context = ranking.context(explainer, query, pair.preprocessing) if request.context else None
+    context = ranking.context(explainer, query, pair.preprocessing)
     if kind == "zip":
         return zip_files(similarity_files.of_similarity(pair, context))
-    sides = [
-        results.SideAnswer(seen=side.seen, alike=side.statistics[0], apart=side.statistics[1]) for side in pair.sides
-    ]
-    return results.SimilarityAnswer.build(pair, context, sides=sides)
+    return results.SimilarityResult.build(pair, context)
 
 
 def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
@@ -192,4 +179,4 @@ def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
     proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
     if kind == "zip":
         return zip_files(result_folder.of_proof(explanation, 0, proof))
-    return results.ProofAnswer.build(explanation, 0, proof, notes=explanation.notes)
+    return results.ProofResult.build(explanation, 0, proof)

@@ -12,9 +12,10 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import anyio
+from fastapi import APIRouter
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect, Request
@@ -137,24 +138,39 @@ async def answer(
 
 
 _GREY = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII="
-_EXAMPLES: Json = {"image": _GREY, "other": _GREY, "classes": [0]}
+"""A picture of eight by eight pixels, as an example in the description."""
 
 
-def describe_route(
-    schema: type[BaseModel], result: type[BaseModel], offers: tuple[str, ...] = ("json",)
-) -> dict[str, Any]:
-    """Return the OpenAPI arguments of a route with `answer`."""
-    fields, body = schema.model_fields, schema.model_json_schema()
-    example = {name: value for name, value in _EXAMPLES.items() if name in fields and fields[name].is_required()}
+def add_route(
+    router: APIRouter,
+    path: str,
+    schema: type[RequestT],
+    result: type[BaseModel],
+    work: Callable[[RequestT, str], BaseModel | bytes],
+    formats: tuple[str, ...] = ("json",),
+) -> None:
+    """Add a route that answers a form or JSON of the schema by the work, in one of the formats."""
+
+    async def ask(request: Request, format: str = "json") -> Response:
+        return await answer(request, schema, work, format)
+
+    ask.__annotations__ |= {"request": Request, "format": Literal[formats], "return": Response}
+    body, files = schema.model_json_schema(), [field for field in PICTURES if field in schema.model_fields]
     file = {"type": "string", "format": "binary", "description": "The picture file, or its base64 as text."}
-    form = body | {"properties": body["properties"] | {name: file for name in PICTURES if name in fields}}
-    binary = {MEDIA_TYPES[offer]: {"schema": {"type": "string", "format": "binary"}} for offer in offers[1:]}
+    form = body | {"properties": body["properties"] | dict.fromkeys(files, file)}
+    binary = {MEDIA_TYPES[format]: {"schema": {"type": "string", "format": "binary"}} for format in formats[1:]}
     # The page offers the first, which has a file picker.
+    example = dict.fromkeys(files, _GREY)
     content = {FORM: {"schema": form}, MEDIA_TYPES["json"]: {"schema": body, "example": example}}
-    return {
-        "responses": {200: {"model": result, "content": binary}},
-        "openapi_extra": {"requestBody": {"required": True, "content": content}},
-    }
+    router.add_api_route(
+        path,
+        ask,
+        methods=["POST"],
+        name=path.removeprefix("/"),
+        description=schema.__doc__,
+        responses={200: {"model": result, "content": binary}},
+        openapi_extra={"requestBody": {"required": True, "content": content}},
+    )
 
 
 async def _read(request: Request, schema: type[BaseModel]) -> bytes | Json:

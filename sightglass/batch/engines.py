@@ -15,6 +15,7 @@ import socket
 import threading
 import uuid
 from collections import deque
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,24 +36,21 @@ from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.options import RECIPE_OPTIONS
-from sightglass.explain.picture.source import Unreachable
+from sightglass.explain.options import RECIPE_OPTIONS, Options
+from sightglass.explain.picture.source import Item, Unreachable
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from sightglass.batch.journal import Outcome
     from sightglass.batch.runner import BatchJob
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import LoadedModel
-    from sightglass.explain.options import Options
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.picture.source import Item
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)

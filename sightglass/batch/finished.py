@@ -19,7 +19,7 @@ import numpy as np
 
 from sightglass.batch import kept, labels, table
 from sightglass.common.errors import Problem
-from sightglass.common.files import modified
+from sightglass.common.files import Json, modified
 from sightglass.common.settings import MIB
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
-    from sightglass.common.files import Json
     from sightglass.evaluation.stored import Evaluation
     from sightglass.evaluation.summary import EvaluationSummary
 

@@ -10,16 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import to_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sightglass.common.files import Json
+from sightglass.common.files import Json, to_json
 
 Outcome = dict[str, Any]
 """A picture's `key`, `stamp`, and its `rows`, or its `problem`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from sightglass.batch import table
-from sightglass.batch.journal import writing
+from sightglass.batch.journal import Journal, writing
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json, write_file
@@ -31,10 +31,7 @@ from sightglass.models.labels import class_index, match, suggest
 from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from sightglass.batch.engines import Work
-    from sightglass.batch.journal import Journal
     from sightglass.explain.picture.source import Item
 
 CORRECTIONS = "labels.json"

@@ -6,9 +6,9 @@ import base64
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -18,22 +18,18 @@ from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import task_of
 from sightglass.report import embedded_recipe
 from sightglass.report import table as report_table
 from sightglass.report.view import reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     import pandas as pd
 
     from sightglass.batch.journal import Journal
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.source import Item
-    from sightglass.explain.rendering.style import Style
 
 Row = dict[str, Any]
 FOLDER = "maps"

@@ -10,7 +10,8 @@ import io
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -24,9 +25,6 @@ from sightglass.explain import recipe
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import SOME_METHODS
 from sightglass.explain.phrases import listing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _ORDER = [module.__name__ for module in (explain, batch, video, comparing, proving, serve, doctor)]
 """Order of the verbs in --help."""

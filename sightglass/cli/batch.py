@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,17 +21,12 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.settings import settings
+from sightglass.common.work.progress import Progress
 from sightglass.evaluation import kinds, stored
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as models_labels
 from sightglass.report import result_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from sightglass.batch import Summary
-    from sightglass.cli.console import Progress
 
 STOPPED = 130
 PROBLEMS = 10
@@ -127,7 +123,7 @@ def _run(
     progress: Progress,
     cancel: threading.Event,
     saved: set[str | None] | None,
-) -> Summary:
+) -> runner.Summary:
     only = Path(source[0])
     stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
     folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)

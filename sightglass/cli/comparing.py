@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,8 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import describe_checks, load_explainer, open_picture
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
+from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 from sightglass.explain.comparison import models
 from sightglass.explain.methods import SIMILARITY
@@ -23,17 +26,9 @@ from sightglass.models import catalog
 from sightglass.report import result_folder, results, similarity_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
-    from sightglass.cli.console import Progress
-    from sightglass.common.files import Json
-    from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.report.result_folder import File
-    from sightglass.report.similarity_files import Attend
 
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""
@@ -71,7 +66,7 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
     return console.finish(folder, written, results.ComparisonResult.build(comparison).to_dict())
 
 
-def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> Comparison:
+def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> models.Comparison:
     """Explain a picture with each model and, with --seal, check the first map of each."""
     ids, names = catalog.choose_compared(options.model or ["efficientnet-lite0"])
     explanations, timings = [], []
@@ -88,7 +83,7 @@ def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, p
     return comparison
 
 
-def _report(console: Console, comparison: Comparison) -> None:
+def _report(console: Console, comparison: models.Comparison) -> None:
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
     rows = []
     for i, (name, explanation) in enumerate(zip(comparison.names, comparison.explanations, strict=True)):
@@ -247,7 +242,7 @@ class _Run:
             progress=self.progress,
         )
 
-        def files() -> Iterator[File]:
+        def files() -> Iterator[result_folder.File]:
             yield from similarity_files.of_evaluation(report)
             sheets = report.queries[: self.sheets]
             for i, query in enumerate(sheets):
@@ -264,7 +259,7 @@ class _Run:
         written = result_folder.write(folder, files())
         return self.console.finish(folder, written, report.summary(), report.failed)
 
-    def _attend(self) -> Attend | None:
+    def _attend(self) -> similarity_files.Attend | None:
         """Return what draws a picture under its attention; None for a model without one over the whole picture."""
         if all(attention.grid is None for attention in self.explainer.resident.attentions):
             return None

@@ -6,19 +6,17 @@ import contextlib
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import to_json
 from sightglass.common.legible import one_line, without_codes
+from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
     from rich.progress import Progress as Bars
-
-    Progress = Callable[[float, str], None]
 
 MAX_WIDTH = 100
 """Columns of a table on a wider terminal, or without a terminal."""

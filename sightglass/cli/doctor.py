@@ -19,7 +19,6 @@ from sightglass.common.files import Json, write_file
 from sightglass.explain.evidence import resident
 from sightglass.models.checkpoints import weights
 
-SECRET = ("token", "api_key")
 PACKAGES = {
     "torch": "Reinstall torch and torchvision in one command, from the same index.",
     "cv2": "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless.",
@@ -45,7 +44,7 @@ def list_settings(json: cli.Json = False) -> int:
         rows.append(
             {
                 "name": environment.variable(field),
-                "value": value if field not in SECRET or value is None else str(getattr(environment.settings(), field)),
+                "value": value if field != "token" or value is None else str(getattr(environment.settings(), field)),
                 "default": environment.describe_default(field),
                 "meaning": declared.description,
                 "problem": malformed.get(field),

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.rendering.style import Style
-    from sightglass.report.result_folder import File
 
-    Write = Callable[[Explanation], tuple[Json, Iterator[File]]]
+    Write = Callable[[Explanation], tuple[Json, Iterator[result_folder.File]]]
     """From an explanation to its summary for JSON, and its files."""
 
 
@@ -160,7 +159,7 @@ def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: st
     chosen = cli.with_classes(engine_options, series.explainer)
     objects = [_parse_object(text) for text in options.objects or ()]
 
-    def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
+    def write(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
         explanation = explanation.with_object(*objects)
         common.report(series.console, explanation, style)
         series.console.say(*explanation.task.wording.list_answers(explanation))
@@ -196,7 +195,7 @@ def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
     classes: tuple[int | str, ...] = tuple(labels[index] for index in indices) if per == "detection" else indices
     chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": classes}
 
-    def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
+    def write(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
         common.report(console, explanation, series.style)
         without = len(explanation.predictions) - len(explanation.heatmaps)
         if per == "detection" and without > 0 and not any(chosen.values()):
@@ -259,8 +258,8 @@ class Series:
         return 1 if failed else 0
 
     def with_summary(
-        self, explanation: Explanation, files: Iterable[File], more: Json | None = None
-    ) -> tuple[Json, Iterator[File]]:
+        self, explanation: Explanation, files: Iterable[result_folder.File], more: Json | None = None
+    ) -> tuple[Json, Iterator[result_folder.File]]:
         """Return an explanation's summary, and its files with those of --also."""
         summary = results.Explained.build(explanation, self.style).to_dict() | (more or {})
         extra = common.extra_files(explanation, self.formats, self.style)

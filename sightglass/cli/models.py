@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer, open_picture, report
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.files import Json
 from sightglass.common.settings import settings
 from sightglass.explain import phrases
 from sightglass.explain.evidence import layers as evidence_layers
@@ -24,12 +26,6 @@ from sightglass.models.adapters.tasks import ROWS, check_task
 from sightglass.models.own import adding, store
 from sightglass.models.spec import TASKS
 from sightglass.report import results
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.common.files import Json
-    from sightglass.models.inspect import Toml
 
 app = typer.Typer(
     help="List models, their weights and layers, and add your own.",
@@ -188,9 +184,9 @@ def add(
     return 0
 
 
-def _settings(texts: Sequence[str]) -> Toml:
+def _settings(texts: Sequence[str]) -> inspect.Toml:
     """Parse `KEY=VALUE` texts; a value of invalid TOML is a string."""
-    values: Toml = {}
+    values: inspect.Toml = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.\w+)*", key.strip()):

@@ -7,7 +7,7 @@ import inspect
 import mimetypes
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -26,10 +26,7 @@ from sightglass.explain.rendering import style
 from sightglass.models import labels as models_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from sightglass.explain.explainer import Explainer
-    from sightglass.explain.rendering.style import Style
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""
@@ -117,7 +114,7 @@ class DrawOptions:
     mode: str | None = field("--mode overlay|blend", "blend colours cold places, too [overlay].", OUT, hidden=True)
     json: Json = False
 
-    def style(self) -> Style:
+    def style(self) -> style.Style:
         """Return how maps are drawn."""
         return style.Style.parse(self.colormap, self.alpha, self.mode)
 

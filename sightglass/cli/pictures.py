@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sightglass.cli.console import Console, Progress
+    from sightglass.cli.console import Console
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image

@@ -15,7 +15,8 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import extra_files, load_explainer, open_picture, report
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import read_npz
+from sightglass.common.files import Json, read_npz
+from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases, replaying
 from sightglass.explain import recipe as explain_recipe
 from sightglass.explain.picture import image as images
@@ -25,8 +26,6 @@ from sightglass.explain.trust import proof as measures
 from sightglass.report import embedded_recipe, offers, result_folder, results
 
 if TYPE_CHECKING:
-    from sightglass.cli.console import Progress
-    from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
@@ -119,9 +118,7 @@ class ReplayOptions(cli.OutputOptions):
     """,
 )
 def replay(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="recipe.json, or a PNG, JPG, SVG or PDF with an embedded recipe.")
-    ],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe.json, or a PNG or JPG that carries one.")],
     options: ReplayOptions,
 ) -> int:
     """Make the same maps again: the same picture, weights and options, all checked.
@@ -152,11 +149,7 @@ def replay(
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
     names: list[str] = []
     if options.out is not None:
-        files = (
-            result_folder.box_files(explanation, look, everything=False)
-            if explanation.task.explains("detection")
-            else result_folder.of_picture(explanation, look)
-        )
+        files = result_folder.of_result(explanation, look, everything=False)
         names = result_folder.write(options.out, result_folder.with_summary(files, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from sightglass.cli.pictures import EXAMPLE_USED, load_explainer
 from sightglass.common.files import Json, file_stem
 from sightglass.video import clip as video_clip
 from sightglass.video import results, runner
-
-if TYPE_CHECKING:
-    from sightglass.video import Summary
 
 SHOWN = 20
 """Moments that are printed; the file has all."""
@@ -83,7 +80,7 @@ def video(
     return STOPPED if summary.cancelled else 0
 
 
-def _report(console: Console, summary: Summary) -> None:
+def _report(console: Console, summary: results.Summary) -> None:
     console.say(f"{summary.words}.")
     console.warn(*summary.notes)
     rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:SHOWN]]

@@ -63,8 +63,7 @@ def choose(host: str | None, *, token: str | None = None, oidc: bool = False, op
     `token` overrides the environment; `oidc`: whether a provider is set up. Raises SettingProblem where settings
     contradict each other.
     """
-    secret = settings().token or settings().api_key
-    token = token or (secret.get_secret_value() if secret else "")
+    token = token or (secret.get_secret_value() if (secret := settings().token) else "")
     if open_to_all or settings().open:
         if token or oidc:
             raise SettingProblem(

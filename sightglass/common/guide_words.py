@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.common.errors import Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
 
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 

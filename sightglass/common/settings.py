@@ -108,7 +108,6 @@ class Settings(BaseModel):
         shown="everybody whom it signs in",
     )
     framed_by: Sites = _field((), "Sites that may show the dashboard in a frame, separated by commas.")
-    api_key: SecretStr | None = _field(None, "Another name of SIGHTGLASS_TOKEN, which counts if both are set.")
     api_origins: Names = _field(
         (), "Sites whose pages may call the API and open the dashboard's socket, separated by commas; *: all."
     )

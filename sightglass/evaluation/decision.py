@@ -19,8 +19,8 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.intervals import LEVEL, Estimate, Z, estimate
-from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate
+from sightglass.evaluation.kinds import ClassEvaluation, kind_of
 from sightglass.evaluation.summary import ClassChange, DecisionSummary, Kind
 from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
 from sightglass.models import catalog
@@ -29,8 +29,6 @@ from sightglass.models.checkpoints import weights
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.intervals import Metrics
-    from sightglass.evaluation.kinds import ClassEvaluation
     from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 
 MOST = 6

@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,27 +17,22 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import boxes as true_boxes
 from sightglass.evaluation import ground_truth, masks, stored
 from sightglass.evaluation.boxes import RIGHT
-from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
-from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
+from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
+from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.phrases import percent, plural, plural_noun, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match as match_boxes
-from sightglass.models.adapter import Prediction
+from sightglass.models.adapter import Adapter, Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox
-    from sightglass.evaluation.intervals import Estimate
-    from sightglass.evaluation.stored import Evaluation
     from sightglass.explain.explanation import Explanation
-    from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
     Lock = AbstractContextManager[Any]

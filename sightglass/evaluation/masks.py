@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
@@ -17,9 +17,6 @@ from sightglass.evaluation.ground_truth import DATA, MAX_BYTES, PACKED, GroundTr
 from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, estimate, redraw
 from sightglass.explain.picture import bounds
 from sightglass.models import labels as class_names
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FILE = "masks.jsonl"
 """Beside the table of a run, as `stored.FILE`: of each picture its mask's problem, or its pairs of classes."""

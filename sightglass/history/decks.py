@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass import examples
 from sightglass.common.errors import Problem, typed_line, typed_text
-from sightglass.common.files import write_folder
+from sightglass.common.files import Json, write_folder
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image
@@ -19,15 +19,13 @@ from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
 from sightglass.report.stored import MAX_VIEWS, MAX_WORK, count_work, pack, unpack
-from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE
+from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from sightglass.common.files import Json
     from sightglass.history.history import History
-    from sightglass.report.view import View
 
 SUFFIX = ".sightglass"
 FORMAT, VERSION = "sightglass deck", 1

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import npz_bytes, read_npz, to_json
+from sightglass.common.files import Json, npz_bytes, read_npz, to_json
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
@@ -33,7 +33,7 @@ from sightglass.report import charts, embedded_recipe, similarity_files, views
 from sightglass.report.embedded_recipe import list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
-from sightglass.report.view import MAX_CHECKS, Picture
+from sightglass.report.view import MAX_CHECKS, Picture, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,10 +41,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.ranking import Context
-    from sightglass.report.view import View
 
     Arrays = dict[str, NDArray[Any]]
     Files = dict[str, bytes]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common import users
 from sightglass.common.errors import DISK_FULL, Problem, typed_text
-from sightglass.common.files import ABANDONED, modified, remove_drafts, write_folder
+from sightglass.common.files import ABANDONED, Json, modified, remove_drafts, write_folder
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import megabytes
 from sightglass.explain.similarity.similarity import Similarity
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.whatif.edits import EditMark

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
-from sightglass.common.files import to_json
+from sightglass.common.files import Json, to_json
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.marks import Mark, draw_lines
@@ -27,13 +29,6 @@ from sightglass.explain.whatif.edits import EditMark
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 from sightglass.report.embedded_recipe import ViewState, add_checks
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RECORD = "record.json"

@@ -16,7 +16,7 @@ import numpy as np
 
 from sightglass.explain.phrases import capital, percent, shorten
 from sightglass.report.layouts import INCH, LETTERS, Rect, Theme, hex_of
-from sightglass.report.view import Chart, ChartLine
+from sightglass.report.view import Chart, ChartLine, LineName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.trust.proof import Proof
-    from sightglass.report.view import LineName
 
 Way = Literal["hidden", "kept"]
 LINES: dict[LineName, tuple[str, str, tuple[float, ...]]] = {

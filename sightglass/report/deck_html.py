@@ -6,19 +6,14 @@ shows the same page.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from sightglass.report.drawing import draw_layers
 from sightglass.report.html_report import base64_text, data_url, fill, read
-from sightglass.report.layouts import DARK, Text, Theme, hex_of, numbered
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.report.layouts import Item
-    from sightglass.report.view import View
+from sightglass.report.layouts import DARK, Item, Text, Theme, hex_of, numbered
+from sightglass.report.view import View
 
 
 def deck_html(

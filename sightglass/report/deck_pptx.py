@@ -6,9 +6,10 @@ fits what is typed. The picture and its heat map are layers with names in the se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pptx import Presentation
 from pptx.dml.color import RGBColor
@@ -17,13 +18,8 @@ from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import DARK, INCH, LAYOUTS, Layout, Rect, Text, Theme, numbered
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.report.layouts import Page
-    from sightglass.report.view import View
+from sightglass.report.layouts import DARK, INCH, LAYOUTS, Layout, Page, Rect, Text, Theme, numbered
+from sightglass.report.view import View
 
 FONT = "Arial"
 _PREFIX = "Sightglass "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.explain.picture.image import to_jpeg
@@ -16,15 +18,8 @@ from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.report import charts
-from sightglass.report.layouts import DARK, SMALLEST, Visual, pages
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.report.layouts import Theme
-    from sightglass.report.view import Box, View
+from sightglass.report.layouts import DARK, SMALLEST, Theme, Visual, pages
+from sightglass.report.view import Box, View
 
 SHARP = 12.0
 """Pixels of a unit: a slide is 1920 x 1080."""

@@ -15,10 +15,10 @@ import numpy as np
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
+from sightglass.explain.rendering.style import VIEWER_STYLE, Pixels, Style, parse_color
 from sightglass.report import charts
 from sightglass.report.embedded_recipe import embed
-from sightglass.report.view import reduce, require_map
+from sightglass.report.view import Box, View, reduce, require_map
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sightglass.common.files import Json
-    from sightglass.explain.rendering.style import Pixels
     from sightglass.explain.result import Result
-    from sightglass.report.view import Box, Map, View
 
 Format = Literal["png", "jpg", "svg", "pdf"]
 
@@ -38,7 +36,6 @@ MAX_SIDE = 1200
 """Pixels of a panel's longer side: more cannot be seen in print."""
 MAX_NAMED = 30
 """Maximum number of boxes with names; of more only the outlines are drawn."""
-_MARGIN, _GAP, _HEAD, _BAR, _LINE = 0.12, 0.14, 0.26, 0.62, 0.135  # inches
 _SMALL, _TEXT = 7.0, 8.5  # points
 _ENCODING: dict[str, Json] = {"png": {"compress_level": PNG_LEVEL}, "jpg": {"quality": 92, "subsampling": 0}}
 
@@ -70,42 +67,42 @@ def figure(
 
 
 def _draw_page(view: View, pictures: list[Pixels], style: Style) -> Figure:
-    """Lay out the page in inches, top down."""
+    """Draw the panels side by side, with the answers and the colour bar below them, and the caption at the foot."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     picture, item = view.pictures[0], view.pictures[0].map
     assert item is not None
     size = picture.image.width, picture.image.height
-    ratio = size[0] / size[1]
-    wide = min((10 - 2 * _MARGIN - 2 * _GAP) / 3, 5.2 * ratio)
-    high, room = wide / ratio, 3 * wide + 2 * _GAP
-    page = max(room, 6.6) + 2 * _MARGIN
-    lines = textwrap.wrap(view.caption, int((page - 2 * _MARGIN) * 19.5))
-    tall = _MARGIN + _HEAD + high + _BAR + len(lines) * _LINE + _MARGIN
-    sheet = Figure(figsize=(page, tall))
-
-    def axes(left: float, top: float, width: float, height: float) -> Axes:
-        return sheet.add_axes((left / page, 1 - (top + height) / tall, width / page, height / tall))
-
-    first, explained = (page - room) / 2, [box for box in picture.boxes if box.explained]
+    wide = min(3.2, 5.2 * size[0] / size[1])
+    page = max(3 * wide + 0.5, 6.8)
+    caption = textwrap.wrap(view.caption, int(page * 19))
+    high = wide * size[1] / size[0]
+    sheet = Figure((page, high + 1.2 + 0.14 * len(caption)), layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06))
+    axes = sheet.subplot_mosaic([["picture", "map", "overlay"], ["answers", "bar", "bar"]], height_ratios=(high, 0.12))
+    explained = [box for box in picture.boxes if box.explained]
     boxes: list[Sequence[Box]] = [picture.boxes, (), explained]
     empty = f" (empty: {item.empty})" if item.empty else ""
     heads = [picture.image.name, f"{item.method}: {item.target}{empty}", "Overlay"]
-    for i, (pixels, head, listed) in enumerate(zip(pictures, heads, boxes, strict=True)):
-        panel = axes(first + i * (wide + _GAP), _MARGIN + _HEAD, wide, high)
+    for name, pixels, head, listed in zip(("picture", "map", "overlay"), pictures, heads, boxes, strict=True):
+        panel = axes[name]
         # In the original's pixels, whatever the panel was reduced to.
-        panel.imshow(pixels, extent=(0, size[0], size[1], 0), aspect="auto", interpolation="nearest")
-        panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
+        panel.imshow(pixels, extent=(0, size[0], size[1], 0), interpolation="nearest")
+        panel.set(xticks=[], yticks=[], anchor="S")
         panel.spines[:].set(linewidth=0.5, color="#8a8a8a")
         panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
-        _boxes(panel, listed, size, size[0] / wide, style, chosen=bool(explained) and i == 2)
-    top = _MARGIN + _HEAD + high + 0.12
-    _colour_bar(axes(first + wide + _GAP, top, room - wide - _GAP, 0.12), item, style.colormap)
+        _boxes(panel, listed, size, size[0] / wide, style, chosen=bool(explained) and name == "overlay")
     answers = [_cut(line, wide, picture.rest if line is picture.best[-1] else "") for line in picture.best]
-    words = "\n".join(answers) or "nothing found"
-    sheet.text(first / page, 1 - top / tall, words, fontsize=_SMALL, va="top", linespacing=1.25)
-    foot = 1 - (top + _BAR - 0.1) / tall
-    sheet.text(_MARGIN / page, foot, "\n".join(lines), fontsize=_SMALL, va="top", linespacing=1.25)
+    axes["answers"].set_axis_off()
+    axes["answers"].text(0, 1, "\n".join(answers) or "nothing found", fontsize=_SMALL, va="top", linespacing=1.25)
+    colours = ScalarMappable(cmap=ListedColormap(render.map_lut(item.kind, style.colormap) / 255))
+    bar = sheet.colorbar(colours, cax=axes["bar"], orientation="horizontal", ticks=(0, 0.5, 1))
+    bar.outline.set(linewidth=0.5, color="#8a8a8a")
+    bar.ax.set_xticklabels(item.ends, fontsize=_SMALL)
+    bar.ax.set_xlabel(item.meaning, fontsize=_SMALL, labelpad=1)
+    sheet.supxlabel("\n".join(caption), x=0.01, ha="left", fontsize=_SMALL, linespacing=1.25)
     return sheet
 
 
@@ -130,17 +127,6 @@ def _boxes(
         taken.append((left, right, top))
         if len(boxes) <= MAX_NAMED:
             panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
-
-
-def _colour_bar(bar: Axes, item: Map, colormap: str) -> None:
-    bar.imshow(render.map_lut(item.kind, colormap)[None], extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest")
-    bar.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xticks=[0, 0.5, 1])
-    first, _, last = bar.set_xticklabels(item.ends, fontsize=_SMALL)
-    first.set_horizontalalignment("left")
-    last.set_horizontalalignment("right")
-    bar.tick_params(length=2, width=0.5, pad=2)
-    bar.set_xlabel(item.meaning, fontsize=_SMALL, labelpad=1)
-    bar.spines[:].set(linewidth=0.5, color="#8a8a8a")
 
 
 def _cut(text: str, inches: float, after: str = "") -> str:

@@ -24,7 +24,7 @@ from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, map_lut, paint, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.report import charts
-from sightglass.report.view import reduce, reduced_size, require_map
+from sightglass.report.view import Box, Map, View, reduce, reduced_size, require_map
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.result import Result
-    from sightglass.report.view import Box, Map, View
 
 PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),

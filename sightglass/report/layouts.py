@@ -7,20 +7,17 @@ A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from PIL import ImageFont
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import packing
 from sightglass.explain.phrases import NBSP, percent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from sightglass.report.view import View
+from sightglass.report.view import View
 
 WIDTH, HEIGHT = 160.0, 90.0
 LINE = 1.2

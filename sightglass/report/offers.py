@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import file_stem, npz_bytes, to_json
-from sightglass.explain.comparison.models import measure_in_turns
+from sightglass.explain.comparison.models import Comparison, measure_in_turns
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity

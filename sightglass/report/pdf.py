@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import astuple
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 from fpdf import FPDF
 
 from sightglass.common.files import packing
 from sightglass.report.drawing import draw_layers
-from sightglass.report.layouts import HEIGHT, LIGHT, NARROW, WIDTH, Rect, Text, Theme, numbered
+from sightglass.report.layouts import HEIGHT, LIGHT, NARROW, WIDTH, Page, Text, Theme, numbered
+from sightglass.report.view import View
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.report.layouts import Colour, Page
-    from sightglass.report.view import View
-
-_MM = 2.0
-"""Millimetres of a unit of the layout: a slide of 320 x 180."""
-_POINTS = 72 / 25.4
+_POINTS = 2 * 72 / 25.4
+"""Points of a unit of the layout: a slide is 320 x 180 mm."""
 
 
 def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
@@ -27,7 +22,7 @@ def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
 
     Path("deck.pdf").write_bytes(deck_pdf(views, "When does a heat map lie?"))
     """
-    document = FPDF(orientation="L", unit="mm", format=(HEIGHT * _MM, WIDTH * _MM))
+    document = FPDF(orientation="L", unit=_POINTS, format=(HEIGHT, WIDTH))
     document.set_margin(0)
     document.set_auto_page_break(False)
     document.c_margin = 0
@@ -37,9 +32,9 @@ def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
     document.set_creator("Sightglass")
     document.set_lang("en")
     document.set_stretching(100 * NARROW)
+    document.set_page_background(theme.ground)  # type: ignore[arg-type] # it is annotated as a tuple of one number
     for view, page in numbered(views):
         document.add_page()
-        _fill(document, Rect(0, 0, WIDTH, HEIGHT), theme.ground)
         _draw(document, view, page, theme)
     return bytes(document.output())
 
@@ -47,20 +42,12 @@ def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
 def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
     for item in page.items:
         if not isinstance(item, Text):
-            document.image(BytesIO(draw_layers(view, item, theme)[-1].file), *_rect(item.place))
+            document.image(BytesIO(draw_layers(view, item, theme)[-1].file), *astuple(item.place))
             continue
         if item.tone == "tag":
-            _fill(document, item.place, theme.shade)
-        document.set_font("sans", "B" if item.bold else "", item.size * _MM * _POINTS)
+            document.set_fill_color(*theme.shade)
+            document.rect(item.place.left, item.place.top, item.place.width, item.place.height, style="F")
+        document.set_font("sans", "B" if item.bold else "", item.size * _POINTS)
         document.set_text_color(*getattr(theme, item.tone))
         for line, left, baseline in item.set_lines():
-            document.text(left * _MM, baseline * _MM, line)
-
-
-def _rect(place: Rect) -> tuple[float, float, float, float]:
-    return place.left * _MM, place.top * _MM, place.width * _MM, place.height * _MM
-
-
-def _fill(document: FPDF, place: Rect, colour: Colour) -> None:
-    document.set_fill_color(*colour)
-    document.rect(*_rect(place), style="F")
+            document.text(left, baseline, line)

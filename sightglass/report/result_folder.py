@@ -20,7 +20,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.drawing import contact_sheet
@@ -38,14 +38,11 @@ if TYPE_CHECKING:
 
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.result import Result
     from sightglass.explain.trust.proof import Proof
     from sightglass.models.adapter import Prediction
 
-    File = tuple[str, bytes]
-
-
+File = tuple[str, bytes]
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
 
 
@@ -133,6 +130,13 @@ def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
         names.append(name)
         yield name, data
     yield SUMMARY, to_json(values | {"files": [*names, SUMMARY]}).encode()
+
+
+def of_result(explanation: Result, style: Style, *, everything: bool) -> Iterator[File]:
+    """Return the files of boxes of a detector, else of a picture; `everything`: also each map as a file."""
+    if explanation.task.explains("detection"):
+        return box_files(explanation, style, everything=everything)
+    return of_picture(explanation, style, npy=everything)
 
 
 def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bool = False) -> Iterator[File]:

@@ -7,32 +7,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sightglass.common.files import Json
-from sightglass.explain.comparison.models import Timing
+from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.explain.similarity.similarity import Pair, describe_places
+from sightglass.explain.result import Result
+from sightglass.explain.similarity.ranking import Context
+from sightglass.explain.similarity.similarity import Pair, Similarity, describe_places
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
+from sightglass.explain.trust.proof import Proof
 from sightglass.models.adapter import Joint
 from sightglass.models.geometry import Box
 from sightglass.report.embedded_recipe import checked_recipe, list_checks, proved_recipe, python_call
-
-if TYPE_CHECKING:
-    from sightglass.explain.comparison.models import Comparison
-    from sightglass.explain.result import Result
-    from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.explain.trust.proof import Proof
 
 VERSION = 1
 """Version of these fields: it changes when a program that reads them would have to."""
@@ -99,11 +94,16 @@ class MapResult(PlainResult):
     """xyxy in pixels of the picture: the area that the model saw; values outside of it are 0."""
 
 
-class ModelResult(PlainResult):
-    """What one model says of a picture."""
+class Explained(PlainResult):
+    """A picture explained by a model."""
 
+    version: int = VERSION
     picture: str
+    width: int
+    """Width of the picture in pixels."""
+    height: int
     model: str
+    headline: str
     predictions: list[PredictionResult]
     """Best first."""
     boxes: list[BoxNumbers | None]
@@ -111,72 +111,55 @@ class ModelResult(PlainResult):
     heatmaps: Sequence[MapResult]
     statistics: tuple[Statistics, ...]
     """One per map."""
-    seals: list[Checks | None] | None = None
+    seals: list[Checks | None]
     """One per map, null for one that was not tested."""
     diagnosis: list[str]
     """The limits of the first map, most serious first."""
     milliseconds: dict[str, Number]
     notes: tuple[str, ...]
     recipe: Recipe
-
-    @classmethod
-    def build(cls, explanation: Result, **more: Any) -> Self:
-        """Return it of an explanation; `more`: further fields, or others."""
-        task, indices = explanation.task, range(len(explanation.heatmaps))
-        maps = [MapResult.model_validate(heatmap) for heatmap in explanation.heatmaps]
-        fields: Json = {
-            "picture": explanation.image.name,
-            "model": explanation.model.id,
-            "predictions": [
-                PredictionResult.model_validate(p).model_copy(update=task.wording.facts(p, explanation.model))
-                for p in explanation.predictions
-            ],
-            "boxes": [explanation.box_numbers(i) for i in indices if explanation.task.explains("detection")],
-            "heatmaps": [
-                item.model_copy(
-                    update={
-                        "score": task.scorer.score(explanation, i),
-                        "rank": explanation.ranks[i],
-                        "outside": explanation.outside(i),
-                    }
-                )
-                for i, item in enumerate(maps)
-            ],
-            "statistics": explanation.statistics,
-            "seals": list_checks(explanation),
-            "diagnosis": [finding.text for finding in diagnose(explanation)],
-            "milliseconds": explanation.milliseconds,
-            "notes": explanation.notes,
-            "recipe": checked_recipe(explanation),
-        }
-        return cls(**fields | more)
-
-
-class Explained(ModelResult):
-    """A picture explained by a model."""
-
-    version: int = VERSION
-    headline: str
-    width: int
-    """Width of the picture in pixels."""
-    height: int
     command: str
     """The call in Python that reproduces it."""
+    missing: list[str] | None = Field(default=None, exclude_if=lambda missing: missing is None)
+    """For each requested class that a detector did not find: the strongest candidate, and why it is not shown."""
+    saved: str | None = Field(default=None, exclude_if=lambda record: record is None)
+    """The record in the history, if a server saved the answer as unsure."""
 
     @classmethod
     def build(cls, explanation: Result, style: Style = VIEWER_STYLE, **more: Any) -> Self:
-        """Return it of an explanation; `style`: what its headline calls the strongest colour by."""
-        return super().build(
-            explanation,
+        """Build from an explanation; `style` sets the colour name in the headline; `more`: further fields."""
+        task, image = explanation.task, explanation.image
+
+        def describe_map(index: int) -> MapResult:
+            found = {"score": task.scorer.score(explanation, index), "rank": explanation.ranks[index]}
+            found["outside"] = explanation.outside(index)
+            return MapResult.model_validate(explanation.heatmaps[index]).model_copy(update=found)
+
+        indices = range(len(explanation.heatmaps))
+        return cls(
+            picture=image.name,
+            width=image.width,
+            height=image.height,
+            model=explanation.model.id,
             headline=plain_text(describe(explanation, style.hot).headline),
-            width=explanation.image.width,
-            height=explanation.image.height,
+            predictions=[
+                PredictionResult.model_validate(p).model_copy(update=task.wording.facts(p, explanation.model))
+                for p in explanation.predictions
+            ],
+            boxes=[explanation.box_numbers(i) for i in indices if task.explains("detection")],
+            heatmaps=[describe_map(i) for i in indices],
+            statistics=explanation.statistics,
+            seals=list_checks(explanation),
+            diagnosis=[finding.text for finding in diagnose(explanation)],
+            milliseconds=explanation.milliseconds,
+            notes=explanation.notes,
+            recipe=checked_recipe(explanation),
             command=python_call(explanation.recipe),
             **more,
         )
 
 
-class ComparedModel(ModelResult):
+class ComparedModel(Explained):
     """One model of a comparison."""
 
     name: str
@@ -203,17 +186,16 @@ class ComparisonResult(PlainResult):
     """Between the first maps of each pair of models; null unless both are of one class or one matched object."""
 
     @classmethod
-    def build(cls, compared: Comparison, models: Sequence[ComparedModel] = ()) -> Self:
-        """Return it of a comparison; `models`: those that it has, by default without records."""
-        count = range(len(compared.names))
-        parts = zip(compared.explanations, compared.names, compared.timings, strict=True)
-        models = models or [ComparedModel.build(item, name=name, timing=timing) for item, name, timing in parts]
+    def build(cls, compared: Comparison, saved: Sequence[str | None] = ()) -> Self:
+        """Build from a comparison; `saved`: each answer's record in the history."""
+        count, records = range(len(compared.names)), saved or [None] * len(compared.names)
+        parts = zip(compared.explanations, compared.names, compared.timings, records, strict=True)
         return cls(
             picture=compared.explanations[0].image.name,
             verdict=compared.verdict,
             fastest=compared.fastest,
             common=compared.common,
-            models=models,
+            models=[ComparedModel.build(item, name=name, timing=time, saved=id_) for item, name, time, id_ in parts],
             label=compared.label or None,
             mixed=compared.mixed,
             agreement=[[compared.agreement(a, b) for b in count] for a in count],
@@ -233,6 +215,17 @@ class ContextResult(PlainResult):
     unrelated: tuple[Number, ...]
     mirrored: Number
     words: str
+
+
+class SideResult(PlainResult):
+    """The map of one of two pictures."""
+
+    seen: Corners
+    """xyxy in pixels: the area that the model saw."""
+    alike: Statistics = Field(validation_alias=AliasPath("statistics", 0))
+    """Statistics of the positive values, which make the two similar."""
+    apart: Statistics = Field(validation_alias=AliasPath("statistics", 1))
+    """Statistics of the negative values, which make them differ."""
 
 
 class SimilarityResult(PlainResult):
@@ -258,12 +251,14 @@ class SimilarityResult(PlainResult):
     """For the first and the second picture, in words."""
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
+    sides: list[SideResult]
+    """The maps of the first and of the second picture."""
     context: ContextResult | None = Field(default=None, exclude_if=lambda context: context is None)
 
     @classmethod
-    def build(cls, similarity: Similarity, context: Context | None, **more: Any) -> Self:
-        """Return it of two compared pictures; `more`: further fields."""
-        names = ("score", "of", "method", "layers", "preprocessing", "state", "notes")
+    def build(cls, similarity: Similarity, context: Context | None) -> Self:
+        """Build from two compared pictures."""
+        names = ("score", "of", "method", "layers", "preprocessing", "state", "notes", "sides")
         fields: Json = {name: getattr(similarity, name) for name in names} | {"context": context}
         query, gallery = similarity.sides
         return cls(
@@ -274,7 +269,6 @@ class SimilarityResult(PlainResult):
             places=[Places(alike=alike, apart=apart) for alike, apart in map(describe_places, similarity.sides)],
             pairs=similarity.matches.pairs,
             **fields,
-            **more,
         )
 
 
@@ -350,12 +344,13 @@ class ProofResult(PlainResult):
     necessity: Number | None
     """Smallest share whose hiding changes the answer; null: none."""
     curves: list[CurveResult]
+    notes: tuple[str, ...]
     recipe: Recipe
     """With the settings of the proof: `replay` makes the same curves again."""
 
     @classmethod
-    def build(cls, explanation: Result, index: int, proof: Proof, **more: Any) -> Self:
-        """Return it of the proof of the map at `index`; `more`: further fields."""
+    def build(cls, explanation: Result, index: int, proof: Proof) -> Self:
+        """Build from the proof of the map at `index`."""
         heatmap, recipe = explanation.heatmaps[index], proved_recipe(explanation, index, proof)
         names = ("part", "fillings", "sentence", "support", "sufficiency", "necessity", "curves")
         return cls(
@@ -365,57 +360,7 @@ class ProofResult(PlainResult):
             layers=heatmap.layers,
             target=proof.label,
             score=proof.start,
+            notes=explanation.notes,
             recipe=recipe,
             **{name: getattr(proof, name) for name in names},
-            **more,
         )
-
-
-class ExplanationAnswer(Explained):
-    saved: str | None = None
-    """The record in the history, if the answer was saved as unsure; else null."""
-
-
-class DetectionAnswer(ExplanationAnswer):
-    missing: list[str]
-    """For each requested class that was not found: the strongest candidate, and why it is not shown."""
-
-
-class ComparedAnswer(ComparedModel):
-    saved: str | None = None
-
-
-class ComparisonAnswer(ComparisonResult):
-    models: list[ComparedAnswer]
-
-
-class SideAnswer(PlainResult):
-    """The map of one of two pictures."""
-
-    seen: Corners
-    """xyxy in pixels: the area that the model saw."""
-    alike: Statistics
-    """Statistics of the positive values, which make the two similar."""
-    apart: Statistics
-    """Statistics of the negative values, which make them differ."""
-
-
-class SimilarityAnswer(SimilarityResult):
-    context: ContextResult | None = None
-    sides: list[SideAnswer]
-    """The maps of the first and of the second picture."""
-
-
-class ProofAnswer(ProofResult):
-    notes: tuple[str, ...]
-
-
-class ListedRun(PlainResult):
-    id: str
-    written: datetime
-    """When its evaluation was written, in UTC."""
-
-
-class Runs(PlainResult):
-    runs: list[ListedRun]
-    """The newest first."""

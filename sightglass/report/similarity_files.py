@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.files import Json, npz_bytes, to_json
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import listing, plain_text
-from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.rendering.drawing import contact_sheet
 from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
-from sightglass.explain.similarity.similarity import describe_places
+from sightglass.explain.similarity.evaluation import Evaluation
+from sightglass.explain.similarity.ranking import Context, Ranking
+from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity, describe_places
 from sightglass.report import results, table
-from sightglass.report.result_folder import MAPS, label_stem
-from sightglass.report.view import MAX_MADE, Picture
+from sightglass.report.result_folder import MAPS, File, label_stem
+from sightglass.report.view import MAX_MADE, Picture, View
 from sightglass.report.views import new_view, place_map, statement
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.evaluation import Evaluation
-    from sightglass.explain.similarity.ranking import Context, Ranking
-    from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity
-    from sightglass.report.view import View
-
-    File = tuple[str, bytes]
-    Panels = list[NDArray[np.uint8]]
-    Attend = Callable[[Image], NDArray[np.uint8]]
-
+Panels = list[NDArray[np.uint8]]
+Attend = Callable[[Image], NDArray[np.uint8]]
 PAIRS = 6
 """Number of matching places that are drawn."""
 COLOURS = "Red: similar, blue: different"

@@ -5,22 +5,16 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
 from sightglass.common.files.packing import pack_data, unpack_data
-from sightglass.report.view import MAX_PICTURES, Index, View
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.report.view import Map
+from sightglass.report.view import MAX_PICTURES, Index, Map, View
 
 VERSION = 2
 MAX_VIEWS, MAX_SIDE, MAX_WORK = 200, 4_096, 400_000_000

@@ -7,15 +7,13 @@ from dataclasses import asdict, fields
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import packing
+from sightglass.common.files import Json, packing
 from sightglass.explain.maps.boxes import BoxNumbers
-from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, format_value
+from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, Statistics, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sightglass.common.files import Json
-    from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.result import Result
 
 

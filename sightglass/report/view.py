@@ -6,7 +6,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakKeyDictionary
@@ -25,8 +25,6 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Kind, Style
 from sightglass.explain.rendering.style import Field as MapField
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -13,13 +12,13 @@ from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, quantity, without_emphasis
 from sightglass.explain.rendering.render import share_difference
-from sightglass.explain.rendering.style import Style
+from sightglass.explain.rendering.style import Kind, Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.detect import box_sentence
 from sightglass.explain.tasks.wording import describe_signs
 from sightglass.explain.trust import FILLINGS
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent, diagnose
-from sightglass.explain.trust.proof import COLUMNS, lines, rows
+from sightglass.explain.trust.proof import COLUMNS, Proof, lines, rows
 from sightglass.models.preprocess import WAYS
 from sightglass.report import charts, table
 from sightglass.report.embedded_recipe import proved_recipe, python_call
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
-    from sightglass.explain.rendering.style import Kind
     from sightglass.explain.result import Result
     from sightglass.explain.tasks.parts import Change
     from sightglass.explain.tasks.task import Task
@@ -148,7 +146,7 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
     (label, score), checks = result.task.wording.describe_saved(result, index), result.known_checks(index)
     target, share = heatmap.target.label, result.task.scorer.score(result, index)
     ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
-    low, high = (number(end) for end in heatmap.raw_range)
+    low, high = (quantity(end) for end in heatmap.raw_range)
     return place_map(
         label,
         heatmap.content,
@@ -233,11 +231,6 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
     return replace(style, alpha=alpha, cells=False)
 
 
-def number(value: float) -> str:
-    """Format three significant digits, with a true minus; `–` of NaN."""
-    return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "–"
-
-
 def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:
     """Return the colour bar's three labels and their meaning."""
     scaling, many = "scaled to its own maximum", len(heatmap.layers)
@@ -248,7 +241,7 @@ def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str]
         return (f"lowers{first}", "0", f"raises{last}"), "raw value" if heatmap.ends else scaling
     if heatmap.ends is not None:
         low, high = heatmap.ends
-        return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
+        return (quantity(low), quantity((low + high) / 2), quantity(high)), "raw value, negative values cut off"
     return ("0", "0.5", "1"), scaling
 
 

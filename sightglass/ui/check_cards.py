@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import MEANINGS, scramble, stability
-from sightglass.explain.trust.checks import LARGE, QUESTIONS
-from sightglass.explain.trust.proof import COLUMNS, lines, rows
+from sightglass.explain.trust.checks import LARGE, QUESTIONS, CheckId
+from sightglass.explain.trust.proof import COLUMNS, Proof, lines, rows
 from sightglass.report import charts as chart
 from sightglass.report.view import reduce
 from sightglass.ui.session import page, state
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
-    from sightglass.explain.trust.checks import CheckId
-    from sightglass.explain.trust.proof import Proof
     from sightglass.explain.trust.scramble import Scramble
     from sightglass.explain.trust.stability import Stability
     from sightglass.models.spec import ModelSpec

@@ -128,7 +128,7 @@ def test_click_on_box_and_beside_boxes(visit):
 def test_the_api_beside_answers_pages_and_needs_no_other_machine(visit):
     page = visit("/api/docs")
     page.locator(".opblock").nth(8).wait_for()
-    assert page.evaluate("async () => (await (await fetch('/api/v1/models')).json()).default") == "efficientnet-lite0"
+    assert page.evaluate("async () => (await (await fetch('/api/models')).json()).default") == "efficientnet-lite0"
 
 
 def test_address_on_fresh_and_stopped_server(browser: Browser):

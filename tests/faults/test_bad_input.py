@@ -22,8 +22,9 @@ from sightglass.explain.picture.source import find
 from sightglass.history import decks
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
-from sightglass.report import View, embedded_recipe
+from sightglass.report import embedded_recipe
 from sightglass.report.stored import pack
+from sightglass.report.view import View
 from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene

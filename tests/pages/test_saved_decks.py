@@ -6,7 +6,7 @@ import pytest
 
 from sightglass.history import History
 from sightglass.history.decks import READY
-from sightglass.report import View
+from sightglass.report.view import View
 from tests.pages.conftest import press, texts
 
 

@@ -10,15 +10,13 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 
@@ -147,15 +145,13 @@ def file_stem(
     keep: str = "",
     max_length: int | None = None,
     otherwise: str = "picture",
-    collapse: bool = True,
 ) -> str:
     """Return a text as a part of a file's name: `Egyptian cat` is `Egyptian-cat`.
 
-    Whatever is no letter, digit, underscore or one of `keep` becomes a separator. `collapse`: a run of them becomes
-    one, and none is left at the ends. `otherwise` is returned where nothing remains.
+    A run of what is no letter, digit, underscore or one of `keep` becomes a separator, with none at the ends.
+    `otherwise` is returned where nothing remains.
     """
-    stem = re.sub(rf"[^\w{re.escape(keep)}]{'+' if collapse else ''}", separator, text)
-    return (stem.strip(separator) if collapse else stem)[:max_length] or otherwise
+    return re.sub(rf"[^\w{re.escape(keep)}]+", separator, text).strip(separator)[:max_length] or otherwise
 
 
 def data_folder(name: str) -> Path:

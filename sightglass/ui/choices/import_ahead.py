@@ -9,21 +9,19 @@ import inspect
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from sightglass.common import access
 from sightglass.ui.choices import model_picker
 from sightglass.ui.session import signed_in
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Addresses by which a server listens on all interfaces."""

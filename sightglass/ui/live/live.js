@@ -245,7 +245,7 @@ class Live {
 function connect() {
   const url = new URL("api/live", location.href.replace(/[?#].*/, ""));
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  return new WebSocket(url, ["sightglass.live"]);
+  return new WebSocket(url);
 }
 
 /** @param {Blob} blob @returns {Promise<string>} */

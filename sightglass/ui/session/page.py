@@ -6,22 +6,19 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.style import PAGES
+from sightglass.common.work.progress import PausableStop
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.markdown import sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sightglass.common.work.progress import PausableStop
 
 LOGGER = logging.getLogger(__name__)
 # Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a

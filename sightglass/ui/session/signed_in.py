@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import urlsplit
 
 import streamlit as st
 
 from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
+from sightglass.common.files import Json
 from sightglass.ui.session.markdown import shorten
 from sightglass.ui.streamlit_internals import decode_signed_value, script_context
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Any
-
-    from sightglass.common.files import Json
 
 NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 MIN_SECRET = 32

@@ -6,18 +6,16 @@ value of a widget that is not on the page, so values are remembered here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import streamlit as st
 
 from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape, shorten
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Sequence
 
 MAX_VALUE = 40
 """Characters that are shown of a value of the address."""

@@ -7,14 +7,14 @@ Streamlit does not send again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.explain.rendering.style import colormaps
 from sightglass.ui.declare import declare, no_callback
-from sightglass.ui.viewer.payload import DEFAULTS
+from sightglass.ui.viewer.payload import DEFAULTS, Rect
 from sightglass.ui.viewer.payload import Box as Box
 from sightglass.ui.viewer.payload import Map as Map
 from sightglass.ui.viewer.payload import Pane as Pane
@@ -22,10 +22,7 @@ from sightglass.ui.viewer.payload import ViewerOptions as ViewerOptions
 from sightglass.ui.viewer.payload import pack as pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sightglass.explain import Image
-    from sightglass.ui.viewer.payload import Rect
 
 
 def parse_region(message: object, picture_id: str, size: tuple[int, int]) -> Rect | None:

@@ -15,7 +15,7 @@ import numpy as np
 from sightglass.common.files.packing import pack_data
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.rendering.marks import box_mark
+from sightglass.explain.rendering.marks import Mark, box_mark
 from sightglass.explain.rendering.render import samples
 from sightglass.explain.rendering.style import Kind, tables
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain import Image
-    from sightglass.explain.rendering.marks import Mark
 
 Rect = tuple[float, float, float, float]
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from sightglass.browser import join
 from sightglass.explain.tasks.wording import Answer
 from sightglass.ui.declare import declare, no_callback
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 _HERE = Path(__file__).parent
 _PAGE = f"<style>{(_HERE / 'layout.css').read_text('utf-8')}</style><script>{{{join(_HERE / 'page.js')}}}</script>"

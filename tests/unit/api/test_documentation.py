@@ -40,7 +40,7 @@ def test_every_block_does_what_it_says(tmp_path: Path, monkeypatch: pytest.Monke
     namespace: dict[str, object] = {}
     blocks = [(found["kind"], found["text"]) for found in BLOCK.finditer(PAGE)]
     assert {kind for kind, _ in blocks} == {"console", "sh", "python"}
-    shell = {"SIGHTGLASS_API_KEY": "", "PATH": "/usr/bin:/bin"}
+    shell = {"SIGHTGLASS_TOKEN": "", "PATH": "/usr/bin:/bin"}
     with listening(create()) as address:
         for kind, text in blocks:
             here = text.replace("http://127.0.0.1:8502", address)

@@ -27,8 +27,6 @@ ADDRESSES = (None, "", "0.0.0.0", "::", "192.0.2.7", "example.org", "localhost.e
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0"])
 def test_a_token_or_a_provider_counts_on_every_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert access.choose(host, oidc=True) == access.Access("oidc")
-    monkeypatch.setenv("SIGHTGLASS_API_KEY", "key")
-    assert access.choose(host) == access.Access("token", "key")
     monkeypatch.setenv("SIGHTGLASS_TOKEN", "token")
     assert access.choose(host) == access.Access("token", "token")
     assert access.choose(host, token="given") == access.Access("token", "given")
@@ -152,7 +150,7 @@ HTML = {"accept": "text/html,*/*"}
 BEARER = {"authorization": f"Bearer {TOKEN}".encode()}
 GUARDED = ["/", "/compare", "/docs/index.html", "/media/0a1b.jpg", "/component/x/y.js", "/static/js/index.js"]
 GUARDED += ["/_stcore/host-config", "/_stcore/metrics", "/_stcore/upload_file/session/file", "/_stcore/healthy"]
-GUARDED += ["/api/models", "/api/v1/models", "/api/metrics", "/api/explain", "/api/healthy", "/api/runs/api/health"]
+GUARDED += ["/api/models", "/api/metrics", "/api/explain", "/api/healthy", "/api/runs/api/health"]
 GUARDED += ["/predict_with_gradcam", "/view_heatmap", "/anything/else"]
 SOCKETS = ("/_stcore/stream", "/api/live")
 LOCALHOST, NETWORK = "http://localhost:8501", "http://here:8501"
@@ -247,7 +245,7 @@ def test_a_network_address_refuses_strangers_everything(way, headers, rules):
             assert answer.status_code == 401, (method, path)
             assert TOKEN not in answer.text
     assert [opened_as(browser, path, **headers) for path in SOCKETS] == [users.NOBODY if way == "oidc" else None, None]
-    for path in ("/_stcore/health", "/api/health", "/api/health/ready", "/api/v1/health", "/api/docs"):
+    for path in ("/_stcore/health", "/api/health", "/api/health/ready", "/api/docs"):
         assert browser.get(path).status_code == 200
 
 

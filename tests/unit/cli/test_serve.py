@@ -52,7 +52,7 @@ def asking(address: str) -> httpx.Client:
 
 def test_serve_requires_key_and_stops_at_work(bus: Path) -> None:
     limits = {"SIGHTGLASS_API_MB": "1", "SIGHTGLASS_STOP_SECONDS": "1"}
-    with served(SIGHTGLASS_API_KEY=SECRET, **limits) as (address, process, _), asking(address) as client:
+    with served(SIGHTGLASS_TOKEN=SECRET, **limits) as (address, process, _), asking(address) as client:
         assert client.get("/api/models").status_code == 401
         assert client.get("/api/health").status_code == 200
         client.headers["authorization"] = f"Bearer {SECRET}"

@@ -81,7 +81,7 @@ def test_the_docs_list_every_one() -> None:
 
 
 def test_they_are_listed_and_wrong_ones_too(monkeypatch, capsys):
-    for name, value in (("API_KEY", "a-secret"), ("TOKEN", "a-secret"), ("MASKS", "100")):
+    for name, value in (("TOKEN", "a-secret"), ("MASKS", "100")):
         monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
     assert main(["settings"]) == 0
     output = capsys.readouterr().out
@@ -93,7 +93,7 @@ def test_they_are_listed_and_wrong_ones_too(monkeypatch, capsys):
     assert "a-secret" not in output.out
     answer = json.loads(output.out)
     rows = {row["name"]: row for row in answer["settings"]}
-    assert rows["SIGHTGLASS_API_KEY"]["value"] == rows["SIGHTGLASS_TOKEN"]["value"] == "**********"
+    assert rows["SIGHTGLASS_TOKEN"]["value"] == "**********"
     assert rows["SIGHTGLASS_MASKS"].items() >= {"value": "100", "default": "800; 1000 for a classifier"}.items()
     assert (
         answer["problems"]

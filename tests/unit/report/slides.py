@@ -7,8 +7,7 @@ import numpy as np
 
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.style import Style
-from sightglass.report import Chart, ChartLine, Map, Picture, View
-from sightglass.report.view import Box
+from sightglass.report.view import Box, Chart, ChartLine, Map, Picture, View
 
 SIZE = (240, 160)
 SHARES = tuple(i / 20 for i in range(21))

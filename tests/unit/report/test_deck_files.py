@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from sightglass import examples
 from sightglass.history.decks import READY, SUFFIX, read
-from sightglass.report import View, drawing, layouts
+from sightglass.report import drawing, layouts
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import FONT, deck_pptx
 from sightglass.report.layouts import (
@@ -34,6 +34,7 @@ from sightglass.report.layouts import (
     share,
 )
 from sightglass.report.pdf import deck_pdf
+from sightglass.report.view import View
 from sightglass.report.views import MAX_WORDS
 from tests.unit.report.slides import SEAL, SIZE, TITLE, deck, picture
 

@@ -12,9 +12,9 @@ from sightglass.common.files.packing import pack_data
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History, decks
 from sightglass.history.decks import FORMAT, SUFFIX, Deck, join
-from sightglass.report import Map, Picture, View
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.stored import MAX_VIEWS, count_work, pack
+from sightglass.report.view import Map, Picture, View
 
 
 @pytest.fixture

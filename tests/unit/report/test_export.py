@@ -16,10 +16,11 @@ from torch import nn
 
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.maps.statistics import Agreement
+from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust.checks import Check, Checks
 from sightglass.explain.trust.proof import Proof, rows
-from sightglass.report import charts, embedded_recipe, figure, html_report, result_folder, results, table, views
+from sightglass.report import charts, embedded_recipe, figure, html_report, result_folder, results, table
 from sightglass.report.offers import FORMATS, Format
 
 NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"
@@ -99,7 +100,7 @@ def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
     for _, value, meaning in table.list_numbers(made.statistics[2]):
         assert value in page and meaning in page
     low, high = made.heatmaps[0].ends
-    assert views.number(low) in page and views.number(high) in page
+    assert quantity(low) in page and quantity(high) in page
 
 
 def test_every_row_has_the_same_columns_and_what_is_in_them(made: Explanation, boxes: Explanation) -> None:

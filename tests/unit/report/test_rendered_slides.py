@@ -16,11 +16,12 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif import changes, edits
 from sightglass.history import History, encoding
-from sightglass.report import View, views
+from sightglass.report import views
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.layouts import DARK, HEIGHT, WIDTH, Page, Rect, Text, Visual, numbered, pages, share
 from sightglass.report.pdf import deck_pdf
 from sightglass.report.similarity_files import pair_view
+from sightglass.report.view import View
 from sightglass.report.views import MAX_WORDS
 from tests.unit.report.slides import chart, deck
 from tests.waits import patience

@@ -13,10 +13,10 @@ from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain import Explainer, Explanation, Image
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.style import Style
-from sightglass.report import Chart, ChartLine, Map, Picture, View, views
+from sightglass.report import views
 from sightglass.report.charts import describe_proof
 from sightglass.report.stored import pack, unpack
-from sightglass.report.view import Box
+from sightglass.report.view import Box, Chart, ChartLine, Map, Picture, View
 
 JPEG = to_jpeg(np.zeros((4, 6, 3), np.uint8))
 

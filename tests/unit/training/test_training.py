@@ -17,7 +17,7 @@ from sightglass.models.demo import pictures
 from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.loader import ONLY_DRAWN
 from sightglass.models.spec import ModelSpec
-from sightglass.report import View
+from sightglass.report.view import View
 from training import loop
 from training.__main__ import page
 from training.decks import STORIES, make_story_slide, write

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import BoundedSemaphore
@@ -25,8 +25,6 @@ from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from sightglass.explain import Explainer, Explanation
     from sightglass.explain.comparison.models import Comparison, Timing
     from sightglass.ui.session.state import Choices

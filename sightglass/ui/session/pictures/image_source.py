@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -20,10 +20,6 @@ from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
 from sightglass.models.demo.pictures import example_named as example_named
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.markdown import shorten
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 MAX_AGE = 3600.0
 """Seconds after its last use until an upload is deleted."""
