@@ -47,7 +47,7 @@ def test_speed_writes_every_line_and_the_maps_are_the_references(bus, tmp_path, 
     assert table["difference"] < 1e-4
     assert table["empty"] < 5
     assert into.read_text() == capsys.readouterr().out.removesuffix("\n")
-    assert len(result["goals"]) == 7
+    assert len(table["goals"]) == 7
     assert main(["speed", "--models", "yolo11n", "--picture", str(bus)]) == 2
     assert "no classifier" in capsys.readouterr().err
 
