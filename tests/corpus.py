@@ -138,37 +138,6 @@ def zip_of(files: Files) -> bytes:
 
 
 @cache
-def archives() -> Files:
-    """Archives that lead elsewhere, unpack to more than they are, or are no archives."""
-    png = saved(Pillow.fromarray(pixels()), "PNG")
-    link = zipfile.ZipInfo("link.png")
-    link.external_attr = 0o120777 << 16
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-    doubled = io.BytesIO()
-    with zipfile.ZipFile(doubled, "w") as archive:
-        archive.writestr("a.png", png)
-        archive.writestr(zipfile.ZipInfo("A.png"), png)
-    whole = zip_of({"a.png": png, "b.png": png})
-    return {
-        "empty.zip": zip_of({}),
-        "nothing.zip": b"",
-        "text.zip": b"no archive",
-        "slip.zip": zip_of({"../../../tmp/slipped.png": png, "/abs.png": png, "C:\\a.png": png}),
-        "link.zip": out.getvalue(),
-        "doubled.zip": doubled.getvalue(),
-        "nested.zip": zip_of({"inner.zip": whole}),
-        "bomb.zip": zip_of({"bomb.png": bytes(60_000_000)}),
-        "picture-bomb.zip": zip_of({"bomb.png": png_bomb(30_000)}),
-        "cut.zip": whole[:-30],
-        "half.zip": whole[: len(whole) // 2],
-        "many.zip": zip_of({f"{i}.txt": b"" for i in range(3000)}),
-        "names.zip": zip_of({"\u202egnp.exe": b"x", "a" * 300 + ".png": png, "con.png": png, ".png": png}),
-    }
-
-
-@cache
 def texts() -> Files:
     """Recipes, labels, decks, models.toml: texts that are none, of wrong values, or nested deeply."""
     deep = b"[" * 100_000
