@@ -23,7 +23,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 from sightglass.models.spec import ModelSpec
-from tests.corpus import chunk, npy, png_of, saved
+from tests.corpus import chunk, npy, png_of, saved, zip_of
 
 R, G, B, W, K = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 # Two rows, three columns, six colours: no turn or mirror of it looks like another.
@@ -336,7 +336,13 @@ def bomb() -> bytes:
         (npy(np.zeros((0, 7))), "has no pixels"),
         (npy(np.zeros((9, 8, 0))), "is an array of 9 x 8 x 0; give"),
         (npy(np.full((40, 50, 5), np.nan)), "not finite"),
+        (npy(np.full((40, 50, 5), 1e300)), "not finite"),
+        (npy(np.ones((40, 50, 3), np.complex64)), "holds complex64, not numbers"),
+        (npy(np.zeros((4, 4), [("a", "u1"), ("b", "f4")])), "not numbers"),
+        (npy(np.float32(3)), "is an array of ; give"),
+        (zip_of({"a.npy": npy(WIDE)}), "known kind"),
         (b"\x93NUMPY\x01\x00\x05\x00junk\n", "is damaged"),
+        (b"\x93NUMPY\x03\x00" + struct.pack("<I", 2**31) + b"{", "is damaged"),
         (bomb(), "smaller picture|cut off"),
         pytest.param("/dev/zero", "no file", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
     ],
@@ -418,6 +424,12 @@ def test_what_every_reader_knows_stays_what_it_was() -> None:
     assert Image.open(tif(DICE.integers(0, 256, (30, 40, 50)).astype(np.uint8))).notes == (
         "Only the first frame is used.",
     )
+
+
+@pytest.mark.parametrize("ends", [(-3e38, 3e38), (-1e-30, 1e-30), (-5.0, -4.0)])
+def test_extreme_numbers_are_drawn(ends: tuple[float, float]) -> None:
+    image = Image.open(npy(np.linspace(*ends, 40 * 50 * 5, dtype=np.float32).reshape(40, 50, 5)))
+    assert (image.pixels.min(), image.pixels.max()) == (0, 255)
 
 
 def of_pillow(values: np.ndarray, kind: str = "TIFF") -> bytes:
