@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
+from bisect import bisect
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -209,7 +211,8 @@ class DetectorCase(Case):
             anchors, classes = adapter.select_boxes(outputs, WEAK, 0.7)
             pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
             boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
-            scales = tuple(f"P{3 + level(outputs.levels, anchor)}" for anchor, _ in pairs)
+            ends = list(accumulate(scores.shape[2] * scores.shape[3] for scores in outputs.levels))
+            scales = tuple(f"P{3 + bisect(ends, anchor)}" for anchor, _ in pairs)
         commonest = statistics.mode(box.index for box in boxes)
         same = [box for box in boxes if box.index == commonest]
         group = replace(same[0], anchors=tuple(anchor for box in same for anchor in box.anchors))
@@ -259,13 +262,3 @@ def _detector_row(model: str) -> tuple[ModelSpec, str]:
     if weights == "real" and row.loader == "yolox":
         row = row.with_weights(preprocessing=PreprocessingTable(size=SIZE))
     return row, weights
-
-
-def level(levels: Sequence[Tensor], anchor: int) -> int:
-    """Return a candidate's scale, 0 the finest."""
-    start = 0
-    for number, scores in enumerate(levels):
-        start += scores.shape[2] * scores.shape[3]
-        if anchor < start:
-            return number
-    raise ValueError(f"There is no candidate {anchor}: this input has {start}.")

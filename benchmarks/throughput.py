@@ -141,7 +141,7 @@ def grad_cam(case: ClassifierCase, paths: Sequence[Path], out: Path) -> Callable
 def memory(folder: Path, scratch: Path, many: int) -> Row:
     """Return a long run's MB at each tenth of its pictures."""
     by_count, seconds = fresh(watched, link_many(folder, scratch / "crowd", many), scratch / "many")
-    return {"pictures": many, "held": by_count, "seconds": seconds}
+    return {"pictures": many, "by_count": by_count, "seconds": seconds}
 
 
 def watched(source: Path, out: Path) -> tuple[dict[int, float], float]:
@@ -151,10 +151,10 @@ def watched(source: Path, out: Path) -> tuple[dict[int, float], float]:
 
     def progress(share: float, words: str) -> None:
         if int(share * 10) >= len(by_count) and words != "Writing the table":
-            by_count[round(share * total)] = megabytes("VmRSS")
+            by_count[round(share * total)] = megabytes()
 
     summary = run_batch(source, "efficientnet-lite0", out, device="cpu", progress=progress)
-    return by_count | {summary.done: megabytes("VmRSS")}, summary.seconds
+    return by_count | {summary.done: megabytes()}, summary.seconds
 
 
 HEAD = ("model", "Sightglass /s", "bare /s", "of bare", "of bare, prepared", "loop /s", "times the loop")

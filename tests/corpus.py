@@ -101,33 +101,6 @@ def pictures() -> Files:
     return files
 
 
-@cache
-def arrays() -> Files:
-    """Files of numbers: not finite, of other types and shapes, with code, larger than they are."""
-    whole = npy(np.random.default_rng(0).random((40, 60, 3), np.float32))
-    claimed = whole.replace(b"(40, 60, 3)", b"(99999, 9999, 99)"[: len(b"(40, 60, 3)")])
-    values = {
-        "nan": np.full((40, 60, 3), np.nan, np.float32),
-        "negative": np.full((40, 60, 3), -5.0),
-        "largest": np.linspace(-3e38, 3e38, 40 * 60 * 5, dtype=np.float32).reshape(40, 60, 5),
-        "larger": np.full((40, 60, 5), 1e300),
-        "smallest": np.linspace(0, 1e-42, 40 * 60 * 5).reshape(40, 60, 5) - 1e-43,
-        "complex": np.ones((40, 60, 3), np.complex64),
-        "empty": np.zeros((0, 60, 3), np.uint8),
-        "scalar": np.float32(3),
-        "words": np.array(["a", "b"]),
-        "planes": np.random.default_rng(1).random((40, 60, 5)).astype(np.float32),
-        "five": np.zeros((1, 1, 1, 4, 4), np.uint8),
-        "fields": np.zeros((4, 4), [("a", "u1"), ("b", "f4")]),
-    }
-    files = {f"{name}.npy": npy(array) for name, array in values.items()}
-    files["objects.npy"] = npy(np.array([print, None], dtype=object), allow_pickle=True)
-    files["cut.npy"], files["claimed.npy"], files["header.npy"] = whole[:90], claimed, b"\x93NUMPY\x01\x00v\x00{'descr'"
-    files["long-header.npy"] = b"\x93NUMPY\x03\x00" + struct.pack("<I", 2**31) + b"{"
-    files["bomb.npz"] = zip_of({"a.npy": npy(np.zeros((40_000, 2000), np.uint8))})
-    return files
-
-
 def zip_of(files: Files) -> bytes:
     """Return files as a .zip, names as they are."""
     out = io.BytesIO()
@@ -135,37 +108,6 @@ def zip_of(files: Files) -> bytes:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name) if name else "_", data, zipfile.ZIP_DEFLATED)
     return out.getvalue()
-
-
-@cache
-def archives() -> Files:
-    """Archives that lead elsewhere, unpack to more than they are, or are no archives."""
-    png = saved(Pillow.fromarray(pixels()), "PNG")
-    link = zipfile.ZipInfo("link.png")
-    link.external_attr = 0o120777 << 16
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-    doubled = io.BytesIO()
-    with zipfile.ZipFile(doubled, "w") as archive:
-        archive.writestr("a.png", png)
-        archive.writestr(zipfile.ZipInfo("A.png"), png)
-    whole = zip_of({"a.png": png, "b.png": png})
-    return {
-        "empty.zip": zip_of({}),
-        "nothing.zip": b"",
-        "text.zip": b"no archive",
-        "slip.zip": zip_of({"../../../tmp/slipped.png": png, "/abs.png": png, "C:\\a.png": png}),
-        "link.zip": out.getvalue(),
-        "doubled.zip": doubled.getvalue(),
-        "nested.zip": zip_of({"inner.zip": whole}),
-        "bomb.zip": zip_of({"bomb.png": bytes(60_000_000)}),
-        "picture-bomb.zip": zip_of({"bomb.png": png_bomb(30_000)}),
-        "cut.zip": whole[:-30],
-        "half.zip": whole[: len(whole) // 2],
-        "many.zip": zip_of({f"{i}.txt": b"" for i in range(3000)}),
-        "names.zip": zip_of({"\u202egnp.exe": b"x", "a" * 300 + ".png": png, "con.png": png, ".png": png}),
-    }
 
 
 @cache

@@ -17,7 +17,7 @@ from benchmarks.load.pictures import digest
 from benchmarks.load.session import FORM, PATIENCE, Session, SessionProblem, multipart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchmarks.load.pictures import Marked
@@ -128,22 +128,20 @@ class Crowd:
         lasted = time.perf_counter() - start
         return _sum(stay, lasted), _sum(ask, lasted)
 
-    def session_alone(self, seconds: float, place: int = 0) -> Tally:
-        return self._alone(seconds, lambda ends, tally: self._visits(place % len(self.sessions), ends, tally))
-
-    def client_alone(self, seconds: float, place: int = 0) -> Tally:
-        return self._alone(seconds, lambda ends, tally: self._asks(place % len(self.clients), ends, tally))
+    def alone(self, seconds: float, place: int) -> tuple[Tally, Tally]:
+        """Run one session, then one client, for `seconds` each; return their answers."""
+        session, client = Tally(), Tally()
+        for calls, callers, tally in ((self._visits, self.sessions, session), (self._asks, self.clients, client)):
+            start = time.perf_counter()
+            calls(place % len(callers), start + seconds, tally)
+            tally.lasted = time.perf_counter() - start
+        return session, client
 
     def leave(self) -> None:
         for session in self.sessions:
             session.close()
         for client in self.clients:
             client.close()
-
-    def _alone(self, seconds: float, calls: Callable[[float, Tally], None]) -> Tally:
-        tally, start = Tally(), time.perf_counter()
-        calls(start + seconds, tally)
-        return _sum([tally], time.perf_counter() - start)
 
     def _next(self) -> int:
         with self._lock:

@@ -7,10 +7,11 @@ import statistics
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from benchmarks.load.crowd import LEAVING, TWICE, Crowd, Tally
 from benchmarks.load.pictures import MODEL, expect, expected, marked
-from benchmarks.processes import environment, fresh, megabytes
+from benchmarks.processes import fresh, megabytes
 from benchmarks.report import Row, goal, goals, grid, machine, page
 from benchmarks.viewer.browser import DASHBOARD, Server, serving
 
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> Row:
     # One core is left to the loop and the pages, in the server and in the library that it is compared with.
     threads = max(1, (os.cpu_count() or 2) - 1)
     alone = max(1.0, seconds / PARTS / 10)
-    with tempfile.TemporaryDirectory() as scratch, environment(OMP_NUM_THREADS=str(threads)):
+    with tempfile.TemporaryDirectory() as scratch, patch.dict(os.environ, OMP_NUM_THREADS=str(threads)):
         folder = Path(scratch)
         # More than the caches of a session's answers and of evidence hold together: nearly every answer is a new pass.
         paths = marked(folder, int(min(640, max(160, 8 * seconds))))
@@ -65,10 +66,7 @@ def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row
     rows: list[Row] = [state(server.pid)]
     shares: list[float] = []
     for part in range(PARTS):
-        before = {
-            "session alone": crowd.session_alone(alone, part),
-            "client alone": crowd.client_alone(alone, part),
-        }
+        before = dict(zip(("session alone", "client alone"), crowd.alone(alone, part), strict=True))
         many = dict(zip(("sessions", "clients"), crowd.together(seconds), strict=True))
         shares.append(throughput(many["sessions"], many["clients"], before["session alone"], before["client alone"]))
         for name, tally in (before | many).items():
@@ -93,7 +91,7 @@ def state(pid: int) -> Row:
     status = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     threads = next(int(line.split()[1]) for line in status if line.startswith("Threads:"))
     files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    return {"mb": megabytes(process=pid), "threads": threads, "files": files}
+    return {"mb": megabytes(pid), "threads": threads, "files": files}
 
 
 def figures(tally: Tally) -> Row:

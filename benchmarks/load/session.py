@@ -70,12 +70,11 @@ class _Seen:
 class Session:
     """One person at the dashboard."""
 
-    def __init__(self, address: str, query: str = "") -> None:
+    def __init__(self, address: str) -> None:
         """Open the address's first page and wait for its drawing."""
         self._host, self._port = urlsplit(address).hostname or "", urlsplit(address).port
-        self._id = self._page = self._uploader = ""
+        self._id = self._page = self._query = self._uploader = ""
         self._drawn = 0  # A run that draws the uploader has taken what was given before.
-        self._query = query
         self._xsrf = self._token()
         stream = f"ws://{self._host}:{self._port}/_stcore/stream"
         protocols: Any = ["streamlit", *([self._xsrf] if self._xsrf else [])]

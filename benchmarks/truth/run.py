@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
 
+from benchmarks.processes import spawned
 from benchmarks.report import RESULTS, Row, load, machine, page, with_section
 from benchmarks.truth import report, weights
 from benchmarks.truth.ranking import find_all, find_own_layer, table
@@ -153,9 +152,7 @@ def _enough(of: Scores) -> bool:
 
 def spread(jobs: Sequence[tuple[Callable[[str, Sequence[int]], Scores], str, int]]) -> list[Scores]:
     """Return all jobs' scores, computed on all cores with progress."""
-    # Spawned: a forked child of a process that has used torch may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
+    with spawned(os.cpu_count(), _single_thread) as pool:
         lots = [
             [pool.submit(work, model, range(at, min(at + CHUNK, count))) for at in range(0, count, CHUNK)]
             for work, model, count in jobs

@@ -88,9 +88,13 @@ class Chromium:
                 wire.send(json.dumps({"id": number, "method": "Input.dispatchMouseEvent", "params": place}))
 
 
+def find_chromium() -> str | None:
+    return next((executable for name in NAMES if (executable := shutil.which(name))), None)
+
+
 @contextmanager
 def chromium() -> Iterator[Chromium]:
-    path = next((executable for name in NAMES if (executable := shutil.which(name))), None)
+    path = find_chromium()
     if path is None:
         raise BrowserProblem("There is no Chromium here: install one.")
     from playwright.sync_api import sync_playwright
@@ -174,12 +178,6 @@ def uploader(page: Page) -> Locator:
     file_input = page.locator('[data-testid="stFileUploader"] input[type=file]').first
     file_input.wait_for(state="attached")
     return file_input
-
-
-def upload(page: Page, path: Path) -> dict[str, Any]:
-    """Upload a picture; return the times from `change` to map."""
-    file_input = uploader(page)
-    return from_event(page, "change", "shown", lambda: file_input.set_input_files(path))
 
 
 def sized(page: Page, width: int, height: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from functools import cache
+from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -19,14 +19,12 @@ from benchmarks.viewer.browser import (
     RATE,
     BrowserProblem,
     Chromium,
-    Server,
     chromium,
     explained,
     from_event,
     serving,
     settled,
     sized,
-    upload,
     uploader,
 )
 
@@ -155,9 +153,9 @@ def uploads(rounds: int) -> dict[str, Any]:
         with browser.visiting(server.address) as page:
             explained(page)
             for number in range(-WARM_UP, rounds):
-                uploader(page)
+                choose = partial(uploader(page).set_input_files, next(paths))
                 settled(page)
-                timing = upload(page, next(paths))
+                timing = from_event(page, "change", "shown", choose)
                 # The first only takes away what idling left in the processor's caches.
                 engine.submit(engine_ms, next(others)).result()
                 took = engine.submit(engine_ms, next(others)).result()
@@ -256,15 +254,11 @@ def starts(rounds: int) -> dict[str, Any]:
 def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool = False) -> dict[str, float]:
     """Return each place's seconds from the start; `again_`: second session."""
     seconds: dict[str, float] = {}
-    server = Server(script)
-    try:
-        server.wait()
+    with serving(script) as server:
         for prefix in ("", "again_") if twice else ("",):
             with browser.session() as page:
                 page.goto(server.address, wait_until="commit")
                 seen = page.evaluate("names => bench.places(names)", names)
                 start = page.evaluate("() => performance.timeOrigin") / 1e3 if prefix else server.started
             seconds |= {prefix + name: at / 1e3 - start for name, at in seen.items()}
-    finally:
-        server.end()
     return seconds

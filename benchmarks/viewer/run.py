@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import Row, attempt, goals, grid, machine, number, page, section
-from benchmarks.viewer.browser import NAMES
+from benchmarks.viewer.browser import find_chromium
 from benchmarks.viewer.lines import classes, frames, starts, uploads
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def _table(line: Row) -> list[str]:
 
 
 def _chromium() -> str | None:
-    path = next((executable for name in NAMES if (executable := shutil.which(name))), None)
+    path = find_chromium()
     if path is None:
         return None
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split()

@@ -125,12 +125,6 @@ def test_click_on_box_and_beside_boxes(visit):
     expect(page.get_by_role("button", name=re.compile(r"^\?"))).to_have_count(1)
 
 
-def test_the_api_beside_answers_pages_and_needs_no_other_machine(visit):
-    page = visit("/api/docs")
-    page.locator(".opblock").nth(8).wait_for()
-    assert page.evaluate("async () => (await (await fetch('/api/models')).json()).default") == "efficientnet-lite0"
-
-
 def test_address_on_fresh_and_stopped_server(browser: Browser):
     line = "getComputedStyle(document.querySelector('[data-testid=stApp]'), '::after')"
     page = new_page(browser)

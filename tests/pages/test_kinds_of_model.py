@@ -17,7 +17,6 @@ from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import ChosenArea
 from tests.corpus import npy
 from tests.pages.conftest import choose, component_key, headline, press, received, rerun_until, session, shown, texts
-from tests.unit import own_nets
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
 from training.demo import captioned_scenes, person_scenes
@@ -121,14 +120,6 @@ def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_
     app.file_uploader[0].upload("field.npy", field, "application/octet-stream").run()
     assert not app.error and shown(app).maps
     assert "5 channels of float32; the first three are shown" in texts(app)
-
-
-@pytest.mark.parametrize(("name", "more"), [("", {}), ("topk", {}), ("compare", {"models": "nan,demo-cls-s"})])
-def test_a_model_that_answers_nan_is_one_sentence(page, own_models, name: str, more: dict[str, str]):
-    table = f'[model.nan]\nloader = "custom"\narch = "{own_nets.__file__}:NaNInTheDark"\n'
-    own_models(f"{table}weights = {{ random = 3, preprocessing = {{ size = 64 }}, args = {{ limit = 99.0 }} }}\n")
-    app = page(name, fails=True, **more or {"model": "nan"})
-    assert "nan answers NaN for this picture: check its weights" in texts(app) and "nan %" not in texts(app)
 
 
 @pytest.fixture(scope="module")

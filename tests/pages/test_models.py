@@ -1,6 +1,5 @@
 """Models: the list with what is known of each, and one's own model from a file to a map."""
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,10 +16,9 @@ from sightglass.pages.models.add import Adding
 from sightglass.ui.choices import model_picker
 from tests import plant_net
 from tests.pages.conftest import press, session, shown, texts
+from tests.unit.models.test_own_models import NAMES, saved
 
 Page = Callable[..., AppTest]
-
-NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +42,6 @@ def leaf() -> bytes:
 @pytest.fixture(scope="module")
 def plant() -> tuple[tuple[str, bytes], ...]:
     return ("plant.pth", saved(plant_net.tensors())), ("plant.py", plant_net.SOURCE)
-
-
-def saved(value: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
 
 
 def drop(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
@@ -140,14 +132,6 @@ def test_own_code_runs_only_after_trust(page, plant, kept):
     assert "plant: PlantNet with 3 classes" in texts(app) and shown(app).maps
     assert "plant" in catalog.catalog() and "plant-2" not in catalog.catalog()
     assert sorted(path.name for path in (kept / "plant").iterdir() if path.is_file()) == ["plant.pth", "plant.py"]
-
-
-def test_what_does_not_load_is_said_and_leaves_nothing(page: Page, kept: Path) -> None:
-    app = drop(page("models"), ("noise.pth", b"noise"))
-    (error,) = app.error
-    assert "noise.pth" in error.value and str(kept) not in error.value
-    assert [path for path in kept.rglob("*") if path.name != "models.toml"] == []
-    assert app.file_uploader and not app.run().error
 
 
 def test_a_row_is_a_family_and_opens_one_of_its_sizes(page: Page) -> None:

@@ -13,6 +13,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import Item, find, spread
+from tests.corpus import zip_of
 
 JPEG = to_jpeg(np.full((8, 8, 3), 90, np.uint8))
 
@@ -89,6 +90,13 @@ def test_names_in_an_archive_are_never_paths(tmp_path: Path) -> None:
         stems.add(to)
     assert len(stems) == len(names)
     assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", zip_of({"1.jpg": JPEG, "2.jpg": JPEG})[:-30]])
+def test_damaged_archive_is_one_sentence(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "some.zip").write_bytes(data)
+    with pytest.raises(ModelProblem, match=r"some\.zip"):
+        find(tmp_path / "some.zip")
 
 
 def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

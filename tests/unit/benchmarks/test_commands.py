@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import gpu, report, timing, verdict
+from benchmarks import gpu, report, timing
 from benchmarks.__main__ import main
 from benchmarks.truth import report as truth_report
 from benchmarks.truth import run, weights
 from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured
-from benchmarks.truth.ranking import Judged, find_own_layer, table
-from benchmarks.truth.scores import Scores, Study, joined, score_study
-from sightglass.explain.methods import METHODS, pixel_gradients
+from benchmarks.truth.ranking import Judged, table
+from benchmarks.truth.scores import Scores, joined
+from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import diagnosis
 
 pytest.importorskip("pytorch_grad_cam")
@@ -47,7 +47,7 @@ def test_speed_writes_every_line_and_the_maps_are_the_references(bus, tmp_path, 
     assert table["difference"] < 1e-4
     assert table["empty"] < 5
     assert into.read_text() == capsys.readouterr().out.removesuffix("\n")
-    assert len(result["goals"]) == 7
+    assert len(table["goals"]) == 7
     assert main(["speed", "--models", "yolo11n", "--picture", str(bus)]) == 2
     assert "no classifier" in capsys.readouterr().err
 
@@ -63,14 +63,6 @@ def test_what_a_gpu_is_asked_works_on_a_cpu(bus: Path, monkeypatch: pytest.Monke
     lines[0] = {"title": "Maps", "failed": "out of | memory"}
     text = gpu.markdown({"machine": report.machine(1, "cpu", ()), "lines": lines})
     assert text.count(report.FAILED) == 2 and "out of / memory" in text
-
-
-def test_verdict_tests_every_kind_of_map() -> None:
-    result = verdict.run(SimpleNamespace(models=["demo-cls-s"], dataset=None, count=2))  # type: ignore[arg-type]
-    (model,) = result["models"]
-    tests = {kind["kind"]: sum(kind["verdicts"].values()) for kind in model["kinds"]}
-    # There is no picture before the first.
-    assert tests == {verdict.OWN: 2, verdict.WRONG[0]: 1} | dict.fromkeys(verdict.WRONG[1:], 2)
 
 
 MASK = np.zeros((20, 30), bool)
@@ -158,21 +150,6 @@ def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.Mo
         read = diagnosis._load_published()[row["task"], row["question"], row["method"]]
         assert (list(read.hit), read.fails) == (row["hit"], row["fails"])
     assert '## Convolutional classifiers, "Why this class?"' in (files / "truth.md").read_text()
-
-
-def test_own_layer_methods_have_findings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixel_gradients, "STEPS", 2)
-    monkeypatch.setattr(pixel_gradients, "SAMPLES", 2)
-    pixels = score_study(Study("demo-cls-s", ("pixel",), 8), range(8))
-    queries = score_study(Study("demo-detr", ("query",), 4, ("backbone P3", "neck P3", "all neck outputs")), range(4))
-    keys = {(row["task"], row["question"], row["method"]) for row in find_own_layer([pixels], queries)}
-    expected = {
-        ("classify", "where", "smoothgrad"),
-        ("query", "where", "queryattention"),
-        ("query", "where", "layercam"),
-    }
-    assert expected <= keys
-    assert {METHODS[method].family for task, _, method in keys if task != "query"} == {"pixel"}
 
 
 def test_the_report_and_the_product_have_the_same_counts() -> None:

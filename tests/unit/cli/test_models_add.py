@@ -130,18 +130,6 @@ def test_any_value_comes_back_as_it_was() -> None:
     assert tomllib.loads(text_of("my model", table))["model"]["my model"] == table
 
 
-def test_executable_file_needs_trust(folder: Path, call: Any) -> None:
-    module = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    torch.jit.trace(module.eval(), torch.zeros(1, 3, 32, 32)).save(str(folder / "own.torchscript"))
-    how = ("models", "add", "own.torchscript", "--set", "weights.preprocessing.size=32")
-    code, _, err = call(*how)
-    assert code == 2 and "Add --trust if you do." in err
-    assert not (folder / "models.toml").exists()
-    assert call(*how, "--trust").code == 0
-    held = tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]["own"]
-    assert held["loader"] == "exported" and "trust" not in held
-
-
 @pytest.mark.parametrize(("name", "code"), [("leaf-net", 0), ("old", 2)])
 def test_what_is_written_while_the_model_loads_stays(name, code, folder, monkeypatch):
     """By a hand, and by another that adds a model."""

@@ -13,7 +13,6 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from deploy import audit
 from sightglass.common.settings import Settings, variable
 from tests import packages
 from tests.waits import patience
@@ -195,16 +194,3 @@ def _pins(lock: str, python: str) -> dict[str, str]:
             assert _plain(one.name) not in pins, "two versions for one Python"
             pins[_plain(one.name)] = specifier.version
     return pins
-
-
-def test_audit_covers_lock_and_names_gaps() -> None:
-    assert audit.pins().keys() == {item.name for item in _locked("requirements.lock")}
-    assert audit.licence("pillow") == "MIT-CMU"
-    assert audit.licence("no-such-package") == "not installed here"
-    assert audit.judged(None)[0] == 0 and "could not be looked up" in audit.judged(None)[1][0]
-    code, message = audit.judged([{"name": "a", "skip_reason": "unknown"}, {"name": "b", "version": "1", "vulns": []}])
-    assert (code, message[0]) == (0, "Known vulnerabilities: 0 in 1 packages that were looked up.")
-    assert message[1].startswith("1 packages could not be looked up here")
-    known = {"id": "CVE-1", "fix_versions": ["2"]}
-    code, message = audit.judged([{"name": "b", "version": "1", "vulns": [known]}])
-    assert (code, message[0]) == (1, "b 1: CVE-1, mended in 2")

@@ -80,17 +80,6 @@ def test_a_class_map_equals_that_of_pytorch_grad_cam(name: str) -> None:
     assert expected.std() > 0.05
 
 
-def test_torchvision_segmentation_network() -> None:
-    torch.manual_seed(1)
-    arch = "deeplabv3_mobilenet_v3_large"
-    net = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=5).eval()
-    explainer = Explainer(net, labels=["ground", "a", "b", "c", "d"], preprocess={"size": 64})
-    result = explainer(scene().pixels, method="gradcam", per="region", top_k=1)
-    tensor = result.evidence.tensor.cpu()
-    with torch.no_grad():
-        assert torch.allclose(net(tensor)["out"][0], result.evidence.outputs.logits[0].cpu(), atol=1e-3)
-
-
 def test_segmentation_resize_and_long_picture() -> None:
     net = torchvision.models.get_model("lraspp_mobilenet_v3_large", weights=None, weights_backbone=None)
     explainer = Explainer(net)

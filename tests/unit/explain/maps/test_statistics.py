@@ -76,19 +76,6 @@ def test_regions_agree_with_scipy():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ([np.full((2, 2), np.nan)], "within 0..1, got nan"),
-        ([np.zeros(4)], r"shape \(H, W\)"),
-        ([np.zeros((2, 2)), (0, 0, math.nan, 5)], "extent must be"),
-    ],
-)
-def test_wrong_input_is_stopped_at_the_door(arguments, says):
-    with pytest.raises(ValueError, match=says):
-        statistics.describe(*arguments)
-
-
-@pytest.mark.parametrize(
     ("at", "says"),
     [
         ((45, 30), "in the middle of the picture"),

@@ -23,7 +23,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 from sightglass.models.spec import ModelSpec
-from tests.corpus import chunk, npy, png_of, saved
+from tests.corpus import chunk, npy, png_of, saved, zip_of
 
 R, G, B, W, K = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 # Two rows, three columns, six colours: no turn or mirror of it looks like another.
@@ -84,6 +84,7 @@ def test_pixels_are_read_only_and_nobody_elses() -> None:
         (np.array([[[0], [128]]], np.uint8), [0, 128]),
         (np.array([[False, True]]), [0, 255]),
         (np.array([[32768, 255]], ">u2"), [128, 0]),
+        (np.array([[4095, 255]], np.uint16), [255, 15]),
         (np.array([[0.0, 1.0, 0.5, 1 + 1e-7]]), [0, 255, 128, 255]),
     ],
 )
@@ -335,7 +336,13 @@ def bomb() -> bytes:
         (npy(np.zeros((0, 7))), "has no pixels"),
         (npy(np.zeros((9, 8, 0))), "is an array of 9 x 8 x 0; give"),
         (npy(np.full((40, 50, 5), np.nan)), "not finite"),
+        (npy(np.full((40, 50, 5), 1e300)), "not finite"),
+        (npy(np.ones((40, 50, 3), np.complex64)), "holds complex64, not numbers"),
+        (npy(np.zeros((4, 4), [("a", "u1"), ("b", "f4")])), "not numbers"),
+        (npy(np.float32(3)), "is an array of ; give"),
+        (zip_of({"a.npy": npy(WIDE)}), "known kind"),
         (b"\x93NUMPY\x01\x00\x05\x00junk\n", "is damaged"),
+        (b"\x93NUMPY\x03\x00" + struct.pack("<I", 2**31) + b"{", "is damaged"),
         (bomb(), "smaller picture|cut off"),
         pytest.param("/dev/zero", "no file", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
     ],
@@ -419,6 +426,12 @@ def test_what_every_reader_knows_stays_what_it_was() -> None:
     )
 
 
+@pytest.mark.parametrize("ends", [(-3e38, 3e38), (-1e-30, 1e-30), (-5.0, -4.0)])
+def test_extreme_numbers_are_drawn(ends: tuple[float, float]) -> None:
+    image = Image.open(npy(np.linspace(*ends, 40 * 50 * 5, dtype=np.float32).reshape(40, 50, 5)))
+    assert (image.pixels.min(), image.pixels.max()) == (0, 255)
+
+
 def of_pillow(values: np.ndarray, kind: str = "TIFF") -> bytes:
     return saved(pil.fromarray(values), kind)
 
@@ -440,6 +453,8 @@ MOST = [(341, "H", 3, (4095,) * 3, True)]
         (tif(DEEP // 4, photometric="rgb", extratags=MOST), DEEP // 4 >> 4, "12-bit"),
         (tif(DEEP // 64, photometric="rgb", extratags=[(341, "H", 3, (65535,) * 3, True)]), DEEP // 64 >> 8, "16-bit"),
         (tif(DEEP, photometric="rgb"), DEEP >> 4, "12-bit reduced"),
+        (of_pillow(RAMP, "PNG"), DEEP >> 4, "12-bit reduced"),
+        (of_pillow(RAMP // 16, "PNG"), DEEP // 16, "8-bit reduced"),
         (tif(DEEP * 16, photometric="rgb", extratags=[(274, "H", 1, 6, True)]), np.rot90(DEEP >> 4, -1), "rotated"),
         (tif(RAMP * 16, photometric="miniswhite"), 255 - (DEEP >> 4), "16-bit reduced"),
         (tif((RAMP >> 4).astype(np.uint8), photometric="miniswhite"), 255 - (DEEP >> 4), ""),
@@ -568,11 +583,3 @@ def test_a_picture_that_does_not_fit_is_said() -> None:
     words = "field has 8 channels, and bands takes 3 channels: choose another model, or give a picture of 3"
     with pytest.raises(ImageProblem, match=words):
         Image.open(WIDE, name="field").taken(3, "bands")
-
-
-@pytest.mark.parametrize(("highest", "bits"), [(200, 8), (4095, 12), (65535, 16)])
-def test_sixteen_bits_are_read_by_those_that_are_used(highest: int, bits: int) -> None:
-    values = np.linspace(0, highest, 12 * 16).reshape(12, 16).astype(np.uint16)
-    for image in (Image.open(of_pillow(values, "PNG")), Image.open(values)):
-        assert image.pixels.max() == (highest >> (bits - 8))
-        assert image.notes == (f"{bits}-bit reduced to 8 bits",)

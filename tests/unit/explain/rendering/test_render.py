@@ -154,26 +154,6 @@ def test_label_placement():
     assert place_label((-30, -30, 10, 5), (40, 20), (300, 300), []) == (0, 0, 40, 20)
 
 
-NAN = np.full((48, 64), np.nan, np.float32)
-GOOD = np.zeros((48, 64), np.float32)
-
-
-@pytest.mark.parametrize(
-    ("field", "style", "says"),
-    [
-        ({"values": NAN}, {}, "within 0..1, got nan"),
-        ({"values": GOOD[0]}, {}, r"shape \(H, W\), got \(64,\)"),
-        ({"kind": "cold"}, {}, "kind must be one of heat, difference, signed, got 'cold'"),
-        ({"extent": (0, 0, math.nan, 48)}, {}, "extent must be"),
-        ({}, {"mode": "hottest"}, "mode must be one of overlay, blend, map, contour, .*, got 'hottest'"),
-        ({}, {"alpha": 1.1}, "alpha must lie within 0..1, got 1.1"),
-    ],
-)
-def test_wrong_fields_and_styles_are_stopped_at_the_door(pixels, field, style, says):
-    with pytest.raises(ValueError, match=says):
-        paint(pixels, Field(**{"values": GOOD, "extent": WHOLE, "seen": WHOLE} | field), Style(**style))
-
-
 def test_python_and_javascript_have_the_same_choices():
     assert list(get_args(Mode)) == CHOICES["mode"]
     assert Style() == VIEWER_STYLE == Style.of(DEFAULTS) == Style.of({})

@@ -17,7 +17,6 @@ from sightglass.explain.tasks.detect import match
 from sightglass.explain.tasks.parts import Change, union
 from sightglass.explain.whatif import edits
 from sightglass.explain.whatif.changes import (
-    changes,
     covered_sentence,
     elsewhere,
     sentence,
@@ -275,16 +274,3 @@ def test_sentence_on_changed_boxes():
     assert text("detect", [Change("bus", 0.5, 0.6)]).endswith(", 1 box stays; bus rises from 50 % to 60 %.")
     assert text("detect", []).endswith(", there is still no box.")
     assert text("detect", changed, Edit()).endswith("which boxes vanish?")
-
-
-@pytest.mark.parametrize("model", ["demo-cls-s", "demo-s", "demo-reid"])
-def test_models_of_each_kind_are_compared(model):
-    explainer = Explainer(model)
-    picture = Image(np.random.default_rng(1).integers(0, 255, (96, 96, 3), np.uint8))
-    before, after = explainer(picture), explainer(edited(picture, PAINTED).image)
-    changed = changes(before, after)
-    assert plain_text(sentence(before, changed, PAINTED)).startswith("Without what you painted over, ")
-    same = changes(before, before)
-    assert all(change.before == pytest.approx(change.after) for change in same)
-    if before.predictions:
-        assert [change.label for change in changed[:3]] == [p.label for p in before.predictions[:3]]
