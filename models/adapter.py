@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from sightglass.common.errors import AnswerProblem, ModelProblem
+from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, Problem, describe_error, lacks_memory
 from sightglass.common.legible import legible
 from sightglass.models.geometry import Box
 from sightglass.models.layers import Layer, ModelStage, Section, section_of
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sightglass.models.marks import PictureFunction
     from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
+
+LOGGER = logging.getLogger(__name__)
 
 Part = Literal[
     "class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all", "signed", "lowers"
@@ -198,7 +201,7 @@ class FunctionTarget(Target):
 class Adapter:
     """Base class of a loaded model, with defaults for every family.
 
-    A family implements `prepare`, `run`, `decode`, `class_logits` and `scalar`, or inherits them from `Classifier`,
+    A family implements `prepare`, `forward`, `decode`, `class_logits` and `scalar`, or inherits them from `Classifier`,
     `Detector` or `Embedder`, and sets the attributes below in which its models differ. The engine uses only what is
     declared here. The way back from the model's input to the picture is `Geometry`, the same for every family.
     """
@@ -308,7 +311,27 @@ class Adapter:
         return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
 
     def run(self, tensor: Tensor) -> Any:
-        """Run one forward pass of (B, C, h, w); a detector returns `Detections`."""
+        """Run one forward pass of (B, C, h, w); a detector returns `Detections`.
+
+        Raises ModelProblem, one sentence, where the network fails.
+        """
+        try:
+            return self.forward(tensor)
+        except (Problem, Cancelled):
+            raise
+        except Exception as error:
+            # Whoever runs the pass handles these.
+            if lacks_memory(error) or "in-place" in str(error):
+                raise
+            LOGGER.info("%s failed", self.spec.id, exc_info=True)
+            shape, kind = " x ".join(map(str, tensor.shape)), type(error).__name__
+            raise ModelProblem(
+                f"{self.spec.id} failed on pictures as ({shape}) ({kind}: {describe_error(error)}): check that it runs "
+                "on them in eval mode, or state another size of its preprocessing."
+            ) from error
+
+    def forward(self, tensor: Tensor) -> Any:
+        """Return the network's outputs for (B, C, h, w), as `run` does."""
         raise NotImplementedError
 
     def decode(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from sightglass import Explainer, Problem
 from sightglass.explain.evidence import cache
@@ -71,7 +72,8 @@ def compare(model: Any, function: Any, arguments: dict[str, Any], picture: Path)
         if own.shape != tensor.shape or not torch.allclose(own, tensor, rtol=0, atol=TOLERANCE):
             faults.append(f"input {tuple(tensor.shape)} differs from the library's {tuple(own.shape)}")
         for path, raw in zip(heatmap.layers, heatmap.raw, strict=True):
-            faults += map_faults(reference, tensor, replace(heatmap, layers=(path,), raw=(raw,)))
+            inferred = any(note.startswith(f"Where {path} lies") for note in result.notes)
+            faults += map_faults(reference, tensor, replace(heatmap, layers=(path,), raw=(raw,)), marks=not inferred)
     except Problem as problem:
         return Outcome("wrong" if "\n" in str(problem) else "said", str(problem))
     except Exception as error:
@@ -85,8 +87,8 @@ def order_gradient(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
         output.register_hook(Tensor.contiguous)
 
 
-def map_faults(module: nn.Module, tensor: Tensor, heatmap: Heatmap) -> Iterator[str]:
-    """Say how the map of one layer differs from plain autograd's, or where it lies elsewhere."""
+def map_faults(module: nn.Module, tensor: Tensor, heatmap: Heatmap, *, marks: bool) -> Iterator[str]:
+    """Say how the map of one layer differs from plain autograd's, or by marks where it lies elsewhere."""
     (path,), (raw,) = heatmap.layers, heatmap.raw
     names, runs = dict(module.named_modules()), []
 
@@ -108,6 +110,8 @@ def map_faults(module: nn.Module, tensor: Tensor, heatmap: Heatmap) -> Iterator[
         difference, axis, tokens = closest(plain, slope, heatmap)
         if difference > TOLERANCE:
             yield f"{heatmap.method} at {path} differs by {difference:.2g}"
+            return
+        if not marks:
             return
         left, top, right, bottom = heatmap.geometry.content
         cell, misses = np.array([tensor.shape[-2] / raw.shape[0], tensor.shape[-1] / raw.shape[1]]), []
@@ -139,10 +143,19 @@ def score_of(logits: Tensor, scores: Tensor, target: Any) -> Tensor:
         against = numbers[torch.from_numpy(target.other)].mean() if target.than else 0
         return numbers[torch.from_numpy(target.pixels)].mean() - against
     if isinstance(target, AreaTarget):
-        return logits[target.index][torch.from_numpy(target.pixels)].sum()
+        # A YOLO's predictor enlarges them.
+        grown = interpolate(logits[None], target.pixels.shape, mode="bilinear")[0]
+        return grown[target.index][torch.from_numpy(target.pixels)].sum()
     if target.index is None:
         return torch.linalg.vector_norm(logits)
-    return logits.flatten()[scores.argmax()] if target.anchors else logits[target.index]
+    if not target.anchors:
+        return logits[target.index]
+    best = scores.argmax()
+    # Of scores that are rounded to the same number any may be the best one.
+    if (scores.sigmoid() == scores.max().sigmoid()).sum() > 1:
+        best = target.anchors[0] * logits.shape[1] + target.index
+        assert scores.flatten()[best].sigmoid() == scores.max().sigmoid()
+    return logits.flatten()[best]
 
 
 def closest(values: Tensor, slope: Tensor, heatmap: Heatmap) -> tuple[float, int, Tensor]:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_error, from_machine, lacks_memory
+from sightglass.common.errors import ModelProblem, Problem, describe_error, from_machine
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
@@ -79,6 +79,8 @@ def adapt(user_model: UserModel) -> Adapter:
     _check_model(model)
     model = model if hasattr(model, "predictor") else network_of(model)
     kind = type(model)
+    if kind.__module__.startswith("transformers."):
+        _check_class(model)
     row = ModelSpec(kind.__name__, "In memory", "", "custom.in_memory", kind.__qualname__, "classify", "yours")
     spec = user_model.spec(row)
     try:
@@ -112,8 +114,6 @@ def _adapt_module(spec: ModelSpec, model: Any, user_model: UserModel) -> Adapter
             adapter = _transformers(spec, network, user_model.preprocess)
         else:
             adapter = _module(spec, network, user_model.stated_task)
-        family = type(adapter)
-        adapter.__class__ = type(family.__name__, (_CallersAdapter, family), {})
         adapter.guard = guard
         guard.patches = [*filter(None, (getattr(adapter, "read_head", None), getattr(adapter, "cut", None)))]
         return check_used(adapter)
@@ -126,26 +126,6 @@ def is_current(model: Any, adapter: Adapter) -> bool:
     from sightglass.models.families.keras import network
 
     return network.same_weights(model, adapter.module)  # type: ignore[arg-type]
-
-
-class _CallersAdapter(Adapter):
-    """Mixin that says in a sentence why a caller's module fails."""
-
-    def run(self, tensor: torch.Tensor) -> Any:
-        try:
-            return super().run(tensor)
-        except (Problem, Cancelled):
-            raise
-        except Exception as error:
-            # Whoever runs the pass handles these.
-            if lacks_memory(error) or "in-place" in str(error):
-                raise
-            LOGGER.info("%s failed", self.spec.id, exc_info=True)
-            shape, kind = " x ".join(map(str, tensor.shape)), type(error).__name__
-            raise ModelProblem(
-                f"{self.spec.id} failed on pictures as ({shape}) ({kind}: {describe_error(error)}): check that it runs "
-                "on them in eval mode."
-            ) from error
 
 
 def _check_model(model: Any) -> None:
@@ -257,11 +237,15 @@ def _ultralytics(spec: ModelSpec, module: Any) -> Adapter:
     return loader.adapt(replace(spec, task=task, method=method), module, "", fuse=False)
 
 
-def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
+def _check_class(model: Any) -> None:
+    """Raise ModelProblem for a class of Transformers that cannot be explained, or only from its folder."""
+    name = type(model).__name__
     if model.config.model_type in transformers.CLIP_KINDS and "input_ids" in signature(model.forward).parameters:
-        raise ModelProblem(
-            f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
-        )
+        raise ModelProblem(f"A {name} reads words too: save it (save_pretrained), and give its folder to Explainer.")
+    transformers.task_of(name)
+
+
+def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
     if transformers.task_of(spec.arch) == "detect":
         # Its adapter prepares pictures by the processor itself.
         spec = spec.with_weights(preprocessing=PreprocessingTable())

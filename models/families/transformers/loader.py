@@ -188,10 +188,14 @@ def task_of(arch: str) -> Task:
         if re.fullmatch("MODEL_FOR_.*_MAPPING_NAMES", name)
         and any(arch in ((value,) if isinstance(value, str) else value) for value in classes.values())
     }
-    if arch in BY_QUERIES:
-        return "segment"
-    if task := next((task for purpose, task in TASKS.items() if purpose in listed), None):
-        return task
+    task = "segment" if arch in BY_QUERIES else next((TASKS[purpose] for purpose in TASKS if purpose in listed), None)
+    if task is not None:
+        if "pixel_values" in signature(_class(arch).forward).parameters:
+            return task
+        raise ModelProblem(
+            f"{arch} takes {_class(arch).main_input_name}, no pictures: wrap it in a module that takes them as (1, C, "
+            "h, w) and returns a row of numbers."
+        )
     is_body = not listed and arch in modeling_auto.MODEL_MAPPING_NAMES.values()
     if is_body and getattr(_class(arch), "main_input_name", "") == "pixel_values":
         return "embed"
@@ -250,7 +254,7 @@ def make_adapter(
         adapter.more = {option: True}
     try:
         with torch.no_grad():
-            adapter.run(adapter.flat_input())
+            adapter.forward(adapter.flat_input())
     except (Problem, MemoryError):
         raise
     # The library's networks raise anything.
