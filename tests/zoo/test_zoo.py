@@ -15,11 +15,7 @@ from tests.conftest import asset
 from tests.zoo.compare import Outcome, judge
 from tests.zoo.sources import cases
 
-KNOWN = {
-    "PerceiverForImageClassificationLearned": "its processor makes larger pictures than it takes",
-    "RfDetrForObjectDetection": "its own processor, built without arguments, makes sizes that it does not take",
-    "ViTMAEModel": "it shuffles its patches anew in every pass",
-}
+KNOWN: dict[str, str] = {}
 """Models whose map differs, and why."""
 SMALL = [
     *("ViTForImageClassification", "SegformerForSemanticSegmentation", "DetrForObjectDetection", "ConvNextBackbone"),

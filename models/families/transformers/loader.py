@@ -23,6 +23,7 @@ from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
+from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
 from sightglass.models.families.custom.classifier import note_preprocessing
@@ -254,7 +255,7 @@ def make_adapter(
         adapter.more = {option: True}
     try:
         with torch.no_grad():
-            adapter.forward(adapter.flat_input())
+            first, again = (adapter.answer_row(adapter.forward(adapter.flat_input())) for _ in range(2))
     except (Problem, MemoryError):
         raise
     # The library's networks raise anything.
@@ -263,6 +264,8 @@ def make_adapter(
         raise from_machine(problem) or ModelProblem(
             f"{arch} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
         ) from problem
+    if not same_answer(first, again):
+        adapter.notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
     return adapter
 
 
