@@ -327,7 +327,7 @@ class Adapter:
             shape, kind = " x ".join(map(str, tensor.shape)), type(error).__name__
             raise ModelProblem(
                 f"{self.spec.id} failed on pictures as ({shape}) ({kind}: {describe_error(error)}): check that it runs "
-                "on them in eval mode, or state another size of its preprocessing."
+                "on such in eval mode, or state another size."
             ) from error
 
     def forward(self, tensor: Tensor) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -64,13 +64,11 @@ def _beginnings(key: str) -> list[str]:
 def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
     """Return the number of classes by a module's or file's last layer."""
     if module is not None:
-        # One of timm may have no last layer.
-        if getattr(module, "num_classes", None) == 0:
-            return None
         kinds = (nn.Linear, nn.Conv2d)
         last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, kinds)), "")
         weight = tensors.get(f"{last}.weight")
-        return int(weight.shape[0]) if weight is not None else None
+        # One of timm may have no last layer.
+        return None if weight is None or getattr(module, "num_classes", None) == 0 else int(weight.shape[0])
     weights = [(key, tensor) for key, tensor in tensors.items() if key.endswith("weight")]
     matrices = [key for key, tensor in weights if tensor.ndim == 2 or tensor.shape[2:] == (1, 1)]
     # In files that are sorted by name the last tensor is not the last layer's.
@@ -173,10 +171,9 @@ def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str
     if problem := misfit(tensors, state):
         raise WeightsProblem(f"{path} does not fit {arch}: {problem}{_advice(tensors, state, arch)}.")
     left = sorted({key.partition(".")[0] for key in tensors if key not in state})
-    fitting = OrderedDict((key, tensor) for key, tensor in tensors.items() if key in state)
-    # MNASNet of torchvision takes no tensors without the version of their layout.
-    fitting._metadata = state._metadata  # type: ignore[attr-defined]
-    module.load_state_dict(fitting, strict=False)
+    state.update({key: tensor for key, tensor in tensors.items() if key in state})
+    # With the version of its layout, without which torchvision's MNASNet takes no tensors.
+    module.load_state_dict(state)
     return (f"Of the file {', '.join(left[:3])} was left out: the model has no such part.",) if left else ()
 
 

@@ -33,16 +33,9 @@ class Case(NamedTuple):
 
 def small(make: Callable[[], Any]) -> Any:
     """Build a model with new random weights: as libraries draw them, many answer the same for every picture."""
-    try:
-        with torch.device("meta"):
-            model = make()
-    except NotImplementedError:
-        # RegNet reads numbers of tensors while it is built.
-        model = make()
-    millions = sum(value.numel() for value in model.parameters()) / 1e6
-    if millions > LARGEST:
-        raise NotBuilt(f"it has {millions:.0f} million parameters")
     model, generator = make().eval().requires_grad_(False), torch.Generator().manual_seed(0)
+    if (millions := sum(value.numel() for value in model.parameters()) / 1e6) > LARGEST:
+        raise NotBuilt(f"it has {millions:.0f} million parameters")
     for name, value in model.named_parameters():
         # Larger numbers saturate attention, whose gradient is nothing but rounding then.
         gain = 0.5 if value.ndim == 2 else 2

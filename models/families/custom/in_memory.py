@@ -80,7 +80,11 @@ def adapt(user_model: UserModel) -> Adapter:
     model = model if hasattr(model, "predictor") else network_of(model)
     kind = type(model)
     if kind.__module__.startswith("transformers."):
-        _check_class(model)
+        if model.config.model_type in transformers.CLIP_KINDS and "input_ids" in signature(model.forward).parameters:
+            raise ModelProblem(
+                f"A {kind.__name__} reads words too: write it with save_pretrained, and give its folder to Explainer."
+            )
+        transformers.task_of(kind.__name__)
     row = ModelSpec(kind.__name__, "In memory", "", "custom.in_memory", kind.__qualname__, "classify", "yours")
     spec = user_model.spec(row)
     try:
@@ -235,14 +239,6 @@ def _ultralytics(spec: ModelSpec, module: Any) -> Adapter:
     task = loader.TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
     method = "gradcam" if task == "classify" else "hirescam"
     return loader.adapt(replace(spec, task=task, method=method), module, "", fuse=False)
-
-
-def _check_class(model: Any) -> None:
-    """Raise ModelProblem for a class of Transformers that cannot be explained, or only from its folder."""
-    name = type(model).__name__
-    if model.config.model_type in transformers.CLIP_KINDS and "input_ids" in signature(model.forward).parameters:
-        raise ModelProblem(f"A {name} reads words too: save it (save_pretrained), and give its folder to Explainer.")
-    transformers.task_of(name)
 
 
 def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:

@@ -41,10 +41,9 @@ class Processor(SizedFunction):
         # A library's processor may raise anything, of a file's settings or of a picture of many channels.
         except Exception as error:
             raise self._unusable(describe_error(error)) from error
-        if output.ndim == 4 and len(output) == 1:
-            return output
-        more = () if output.ndim == 4 else ("wrap the model in a module that takes (1, C, h, w)",)
-        raise self._unusable(f"it returns {tuple(output.shape)}", *more)
+        if output.ndim != 4 or len(output) > 1:
+            raise self._unusable(f"it returns {tuple(output.shape)}")
+        return output
 
     def fits_channels(self) -> bool:
         """Return whether it turns a picture of the model's channels into an input of as many."""
@@ -53,9 +52,8 @@ class Processor(SizedFunction):
         except ModelProblem:
             return False
 
-    def _unusable(
-        self, reason: str, advice: str = "state size, mean and std of the preprocessing instead"
-    ) -> ModelProblem:
+    def _unusable(self, reason: str) -> ModelProblem:
         return ModelProblem(
-            f"The image processor {self.name} does not turn a picture into one input ({reason}): {advice}."
+            f"The image processor {self.name} does not turn a picture into one input ({reason}): wrap the model in a "
+            "module that takes (1, C, h, w), or state size, mean and std of the preprocessing if it does so."
         )
