@@ -311,10 +311,7 @@ class Adapter:
         return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
 
     def run(self, tensor: Tensor) -> Any:
-        """Run one forward pass of (B, C, h, w); a detector returns `Detections`.
-
-        Raises ModelProblem, one sentence, where the network fails.
-        """
+        """Return `forward` of (B, C, h, w); raise ModelProblem, one sentence, where it fails."""
         try:
             return self.forward(tensor)
         except (Problem, Cancelled):
@@ -324,14 +321,12 @@ class Adapter:
             if lacks_memory(error) or "in-place" in str(error):
                 raise
             LOGGER.info("%s failed", self.spec.id, exc_info=True)
-            shape, kind = " x ".join(map(str, tensor.shape)), type(error).__name__
-            raise ModelProblem(
-                f"{self.spec.id} failed on pictures as ({shape}) ({kind}: {describe_error(error)}): check that it runs "
-                "on such in eval mode, or state another size."
-            ) from error
+            shape, why = " x ".join(map(str, tensor.shape)), f"{type(error).__name__}: {describe_error(error)}"
+            advice = "check that it runs on such in eval mode, or state another size."
+            raise ModelProblem(f"{self.spec.id} failed on pictures as ({shape}) ({why}): {advice}") from error
 
     def forward(self, tensor: Tensor) -> Any:
-        """Return the network's outputs for (B, C, h, w), as `run` does."""
+        """Run one forward pass of (B, C, h, w); a detector returns `Detections`."""
         raise NotImplementedError
 
     def decode(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -190,7 +190,7 @@ def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, 
     return None
 
 
-def proportional(height: int, width: int, size: Size) -> bool:
+def proportional(height: int, width: int, size: Sequence[int]) -> bool:
     """Return whether a grid has an input's shape, to a cell."""
     return height <= size[0] and width <= size[1] and abs(height - size[0] / size[1] * width) <= 1
 

@@ -253,9 +253,8 @@ class _Trial:
             placed = replace(placed, cover=clear.cover)
         elif misfit > 1:
             contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
-            if len(shape) == 3 and not proportional(shape[1], shape[2], (self.tensor.shape[-2], self.tensor.shape[-1])):
-                # It may be patches by their pixels.
-                contradicted = True
+            # Of another shape than the input, it may be patches by their pixels.
+            contradicted |= len(shape) == 3 and not proportional(shape[1], shape[2], self.tensor.shape[-2:])
             if misfit > UNCOUNTED / EXACT if unknown else contradicted:
                 self.refused.add(shape[1])
                 return False

@@ -151,12 +151,10 @@ def score_of(logits: Tensor, scores: Tensor, target: Any) -> Tensor:
         return torch.linalg.vector_norm(logits)
     if not target.anchors:
         return logits[target.index]
-    best = scores.argmax()
     # Of scores that are rounded to the same number any may be the best one.
-    if (scores.sigmoid() == scores.max().sigmoid()).sum() > 1:
-        best = target.anchors[0] * logits.shape[1] + target.index
-        assert scores.flatten()[best].sigmoid() == scores.max().sigmoid()
-    return logits.flatten()[best]
+    best = (scores.sigmoid() == scores.max().sigmoid()).flatten()
+    number = target.anchors[0] * logits.shape[1] + target.index
+    return logits.flatten()[number if best.sum() > 1 and best[number] else scores.argmax()]
 
 
 def closest(values: Tensor, slope: Tensor, heatmap: Heatmap) -> tuple[float, int, Tensor]:

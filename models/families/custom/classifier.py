@@ -70,9 +70,8 @@ def probe(
     runs = [run for picture in pictures if isinstance(run := trial.run(picture), Answer)]
     answers, last, maps = [run.answer for run in runs], runs[0].last, runs[0].maps
     count = answers[0].shape[1]
-    # What a library computes of its last layer (an average, a larger map) is no activation.
+    # A linear layer has no bounds, whatever its answers happen to be, nor has what a library averages of them.
     end = [*module.modules()][-1] if last is None and library_of(module) in LIBRARIES else last
-    # A linear layer has no bounds, whatever its answers happen to be.
     bare = isinstance(end, (nn.Linear, nn.Conv2d)) and not is_changed(end)
     if not bare and kind_of(answers) not in ("logits", "logit"):
         answers += trial.confirm(preprocessing)

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any
 
 import torch
@@ -79,15 +78,12 @@ def adapt(user_model: UserModel) -> Adapter:
     _check_model(model)
     model = model if hasattr(model, "predictor") else network_of(model)
     kind = type(model)
-    if kind.__module__.startswith("transformers."):
-        if model.config.model_type in transformers.CLIP_KINDS and "input_ids" in signature(model.forward).parameters:
-            raise ModelProblem(
-                f"A {kind.__name__} reads words too: write it with save_pretrained, and give its folder to Explainer."
-            )
-        transformers.task_of(kind.__name__)
     row = ModelSpec(kind.__name__, "In memory", "", "custom.in_memory", kind.__qualname__, "classify", "yours")
-    spec = user_model.spec(row)
     try:
+        if kind.__module__.startswith("transformers."):
+            # Before its processor is tried.
+            transformers.task_of(kind.__name__)
+        spec = user_model.spec(row)
         if kind.__module__.startswith("keras."):
             from sightglass.models.families.keras import loader, network
 
@@ -99,7 +95,7 @@ def adapt(user_model: UserModel) -> Adapter:
     except Exception as problem:
         LOGGER.exception("cannot adapt a %s", kind.__name__)
         raise from_machine(problem) or ModelProblem(
-            f"{spec.id} fails while it is tried ({describe_error(problem)}): run it on one picture of yours first."
+            f"{kind.__name__} fails while it is tried ({describe_error(problem)}): run it on a picture of yours first."
         ) from problem
 
 

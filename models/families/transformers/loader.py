@@ -189,22 +189,24 @@ def task_of(arch: str) -> Task:
         if re.fullmatch("MODEL_FOR_.*_MAPPING_NAMES", name)
         and any(arch in ((value,) if isinstance(value, str) else value) for value in classes.values())
     }
-    task = "segment" if arch in BY_QUERIES else next((TASKS[purpose] for purpose in TASKS if purpose in listed), None)
-    if task is not None:
-        if "pixel_values" in signature(_class(arch).forward).parameters:
-            return task
-        raise ModelProblem(
-            f"{arch} takes {_class(arch).main_input_name}, no pictures: wrap it in a module that takes them as (1, C, "
-            "h, w) and returns a row of numbers."
-        )
+    if arch in BY_QUERIES:
+        return "segment"
+    kind = _class(arch)
+    inputs = signature(kind.forward).parameters if kind is not None else {}
+    if "input_ids" in inputs and kind.config_class.model_type in CLIP_KINDS:
+        raise ModelProblem(f"{arch} reads words too: write it with save_pretrained, and give its folder to Explainer.")
+    takes = "pixel_values" if "pixel_values" in inputs else getattr(kind, "main_input_name", "other inputs")
+    task = next((task for purpose, task in TASKS.items() if purpose in listed), None)
+    if task is not None and takes == "pixel_values":
+        return task
     is_body = not listed and arch in modeling_auto.MODEL_MAPPING_NAMES.values()
-    if is_body and getattr(_class(arch), "main_input_name", "") == "pixel_values":
+    if is_body and getattr(kind, "main_input_name", "") == "pixel_values":
         return "embed"
     purpose = " and ".join(sorted(listed)).lower().replace("_", " ") or "no task"
     raise ModelProblem(
-        f"{arch} is listed by Transformers under {purpose}: give a model for image classification, object "
-        "detection, semantic segmentation or depth, or wrap it in a module that returns a row of numbers for a picture "
-        "and state its task."
+        f"{arch} takes {takes} and is listed by Transformers under {purpose}: give a model for image classification, "
+        "object detection, semantic segmentation or depth, or wrap it in a module that returns a row of numbers for a "
+        "picture and state its task."
     )
 
 

@@ -183,7 +183,7 @@ CLASSES: list[tuple[str, dict[str, Any], str]] = [
     ("VideoMAEModel", PATCHES, "does not run on a picture alone"),
     ("ASTForAudioClassification", SIZES, "under audio classification"),
     ("BertForSequenceClassification", SIZES, "under sequence classification"),
-    ("ImageGPTForImageClassification", {"n_embd": 32, "n_layer": 1, "n_head": 2}, "takes input_ids, no pictures"),
+    ("ImageGPTForImageClassification", {"n_embd": 32, "n_layer": 1, "n_head": 2}, "takes input_ids and is listed"),
     ("CLIPModel", TWO, "reads words too"),
     ("MetaClip2Model", TWO, "under zero shot image classification"),
     ("OwlViTForObjectDetection", TWO, "under zero shot object detection"),
