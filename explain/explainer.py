@@ -20,6 +20,7 @@ import torch
 from sightglass.common import settings as app_settings
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, lacks_memory
 from sightglass.common.work.progress import Progress
+from sightglass.common.work.threads import in_order
 from sightglass.explain.evidence import cache, given_model
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.cache import ByteCache
@@ -45,6 +46,8 @@ LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache(app_settings.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
+READ_AHEAD = 8
+"""Pictures of a list that are decoded ahead for a GPU."""
 MAX_VOCABULARIES = 16
 """Lists of words for which an open-vocabulary model is kept ready."""
 
@@ -255,8 +258,16 @@ class Explainer:
         if not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview)):
             return self._explain_one(*self._request(source, bgr, question, options), run)
         rows = given_model.split_targets(options.pop("targets", None), len(source))
-        requests = (self._request(item, bgr, question, options | row) for item, row in zip(source, rows, strict=True))
-        return self._explain_list(requests, len(source), run)
+        pairs = zip(source, rows, strict=True)
+        if self.resident.device.type == "cpu":
+            requests = (self._request(item, bgr, question, options | row) for item, row in pairs)
+            return self._explain_list(requests, len(source), run)
+        # A GPU would wait for decoders.
+        with ThreadPoolExecutor(READ_AHEAD) as pool:
+            ahead = in_order(
+                pairs, lambda pair: self._request(pair[0], bgr, question, options | pair[1]), pool, READ_AHEAD
+            )
+            return self._explain_list(ahead, len(source), run)
 
     def _request(
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
@@ -340,9 +351,12 @@ class Explainer:
         layers = chosen_layers(resident, options.layers)
         resident.fastest_adapter(layers)
         start = time.perf_counter()
-        # Pillow resizes outside Python's lock: on a GPU, preparing one after the other took most of a batch's time.
-        with ThreadPoolExecutor(min(len(group), os.cpu_count() or 1)) as pool:
-            inputs = list(pool.map(lambda image: self._prepare(resident, image, options), images))
+        taken = [image.taken(resident.adapter.channels, self.model.id) for image in images]
+        resident.adapter.check_preprocessing(options.preprocessing)
+        if not (inputs := resident.adapter.prepare_together(taken, options.preprocessing)):
+            # Pillow resizes outside Python's lock.
+            with ThreadPoolExecutor(min(len(group), os.cpu_count() or 1)) as pool:
+                inputs = list(pool.map(lambda image: self._prepare(resident, image, options), images))
         if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
         prepared = (time.perf_counter() - start) * 1e3 / len(group)
@@ -447,7 +461,7 @@ class Explainer:
         resident = self.with_vocabulary(resident, options, image)
         adapter = resident.adapter
         layers = chosen_layers(resident, options.layers)
-        key = (image.sha256, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
+        key = (image.key, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
         milliseconds: dict[str, float] = {}
         evidence = None if adapter.spec.in_memory else EVIDENCE.get(key)
         # Somebody else may have the same weights under the same id, with other labels and preprocessing.

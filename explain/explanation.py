@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
@@ -20,7 +22,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.maps import boxes
-from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import attention, gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
@@ -182,11 +184,12 @@ def explain(
     cancel: threading.Event | None = None,
     partial: Callable[[Explanation], None] | None = None,
     maps: bool = True,
+    drawn: tuple[Heatmap, ...] = (),
 ) -> Explanation:
     """Decode predictions and compute heatmaps from Evidence.
 
     `partial` is called about once a second with the unfinished explanation of a method that refines its map (D-RISE).
-    `maps` False: predictions only.
+    `maps` False: predictions only. `drawn`: the targets' heatmaps, where they were computed before.
     """
     method = method_of(evidence.resident, options)
     start = time.perf_counter()
@@ -211,14 +214,14 @@ def explain(
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
-        scaled = heatmaps(
+        scaled = drawn or heatmaps(
             raw.maps,
             targets,
             method=method.id,
             layers=raw.layers,
             geometry=evidence.geometry,
             scale=options.scale,
-            signed=method.signed and (options.part == "signed" or options.evidence == "both"),
+            signed=is_signed(method, options),
         )
         all_notes = (*notes, *raw.notes)
         result = Explanation(image, adapter.spec, predictions, scaled, options, evidence, timings, all_notes, finished)
@@ -227,7 +230,7 @@ def explain(
         confined = tuple(boxes.confine(heatmap, result.own(i), options.within) for i, heatmap in enumerate(scaled))
         return replace(result, heatmaps=confined)
 
-    if not targets:
+    if not targets or drawn:
         return assemble(RawMaps([], ()))
     unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))
     with stopped_by(cancel):
@@ -235,6 +238,11 @@ def explain(
             evidence, targets, Request(options.masks, options.head, progress, unfinished, options.smooth == "flips")
         )
     return assemble(raw)
+
+
+def is_signed(method: Method, options: Options) -> bool:
+    """Return whether the method's maps keep their signs."""
+    return method.signed and (options.part == "signed" or options.evidence == "both")
 
 
 def method_of(resident: LoadedModel, options: Options) -> Method:
@@ -293,10 +301,27 @@ def explain_together(
             replace(options, targets=tuple(prediction.index for prediction in decode(part, options)[:best]))
             for part, options in zip(parts, all_options, strict=True)
         ]
-    if find_method(all_options[0].method or resident.adapter.spec.method).gradients:
-        pairs = zip(parts, all_options, strict=True)
-        batched_pass.backward(parts, [resolve(options, decode(part, options), part) for part, options in pairs])
+    options, method = all_options[0], find_method(all_options[0].method or resident.adapter.spec.method)
+    targets = [resolve(each, decode(part, each), part) for part, each in zip(parts, all_options, strict=True)]
+    if method.gradients:
+        batched_pass.backward(parts, targets)
+    drawn: list[tuple[Heatmap, ...]] = [()] * len(parts)
+    alike = options.scale == "own" and all(targets) and len({part.geometry for part in parts}) == 1
+    if resident.device.type != "cpu" and alike:
+        # The maps of all pictures by one copy from the GPU.
+        raws = [gradient.raw_maps(part, method, some) for part, some in zip(parts, targets, strict=True)]
+        together = heatmaps(
+            list(map(torch.cat, zip(*raws, strict=True))),
+            [target for some in targets for target in some],
+            method=method.id,
+            layers=parts[0].paths,
+            geometry=parts[0].geometry,
+            scale=options.scale,
+            signed=is_signed(method, options),
+        )
+        remaining = iter(together)
+        drawn = [tuple(itertools.islice(remaining, len(some))) for some in targets]
     return [
-        explain(image, part, options, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
-        for image, part, options in zip(images, parts, all_options, strict=True)
+        explain(image, part, options, milliseconds=dict(milliseconds), notes=(*image.notes, *notes), drawn=maps)
+        for image, part, options, maps in zip(images, parts, all_options, drawn, strict=True)
     ]

@@ -16,12 +16,13 @@ from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, Pro
 from sightglass.common.legible import legible
 from sightglass.models.geometry import Box
 from sightglass.models.layers import Layer, ModelStage, Section, section_of
-from sightglass.models.preprocess import prepare
+from sightglass.models.preprocess import prepare, prepare_on_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -258,6 +259,8 @@ class Adapter:
     """Paths of modules inside which nothing is a map: a decoder's queries are no places of the picture."""
     controls: Callable[[], list[NDArray[np.uint8]]] | None = None
     """Draw unrelated pictures, uint8 (H, W, 3), that its similarity scores are measured by; None: the bundled ones."""
+    device: torch.device | None = None
+    """Where its inputs are wanted."""
     paper: Paper | None = None
     """Colours of the drawings that the model was trained on; None for a model of other pictures."""
 
@@ -288,7 +291,7 @@ class Adapter:
         return str(described) if described else ""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        """Turn a picture into the model's input on the CPU.
+        """Turn a picture into the model's input, on the CPU or on `device`.
 
         `pixels` is uint8 (H, W, 3) RGB, or for a model of other channels an array of the picture's own numbers;
         `preprocessing` is one of `preprocessings` (`check_preprocessing`).
@@ -297,8 +300,17 @@ class Adapter:
             model_input = self.function.prepare(pixels)
         else:
             assert self.preprocessing is not None
-            model_input = prepare(pixels, self.preprocessing, preprocessing)
+            model_input = prepare(pixels, self.preprocessing, preprocessing, self.device)
+        return self._placed(model_input)
+
+    def _placed(self, model_input: ModelInput) -> ModelInput:
         return replace(model_input, geometry=replace(model_input.geometry, cell_offsets=self.cell_offsets))
+
+    def prepare_together(self, pictures: Sequence[NDArray[Any]], preprocessing: str) -> list[ModelInput]:
+        """Turn pictures of one size into inputs on a GPU; none where they are prepared one by one."""
+        if type(self).prepare is not Adapter.prepare or self.function is not None or self.preprocessing is None:
+            return []
+        return list(map(self._placed, prepare_on_gpu(pictures, self.preprocessing, preprocessing, self.device)))
 
     def check_preprocessing(self, preprocessing: str) -> None:
         """Raise ModelProblem unless `preprocessing` is one of `preprocessings`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from PIL import Image as Pillow
 from sightglass.common.errors import ModelProblem
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.spec import PreprocessingTable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and std of its pictures, the usual ones in training."""
@@ -124,11 +128,14 @@ _NAMED = {"channels": "channels_order", "range": "highest"}
 """Fields by the key of an operator's table, where that is another."""
 
 
-def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:
+def prepare(
+    pixels: NDArray[Any], preprocessing: Preprocessing, way: str, device: torch.device | None = None
+) -> ModelInput:
     """Convert (H, W, C) to normalised (1, C, h, w) by a `CLASSIFIER_WAYS`.
 
     `pixels` is uint8 RGB, which becomes grey for a model of one channel, or an array with the model's number of
-    channels: uint8, uint16 or float32.
+    channels: uint8, uint16 or float32. `device`: where the input is wanted; on a GPU RGB is resized there, to the same
+    bits.
     """
     import torch
 
@@ -143,14 +150,37 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
             f"This model takes {preprocessing.channels} channels and the picture has {pixels.shape[2]}: give a .npy or "
             "a .tif with as many."
         )
-    placed, geometry = fit_picture(pixels, preprocessing, way)
     whole = _divisor(pixels, preprocessing)
-    tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(whole)
+    if fitted := prepare_on_gpu([pixels], preprocessing, way, device):
+        return fitted[0]
+    placed, geometry = fit_picture(pixels, preprocessing, way)
+    tensor = normalise(torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))), preprocessing, whole)
+    return ModelInput(tensor.unsqueeze(0), geometry)
+
+
+def prepare_on_gpu(
+    pictures: Sequence[NDArray[Any]], preprocessing: Preprocessing, way: str, device: torch.device | None
+) -> list[ModelInput]:
+    """Return the inputs of RGB pictures of one size, prepared on a GPU; none where it cannot."""
+    like = {(pixels.shape, pixels.dtype.name) for pixels in pictures}
+    on_gpu = device is not None and device.type == "cuda" and way != READY
+    if not on_gpu or len(like) > 1 or pictures[0].dtype != np.uint8 or preprocessing.channels != 3:
+        return []
+    from sightglass.models.resizing import fit_on_device
+
+    assert device is not None
+    return fit_on_device(pictures, preprocessing, way, device)
+
+
+def normalise(values: Tensor, preprocessing: Preprocessing, whole: float) -> Tensor:
+    """Return (C, h, w) as numbers of the input; `whole` is white before."""
+    import torch
+
     mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (preprocessing.mean, preprocessing.std))
-    tensor = tensor.sub_(mean).div_(std).unsqueeze(0)
+    tensor = values.float().div_(whole).sub_(mean).div_(std)
     if preprocessing.channels_order == "bgr" and preprocessing.channels == 3:
-        tensor = tensor.flip(1)
-    return ModelInput(tensor if preprocessing.highest == 1 else tensor * preprocessing.highest, geometry)
+        tensor = tensor.flip(0)
+    return tensor if preprocessing.highest == 1 else tensor * preprocessing.highest
 
 
 def white_of(pixels: NDArray[Any]) -> float:
@@ -177,17 +207,46 @@ def _divisor(pixels: NDArray[Any], preprocessing: Preprocessing) -> float:
     return 1 if raw else white_of(pixels)
 
 
+Window = tuple[tuple[int, int], tuple[int, int]]
+"""First and last row, first and last column."""
+
+
 def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
     """Return the model's view of a picture, (h, w, C), and its geometry."""
-    height, width = pixels.shape[:2]
+    geometry, part, window = plan_fit(pixels.shape[:2], preprocessing, way)
+    small = _resize(pixels[slice(*part[0]), slice(*part[1])], preprocessing, geometry.scale, window)
+    if small.shape[:2] == preprocessing.size:
+        return small, geometry
+    # The same grey on the scale of the array.
+    grey = (
+        GREY if pixels.dtype == np.uint8 else GREY / 255 * (preprocessing.divide_by or FULL.get(pixels.dtype.name, 1))
+    )
+    canvas = np.full((*preprocessing.size, pixels.shape[2]), grey, small.dtype)
+    canvas[bars_around(geometry, small.shape[:2])] = small
+    return canvas, geometry
+
+
+def bars_around(geometry: Geometry, size: Sequence[int]) -> tuple[slice, slice]:
+    """Return the rows and columns of the input where a resized picture of `size` (h, w) lies between bars."""
+    top, left = (max(round(offset), 0) for offset in geometry.offset)
+    return slice(top, top + size[0]), slice(left, left + size[1])
+
+
+def plan_fit(shape: Sequence[int], preprocessing: Preprocessing, way: str) -> tuple[Geometry, Window, Window]:
+    """Return where a picture (H, W) lies in the input, the part of it that is resized, and of that what is seen.
+
+    The part is in pixels of the picture, the seen window in pixels of the resized part.
+    """
+    height, width = shape
     h, w = preprocessing.size
     way = preprocessing.crop if way == "trained" else way
     if way == "aspect":
         # Keras's own rounding: whole pixels of the picture are cut out.
         high, wide = max(min(height, int(width * h / w)), 1), max(min(width, int(height * w / h)), 1)
         y, x = (height - high) // 2, (width - wide) // 2
-        small, inner = fit_picture(pixels[y : y + high, x : x + wide], preprocessing, "squash")
-        return small, replace(inner, original=(height, width), offset=(-y * inner.scale[0], -x * inner.scale[1]))
+        inner, _, window = plan_fit((high, wide), preprocessing, "squash")
+        offset = (-y * inner.scale[0], -x * inner.scale[1])
+        return replace(inner, original=(height, width), offset=offset), ((y, y + high), (x, x + wide)), window
     if way == "squash":
         resized = (h, w)
     elif way == "letterbox":
@@ -205,17 +264,8 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
     scale = (resized[0] / height, resized[1] / width)
     top, left = (round((a - b) / 2) for a, b in zip(resized, (h, w), strict=True))
     geometry = Geometry((height, width), (h, w), scale, (float(-top), float(-left)))
-    (y0, y1), (x0, x1) = window = (max(top, 0), min(top + h, resized[0])), (max(left, 0), min(left + w, resized[1]))
-    small = _resize(pixels, preprocessing, scale, window)
-    if small.shape[:2] == (h, w):
-        return small, geometry
-    # The same grey on the scale of the array.
-    grey = (
-        GREY if pixels.dtype == np.uint8 else GREY / 255 * (preprocessing.divide_by or FULL.get(pixels.dtype.name, 1))
-    )
-    canvas = np.full((h, w, pixels.shape[2]), grey, small.dtype)
-    canvas[y0 - top : y1 - top, x0 - left : x1 - left] = small
-    return canvas, geometry
+    window = (max(top, 0), min(top + h, resized[0])), (max(left, 0), min(left + w, resized[1]))
+    return geometry, ((0, height), (0, width)), window
 
 
 def letterbox(
@@ -242,7 +292,7 @@ def _resize(
     pixels: NDArray[Any],
     preprocessing: Preprocessing,
     scale: tuple[float, float],
-    window: tuple[tuple[int, int], tuple[int, int]],
+    window: Window,
 ) -> NDArray[Any]:
     """Return the window (y0, y1), (x0, x1) of a picture resized by `scale`; with antialias bytes stay bytes."""
     if not preprocessing.antialias and preprocessing.interpolation != "nearest":

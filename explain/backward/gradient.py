@@ -101,21 +101,27 @@ def _decompose(rows: Tensor) -> Tensor:
     return across
 
 
-def gradients(scalar: Tensor, recorded: Sequence[Tensor], *, anywhere: bool = False) -> list[Tensor]:
-    """Return a scalar's gradient at each recorded output; the graph stays.
+def gradients(scalar: Tensor, recorded: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Return a scalar's gradient at each recorded output, or None where none arrives; the graph stays.
 
-    Raises ModelProblem for a model that has overwritten what its gradient needs; and where the scalar depends on none
-    of the outputs, unless it may come from `anywhere`.
+    Raises ModelProblem for a model that has overwritten what its gradient needs.
     """
-    slopes: Sequence[Tensor | None] = [None] * len(recorded)
     # A target independent of all layers has no graph.
-    if scalar.requires_grad:
-        try:
-            slopes = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
-        except RuntimeError as error:
-            if "inplace" not in str(error):
-                raise
-            raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
+    if not scalar.requires_grad:
+        return [None] * len(recorded)
+    try:
+        return torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        if "inplace" not in str(error):
+            raise
+        raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
+
+
+def require_any(slopes: Sequence[Tensor | None], recorded: Sequence[Tensor], *, anywhere: bool = False) -> list[Tensor]:
+    """Return the gradients with zeros for None.
+
+    Raises ModelProblem where all are None, unless the scalar may come from `anywhere`.
+    """
     if not anywhere and all(slope is None for slope in slopes):
         raise ModelProblem(
             "No gradient reaches this layer: the model detaches what follows it, or runs it without gradients or in a "
@@ -162,6 +168,12 @@ class Gradient:
     def nbytes(self) -> int:
         return self.values.nbytes
 
+    @property
+    def window(self) -> tuple[slice, slice, slice]:
+        """The index of `values` in the whole map (C, h, w)."""
+        height, width = self.values.shape[1:]
+        return slice(None), slice(self.top, self.top + height), slice(self.left, self.left + width)
+
     def negated(self) -> Gradient:
         """Return the gradient of the target's scalar with the other sign."""
         return replace(self, values=-self.values)
@@ -176,17 +188,15 @@ class Gradient:
 
     def part(self, activations: Tensor) -> Tensor:
         """Return the window's part of a (C, h, w)."""
-        height, width = self.values.shape[1:]
-        return activations[:, self.top : self.top + height, self.left : self.left + width]
+        return activations[self.window]
 
     def placed(self, part: Tensor, elsewhere: float | Tensor = 0.0) -> Tensor:
         """Return a window's map (h', w') on the whole grid (h, w)."""
-        height, width = part.shape
-        if (height, width) == self.shape:
+        if part.shape == self.shape:
             return part
         out = part.new_zeros(self.shape)
         out += elsewhere
-        out[self.top : self.top + height, self.left : self.left + width] = part
+        out[self.window[1:]] = part
         return out
 
     def dense(self) -> Tensor:

@@ -7,6 +7,7 @@ gradients. Nothing else of this project runs a model forward to explain it.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from contextlib import ExitStack
@@ -22,13 +23,16 @@ from torch.nn import BatchNorm2d
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
-from sightglass.explain.backward.gradient import Activation, Gradient, gradients
+from sightglass.explain.backward.gradient import Activation, Gradient, gradients, require_any
 from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.backward.transformer import sparse
+from sightglass.explain.evidence import recorded as recorded_passes
 from sightglass.explain.evidence.layers import as_map, fit_grid
+from sightglass.explain.evidence.recorded import Recording, Seed
 from sightglass.models.adapter import FunctionTarget
 from sightglass.models.adapters.detector import IN_CELL, Detections
+from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import AXES
@@ -125,6 +129,7 @@ class Evidence:
         self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
         """The arguments of the latest decoding, and its predictions."""
         self._graph: Graph | None = None
+        self._recording: Recording | None = None
         self._adapter = resident.fastest_adapter(layers)
         with resident.lock:
             recorded, self.outputs = self._forward()
@@ -155,6 +160,11 @@ class Evidence:
             told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
             if told_apart and probable != (kind == "probabilities"):
                 raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
+
+    @property
+    def answers(self) -> Any:
+        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
+        return self.outputs
 
     @property
     def current(self) -> bool:
@@ -200,15 +210,51 @@ class Evidence:
         return [Activation(activation[0]) for activation in self.activations]
 
     def _forward(self) -> tuple[dict[str, Tensor], Any]:
+        """Replay a recorded pass, or run the model."""
+        resident, recordings = self.resident, self.resident.recordings
+        if resident.guard is not None or not recorded_passes.records(self.tensor.device):
+            return self._run()
+        key = (resident.adapter, self.tensor.shape, self.paths)
+        self._recording = recordings.get(key)
+        if self._recording is not None:
+            self.calls = self._recording.calls
+            return self._recording.run(self.tensor)
+        outputs = self._run()
+        recordings.add(key, self.tensor, outputs, self._record, resident.adapter)
+        return outputs
+
+    def _record(self, tensor: Tensor) -> Recording:
+        # What the pass returns is the recording's, and changes.
+        other, module = copy.copy(self), self._adapter.module
+        recording = Recording(
+            lambda source: other._run_pass(source, copied=self.resident.mutates),
+            tensor,
+            (*module.parameters(), *module.buffers()),
+        )
+        recording.calls = self.calls
+        return recording
+
+    def with_graph(self) -> Evidence:
+        """Return evidence with autograd's graph from `recorded` to `outputs`, by another pass if this was replayed."""
+        if self._recording is None:
+            return self
+        other = copy.copy(self)
+        other._recording = None
+        with self.resident.lock:
+            recorded, other.outputs = other._run()
+        other.recorded = [recorded[path] for path in self.paths]
+        return other
+
+    def _run(self) -> tuple[dict[str, Tensor], Any]:
         # Copy only if a later step writes in place: copies cost as much as a few convolutions.
         if not self.resident.mutates:
             try:
-                return self._run_pass(copied=False)
+                return self._run_pass(self.tensor, copied=False)
             except _Overwritten:
                 self.resident.mutates = True
-        return self._run_pass(copied=True)
+        return self._run_pass(self.tensor, copied=True)
 
-    def _run_pass(self, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
+    def _run_pass(self, tensor: Tensor, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
         """Run one pass; raises _Overwritten where a recorded output was changed later."""
         recorded: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
@@ -229,7 +275,8 @@ class Evidence:
             recorded[path], versions[path] = leaf, leaf._version
             return leaf.clone() if copied else leaf
 
-        tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
+        on_cpu = tensor.device.type == "cpu"
+        tokens = any(layer.layout == "tokens" for layer in self.layers) and on_cpu
         try:
             with torch.enable_grad(), ExitStack() as contexts:
                 if self.resident.guard is not None:
@@ -241,14 +288,14 @@ class Evidence:
                             lambda _module, _inputs, output, path=layer.path: record(path, output)
                         )
                     )
-                for part in module.modules():
+                for part in module.modules() if on_cpu else ():
                     if isinstance(part, BatchNorm2d):
                         contexts.enter_context(part.register_forward_hook(_order_gradient))
                 # What the module itself returns, for targets that are functions of it.
                 contexts.enter_context(
                     module.register_forward_hook(lambda *call: returned.update({threading.get_ident(): call[2]}))
                 )
-                outputs = self._adapter.run(self.tensor)
+                outputs = self._adapter.run(tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):
                 raise _Overwritten from error
@@ -263,6 +310,9 @@ class Evidence:
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
         if missing:
             with self.resident.lock, torch.enable_grad():
+                if self._recording is not None:
+                    self._gradients |= self._replayed(self._recording, missing)
+                    missing = [target for target in missing if target not in self._gradients]
                 # One by one: a batched product was measured slower, and its rounding depends on who shares the batch,
                 # so the same recipe would no longer give the same bits.
                 for number, target in enumerate(missing):
@@ -271,13 +321,45 @@ class Evidence:
                     self._gradients[target] = self._cut_windows(target) or self._backward(target)
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
+    def _replayed(self, recording: Recording, targets: Sequence[Target]) -> dict[Target, list[Gradient]]:
+        """Return the gradients of the targets that are no functions, by recorded products."""
+        targets = [target for target in targets if not isinstance(target, FunctionTarget)]
+        if (rows := self.rows(targets)) is not None:
+            return {target: [Gradient.from_values(slope)] for target, slope in zip(targets, rows, strict=True)}
+        adapter = self.resident.adapter
+        seeds: dict[Target, list[Seed | None]] = {}
+        for target in targets:
+            windows = self._seeds(target) if adapter.detects and len(target.anchors) <= MAX_WINDOWED else None
+            if windows is not None:
+                seeds[target] = [None if seed is None else (seed.values, (0, *seed.window)) for seed in windows]
+            elif (scalar := adapter.scalar(self.outputs, target)).requires_grad:
+                seeds[target] = self._output_slopes(scalar)
+        # One by one, so that the bits of one do not depend on the others.
+        return {target: self._gradients_of(recording.product(self.tensor, slopes)) for target, slopes in seeds.items()}
+
+    def rows(self, targets: Sequence[Target]) -> Tensor | None:
+        """Return classes' gradients (k, C, h, w) where a mean and a linear layer follow: rows of its weights."""
+        known = bool(targets) and self._recording is not None and self._recording.averages
+        if not known or not all(target.part == "class" and target.index is not None for target in targets):
+            return None
+        # An index of several numbers would be copied to the GPU, which waits.
+        weights = torch.stack([self.outputs.weight[:, target.index] for target in targets])
+        height, width = self.activations[0].shape[2:]
+        return (weights / (height * width))[:, :, None, None].expand(-1, -1, height, width).contiguous()
+
+    def _output_slopes(self, scalar: Tensor) -> list[Seed | None]:
+        """Return the gradient of a scalar at each output of a replayed pass."""
+        roots = [output for output in tensors_of(self.outputs) if output.requires_grad]
+        slopes = torch.autograd.grad(scalar, roots, retain_graph=True, allow_unused=True)
+        return [None if slope is None else (slope, ()) for slope in slopes]
+
     def _cut_windows(self, target: Target) -> list[Gradient] | None:
         """Return some detections' gradients in windows, or None."""
         small = self.resident.adapter.detects and len(target.anchors) <= MAX_WINDOWED
         if not small or isinstance(target, FunctionTarget) or any(layer.layout != "nchw" for layer in self.layers):
             return None
-        seeds = self._seeds(target)
-        if seeds is None:
+        # A GPU waits for the launches of many small steps.
+        if self.tensor.device.type != "cpu" or (seeds := self._seeds(target)) is None:
             return None
         with torch.no_grad():
             try:
@@ -325,13 +407,25 @@ class Evidence:
 
     def _backward(self, target: Target) -> list[Gradient]:
         if isinstance(target, FunctionTarget):
-            scalar = target.scalar(self._returned)
-        else:
-            scalar = self.resident.adapter.scalar(self.outputs, target)
+            graphed = self.with_graph()
+            return self._gradients_of(graphed.slopes(target.scalar(graphed._returned)))
+        return self._gradients_of(self.slopes(self.resident.adapter.scalar(self.outputs, target)))
+
+    def slopes(self, scalar: Tensor) -> Sequence[Tensor | None]:
+        """Return the gradient of a scalar of `outputs` at each layer's output, or None."""
+        if self._recording is None:
+            return gradients(scalar, self.recorded)
+        if not scalar.requires_grad:
+            return [None] * len(self.recorded)
+        return self._recording.product(self.tensor, self._output_slopes(scalar))
+
+    def _gradients_of(self, slopes: Sequence[Tensor | None]) -> list[Gradient]:
         # In a detector a box's gradient passes through one of several layers.
-        slopes = gradients(scalar, self.recorded, anywhere=self.resident.adapter.detects)
-        pairs = zip(slopes, self.layers, strict=True)
-        return [Gradient.from_values(as_map(slope.float(), layer)[0]) for slope, layer in pairs]
+        whole = require_any(slopes, self.recorded, anywhere=self.resident.adapter.detects)
+        return [
+            Gradient.from_values(as_map(slope.float(), layer)[0])
+            for slope, layer in zip(whole, self.layers, strict=True)
+        ]
 
     @property
     def nbytes(self) -> int:
@@ -340,12 +434,12 @@ class Evidence:
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
         total = self.tensor.nbytes + sum(activation.nbytes for activation in self.activations)
         total += sum(g.nbytes for maps in gradients for g in maps) + sum(raw.nbytes for maps in raws for raw in maps)
-        graph = max((layer.tail_bytes for layer in self.layers), default=0)
+        graph = 0 if self._recording is not None else max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
 
 
-MAX_DECODED_BYTES = 64 * 2**20
+MAX_DECODED_BYTES = 128 * 2**20
 """Bytes of decoded pictures above which no more are added to a pass."""
 ON_CPU, ON_GPU = 4, 32
 """Pictures in one pass."""
@@ -354,21 +448,31 @@ ON_CPU, ON_GPU = 4, 32
 class PassPart(Evidence):
     """One picture's part of a batched pass, which it keeps alive."""
 
-    def __init__(self, whole: Evidence, place: int, geometry: Geometry) -> None:
+    def __init__(self, whole: Evidence, place: int, geometry: Geometry, answers: Logits) -> None:
+        """`answers`: the outputs of the whole, where they are read."""
         self.whole, self.place = whole, place
         self.resident, self.layers, self.geometry = whole.resident, whole.layers, geometry
         self.tensor = whole.tensor[place : place + 1]
+        self.activations = [activation[place : place + 1] for activation in whole.activations]
         pairs = zip(whole.recorded, whole.layers, strict=True)
         self.recorded = [recorded.narrow(AXES[layer.layout][0], place, 1) for recorded, layer in pairs]
-        self.activations = [activation[place : place + 1] for activation in whole.activations]
         outputs: Logits = whole.outputs
-        self.outputs = outputs.part(place)
+        self.outputs, self._answers = outputs.part(place), answers.part(place)
         self._gradients = {}
         self.raws = {}
         self.decoded = None
-        self._graph = None
+        self._graph = self._recording = None
+
+    @property
+    def answers(self) -> Logits:
+        return self._answers
+
+    def with_graph(self) -> Evidence:
+        return Evidence(self.resident, ModelInput(self.tensor, self.geometry), self.layers).with_graph()
 
     def _backward(self, target: Target) -> list[Gradient]:
+        if isinstance(target, FunctionTarget):
+            return self.with_graph()._backward(target)
         backward([self], [[target]])
         return self._gradients[target]
 
@@ -379,9 +483,13 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Sequence[Target]]) -> 
     # Pictures may have different numbers of targets.
     for column in zip_longest(*targets):
         pairs = [(part, target) for part, target in zip(parts, column, strict=True) if target is not None]
+        if (rows := whole.rows([target for _, target in pairs])) is not None:
+            for (part, target), slope in zip(pairs, rows, strict=True):
+                part._gradients[target] = [Gradient.from_values(slope)]
+            continue
         with whole.resident.lock, torch.enable_grad():
             total = torch.stack([adapter.scalar(part.outputs, target) for part, target in pairs]).sum()
-            slopes = gradients(total, whole.recorded)
+            slopes = require_any(whole.slopes(total), whole.recorded)
         dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
         for part, target in pairs:
             part._gradients[target] = [Gradient.from_values(gradient[part.place]) for gradient in dense]
@@ -395,7 +503,10 @@ def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[
     if resident.pictures_in_a_pass(len(inputs), inputs[0].tensor) < len(inputs):
         raise ModelProblem(f"{resident.adapter.spec.id} answers otherwise for several pictures: give one at a time.")
     whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
-    return [PassPart(whole, place, item.geometry) for place, item in enumerate(inputs)]
+    answers: Logits = whole.outputs
+    # Reading them one by one, each picture would wait for the GPU several times.
+    answers = answers.on_host() if whole.tensor.device.type != "cpu" else answers
+    return [PassPart(whole, place, item.geometry, answers) for place, item in enumerate(inputs)]
 
 
 def groups(

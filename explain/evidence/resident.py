@@ -20,6 +20,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
+from sightglass.explain.evidence.recorded import Recordings
 from sightglass.explain.evidence.survey import AttentionModule, Survey, survey
 from sightglass.explain.evidence.trial import examine
 from sightglass.models.adapter import Adapter
@@ -50,12 +51,14 @@ class LoadedModel:
         """The table and the files it was loaded from; where they have changed it is loaded again."""
         self.verified = self.guard is not None
         """Whether the shortcuts of somebody's own network were tried on it; a caller's module has none."""
+        self.recordings = Recordings()
         self.mutates = False
         """Whether a module is known to write into its input."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
         channels_last = adapter.spec.channels_last and device.type == "cpu"
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         if self.guard is None:
+            adapter.device = device
             adapter.module.to(device).to(memory_format=self.memory_format)
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
@@ -131,12 +134,12 @@ class LoadedModel:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its weights, including copies that are laid out for speed."""
+        """Bytes of its weights, including copies that are laid out for speed, and of its recorded passes."""
         folded: FoldedCopy | None = self.__dict__.get("folded")
         aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
         copies = [*([folded.module] if folded else []), *(aside[:1] if aside else [])]
         laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
-        return self._loaded_bytes + laid_out
+        return self._loaded_bytes + laid_out + self.recordings.nbytes
 
     @cached_property
     def _loaded_bytes(self) -> int:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.layers import PIXELS
+from sightglass.explain.evidence.recorded import replayed
 from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.options import Scale
 from sightglass.explain.rendering.render import hottest_mask
@@ -169,6 +170,13 @@ def scale_maps(
     the minima and maxima are those of all k maps. `layers` are the raw maps' paths, for `geometry.cell_offsets`.
     Returns the maps, and the ranges of the last layer before and of the mean after upsampling.
     """
+    fixed = (geometry, scale, tuple(layers), signed)
+    return replayed(fixed, lambda maps: _scale_maps(maps, *fixed), raws)
+
+
+def _scale_maps(
+    raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.

@@ -111,6 +111,7 @@ def _passes(evidence: Evidence, method: Method, batch: int) -> int:
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
     """Return ShapleyCAM's map (h, w) where the gradient does not depend on the activations, else None."""
     with evidence.resident.lock, torch.enable_grad():
+        evidence = evidence.with_graph()
         scalar = evidence.resident.adapter.scalar(evidence.outputs, target)
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
     if gradient.requires_grad:

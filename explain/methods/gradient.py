@@ -12,6 +12,7 @@ detection's is 0 nearly everywhere.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from sightglass.explain.backward.gradient import Activation, Gradient, projection
 from sightglass.explain.evidence.evidence import MAX_WINDOWED, Evidence
+from sightglass.explain.evidence.recorded import replayed
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, picture_cells
@@ -152,20 +154,41 @@ def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Ta
         for target in dict.fromkeys(targets)
         if (by := [method for method in methods if (method.id, target) not in evidence.raws])
     }
+    if not missing:
+        return
     needed = [target for target, by in missing.items() if any(method.gradients for method in by)]
     layers = evidence.gradients(needed) if needed else []
     gradients = dict(zip(needed, zip(*layers, strict=True), strict=True))
     # Methods without gradients get an unused placeholder.
     nothing = [Gradient.from_values(a[0, :, :1, :1]) for a in evidence.activations]
+    inputs = [[*gradients.get(target, nothing)] for target in missing]
+    ways = [(target.both_ways or target.part == "signed", by) for target, by in missing.items()]
+    values = [a.values for a in evidence.layered] + [g.values for row in inputs for g in row]
+
+    def maps(tensors: Sequence[Tensor]) -> list[list[list[Tensor]]]:
+        """Return the maps by target, method and layer."""
+        count, remaining = len(evidence.layered), iter(tensors)
+        firsts = list(itertools.islice(remaining, count))
+        layered = evidence.layered if tensors is values else list(map(Activation, firsts))
+        # Copies, so that their cached values are freed with them.
+        rows = [[replace(g, values=next(remaining)) for g in row] for row in inputs]
+        return [
+            [[_signed(method, both_ways, a, g) for a, g in zip(layered, row, strict=True)] for method in by]
+            for (both_ways, by), row in zip(ways, rows, strict=True)
+        ]
+
+    windows = tuple((g.top, g.left, g.shape) for row in inputs for g in row)
+    key = (tuple((both_ways, tuple(method.id for method in by)) for both_ways, by in ways), windows)
+    # The others search for a vector, or draw numbers.
+    plain = all(method.family == "gradient" for _, by in ways for method in by)
     with torch.no_grad():
-        for target, by in missing.items():
-            maps_by_method: dict[Method, list[Tensor]] = {method: [] for method in by}
-            for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
-                # A copy, so that its cached values are freed with it.
-                gradient_copy = replace(gradient)
-                for method, maps in maps_by_method.items():
-                    both_ways = (target.both_ways or target.part == "signed") and method.signed and not method.linear
-                    heatmap = method.compute(activation, gradient_copy)
-                    # A linear method's map of the negated score is its negated map already.
-                    maps.append(heatmap - method.compute(activation, gradient_copy.negated()) if both_ways else heatmap)
-            evidence.raws |= {(method.id, target): maps for method, maps in maps_by_method.items()}
+        found = replayed(key, maps, values) if plain else maps(values)
+    for (target, by), by_method in zip(missing.items(), found, strict=True):
+        evidence.raws |= {(method.id, target): raws for method, raws in zip(by, by_method, strict=True)}
+
+
+def _signed(method: Method, both_ways: bool, a: Activation, g: Gradient) -> Tensor:
+    """Return a map, `both_ways` less that of the negated score."""
+    heatmap = method.compute(a, g)
+    # A linear method's map of the negated score is its negated map already.
+    return heatmap - method.compute(a, g.negated()) if both_ways and method.signed and not method.linear else heatmap

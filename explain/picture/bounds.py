@@ -24,8 +24,10 @@ MAX_READS, MAX_NUMBERS = 1_000_000, 300_000
 """Maximum number of reads from a file, and of numbers in the tags of TIFF and EXIF."""
 MAX_SLOW = 500_000
 """Maximum number of pixels of forms that Pillow decodes in Python."""
-_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")
-"""A JPEG's marker that begins a part; there is none within entropy-coded data."""
+_MARKER = re.compile(rb"\xff\xff*([\xc0-\xcf\xd8-\xfe])")
+"""A JPEG's marker that begins a part; there is none within entropy-coded data.
+
+It begins with a literal, which `re` finds ten times as fast."""
 _END, _SCAN = b"\xd9", b"\xda"
 _METADATA = {"JPEG": rb"Exif\0\0", "PNG": rb"iCCP|zTXt|iTXt"}
 _DIRECTORY = re.compile(rb"II[*+]\0|MM\0[*+]")
@@ -38,9 +40,9 @@ os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "15")
 class _Source(BytesIO):
     """A file that raises TooLarge when it is read in too many parts."""
 
-    def __init__(self, data: bytes, title: str) -> None:
+    def __init__(self, data: bytes, title: str, scans: int) -> None:
         super().__init__(data)
-        self.title, self.left = title, MAX_READS
+        self.title, self.left, self.scans = title, MAX_READS, scans
 
     def read(self, size: int | None = -1) -> bytes:
         self.left -= 1
@@ -69,13 +71,13 @@ def open_file(kind: str, data: bytes, title: str) -> Any:
     # Not init, which imports Pillow's forty other plugins, too.
     Pillow.preinit()
     # Not PIL.Image.open: its size limit is a global, it warns where we must refuse, and Ultralytics replaces it.
-    return Pillow.OPEN[kind][0](_Source(data, title), b"")
+    return Pillow.OPEN[kind][0](_Source(data, title, scans), b"")
 
 
 def check_decoding(image: Any, data: bytes, title: str) -> None:
     """Raise TooLarge for pixels that take long to decode."""
     pixels = image.width * image.height
-    if image.format == "JPEG" and pixels * max(0, _count_scans(data) - 1) > MAX_SCANNED:
+    if image.format == "JPEG" and pixels * max(0, image.fp.scans - 1) > MAX_SCANNED:
         raise _too_many(title)
     coders = {tile[0] for tile in image.tile}
     # In text, a comment moves all that follows it.

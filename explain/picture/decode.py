@@ -19,6 +19,7 @@ from PIL import AvifImagePlugin, ExifTags, TiffImagePlugin, WebPImagePlugin  # n
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.common.settings import settings
 from sightglass.explain.picture import bounds
 from sightglass.models.preprocess import MAX_CHANNELS
 
@@ -28,6 +29,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 STRIP = 4_000_000
 """About how many pixels are converted at a time, as numbers of eight bytes."""
 TURNED = "rotated as its EXIF orientation says"
+BY_NVJPEG = "decoded by nvJPEG, whose colours differ a little from other decoders'"
 ON_WHITE = "Transparent areas are shown on white."
 # By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
 _UPRIGHT = dict(enumerate(map(Pillow.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
@@ -76,7 +78,8 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         check_size(image.width, image.height, name, max_pixels)
         if isinstance(source, bytes):
             bounds.check_decoding(image, source, name)
-        pixels, notes = _flatten(image)
+        fast = kind == "JPEG" and image.mode == "RGB" and _orientation(image) == 1 and settings().nvjpeg
+        pixels, notes = (_by_nvjpeg(source) if fast and isinstance(source, bytes) else None) or _flatten(image)
     except (ImageProblem, MemoryError):
         raise
     except Pillow.DecompressionBombError as error:
@@ -92,10 +95,23 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         several = getattr(image, "is_animated", False)
     if several:
         notes += ("Only the first frame is used.",)
-    plain = kind == "JPEG" and not notes and source.endswith(b"\xff\xd9") and image.mode == "RGB"
+    plain = kind == "JPEG" and notes in ((), (BY_NVJPEG,)) and source.endswith(b"\xff\xd9") and image.mode == "RGB"
     # Without metadata.
     plain = plain and [name for name, _ in image.applist] in ([], ["APP0"])
     return pixels, notes, source if plain else b""
+
+
+def _by_nvjpeg(data: bytes) -> tuple[Pixels, tuple[str, ...]] | None:
+    """Decode a JPEG on a GPU; None where there is none or it cannot."""
+    import torch
+    from torchvision.io import decode_jpeg
+
+    if not torch.cuda.is_available():
+        return None
+    with suppress(RuntimeError):
+        planes = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), device="cuda")
+        return planes.permute(1, 2, 0).contiguous().cpu().numpy(), (BY_NVJPEG,)
+    return None
 
 
 def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:

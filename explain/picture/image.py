@@ -71,6 +71,11 @@ class Image:
             digest.update(self.planes.data)
         return digest.hexdigest()
 
+    @cached_property
+    def key(self) -> str:
+        """Hex digest of what it was opened from: pictures with equal ones are the same, others may be."""
+        return hashlib.sha256(self.jpeg + repr(self.notes).encode()).hexdigest() if self.jpeg else self.sha256
+
     def taken(self, channels: int, model: str) -> Pixels | Planes:
         """Return `pixels` or `planes`, (H, W, C), by a model's channels.
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, check, stopped_by
-from sightglass.explain.backward.gradient import Activation, Gradient, gradients
+from sightglass.explain.backward.gradient import Activation, Gradient, gradients, require_any
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
@@ -379,6 +379,7 @@ def _compare(
     """Return vectors, cosine, state, raw maps, and cells' contributions."""
     resident = pair[0].resident
     with resident.lock, torch.enable_grad():
+        pair = [evidence.with_graph() for evidence in pair]
         vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
         resident.adapter.require_finite(*vectors)
         lengths = [torch.linalg.vector_norm(vector).clamp_min(1e-12) for vector in vectors]
@@ -387,7 +388,7 @@ def _compare(
         product = vectors[0] @ vectors[1] / (lengths[0].detach() * lengths[1].detach())
         recorded = [out for evidence in pair for out in evidence.recorded]
         scalars = {"cosine": cosine, "product": product}
-        slopes = {name: gradients(scalar, recorded) for name, scalar in scalars.items()}
+        slopes = {name: require_any(gradients(scalar, recorded), recorded) for name, scalar in scalars.items()}
     score = float(cosine.detach())
     with torch.no_grad():
         count = len(pair[0].layers)

@@ -273,8 +273,8 @@ class Task:
         settings: dict[str, Any] = {"top_k": listed, "confidence": options.confidence, "iou": options.iou}
         # Suppression takes longer than a map, and does not depend on method or target.
         if (cached := evidence.decoded) is None or cached[0] != settings:
-            predictions = tuple(adapter.decode(evidence.outputs, evidence.geometry, **settings))
-            adapter.check_answer(evidence.outputs)
+            predictions = tuple(adapter.decode(evidence.answers, evidence.geometry, **settings))
+            adapter.check_answer(evidence.answers)
             evidence.decoded = cached = settings, predictions
         only = {class_index(name, adapter.labels) for name in options.classes}
         return tuple(p for p in cached[1] if not only or p.index in only)

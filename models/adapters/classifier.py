@@ -107,8 +107,15 @@ class Logits:
 
     def part(self, place: int) -> Self:
         """Return one picture's outputs, (1, ...) of each tensor."""
+        return replace(self, **{name: tensor[place : place + 1] for name, tensor in self._answers().items()})
+
+    def on_host(self) -> Self:
+        """Return the outputs on the CPU, out of the graph and without the weights."""
+        return replace(self, **{name: t.detach().cpu() for name, t in self._answers().items()}, weight=None)
+
+    def _answers(self) -> dict[str, Tensor]:
         tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "weight"}
-        return replace(self, **{name: t[place : place + 1] for name, t in tensors.items() if t is not None})
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 class Classifier(PreparedAdapter):

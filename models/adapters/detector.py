@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -148,14 +148,26 @@ class Detections:
         return torch.stack([rows[i] for i in range(len(anchors))])
 
 
-def cell_grid(shapes: Sequence[tuple[int, int]], strides: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return the centres (N, 2) and sides (N,) in pixels of the cells of maps (h, w)."""
+def cell_grid(
+    shapes: Sequence[tuple[int, int]], strides: Sequence[float], like: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the centres (N, 2) and sides (N,) in pixels of the cells of maps (h, w), of the type of `like`."""
+    device, dtype = (torch.device("cpu"), torch.float32) if like is None else (like.device, like.dtype)
+    return _cell_grid(tuple(shapes), tuple(strides), device, dtype)
+
+
+# Kept, as a copy to a GPU cannot be part of a recorded pass; made in inference mode it would serve no gradient later.
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _cell_grid(
+    shapes: tuple[tuple[int, int], ...], strides: tuple[float, ...], device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     centres, sides = [], []
     for (height, width), stride in zip(shapes, strides, strict=True):
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         centres.append((torch.stack((x, y), -1).reshape(-1, 2) + 0.5) * stride)
         sides.append(torch.full((height * width,), float(stride)))
-    return torch.cat(centres), torch.cat(sides)
+    return torch.cat(centres).to(device, dtype), torch.cat(sides).to(device, dtype)
 
 
 def _rows(maps: Sequence[Tensor]) -> Tensor:

@@ -230,14 +230,14 @@ def _same(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
     return all(map(partial(same_answer, within=WITHIN), tensors, expected))
 
 
-def _tensors(answer: Any) -> list[Tensor]:
+def tensors_of(answer: Any) -> list[Tensor]:
     """Return all tensors of an answer, in order."""
     if isinstance(answer, Tensor):
         return [answer]
     if is_dataclass(answer):
         answer = [getattr(answer, field.name) for field in fields(answer)]
     parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (list, tuple)) else ()
-    return [tensor for part in parts for tensor in _tensors(part)]
+    return [tensor for part in parts for tensor in tensors_of(part)]
 
 
 class _FoldedConv(nn.Module):
@@ -306,7 +306,7 @@ class _PassRecord:
                 module = adapter.module.get_submodule(path)
                 hooks.enter_context(module.register_forward_pre_hook(partial(self._enter, path)))
                 hooks.enter_context(module.register_forward_hook(partial(self._leave, path)))
-            self.answer = _tensors(adapter.run(tensor))
+            self.answer = tensors_of(adapter.run(tensor))
 
     def _enter(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if threading.get_ident() != self._caller:

@@ -110,7 +110,8 @@ def make_detections(
     first picture's queries came from, in the same form: without them a box is measured from its own centre. `others`
     (B, Q, C): the head's further logits, "no object" among them; `softmax`: scores are one over all, else sigmoids.
     """
-    sides = boxes.new_tensor([size[1], size[0]])
+    # Written where they are needed: a copy to a GPU cannot be part of a recorded pass.
+    sides = torch.stack([boxes.new_full((), side) for side in reversed(size)])
 
     def boxes_of(tensors: tuple[Tensor, ...]) -> Tensor:
         centre, extent = tensors[0].flatten(2).transpose(1, 2).chunk(2, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,12 +28,12 @@ LONGEST = 4
 """Longer side of an input, in short sides: of a longer picture both sides are made smaller."""
 
 
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """Logits of each pixel, and the class that each is given."""
 
-    def __init__(self, logits: Tensor) -> None:
-        self.logits = logits
-        """(B, classes, h, w)"""
+    logits: Tensor
+    """(B, classes, h, w)"""
 
     def part(self, place: int) -> Segmentation:
         """Return the output of the picture at `place` alone."""

@@ -181,7 +181,7 @@ class Yolox(nn.Module):
             regressions.append(head.reg_preds[i](towards_box))
             objectness.append(head.obj_preds[i](towards_box))
         shapes = [(level.shape[2], level.shape[3]) for level in regressions]
-        centres, sides = (part.to(regressions[0]) for part in cell_grid(shapes, STRIDES))
+        centres, sides = cell_grid(shapes, STRIDES, regressions[0])
         strides = sides[:, None]
 
         def boxes(levels: tuple[Tensor, ...]) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
 from sightglass.models.adapter import Joint, JointTarget, Prediction, Target
-from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
+from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector, cell_grid
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer, Section, name_presets
@@ -93,6 +93,8 @@ def reader(head: Any) -> MethodType | None:
         return MethodType(queries, head)
     if not isinstance(head, Detect):
         return None
+    # Numbers, as reading those of a tensor would wait for a GPU.
+    head.cell_sides = tuple(head.stride.tolist())
     return MethodType(prompt_free if hasattr(head, "lrpc") else grid, head)
 
 
@@ -158,7 +160,7 @@ def _detections(
     proto, prototypes, unit = getattr(head, "proto", None), None, None
     if proto is not None:
         prototypes = proto(maps if isinstance(proto, Proto26) else maps[0])
-        unit = float(head.stride[0]) * maps[0].shape[3] / prototypes.shape[3]
+        unit = head.cell_sides[0] * maps[0].shape[3] / prototypes.shape[3]
     return Detections(
         tuple(logits),
         tuple(regressions),
@@ -174,10 +176,10 @@ def _detections(
 
 def _cells(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Return centres (N, 2) in cells of their own scale, and strides (N, 1) in pixels."""
-    from ultralytics.utils.tal import make_anchors
-
-    centres, strides = make_anchors(maps, head.stride, 0.5)
-    return centres, strides
+    shapes = [(level.shape[2], level.shape[3]) for level in maps]
+    centres, sides = cell_grid(shapes, head.cell_sides, maps[0])
+    strides = sides[:, None]
+    return centres / strides, strides
 
 
 def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
@@ -242,10 +244,11 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> tuple[T
 
 def _proposals(height: int, width: int, like: Tensor) -> Tensor:
     """Return (h * w, 4): centre and size of each cell, as shares."""
-    ys, xs = (torch.arange(count).to(like) + 0.5 for count in (height, width))
+    # Made where they are needed: a copy to a GPU cannot be part of a recorded pass.
+    ys, xs = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5 for count in (height, width))
     grid_y, grid_x = torch.meshgrid(ys / height, xs / width, indexing="ij")
-    size = torch.tensor([1 / width, 1 / height]).to(like).expand(height * width, 2)
-    return torch.cat((torch.stack((grid_x, grid_y), -1).view(-1, 2), size), 1)
+    sizes = torch.full_like(grid_x, 1 / width), torch.full_like(grid_y, 1 / height)
+    return torch.stack((grid_x, grid_y, *sizes), -1).view(-1, 4)
 
 
 MIN_HALVED = 512

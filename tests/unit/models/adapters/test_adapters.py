@@ -16,7 +16,8 @@ from sightglass.models.adapters.tasks import check_task, task_of_names
 from sightglass.models.geometry import Geometry
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
-from sightglass.models.preprocess import Preprocessing
+from sightglass.models.preprocess import CLASSIFIER_WAYS, IMAGENET, Preprocessing, prepare
+from sightglass.models.resizing import fit_on_device
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.unit import own_nets
 from tests.unit.models.specs import own_spec
@@ -110,3 +111,18 @@ def test_osnet_reads_torchreids_file_as_it_is(tmp_path: Path) -> None:
         load(replace(spec, arch="osnet_x0_5"))
     with pytest.raises(ModelProblem, match="There is no OSNet called osnet"):
         load(embedder("osnet", "osnet"))
+
+
+@pytest.mark.parametrize("way", CLASSIFIER_WAYS)
+@pytest.mark.parametrize(("interpolation", "order", "highest"), [("bilinear", "rgb", 1), ("bicubic", "bgr", 255)])
+def test_picture_is_prepared_on_a_device_to_the_bit(way: str, interpolation: str, order: str, highest: int) -> None:
+    preprocessing = Preprocessing((40, 64), 48, *IMAGENET, interpolation, channels_order=order, highest=highest)
+    rng = np.random.default_rng(1)
+    for size in ((90, 61), (33, 200), (20, 30)):
+        pictures = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(2)]
+        # Twice: in which direction Pillow begins is found by the first.
+        for _ in range(2):
+            fitted = fit_on_device(pictures, preprocessing, way, torch.device("cpu"))
+            for item, pixels in zip(fitted, pictures, strict=True):
+                expected = prepare(pixels, preprocessing, way)
+                assert item.geometry == expected.geometry and torch.equal(item.tensor, expected.tensor)
