@@ -210,7 +210,7 @@ class _Seen:
             try:
                 made, reason = make(), "it gives other numbers"
             except (Problem, RuntimeError) as error:
-                made, reason = None, str(error).partition("\n")[0]
+                made, reason = None, str(error.__cause__ or error).partition("\n")[0]
             if made is not None:
                 return made
             LOGGER.info("%s is not recorded as a CUDA graph: %s", name, reason)

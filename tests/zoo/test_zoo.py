@@ -26,9 +26,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 TITLE = "\n## Models of other libraries\n"
 HEAD = """
 Each is small and untrained. Its map is compared with plain autograd on the module itself at the layer that the map
-names, its place with marks in the picture, and its input with what the library's own function makes. *Equal*: all
-agree. *Said*: there is no map, and one sentence says why. *Differs*: the reason is in `tests/zoo/test_zoo.py`. Written
-by `python -m tests.zoo.test_zoo`.
+names, its place with marks in the picture (unless a note says that it was inferred), and its input with what the
+library's own function makes. *Equal*: all agree. *Said*: one sentence says why there is no map, or none to compare.
+*Differs*: the reason is in `tests/zoo/test_zoo.py`. Written by `python -m tests.zoo.test_zoo`.
 
 | library | from | equal | said | differs | not built small |
 |---|---|---|---|---|---|
