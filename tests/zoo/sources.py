@@ -68,9 +68,9 @@ def answer(module: Any, tensor: Tensor) -> tuple[Tensor, Tensor]:
     except (ValueError, RuntimeError):
         found = module(tensor, interpolate_pos_encoding=True)
     if isinstance(found, tuple):
-        found = found[1]
-        if "Classify" not in type(module.model[-1]).__name__:
-            branch = "one2one" if getattr(module.model[-1], "end2end", False) else "one2many"
+        found, head = found[1], module.model[-1]
+        if "Classify" not in type(head).__name__:
+            branch = "one2one" if getattr(head, "end2end", False) else "one2many"
             found = found[1][-1] if isinstance(found, tuple) else found.get(branch, found)["scores"].transpose(1, 2)
     elif not isinstance(found, Tensor):
         if "class_queries_logits" in found:

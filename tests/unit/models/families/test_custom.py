@@ -93,17 +93,6 @@ def test_a_head_of_ones_own_is_read_off_the_tensors(kind: str, folder: Path) -> 
     assert len(adapter.labels) == 3
 
 
-@pytest.mark.parametrize("arch", ["mnasnet0_5", "googlenet", "timm/eva02_tiny_patch14_224"])
-def test_weights_of_a_library(arch: str, folder: Path) -> None:
-    torch.manual_seed(0)
-    net = saved(architectures.build(*architectures.library_of(arch), blank=False), folder / "net.pth")
-    adapter, probe = loaded(folder, arch, "net.pth"), torch.rand(1, 3, 224, 224)
-    with torch.no_grad():
-        assert torch.allclose(adapter.answer_row(adapter.run(probe)), net(probe), atol=1e-5)
-    assert any("transform_input" in note for note in adapter.notes) == (arch == "googlenet")
-    assert adapter.spec.task == ("embed" if arch.startswith("timm") else "classify")
-
-
 WRONG: dict[str, tuple[str, dict[str, str], str]] = {
     "another size": ("resnet34", {}, r'it lacks layer1\.2\.conv1\.weight and \d+ more; .* say arch = "resnet18"'),
     "another kind": ("mobilenet_v2", {}, r'none of its tensors .* say arch = "resnet18"'),
