@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from sightglass.common.errors import AnswerProblem, ModelProblem
+from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, Problem, describe_error, lacks_memory
 from sightglass.common.legible import legible
 from sightglass.models.geometry import Box, CellOffset, Geometry, ModelInput
 from sightglass.models.layers import Layer, ModelStage, Section, section_of
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sightglass.models.families.custom.guard import ModuleGuard
     from sightglass.models.marks import PictureFunction
     from sightglass.models.spec import ModelSpec
+
+LOGGER = logging.getLogger(__name__)
 
 Part = Literal[
     "class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all", "signed", "lowers"
@@ -194,7 +197,7 @@ class FunctionTarget(Target):
 class Adapter:
     """Base class of a loaded model, with defaults for every family.
 
-    A family implements `prepare`, `run`, `decode`, `class_logits` and `scalar`, or inherits them from `Classifier`,
+    A family implements `prepare`, `forward`, `decode`, `class_logits` and `scalar`, or inherits them from `Classifier`,
     `Detector` or `Embedder`, and sets the attributes below in which its models differ. The engine uses only what is
     declared here. The way back from the model's input to the picture is `Geometry`, the same for every family.
     """
@@ -315,6 +318,21 @@ class Adapter:
         return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
 
     def run(self, tensor: Tensor) -> Any:
+        """Return `forward` of (B, C, h, w); raise ModelProblem, one sentence, where it fails."""
+        try:
+            return self.forward(tensor)
+        except (Problem, Cancelled):
+            raise
+        except Exception as error:
+            # Whoever runs the pass handles these.
+            if lacks_memory(error) or "in-place" in str(error):
+                raise
+            LOGGER.info("%s failed", self.spec.id, exc_info=True)
+            shape, why = " x ".join(map(str, tensor.shape)), f"{type(error).__name__}: {describe_error(error)}"
+            advice = "check that it runs on such in eval mode, or state another size."
+            raise ModelProblem(f"{self.spec.id} failed on pictures as ({shape}) ({why}): {advice}") from error
+
+    def forward(self, tensor: Tensor) -> Any:
         """Run one forward pass of (B, C, h, w); a detector returns `Detections`."""
         raise NotImplementedError
 

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sightglass.common import settings
+from sightglass.common.errors import Problem
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import Detections
@@ -208,8 +209,8 @@ class _Seen:
             self._recordable[key] = False
             try:
                 made, reason = make(), "it gives other numbers"
-            except RuntimeError as error:
-                made, reason = None, str(error).partition("\n")[0]
+            except (Problem, RuntimeError) as error:
+                made, reason = None, str(error.__cause__ or error).partition("\n")[0]
             if made is not None:
                 return made
             LOGGER.info("%s is not recorded as a CUDA graph: %s", name, reason)

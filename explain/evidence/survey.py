@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -112,7 +112,7 @@ class _Observer:
         self.returned += output.nbytes if leaf else 0
         if (layer := describe(path, output, self.size, self.grids, every=self.every)) is None:
             return
-        if layer.layout == "nchw" and _fits(*layer.shape[1:], self.size, self.size[0] / self.size[1]):
+        if layer.layout == "nchw" and proportional(*layer.shape[1:], self.size):
             # Last seen, first tried: patches are cut by the latest convolution.
             self.grids.pop(layer.shape[1:], None)
             self.grids[layer.shape[1:]] = None
@@ -173,11 +173,11 @@ def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, 
 
     `grids` are those that convolutions were seen to make, the latest last: patches are one of them as a rule.
     """
-    shape, aspect = tuple(output.shape), size[0] / size[1]
+    shape = tuple(output.shape)
     if len(shape) == 4 and shape[0] == 1:
         _, a, b, c = shape
         # Channels come last if only the first two sides fit the picture's (Swin).
-        if not _fits(b, c, size, aspect) and _fits(a, b, size, aspect):
+        if not proportional(b, c, size) and proportional(a, b, size):
             return Layer(path, (c, a, b), "nhwc") if a * b > 1 else None
         return Layer(path, (a, b, c)) if b * c > 1 and b <= size[0] and c <= size[1] else None
     layouts: tuple[Layout, ...] = ("tokens", "rows", "sequence") if every else ("tokens",)
@@ -190,8 +190,9 @@ def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, 
     return None
 
 
-def _fits(height: int, width: int, size: Size, aspect: float) -> bool:
-    return height <= size[0] and width <= size[1] and abs(height - aspect * width) <= 1
+def proportional(height: int, width: int, size: Sequence[int]) -> bool:
+    """Return whether a grid has an input's shape, to a cell."""
+    return height <= size[0] and width <= size[1] and abs(height - size[0] / size[1] * width) <= 1
 
 
 def split_tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size] | None:

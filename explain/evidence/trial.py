@@ -26,7 +26,7 @@ from torch.nn.functional import avg_pool2d
 from sightglass.common.errors import describe_error
 from sightglass.common.files import packing
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.evidence.survey import AttentionModule, Survey, split_tokens, survey
+from sightglass.explain.evidence.survey import AttentionModule, Survey, proportional, split_tokens, survey
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.adapter import Adapter
 from sightglass.models.demo.pictures import SCENES
@@ -307,6 +307,8 @@ class _Trial:
             placed = replace(placed, cover=clear.cover)
         elif misfit > 1:
             contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
+            # Of another shape than the input, it may be patches by their pixels.
+            contradicted |= len(shape) == 3 and not proportional(shape[1], shape[2], self.tensor.shape[-2:])
             if misfit > UNCOUNTED / EXACT if unknown else contradicted:
                 self.refused.add(shape[1])
                 return False

@@ -66,7 +66,7 @@ class Embedder(PreparedAdapter):
 
     splits_batches = True
 
-    def run(self, tensor: Tensor) -> Logits:
+    def forward(self, tensor: Tensor) -> Logits:
         vectors = self._answer(tensor)
         return Logits(vectors[:, :0], vectors)
 
@@ -136,7 +136,7 @@ class Classifier(PreparedAdapter):
         linear = [path for path, part in self.module.named_modules() if path and isinstance(part, nn.Linear)]
         return linear[-1] if linear else None
 
-    def run(self, tensor: Tensor) -> Logits:
+    def forward(self, tensor: Tensor) -> Logits:
         calls: list[tuple[Tensor, Tensor]] = []
         if self._last is None:
             return Logits(self._answer(tensor), None)

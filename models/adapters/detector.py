@@ -189,7 +189,7 @@ class Detector(Adapter):
     nms = True
     """Whether boxes suppress others, or are shown as the model returns them."""
 
-    def run(self, tensor: Tensor) -> Detections:
+    def forward(self, tensor: Tensor) -> Detections:
         detections: Detections = self.module(tensor)
         return detections
 

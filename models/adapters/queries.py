@@ -150,7 +150,7 @@ class QueryDetector(Detector):
         """Run one forward pass of (B, 3, h, w)."""
         raise NotImplementedError
 
-    def run(self, tensor: Tensor) -> QueryDetections:
+    def forward(self, tensor: Tensor) -> QueryDetections:
         if not self.cross_attention:
             return self.read_queries(tensor)
         with record_queries(self.module, self.cross_attention, self.memory) as recorded:

@@ -94,7 +94,7 @@ class Segmenter(PreparedAdapter):
         # int() and not round(): as torchvision's Resize.
         return max(int(side + 1e-6) if self.step == 1 else round(side / self.step) * self.step, self.step)
 
-    def run(self, tensor: Tensor) -> Segmentation:
+    def forward(self, tensor: Tensor) -> Segmentation:
         return Segmentation(self._answer(tensor))
 
     def _answer(self, tensor: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
         kinds = (nn.Linear, nn.Conv2d)
         last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, kinds)), "")
         weight = tensors.get(f"{last}.weight")
-        return int(weight.shape[0]) if weight is not None else None
+        # One of timm may have no last layer.
+        return None if weight is None or getattr(module, "num_classes", None) == 0 else int(weight.shape[0])
     weights = [(key, tensor) for key, tensor in tensors.items() if key.endswith("weight")]
     matrices = [key for key, tensor in weights if tensor.ndim == 2 or tensor.shape[2:] == (1, 1)]
     # In files that are sorted by name the last tensor is not the last layer's.
@@ -170,7 +171,9 @@ def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str
     if problem := misfit(tensors, state):
         raise WeightsProblem(f"{path} does not fit {arch}: {problem}{_advice(tensors, state, arch)}.")
     left = sorted({key.partition(".")[0] for key in tensors if key not in state})
-    module.load_state_dict({key: tensor for key, tensor in tensors.items() if key in state}, strict=False)
+    state.update({key: tensor for key, tensor in tensors.items() if key in state})
+    # With the version of its layout, without which torchvision's MNASNet takes no tensors.
+    module.load_state_dict(state)
     return (f"Of the file {', '.join(left[:3])} was left out: the model has no such part.",) if left else ()
 
 

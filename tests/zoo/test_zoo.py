@@ -15,24 +15,18 @@ from tests.conftest import asset
 from tests.zoo.compare import Outcome, judge
 from tests.zoo.sources import cases
 
-KNOWN = {
-    "PerceiverForImageClassificationLearned": "its processor makes larger pictures than it takes",
-    "RfDetrForObjectDetection": "its own processor, built without arguments, makes sizes that it does not take",
-    "ViTMAEModel": "it shuffles its patches anew in every pass",
-}
-"""Models whose map differs, and why."""
 SMALL = [
     *("ViTForImageClassification", "SegformerForSemanticSegmentation", "DetrForObjectDetection", "ConvNextBackbone"),
     *("DPTForDepthEstimation", "mobilenet_v3_small", "ssdlite320_mobilenet_v3_large", "yolo11"),
-    *("DeiTForImageClassificationWithTeacher", "Dinov2Model"),
+    *("DeiTForImageClassificationWithTeacher", "Dinov2Model", "RfDetrForObjectDetection", "mnasnet0_5", "eva"),
 ]
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 TITLE = "\n## Models of other libraries\n"
 HEAD = """
 Each is small and untrained. Its map is compared with plain autograd on the module itself at the layer that the map
-names, its place with marks in the picture, and its input with what the library's own function makes. *Equal*: all
-agree. *Said*: there is no map, and one sentence says why. *Differs*: the reason is in `tests/zoo/test_zoo.py`. Written
-by `python -m tests.zoo.test_zoo`.
+names, its place with marks in the picture (unless a note says that it was inferred), and its input with what the
+library's own function makes. *Equal*: all agree. *Said*: one sentence says why there is no map, or none to compare.
+Written by `python -m tests.zoo.test_zoo`.
 
 | library | from | equal | said | differs | not built small |
 |---|---|---|---|---|---|
@@ -69,15 +63,14 @@ def differing(found: Outcomes) -> dict[str, str]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SMALL)
 def test_model(name: str) -> None:
-    found = differing(judge_all(name))
-    assert found.keys() == KNOWN.keys() & {name}, found
+    assert not differing(judge_all(name))
 
 
 @pytest.mark.release
 @pytest.mark.filterwarnings("ignore")
 def test_every_model() -> None:
     found = judge_all()
-    assert differing(found).keys() == KNOWN.keys(), differing(found)
+    assert not differing(found)
     assert section(found) in PAGE.read_text("utf-8"), "run `python -m tests.zoo.test_zoo`"
 
 

@@ -169,7 +169,7 @@ class ClipClassifier(Classifier):
         sha256.update(self.rows.numpy().tobytes())
         self.weights_sha256 = sha256.hexdigest()
 
-    def run(self, tensor: Tensor) -> PhraseLogits:
+    def forward(self, tensor: Tensor) -> PhraseLogits:
         """Compare pictures (B, 3, h, w) with any words."""
         features: Tensor = self.module(tensor)
         if self.rows is None:

@@ -59,8 +59,9 @@ def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: 
     runs = [run for picture in pictures if isinstance(run := trial.run(picture), Answer)]
     answers, last, maps = [run.answer for run in runs], runs[0].last, runs[0].maps
     count = answers[0].shape[1]
-    # A linear layer has no bounds, whatever its answers happen to be.
-    bare = isinstance(last, (nn.Linear, nn.Conv2d)) and not is_changed(last)
+    # A linear layer has no bounds, whatever its answers happen to be, nor has what a library averages of them.
+    end = [*module.modules()][-1] if last is None and library_of(module) in LIBRARIES else last
+    bare = isinstance(end, (nn.Linear, nn.Conv2d)) and not is_changed(end)
     if not bare and kind_of(answers) not in ("logits", "logit"):
         answers += trial.confirm(preprocessing)
     if maps:

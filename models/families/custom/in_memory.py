@@ -10,14 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_error, from_machine, lacks_memory
+from sightglass.common.errors import ModelProblem, Problem, describe_error, from_machine
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
@@ -81,8 +80,11 @@ def adapt(user_model: UserModel) -> Adapter:
     model = model if hasattr(model, "predictor") else network_of(model)
     kind = type(model)
     row = ModelSpec(kind.__name__, "In memory", "", "custom.in_memory", kind.__qualname__, "classify", "yours")
-    spec = user_model.spec(row)
     try:
+        if kind.__module__.startswith("transformers."):
+            # Before its processor is tried.
+            transformers.task_of(kind.__name__)
+        spec = user_model.spec(row)
         if kind.__module__.startswith("keras."):
             from sightglass.models.families.keras import loader, network
 
@@ -96,7 +98,7 @@ def adapt(user_model: UserModel) -> Adapter:
     except Exception as problem:
         LOGGER.exception("cannot adapt a %s", kind.__name__)
         raise from_machine(problem) or ModelProblem(
-            f"{spec.id} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
+            f"{kind.__name__} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
         ) from problem
 
 
@@ -115,8 +117,6 @@ def _adapt_module(spec: ModelSpec, model: Any, user_model: UserModel) -> Adapter
             adapter = _transformers(spec, network, user_model.preprocess)
         else:
             adapter = _module(spec, network, user_model.stated_task)
-        family = type(adapter)
-        adapter.__class__ = type(family.__name__, (_CallersAdapter, family), {})
         adapter.guard = guard
         guard.patches = [*filter(None, (getattr(adapter, "read_head", None), getattr(adapter, "cut", None)))]
         return check_used(adapter)
@@ -129,26 +129,6 @@ def is_current(model: Any, adapter: Adapter) -> bool:
     from sightglass.models.families.keras import network
 
     return network.is_same(model, adapter.module)  # type: ignore[arg-type]
-
-
-class _CallersAdapter(Adapter):
-    """Mixin that says in a sentence why a caller's module fails."""
-
-    def run(self, tensor: torch.Tensor) -> Any:
-        try:
-            return super().run(tensor)
-        except (Problem, Cancelled):
-            raise
-        except Exception as error:
-            # Whoever runs the pass handles these.
-            if lacks_memory(error) or "in-place" in str(error):
-                raise
-            LOGGER.info("%s failed", self.spec.id, exc_info=True)
-            shape, kind = " x ".join(map(str, tensor.shape)), type(error).__name__
-            raise ModelProblem(
-                f"{self.spec.id} failed on pictures as ({shape}) ({kind}: {describe_error(error)}): check that it runs "
-                "on them in eval mode."
-            ) from error
 
 
 def _check_model(model: Any) -> None:
@@ -250,10 +230,6 @@ def _ultralytics(spec: ModelSpec, module: Any) -> Adapter:
 
 
 def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
-    if model.config.model_type in transformers.CLIP_KINDS and "input_ids" in signature(model.forward).parameters:
-        raise ModelProblem(
-            f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
-        )
     if transformers.task_of(spec.arch) == "detect":
         # Its adapter prepares pictures by the processor itself.
         spec = spec.with_weights(preprocessing=PreprocessingTable())

@@ -43,21 +43,25 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
     module, side, notes = _build(library, name, path, saved, spec.preprocessing.sides)
+    if getattr(module, "transform_input", False):
+        notes += (f"{name} was taken to scale its input as torchvision's trained weights expect (transform_input).",)
     notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
-    count = state_dicts.classes(module.state_dict(), module) or 0
-    binary = count == 1 and not spec.measures
-    count = 2 if binary else count
-    labels_in_file = labels.find_names(saved.tables(), count)
-    names, label_notes = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
     known = spec.preprocessing.for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
     if library == "torchvision":
         usual = torchvision_networks.preprocessing_of(torchvision_networks.default_weights(name))
     else:
         usual = timm_networks.preprocessing_of(module)
-    adapter = Classifier(replace(spec, arch=name), module, names, usual.changed(known), sha256_of(path))
-    notes += label_notes
-    adapter.notes = notes + note_preprocessing(spec, adapter.preprocessing, f"as {name} is usually trained")
+    preprocessing = usual.changed(known)
+    notes += note_preprocessing(spec, preprocessing, f"as {name} is usually trained")
+    if (count := state_dicts.classes(module.state_dict(), module)) is None:
+        return adapt(spec, module, sha256_of(path), None, preprocessing.table(), notes=notes)
+    binary = count == 1 and not spec.measures
+    count = 2 if binary else count
+    labels_in_file = labels.find_names(saved.tables(), count)
+    names, label_notes = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
+    adapter = Classifier(replace(spec, arch=name), module, names, preprocessing, sha256_of(path))
+    adapter.notes = notes + label_notes
     return adapter
 
 

@@ -259,7 +259,7 @@ class ExportedDetector(Detector):
         placed, geometry = letterbox(pixels, self._size, place, round if place == "centre" else int)
         return ModelInput(prepare(placed, self._colours, "squash").tensor, geometry)
 
-    def run(self, tensor: Tensor) -> Detections:
+    def forward(self, tensor: Tensor) -> Detections:
         cells = None if self.layout.final else self._size
         return detections([self._read(outputs) for outputs in self._runtime.answer_all(tensor, self._at_once)], cells)
 

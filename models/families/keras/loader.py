@@ -72,7 +72,7 @@ class KerasClassifier(CustomInput, Classifier):
             preprocessing = "trained"
         return super().prepare(pixels, preprocessing)
 
-    def run(self, tensor: Tensor) -> Logits:
+    def forward(self, tensor: Tensor) -> Logits:
         seen: list[Tensor] = []
         caller = threading.get_ident()
 

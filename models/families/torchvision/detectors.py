@@ -191,7 +191,7 @@ class _Dense(TorchvisionDetector):
         """Return the scoring function; `rest`: non-class columns (B, c, h, w) per scale."""
         return None
 
-    def run(self, tensor: Tensor) -> TorchvisionDetections:
+    def forward(self, tensor: Tensor) -> TorchvisionDetections:
         module: Any = self.module
         images = self._images(tensor)
         features = list(module.backbone(tensor).values())
@@ -312,7 +312,7 @@ class TwoStage(TorchvisionDetector):
     def _limits(self) -> tuple[int, int | None]:
         return self.module.roi_heads.detections_per_img, None  # type: ignore[union-attr, return-value]
 
-    def run(self, tensor: Tensor) -> TorchvisionDetections:
+    def forward(self, tensor: Tensor) -> TorchvisionDetections:
         module: Any = self.module
         images = self._images(tensor)
         features = module.backbone(tensor)

@@ -23,6 +23,7 @@ from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
+from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
 from sightglass.models.families.custom.classifier import note_preprocessing
@@ -180,16 +181,22 @@ def task_of(arch: str) -> Task:
     }
     if arch in BY_QUERIES:
         return "segment"
-    if task := next((task for purpose, task in TASKS.items() if purpose in listed), None):
+    kind = _class(arch)
+    inputs = signature(kind.forward).parameters if kind is not None else {}
+    if "input_ids" in inputs and kind.config_class.model_type in CLIP_KINDS:
+        raise ModelProblem(f"{arch} reads words too: write it with save_pretrained, and give its folder to Explainer.")
+    takes = "pixel_values" if "pixel_values" in inputs else getattr(kind, "main_input_name", "other inputs")
+    task = next((task for purpose, task in TASKS.items() if purpose in listed), None)
+    if task is not None and takes == "pixel_values":
         return task
     is_body = not listed and arch in modeling_auto.MODEL_MAPPING_NAMES.values()
-    if is_body and getattr(_class(arch), "main_input_name", "") == "pixel_values":
+    if is_body and getattr(kind, "main_input_name", "") == "pixel_values":
         return "embed"
     purpose = " and ".join(sorted(listed)).lower().replace("_", " ") or "no task"
     raise ModelProblem(
-        f"{arch} is listed by Transformers under {purpose}: give a model for image classification, object "
-        "detection, semantic segmentation or depth, or wrap it in a module that returns a row of numbers for a picture "
-        "and state its task."
+        f"{arch} takes {takes} and is listed by Transformers under {purpose}: give a model for image classification, "
+        "object detection, semantic segmentation or depth, or wrap it in a module that returns a row of numbers for a "
+        "picture and state its task."
     )
 
 
@@ -238,8 +245,19 @@ def make_adapter(
     if option in signature(net.forward).parameters and _size_of(net.config) not in (None, tuple(preprocessing.size)):
         # A ViT learnt its positions for one size, which need not be this one.
         adapter.more = {option: True}
-    with torch.no_grad():
-        adapter.run(adapter.flat_input())
+    try:
+        with torch.no_grad():
+            first, again = (adapter.answer_row(adapter.forward(adapter.flat_input())) for _ in range(2))
+    except (Problem, MemoryError):
+        raise
+    # The library's networks raise anything.
+    except Exception as problem:
+        LOGGER.warning("%s failed on a picture", arch, exc_info=True)
+        raise from_machine(problem) or ModelProblem(
+            f"{arch} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
+        ) from problem
+    if not same_answer(first, again):
+        adapter.notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
     return adapter
 
 

@@ -54,6 +54,6 @@ class Processor(SizedFunction):
 
     def _unusable(self, reason: str) -> ModelProblem:
         return ModelProblem(
-            f"The image processor {self.name} does not turn a picture into one input ({reason}): state size, mean and "
-            "std of the preprocessing instead."
+            f"The image processor {self.name} does not turn a picture into one input ({reason}): wrap the model in a "
+            "module that takes (1, C, h, w), or state size, mean and std of the preprocessing if it does so."
         )

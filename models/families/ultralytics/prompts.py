@@ -108,7 +108,7 @@ class OpenVocabulary(YoloDetector):
         width = self._head.embed if self.takes_examples else 512
         return self._with(("anything",), torch.nn.functional.normalize(torch.ones(1, 1, width), dim=2))
 
-    def run(self, tensor: Tensor) -> Detections:
+    def forward(self, tensor: Tensor) -> Detections:
         if self.embeddings is None:
             box = ", or box it in the picture with --example 50,400,240,900=coat" if self.takes_examples else ""
             raise ModelProblem(

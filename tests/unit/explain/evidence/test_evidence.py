@@ -121,7 +121,7 @@ def test_hooks_after_an_error() -> None:
     resident = resident_of(Tiny())
     layers = layers_at(resident, ("stem", "body"))
     wrong = ModelInput(torch.zeros(1, 5, 16, 16), resident.adapter.prepare(noise(16, 16), "squash").geometry)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ModelProblem, match=r" failed on pictures as \(1 x 5 x 16 x 16\) \(RuntimeError: .*\.$"):
         Evidence(resident, wrong, layers)
     assert hooks_on(resident.adapter.module) == 0
     thread = threading.Thread(target=resident.lock.__enter__, daemon=True)
