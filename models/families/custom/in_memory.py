@@ -97,8 +97,9 @@ def adapt(user_model: UserModel) -> Adapter:
     # The caller's code may raise anything.
     except Exception as problem:
         LOGGER.exception("cannot adapt a %s", kind.__name__)
+        name, reason = kind.__name__, describe_error(problem)
         raise from_machine(problem) or ModelProblem(
-            f"{kind.__name__} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
+            f"{name} does not run on a picture alone ({reason}): wrap it in a module that does."
         ) from problem
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, from_machine
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
