@@ -16,7 +16,7 @@ from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, Pro
 from sightglass.common.legible import legible
 from sightglass.models.geometry import Box, CellOffset, Geometry, ModelInput
 from sightglass.models.layers import Layer, ModelStage, Section, section_of
-from sightglass.models.preprocess import Preprocessing, prepare, prepare_on_gpu
+from sightglass.models.preprocess import Preprocessing, prepare
 
 if TYPE_CHECKING:
     import torch
@@ -295,17 +295,25 @@ class Adapter:
             model_input = self.function.prepare(pixels)
         else:
             assert self.preprocessing is not None
-            model_input = prepare(pixels, self.preprocessing, preprocessing, self.device)
+            fitted = self._prepare_on_gpu([pixels], preprocessing)
+            model_input = fitted[0] if fitted else prepare(pixels, self.preprocessing, preprocessing)
         return self._placed(model_input)
+
+    def prepare_together(self, pictures: Sequence[NDArray[Any]], preprocessing: str) -> list[ModelInput]:
+        """Turn pictures of one size into inputs on a GPU; none where they are prepared one by one."""
+        if type(self).prepare is not Adapter.prepare or self.function is not None:
+            return []
+        return list(map(self._placed, self._prepare_on_gpu(pictures, preprocessing)))
 
     def _placed(self, model_input: ModelInput) -> ModelInput:
         return replace(model_input, geometry=replace(model_input.geometry, cell_offsets=self.cell_offsets))
 
-    def prepare_together(self, pictures: Sequence[NDArray[Any]], preprocessing: str) -> list[ModelInput]:
-        """Turn pictures of one size into inputs on a GPU; none where they are prepared one by one."""
-        if type(self).prepare is not Adapter.prepare or self.function is not None or self.preprocessing is None:
+    def _prepare_on_gpu(self, pictures: Sequence[NDArray[Any]], preprocessing: str) -> list[ModelInput]:
+        if self.device is None or self.device.type != "cuda" or self.preprocessing is None:
             return []
-        return list(map(self._placed, prepare_on_gpu(pictures, self.preprocessing, preprocessing, self.device)))
+        from sightglass.models.resizing import fit_on_device
+
+        return fit_on_device(pictures, self.preprocessing, preprocessing, self.device)
 
     def check_preprocessing(self, preprocessing: str) -> None:
         """Raise ModelProblem unless `preprocessing` is one of `preprocessings`."""

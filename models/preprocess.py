@@ -15,7 +15,6 @@ from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -128,14 +127,11 @@ _NAMED = {"channels": "channels_order", "range": "highest"}
 """Fields by the key of an operator's table, where that is another."""
 
 
-def prepare(
-    pixels: NDArray[Any], preprocessing: Preprocessing, way: str, device: torch.device | None = None
-) -> ModelInput:
+def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:
     """Convert (H, W, C) to normalised (1, C, h, w) by a `CLASSIFIER_WAYS`.
 
     `pixels` is uint8 RGB, which becomes grey for a model of one channel, or an array with the model's number of
-    channels: uint8, uint16 or float32. `device`: where the input is wanted; on a GPU RGB is resized there, to the same
-    bits.
+    channels: uint8, uint16 or float32.
     """
     import torch
 
@@ -151,25 +147,9 @@ def prepare(
             "a .tif with as many."
         )
     whole = _divisor(pixels, preprocessing)
-    if fitted := prepare_on_gpu([pixels], preprocessing, way, device):
-        return fitted[0]
     placed, geometry = fit_picture(pixels, preprocessing, way)
     tensor = normalise(torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))), preprocessing, whole)
     return ModelInput(tensor.unsqueeze(0), geometry)
-
-
-def prepare_on_gpu(
-    pictures: Sequence[NDArray[Any]], preprocessing: Preprocessing, way: str, device: torch.device | None
-) -> list[ModelInput]:
-    """Return the inputs of RGB pictures of one size, prepared on a GPU; none where it cannot."""
-    like = {(pixels.shape, pixels.dtype.name) for pixels in pictures}
-    on_gpu = device is not None and device.type == "cuda" and way != READY
-    if not on_gpu or len(like) > 1 or pictures[0].dtype != np.uint8 or preprocessing.channels != 3:
-        return []
-    from sightglass.models.resizing import fit_on_device
-
-    assert device is not None
-    return fit_on_device(pictures, preprocessing, way, device)
 
 
 def normalise(values: Tensor, preprocessing: Preprocessing, whole: float) -> Tensor:

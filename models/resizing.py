@@ -12,7 +12,7 @@ import torch
 from PIL import Image as Pillow
 
 from sightglass.models.geometry import ModelInput
-from sightglass.models.preprocess import FULL, GREY, MAX_RESIZED, Preprocessing, bars_around, normalise, plan_fit
+from sightglass.models.preprocess import FULL, GREY, MAX_RESIZED, READY, Preprocessing, bars_around, normalise, plan_fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,8 +44,13 @@ CHUNK = 8
 def fit_on_device(
     pictures: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing, way: str, device: torch.device
 ) -> list[ModelInput]:
-    """Return the inputs of RGB pictures (H, W, 3) of one size, prepared on a device; none where only Pillow can."""
-    first = pictures[0]
+    """Return the inputs of pictures prepared on a device, to the same bits; none where only the CPU can.
+
+    The pictures are RGB bytes (H, W, 3) of one size.
+    """
+    first, like = pictures[0], {(pixels.shape, pixels.dtype.name) for pixels in pictures}
+    if way == READY or len(like) > 1 or first.dtype != np.uint8 or preprocessing.channels != 3:
+        return []
     geometry, ((top, bottom), (left, right)), window = plan_fit(first.shape[:2], preprocessing, way)
     sides = (bottom - top, right - left)
     high, wide = (round(side * scale) for side, scale in zip(sides, geometry.scale, strict=True))
