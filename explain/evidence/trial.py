@@ -168,7 +168,7 @@ class _Trial:
         hints = [it.path for it in self.found.short if it.path in (*missing, *self.hints)]
         # A layer before a crop reads more than one after it.
         for path in dict.fromkeys((*hints[:1], *hints[-1:])):
-            self._find_crop(recorded[path], tensor, first, plain)
+            self._find_crop(path, recorded[path], tensor, first, plain)
         if self.cropped:
             missing = self.layouts
             self.tokens.clear()
@@ -193,7 +193,9 @@ class _Trial:
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
         return measured if row is None or row.grad_fn is None else self._choose_default(measured, recorded, row)
 
-    def _find_crop(self, output: Tensor, tensor: Tensor, first: Mapping[str, Sequence[Layout]], plain: Values) -> None:
+    def _find_crop(
+        self, path: str, output: Tensor, tensor: Tensor, first: Mapping[str, Sequence[Layout]], plain: Values
+    ) -> None:
         """Find the part of the input that an output is read from, and the layers that read nothing else."""
         if not output.requires_grad:
             return
@@ -202,7 +204,9 @@ class _Trial:
         for axis, side in enumerate(read.shape):
             lines = read.any(1 - axis).nonzero().flatten().tolist() or [0, side - 1]
             start = lines[0] if lines[0] > UNREAD * side else 0
-            end = lines[-1] + 1 if side - lines[-1] - 1 > UNREAD * side else side
+            # Strides leave out the rest of a cell at the end, which is no crop.
+            rest = UNREAD * side if start else (lines[-1] + 1) / self.found.by_path[path].shape[1 + axis]
+            end = lines[-1] + 1 if side - lines[-1] - 1 >= rest else side
             part.append(slice(start, end))
             cover.append((side / (end - start), -start / (end - start)))
         if (crop := (cover[0], cover[1])) != WHOLE:
