@@ -55,7 +55,6 @@ def test_two_writers_of_a_long_name_do_not_meet(tmp_path: Path) -> None:
         ("../..", {"otherwise": ""}, ""),
         ("rod-cross (big)", {"separator": "_", "keep": "-"}, "rod-cross_big"),
         ("abcdef", {"max_length": 3}, "abc"),
-        ("a  b.", {"separator": "_", "collapse": False}, "a__b_"),
     ],
 )
 def test_stems(text: str, options: dict[str, object], stem: str) -> None:
