@@ -15,7 +15,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photograph
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import LoadedModel, ModelCache
+from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
 from sightglass.explain.maps.heatmap import scale_maps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.gradient import compute, raw_maps
@@ -70,7 +70,7 @@ class Case:
 
     path: Path
     image: Image
-    resident: LoadedModel
+    loaded: LoadedModel
     weights: str
     """`real` or `random`."""
     given: ModelInput
@@ -80,14 +80,14 @@ class Case:
 
     @property
     def device(self) -> torch.device:
-        return self.resident.device
+        return self.loaded.device
 
     @property
     def tensor(self) -> Tensor:
         return self.given.tensor
 
     def evidence(self) -> Evidence:
-        return Evidence(self.resident, self.given, self.layers)
+        return Evidence(self.loaded, self.given, self.layers)
 
     def maps(self, methods: Sequence[Method], targets: Sequence[Target] | None = None) -> list[Tensor]:
         """Return each method's maps (k, h, w), 0..1, from one pass."""
@@ -110,15 +110,15 @@ def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Met
 class _Single(ModelCache):
     """A model cache with a single model, so that an Explainer takes the case's own."""
 
-    def __init__(self, resident: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         super().__init__()
-        self._resident = resident
+        self._loaded = loaded
 
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> LoadedModel:
-        return self._resident
+        return self._loaded
 
     def models(self) -> list[LoadedModel]:
-        return [self._resident]
+        return [self._loaded]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +134,14 @@ class ClassifierCase(Case):
         if row.task != "classify":
             raise ModelProblem(f"{model} is no classifier: the peers are compared on classifiers.")
         adapter, image = load(row), Image.open(path)
-        resident = LoadedModel(adapter, device)
-        layers = layers_at(resident, resident.default_layers)
+        loaded = LoadedModel(adapter, device)
+        layers = layers_at(loaded, loaded.default_layers)
         prepared = adapter.prepare(image.pixels, adapter.preprocessings[0])
         model_input = ModelInput(prepared.tensor.to(device), prepared.geometry)
         with torch.no_grad():
-            best = adapter.run(resident.move_input(model_input.tensor)).logits[0].topk(classes + 1).indices.tolist()
+            best = adapter.run(loaded.move_input(model_input.tensor)).logits[0].topk(classes + 1).indices.tolist()
         *targets, other = (Target(index, adapter.labels[index]) for index in best)
-        return cls(path, image, resident, weights, model_input, layers, tuple(targets), other)
+        return cls(path, image, loaded, weights, model_input, layers, tuple(targets), other)
 
     @property
     def layer(self) -> Layer:
@@ -154,14 +154,14 @@ class ClassifierCase(Case):
 
     @property
     def model_cache(self) -> ModelCache:
-        return _Single(self.resident)
+        return _Single(self.loaded)
 
     def module(self) -> nn.Module:
         """Return the model as used in its library, with gradients.
 
         New every time: hooks and gradients of one contender do not affect the others.
         """
-        adapter = self.resident.adapter
+        adapter = self.loaded.adapter
         arch, classes = adapter.spec.arch, len(adapter.labels)
         if adapter.spec.loader == "torchvision.classifiers":
             from sightglass.models.families.torchvision.networks import build
@@ -198,7 +198,7 @@ class DetectorCase(Case):
         adapter = load(row)
         if not isinstance(adapter, Detector):
             raise ModelProblem(f"{model} is no detector.")
-        resident, image = LoadedModel(adapter, CPU), Image.open(path)
+        loaded, image = LoadedModel(adapter, CPU), Image.open(path)
         model_input = adapter.prepare(image.pixels, adapter.preprocessings[0])
         yolox = row.loader == "yolox"
         paths = NECK if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
@@ -207,7 +207,7 @@ class DetectorCase(Case):
             boxes, scales = like.targets, like.scales
         else:
             with torch.no_grad():
-                outputs = adapter.run(resident.move_input(model_input.tensor))
+                outputs = adapter.run(loaded.move_input(model_input.tensor))
             anchors, classes = adapter.select_boxes(outputs, WEAK, 0.7)
             pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
             boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
@@ -216,12 +216,12 @@ class DetectorCase(Case):
         commonest = statistics.mode(box.index for box in boxes)
         same = [box for box in boxes if box.index == commonest]
         group = replace(same[0], anchors=tuple(anchor for box in same for anchor in box.anchors))
-        layers = layers_at(resident, paths)
-        return cls(path, image, resident, weights, model_input, layers, boxes, scales, group)
+        layers = layers_at(loaded, paths)
+        return cls(path, image, loaded, weights, model_input, layers, boxes, scales, group)
 
     @property
     def adapter(self) -> Detector:
-        adapter: Any = self.resident.adapter
+        adapter: Any = self.loaded.adapter
         return adapter
 
     @property

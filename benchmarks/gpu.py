@@ -25,7 +25,7 @@ from benchmarks.speed import GRADCAM, explainer_of
 from benchmarks.timing import Contender, measure, row
 from sightglass.explain.evidence import evidence
 from sightglass.explain.evidence.determinism import exact
-from sightglass.explain.evidence.resident import device as find_device
+from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.models.catalog import available, spec
 from sightglass.models.geometry import ModelInput
@@ -107,7 +107,7 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
         return replace(case.given, tensor=tensor.clone())
 
     def explained(given: ModelInput) -> Tensor:
-        return maps_of(evidence.Evidence(case.resident, given, case.layers), case.targets, [GRADCAM])[0]
+        return maps_of(evidence.Evidence(case.loaded, given, case.layers), case.targets, [GRADCAM])[0]
 
     contenders = [
         Contender("bare", "bare forward, as its library runs it", lambda _: forward(bare, tensor)),
@@ -193,7 +193,7 @@ def upload(case: ClassifierCase, sizes: Sizes) -> Row:
 
 def batch(case: ClassifierCase, sizes: Sizes) -> Row:
     """Time a batch: bare, with maps, and from pixels to heatmaps."""
-    adapter, first, bare = case.resident.adapter, case.targets[0], case.module()
+    adapter, first, bare = case.loaded.adapter, case.targets[0], case.module()
     pictures = [np.roll(case.image.pixels, 16 * number, 1) for number in range(sizes.batch)]
     prepared = [adapter.prepare(pixels, adapter.preprocessings[0]) for pixels in pictures]
     inputs = [ModelInput(each.tensor.to(case.device), each.geometry) for each in prepared]
@@ -201,7 +201,7 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
     explainer, chosen = explainer_of(case)
 
     def mapped() -> list[Tensor]:
-        parts = evidence.run_pass(case.resident, inputs, case.layers)
+        parts = evidence.run_pass(case.loaded, inputs, case.layers)
         evidence.backward(parts, [[first]] * len(parts))
         return [maps_of(part, [first], [GRADCAM])[0] for part in parts]
 
@@ -247,7 +247,7 @@ def boxes(model: str, path: Path, device: torch.device, sizes: Sizes) -> Row:
         return part
 
     contenders = [
-        Contender("bare", "the pass", lambda given: evidence.Evidence(part.resident, given, part.layers), fresh),
+        Contender("bare", "the pass", lambda given: evidence.Evidence(part.loaded, given, part.layers), fresh),
         Contender("boxes", "gradients of ten boxes", lambda part: part.gradients(targets), again),
         Contender("maps", "their maps at input size", lambda part: maps_of(part, targets, [GRADCAM]), again),
         Contender("frame", "640x480 array to maps per detection", lambda _: _fresh(explainer, frame, **options)),
@@ -325,7 +325,7 @@ def _timed(case: ClassifierCase, contenders: Sequence[Contender], rounds: int) -
 
 def _about(case: ClassifierCase) -> str:
     height, width = case.given.geometry.input
-    return f"{case.resident.adapter.spec.id}, {case.weights} weights, input {width}x{height}."
+    return f"{case.loaded.adapter.spec.id}, {case.weights} weights, input {width}x{height}."
 
 
 def markdown(result: Row) -> str:

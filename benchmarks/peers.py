@@ -127,7 +127,7 @@ class Logits(nn.Module):
 
 
 def bare_detector(case: DetectorCase) -> Iterator[Contender]:
-    module, model_input = case.module(), case.resident.move_input(case.tensor)
+    module, model_input = case.module(), case.loaded.move_input(case.tensor)
 
     def theirs() -> Any:
         with torch.inference_mode():

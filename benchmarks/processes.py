@@ -26,7 +26,7 @@ def spawned(count: int | None = 1, begin: Callable[[], None] | None = None) -> P
 
 
 def megabytes(process: int | str = "self") -> float:
-    """Return a process's resident MB; 0 without /proc."""
+    """Return a process's loaded MB; 0 without /proc."""
     status = Path(f"/proc/{process}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)

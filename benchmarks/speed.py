@@ -18,7 +18,7 @@ from benchmarks.timing import Contender, measure, row
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import device as find_device
+from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.methods import METHODS
@@ -73,20 +73,20 @@ def sightglass(case: ClassifierCase) -> Iterator[Contender]:
 
 def callers_module(case: ClassifierCase) -> Contender:
     """Return the maps of the library's own module, given in memory: it is guarded, and not folded."""
-    prepared = case.resident.adapter.preprocessing
-    resident = Explainer(case.module(), preprocess=prepared, labels=case.resident.adapter.labels).resident
-    layers = layers_at(resident, (case.layer.path,))
+    prepared = case.loaded.adapter.preprocessing
+    loaded = Explainer(case.module(), preprocess=prepared, labels=case.loaded.adapter.labels).loaded
+    layers = layers_at(loaded, (case.layer.path,))
 
     def maps() -> Tensor:
-        with resident.lock:
-            return maps_of(Evidence(resident.snapshot(), case.given, layers), case.targets, [GRADCAM])[0]
+        with loaded.lock:
+            return maps_of(Evidence(loaded.snapshot(), case.given, layers), case.targets, [GRADCAM])[0]
 
     return Contender("caller", f"Sightglass, {len(case.targets)} maps of a module in memory", lambda _: maps())
 
 
 def explainer_of(case: ClassifierCase) -> tuple[Explainer, dict[str, Any]]:
     """Return an explainer of the case's model, with its options."""
-    explainer = Explainer(case.resident.adapter.spec.id, device=str(case.device), model_cache=case.model_cache)
+    explainer = Explainer(case.loaded.adapter.spec.id, device=str(case.device), model_cache=case.model_cache)
     return explainer, {"method": GRADCAM.id, "targets": case.indices, "layers": (case.layer.path,)}
 
 
@@ -106,15 +106,15 @@ def table(case: ClassifierCase, rounds: int) -> Row:
             difference = float(np.abs(ours - np.stack(peer.call(None))).max())
     rows = [row(line, taken[line.id], bare) for line in lines]
     return {
-        "model": case.resident.adapter.spec.id,
+        "model": case.loaded.adapter.spec.id,
         "weights": case.weights,
         "layer": case.layer.path,
         "input": case.given.geometry.input,
-        "channels_last": case.resident.memory_format == torch.channels_last,
+        "channels_last": case.loaded.memory_format == torch.channels_last,
         "difference": difference,
         "empty": sum(not values.any() for values in ours),
         "lines": rows,
-        "goals": goals_of(case.resident.adapter.spec.id, rows, difference),
+        "goals": goals_of(case.loaded.adapter.spec.id, rows, difference),
     }
 
 

@@ -68,7 +68,7 @@ def model_table(name: str, folder: Path, out: Path, rounds: int) -> Row:
     paths = sorted(folder.rglob("*.jpg"))
     explainer = Explainer(name, device="cpu", model_cache=case.model_cache)
     images = [Image.open(path) for path in paths]
-    tensors = [case.resident.adapter.prepare(image.pixels, "trained").tensor for image in images]
+    tensors = [case.loaded.adapter.prepare(image.pixels, "trained").tensor for image in images]
     lines: dict[str, Callable[[], Any]] = {
         "ours": lambda: run_batch(folder, explainer, out, resume=False),
         "prepared": lambda: prepared(case, images),
@@ -107,13 +107,13 @@ def bare(case: ClassifierCase, tensors: Sequence[Tensor], size: int) -> None:
     """Pass prepared pictures through the model."""
     with torch.no_grad():
         for start in range(0, len(tensors), size):
-            case.resident.adapter.run(case.resident.move_input(torch.cat([*tensors[start : start + size]])))
+            case.loaded.adapter.run(case.loaded.move_input(torch.cat([*tensors[start : start + size]])))
 
 
 def prepared(case: ClassifierCase, images: Sequence[Image], size: int = 4) -> None:
     """Resize and normalise decoded pictures, and pass them through the model."""
     for start in range(0, len(images), size):
-        adapter = case.resident.adapter
+        adapter = case.loaded.adapter
         bare(case, [adapter.prepare(image.pixels, "trained").tensor for image in images[start : start + size]], size)
 
 
@@ -131,7 +131,7 @@ def grad_cam(case: ClassifierCase, paths: Sequence[Path], out: Path) -> Callable
         for path in paths:
             with Pillow.open(path) as opened:
                 pixels = np.array(opened.convert("RGB"))
-            values = cam(case.resident.adapter.prepare(pixels, "trained").tensor, None)[0]
+            values = cam(case.loaded.adapter.prepare(pixels, "trained").tensor, None)[0]
             small = np.asarray(Pillow.fromarray(pixels).resize((width, height)), np.float32) / 255
             Pillow.fromarray(show_cam_on_image(small, values, use_rgb=True)).save(out / path.name)
 

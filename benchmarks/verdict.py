@@ -24,7 +24,7 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.proof import ALLOWED, OTHERS, SHOWN, SupportVerdict
-from sightglass.explain.trust.scramble import copy_resident, parameters_of, redrawer
+from sightglass.explain.trust.scramble import copy_loaded, parameters_of, redrawer
 from sightglass.explain.trust.support import support
 from sightglass.models.catalog import spec
 from sightglass.models.geometry import ModelInput
@@ -179,7 +179,7 @@ def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Ma
 def _class_scores(explanation: Explanation, index: int) -> NDArray[np.float64]:
     """Return the class scores, for a box its candidate's, (K,)."""
     evidence, target = explanation.evidence, explanation.heatmaps[index].target
-    adapter = evidence.resident.adapter
+    adapter = evidence.loaded.adapter
     scores = (
         evidence.outputs.scores[0, :, target.anchors[0]]
         if adapter.detects
@@ -199,7 +199,7 @@ def _map_of(case: Case, index: int, explanation: Explanation, evidence: Evidence
 def _scrambled(case: Case, number: int) -> Map:
     """Return the same network's map with random weights."""
     before, target = case.explanation.evidence, case.explanation.heatmaps[case.index].target
-    other = copy_resident(before.resident)
+    other = copy_loaded(before.loaded)
     redrawer(parameters_of(other, before.tensor))(number)
     assert target.index is not None
     evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)

@@ -81,7 +81,7 @@ def screen(page: str, seen: str) -> Image.Image:
         patch.setenv("HOME", home)
         # As somebody drops a checkpoint of their own.
         dropped = Path(home) / "tf_efficientnet_lite0.pth"
-        tensors = Explainer("efficientnet-lite0").resident.adapter.module.state_dict()
+        tensors = Explainer("efficientnet-lite0").loaded.adapter.module.state_dict()
         # Its padding is in its kernels; timm's is beside them.
         torch.save({name: odd(tensor) for name, tensor in tensors.items()}, dropped)
         with serving(DASHBOARD) as server:

@@ -27,8 +27,8 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
 from sightglass.explain.evidence.evidence import Evidence, ModelChanged
 from sightglass.explain.evidence.layers import chosen_layers
-from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel, ModelCache
-from sightglass.explain.evidence.resident import device as find_device
+from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
+from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.evidence.shortcuts import verify
 from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
@@ -135,16 +135,16 @@ class Explainer:
             self._object = user_model
             if isinstance(network := in_memory.network_of(model), torch.nn.Module):
                 in_memory.check_weights(network, device)
-        self.resident: LoadedModel = self._load(anywhere=device == "auto")
+        self.loaded: LoadedModel = self._load(anywhere=device == "auto")
         if self._object is not None:
-            self.model = self.resident.adapter.spec
+            self.model = self.loaded.adapter.spec
         self._layers = self._paths(layers)
         if self._layers:
             # Unknown names raise here, not at the first picture.
-            chosen_layers(self.resident, Options.parse({"layers": self._layers}).layers)
+            chosen_layers(self.loaded, Options.parse({"layers": self._layers}).layers)
         # An evicted model must not survive in a cache.
         loaded_models = model_cache.models()
-        EVIDENCE.discard(lambda evidence: evidence.resident.origin not in loaded_models)
+        EVIDENCE.discard(lambda evidence: evidence.loaded.origin not in loaded_models)
 
     def _load(self, *, anywhere: bool) -> LoadedModel:
         """Load the model, evicting others; `anywhere`: on the CPU if necessary."""
@@ -168,23 +168,23 @@ class Explainer:
 
     def _get(self, device: torch.device) -> LoadedModel:
         if self._object is None:
-            resident = self._model_cache.get(self.model, device, self._progress)
+            loaded = self._model_cache.get(self.model, device, self._progress)
         else:
-            resident = self._adapt(self._object, device)
+            loaded = self._adapt(self._object, device)
         # Networks of users: their shortcuts are tried before the first explanation.
-        if resident.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras") and not resident.verified:
-            resident.verified = True
-            verify(resident)
-        return resident
+        if loaded.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras") and not loaded.verified:
+            loaded.verified = True
+            verify(loaded)
+        return loaded
 
     @own_modes()
     def _adapt(self, model: in_memory.UserModel, device: torch.device) -> LoadedModel:
         # Adapting runs somebody else's code.
         with own_random_state():
-            resident = LoadedModel(in_memory.adapt(model), device)
+            loaded = LoadedModel(in_memory.adapt(model), device)
             # Found once for all explanations.
-            _ = resident.known_layers
-        return resident
+            _ = loaded.known_layers
+        return loaded
 
     def _paths(self, layers: Any) -> Any:
         """Replace modules and positions by the paths of their layers."""
@@ -200,7 +200,7 @@ class Explainer:
                 raise ModelProblem(f"There is no layer {layer}: there are {len(self.layers)}.") from None
         if layer is None or isinstance(layer, (str, int, float)):
             return layer
-        model = self.resident.adapter.module if self._object is None else in_memory.network_of(self._object.model)
+        model = self.loaded.adapter.module if self._object is None else in_memory.network_of(self._object.model)
         if (path := given_model.path_in(model, layer)) is None:
             raise ModelProblem(f"The {type(layer).__name__} given as a layer is no part of {self.model.id}.")
         return path
@@ -208,17 +208,17 @@ class Explainer:
     @property
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, by index."""
-        return self.resident.adapter.labels
+        return self.loaded.adapter.labels
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The explainable layers in execution order, with their (C, h, w)."""
-        return self.resident.layers
+        return self.loaded.layers
 
     @property
     def default_layers(self) -> tuple[str, ...]:
         """Paths of the layers used where none are named."""
-        return self.resident.default_layers
+        return self.loaded.default_layers
 
     @overload
     def __call__(
@@ -259,7 +259,7 @@ class Explainer:
             return self._explain_one(*self._request(source, bgr, question, options), run)
         rows = given_model.split_targets(options.pop("targets", None), len(source))
         pairs = zip(source, rows, strict=True)
-        if self.resident.device.type == "cpu":
+        if self.loaded.device.type == "cpu":
             requests = (self._request(item, bgr, question, options | row) for item, row in pairs)
             return self._explain_list(requests, len(source), run)
         # A GPU would wait for decoders.
@@ -273,7 +273,7 @@ class Explainer:
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
-        if given_model.is_model_input(source, self.resident.adapter, self._object):
+        if given_model.is_model_input(source, self.loaded.adapter, self._object):
             options = options | {"preprocessing": READY}
             return Image.of_tensor(source), self.options(options, question)
         return Image.open(given_model.bgr_to_rgb(source) if bgr else source), self.options(options, question)
@@ -281,20 +281,20 @@ class Explainer:
     def options(self, by_name: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return checked options; raise ModelProblem for the first invalid one."""
         # The adapter's first part is its default: of prompts their contrast.
-        first: Mapping[str, Any] = {"part": self.resident.adapter.parts[0]}
+        first: Mapping[str, Any] = {"part": self.loaded.adapter.parts[0]}
         if question is not None:
-            first = settings(self.resident, question)
+            first = settings(self.loaded, question)
         elif self._layers:
             first = {**first, "layers": self._layers}
         layers = {"layers": self._paths(by_name["layers"])} if "layers" in by_name else {}
         return Options.parse({**first, **by_name, **layers})
 
     def _explain_one(self, image: Image, chosen: Options, run: CallHooks) -> Explanation:
-        def work(resident: LoadedModel, notes: tuple[str, ...]) -> Explanation:
-            quick = resident.gradients and find_method(chosen.method or resident.adapter.spec.method).quick
+        def work(loaded: LoadedModel, notes: tuple[str, ...]) -> Explanation:
+            quick = loaded.gradients and find_method(chosen.method or loaded.adapter.spec.method).quick
             # Entered once for the pass and its gradients.
-            with resident.lock if quick and resident.guard is not None else nullcontext():
-                evidence, key, milliseconds = self.evidence(resident, image, chosen)
+            with loaded.lock if quick and loaded.guard is not None else nullcontext():
+                evidence, key, milliseconds = self.evidence(loaded, image, chosen)
                 explanation = explain(
                     image,
                     evidence,
@@ -307,14 +307,14 @@ class Explainer:
                     maps=run.maps,
                 )
             # Only now, because its gradients count towards the cache's bytes.
-            if not resident.adapter.spec.in_memory:
+            if not loaded.adapter.spec.in_memory:
                 EVIDENCE.put(key, evidence)
             return explanation
 
         begun = time.perf_counter()
         result = self.with_oom_fallback(work)
         method = result.heatmaps[0].method if result.heatmaps else chosen.method or self.model.method
-        about = {"model": self.model.id, "method": method, "device": str(self.resident.device)}
+        about = {"model": self.model.id, "method": method, "device": str(self.loaded.device)}
         milliseconds = round(1000 * (time.perf_counter() - begun), 1)
         LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": milliseconds})
         return result
@@ -323,7 +323,7 @@ class Explainer:
         """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
         alone = replace(run, progress=None)
-        for group in batched_pass.groups(requests, functools.partial(pass_size, self.resident)):
+        for group in batched_pass.groups(requests, functools.partial(pass_size, self.loaded)):
             if run.cancel is not None and run.cancel.is_set():
                 raise Cancelled
             if run.progress is not None:
@@ -342,31 +342,31 @@ class Explainer:
         return explanations
 
     def _explain_batch(
-        self, group: Sequence[tuple[Image, Options]], resident: LoadedModel, notes: tuple[str, ...]
+        self, group: Sequence[tuple[Image, Options]], loaded: LoadedModel, notes: tuple[str, ...]
     ) -> list[Explanation]:
         """Explain pictures by one pass; return nothing where that is not possible."""
         images, all_options = zip(*group, strict=True)
         options = all_options[0]
-        resident = self.with_vocabulary(resident, options, images[0])
-        layers = chosen_layers(resident, options.layers)
-        resident.fastest_adapter(layers)
+        loaded = self.with_vocabulary(loaded, options, images[0])
+        layers = chosen_layers(loaded, options.layers)
+        loaded.fastest_adapter(layers)
         start = time.perf_counter()
-        taken = [image.taken(resident.adapter.channels, self.model.id) for image in images]
-        resident.adapter.check_preprocessing(options.preprocessing)
-        if not (inputs := resident.adapter.prepare_together(taken, options.preprocessing)):
+        taken = [image.taken(loaded.adapter.channels, self.model.id) for image in images]
+        loaded.adapter.check_preprocessing(options.preprocessing)
+        if not (inputs := loaded.adapter.prepare_together(taken, options.preprocessing)):
             # Pillow resizes outside Python's lock.
             with ThreadPoolExecutor(min(len(group), os.cpu_count() or 1)) as pool:
-                inputs = list(pool.map(lambda image: self._prepare(resident, image, options), images))
+                inputs = list(pool.map(lambda image: self._prepare(loaded, image, options), images))
         if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
         prepared = (time.perf_counter() - start) * 1e3 / len(group)
         with suppress(ModelProblem):
-            return explain_together(resident, images, inputs, layers, all_options, notes=notes, prepared=prepared)
+            return explain_together(loaded, images, inputs, layers, all_options, notes=notes, prepared=prepared)
         return []
 
-    def _prepare(self, resident: LoadedModel, image: Image, options: Options) -> ModelInput:
+    def _prepare(self, loaded: LoadedModel, image: Image, options: Options) -> ModelInput:
         """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
-        adapter = resident.adapter
+        adapter = loaded.adapter
         adapter.check_preprocessing(options.preprocessing)
         return adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
 
@@ -385,13 +385,13 @@ class Explainer:
 
     @own_modes()
     def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
-        """Return `work(resident, notes)`, freeing memory or using the CPU if needed.
+        """Return `work(loaded, notes)`, freeing memory or using the CPU if needed.
 
         `notes` are sentences that say which of these was needed. A caller's model that has other modules or outputs
         than when it was adapted is adapted again.
         """
-        if self._object is not None and not in_memory.is_current(self._object.model, self.resident.adapter):
-            self.resident = self._get(self._device)
+        if self._object is not None and not in_memory.is_current(self._object.model, self.loaded.adapter):
+            self.loaded = self._get(self._device)
         try:
             return self._run(work, self._notes)
         except Exception as error:
@@ -399,91 +399,89 @@ class Explainer:
                 raise
             on_gpu = isinstance(error, torch.OutOfMemoryError)
         # Memory is freed once; after a second failure the picture does not fit.
-        self._free_memory(keep=self.resident)
+        self._free_memory(keep=self.loaded)
         try:
             return self._run(work, ("The GPU ran out of memory: other models were let go.",) if on_gpu else self._notes)
         except torch.OutOfMemoryError as error:
-            if self.resident.guard is not None:
+            if self.loaded.guard is not None:
                 raise ModelProblem(
-                    f"There is no room for a pass on {self.resident.device}: give a smaller picture, or move the "
+                    f"There is no room for a pass on {self.loaded.device}: give a smaller picture, or move the "
                     f"{self.model.id} to the CPU."
                 ) from error
             self._free_memory()
-        resident = self._get(torch.device("cpu"))
-        return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
+        loaded = self._get(torch.device("cpu"))
+        return work(loaded, ("The GPU ran out of memory: this was computed on the CPU.",))
 
     def _run(self, work: Callable[[LoadedModel, tuple[str, ...]], T], notes: tuple[str, ...]) -> T:
-        """Return `work(resident, notes)`; a caller's module that has changed its answers is adapted again."""
+        """Return `work(loaded, notes)`; a caller's module that has changed its answers is adapted again."""
         try:
-            return work(self.resident.snapshot(), notes)
+            return work(self.loaded.snapshot(), notes)
         except ModelChanged:
-            if self.resident.guard is None:
+            if self.loaded.guard is None:
                 raise
-        self.resident = self._get(self._device)
-        return work(self.resident.snapshot(), notes)
+        self.loaded = self._get(self._device)
+        return work(self.loaded.snapshot(), notes)
 
     def _free_memory(self, keep: LoadedModel | None = None) -> None:
         cache.clear_all()
         self._model_cache.free(keep)
 
-    def with_vocabulary(self, resident: LoadedModel, options: Options, image: Image | None) -> LoadedModel:
+    def with_vocabulary(self, loaded: LoadedModel, options: Options, image: Image | None) -> LoadedModel:
         """Return the model with the options' vocabulary or examples, if any.
 
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
         """
         if not options.vocabulary and not options.examples:
-            return resident
-        adapter = resident.adapter
+            return loaded
+        adapter = loaded.adapter
         if not adapter.takes_words:
             raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
         if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
         key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
-        if resident.guard is not None or (with_words := resident.vocabularies.get(key)) is None:
-            with resident.lock:
+        if loaded.guard is not None or (with_words := loaded.vocabularies.get(key)) is None:
+            with loaded.lock:
                 if image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
                     adapted = adapter.with_examples(image.pixels, boxes, names)
                 else:
                     adapted = adapter.with_classes(options.vocabulary)
-            with_words = resident.vocabularies[key] = resident.with_adapter(adapted)
-            while len(resident.vocabularies) > MAX_VOCABULARIES:
-                resident.vocabularies.pop(next(iter(resident.vocabularies)), None)
+            with_words = loaded.vocabularies[key] = loaded.with_adapter(adapted)
+            while len(loaded.vocabularies) > MAX_VOCABULARIES:
+                loaded.vocabularies.pop(next(iter(loaded.vocabularies)), None)
         return with_words
 
     def evidence(
-        self, resident: LoadedModel, image: Image, options: Options
+        self, loaded: LoadedModel, image: Image, options: Options
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
         """Return a picture's cached or new Evidence, its key, and the milliseconds.
 
-        `resident` is the one that `with_oom_fallback` passes.
+        `loaded` is the one that `with_oom_fallback` passes.
         """
-        resident = self.with_vocabulary(resident, options, image)
-        adapter = resident.adapter
-        layers = chosen_layers(resident, options.layers)
-        key = (image.key, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
+        loaded = self.with_vocabulary(loaded, options, image)
+        adapter = loaded.adapter
+        layers = chosen_layers(loaded, options.layers)
+        key = (image.key, adapter.weights_sha256, self.model.id, layers, options.preprocessing, loaded.device)
         milliseconds: dict[str, float] = {}
         evidence = None if adapter.spec.in_memory else EVIDENCE.get(key)
         # Somebody else may have the same weights under the same id, with other labels and preprocessing.
-        if evidence is None or evidence.resident.origin is not resident.origin:
-            evidence, milliseconds = self.fresh_evidence(resident, image, options)
+        if evidence is None or evidence.loaded.origin is not loaded.origin:
+            evidence, milliseconds = self.fresh_evidence(loaded, image, options)
         return evidence, key, milliseconds
 
-    def fresh_evidence(
-        self, resident: LoadedModel, image: Image, options: Options
-    ) -> tuple[Evidence, dict[str, float]]:
+    def fresh_evidence(self, loaded: LoadedModel, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
         """Return uncached Evidence of one pass, and the milliseconds.
 
-        `resident` is one that `with_vocabulary` returned.
+        `loaded` is one that `with_vocabulary` returned.
         """
-        layers = chosen_layers(resident, options.layers)
+        layers = chosen_layers(loaded, options.layers)
         # Built once for a model, so it is not part of this picture's time.
-        resident.fastest_adapter(layers)
+        loaded.fastest_adapter(layers)
         start = time.perf_counter()
-        model_input = self._prepare(resident, image, options)
+        model_input = self._prepare(loaded, image, options)
         prepared = time.perf_counter()
-        evidence = Evidence(resident, model_input, layers)
-        if resident.device.type == "cuda":
-            torch.cuda.synchronize(resident.device)
+        evidence = Evidence(loaded, model_input, layers)
+        if loaded.device.type == "cuda":
+            torch.cuda.synchronize(loaded.device)
         done = time.perf_counter()
         return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}

@@ -20,7 +20,7 @@ from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import attention, gradient
@@ -108,7 +108,7 @@ class Explanation(Result):
         return result.with_tests(self._checks, self._proofs)
 
     def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
-        if not method_of(self.evidence.resident, options).quick:
+        if not method_of(self.evidence.loaded, options).quick:
             self.evidence.require_current()
         explanation = explain(
             self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
@@ -191,9 +191,9 @@ def explain(
     `partial` is called about once a second with the unfinished explanation of a method that refines its map (D-RISE).
     `maps` False: predictions only. `drawn`: the targets' heatmaps, where they were computed before.
     """
-    method = method_of(evidence.resident, options)
+    method = method_of(evidence.loaded, options)
     start = time.perf_counter()
-    adapter = evidence.resident.adapter
+    adapter = evidence.loaded.adapter
     decoder = task_of(adapter).decoder
     predictions = decoder.decode(evidence, options)
     targets = decoder.resolve(options, predictions, evidence) if maps else []
@@ -202,9 +202,9 @@ def explain(
     earlier = (note for note in notes if not note.endswith(ended))
     absent = [*decoder.unshown(options, targets, evidence)]
     absent += [OF_FUNCTION] * any(map(callable, options.targets))
-    lacks = "was measured to have a place in the picture" if evidence.resident.survey.unplaced else "returns a map"
+    lacks = "was measured to have a place in the picture" if evidence.loaded.survey.unplaced else "returns a map"
     hides = [f"None of its layers {lacks}: maps come from hiding parts of the picture."]
-    hides *= adapter.gradients and not evidence.resident.gradients
+    hides *= adapter.gradients and not evidence.loaded.gradients
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
         f"masks={options.masks}": options.masks is not None and method.family != "mask",
@@ -247,14 +247,14 @@ def is_signed(method: Method, options: Options) -> bool:
     return method.signed and (options.part == "signed" or options.evidence == "both")
 
 
-def method_of(resident: LoadedModel, options: Options) -> Method:
+def method_of(loaded: LoadedModel, options: Options) -> Method:
     """Return the method; raises ModelProblem if it cannot explain the model."""
-    spec, gradients = resident.adapter.spec, resident.gradients
+    spec, gradients = loaded.adapter.spec, loaded.gradients
     method = find_method(options.method or (spec.method if gradients else "drise"))
     if method.family != "mask" and not gradients:
         rise = find_method("drise").name_for(spec.task)
         raise ModelProblem(f"{spec.id} has no layer with a place in the picture: use {rise} or Occlusion.")
-    task, name = task_of(resident.adapter), method.name_for(spec.task)
+    task, name = task_of(loaded.adapter), method.name_for(spec.task)
     if any(map(callable, options.targets)) and method.family not in FUNCTIONS:
         raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")
     if options.smooth == "flips" and task.granularities != ("class",):
@@ -264,22 +264,22 @@ def method_of(resident: LoadedModel, options: Options) -> Method:
     return method
 
 
-def pass_size(resident: LoadedModel, options: Options, device: str = "") -> int:
+def pass_size(loaded: LoadedModel, options: Options, device: str = "") -> int:
     """Return how many pictures go through the model in one pass on `device`, by default its own.
 
     More than one only by quick methods of classifiers. On a CPU a caller's module takes one: to measure that it takes
     several costs more than they save.
     """
-    chosen = find_method(options.method or resident.adapter.spec.method)
-    fast = resident.guard is None or resident.device.type != "cpu"
-    together = fast and resident.adapter.splits_batches and resident.gradients and chosen.quick
+    chosen = find_method(options.method or loaded.adapter.spec.method)
+    fast = loaded.guard is None or loaded.device.type != "cpu"
+    together = fast and loaded.adapter.splits_batches and loaded.gradients and chosen.quick
     if not together or any(map(callable, options.targets)):
         return 1
-    return batched_pass.ON_CPU if (device or resident.device.type) == "cpu" else batched_pass.ON_GPU
+    return batched_pass.ON_CPU if (device or loaded.device.type) == "cpu" else batched_pass.ON_GPU
 
 
 def explain_together(
-    resident: LoadedModel,
+    loaded: LoadedModel,
     images: Sequence[Image],
     inputs: Sequence[ModelInput],
     layers: tuple[Layer, ...],
@@ -296,22 +296,22 @@ def explain_together(
     take these inputs together.
     """
     start = time.perf_counter()
-    parts = batched_pass.run_pass(resident, inputs, layers)
+    parts = batched_pass.run_pass(loaded, inputs, layers)
     milliseconds = {"prepare": prepared, "model": (time.perf_counter() - start) * 1e3 / len(parts)}
-    decoder = task_of(resident.adapter).decoder
+    decoder = task_of(loaded.adapter).decoder
     if best is not None and not all_options[0].targets:
         all_options = [
             replace(options, targets=tuple(prediction.index for prediction in decoder.decode(part, options)[:best]))
             for part, options in zip(parts, all_options, strict=True)
         ]
-    options, method = all_options[0], find_method(all_options[0].method or resident.adapter.spec.method)
+    options, method = all_options[0], find_method(all_options[0].method or loaded.adapter.spec.method)
     pairs = zip(parts, all_options, strict=True)
     targets = [decoder.resolve(each, decoder.decode(part, each), part) for part, each in pairs]
     if method.gradients:
         batched_pass.backward(parts, targets)
     drawn: list[tuple[Heatmap, ...]] = [()] * len(parts)
     alike = options.scale == "own" and all(targets) and len({part.geometry for part in parts}) == 1
-    if resident.device.type != "cpu" and alike:
+    if loaded.device.type != "cpu" and alike:
         # The maps of all pictures by one copy from the GPU.
         raws = [gradient.raw_maps(part, method, some) for part, some in zip(parts, targets, strict=True)]
         together = heatmaps(

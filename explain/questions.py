@@ -16,7 +16,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
-    from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.models.adapter import Part
 
 Question = Literal["where", "why"]
@@ -33,55 +33,53 @@ class Preset(TypedDict):
     layers: tuple[str, ...]
 
 
-def settings(resident: LoadedModel, question: str) -> Preset:
+def settings(loaded: LoadedModel, question: str) -> Preset:
     """Return the options for a question.
 
     Raises ModelProblem for an unknown question, and for one that this model cannot answer.
     """
     if question not in get_args(Question):
         raise ModelProblem(f"There is no question {question!r}: ask {' or '.join(get_args(Question))}.")
-    spec = resident.adapter.spec
+    spec = loaded.adapter.spec
     if question == "where":
-        return {"part": resident.adapter.parts[0], "method": spec.method, "layers": ()}
-    if not answers_why(resident):
+        return {"part": loaded.adapter.parts[0], "method": spec.method, "layers": ()}
+    if not answers_why(loaded):
         raise ModelProblem(f"{spec.id} cannot say why this class and not another: ask it where.")
     return {
         "part": "contrast",
         "method": spec.why.method,
-        "layers": spec.why.target_layers or _from_fine_to_coarse(resident),
+        "layers": spec.why.target_layers or _from_fine_to_coarse(loaded),
     }
 
 
-def answers_why(resident: LoadedModel) -> bool:
+def answers_why(loaded: LoadedModel) -> bool:
     """Return whether a model has layers and a contrast besides its default."""
-    return resident.gradients and "contrast" in resident.adapter.parts[1:]
+    return loaded.gradients and "contrast" in loaded.adapter.parts[1:]
 
 
-def _from_fine_to_coarse(resident: LoadedModel) -> tuple[str, ...]:
+def _from_fine_to_coarse(loaded: LoadedModel) -> tuple[str, ...]:
     """Return the last outer layers of stride `STRIDE`, twice that, up to the default's; of a detector the first."""
-    if task_of(resident.adapter).explains("detection"):
-        paths = [stage.path for stage in stages(resident) if stage.part == "backbone" and stage.stride == STRIDE]
+    if task_of(loaded.adapter).explains("detection"):
+        paths = [stage.path for stage in stages(loaded) if stage.part == "backbone" and stage.stride == STRIDE]
         return tuple(paths[-1:])
-    last = resident.known_layers[resident.default_layers[-1]]
+    last = loaded.known_layers[loaded.default_layers[-1]]
     finer: list[str] = []
     stride = STRIDE
-    while stride < 0.9 * resident.probed[0] / last.shape[1]:
-        if path := _outer(resident, stride):
+    while stride < 0.9 * loaded.probed[0] / last.shape[1]:
+        if path := _outer(loaded, stride):
             finer.append(path)
         elif not finer:
             return ()
         stride *= 2
     if finer:
-        return (*finer, *resident.default_layers)
-    path = _outer(resident, STRIDE)
+        return (*finer, *loaded.default_layers)
+    path = _outer(loaded, STRIDE)
     return (path,) if path else ()
 
 
-def _outer(resident: LoadedModel, stride: int) -> str:
+def _outer(loaded: LoadedModel, stride: int) -> str:
     """Return the last outermost layer with this cell size, or an empty string."""
     # Of an input of 260 pixels there are 33 such cells.
-    near = [
-        layer.path for layer in resident.layers if abs(resident.probed[0] / layer.shape[1] / stride - 1) < 0.5 / STRIDE
-    ]
+    near = [layer.path for layer in loaded.layers if abs(loaded.probed[0] / layer.shape[1] / stride - 1) < 0.5 / STRIDE]
     depth = min((path.count(".") for path in near), default=0)
     return next((path for path in reversed(near) if path.count(".") == depth), "")

@@ -41,7 +41,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     image = Image.open(source)
     if image.sha256 != recipe.picture_sha256:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
-    if explainer.resident.digest() != recipe.weights_sha256:
+    if explainer.loaded.digest() != recipe.weights_sha256:
         raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
     options = {name: getattr(recipe, name) for name in OFFERED}
     return explainer(image, **options | {"targets": recipe.targets if recipe.per != "picture" else ()})

@@ -74,7 +74,7 @@ class Result:
     @property
     def task(self) -> Task:
         """What the model answers."""
-        return task_of(self.evidence.resident.adapter)
+        return task_of(self.evidence.loaded.adapter)
 
     @property
     def quantity(self) -> Literal["score", "number"]:
@@ -99,7 +99,7 @@ class Result:
     @property
     def recipe(self) -> Recipe:
         """Everything `explain.replay` needs to compute the same maps again."""
-        resident, masks = self.evidence.resident, self.options.masks
+        loaded, masks = self.evidence.loaded, self.options.masks
         if self.heatmaps and find_method(self.heatmaps[0].method).family == "mask":
             masks = masks or budget(self.model.task, self.heatmaps[0].method)
         return Recipe(
@@ -111,9 +111,9 @@ class Result:
             layers=self.evidence.paths,
             targets=tuple(self._encode_target(heatmap.target) for heatmap in self.heatmaps),
             masks=masks,
-            prepared=resident.adapter.preprocessing,
+            prepared=loaded.adapter.preprocessing,
             **{name: getattr(self.options, name) for name in RECIPE_OPTIONS},
-            device=str(resident.device),
+            device=str(loaded.device),
             versions=versions(),
         )
 
@@ -140,11 +140,11 @@ class Result:
 
     def map_key(self, index: int | str = 0) -> tuple[Hashable, ...]:
         """Return everything that the values of one map depend on."""
-        resident = self.evidence.resident
-        heatmap, adapter, options = self._map(index).measured, resident.adapter, self.options
+        loaded = self.evidence.loaded
+        heatmap, adapter, options = self._map(index).measured, loaded.adapter, self.options
         return (
             # Networks with the same weights may compute something else.
-            weakref.ref(resident.origin),
+            weakref.ref(loaded.origin),
             *(adapter.weights_sha256, self.image.sha256, heatmap.method, heatmap.layers, self.evidence.paths),
             *(heatmap.target, options.preprocessing, options.masks, options.head, options.vocabulary, options.examples),
             # Maps added to an explanation later have no identity of their own.
@@ -214,7 +214,7 @@ class Result:
 
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
         """Return the target's own candidate if it is not shown."""
-        adapter = cast("Detector", self.evidence.resident.adapter)
+        adapter = cast("Detector", self.evidence.loaded.adapter)
         if self.options.per != "detection" or target.index is None:
             return ()
         classes = [target.index] * len(target.anchors)
@@ -240,7 +240,7 @@ class Result:
 
         `where`: xyxy in original pixels, a point (x, y), or None: the whole picture. None without a candidate.
         """
-        adapter, evidence = cast("Detector", self.evidence.resident.adapter), self.evidence
+        adapter, evidence = cast("Detector", self.evidence.loaded.adapter), self.evidence
         if not self.task.explains("detection"):
             return None
         index = None if target is None else class_index(target, adapter.labels)
@@ -251,7 +251,7 @@ class Result:
 
     def candidate(self, anchor: int, target: int | str) -> Missing:
         """Return a raw candidate for a class, and the reason it is hidden."""
-        adapter, evidence, options = cast("Detector", self.evidence.resident.adapter), self.evidence, self.options
+        adapter, evidence, options = cast("Detector", self.evidence.loaded.adapter), self.evidence, self.options
         if not self.task.explains("detection"):
             raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
         if not 0 <= anchor < evidence.outputs.count:
@@ -282,14 +282,14 @@ class Result:
 
         None for a model that does not classify pixels.
         """
-        adapter = cast("Segmenter", self.evidence.resident.adapter)
+        adapter = cast("Segmenter", self.evidence.loaded.adapter)
         shown = self.task.explains("region")
         return adapter.classes_at(self.evidence.outputs, self.evidence.geometry) if shown else None
 
     @cached_property
     def depth(self) -> NDArray[np.float32] | None:
         """The number of each pixel, (H, W); NaN outside the model's crop."""
-        adapter = cast("PixelNumbers", self.evidence.resident.adapter)
+        adapter = cast("PixelNumbers", self.evidence.loaded.adapter)
         shown = adapter.measures_pixels
         return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry) if shown else None
 
@@ -305,7 +305,7 @@ class Result:
         return self._find_pixels(target.with_pixels(target.other))
 
     def _find_pixels(self, target: Target) -> NDArray[np.bool_] | None:
-        adapter = cast("Segmenter", self.evidence.resident.adapter)
+        adapter = cast("Segmenter", self.evidence.loaded.adapter)
         return None if adapter.has_row else adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, target)
 
     def outside(self, index: int | str = 0) -> float | None:

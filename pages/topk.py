@@ -36,7 +36,7 @@ def topk() -> None:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")
             # A model that exposes no internals has slow methods only.
-            quick = "choose a fast method for this page, or " if explainer.resident.gradients else ""
+            quick = "choose a fast method for this page, or " if explainer.loaded.gradients else ""
             words = f"{METHODS[choices.method].name} takes minutes for several classes"
             st.info(f"{words}: {quick}look at one class on Explore.", icon=":material/hourglass:")
             return

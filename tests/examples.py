@@ -144,7 +144,7 @@ def folder() -> Iterator[None]:
 
     Afterwards nothing of it is left in the process: not its modules, and not the models that were loaded from it.
     """
-    from sightglass.explain.evidence.resident import MODEL_CACHE
+    from sightglass.explain.evidence.loaded_model import MODEL_CACHE
     from sightglass.explain.explainer import EVIDENCE
 
     before, modules, named = Path.cwd(), set(sys.modules), os.environ.pop("SIGHTGLASS_MODELS", None)

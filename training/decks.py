@@ -192,7 +192,7 @@ def _measure_sizes() -> Iterator[Measured]:
     view = replace(_view_of(aligned), charts=(charts.describe_proof(proofs[best], best),))
     unclear = "supported" not in verdicts and verdicts != {"not supported"}
     yield view, unclear, {"proofs": "\n".join(said)}
-    counts = [float(explanation.evidence.resident.parameters) for explanation in bus.explanations]
+    counts = [float(explanation.evidence.loaded.parameters) for explanation in bus.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(bus.names, counts, strict=True)])
     yield View("", (), kind="words"), True, {"times": counts[-1] / counts[0], "parameters": sizes}
     yield _measure_detectors()

@@ -14,7 +14,7 @@ from benchmarks.cases import FAST
 from benchmarks.timing import CPU, SEED
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.questions import settings
@@ -76,7 +76,7 @@ def layers_of(name: str) -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def resident(name: str) -> LoadedModel:
+def loaded(name: str) -> LoadedModel:
     """Return a demo model on the CPU."""
     return LoadedModel(load(row_of(name)), CPU)
 
@@ -155,7 +155,7 @@ def match(predictions: Sequence[Prediction], objects: Sequence[tuple[str, Box]])
 
 def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
     """Yield a correctly found object of each held-out scene."""
-    engine = resident(model)
+    engine = loaded(model)
     for number in numbers:
         spec = scenes.sample(number, task=engine.adapter.spec.task, held_out=True)
         candidate = subject(engine, number, spec, paths)

@@ -17,9 +17,9 @@ from benchmarks.truth.scenes import (
     evidence_of,
     is_cause,
     layers_of,
+    loaded,
     map_of,
     maps,
-    resident,
     subjects,
 )
 from sightglass.explain.methods import METHODS, list_methods
@@ -63,7 +63,7 @@ class Rows:
     """Scores of objects as they come, one after the other; every one has the same lines."""
 
     def __init__(self, model: str) -> None:
-        self._model, self._resident = model, resident(model)
+        self._model, self._loaded = model, loaded(model)
         self._lines: tuple[Line, ...] = ()
         self._objects: list[tuple[int, str, bool]] = []
         self._values: list[list[list[list[float]]]] = []
@@ -76,22 +76,22 @@ class Rows:
         everything = dict(by_line) | {(name, "", ""): values for name, values in blind.items()}
         self._values.append([measured(values, *masks) for values in everything.values()])
         self._lines = tuple(everything)
-        self._objects.append((given.number, given.thing.label, is_cause(self._resident, given)))
+        self._objects.append((given.number, given.thing.label, is_cause(self._loaded, given)))
 
     def scores(self) -> Scores:
         shape = len(self._values), len(self._lines), len(QUESTIONS), len(MEASURES)
         values = np.array(self._values, np.float32).reshape(shape)
         split = {question: values[:, :, i] for i, question in enumerate(QUESTIONS)}
-        defaults = {question: default(self._resident, question) for question in QUESTIONS}
+        defaults = {question: default(self._loaded, question) for question in QUESTIONS}
         numbers, labels, caused = ([each[i] for each in self._objects] for i in range(3))
-        task = self._resident.adapter.spec.task
+        task = self._loaded.adapter.spec.task
         return Scores(self._model, task, defaults, self._lines, numbers, labels, caused, split)  # type: ignore[arg-type]
 
 
 def score(model: str, numbers: Sequence[int]) -> Scores:
     """Score an object of each scene by all quick lines."""
     rows, layers = Rows(model), layers_of(model)
-    defaults = [default(resident(model), question) for question in QUESTIONS]
+    defaults = [default(loaded(model), question) for question in QUESTIONS]
     at_default = {name: layers[name] for name in layers if name in {name for _, name, _ in defaults}}
     methods = [METHODS[name] for name in dict.fromkeys(method for method, _, _ in defaults)]
     for subject in subjects(model, numbers, _paths(layers)):
@@ -105,7 +105,7 @@ def score(model: str, numbers: Sequence[int]) -> Scores:
 
 def score_slow(model: str, numbers: Sequence[int]) -> Scores:
     """Score all slow methods at both questions' layers, classes only."""
-    engine, rows = resident(model), Rows(model)
+    engine, rows = loaded(model), Rows(model)
     names = dict.fromkeys(default(engine, question)[1] for question in QUESTIONS)
     for subject in subjects(model, numbers, ()):
         by_line: dict[Line, Map | None] = {}
@@ -146,7 +146,7 @@ class Study:
 
 def score_study(study: Study, numbers: Sequence[int]) -> Scores:
     """Score an object of each scene by a study's methods."""
-    engine, known = resident(study.model), layers_of(study.model)
+    engine, known = loaded(study.model), layers_of(study.model)
     defaults = [default(engine, question) for question in QUESTIONS]
     names = study.layers or tuple(dict.fromkeys(name for _, name, _ in defaults))
     quick = FAST if study.layers else [METHODS[id] for id in dict.fromkeys(id for id, _, _ in defaults)]

@@ -43,12 +43,12 @@ def count_marks(models: Sequence[str], pictures: int = PICTURES, methods: Contai
     for model in present(models):
         explainer = Explainer(model, device="cpu")
         task = explainer.model.task
-        family, per = family_of(task, explainer.resident), "detection" if task == "detect" else "class"
-        asked = ("where", "why") if answers_why(explainer.resident) else ("where",)
+        family, per = family_of(task, explainer.loaded), "detection" if task == "detect" else "class"
+        asked = ("where", "why") if answers_why(explainer.loaded) else ("where",)
         for picture in islice(_pictures(model, pictures), pictures):
             print(f"{model}: {sum(map(Counter.total, counts.values()))} maps", file=sys.stderr, flush=True)
             for question in asked:
-                for method in (each.id for each in list_methods(explainer.resident) if each.id in methods):
+                for method in (each.id for each in list_methods(explainer.loaded) if each.id in methods):
                     explanation = explainer(picture, question=question, method=method, per=per, top_k=1)
                     try:
                         test = scramble(explanation)

@@ -62,13 +62,13 @@ def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tup
     times: list[list[float]] = [[] for _ in evidences]
     for _ in range(rounds + 1):
         for evidence, passes in zip(evidences, times, strict=True):
-            resident = evidence.resident
-            with resident.lock, torch.no_grad():
+            loaded = evidence.loaded
+            with loaded.lock, torch.no_grad():
                 check()
                 start = time.perf_counter()
-                resident.adapter.run(evidence.tensor)
-                if resident.device.type == "cuda":
-                    torch.cuda.synchronize(resident.device)
+                loaded.adapter.run(evidence.tensor)
+                if loaded.device.type == "cuda":
+                    torch.cuda.synchronize(loaded.device)
                 passes.append((time.perf_counter() - start) * 1e3)
     return tuple(Timing(statistics.median(passes), min(passes), max(passes)) for passes in (run[1:] for run in times))
 
@@ -356,7 +356,7 @@ class Comparison:
 
 
 def class_names(explanation: Explanation) -> tuple[str, ...]:
-    return tuple(explanation.evidence.resident.adapter.labels)
+    return tuple(explanation.evidence.loaded.adapter.labels)
 
 
 def _group(names: Sequence[str], answers: Sequence[str]) -> dict[str, list[str]]:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.explain.options import Options
     from sightglass.explain.picture.image import Image
     from sightglass.models.adapter import Prediction, Target
@@ -113,16 +113,16 @@ class Evidence:
             if self.calls.get(path, 1) > 1
         )
         # A map without layers asks for none.
-        notes = getattr(vars(self.resident).get("survey"), "notes", {})
+        notes = getattr(vars(self.loaded).get("survey"), "notes", {})
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
-        return (*repeated, *inferred, *self.resident.adapter.remarks(self.outputs))
+        return (*repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
 
-    def __init__(self, resident: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
+    def __init__(self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
         """Run the model once, under its lock while hooks are on."""
-        self.resident = resident
+        self.loaded = loaded
         self.geometry: Geometry = model_input.geometry
         self.layers = layers
-        self.tensor = resident.move_input(model_input.tensor)
+        self.tensor = loaded.move_input(model_input.tensor)
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""
@@ -130,15 +130,15 @@ class Evidence:
         """The arguments of the latest decoding, and its predictions."""
         self._graph: Graph | None = None
         self._recording: Recording | None = None
-        self._adapter = resident.fastest_adapter(layers)
-        with resident.lock:
+        self._adapter = loaded.fastest_adapter(layers)
+        with loaded.lock:
             recorded, self.outputs = self._forward()
         self._check_shapes(recorded)
         self.recorded = [recorded[layer.path] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
         size = (self.tensor.shape[-2], self.tensor.shape[-1])
         pairs = zip(layers, self.recorded, strict=True)
-        self.layers = layers = tuple(fit_grid(layer, out, resident.probed, size) for layer, out in pairs)
+        self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
         self.activations = [
             as_map(out.detach().float(), layer) for out, layer in zip(self.recorded, layers, strict=True)
         ]
@@ -146,10 +146,10 @@ class Evidence:
 
     def _check_shapes(self, recorded: Mapping[str, Tensor]) -> None:
         """Raise ModelChanged for layers that did not run, and for another number of answers."""
-        adapter = self.resident.adapter
+        adapter = self.loaded.adapter
         if missing := next((path for path in self.paths if path not in recorded), None):
             raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
-        if self.resident.guard is not None and adapter.labels and not adapter.detects:
+        if self.loaded.guard is not None and adapter.labels and not adapter.detects:
             row, kind = adapter.answer_row(self.outputs)[0].detach().float(), getattr(adapter, "kind", "")
             if len(row) != len(adapter.labels):
                 raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
@@ -169,10 +169,10 @@ class Evidence:
     @property
     def current(self) -> bool:
         """Whether the model still answers as in this pass; of a caller's module measured by another one."""
-        if self.resident.guard is None:
+        if self.loaded.guard is None:
             return True
-        adapter = self.resident.adapter
-        with self.resident.lock, torch.no_grad():
+        adapter = self.loaded.adapter
+        with self.loaded.lock, torch.no_grad():
             try:
                 now = adapter.answer_row(adapter.run(self.tensor))
             except ModelProblem:
@@ -182,14 +182,14 @@ class Evidence:
     def require_current(self) -> None:
         """Raise ModelProblem where the model has changed since this pass."""
         if not self.current:
-            raise ModelProblem(f"{self.resident.adapter.spec.id} has changed since this explanation: explain again.")
+            raise ModelProblem(f"{self.loaded.adapter.spec.id} has changed since this explanation: explain again.")
 
     @cached_property
     def weights_sha256(self) -> str:
         """The sha256 of the weights of this pass; empty where a caller's have changed since."""
-        if self.resident.guard is None:
-            return self.resident.origin.adapter.weights_sha256
-        return self.resident.digest() if self.current else ""
+        if self.loaded.guard is None:
+            return self.loaded.origin.adapter.weights_sha256
+        return self.loaded.digest() if self.current else ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -211,23 +211,23 @@ class Evidence:
 
     def _forward(self) -> tuple[dict[str, Tensor], Any]:
         """Replay a recorded pass, or run the model."""
-        resident, recordings = self.resident, self.resident.recordings
-        if resident.guard is not None or not recorded_passes.records(self.tensor.device):
+        loaded, recordings = self.loaded, self.loaded.recordings
+        if loaded.guard is not None or not recorded_passes.records(self.tensor.device):
             return self._run()
-        key = (resident.adapter, self.tensor.shape, self.paths)
+        key = (loaded.adapter, self.tensor.shape, self.paths)
         self._recording = recordings.get(key)
         if self._recording is not None:
             self.calls = self._recording.calls
             return self._recording.run(self.tensor)
         outputs = self._run()
-        recordings.add(key, self.tensor, outputs, self._record, resident.adapter)
+        recordings.add(key, self.tensor, outputs, self._record, loaded.adapter)
         return outputs
 
     def _record(self, tensor: Tensor) -> Recording:
         # What the pass returns is the recording's, and changes.
         other, module = copy.copy(self), self._adapter.module
         recording = Recording(
-            lambda source: other._run_pass(source, copied=self.resident.mutates),
+            lambda source: other._run_pass(source, copied=self.loaded.mutates),
             tensor,
             (*module.parameters(), *module.buffers()),
         )
@@ -240,18 +240,18 @@ class Evidence:
             return self
         other = copy.copy(self)
         other._recording = None
-        with self.resident.lock:
+        with self.loaded.lock:
             recorded, other.outputs = other._run()
         other.recorded = [recorded[path] for path in self.paths]
         return other
 
     def _run(self) -> tuple[dict[str, Tensor], Any]:
         # Copy only if a later step writes in place: copies cost as much as a few convolutions.
-        if not self.resident.mutates:
+        if not self.loaded.mutates:
             try:
                 return self._run_pass(self.tensor, copied=False)
             except _Overwritten:
-                self.resident.mutates = True
+                self.loaded.mutates = True
         return self._run_pass(self.tensor, copied=True)
 
     def _run_pass(self, tensor: Tensor, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
@@ -279,7 +279,7 @@ class Evidence:
         tokens = any(layer.layout == "tokens" for layer in self.layers) and on_cpu
         try:
             with torch.enable_grad(), ExitStack() as contexts:
-                if self.resident.guard is not None:
+                if self.loaded.guard is not None:
                     # The graph is of these weights, whatever becomes of them.
                     contexts.enter_context(saved_tensors_hooks(_pack, _unpack))
                 for layer in self.layers:
@@ -309,7 +309,7 @@ class Evidence:
         """Return the gradient of each target's scalar, by layer."""
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
         if missing:
-            with self.resident.lock, torch.enable_grad():
+            with self.loaded.lock, torch.enable_grad():
                 if self._recording is not None:
                     self._gradients |= self._replayed(self._recording, missing)
                     missing = [target for target in missing if target not in self._gradients]
@@ -326,7 +326,7 @@ class Evidence:
         targets = [target for target in targets if not isinstance(target, FunctionTarget)]
         if (rows := self.rows(targets)) is not None:
             return {target: [Gradient.from_values(slope)] for target, slope in zip(targets, rows, strict=True)}
-        adapter = self.resident.adapter
+        adapter = self.loaded.adapter
         seeds: dict[Target, list[Seed | None]] = {}
         for target in targets:
             windows = self._seeds(target) if adapter.detects and len(target.anchors) <= MAX_WINDOWED else None
@@ -355,7 +355,7 @@ class Evidence:
 
     def _cut_windows(self, target: Target) -> list[Gradient] | None:
         """Return some detections' gradients in windows, or None."""
-        small = self.resident.adapter.detects and len(target.anchors) <= MAX_WINDOWED
+        small = self.loaded.adapter.detects and len(target.anchors) <= MAX_WINDOWED
         if not small or isinstance(target, FunctionTarget) or any(layer.layout != "nchw" for layer in self.layers):
             return None
         # A GPU waits for the launches of many small steps.
@@ -399,7 +399,7 @@ class Evidence:
     def _slopes(self, detections: Detections, target: Target) -> Sequence[Tensor | None]:
         """Return a target's gradient at each leaf, or None."""
         leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in detections.leaves]
-        scalar = self.resident.adapter.scalar(detections.with_leaves(leaves), target)
+        scalar = self.loaded.adapter.scalar(detections.with_leaves(leaves), target)
         if not scalar.requires_grad:
             return []
         slopes = iter(torch.autograd.grad(scalar, [leaf for leaf in leaves if leaf.requires_grad], allow_unused=True))
@@ -409,7 +409,7 @@ class Evidence:
         if isinstance(target, FunctionTarget):
             graphed = self.with_graph()
             return self._gradients_of(graphed.slopes(target.scalar(graphed._returned)))
-        return self._gradients_of(self.slopes(self.resident.adapter.scalar(self.outputs, target)))
+        return self._gradients_of(self.slopes(self.loaded.adapter.scalar(self.outputs, target)))
 
     def slopes(self, scalar: Tensor) -> Sequence[Tensor | None]:
         """Return the gradient of a scalar of `outputs` at each layer's output, or None."""
@@ -421,7 +421,7 @@ class Evidence:
 
     def _gradients_of(self, slopes: Sequence[Tensor | None]) -> list[Gradient]:
         # In a detector a box's gradient passes through one of several layers.
-        whole = require_any(slopes, self.recorded, anywhere=self.resident.adapter.detects)
+        whole = require_any(slopes, self.recorded, anywhere=self.loaded.adapter.detects)
         return [
             Gradient.from_values(as_map(slope.float(), layer)[0])
             for slope, layer in zip(whole, self.layers, strict=True)
@@ -435,7 +435,7 @@ class Evidence:
         total = self.tensor.nbytes + sum(activation.nbytes for activation in self.activations)
         total += sum(g.nbytes for maps in gradients for g in maps) + sum(raw.nbytes for maps in raws for raw in maps)
         graph = 0 if self._recording is not None else max((layer.tail_bytes for layer in self.layers), default=0)
-        graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
+        graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.loaded.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
 
 
@@ -451,7 +451,7 @@ class PassPart(Evidence):
     def __init__(self, whole: Evidence, place: int, geometry: Geometry, answers: Logits) -> None:
         """`answers`: the outputs of the whole, where they are read."""
         self.whole, self.place = whole, place
-        self.resident, self.layers, self.geometry = whole.resident, whole.layers, geometry
+        self.loaded, self.layers, self.geometry = whole.loaded, whole.layers, geometry
         self.tensor = whole.tensor[place : place + 1]
         self.activations = [activation[place : place + 1] for activation in whole.activations]
         pairs = zip(whole.recorded, whole.layers, strict=True)
@@ -468,7 +468,7 @@ class PassPart(Evidence):
         return self._answers
 
     def with_graph(self) -> Evidence:
-        return Evidence(self.resident, ModelInput(self.tensor, self.geometry), self.layers).with_graph()
+        return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers).with_graph()
 
     def _backward(self, target: Target) -> list[Gradient]:
         if isinstance(target, FunctionTarget):
@@ -479,7 +479,7 @@ class PassPart(Evidence):
 
 def backward(parts: Sequence[PassPart], targets: Sequence[Sequence[Target]]) -> None:
     """Compute the gradients of each part's targets: the first ones of all parts by one product, and so on."""
-    whole, adapter = parts[0].whole, parts[0].resident.adapter
+    whole, adapter = parts[0].whole, parts[0].loaded.adapter
     # Pictures may have different numbers of targets.
     for column in zip_longest(*targets):
         pairs = [(part, target) for part, target in zip(parts, column, strict=True) if target is not None]
@@ -487,7 +487,7 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Sequence[Target]]) -> 
             for (part, target), slope in zip(pairs, rows, strict=True):
                 part._gradients[target] = [Gradient.from_values(slope)]
             continue
-        with whole.resident.lock, torch.enable_grad():
+        with whole.loaded.lock, torch.enable_grad():
             total = torch.stack([adapter.scalar(part.outputs, target) for part, target in pairs]).sum()
             slopes = require_any(whole.slopes(total), whole.recorded)
         dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
@@ -495,14 +495,14 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Sequence[Target]]) -> 
             part._gradients[target] = [Gradient.from_values(gradient[part.place]) for gradient in dense]
 
 
-def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
+def run_pass(loaded: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
     """Run the model once on several inputs (1, C, h, w) of one size.
 
     Raises ModelProblem where a caller's module does not take several, or mixes them.
     """
-    if resident.pictures_in_a_pass(len(inputs), inputs[0].tensor) < len(inputs):
-        raise ModelProblem(f"{resident.adapter.spec.id} answers otherwise for several pictures: give one at a time.")
-    whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
+    if loaded.pictures_in_a_pass(len(inputs), inputs[0].tensor) < len(inputs):
+        raise ModelProblem(f"{loaded.adapter.spec.id} answers otherwise for several pictures: give one at a time.")
+    whole = Evidence(loaded, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
     answers: Logits = whole.outputs
     # Reading them one by one, each picture would wait for the GPU several times.
     answers = answers.on_host() if whole.tensor.device.type != "cpu" else answers

@@ -16,23 +16,23 @@ from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.models.adapters.tasks import same_answer
 
 if TYPE_CHECKING:
-    from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.evidence.loaded_model import LoadedModel
 
 LOGGER = logging.getLogger(__name__)
 
 
-def verify(resident: LoadedModel) -> None:
+def verify(loaded: LoadedModel) -> None:
     """Disable the shortcuts that give wrong results for a model with one row of numbers, and note it."""
-    adapter = resident.adapter
+    adapter = loaded.adapter
     if not (adapter.gradients and adapter.has_row):
         return
-    folded = resident.fastest_adapter(())
+    folded = loaded.fastest_adapter(())
     try:
-        with own_random_state(seed=0), resident.lock, torch.no_grad():
-            tensor = resident.move_input(torch.rand(adapter.flat_input().shape))
+        with own_random_state(seed=0), loaded.lock, torch.no_grad():
+            tensor = loaded.move_input(torch.rand(adapter.flat_input().shape))
             answer = adapter.answer_row(adapter.run(tensor))
             if folded is not adapter and not same_answer(folded.answer_row(folded.run(tensor)), answer):
-                resident.folded = None
+                loaded.folded = None
                 adapter.notes += ("Computed without folded batch norms, with which its answer was another.",)
             # A different second picture, to reveal mixing between pictures.
             pair = adapter.answer_row(adapter.run(torch.cat((tensor, tensor.flip(-1) / 2))))

@@ -13,7 +13,7 @@ from sightglass.explain.tasks import task_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.evidence.loaded_model import LoadedModel
 
 _TABLE = (
     Method("gradcam", "GradCAM", "channels weighted by their mean gradient", "gradient",
@@ -97,23 +97,23 @@ def method(name: str) -> Method:
     raise ModelProblem(f"There is no method called {name}: {hint}")
 
 
-def list_methods(resident: LoadedModel) -> tuple[Method, ...]:
+def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
     """The methods that can explain a loaded model, in the table's order."""
-    task = task_of(resident.adapter)
+    task = task_of(loaded.adapter)
     draws_boxes = task.explains("detection")
     attending: set[str] = set()
-    if resident.gradients and not draws_boxes:
-        attending |= {"attention"} if any(attention.grid for attention in resident.attentions) else set()
-        attending |= {"rollout", "chefer", "legrad"} if resident.attends_to_one_grid else set()
+    if loaded.gradients and not draws_boxes:
+        attending |= {"attention"} if any(attention.grid for attention in loaded.attentions) else set()
+        attending |= {"rollout", "chefer", "legrad"} if loaded.attends_to_one_grid else set()
     return tuple(
         method
         for method in METHODS.values()
         if (method.detectors or not draws_boxes)
-        and (method.family == "mask" or resident.gradients)
+        and (method.family == "mask" or loaded.gradients)
         and (method.family != "attention" or method.id in attending)
-        and (method.family != "query" or resident.queries is not None)
+        and (method.family != "query" or loaded.queries is not None)
         and method.family not in task.unsupported_methods
-        and (method.id not in GUIDED or resident.has_relu)
+        and (method.id not in GUIDED or loaded.has_relu)
     )
 
 

@@ -28,7 +28,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.survey import AttentionModule
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Adapter, Target
@@ -68,8 +68,8 @@ def compute_gradients(
     One forward pass with explicit attention for all targets, and one backward pass for each. Without `every` only the
     last module has a gradient, which says what queries count, and the others' are 0.
     """
-    resident = evidence.resident
-    modules = {attention.path: attention for attention in attentions(resident)}
+    loaded = evidence.loaded
+    modules = {attention.path: attention for attention in attentions(loaded)}
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, weights: Tensor) -> Tensor:
@@ -78,13 +78,13 @@ def compute_gradients(
             recorded[path] = weights.detach().requires_grad_() if leaf else weights
         return recorded.get(path, weights)
 
-    with resident.lock, torch.enable_grad():
-        with resident.adapter.record_attention(record):
-            outputs = resident.adapter.run(evidence.tensor)
+    with loaded.lock, torch.enable_grad():
+        with loaded.adapter.record_attention(record):
+            outputs = loaded.adapter.run(evidence.tensor)
         for number, target in enumerate(targets):
             check()
             request.report(number, len(targets), f"Map {number + 1} of {len(targets)}")
-            scalar = resident.adapter.scalar(outputs, target)
+            scalar = loaded.adapter.scalar(outputs, target)
             slopes = dict.fromkeys(recorded, torch.zeros(1, device=scalar.device))
             if scalar.requires_grad:
                 leaves = [path for path, weights in recorded.items() if weights.requires_grad]
@@ -102,18 +102,18 @@ def compute_gradients(
             ]
 
 
-def attentions(resident: LoadedModel) -> tuple[AttentionModule, ...]:
+def attentions(loaded: LoadedModel) -> tuple[AttentionModule, ...]:
     """Return the attention modules over the whole picture; raise ModelProblem without any."""
-    usable = tuple(attention for attention in resident.attentions if attention.grid is not None)
+    usable = tuple(attention for attention in loaded.attentions if attention.grid is not None)
     if not usable:
-        windows = " over the whole picture" if resident.attentions else ""
-        raise ModelProblem(f"{resident.adapter.spec.id} has no attention{windows}: choose a CAM, such as LayerCAM.")
+        windows = " over the whole picture" if loaded.attentions else ""
+        raise ModelProblem(f"{loaded.adapter.spec.id} has no attention{windows}: choose a CAM, such as LayerCAM.")
     return usable
 
 
 def choose(evidence: Evidence) -> tuple[str, ...]:
     """Return each layer's attention module: its own block's, else the last."""
-    paths = [attention.path for attention in attentions(evidence.resident)]
+    paths = [attention.path for attention in attentions(evidence.loaded)]
     return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
 
 
@@ -154,10 +154,10 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
 
     Raises Cancelled within one block of a stop.
     """
-    device = evidence.resident.device
-    with torch.enable_grad(), exact(device), evidence.resident.workshop() as adapter:
+    device = evidence.loaded.device
+    with torch.enable_grad(), exact(device), evidence.loaded.workshop() as adapter:
         readings = []
-        modules = attentions(evidence.resident)
+        modules = attentions(evidence.loaded)
         for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, modules)):
             check()
             request.report(number, len(modules), f"LeGrad, layer {number + 1} of {len(modules)}")
@@ -226,9 +226,9 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         maps = heads(evidence, targets[0])
         rows = [choose_head(heatmap, request.head) for heatmap in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
-    if evidence.resident.attentions and not evidence.resident.attends_to_one_grid:
+    if evidence.loaded.attentions and not evidence.loaded.attends_to_one_grid:
         raise ModelProblem(
-            f"{evidence.resident.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
+            f"{evidence.loaded.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
             "its layers: choose a CAM, such as LayerCAM."
         )
     missing = evidence.missing(method.id, targets)

@@ -44,9 +44,9 @@ BATCH = 16
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run a library method on copied modules; cache the maps."""
     _check(evidence, method)
-    resident = evidence.resident
+    loaded = evidence.loaded
     missing = evidence.missing(method.id, targets)
-    batch = resident.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
+    batch = loaded.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
     passes = _passes(evidence, method, batch) * len(missing)
     done = 0
 
@@ -65,11 +65,11 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                     if cam is None:
                         # FullGrad sums over the norms too.
                         layers = None if method.id == "fullgrad" else evidence.layers
-                        adapter = opened.enter_context(resident.workshop(layers))
+                        adapter = opened.enter_context(loaded.workshop(layers))
                         cam = _cam(adapter, method, evidence.layers, tick, batch)
-                    with torch.enable_grad(), exact(resident.device):
+                    with torch.enable_grad(), exact(loaded.device):
                         maps = _maps(cam, method, target, evidence.tensor)
-            evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
+            evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
     paths = ("all",) if method.id == "fullgrad" else evidence.paths
     return RawMaps(evidence.stacked(method.id, targets), paths)
@@ -83,16 +83,16 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
     except (torch.OutOfMemoryError, Problem):
         raise
     except (AttributeError, ValueError, TypeError, IndexError, NotImplementedError, RuntimeError) as problem:
-        LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
+        LOGGER.info("%s on %s", method.id, evidence.loaded.adapter.spec.id, exc_info=True)
         where = ", ".join(evidence.paths)
         raise ModelProblem(
-            f"{method.name} cannot be made of {evidence.resident.adapter.spec.id} at {where}: choose another method."
+            f"{method.name} cannot be made of {evidence.loaded.adapter.spec.id} at {where}: choose another method."
         ) from problem
 
 
 def _check(evidence: Evidence, method: Method) -> None:
     """Raise ModelProblem for what the library cannot do."""
-    if method.id == "fullgrad" and not task_of(evidence.resident.adapter).competes:
+    if method.id == "fullgrad" and not task_of(evidence.loaded.adapter).competes:
         raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
     if method.id == "shapleycam" and len(evidence.layers) > 1:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
@@ -110,9 +110,9 @@ def _passes(evidence: Evidence, method: Method, batch: int) -> int:
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
     """Return ShapleyCAM's map (h, w) where the gradient does not depend on the activations, else None."""
-    with evidence.resident.lock, torch.enable_grad():
+    with evidence.loaded.lock, torch.enable_grad():
         evidence = evidence.with_graph()
-        scalar = evidence.resident.adapter.scalar(evidence.outputs, target)
+        scalar = evidence.loaded.adapter.scalar(evidence.outputs, target)
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
     if gradient.requires_grad:
         return None

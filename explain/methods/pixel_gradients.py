@@ -75,7 +75,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """
     attributed = METHODS["guidedbackprop"] if method.id == "guidedgradcam" else method
     if missing := evidence.missing(attributed.id, targets):
-        with evidence.resident.workshop() as adapter:
+        with evidence.loaded.workshop() as adapter:
             _PixelRun(evidence, adapter, attributed, request, len(missing)).fill(missing, seed)
     notes = (SMOOTHED, EDGES) if method.id in GUIDED else (SMOOTHED,)
     if attributed is not method:
@@ -129,7 +129,7 @@ class _PixelRun:
 
     def fill(self, targets: Sequence[Target], seed: int) -> None:
         """Compute the maps of some targets, cached in the Evidence."""
-        device = self._evidence.resident.device
+        device = self._evidence.loaded.device
         for target in targets:
             scalars = _Scalars(self._adapter, target, self._report)
             size, done = self._batch(target), self._done
@@ -191,11 +191,11 @@ class _PixelRun:
         apart = self._adapter.splits_batches or (
             isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
         )
-        most = ON_CPU if self._evidence.resident.device.type == "cpu" else ON_GPU
+        most = ON_CPU if self._evidence.loaded.device.type == "cpu" else ON_GPU
         if not apart or isinstance(target, FunctionTarget):
             return 1
         most = min(most, self._adapter.batch or most)
-        return self._evidence.resident.pictures_in_a_pass(most, self._evidence.tensor)
+        return self._evidence.loaded.pictures_in_a_pass(most, self._evidence.tensor)
 
     def _report(self, pictures: int) -> None:
         self._request.report(self._done, self._all, f"{self._method.name}, step {self._done} of {self._all}")

@@ -38,7 +38,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
     if attended is None:
         raise ModelProblem(
-            f"{evidence.resident.adapter.spec.id} has no boxes that are queries of a decoder: choose a CAM, such as "
+            f"{evidence.loaded.adapter.spec.id} has no boxes that are queries of a decoder: choose a CAM, such as "
             "GradCAM."
         )
     maps = [choose_head(_read(attended, evidence, target), request.head) for target in targets]

@@ -187,7 +187,7 @@ PARTS = ("class", "box", "all")
 
 def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
     """Return the score function of these targets; raise ModelProblem if unsupported."""
-    adapter, task = evidence.resident.adapter, task_of(evidence.resident.adapter)
+    adapter, task = evidence.loaded.adapter, task_of(evidence.loaded.adapter)
     detects = isinstance(evidence.outputs, Detections)
     for target in targets:
         # A softmax score is already a contrast to the other classes.
@@ -283,11 +283,11 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     ModelProblem for a target that masks cannot explain.
     """
     occludes, geometry = method.id == "occlusion", evidence.geometry
-    count = request.masks or budget(evidence.resident.adapter.spec.task, method.id)
+    count = request.masks or budget(evidence.loaded.adapter.spec.task, method.id)
     kind: type[Masks] | type[Windows] = Windows if occludes else Masks
     masks: PictureMasks = kind.sample(count, geometry, seed)
     name = f"{method.id}/{len(masks)}/{seed}"
-    called = method.name_for(evidence.resident.adapter.spec.task)
+    called = method.name_for(evidence.loaded.adapter.spec.task)
     missing = evidence.missing(name, targets)
     score = scorer(evidence, missing or targets)
 
@@ -295,7 +295,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         fresh = sums.maps()
         y0, y1, x0, x1 = picture_cells(geometry, *fresh.shape[1:])
         # Cells of bars stay 0.
-        maps = torch.zeros(fresh.shape, device=evidence.resident.device)
+        maps = torch.zeros(fresh.shape, device=evidence.loaded.device)
         maps[:, y0:y1, x0:x1] = fresh[:, y0:y1, x0:x1]
         return {(name, target): [maps[i]] for i, target in enumerate(missing)}
 
@@ -319,13 +319,13 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Callable[[int], None]) -> Iterator[int]:
     """Add all masks' scores to `sums`, yielding progress after each batch."""
-    resident, total, grey = evidence.resident, len(sums.masks), find_grey(evidence)
-    adapter = resident.fastest_adapter(())
+    loaded, total, grey = evidence.loaded, len(sums.masks), find_grey(evidence)
+    adapter = loaded.fastest_adapter(())
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[..., top:bottom, left:right]
     # Fixed batches are split anyway: masked together, small pictures take half the time.
-    few, fixed = 4 if resident.device.type == "cpu" else 32, resident.adapter.batch or 1
-    size = resident.pictures_in_a_pass(-(-few // fixed) * fixed, evidence.tensor)
+    few, fixed = 4 if loaded.device.type == "cpu" else 32, loaded.adapter.batch or 1
+    size = loaded.pictures_in_a_pass(-(-few // fixed) * fixed, evidence.tensor)
     done = 0
     while done < total:
         report(done)
@@ -335,9 +335,9 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
                 masks = sums.masks.full(done, stop, picture.device)[:, None].to(picture.dtype)
                 hidden = evidence.tensor.repeat(stop - done, 1, 1, 1)
                 hidden[..., top:bottom, left:right] = grey + (picture - grey) * masks
-                hidden = resident.move_input(hidden)
+                hidden = loaded.move_input(hidden)
                 # Only for the pass, so that other passes run between two of hundreds.
-                with resident.lock:
+                with loaded.lock:
                     outputs = adapter.run(hidden)
                 scores = score(outputs).cpu()
         except torch.OutOfMemoryError:
@@ -354,7 +354,7 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
 def find_grey(evidence: Evidence) -> Tensor:
     """Return the fill of hidden pixels, (1, C, 1, 1), or zeros if normalised."""
     # The adapter prepares the grey of letterbox bars, in any range of pixels.
-    blank = evidence.resident.adapter.flat_input(GREY)
+    blank = evidence.loaded.adapter.flat_input(GREY)
     grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
     if len(grey) not in (1, 3):
         # What is no colour has no grey: the model's training mean replaces it.

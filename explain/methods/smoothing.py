@@ -34,7 +34,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
             request.report(number, SAMPLES, f"{method.name}, step {number} of {SAMPLES}")
             noise = deviation * torch.randn(evidence.tensor.shape, generator=generator)
             tensor = evidence.tensor + noise.to(evidence.tensor)
-            noisy = Evidence(evidence.resident, ModelInput(tensor, evidence.geometry), evidence.layers)
+            noisy = Evidence(evidence.loaded, ModelInput(tensor, evidence.geometry), evidence.layers)
             slopes.append(noisy.gradients(missing))
         for place, target in enumerate(missing):
             raws = evidence.raws[method.id, target] = []
@@ -54,7 +54,7 @@ def average_flips(
     geometry = evidence.geometry
     (down, across), width = geometry.offset, geometry.input[1]
     flipped = replace(geometry, offset=(down, width - across - geometry.scale[1] * geometry.original[1]))
-    mirrored = Evidence(evidence.resident, ModelInput(evidence.tensor.flip(-1), flipped), evidence.layers)
+    mirrored = Evidence(evidence.loaded, ModelInput(evidence.tensor.flip(-1), flipped), evidence.layers)
     report = request.progress or (lambda *_: None)
     halves = [partial(lambda done, share, words: report(done + share / 2, words), done) for done in (0, 0.5)]
     first = compute(evidence, method, targets, replace(request, progress=halves[0]))

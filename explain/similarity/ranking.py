@@ -145,7 +145,7 @@ def rank(
 
 def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:
     """Score unrelated pictures, and the query with its mirror image: a few passes, the first time."""
-    adapter = explainer.resident.adapter
+    adapter = explainer.loaded.adapter
     many = adapter.channels > 3
     others = [] if many else controls(adapter)
     vectors = [embedding(explainer, image, preprocessing) for image in others]

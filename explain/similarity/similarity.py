@@ -27,7 +27,7 @@ from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.maps.heatmap import upsample
 from sightglass.explain.maps.statistics import Statistics, coarse, describe, describe_place
@@ -52,17 +52,17 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
     Raises ModelProblem for a model without embeddings.
     """
 
-    def work(resident: LoadedModel, _more: tuple[str, ...]) -> NDArray[np.float32]:
-        comparable(resident)
-        adapter: Any = resident.adapter
+    def work(loaded: LoadedModel, _more: tuple[str, ...]) -> NDArray[np.float32]:
+        comparable(loaded)
+        adapter: Any = loaded.adapter
         adapter.check_preprocessing(preprocessing)
-        key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(resident.device))
+        key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(loaded.device))
         if adapter.spec.in_memory or (vector := VECTORS.get(key)) is None:
             pixels = image.taken(adapter.channels, adapter.spec.id)
             model_input = adapter.prepare(pixels, preprocessing)
             with torch.no_grad():
-                with resident.lock:
-                    outputs = resident.fastest_adapter(()).run(resident.move_input(model_input.tensor))
+                with loaded.lock:
+                    outputs = loaded.fastest_adapter(()).run(loaded.move_input(model_input.tensor))
                 raw = adapter.embedding(outputs)[0].float()
                 adapter.require_finite(raw)
             vector = F.normalize(raw, dim=0).cpu().numpy()
@@ -105,11 +105,11 @@ def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "tra
     return float(embedding(explainer, image, preprocessing) @ embedding(explainer, mirror, preprocessing))
 
 
-def comparable(resident: LoadedModel) -> None:
+def comparable(loaded: LoadedModel) -> None:
     """Raise ModelProblem for a model without embeddings."""
-    if not resident.adapter.has_embedding:
+    if not loaded.adapter.has_embedding:
         raise ModelProblem(
-            f"{resident.adapter.spec.id} gives no embedding: choose a classifier, or a model that compares pictures."
+            f"{loaded.adapter.spec.id} gives no embedding: choose a classifier, or a model that compares pictures."
         )
 
 
@@ -319,13 +319,13 @@ def similarity(
         raise ModelProblem(f"{chosen.name} cannot explain similarity: use one of {names}.")
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
     return explainer.with_oom_fallback(
-        lambda resident, notes: _explain(explainer, resident, images, chosen, of, options, notes)
+        lambda loaded, notes: _explain(explainer, loaded, images, chosen, of, options, notes)
     )
 
 
 def _explain(
     explainer: Explainer,
-    resident: LoadedModel,
+    loaded: LoadedModel,
     images: tuple[Image, Image],
     method: Method,
     of: Of,
@@ -333,15 +333,15 @@ def _explain(
     notes: tuple[str, ...],
 ) -> Similarity:
     """Run a pass for each picture, and return their similarity with its maps."""
-    comparable(resident)
-    if not resident.gradients:
+    comparable(loaded)
+    if not loaded.gradients:
         raise ModelProblem(
             f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
         )
     evidences = []
     for image in images:
-        evidence, key, _ = explainer.evidence(resident, image, options)
-        if not resident.adapter.spec.in_memory:
+        evidence, key, _ = explainer.evidence(loaded, image, options)
+        if not loaded.adapter.spec.in_memory:
             EVIDENCE.put(key, evidence)
         evidences.append(evidence)
     vectors, score, state, raws, carried = _compare(evidences, method, of)
@@ -365,10 +365,10 @@ def _explain(
         options.preprocessing,
         state,
         matches(evidences[0], evidences[1], carried),
-        resident.adapter.subject,
-        tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *resident.adapter.notes))),
-        resident.digest(),
-        str(resident.device),
+        loaded.adapter.subject,
+        tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *loaded.adapter.notes))),
+        loaded.digest(),
+        str(loaded.device),
         not options.layers,
     )
 
@@ -377,11 +377,11 @@ def _compare(
     pair: Sequence[Evidence], method: Method, of: Of
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]], list[Tensor]]:
     """Return vectors, cosine, state, raw maps, and cells' contributions."""
-    resident = pair[0].resident
-    with resident.lock, torch.enable_grad():
+    loaded = pair[0].loaded
+    with loaded.lock, torch.enable_grad():
         pair = [evidence.with_graph() for evidence in pair]
-        vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
-        resident.adapter.require_finite(*vectors)
+        vectors = [loaded.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
+        loaded.adapter.require_finite(*vectors)
         lengths = [torch.linalg.vector_norm(vector).clamp_min(1e-12) for vector in vectors]
         units = [vector / length for vector, length in zip(vectors, lengths, strict=True)]
         cosine = units[0] @ units[1]

@@ -53,7 +53,7 @@ class BoxDecoder(Decoder):
     """Boxes, each with a class."""
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        adapter = evidence.resident.adapter
+        adapter = evidence.loaded.adapter
         self.check_area(options, adapter)
         if options.per == "picture":
             anchors = cast("Detector", adapter).strongest(evidence.outputs, options.ratio)
@@ -124,7 +124,7 @@ class BoxScorer(Scorer):
         """Return the boxes' mean score, the first one's class, and their candidates."""
         import torch
 
-        index, outputs, labels = check_score(target), evidence.outputs, evidence.resident.adapter.labels
+        index, outputs, labels = check_score(target), evidence.outputs, evidence.loaded.adapter.labels
         boxes = boxes_of(before.evidence.outputs, target)  # (m, 4)
         if movement.mirrored:
             left, _, right, _ = evidence.geometry.content
@@ -168,7 +168,7 @@ class BoxWording(Wording):
         """Describe the best candidate of a detector without shown boxes."""
         if result.predictions:
             return "No box matches the chosen classes."
-        adapter, options = result.evidence.resident.adapter, result.options
+        adapter, options = result.evidence.loaded.adapter, result.options
         above = f"above {finely(options.confidence)}"
         if result.model.example and not options.classes:
             # Its candidates are noise on every photograph.
@@ -218,7 +218,7 @@ def _largest(changes: Sequence[Change]) -> list[str]:
 
 def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
     """Return the options' candidates, as (anchor, class)."""
-    labels, count = evidence.resident.adapter.labels, evidence.outputs.count
+    labels, count = evidence.loaded.adapter.labels, evidence.outputs.count
     visible = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
     pairs: list[tuple[int, int]] = []
     for target in options.targets:
@@ -339,7 +339,7 @@ def describe_boxes(explanation: Result) -> str:
 
 def find_missed(explanation: Result, names: Sequence[int | str]) -> list[Missing]:
     """Return the strongest candidate of each named class without a box."""
-    labels = explanation.evidence.resident.adapter.labels
+    labels = explanation.evidence.loaded.adapter.labels
     visible = {p.index for p in explanation.predictions}
     indices = dict.fromkeys(class_index(name, labels) for name in names)
     candidates = (explanation.missing(None, index) for index in indices if index not in visible)
@@ -371,7 +371,7 @@ class PoseDecoder(BoxDecoder):
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         if options.joint is None or options.per == "picture":
             return super().targets(options, predictions, evidence)
-        self.check_area(options, adapter := evidence.resident.adapter)
+        self.check_area(options, adapter := evidence.loaded.adapter)
         joint, axis = parse_joint(options.joint, adapter.joints)
         label = f"{adapter.joints[joint]} {axis}"
         return [
@@ -388,7 +388,7 @@ class PoseWording(BoxWording):
         joints = prediction.joints
         if not joints:
             return super().marks(result, prediction)
-        adapter, joint = result.evidence.resident.adapter, result.options.joint
+        adapter, joint = result.evidence.loaded.adapter, result.options.joint
         chosen = None if joint is None else parse_joint(joint, adapter.joints)[0]
         hidden = [joint.visibility is not None and joint.visibility < HIDDEN_JOINT for joint in joints]
         places = [(joint.x, joint.y) for joint in joints]

@@ -28,7 +28,7 @@ class VectorDecoder(Decoder):
     """A vector: the model names no class."""
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        adapter = evidence.resident.adapter
+        adapter = evidence.loaded.adapter
         if any(target != EMBEDDING for target in options.targets):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
@@ -95,6 +95,6 @@ def cosine(evidence: Evidence, outputs: Any) -> Tensor:
     """Return the cosines of outputs' embeddings with a picture's own, (B,) float64 on the CPU, -1..1."""
     from torch.nn import functional as F
 
-    adapter = evidence.resident.adapter
+    adapter = evidence.loaded.adapter
     vector, vectors = (adapter.embedding(side).detach().double() for side in (evidence.outputs, outputs))
     return F.cosine_similarity(vector[:1], vectors).cpu()

@@ -26,7 +26,7 @@ class Decoder:
 
     def decode(self, evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
         """Return the predictions for these options, filtered by class."""
-        adapter = evidence.resident.adapter
+        adapter = evidence.loaded.adapter
         listed = self.listed(adapter, options)
         settings: dict[str, Any] = {"top_k": listed, "confidence": options.confidence, "iou": options.iou}
         # Suppression takes longer than a map, and does not depend on method or target.
@@ -45,7 +45,7 @@ class Decoder:
 
     def all_answers(self, result: Result) -> Sequence[Prediction]:
         """Return the answers for every class, best first; of boxes the shown ones."""
-        adapter = result.evidence.resident.adapter
+        adapter = result.evidence.loaded.adapter
         if adapter.detects or len(result.predictions) >= len(adapter.labels):
             return result.predictions
         return self.decode(result.evidence, replace(result.options, top_k=len(adapter.labels)))
@@ -55,7 +55,7 @@ class Decoder:
 
         Raises ModelProblem for what a model of this task has not.
         """
-        adapter = evidence.resident.adapter
+        adapter = evidence.loaded.adapter
         targets: list[Target] = [_of_function(target) for target in options.targets if callable(target)]
         if not targets or len(targets) < len(options.targets):
             if options.joint is not None and not adapter.joints:
@@ -67,7 +67,7 @@ class Decoder:
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the targets of options that name no function."""
-        adapter = evidence.resident.adapter
+        adapter = evidence.loaded.adapter
         self.check_area(options, adapter)
         if options.per != "class":
             raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
@@ -115,7 +115,7 @@ def _of_function(function: Callable[[Any], Any]) -> Target:
 
 def find_class(result: Result, index: int, other: Result) -> int | None:
     """Return another model's class, or number in the same unit, of the same name; else None."""
-    labels, names = (tuple(each.evidence.resident.adapter.labels) for each in (result, other))
+    labels, names = (tuple(each.evidence.loaded.adapter.labels) for each in (result, other))
     match = same_classes(labels, names).get(index)
     if match is None or result.quantity != other.quantity:
         return None
@@ -171,7 +171,7 @@ class Scorer:
 
     def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
         """Return a function from outputs to `Answers`; raise ModelProblem if impossible."""
-        adapter, index = evidence.resident.adapter, check_score(target)
+        adapter, index = evidence.loaded.adapter, check_score(target)
         contrast = target.part == "contrast"
 
         def of_class(outputs: Any) -> Answers:
@@ -195,7 +195,7 @@ class Scorer:
 
     def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
         """Return the score of any class; None if it cannot be explained."""
-        score, adapter = next((p.score for p in predictions if p.index == index), None), evidence.resident.adapter
+        score, adapter = next((p.score for p in predictions if p.index == index), None), evidence.loaded.adapter
         if score is None and adapter.has_row and not adapter.detects:
             score = float(adapter.class_scores(evidence.outputs)[0, index].detach())
         return score
@@ -217,7 +217,7 @@ class Scorer:
         self, before: Result, evidence: Evidence, movement: Movement, target: Target
     ) -> tuple[float, str, Target | None]:
         """Return score, answer and any target in a changed picture."""
-        adapter, index = evidence.resident.adapter, check_score(target)
+        adapter, index = evidence.loaded.adapter, check_score(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
 

@@ -29,7 +29,7 @@ class NumberScorer(Scorer):
     """Numbers, none of which is better than another."""
 
     def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
-        model = evidence.resident.adapter.spec.id
+        model = evidence.loaded.adapter.spec.id
         raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
 
     def find_again(
@@ -40,7 +40,7 @@ class NumberScorer(Scorer):
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         # In the order of the outputs.
-        order = list(before.evidence.resident.adapter.labels)
+        order = list(before.evidence.loaded.adapter.labels)
         return tuple(sorted(super().changes(before, after), key=lambda change: order.index(change.label)))
 
 
@@ -97,7 +97,7 @@ class DepthDecoder(Decoder):
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the target of the options' place, or the whole picture."""
-        adapter = cast("PixelNumbers", evidence.resident.adapter)
+        adapter = cast("PixelNumbers", evidence.loaded.adapter)
         if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):
             raise ModelProblem(f"{adapter.spec.id} gives each pixel a number: name a place, at=(x, y) or a rectangle.")
         for name in options.targets:
@@ -124,7 +124,7 @@ class DepthScorer(NumberScorer):
     ) -> tuple[float, str, Target | None]:
         if not isinstance(target, PlaceTarget):
             return super().find_again(before, evidence, movement, target)
-        adapter = cast("PixelNumbers", evidence.resident.adapter)
+        adapter = cast("PixelNumbers", evidence.loaded.adapter)
         moved = move(target, evidence, movement)
         return float(adapter.number(evidence.outputs, moved).detach()), "", moved
 
@@ -165,5 +165,5 @@ def read_place(result: Result, index: int) -> float | None:
     """Return the number at a map's place, or a difference, or None."""
     if not result.options.at:
         return None
-    adapter = cast("PixelNumbers", result.evidence.resident.adapter)
+    adapter = cast("PixelNumbers", result.evidence.loaded.adapter)
     return float(adapter.number(result.evidence.outputs, result.heatmaps[index].target).detach())

@@ -36,7 +36,7 @@ class PixelDecoder(Decoder):
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the options' pixels."""
-        adapter = cast("Segmenter", evidence.resident.adapter)
+        adapter = cast("Segmenter", evidence.loaded.adapter)
         if options.per not in ("class", "region", "pixel"):
             raise ModelProblem(f"{adapter.spec.id} draws no boxes: explain a class, a region or a pixel.")
         if options.per == "pixel" and not options.at and not options.targets:
@@ -59,7 +59,7 @@ class PixelScorer(Scorer):
 
     def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
         check_score(target)
-        adapter = cast("Segmenter", evidence.resident.adapter)
+        adapter = cast("Segmenter", evidence.loaded.adapter)
         pixels = adapter.pixels_of(evidence.outputs, target)
 
         def of_pixels(outputs: Any) -> Answers:
@@ -73,7 +73,7 @@ class PixelScorer(Scorer):
     ) -> tuple[float, str, Target | None]:
         if not isinstance(target, AreaTarget):
             return super().find_again(before, evidence, movement, target)
-        adapter, moved = cast("Segmenter", evidence.resident.adapter), move(target, evidence, movement)
+        adapter, moved = cast("Segmenter", evidence.loaded.adapter), move(target, evidence, movement)
         score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
         most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
         return float(score[0]), adapter.labels[most], moved
@@ -103,7 +103,7 @@ class PixelWording(Wording):
         target = result.heatmaps[index].target
         if not isinstance(target, AreaTarget) or target.against is None:
             return None
-        return result.evidence.resident.adapter.labels[target.against]
+        return result.evidence.loaded.adapter.labels[target.against]
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
         if any(result.task.wording is not self for result in results):
@@ -148,7 +148,7 @@ class PixelWording(Wording):
 
 def is_background(result: Result, index: int) -> bool:
     """Return whether a class of a segmentation is its background."""
-    return cast("Segmenter", result.evidence.resident.adapter).is_background(index)
+    return cast("Segmenter", result.evidence.loaded.adapter).is_background(index)
 
 
 def list_classes(result: Result, most: int) -> str:
@@ -170,7 +170,7 @@ def find_middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float
 
 def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
     """Return the answer's pixels in an area, bool (h, w); never empty."""
-    adapter, outputs = cast("Segmenter", evidence.resident.adapter), evidence.outputs
+    adapter, outputs = cast("Segmenter", evidence.loaded.adapter), evidence.outputs
     places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]
     inside = np.zeros(outputs.size, bool)
     if len(places) > 2:
@@ -198,7 +198,7 @@ def move(target: Area, evidence: Evidence, movement: Movement) -> Area:
 
 def _find_regions(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
     """Return the options' regions or pixels, or the `top_k` largest regions."""
-    adapter = cast("Segmenter", evidence.resident.adapter)
+    adapter = cast("Segmenter", evidence.loaded.adapter)
     outputs: Segmentation = evidence.outputs
     (height, width), classes = outputs.size, outputs.classes
     names = [name for name in options.targets if not isinstance(name, (tuple, list))]
@@ -229,7 +229,7 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
 
 def _find_classes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
     """Return the options' classes in their rectangle, else those found."""
-    adapter = cast("Segmenter", evidence.resident.adapter)
+    adapter = cast("Segmenter", evidence.loaded.adapter)
     outputs: Segmentation = evidence.outputs
     indices = [class_index(name, adapter.labels) for name in options.targets]
     if not options.at:

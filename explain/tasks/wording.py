@@ -219,7 +219,7 @@ class Wording:
         if not result.task.competes or result.model.untrained:
             return ""
         evidence = result.evidence
-        scores = evidence.resident.adapter.class_logits(evidence.outputs)[0].detach().double().softmax(0)
+        scores = evidence.loaded.adapter.class_logits(evidence.outputs)[0].detach().double().softmax(0)
         count = len(scores)
         if count < MIN_CLASSES:
             return ""

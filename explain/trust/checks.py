@@ -163,7 +163,7 @@ def _test(id: CheckId, explanation: Result, index: int | str) -> Check:
         still = stability.stability(explanation, index)
         least = None if still.worst is None else still.worst.rank_correlation
         return Check(id, still.verdict, still.sentence, least, still.chance)
-    if explanation.evidence.resident.nbytes > LARGE:
+    if explanation.evidence.loaded.nbytes > LARGE:
         raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
     model = scramble.scramble(explanation, index)
     shows = SHOWS.get(model.verdict, "")

@@ -29,7 +29,7 @@ from sightglass.models.catalog import is_packaged
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.explain.result import Result
     from sightglass.models.spec import ModelSpec
 
@@ -216,14 +216,14 @@ def _find_of_picture(explanation: Result, index: int) -> Iterator[Finding]:
         yield Finding("undecided", "caution", undecided)
     yield from _find_other_paper(explanation)
     height, width = explanation.image.pixels.shape[:2]
-    if explanation.evidence.resident.adapter.subject == "persons" and height < 1.5 * width:
+    if explanation.evidence.loaded.adapter.subject == "persons" and height < 1.5 * width:
         text = "This model was trained on upright crops of one person: on other pictures its scores mean little."
         yield Finding("other subject", "caution", text)
 
 
 def _find_other_paper(explanation: Result) -> Iterator[Finding]:
     """Find a picture unlike drawings, or inverted, for a drawing model."""
-    paper = explanation.evidence.resident.adapter.paper
+    paper = explanation.evidence.loaded.adapter.paper
     if paper is None:
         return
     pixels = explanation.image.thumbnail(64)
@@ -286,7 +286,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
         )
         yield Finding("border", "caution", text)
     if scattered := explanation.task.wording.scattered(explanation, index):
-        default = explanation.evidence.resident.default_layers
+        default = explanation.evidence.loaded.default_layers
         if method.at_layers and heatmap.layers != default:
             scattered += f" The layer may come too early: the model's usual one is {', '.join(default)}."
         yield Finding("scattered", "caution", scattered)
@@ -298,7 +298,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
         )
         yield Finding("outside box", "caution", text)
     model, question = explanation.model, question_of(explanation.options.part)
-    tests = reliabilities(explanation.evidence.resident, model, question)
+    tests = reliabilities(explanation.evidence.loaded, model, question)
     measured, usual = tests.get(method.id), tests.get(model.method)
     if measured is not None and measured.fails:
         yield Finding("measured", "caution", f"{method.name}. {measured.sentence}")
@@ -370,11 +370,11 @@ class Reliability:
 BASELINES = {"edges, smoothed": "edges alone", "edges in its box": "edges in the box alone"}
 
 
-def reliabilities(resident: LoadedModel, model: ModelSpec, question: str) -> dict[str, Reliability]:
+def reliabilities(loaded: LoadedModel, model: ModelSpec, question: str) -> dict[str, Reliability]:
     """Return methods' measured reliability, none for an own model."""
     if not is_packaged(model):
         return {}
-    of = ("query" if resident.queries is not None else model.task, question)
+    of = ("query" if loaded.queries is not None else model.task, question)
     return {method: row for (*key, method), row in _load_published().items() if tuple(key) == of}
 
 
@@ -422,15 +422,15 @@ def question_of(part: str) -> str:
     return "why" if part == "contrast" else "where"
 
 
-def family_of(task: str, resident: LoadedModel) -> str:
+def family_of(task: str, loaded: LoadedModel) -> str:
     """Return the family whose figures a model of a task has: detector, query, transformer or classifier."""
     if task_of(task).explains("detection"):
-        return "detector" if resident.queries is None else "query"
-    return "transformer" if resident.attentions else "classifier"
+        return "detector" if loaded.queries is None else "query"
+    return "transformer" if loaded.attentions else "classifier"
 
 
 def randomisations(
-    resident: LoadedModel, model: ModelSpec, question: str, layers: Sequence[str]
+    loaded: LoadedModel, model: ModelSpec, question: str, layers: Sequence[str]
 ) -> dict[str, Randomisation]:
     """Return how many maps of each method depend on the model; none for an own model or layers without figures.
 
@@ -438,11 +438,11 @@ def randomisations(
     """
     # Measured of classes and boxes alone.
     measured = task_of(model).evaluation in ("classes", "boxes") and is_packaged(model)
-    if not measured or (question == "why" and not answers_why(resident)):
+    if not measured or (question == "why" and not answers_why(loaded)):
         return {}
-    if tuple(layers or resident.default_layers) != (settings(resident, question)["layers"] or resident.default_layers):
+    if tuple(layers or loaded.default_layers) != (settings(loaded, question)["layers"] or loaded.default_layers):
         return {}
-    of = (family_of(model.task, resident), question)
+    of = (family_of(model.task, loaded), question)
     return {method: row for (*key, method), row in _load_randomisation().items() if tuple(key) == of}
 
 
@@ -467,7 +467,7 @@ def find_independent(explanation: Result, index: int) -> tuple[str, Finding] | N
     # The gradients of pixels are at no layer.
     layers = heatmap.layers if METHODS[heatmap.method].at_layers else ()
     question = question_of(explanation.options.part)
-    draws = randomisations(explanation.evidence.resident, explanation.model, question, layers)
+    draws = randomisations(explanation.evidence.loaded, explanation.model, question, layers)
     if (measured := draws.get(heatmap.method)) is None or not measured.independent:
         return None
     shows, verb = explanation.task.independent

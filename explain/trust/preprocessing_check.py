@@ -15,7 +15,7 @@ from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.explain.picture.image import Image
 
 GUESSES = {
@@ -42,17 +42,17 @@ class Reading:
     score: float
 
 
-def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
+def readings(loaded: LoadedModel, image: Image) -> tuple[Reading, ...]:
     """Return the answers under up to `MOST` preprocessings, the model's own first.
 
     Runs the model once for each of about nine ways. Empty where the preprocessing is not known, or has no three
     channels.
     """
-    now = resident.adapter.preprocessing
-    function = resident.adapter.function
+    now = loaded.adapter.preprocessing
+    function = loaded.adapter.function
     if function is not None and function.description is None:
         return ()
-    if now is None or now.channels != 3 or not resident.adapter.labels:
+    if now is None or now.channels != 3 or not loaded.adapter.labels:
         return ()
     ways = {f"resized by {name}": replace(now, interpolation=name) for name in ("bilinear", "bicubic")}
     ways |= {f"colours: {name}": replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}
@@ -60,10 +60,10 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     ways |= {"no crop": replace(now, crop="centre", short_side=min(now.size))}
     others = ((words, candidate) for words, candidate in ways.items() if candidate != now)
     prepared = ((f"as it is now, resized by {now.interpolation}", now), *others)
-    adapter, scores = resident.fastest_adapter(()), []
+    adapter, scores = loaded.fastest_adapter(()), []
     for _, candidate in prepared:
-        inputs = resident.move_input(prepare(image.pixels, candidate, "trained").tensor)
-        with torch.no_grad(), resident.lock:
+        inputs = loaded.move_input(prepare(image.pixels, candidate, "trained").tensor)
+        with torch.no_grad(), loaded.lock:
             scores.append(adapter.class_scores(adapter.run(inputs))[0].double())
     adapter.require_finite(scores[0])
     changes = [float((row - scores[0]).abs().sum()) for row in scores]
@@ -73,7 +73,7 @@ def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     for row in (0, *sorted(finite, key=lambda row: -changes[row])[: MOST - 1]):
         words, candidate = prepared[row]
         # Numbers have no best class; the first one shows the effect.
-        best = 0 if task_of(resident.adapter).quantity == "number" else int(scores[row].argmax())
+        best = 0 if task_of(loaded.adapter).quantity == "number" else int(scores[row].argmax())
         pixels = np.clip(fit_picture(image.pixels, candidate, "trained")[0], 0, 255).astype(np.uint8)
-        answers.append(Reading(candidate, words, pixels, resident.adapter.labels[best], float(scores[row][best])))
+        answers.append(Reading(candidate, words, pixels, loaded.adapter.labels[best], float(scores[row][best])))
     return tuple(answers)

@@ -24,7 +24,7 @@ from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
@@ -49,15 +49,15 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 
-def copy_resident(resident: LoadedModel) -> LoadedModel:
-    """Return a resident with a copied model, without a folded copy.
+def copy_loaded(loaded: LoadedModel) -> LoadedModel:
+    """Return a loaded with a copied model, without a folded copy.
 
     Raises ModelProblem for a model that cannot be copied, and where the copy shares weights with it.
     """
-    adapter = copy.copy(resident.adapter)
-    module = resident.adapter.module
+    adapter = copy.copy(loaded.adapter)
+    module = loaded.adapter.module
     try:
-        with resident.lock:
+        with loaded.lock:
             adapter.module = freeze(module.apart()) if isinstance(module, Net) else copy.deepcopy(module)
     except (Problem, Cancelled):
         raise
@@ -70,9 +70,9 @@ def copy_resident(resident: LoadedModel) -> LoadedModel:
     )
     if copied & used:
         raise _not_copied(adapter)
-    if resident.guard is not None:
+    if loaded.guard is not None:
         adapter.guard = ModuleGuard(adapter.module)
-    other = LoadedModel(adapter, resident.device)
+    other = LoadedModel(adapter, loaded.device)
     vars(other)["folded"] = None
     return other
 
@@ -83,17 +83,17 @@ def _not_copied(adapter: Adapter) -> ModelProblem:
     )
 
 
-def parameters_of(resident: LoadedModel, tensor: Tensor) -> list[nn.Parameter]:
+def parameters_of(loaded: LoadedModel, tensor: Tensor) -> list[nn.Parameter]:
     """Return all parameters, those of the last executed module first.
 
     An uncalled module, whose weights another reads, counts as its parent.
     """
-    module = resident.adapter.module
+    module = loaded.adapter.module
     started: list[str] = []
-    with ExitStack() as hooks, torch.no_grad(), resident.lock:
+    with ExitStack() as hooks, torch.no_grad(), loaded.lock:
         for path, part in module.named_modules():
             hooks.enter_context(part.register_forward_pre_hook(lambda *_, path=path: started.append(path)))
-        resident.adapter.run(tensor)
+        loaded.adapter.run(tensor)
     first_calls = {path: place for place, path in reversed([*enumerate(started)])}
 
     def first_call(name: str) -> int:
@@ -125,9 +125,9 @@ def redrawer(parameters: Sequence[nn.Parameter]) -> Callable[[int], None]:
 
 def _check_apart(evidence: Evidence, other: LoadedModel) -> None:
     """Raise ModelProblem where a copy of a caller's module answers with the weights of the module itself."""
-    if evidence.resident.guard is not None:
+    if evidence.loaded.guard is not None:
         adapter = other.adapter
-        with evidence.resident.lock, other.lock, torch.no_grad():
+        with evidence.loaded.lock, other.lock, torch.no_grad():
             answer = adapter.answer_row(adapter.run(evidence.tensor))
         if torch.equal(answer, adapter.answer_row(evidence.outputs)):
             raise _not_copied(adapter)
@@ -251,7 +251,7 @@ def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = 
     'cannot be told'
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to compare it with")
-    if not explanation.evidence.resident.gradients:
+    if not explanation.evidence.loaded.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
     draw = partial(_draw_until_clear, explanation, heatmap, position, progress)
     return _CACHE.get_or_make(explanation.map_key(index), draw)
@@ -287,7 +287,7 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
         if (outline(heatmap.coarse) & (inside > 0.5)).any():
             outlined = inside > 0.5
             threshold = outline_chance(heatmap, outlined, sha256)
-    other = copy_resident(evidence.resident)
+    other = copy_loaded(evidence.loaded)
     redraw = redrawer(parameters_of(other, evidence.tensor))
     draws: list[tuple[Map, float]] = []
     for number in range(DRAWS[1]):

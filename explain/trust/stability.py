@@ -217,15 +217,15 @@ def stability(explanation: Result, index: int | str = 0, *, progress: Progress =
     chance = chance_level(heatmap, explanation.image.sha256)
     maps = np.stack([heatmap.strength, *(variant.map for variant in variants if variant.map is not None)])
     # The scores are those of its box.
-    label = explanation.evidence.resident.adapter.labels[heatmap.target.index or 0] if joint else heatmap.target.label
+    label = explanation.evidence.loaded.adapter.labels[heatmap.target.index or 0] if joint else heatmap.target.label
     return Stability(label, explanation.model, score, tuple(variants), maps.std(0), chance)
 
 
 def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> Variant:
     before, preprocessing = explanation.evidence, explanation.options.preprocessing
-    changed, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
+    changed, adapter = change(explanation.image, before.geometry, kind), before.loaded.adapter
     pixels = replace(explanation.image, pixels=changed.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
-    evidence = Evidence(before.resident, adapter.prepare(pixels, preprocessing), before.layers)
+    evidence = Evidence(before.loaded, adapter.prepare(pixels, preprocessing), before.layers)
     adapter.check_answer(evidence.outputs)
     score, answer, target = explanation.task.scorer.find_again(explanation, evidence, changed.movement, heatmap.target)
     if target is None:

@@ -191,15 +191,15 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     same ones. Slow methods and models without layers get random maps of equal smoothness. Raises Cancelled.
     """
     heatmap, evidence, options = explanation.heatmaps[index].measured, explanation.evidence, explanation.options
-    resident = evidence.resident
-    if not resident.gradients or not METHODS[heatmap.method].quick or options.vocabulary or options.examples:
+    loaded = evidence.loaded
+    if not loaded.gradients or not METHODS[heatmap.method].quick or options.vocabulary or options.examples:
         return _random(explanation, index)
     detects = explanation.task.explains("detection")
     options = replace(options, per="detection") if detects else options
     shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
     # Networks with the same weights may compute something else.
-    origin = weakref.ref(resident.origin)
-    key = (origin, resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shared)
+    origin = weakref.ref(loaded.origin)
+    key = (origin, loaded.adapter.weights_sha256, loaded.adapter.spec.row, heatmap.method, evidence.paths, shared)
     maps = _CACHE.get_or_make(key, lambda: tuple(_explain_bundled(explanation, heatmap.method, shared)))
     others = tuple(other for other in maps if other.source != explanation.image.sha256)
     return others or _random(explanation, index)
@@ -214,12 +214,12 @@ def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
 
 
 def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
-    resident, decoder = explanation.evidence.resident, explanation.task.decoder
+    loaded, decoder = explanation.evidence.loaded, explanation.task.decoder
     layers = explanation.evidence.layers
-    for name, source, image in _pictures(resident.adapter.spec):
+    for name, source, image in _pictures(loaded.adapter.spec):
         try:
-            pixels = image.taken(resident.adapter.channels, resident.adapter.spec.id)
-            evidence = Evidence(resident, resident.adapter.prepare(pixels, options.preprocessing), layers)
+            pixels = image.taken(loaded.adapter.channels, loaded.adapter.spec.id)
+            evidence = Evidence(loaded, loaded.adapter.prepare(pixels, options.preprocessing), layers)
             predictions = decoder.decode(evidence, options)
             targets = decoder.resolve(options, predictions, evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None
@@ -324,14 +324,14 @@ class Perturber:
     def __init__(self, explanation: Result, target: Target) -> None:
         self._evidence = evidence = explanation.evidence
         self.score: ScoreOutputs = explanation.task.scorer.follow(evidence, target, explanation.options)
-        self._adapter, self._lock = evidence.resident.aside()
+        self._adapter, self._lock = evidence.loaded.aside()
         left, top, right, bottom = evidence.geometry.content
         self._place = (..., slice(top, bottom), slice(left, right))
         self.picture: Tensor = evidence.tensor[self._place].detach()
         """(1, C, h, w): the part of the model's input that is picture."""
-        adapter, on_cpu = evidence.resident.adapter, evidence.resident.device.type == "cpu"
+        adapter, on_cpu = evidence.loaded.adapter, evidence.loaded.device.type == "cpu"
         most = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
-        self._batch = evidence.resident.pictures_in_a_pass(most, evidence.tensor)
+        self._batch = evidence.loaded.pictures_in_a_pass(most, evidence.tensor)
         self._ends: dict[Filling, tuple[Tensor | None, Answers]] = {}
 
     def curves(self, name: str, maps: Sequence[Map], filling: Filling, steps: int) -> Iterator[Curve]:
@@ -377,7 +377,7 @@ class Perturber:
         tensor[self._place] = pictures
         # Only for the pass, so that other passes run between two of hundreds.
         with torch.no_grad(), self._lock:
-            outputs = self._adapter.run(evidence.resident.move_input(tensor))
+            outputs = self._adapter.run(evidence.loaded.move_input(tensor))
         with torch.no_grad():
             answers = self.score(outputs)
         self._adapter.require_finite(answers.score, picture="this picture with a part hidden")

@@ -106,8 +106,8 @@ def _choose_method(choices: Choices, models: list[ModelSpec]) -> str:
     chosen = METHODS[choices.method]
     # A model with another task uses its own method; one without gradients has none, and is rejected below.
     alike = [] if chosen.slow else [model.id for model in models if task_of(model) is task_of(choices.model)]
-    residents = {name: controls.load(name).resident for name in alike}
-    lacking = [name for name, net in residents.items() if net.gradients and chosen not in list_methods(net)]
+    loaded_models = {name: controls.load(name).loaded for name in alike}
+    lacking = [name for name, net in loaded_models.items() if net.gradients and chosen not in list_methods(net)]
     if not (chosen.slow or lacking):
         return chosen.id
     why = f"{chosen.name} is slow" if chosen.slow else f"{listing(lacking)} cannot use {chosen.name}"
@@ -119,7 +119,7 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
     explanations = []
     for model in models:
         explainer = controls.load(model.id)
-        if not explainer.resident.gradients:
+        if not explainer.loaded.gradients:
             raise ModelProblem(f"{model.id} exposes no internals, so its map takes minutes: look at it on Explore.")
         explanation = explain_job.explain(controls.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
@@ -184,7 +184,7 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
                 **dict([task.wording.column(score, explanation.model.unit_of(label), label)] if label else ()),
                 half: percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
                 same: agreement and agreement.iou_top20 * 100,
-                "Parameters": count(explanation.evidence.resident.parameters),
+                "Parameters": count(explanation.evidence.loaded.parameters),
                 "One pass": _describe_time(comparison, i),
             }
         )

@@ -72,10 +72,10 @@ def _missing_name(choices: Choices) -> str:
 
 def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
     """Return a model for comparing pictures, and a sentence if another."""
-    resident = explainer.resident
-    if resident.adapter.has_embedding and resident.gradients:
+    loaded = explainer.loaded
+    if loaded.adapter.has_embedding and loaded.gradients:
         return choices, explainer, ""
-    reason = "exposes no internals" if resident.adapter.has_embedding else "does not compare pictures"
+    reason = "exposes no internals" if loaded.adapter.has_embedding else "does not compare pictures"
     if model_picker.FIRST not in model_picker.menu()[1]:
         raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
     explainer = controls.load(model_picker.FIRST)
@@ -157,7 +157,7 @@ def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int
     hit, chosen = ranked.hits[place], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
     settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
     settings["of"] = of
-    of_model = explainer.resident.adapter.weights_sha256, explainer.model.row
+    of_model = explainer.loaded.adapter.weights_sha256, explainer.model.row
     of_pair = ranked.query.sha256, ranked.query.name, hit.item.stamp, hit.item.key
     key = (*of_model, *of_pair, str(sorted(settings.items())))
 

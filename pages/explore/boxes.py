@@ -296,7 +296,7 @@ def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Exp
             st.session_state["missing-class"] = place.label
             st.selectbox(
                 "Candidate for",
-                sorted(set(explanation.evidence.resident.adapter.labels)),
+                sorted(set(explanation.evidence.loaded.adapter.labels)),
                 index=None,
                 key="missing-class",
                 placeholder="of any class",

@@ -159,7 +159,7 @@ def _choose(label: str | None) -> None:
 
 def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
     """Draw the menu of all classes not yet `listed`."""
-    key, labels = "another-class", set(explanation.evidence.resident.adapter.labels)
+    key, labels = "another-class", set(explanation.evidence.loaded.adapter.labels)
     if labels <= set(listed):
         return
 
@@ -196,7 +196,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
     if pixel is None or not task_of(choices.model).explains("region") or (area.picture, area.model) != chosen:
         return
     evidence = explain_job.predict(choices, explainer).evidence
-    adapter = cast("Segmenter", evidence.resident.adapter)
+    adapter = cast("Segmenter", evidence.loaded.adapter)
     (place, index), classes = pixel, evidence.outputs.classes
     if not place < classes.size:
         return
@@ -207,7 +207,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
 
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     """Return the options of the picture's chosen place; none without one."""
-    area, task = state.of(ChosenArea), task_of(explainer.resident.adapter)
+    area, task = state.of(ChosenArea), task_of(explainer.loaded.adapter)
     if not task.explains("pixel"):
         url_state.set_url(AT, None)
         url_state.set_url(AGAINST, None)
@@ -256,7 +256,7 @@ def _write_place(place: tuple[float, ...]) -> str | None:
 
 def show_pixels(explanation: Explanation) -> None:
     """Draw the class or number of each pixel, explained by a click."""
-    labels = explanation.evidence.resident.adapter.labels
+    labels = explanation.evidence.loaded.adapter.labels
     chosen = explanation.area() if explanation.options.at else None
     if (classes := explanation.segmentation) is not None:
         plain = [answer.index for answer in explanation.predictions if is_background(explanation, answer.index)]

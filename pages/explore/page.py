@@ -37,10 +37,10 @@ def explore() -> None:
         st.rerun()
     paper = None
     # A model of drawings, or Draw was pressed.
-    if explainer.resident.adapter.paper is not None or url_state.memory("draw"):
+    if explainer.loaded.adapter.paper is not None or url_state.memory("draw"):
         paper, main = main.columns([2, 5], gap="medium")
     try:
-        if explainer.resident.adapter.takes_words and not (explainer.labels or choices.options.get("vocabulary")):
+        if explainer.loaded.adapter.takes_words and not (explainer.labels or choices.options.get("vocabulary")):
             with main:
                 st.markdown("## What should it look for?")
                 st.markdown(":material/text_fields: Enter it at the top, in words.")
@@ -59,7 +59,7 @@ def choose_view(explainer: Explainer) -> View:
     draws_boxes = task_of(explainer.model).explains("detection")
     views: dict[str, tuple[str, View]] = {"map": ("Boxes" if draws_boxes else "Map", map_view.draw)}
     views["whatif"] = ("What if", whatif.draw)
-    if draws_boxes and stages(explainer.resident):
+    if draws_boxes and stages(explainer.loaded):
         views["layers"] = ("Layers", map_view.draw_layers)
     titles = {name: title for name, (title, _) in views.items()}
     look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed"}

@@ -208,7 +208,7 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
 def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     """Draw the maps; return the headline."""
     choices, explainer = boxes.choices, boxes.explainer
-    stages_by_path = {stage.path: stage for stage in stages(explainer.resident)}
+    stages_by_path = {stage.path: stage for stage in stages(explainer.loaded)}
     method = choices.method
     if explain_job.is_slow(method):
         method = "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method

@@ -47,7 +47,7 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     """Draw the view."""
     # Use the default method if it is fast enough to follow a brush.
     default = explainer.model.method
-    if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
+    if not METHODS[choices.method].quick and METHODS[default].quick and explainer.loaded.gradients:
         choices = replace(choices, method=default)
     # An edit is asked about all boxes and whole maps.
     options = {name: value for name, value in choices.options.items() if name not in ("classes", "within")}
@@ -164,7 +164,7 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         return
     if original.predictions and original.task.unmapped:
         st.caption(escape(original.task.unmapped.format(label=original.predictions[0].label)))
-    elif not original.evidence.resident.gradients:
+    elif not original.evidence.loaded.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 
 

@@ -217,7 +217,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
     """Draw the card, with the chosen picture explained by the model."""
     with st.container(border=True):
         explainer = controls.load(spec.id)
-        st.markdown(f"### {escape(spec.id)}: {escape(describe_model(explainer.resident.adapter))}")
+        st.markdown(f"### {escape(spec.id)}: {escape(describe_model(explainer.loaded.adapter))}")
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
             help, icon = (
@@ -231,7 +231,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
         with right:
             _meaning(spec, explainer)
             _preprocessing(spec, explainer, image)
-            for note in explainer.resident.adapter.notes:
+            for note in explainer.loaded.adapter.notes:
                 st.caption(escape(without_keys(note)))
 
 
@@ -243,8 +243,8 @@ def open_model(spec: ModelSpec) -> None:
 
 def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     """Draw the picture's map; without layers, first the answer."""
-    choices = Choices(image, spec, explainer.resident.adapter.spec.method, {})
-    options = {} if explainer.resident.gradients else task_of(spec).blind
+    choices = Choices(image, spec, explainer.loaded.adapter.spec.method, {})
+    options = {} if explainer.loaded.gradients else task_of(spec).blind
     try:
         explanation = explain_job.explain(choices, explainer, **options)
     except Cancelled:
@@ -293,7 +293,7 @@ def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> d
 
 
 def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
-    readings = preprocessing_check.readings(explainer.resident, image)
+    readings = preprocessing_check.readings(explainer.loaded, image)
     if len(readings) < 2:
         return
     # Of numbers there is no first answer that could stay the same.

@@ -103,7 +103,7 @@ def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> Non
 
 @page.keeping_problem()
 def _remove(model_id: str) -> None:
-    from sightglass.explain.evidence.resident import MODEL_CACHE
+    from sightglass.explain.evidence.loaded_model import MODEL_CACHE
 
     MODEL_CACHE.unload(model_id)
     model_picker.forget_menu()

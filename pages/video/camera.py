@@ -44,7 +44,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
         slow = METHODS[choices.method].name
         st.caption(f"{slow} is too slow for a camera: maps here are by {METHODS[method].name}.")
     options: dict[str, Any] = {name: choices.options[name] for name in live.OPTIONS if choices.options.get(name)}
-    if "half" in explainer.resident.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
+    if "half" in explainer.loaded.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
         # About four times as many frames a second.
         options["preprocessing"] = "half"
     visit.model, visit.preprocessing = choices.model, options.get("preprocessing", "trained")

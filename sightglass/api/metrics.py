@@ -40,7 +40,7 @@ def _held(module: str, cache: str) -> int:
     return getattr(sys.modules[module], cache).nbytes if module in sys.modules else 0
 
 
-_MEMORY.labels("models").set_function(lambda: _held("sightglass.explain.evidence.resident", "MODEL_CACHE"))
+_MEMORY.labels("models").set_function(lambda: _held("sightglass.explain.evidence.loaded_model", "MODEL_CACHE"))
 _MEMORY.labels("evidence").set_function(lambda: _held("sightglass.explain.explainer", "EVIDENCE"))
 
 

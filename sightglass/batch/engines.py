@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from sightglass.batch.runner import BatchJob
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
-    from sightglass.explain.evidence.resident import LoadedModel
+    from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.explain.picture.image import Image
     from sightglass.models.layers import Layer
 
@@ -67,21 +67,21 @@ QUIET = {
 }
 
 
-def list_settings(resident: LoadedModel, options: Options, layers: Sequence[Layer]) -> Json:
+def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]) -> Json:
     """Return what maps depend on beside the picture: a recipe, and the targets."""
-    spec = resident.adapter.spec
+    spec = loaded.adapter.spec
     recipe = Recipe(
         picture_sha256="",
         picture_name="",
         model=spec.id,
-        weights_sha256=resident.origin.digest(),
-        method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
+        weights_sha256=loaded.origin.digest(),
+        method=find_method(options.method or (spec.method if loaded.gradients else "drise")).id,
         layers=tuple(layer.path for layer in layers),
         targets=(),
         masks=options.masks,
-        prepared=resident.adapter.preprocessing,
+        prepared=loaded.adapter.preprocessing,
         **{name: getattr(options, name) for name in RECIPE_OPTIONS},
-        device=str(resident.device),
+        device=str(loaded.device),
         versions=versions(),
     )
     return {"recipe": recipe.model_dump(mode="json"), "targets": options.targets}
@@ -98,30 +98,30 @@ class Work:
         self.options = options = explainer.options(by_name, by_name.pop("question", None))
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
-        resident: LoadedModel = explainer.with_vocabulary(explainer.resident, words, None)
-        self._together = pass_size(resident, options) > 1
-        self.parallel = self._together and resident.device.type == "cpu"
+        loaded: LoadedModel = explainer.with_vocabulary(explainer.loaded, words, None)
+        self._together = pass_size(loaded, options) > 1
+        self.parallel = self._together and loaded.device.type == "cpu"
         """Whether workers run the model at the same time."""
         self.stop = job.cancel or threading.Event()
         """Set to stop the run."""
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
-        self.device = str(resident.device)
-        self._resident = resident
+        self.device = str(loaded.device)
+        self._loaded = loaded
         self._model_lock: AbstractContextManager[Any] = contextlib.nullcontext() if self.parallel else threading.Lock()
-        self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
+        self._layers: tuple[Layer, ...] = chosen_layers(loaded, options.layers)
         # Made once for all workers.
-        resident.fastest_adapter(self._layers)
-        resident.adapter.check_preprocessing(options.preprocessing)
+        loaded.fastest_adapter(self._layers)
+        loaded.adapter.check_preprocessing(options.preprocessing)
         # Checked once, not for every picture.
         for label in (*options.targets, *options.classes):
             if isinstance(label, str):
-                class_index(label, resident.adapter.labels)
+                class_index(label, loaded.adapter.labels)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """All classes that the model knows, with the words it was given."""
-        return self._resident.adapter.labels
+        return self._loaded.adapter.labels
 
     @property
     def scores(self) -> table.Scores:
@@ -143,7 +143,7 @@ class Work:
 
         Labels are none of them: a run with them adds what an earlier one lacks.
         """
-        settings = list_settings(self._resident, self.options, self._layers)
+        settings = list_settings(self._loaded, self.options, self._layers)
         settings |= {"maps": self.job.maps, "side": self.job.side}
         # Only values that differ from the defaults.
         plain: Json = json.loads(json.dumps(settings | table.changed_colours(self.job.style)))
@@ -151,7 +151,7 @@ class Work:
 
     def count_together(self, device: str) -> int:
         """Return how many pictures go through the model in one pass on a device, `cpu` or another."""
-        return pass_size(self._resident, self.options, device)
+        return pass_size(self._loaded, self.options, device)
 
     def for_worker(self) -> Work:
         """Return a copy for another worker, with its own lock."""
@@ -159,8 +159,8 @@ class Work:
             return self
         # Recordings of a pass are kept by thread (explain/evidence/evidence.py), so that all can share one module.
         worker_copy = copy.copy(self)
-        worker_copy._resident = self._resident.copy()
-        worker_copy._resident.lock = PassLock(worker_copy._resident.device)
+        worker_copy._loaded = self._loaded.copy()
+        worker_copy._loaded.lock = PassLock(worker_copy._loaded.device)
         return worker_copy
 
     def process(self, batch: Sequence[Item]) -> list[Outcome]:
@@ -204,14 +204,14 @@ class Work:
 
     def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
         if self._together:
-            adapter, all_options = self._resident.adapter, [self.options] * len(images)
+            adapter, all_options = self._loaded.adapter, [self.options] * len(images)
             channels, preprocessing = adapter.channels, self.options.preprocessing
             # On an error, one by one: each unsuitable picture gets its own message, all others an explanation.
             with contextlib.suppress(Problem, *NO_MEMORY):
                 inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), preprocessing) for image in images]
                 with self._model_lock:
                     together = explain_together(
-                        self._resident, images, inputs, self._layers, all_options, best=self.job.maps
+                        self._loaded, images, inputs, self._layers, all_options, best=self.job.maps
                     )
                 return [*together]
         return [self._explain_one(image) for image in images]

@@ -96,7 +96,7 @@ def _report(console: Console, comparison: models.Comparison) -> None:
                 label,
                 sure or "–",
                 phrases.milliseconds(comparison.timings[i].median),
-                phrases.count(explanation.evidence.resident.parameters),
+                phrases.count(explanation.evidence.loaded.parameters),
                 "–" if agreement is None else f"{agreement.iou_top20:.2f}",
             )
         )
@@ -261,7 +261,7 @@ class _Run:
 
     def _attend(self) -> similarity_files.Attend | None:
         """Return what draws a picture under its attention; None for a model without one over the whole picture."""
-        if all(attention.grid is None for attention in self.explainer.resident.attentions):
+        if all(attention.grid is None for attention in self.explainer.loaded.attentions):
             return None
         return lambda image: self.explainer(image, method="attention", top_k=1).overlay(0)
 

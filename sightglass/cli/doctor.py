@@ -16,7 +16,7 @@ from sightglass.cli.console import Console
 from sightglass.common import settings as environment
 from sightglass.common.errors import ImageProblem, Problem, describe_error
 from sightglass.common.files import Json, write_file
-from sightglass.explain.evidence import resident
+from sightglass.explain.evidence import loaded_model
 from sightglass.models.checkpoints import weights
 
 PACKAGES = {
@@ -112,7 +112,7 @@ def _check() -> Iterator[tuple[str, str, str, str]]:
         except Exception as error:
             yield name, "broken", f"does not start ({type(error).__name__}: {error})", advice
     try:
-        yield "Device", "works", str(resident.device(environment.settings().api_device)), ""
+        yield "Device", "works", str(loaded_model.device(environment.settings().api_device)), ""
     except Problem as problem:
         yield "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}"
     # Whatever is broken in a library, this line says so.

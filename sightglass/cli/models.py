@@ -79,9 +79,9 @@ def layers(
     console = Console(json)
     with console.progress(f"Loading {model}") as progress:
         explainer = load_explainer(model, "cpu", progress)
-        resident = explainer.resident
-        presets, default = evidence_layers.presets(resident), resident.default_layers
-        listed = resident.layers if every else evidence_layers.outer_layers(resident)
+        loaded = explainer.loaded
+        presets, default = evidence_layers.presets(loaded), loaded.default_layers
+        listed = loaded.layers if every else evidence_layers.outer_layers(loaded)
     rows, cells = [], []
     for layer in listed:
         (channels, height, width), chosen = layer.shape, layer.path in default
@@ -206,7 +206,7 @@ def _try(console: Console, id_: str, picture: Image) -> Json:
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         # A model with an open vocabulary and no classes is tried with some words.
-        prompted = not explainer.labels and explainer.resident.adapter.takes_words
+        prompted = not explainer.labels and explainer.loaded.adapter.takes_words
         options: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         explanation = explainer(picture, top_k=3, **options)
     report(console, explanation, style.VIEWER_STYLE)

@@ -268,7 +268,7 @@ def known_labels(engine_options: EngineOptions, explainer: Explainer) -> Sequenc
     )
     if options.examples:
         return tuple(dict.fromkeys(name.strip() for _, name in options.examples))
-    return explainer.with_vocabulary(explainer.resident, options, None).adapter.labels
+    return explainer.with_vocabulary(explainer.loaded, options, None).adapter.labels
 
 
 def with_classes(engine_options: EngineOptions, explainer: Explainer) -> dict[str, Any]:

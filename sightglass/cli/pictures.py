@@ -36,7 +36,7 @@ def load_explainer(
         catalog.spec(model)  # reports a typo before torch is imported
     explainer = explain.Explainer(model, labels=labels, device=device, progress=progress)
     if options and options.get("question"):
-        questions.settings(explainer.resident, options["question"])  # reports a model without gradients
+        questions.settings(explainer.loaded, options["question"])  # reports a model without gradients
     return explainer
 
 

@@ -389,7 +389,7 @@ class PixelEvaluation(ClassEvaluation):
         mask, answer = labels.truth.find_mask(key), explanation.segmentation
         if mask is None or answer is None:
             return {}
-        adapter: Any = explanation.evidence.resident.adapter
+        adapter: Any = explanation.evidence.loaded.adapter
         classes = adapter.labels
         indices = {label: classes.index(min(named)) for label, named in labels.classes_by_label.items() if named}
         result: dict[str, Any] = {"digest": self.digest(labels, key)}
@@ -491,7 +491,7 @@ def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
     from sightglass.explain.explanation import explain, method_of
 
     options, evidence = explanation.options, explanation.evidence
-    if not explanation.predictions or not method_of(evidence.resident, options).quick:
+    if not explanation.predictions or not method_of(evidence.loaded, options).quick:
         return {}
     box_options = replace(options, per="detection", targets=(), top_k=MOST_MAPS, within="picture")
     separate = explain(explanation.image, evidence, box_options, milliseconds={})

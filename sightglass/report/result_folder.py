@@ -146,7 +146,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     without the picture.
     """
     if (classes := explanation.segmentation) is not None:
-        labels = explanation.evidence.resident.adapter.labels
+        labels = explanation.evidence.loaded.adapter.labels
         plain = [p.index for p in explanation.predictions if is_background(explanation, p.index)]
         yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
         # 255 for none.
@@ -171,7 +171,7 @@ def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy
 
     `values`: the explanation as `results.Explained`. `npy`: also the map.
     """
-    target, labels = explanation.heatmaps[index].target, explanation.evidence.resident.adapter.labels
+    target, labels = explanation.heatmaps[index].target, explanation.evidence.loaded.adapter.labels
     name = label_stem(target.label) + f"_{target.index}" * (labels.count(target.label) > 1)
     look: dict[str, bool | float | str] = {"colormap": style.colormap, "alpha": style.alpha}
     yield f"gradcam_class_{name}.png", figure.figure(explanation, index, look=look)
@@ -277,7 +277,7 @@ def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
 
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method, no control."""
-    offered = list_methods(explanation.evidence.resident)
+    offered = list_methods(explanation.evidence.loaded)
     names = [method.id for method in offered if method.quick and method.family != "control"]
     panels = [item.overlay(0, **style.overlay) for item in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]

@@ -251,7 +251,7 @@ def write_caption(explanation: Result, index: int) -> str:
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
     name = method.name_for(explanation.model.task)
     fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
-    adapter = explanation.evidence.resident.adapter
+    adapter = explanation.evidence.loaded.adapter
     if recipe.preprocessing == "trained" and adapter.resizing:
         fit = f"{fit} ({adapter.resizing})"
     where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"

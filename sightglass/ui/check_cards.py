@@ -52,9 +52,9 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
 
     `begin`: the tests before it are done.
     """
-    resident, method = explanation.evidence.resident, METHODS[explanation.heatmaps[index].method]
+    loaded, method = explanation.evidence.loaded, METHODS[explanation.heatmaps[index].method]
     # A copy of a large model, or of a slow method's many passes, is made only on request.
-    manual = id == "model" and not (resident.gradients and method.quick and resident.nbytes <= LARGE)
+    manual = id == "model" and not (loaded.gradients and method.quick and loaded.nbytes <= LARGE)
     key = (id, explanation.checks_key(index))
     if not begin and key not in state.of(background.Jobs).results:
         st.caption("Begins after the test above.")

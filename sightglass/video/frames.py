@@ -21,7 +21,7 @@ from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import method_of, pass_size
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
@@ -89,13 +89,13 @@ class FrameExplainer:
 
     def __init__(self, explainer: Explainer, options: Options, method: Method) -> None:
         self.explainer, self.options, self.method = explainer, options, method
-        self.task = task_of(explainer.resident.adapter)
+        self.task = task_of(explainer.loaded.adapter)
         self.signed = method.signed and options.evidence == "both"
         """Whether maps keep their signs."""
 
-    def with_words(self, resident: LoadedModel) -> LoadedModel:
+    def with_words(self, loaded: LoadedModel) -> LoadedModel:
         """Return the model with the vocabulary that it was given."""
-        return self.explainer.with_vocabulary(resident, self.options, None)
+        return self.explainer.with_vocabulary(loaded, self.options, None)
 
     def find_class(self, index: int | None, predictions: Sequence[Prediction], evidence: Evidence) -> Target:
         """Return a class as a target; None: the best of the predictions."""
@@ -133,24 +133,24 @@ class ClipExplainer(FrameExplainer):
         options = explainer.options(by_name, by_name.pop("question", None))
         if options.examples:
             raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
-        self.resident = explainer.with_vocabulary(explainer.resident, options, None)
-        adapter = self.resident.adapter
+        self.loaded = explainer.with_vocabulary(explainer.loaded, options, None)
+        adapter = self.loaded.adapter
         adapter.check_preprocessing(options.preprocessing)
-        super().__init__(explainer, options, method_of(self.resident, options))
+        super().__init__(explainer, options, method_of(self.loaded, options))
         if not self.task.scored:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
         self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)
         if len(self.targets) > 1 and not self.task.explains("detection"):
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.settings, self._cancel = settings, cancel
-        self.layers = chosen_layers(self.resident, options.layers)
+        self.layers = chosen_layers(self.loaded, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """What each raw map was computed at."""
         self._tracker = Tracker(options.confidence) if self.task.explains("detection") else None
-        on_cpu = self.resident.device.type == "cpu"
-        self.in_a_pass = pass_size(self.resident, options)
+        on_cpu = self.loaded.device.type == "cpu"
+        self.in_a_pass = pass_size(self.loaded, options)
         """Frames that go through the model together."""
-        single = on_cpu and self.resident.guard is None and self.resident.gradients and self.method.quick
+        single = on_cpu and self.loaded.guard is None and self.loaded.gradients and self.method.quick
         self.workers = torch.get_num_threads() if single else 1
         """Passes at the same time."""
         self._pool: ThreadPoolExecutor | None = None
@@ -169,7 +169,7 @@ class ClipExplainer(FrameExplainer):
 
     def geometry(self, pixels: Pixels) -> Geometry:
         """Return how frames of this size lie in the model's input."""
-        return self._prepare(self.resident, pixels).geometry
+        return self._prepare(self.loaded, pixels).geometry
 
     def replay(self, records: Iterable[FrameRecord]) -> None:
         """Track the objects of an earlier run's frames, to continue their numbers."""
@@ -184,7 +184,7 @@ class ClipExplainer(FrameExplainer):
             raise Cancelled
         groups = [frames[i : i + self.in_a_pass] for i in range(0, len(frames), self.in_a_pass)]
         # Others wait for the whole call, as they would for a pass: the workers have locks of their own.
-        with self.resident.lock if self.workers > 1 else nullcontext():
+        with self.loaded.lock if self.workers > 1 else nullcontext():
             tracker = self._tracker
             if tracker is None:
                 return [*chain.from_iterable(self._map_in_order(groups, self._record_classes))]
@@ -198,24 +198,24 @@ class ClipExplainer(FrameExplainer):
             return map(work, items)
         if self._pool is None:
             # Made once for all of them.
-            self.resident.fastest_adapter(self.layers)
+            self.loaded.fastest_adapter(self.layers)
             self._pool = torch_pool(self.workers, "frames")
         return in_order(items, work, self._pool, self.workers + 1)
 
     def _run(self, work: Callable[[LoadedModel], T]) -> T:
-        """Return `work(resident)` for this thread's model."""
+        """Return `work(loaded)` for this thread's model."""
         if self.workers == 1:
-            return self.explainer.with_oom_fallback(lambda resident, _: work(self.with_words(resident)))
-        if (resident := getattr(self._local, "resident", None)) is None:
-            resident = self._local.resident = self.resident.copy()
-            resident.lock = PassLock(resident.device)
-        return work(resident)
+            return self.explainer.with_oom_fallback(lambda loaded, _: work(self.with_words(loaded)))
+        if (loaded := getattr(self._local, "loaded", None)) is None:
+            loaded = self._local.loaded = self.loaded.copy()
+            loaded.lock = PassLock(loaded.device)
+        return work(loaded)
 
-    def _prepare(self, resident: LoadedModel, pixels: Pixels) -> ModelInput:
-        return resident.adapter.prepare(pixels, self.options.preprocessing)
+    def _prepare(self, loaded: LoadedModel, pixels: Pixels) -> ModelInput:
+        return loaded.adapter.prepare(pixels, self.options.preprocessing)
 
-    def _pass(self, resident: LoadedModel, frame: Frame) -> Evidence:
-        return Evidence(resident, self._prepare(resident, frame.pixels), self.layers)
+    def _pass(self, loaded: LoadedModel, frame: Frame) -> Evidence:
+        return Evidence(loaded, self._prepare(loaded, frame.pixels), self.layers)
 
     def _answers(self, evidence: Evidence, options: Options) -> tuple[Sequence[Prediction], str]:
         """Return a frame's predictions; none, and why, where its answer cannot be used."""
@@ -225,11 +225,11 @@ class ClipExplainer(FrameExplainer):
             return (), str(problem)
 
     def _record_classes(self, frames: Sequence[Frame]) -> list[FrameRecord]:
-        def work(resident: LoadedModel) -> list[FrameRecord]:
+        def work(loaded: LoadedModel) -> list[FrameRecord]:
             if self.in_a_pass == 1:
-                return [self._record_class(frame, self._pass(resident, frame)) for frame in frames]
-            inputs = [self._prepare(resident, frame.pixels) for frame in frames]
-            parts = batched_pass.run_pass(resident, inputs, self.layers)
+                return [self._record_class(frame, self._pass(loaded, frame)) for frame in frames]
+            inputs = [self._prepare(loaded, frame.pixels) for frame in frames]
+            parts = batched_pass.run_pass(loaded, inputs, self.layers)
             answers = [(part, self._answers(part, self.options)[0]) for part in parts]
             usable = {part: [self._target(part, predictions)] for part, predictions in answers if predictions}
             if self.method.gradients and usable:
@@ -246,7 +246,7 @@ class ClipExplainer(FrameExplainer):
         predictions, problem = self._answers(evidence, self.options)
         if problem:
             return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, (), problem)
-        best, labels = predictions[0], evidence.resident.adapter.labels
+        best, labels = predictions[0], evidence.loaded.adapter.labels
         index = self.targets[0] if self.targets else best.index
         score, raws = self.task.scorer.class_score(evidence, predictions, index), None
         if score is not None:
@@ -258,8 +258,8 @@ class ClipExplainer(FrameExplainer):
         assert self._tracker is not None
         options = replace(self.options, confidence=self._tracker.low)
 
-        def work(resident: LoadedModel) -> tuple[Frame, Evidence, Sequence[Prediction], str]:
-            evidence = self._pass(resident, frame)
+        def work(loaded: LoadedModel) -> tuple[Frame, Evidence, Sequence[Prediction], str]:
+            evidence = self._pass(loaded, frame)
             return frame, evidence, *self._answers(evidence, options)
 
         return self._run(work)
@@ -288,9 +288,9 @@ class ClipExplainer(FrameExplainer):
         ]
         passes = iter((evidence,))
 
-        def work(resident: LoadedModel) -> list[RawMaps]:
+        def work(loaded: LoadedModel) -> list[RawMaps]:
             # A second try, after there was no memory, needs a pass of its own.
-            return self._maps(next(passes, None) or self._pass(resident, frame), targets)
+            return self._maps(next(passes, None) or self._pass(loaded, frame), targets)
 
         raws = dict(zip((track for track, _ in mapped), self._run(work), strict=True))
         answers = tuple(

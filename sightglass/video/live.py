@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sightglass.common.errors import ModelProblem, Problem, describe_invalid
 from sightglass.common.files import Json
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.maps.boxes import find_same
 from sightglass.explain.methods import METHODS
@@ -120,13 +120,13 @@ class LiveExplainer:
         start = time.perf_counter()
         image = Image.open(data, name="frame", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         decoded = (time.perf_counter() - start) * 1e3
-        answer, grids = self.frames.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
+        answer, grids = self.frames.explainer.with_oom_fallback(lambda loaded, _notes: self._explain(loaded, image))
         answer["ms"]["decode"] = decoded
         return answer, grids
 
-    def _explain(self, resident: LoadedModel, image: Image) -> tuple[Json, Grids]:
+    def _explain(self, loaded: LoadedModel, image: Image) -> tuple[Json, Grids]:
         frames = self.frames
-        evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
+        evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(loaded), image, frames.options)
         start = time.perf_counter()
         predictions = frames.task.decoder.decode(evidence, frames.options)
         size = (image.width, image.height)
@@ -159,7 +159,7 @@ class LiveExplainer:
         if pin is not None and pin.box is not None and frames.task.explains("detection"):
             if (followed := self._followed) is None:
                 x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
-                label = evidence.resident.adapter.labels[pin.index]
+                label = evidence.loaded.adapter.labels[pin.index]
                 followed = Prediction(label, pin.index, 0.0, (x0, y0, x1, y1))
             if (place := find_same(followed, predictions, SAME_OBJECT)) is not None:
                 self._followed, self._missed = replace(followed, box=predictions[place].box), 0
@@ -222,7 +222,7 @@ def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[st
     spec = explainer.model
     if not task_of(spec).scored:
         raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")
-    if not explainer.resident.gradients:
+    if not explainer.loaded.gradients:
         raise ModelProblem(
             f"{spec.id} exposes no internals, and other methods are too slow here: choose another model."
         )

@@ -75,7 +75,7 @@ def run(
     explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
     clip_explainer = ClipExplainer(explainer, options or {}, settings, cancel)
     folder.mkdir(parents=True, exist_ok=True)
-    about = list_settings(clip_explainer.resident, clip_explainer.options, clip_explainer.layers)
+    about = list_settings(clip_explainer.loaded, clip_explainer.options, clip_explainer.layers)
     facts = {"clip": clip.stamp(), **about, **settings.facts}
     fresh = not resume or not (folder / NAME).is_file()
     with writing(folder), contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):

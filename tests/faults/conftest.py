@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.explain.evidence.resident import MODEL_CACHE
+from sightglass.explain.evidence.loaded_model import MODEL_CACHE
 from tests.faults import labelled
 from tests.faults.victim import Victims
 

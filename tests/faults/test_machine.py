@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sightglass.api.app import create
 from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import ModelCache
+from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.history import History, encoding
 from tests import corpus

@@ -248,7 +248,7 @@ def test_the_view_of_layers_shows_the_box_at_each(page, scene):
     app = page("", **ADDRESS, view="layers", box="4")
     assert {button.label for button in app.button} & {"All numbers", "Save"} == set()
     explainer = Explainer("demo-s")
-    paths = [stage.path for stage in explainer.resident.adapter.stages(explainer.layers)]
+    paths = [stage.path for stage in explainer.loaded.adapter.stages(explainer.layers)]
     layers = tuple(path for path in paths if path != "model.19")
     strip = explainer(scene, per="detection", targets=(3,), layers=layers)
     for got, heatmap in zip(shown(app).maps, strip.by_layer(0), strict=True):

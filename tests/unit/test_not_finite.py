@@ -70,7 +70,7 @@ def test_a_class_left_out_by_an_infinite_logit_is_no_problem() -> None:
 
 def test_a_box_that_is_not_finite_is_one_sentence() -> None:
     result = Explainer("demo-s")(load_bundled("scene 1"), maps=False)
-    outputs, adapter = result.evidence.outputs, result.evidence.resident.adapter
+    outputs, adapter = result.evidence.outputs, result.evidence.loaded.adapter
     boxes = outputs.boxes.detach().clone()
     boxes[0, result.predictions[1].anchor, 2] = torch.nan
     result.evidence.outputs = replace(outputs, boxes_of=lambda _: boxes)
@@ -141,7 +141,7 @@ def test_files_of_a_map_of_nan_have_none(tmp_path: Path) -> None:
 
 def test_numbers_meet_no_softmax_in_other_preparations() -> None:
     explainer, image = Explainer("demo-regress"), load_bundled("a rod")
-    first = readings(explainer.resident, image)[0]
+    first = readings(explainer.loaded, image)[0]
     assert first.score == pytest.approx(explainer(image).predictions[0].score, abs=1e-3)
     assert abs(first.score) > 1
     assert "<meter" not in html([explainer(image)])

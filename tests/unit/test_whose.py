@@ -153,11 +153,11 @@ def test_same_weights_by_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
             table.write(f'licence = "{licence}"\n')
         with users.acting(user):
             explainers[licence] = Explainer("mine")
-    first, second = (explainer.resident.adapter for explainer in explainers.values())
+    first, second = (explainer.loaded.adapter for explainer in explainers.values())
     assert first.weights_sha256 == second.weights_sha256
     for licence, explainer in [*explainers.items(), *explainers.items()]:
         result = explainer(load_bundled("bus"), top_k=1)
-        assert result.evidence.resident.adapter.spec.licence == licence
+        assert result.evidence.loaded.adapter.spec.licence == licence
 
 
 def test_own_models_are_private(stores: Path) -> None:

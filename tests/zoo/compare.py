@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from sightglass import Explainer, Problem
 from sightglass.explain.evidence import cache
-from sightglass.explain.evidence.resident import MODEL_CACHE
+from sightglass.explain.evidence.loaded_model import MODEL_CACHE
 from sightglass.explain.maps.heatmap import Heatmap, rescale
 from sightglass.models.adapter import AreaTarget, PlaceTarget
 from tests.zoo.sources import Case, NotBuilt, answer, prepare

@@ -71,11 +71,11 @@ def draw(
     return Choices(image, model, options.pop("method"), options, question), shown.explainer
 
 
-def _is_resident(model: ModelSpec) -> bool:
+def _is_loaded(model: ModelSpec) -> bool:
     """Return whether a model is loaded, without importing torch."""
-    module = sys.modules.get("sightglass.explain.evidence.resident")
+    module = sys.modules.get("sightglass.explain.evidence.loaded_model")
     model_cache = getattr(module, "MODEL_CACHE", None)
-    return model_cache is not None and any(resident.adapter.spec.id == model.id for resident in model_cache.models())
+    return model_cache is not None and any(loaded.adapter.spec.id == model.id for loaded in model_cache.models())
 
 
 def add_warning(choices: Choices, finding: str) -> str:
@@ -89,7 +89,7 @@ def add_warning(choices: Choices, finding: str) -> str:
 def load(model_id: str) -> Explainer:
     """Return a loaded model; report the progress of its first load."""
     import_ahead.finish()
-    if _is_resident(catalog.spec(model_id)):
+    if _is_loaded(catalog.spec(model_id)):
         return explain.Explainer(model_id)
     with page.status_line() as show:
         show("Loading the model…")
@@ -107,7 +107,7 @@ def adapt_to_model(choices: Choices, explainer: Explainer, method: str) -> Choic
     """
     if task_of(explainer.model) is not task_of(choices.model):
         method = explainer.model.method
-    shown, parts = Page(explainer, chosen={"method": method}), explainer.resident.adapter.parts
+    shown, parts = Page(explainer, chosen={"method": method}), explainer.loaded.adapter.parts
     chosen = {
         control.option: choices.options[control.option]
         for control in control_table.CONTROLS
@@ -159,8 +159,8 @@ def _describe_method(shown: Page) -> None:
 
 def questions(explainer: Explainer) -> dict[Question, Preset]:
     """Return the part, method and layers of each question for a model."""
-    resident = explainer.resident
-    return {name: settings(resident, name) for name in get_args(Question)} if answers_why(resident) else {}
+    loaded = explainer.loaded
+    return {name: settings(loaded, name) for name in get_args(Question)} if answers_why(loaded) else {}
 
 
 def _choose_question(shown: Page) -> Question | None:

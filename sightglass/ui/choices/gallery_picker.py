@@ -90,7 +90,7 @@ def _item(image: Image) -> Item:
 
 def _examples(explainer: Explainer, query: Image) -> list[Image]:
     """Return a part of the picture, and examples of what the model knows."""
-    adapter = explainer.resident.adapter
+    adapter = explainer.loaded.adapter
     if adapter.spec.example or adapter.controls or adapter.subject:
         return [mirrored_part(query), *ranking.controls(adapter)]
     names = [name for name in packing.PHOTOGRAPHS if image_source.is_installed(name)]

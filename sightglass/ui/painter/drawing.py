@@ -63,7 +63,7 @@ def take_drawing() -> tuple[Image, str | None] | None:
 def needs_repaint(explainer: Explainer) -> bool:
     """Return whether a chosen drawing needs this model's other colours."""
     current = state.of(CanvasDrawing)
-    former, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
+    former, current.paper = current.paper, explainer.loaded.adapter.paper or PLAIN
     current.due = current.paper != former and image_source.is_chosen(current.picture)
     return current.due
 
@@ -75,7 +75,7 @@ def draw_canvas(explainer: Explainer) -> None:
     st.markdown("### Draw")
     size, mean = (drawing.SIDE, drawing.SIDE), [_LEVELS[ink]] * 3
     painter.draw(current, key=KEY, id=KEY, name="Paper", size=size, brushes=SIZES, mean=mean, paper=ground)
-    has_paper = explainer.resident.adapter.paper is not None
+    has_paper = explainer.loaded.adapter.paper is not None
     why = "as this model was trained" if has_paper else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
     st.caption(about)

@@ -69,7 +69,7 @@ class Page:
 
     @property
     def adapter(self) -> Adapter:
-        return self.explainer.resident.adapter
+        return self.explainer.loaded.adapter
 
     @property
     def task(self) -> Task:
@@ -167,12 +167,12 @@ class Control:
 
 def _list_methods(page: Page) -> tuple[list[str], list[str]]:
     """Return the methods that a page offers, the default first, and those of them that are recommended."""
-    model, resident = page.explainer.model, page.explainer.resident
-    offered = [method.id for method in list_methods(resident)]
+    model, loaded = page.explainer.model, page.explainer.loaded
+    offered = [method.id for method in list_methods(loaded)]
     if possible := [method for method in page.methods if method in offered]:
         return possible, possible
     # A network of pixels is known by what it returns alone, and then has a method of its own.
-    preferred = resident.adapter.spec.method
+    preferred = loaded.adapter.spec.method
     first = preferred if preferred in offered else offered[0]
     recommended = [method for method in dict.fromkeys((first, model.why.method)) if method in offered]
     groups = list(dict.fromkeys(GROUPS.values()))
@@ -183,11 +183,11 @@ def _list_methods(page: Page) -> tuple[list[str], list[str]]:
 
 def measure(page: Page) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return what was measured of the methods: how often they find the cause, and whether training changes maps."""
-    model, resident = page.explainer.model, page.explainer.resident
+    model, loaded = page.explainer.model, page.explainer.loaded
     # Measured on maps of a class or box.
     question = question_of(PART.value(page))
-    draws = {} if page.methods else randomisations(resident, model, question, LAYERS.value(page))
-    return reliabilities(resident, model, question), draws
+    draws = {} if page.methods else randomisations(loaded, model, question, LAYERS.value(page))
+    return reliabilities(loaded, model, question), draws
 
 
 def _name_methods(page: Page) -> dict[str, str]:
@@ -216,7 +216,7 @@ def _name_parts(page: Page) -> dict[str, str]:
 def _name_layers(page: Page) -> dict[str, str]:
     """Return the offered layers, with those that a file or a link names."""
     explainer, key = page.explainer, f"layers-{page.explainer.model.id}"
-    shapes, known = {layer.path: layer.shape for layer in explainer.layers}, explainer.resident.known_layers
+    shapes, known = {layer.path: layer.shape for layer in explainer.layers}, explainer.loaded.known_layers
     # The menu leaves out layers that return what another one does.
     linked = state.of(url_state.Memory).links.get("layers") or st.query_params.get("layers", "")
     named = url_state.memory(key) or url_state.read_list(linked)

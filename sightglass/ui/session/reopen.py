@@ -154,7 +154,7 @@ def compare_with_file(explanation: Explanation) -> None:
         return
     if not reopened.compared and explanation.finished:
         reopened.compared = True
-        labels = explanation.evidence.resident.adapter.labels
+        labels = explanation.evidence.loaded.adapter.labels
         before = recipe.model_copy(update={"classes": tuple(control_table.name_classes(recipe.classes, labels))})
         # Explore has its own number of answers, viewers their scale, and no map of one box depends on the ratio.
         own = {"scale", "ratio"} if state.of(state.Navigation).page == "topk" else {"scale", "ratio", "top_k"}

@@ -92,7 +92,7 @@ def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str
 
 def fit_button(explanation: Explanation) -> None:
     """Draw the button that removes a crop."""
-    ways = explanation.evidence.resident.adapter.preprocessings
+    ways = explanation.evidence.loaded.adapter.preprocessings
     uncropped = next((way for way in ("letterbox", "squash") if way in ways), None)
     if uncropped is not None and unseen(explanation) >= CROPPED:
         act = partial(control_table.set_options, {"preprocessing": uncropped})

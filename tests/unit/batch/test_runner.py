@@ -26,10 +26,10 @@ def test_maps_of_a_batch_are_those_of_single_pictures(many: Path, options) -> No
     images = [Image.open(path) for path in sorted(many.rglob("[0-9]*.jpg"))[:5]]
     singles = [explainer(image, top_k=2, **options) for image in images]
     first = singles[0]
-    resident = explainer.resident
-    layers = layers_at(resident, tuple(first.heatmaps[0].layers))
-    inputs = [resident.adapter.prepare(image.pixels, "trained") for image in images]
-    results = explain_together(resident, images, inputs, layers, [first.options] * len(images), best=2)
+    loaded = explainer.loaded
+    layers = layers_at(loaded, tuple(first.heatmaps[0].layers))
+    inputs = [loaded.adapter.prepare(image.pixels, "trained") for image in images]
+    results = explain_together(loaded, images, inputs, layers, [first.options] * len(images), best=2)
     for result, single in zip(results, singles, strict=True):
         assert [p.label for p in result.predictions] == [p.label for p in single.predictions]
         assert result.predictions[0].score == pytest.approx(single.predictions[0].score, abs=1e-5)

@@ -14,7 +14,7 @@ import sightglass.explain.evidence.determinism
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.determinism import exact, own_random_state
-from sightglass.explain.evidence.resident import LoadedModel, ModelCache
+from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import VECTORS
@@ -163,9 +163,9 @@ def test_exact_passes_on_gpu_only(monkeypatch):
     adapter = load(catalog.spec("demo-cls-s"))
     adapter.module.register_forward_hook(lambda *_: calls.append(strict()))
     model_input = adapter.prepare(np.zeros((64, 64, 3), np.uint8), adapter.preprocessings[0])
-    resident = LoadedModel(adapter, torch.device("cpu"))
-    with resident.lock:
-        adapter.run(resident.move_input(model_input.tensor))
+    loaded = LoadedModel(adapter, torch.device("cpu"))
+    with loaded.lock:
+        adapter.run(loaded.move_input(model_input.tensor))
     # Where there is no GPU, as if the module went to one.
     monkeypatch.setattr(adapter.module, "to", lambda *_, **__: adapter.module)
     with LoadedModel(adapter, GPU).lock:

@@ -13,7 +13,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import confine, coverage, parse_place
@@ -91,11 +91,11 @@ def anchor(row: int, column: int) -> int:
 
 
 def explained(**options: Any) -> Explanation:
-    resident = LoadedModel(Written(), torch.device("cpu"))
+    loaded = LoadedModel(Written(), torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 2 * SIDE, 3), np.uint8)
-    model_input = resident.adapter.prepare(pixels, "trained")
-    layers = layers_at(resident, options.pop("layers", ("neck",)))
-    return explain(Image(pixels), Evidence(resident, model_input, layers), Options(**options), milliseconds={})
+    model_input = loaded.adapter.prepare(pixels, "trained")
+    layers = layers_at(loaded, options.pop("layers", ("neck",)))
+    return explain(Image(pixels), Evidence(loaded, model_input, layers), Options(**options), milliseconds={})
 
 
 def test_the_boxes_that_are_shown() -> None:

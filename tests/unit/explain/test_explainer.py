@@ -18,13 +18,13 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-import sightglass.explain.evidence.resident
+import sightglass.explain.evidence.loaded_model
 import sightglass.report.result_folder
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.resident import LoadedModel, ModelCache
+from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import heatmaps, rescale
 from sightglass.explain.questions import settings
@@ -112,7 +112,7 @@ def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus
 
 def test_from_held_evidence_it_is_the_same_and_runs_no_model(explainer, bus, monkeypatch):
     first = explainer(bus, top_k=2)
-    kind, passes = type(explainer.resident.adapter), []
+    kind, passes = type(explainer.loaded.adapter), []
     run = kind.run
     monkeypatch.setattr(kind, "run", lambda adapter, tensor: passes.append(1) or run(adapter, tensor))
     again = explainer(bus.read_bytes(), top_k=2)
@@ -212,11 +212,11 @@ def test_threads_and_models_do_not_mix(crops: list[Image]) -> None:
         assert (made.image.sha256, made.model.id) == (crops[key[1]].sha256, f"efficientnet-lite{key[0]}")
         for heatmap, values in zip(made.heatmaps, expected[key], strict=True):
             np.testing.assert_array_equal(heatmap.at_input, values)
-    assert [hooks_on(explainer.resident.adapter.module) for explainer in explainers] == [0, 0]
+    assert [hooks_on(explainer.loaded.adapter.module) for explainer in explainers] == [0, 0]
 
 
 def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads, original, together = [], sightglass.explain.evidence.resident.load, threading.Barrier(THREADS)
+    loads, original, together = [], sightglass.explain.evidence.loaded_model.load, threading.Barrier(THREADS)
 
     def slow(*given: Any, **options: Any) -> Any:
         loads.append(given[0].id)
@@ -224,7 +224,7 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
         threading.Event().wait(0.3)
         return original(*given, **options)
 
-    monkeypatch.setattr(sightglass.explain.evidence.resident, "load", slow)
+    monkeypatch.setattr(sightglass.explain.evidence.loaded_model, "load", slow)
     model_cache = ModelCache()
 
     def get(_: int) -> Any:
@@ -232,9 +232,9 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
         return model_cache.get(spec("efficientnet-lite0"), CPU)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        residents = list(pool.map(get, range(THREADS)))
+        loaded_models = list(pool.map(get, range(THREADS)))
     assert loads == ["efficientnet-lite0"]
-    assert len({id(resident) for resident in residents}) == 1
+    assert len({id(loaded) for loaded in loaded_models}) == 1
 
 
 def test_models_leave_by_bytes() -> None:
@@ -278,7 +278,7 @@ def test_clear_all_keeps_owned_values() -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int) -> None:
-    kind, left = type(explainer.resident.adapter), iter(range(times))
+    kind, left = type(explainer.loaded.adapter), iter(range(times))
     run = kind.run
 
     def full(adapter: Any, tensor: torch.Tensor) -> Any:
@@ -302,8 +302,8 @@ def test_out_of_memory_makes_room_then_goes_to_cpu(times: int, bus: Path, monkey
     went = "this was computed on the CPU" if times == 2 else "other models were let go"
     note = f"The GPU ran out of memory: {went}."
     assert result.notes == result.with_method("layercam").notes == (note,)
-    assert (model_cache.models() == [explainer.resident]) == (times == 1)
-    assert (result.evidence.resident is explainer.resident) == (times == 1)
+    assert (model_cache.models() == [explainer.loaded]) == (times == 1)
+    assert (result.evidence.loaded is explainer.loaded) == (times == 1)
     assert times == 1 or result.recipe.device == "cpu"
     EVIDENCE.clear()
     assert explainer(bus, top_k=1).notes == (), "the next picture is tried where it was asked for"
@@ -314,14 +314,14 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     """A GPU that something else fills, and the devices that models were brought to."""
     asked: list[torch.device] = []
 
-    class Full(sightglass.explain.evidence.resident.LoadedModel):
+    class Full(sightglass.explain.evidence.loaded_model.LoadedModel):
         def __init__(self, adapter: Any, device: torch.device) -> None:
             asked.append(device)
             if device.type == "cuda":
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             super().__init__(adapter, device)
 
-    monkeypatch.setattr(sightglass.explain.evidence.resident, "LoadedModel", Full)
+    monkeypatch.setattr(sightglass.explain.evidence.loaded_model, "LoadedModel", Full)
     monkeypatch.setattr(
         "sightglass.explain.explainer.find_device", lambda name: torch.device("cuda:0" if name == "auto" else name)
     )

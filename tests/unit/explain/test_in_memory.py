@@ -138,7 +138,7 @@ def test_a_preprocess_that_cannot_be_read_is_run(net: nn.Module, bus: Path) -> N
 
 def test_timm_says_how_pictures_are_prepared() -> None:
     small = timm.create_model("mobilenetv3_small_050", num_classes=4)
-    assert Explainer(small).resident.adapter.resizing == "256 → 224, bicubic"
+    assert Explainer(small).loaded.adapter.resizing == "256 → 224, bicubic"
 
 
 @pytest.mark.parametrize("normalised", [True, False])
@@ -166,7 +166,7 @@ def test_batch_of_processor(bus: Path, normalised: bool) -> None:
         assert [p.score for p in result.predictions] == pytest.approx(expected, abs=1e-5)
     assert {p.label for p in results[0].predictions} == set(names.values())
     assert results[0].evidence.geometry.scale == (64 / 1080, 64 / 810)
-    assert from_picture.resident.adapter.resizing == "squeezed to 64, bilinear"
+    assert from_picture.loaded.adapter.resizing == "squeezed to 64, bilinear"
 
 
 def test_labels_of_another_count_are_one_sentence(net: nn.Module) -> None:
@@ -312,7 +312,7 @@ def with_int8_buffer() -> nn.Module:
     ],
 )
 def test_quantised_is_what_has_int8_weights(make: Callable[[], nn.Module], gradients: bool) -> None:
-    assert Explainer(make(), preprocess={**PLAIN, "size": 64}).resident.adapter.gradients == gradients
+    assert Explainer(make(), preprocess={**PLAIN, "size": 64}).loaded.adapter.gradients == gradients
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -72,7 +72,7 @@ def test_a_class_map_equals_that_of_pytorch_grad_cam(name: str) -> None:
     with unfold():
         result = demo()(scene().pixels, method=name, top_k=1)
     evidence, heatmap, target = result.evidence, result.heatmaps[0], result.heatmaps[0].target
-    module = demo().resident.adapter.module
+    module = demo().loaded.adapter.module
     library_target = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
     with getattr(library, METHODS[name])(logits_of(module), [module.get_submodule(heatmap.layers[0])]) as cam:
         expected = cam(evidence.tensor.clone().requires_grad_(), targets=[library_target])[0]
@@ -86,11 +86,11 @@ def test_segmentation_resize_and_long_picture() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (300, 410, 3), np.uint8)
     preset = torchvision.models.segmentation.LRASPP_MobileNet_V3_Large_Weights.DEFAULT.transforms()
     expected = preset(Pillow.fromarray(pixels))
-    model_input = explainer.resident.adapter.prepare(pixels, "trained")
+    model_input = explainer.loaded.adapter.prepare(pixels, "trained")
     assert model_input.tensor.shape[1:] == expected.shape
     assert (model_input.tensor[0] - expected).abs().max() < 0.02
     assert explainer.labels[15] == "person"
-    long = explainer.resident.adapter.prepare(np.zeros((10, 4000, 3), np.uint8), "trained")
+    long = explainer.loaded.adapter.prepare(np.zeros((10, 4000, 3), np.uint8), "trained")
     assert max(long.tensor.shape[2:]) <= 4 * 520
 
 
@@ -108,7 +108,7 @@ def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)
     with unfold():
         result = tiny(labels=["a", "b", "c", "d"])(pixels, **asked)
-    adapter, evidence, target = result.evidence.resident.adapter, result.evidence, result.heatmaps[0].target
+    adapter, evidence, target = result.evidence.loaded.adapter, result.evidence, result.heatmaps[0].target
     (gradient,) = evidence.gradients([target])[0]
     values, net, step = gradient.values, adapter.module, 1e-2
     assert tuple(values.shape[1:]) == gradient.shape
@@ -212,7 +212,7 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(asked: dict[str, Any], words
 def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
     explainer = tiny()
     assert explainer.model.task == "segment"
-    assert "It was taken for segmentation" in explainer.resident.adapter.notes[0]
+    assert "It was taken for segmentation" in explainer.loaded.adapter.notes[0]
     with pytest.raises(ModelProblem, match="state task segment"):
         tiny(task="multilabel")
     with pytest.raises(ModelProblem, match="no class for each pixel"):
@@ -223,8 +223,8 @@ def test_share_is_not_compared_with_score() -> None:
     result = explained()
     assert save_unsure(result, 1.0) is None
     classifier = Explainer("demo-cls-s")(result.image, top_k=1)
-    gear = classifier.evidence.resident.adapter.labels.index("gear")
-    area, other = (result.evidence.resident.adapter.labels.index(name) for name in ("gear", "star"))
+    gear = classifier.evidence.loaded.adapter.labels.index("gear")
+    area, other = (result.evidence.loaded.adapter.labels.index(name) for name in ("gear", "star"))
 
     def tell(score: float) -> str:
         sure = replace(classifier, predictions=(Prediction("gear", gear, score),))

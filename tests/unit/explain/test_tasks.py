@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import load_bundled
@@ -43,10 +43,10 @@ def counted() -> Iterator[Explanation]:
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     spec = ModelSpec("counter", "Own", "", "none", "net", "count", "yours")
     preparation = Preprocessing((64, 64), 64, (0.5,) * 3, (0.5,) * 3)
-    resident = LoadedModel(Classifier(spec, net, ["none", "one", "two"], preparation, "0" * 64), torch.device("cpu"))
+    loaded = LoadedModel(Classifier(spec, net, ["none", "one", "two"], preparation, "0" * 64), torch.device("cpu"))
     image = load_bundled("scene 1")
-    layers = tuple(layer for layer in resident.layers if layer.path == "1")
-    evidence = Evidence(resident, resident.adapter.prepare(image.pixels, "trained"), layers)
+    layers = tuple(layer for layer in loaded.layers if layer.path == "1")
+    evidence = Evidence(loaded, loaded.adapter.prepare(image.pixels, "trained"), layers)
     yield explain(image, evidence, Options(method="hirescam"), milliseconds={})
     del TASKS["count"]
 
@@ -61,7 +61,7 @@ def test_new_task_is_a_row_of_the_table(counted: Explanation, tmp_path: Path) ->
 def test_class_scorer_weighs_the_best_other_class() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.5], [0.0, 3.0, 1.0]])
     adapter = SimpleNamespace(class_logits=lambda _: logits, class_scores=lambda _: logits.softmax(1))
-    evidence = SimpleNamespace(resident=SimpleNamespace(adapter=adapter))
+    evidence = SimpleNamespace(loaded=SimpleNamespace(adapter=adapter))
     answers = Scorer().follow(evidence, Target(0, "a", (), "contrast"), Options())(None)
     assert answers.score.tolist() == pytest.approx([0.62853, 0.04201], abs=1e-5)
     assert answers.value.tolist() == [1.0, -3.0] and answers.stays.tolist() == [True, False]
@@ -74,10 +74,10 @@ def test_box_scorer_finds_a_moved_box(movement: Movement, left: float) -> None:
     moved = torch.tensor([[60.0, 60, 80, 80], [left, 10.0 + down, left + 20, 40.0 + down]])
 
     def outputs(boxes: Tensor, *scores: float) -> Any:
-        resident = SimpleNamespace(adapter=SimpleNamespace(labels=("star",)))
+        loaded = SimpleNamespace(adapter=SimpleNamespace(labels=("star",)))
         geometry = SimpleNamespace(content=(0, 0, 100, 100))
         answers = SimpleNamespace(boxes=boxes[None], scores=torch.tensor([[scores]]))
-        return SimpleNamespace(outputs=answers, resident=resident, geometry=geometry)
+        return SimpleNamespace(outputs=answers, loaded=loaded, geometry=geometry)
 
     before = SimpleNamespace(evidence=outputs(first, 0.9), options=Options())
     again = BoxScorer().find_again(before, outputs(moved, 0.8, 0.7), movement, Target(0, "star", (0,)))

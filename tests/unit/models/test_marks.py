@@ -132,9 +132,9 @@ def test_grey_network_with_function() -> None:
     expected = network(grey(Image.fromarray(WIDE))[None]).softmax(1)[0]
     assert [p.score for p in result.predictions] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=1e-6)
     assert result.heatmaps[0].seen == (0, 0, 360, 240)
-    assert explainer.resident.adapter.resizing == "squeezed to 64, bicubic"
+    assert explainer.loaded.adapter.resizing == "squeezed to 64, bicubic"
     # What resizing, cropping and scaling describe can be done in other ways, too.
-    assert explainer.resident.adapter.preprocessings == ("trained", "crop", "letterbox", "ready")
+    assert explainer.loaded.adapter.preprocessings == ("trained", "crop", "letterbox", "ready")
     other = Explainer(network, preprocess=lambda image: grey(image) ** 2, labels=list("abcd"))
     assert any("marks planted" in note for note in other(WIDE).notes)
-    assert other.resident.adapter.preprocessings == ("trained", "ready")
+    assert other.loaded.adapter.preprocessings == ("trained", "ready")

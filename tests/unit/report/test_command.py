@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sightglass.cli import main
-from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel
+from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.options import OFFERED, Options
@@ -111,9 +111,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Explainer]:
 
     def load(model: str) -> Explainer:
         if model in (YOLOE, POSE):
-            resident = LoadedModel(open_model() if model == YOLOE else built(POSE), torch.device("cpu"))
-            monkeypatch.setattr(MODEL_CACHE, "get", lambda *_: resident)
-            monkeypatch.setattr(MODEL_CACHE, "models", lambda: [resident])
+            loaded = LoadedModel(open_model() if model == YOLOE else built(POSE), torch.device("cpu"))
+            monkeypatch.setattr(MODEL_CACHE, "get", lambda *_: loaded)
+            monkeypatch.setattr(MODEL_CACHE, "models", lambda: [loaded])
         return Explainer(model)
 
     return load

@@ -19,7 +19,7 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
@@ -83,9 +83,9 @@ def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, 
     threads = set[tuple[str, int]]()
     prepare = several._prepare
 
-    def watched(resident: LoadedModel, pixels: Any) -> ModelInput:
+    def watched(loaded: LoadedModel, pixels: Any) -> ModelInput:
         threads.add((threading.current_thread().name, torch.get_num_threads()))
-        return prepare(resident, pixels)
+        return prepare(loaded, pixels)
 
     several._prepare = watched  # type: ignore[method-assign]
     with contextlib.closing(several):

@@ -16,7 +16,7 @@ from sightglass.common import settings as memory
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.settings import settings
 from sightglass.explain.comparison import models
-from sightglass.explain.evidence import resident
+from sightglass.explain.evidence import loaded_model
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
 from sightglass.ui.checks import CACHE
@@ -74,13 +74,13 @@ def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **mor
     options = {"method": choices.method, **choices.options, **more}
     image = choices.image
     # Name and notes too: the same pixels under another file name belong to another session.
-    key: Key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, explainer.model.row)
+    key: Key = (image.sha256, image.name, image.notes, explainer.loaded.adapter.weights_sha256, explainer.model.row)
     key += tuple(sorted(options.items()))
     # Something else was chosen since: the slow explanation of that stops.
     running = state.of(Jobs).find(JOB, key)
     # A model that was evicted to make room must not live on here.
-    loaded_models = resident.MODEL_CACHE.models()
-    _cache().discard(lambda explanation: explanation.evidence.resident.origin not in loaded_models)
+    loaded_models = loaded_model.MODEL_CACHE.models()
+    _cache().discard(lambda explanation: explanation.evidence.loaded.origin not in loaded_models)
     result = _cache().get(key)
     if result is None:
         if wait or not is_slow(options["method"]):
@@ -164,7 +164,7 @@ def select_class(explanation: Explanation, label: str | None) -> tuple[Explanati
 def with_times(comparison: Comparison, *, measure: bool = False) -> Comparison:
     """Return a comparison with its models' times, if this session measured them, or with `measure` does so in turns."""
     evidences, timings = [explanation.evidence for explanation in comparison.explanations], state.of(Explained).timings
-    key = tuple((e.resident.adapter.spec.id, str(e.resident.device), e.geometry.input) for e in evidences)
+    key = tuple((e.loaded.adapter.spec.id, str(e.loaded.device), e.geometry.input) for e in evidences)
     if measure:
         timings[key] = models.measure_in_turns(evidences)
     return replace(comparison, timings=timings.get(key, ()))

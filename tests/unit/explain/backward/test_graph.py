@@ -126,10 +126,10 @@ def test_walking_back_gives_pytorchs_own_gradient(path: Any, cell: slice | int) 
 def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
     """Evidence of a picture with all its boxes' gradients, and their targets; the last is several of them at once."""
     explainer = Explainer(name)
-    resident = explainer.resident
-    model_input = resident.adapter.prepare(picture(name).pixels, "trained")
-    evidence = Evidence(resident, model_input, layers_at(resident, layers))
-    predictions = resident.adapter.decode(evidence.outputs, model_input.geometry, top_k=0, confidence=0.02, iou=0.7)
+    loaded = explainer.loaded
+    model_input = loaded.adapter.prepare(picture(name).pixels, "trained")
+    evidence = Evidence(loaded, model_input, layers_at(loaded, layers))
+    predictions = loaded.adapter.decode(evidence.outputs, model_input.geometry, top_k=0, confidence=0.02, iou=0.7)
     targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
     targets.append(replace(targets[0], anchors=tuple(target.anchors[0] for target in targets[-4:])))
     # The coarsest scale of YOLO26 goes through attention, which is left to torch.
@@ -156,7 +156,7 @@ def test_every_box_has_the_gradient_it_has_alone(name: str) -> None:
 def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method: str) -> None:
     explainer = Explainer(name)
     result = explainer(picture(name), per="detection", method=method, layers=("model.16",), top_k=3)
-    adapter = explainer.resident.adapter
+    adapter = explainer.loaded.adapter
 
     for heatmap in result.heatmaps:
         (anchor,) = heatmap.target.anchors

@@ -53,7 +53,7 @@ def test_models_that_find_nothing_are_not_said_to_agree(bus: Path) -> None:
 
 def test_verdict_of_unsure_models(bus: Path) -> None:
     classifiers = explained(LITES, bus, top_k=1, targets=("sorrel",))
-    labels = classifiers[0].evidence.resident.adapter.labels
+    labels = classifiers[0].evidence.loaded.adapter.labels
 
     def verdict(*answers: tuple[str, float]) -> str:
         predictions = [Prediction(label, labels.index(label), score) for label, score in answers]
@@ -241,7 +241,7 @@ def result(explainer):
 
 def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     scene = load_bundled("scene 3")
-    paths = tuple(stage.path for stage in stages(explainer.resident))
+    paths = tuple(stage.path for stage in stages(explainer.loaded))
     whole = explainer(scene, per="detection", targets=(1,), layers=paths)
     together = whole.by_layer()
     assert [e.layers for e in together] == [(path,) for path in paths]
@@ -272,7 +272,7 @@ def test_the_files_are_pictures_of_the_pictures_own_size(result):
 
 
 def test_models_are_timed_in_turns_after_a_warm_up(result, monkeypatch):
-    adapter, passes = result.evidence.resident.adapter, []
+    adapter, passes = result.evidence.loaded.adapter, []
     monkeypatch.setattr(type(adapter), "run", lambda _self, tensor: passes.append(tensor))
     first, second = measure_in_turns([result.evidence, result.evidence], rounds=3)
     assert len(passes) == 2 * (1 + 3)

@@ -12,7 +12,7 @@ from torch import nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps.heatmap import heatmaps, scale_maps, upsample
 from sightglass.explain.options import Options
@@ -89,7 +89,7 @@ class Painted(nn.Module):
         return self.head(self.features(self.pool(x)).mean((2, 3)))
 
 
-def resident_of(module: nn.Module) -> LoadedModel:
+def load_tiny(module: nn.Module) -> LoadedModel:
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     preprocessing = Preprocessing((16, 16), 16, (0.0,) * 3, (1.0,) * 3)
     return LoadedModel(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
@@ -98,9 +98,9 @@ def resident_of(module: nn.Module) -> LoadedModel:
 def evidence_of(
     module: nn.Module | LoadedModel, *paths: str, pixels: np.ndarray | None = None, way: str = "squash"
 ) -> Any:
-    resident = module if isinstance(module, LoadedModel) else resident_of(module)
-    model_input = resident.adapter.prepare(noise(16, 16) if pixels is None else pixels, way)
-    return Evidence(resident, model_input, layers_at(resident, paths))
+    loaded = module if isinstance(module, LoadedModel) else load_tiny(module)
+    model_input = loaded.adapter.prepare(noise(16, 16) if pixels is None else pixels, way)
+    return Evidence(loaded, model_input, layers_at(loaded, paths))
 
 
 def gradients(evidence: Evidence, *targets: Target) -> list[torch.Tensor]:
@@ -118,13 +118,13 @@ def noise(height: int, width: int) -> np.ndarray:
 
 
 def test_hooks_after_an_error() -> None:
-    resident = resident_of(Tiny())
-    layers = layers_at(resident, ("stem", "body"))
-    wrong = ModelInput(torch.zeros(1, 5, 16, 16), resident.adapter.prepare(noise(16, 16), "squash").geometry)
+    loaded = load_tiny(Tiny())
+    layers = layers_at(loaded, ("stem", "body"))
+    wrong = ModelInput(torch.zeros(1, 5, 16, 16), loaded.adapter.prepare(noise(16, 16), "squash").geometry)
     with pytest.raises(ModelProblem, match=r" failed on pictures as \(1 x 5 x 16 x 16\) \(RuntimeError: .*\.$"):
-        Evidence(resident, wrong, layers)
-    assert hooks_on(resident.adapter.module) == 0
-    thread = threading.Thread(target=resident.lock.__enter__, daemon=True)
+        Evidence(loaded, wrong, layers)
+    assert hooks_on(loaded.adapter.module) == 0
+    thread = threading.Thread(target=loaded.lock.__enter__, daemon=True)
     thread.start()
     thread.join(1)
     assert not thread.is_alive()
@@ -184,11 +184,11 @@ def test_layer_beside_the_answer() -> None:
 
 
 def test_stored_evidence_runs_no_model() -> None:
-    resident = resident_of(Tiny())
-    resident.layers  # noqa: B018 - found by a pass of its own, before the counting begins
+    loaded = load_tiny(Tiny())
+    loaded.layers  # noqa: B018 - found by a pass of its own, before the counting begins
     passes: list[int] = []
-    resident.adapter.module.register_forward_pre_hook(lambda *_: passes.append(1))
-    result = explained(evidence_of(resident, "stem", "body"), top_k=2)
+    loaded.adapter.module.register_forward_pre_hook(lambda *_: passes.append(1))
+    result = explained(evidence_of(loaded, "stem", "body"), top_k=2)
     assert len(passes) == 1
     for name in ("gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam"):
         assert result.with_method(name).heatmaps[0].method == name
@@ -198,9 +198,9 @@ def test_stored_evidence_runs_no_model() -> None:
 
 
 def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
-    resident = resident_of(Tiny())
-    assert [layer.path for layer in resident.layers] == ["stem", "body.0", "body.1", "body"]
-    assert "head" not in resident.known_layers
+    loaded = load_tiny(Tiny())
+    assert [layer.path for layer in loaded.layers] == ["stem", "body.0", "body.1", "body"]
+    assert "head" not in loaded.known_layers
 
 
 def test_shared_scale_ignores_nan() -> None:

@@ -12,7 +12,7 @@ from sightglass.explain.evidence import evidence as passes
 from sightglass.explain.evidence import recorded
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.models.adapter import FunctionTarget, Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.folding import tensors_of
@@ -63,9 +63,9 @@ def load(module: nn.Module) -> LoadedModel:
     return LoadedModel(Classifier(spec, module, LABELS, prep, "0" * 64), torch.device("cpu"))
 
 
-def explained(resident: LoadedModel, tensor: torch.Tensor) -> Evidence:
+def explained(loaded: LoadedModel, tensor: torch.Tensor) -> Evidence:
     geometry = Geometry((32, 32), (32, 32), (1.0, 1.0), (0.0, 0.0))
-    return Evidence(resident, ModelInput(tensor, geometry), layers_at(resident, ("stem",)))
+    return Evidence(loaded, ModelInput(tensor, geometry), layers_at(loaded, ("stem",)))
 
 
 def by_autograd(module: nn.Module, tensor: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,8 +76,8 @@ def by_autograd(module: nn.Module, tensor: torch.Tensor, index: int) -> tuple[to
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_pass_is_recorded_the_second_time(graphs: None, power: int) -> None:
-    resident = load(module := Net(power).eval())
-    evidences = [explained(resident, INPUTS[i : i + 1]) for i in range(4)]
+    loaded = load(module := Net(power).eval())
+    evidences = [explained(loaded, INPUTS[i : i + 1]) for i in range(4)]
     recordings = [evidence._recording for evidence in evidences]
     assert [recording is not None for recording in recordings] == [False, False, True, True]
     assert recordings[2] is recordings[3] is not None
@@ -97,8 +97,8 @@ def test_pass_is_recorded_the_second_time(graphs: None, power: int) -> None:
 
 
 def test_function_is_explained_by_a_pass_with_a_graph(graphs: None) -> None:
-    resident = load(Net().eval())
-    evidence = [explained(resident, INPUTS[i : i + 1]) for i in range(3)][-1]
+    loaded = load(Net().eval())
+    evidence = [explained(loaded, INPUTS[i : i + 1]) for i in range(3)][-1]
     target = FunctionTarget(None, "sum", function=lambda outputs: outputs.sum())
     total = evidence.gradients([target])[0][0].values
     classes = [gradient.values for gradient in evidence.gradients(TARGETS)[0]]
@@ -106,11 +106,11 @@ def test_function_is_explained_by_a_pass_with_a_graph(graphs: None) -> None:
 
 
 def test_batch_is_recorded_as_one(graphs: None) -> None:
-    resident = load(module := Net(2).eval())
+    loaded = load(module := Net(2).eval())
     geometry = Geometry((32, 32), (32, 32), (1.0, 1.0), (0.0, 0.0))
     inputs = [ModelInput(tensor, geometry) for tensor in INPUTS.split(1)]
     for _ in range(3):
-        parts = passes.run_pass(resident, inputs, layers_at(resident, ("stem",)))
+        parts = passes.run_pass(loaded, inputs, layers_at(loaded, ("stem",)))
     assert parts[0].whole._recording is not None
     passes.backward(parts, [[TARGETS[i % 3]] for i in range(5)])
     for place, part in enumerate(parts):
@@ -162,21 +162,21 @@ def test_unrecordable_pass_is_run_and_logged_once(
 ) -> None:
     monkeypatch.setattr(recorded, "Recorded", kind)
     caplog.set_level("INFO")
-    resident = load(module.eval())
-    evidences = [explained(resident, INPUTS[i : i + 1]) for i in range(4)]
+    loaded = load(module.eval())
+    evidences = [explained(loaded, INPUTS[i : i + 1]) for i in range(4)]
     assert all(evidence._recording is None for evidence in evidences)
     (line,) = [record.getMessage() for record in caplog.records if "CUDA graph" in record.getMessage()]
     assert line.startswith("a pass of net is not recorded") and line.endswith(words)
 
 
 def test_recordings_are_kept_within_bytes(graphs: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    resident = load(Net().eval())
+    loaded = load(Net().eval())
     monkeypatch.setattr(recorded.settings, "models_bytes", lambda: 2 * 3000)
     sizes = (32, 40, 48)
     for size in sizes * 2:
-        explained(resident, torch.ones(1, 3, size, size))
-    assert resident.recordings.nbytes == 2000
+        explained(loaded, torch.ones(1, 3, size, size))
+    assert loaded.recordings.nbytes == 2000
     for _ in range(2):
-        recordings = [explained(resident, torch.ones(1, 3, size, size))._recording for size in sizes]
+        recordings = [explained(loaded, torch.ones(1, 3, size, size))._recording for size in sizes]
         assert [recording is not None for recording in recordings] == [False, False, True]
-    assert resident.nbytes >= 2000
+    assert loaded.nbytes >= 2000

@@ -20,7 +20,7 @@ from sightglass.common.work.progress import stopped_by
 from sightglass.explain.backward.gradient import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
 from sightglass.explain.methods import METHODS, method
@@ -66,10 +66,10 @@ OTHER_CLASS = 281
 
 @cache
 def evidence_of(layers: tuple[str, ...], bus: Path) -> Evidence:
-    resident = Explainer("efficientnet-lite0").resident
-    model_input = resident.adapter.prepare(Image.open(bus).pixels, resident.adapter.preprocessings[0])
+    loaded = Explainer("efficientnet-lite0").loaded
+    model_input = loaded.adapter.prepare(Image.open(bus).pixels, loaded.adapter.preprocessings[0])
     with unfold():
-        return Evidence(resident, model_input, layers_at(resident, layers))
+        return Evidence(loaded, model_input, layers_at(loaded, layers))
 
 
 def of_two_classes(name: str, count: int, bus: Path) -> tuple[Evidence, tuple[int, int], Explanation]:
@@ -90,7 +90,7 @@ def reference(cam: Any, evidence: Evidence, index: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def built(kind: str, evidence: Evidence, module: nn.Module | None = None, **options: Any) -> Iterator[Any]:
-    module = module or evidence.resident.adapter.module
+    module = module or evidence.loaded.adapter.module
     layers = [] if kind == "FullGrad" else [module.get_submodule(layer.path) for layer in evidence.layers]
     cam = getattr(library, kind)(module, layers, **options)
     try:
@@ -140,13 +140,13 @@ def test_randomcam_equals_the_librarys_with_its_seed() -> None:
     evidence = small("relu")
     (heatmap,) = by_method(evidence, "RandomCAM", 3).heatmaps
     np.random.seed(0)
-    with built("RandomCAM", evidence, copy.deepcopy(evidence.resident.adapter.module).requires_grad_()) as cam:
+    with built("RandomCAM", evidence, copy.deepcopy(evidence.loaded.adapter.module).requires_grad_()) as cam:
         np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, 3), rtol=0, atol=CLOSE)
 
 
 def test_smoothgradcam_plus_plus_equals_torch_cams() -> None:
     evidence, cams = small("relu"), pytest.importorskip("torchcam.methods")
-    module = copy.deepcopy(evidence.resident.adapter.module)
+    module = copy.deepcopy(evidence.loaded.adapter.module)
     cam = cams.SmoothGradCAMpp(module, "relu", std=0.3 * float(evidence.tensor.std()))
     module(evidence.tensor)
     for index, heatmap in zip((3, 1), by_method(evidence, "SmoothGradCAMpp", 3, 1).heatmaps, strict=True):
@@ -210,9 +210,9 @@ def evidence_from(module: nn.Module, tensor: torch.Tensor, *paths: str, classes:
     preprocessing = Preprocessing((size[0], size[1]), size[0], (0.0,) * 3, (1.0,) * 3)
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     adapter = Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64)
-    resident = LoadedModel(adapter, CPU)
+    loaded = LoadedModel(adapter, CPU)
     geometry = Geometry(tuple(size), tuple(size), (1.0, 1.0), (0.0, 0.0))
-    return Evidence(resident, ModelInput(tensor, geometry), layers_at(resident, paths))
+    return Evidence(loaded, ModelInput(tensor, geometry), layers_at(loaded, paths))
 
 
 def by_hand(green: torch.Tensor) -> Evidence:
@@ -305,10 +305,10 @@ def by_method(evidence: Evidence, name: str, *targets: int, **options: Any) -> E
 @pytest.mark.parametrize("name", ["gradcamelementwise", "finercam", "kpcacam", "fullgrad", "scorecam", "ablationcam"])
 def test_library_methods_equal_the_library_on_a_small_model(name: str, paths: tuple[str, ...]) -> None:
     evidence = small(*paths)
-    parts = list(evidence.resident.adapter.module.modules())
+    parts = list(evidence.loaded.adapter.module.modules())
     result = by_method(evidence, name, 3, 1)
-    assert untouched(evidence.resident.adapter.module) and evidence.tensor.grad is None
-    assert all(a is b for a, b in zip(parts, evidence.resident.adapter.module.modules(), strict=True))
+    assert untouched(evidence.loaded.adapter.module) and evidence.tensor.grad is None
+    assert all(a is b for a, b in zip(parts, evidence.loaded.adapter.module.modules(), strict=True))
     with built(BY_LIBRARY[name], evidence) as cam:
         for index, heatmap in zip((3, 1), result.heatmaps, strict=True):
             expected = reference(cam, evidence, index)
@@ -322,9 +322,9 @@ def test_library_methods_equal_the_library_on_a_small_model(name: str, paths: tu
 def test_shapleycam_equals_the_library(path: str) -> None:
     evidence = small(path)
     result = by_method(evidence, "shapleycam", 3, 1)
-    assert untouched(evidence.resident.adapter.module)
+    assert untouched(evidence.loaded.adapter.module)
     # Behind `relu` all is linear: there the library needs weights that take a gradient.
-    module = copy.deepcopy(evidence.resident.adapter.module).requires_grad_()
+    module = copy.deepcopy(evidence.loaded.adapter.module).requires_grad_()
     for index, heatmap in zip((3, 1), result.heatmaps, strict=True):
         with built("ShapleyCAM", evidence, module) as cam:
             np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
@@ -351,7 +351,7 @@ def test_what_a_method_cannot_do_is_said() -> None:
     with pytest.raises(ModelProblem, match="ShapleyCAM explains one layer at a time"):
         by_method(small("first", "relu"), "shapleycam", 0)
     evidence = small("relu")
-    evidence.resident.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "multilabel", "none")
+    evidence.loaded.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "multilabel", "none")
     with pytest.raises(ModelProblem, match="classifiers only"):
         by_method(evidence, "fullgrad", 0)
 
@@ -368,7 +368,7 @@ def test_slow_method_stops_within_a_batch(name: str) -> None:
     with pytest.raises(Cancelled), stopped_by(cancel):
         by_method(evidence, name, 0, 1, progress=stop_at_the_second)
     assert len(heard) == 2, "a pass more than the one that was under way"
-    assert untouched(evidence.resident.adapter.module)
+    assert untouched(evidence.loaded.adapter.module)
     assert {method for method, _ in evidence.raws} == {"eigencam"}
 
 

@@ -59,7 +59,7 @@ def test_the_numbers_are_captums(name: str, scene: np.ndarray) -> None:
     result = Explainer("demo-cls-s")(scene, top_k=1, method=name)
     (heatmap,), evidence = result.heatmaps, result.evidence
     index = heatmap.target.index
-    net = Answering(copy_module(evidence.resident.adapter.module), lambda net, pictures: net(pictures)[:, index])
+    net = Answering(copy_module(evidence.loaded.adapter.module), lambda net, pictures: net(pictures)[:, index])
     expected = attribute(name, net, evidence).detach()[0].sum(0).cpu().numpy()
     assert heatmap.layers == ("pixels",) and heatmap.state == "ok"
     np.testing.assert_allclose(heatmap.raw[0], expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
@@ -69,7 +69,7 @@ def test_the_numbers_are_captums(name: str, scene: np.ndarray) -> None:
 def test_a_box_is_explained_by_its_own_candidate(part: str) -> None:
     pixels = scenes.draw(scenes.sample(600_001, task="detect", held_out=True)).pixels
     result = Explainer("demo-s")(pixels, per="detection", top_k=1, method="integratedgradients", part=part)
-    (heatmap,), adapter = result.heatmaps, result.evidence.resident.adapter
+    (heatmap,), adapter = result.heatmaps, result.evidence.loaded.adapter
     (anchor,) = heatmap.target.anchors
 
     def scalar(pictures: torch.Tensor) -> torch.Tensor:
@@ -89,7 +89,7 @@ def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatc
     monkeypatch.setattr(pixel_gradients, "STEPS", 50)
     result = Explainer("demo-cls-s")(scene, top_k=1, method="integratedgradients")
     evidence, target = result.evidence, result.heatmaps[0].target
-    adapter = evidence.resident.adapter
+    adapter = evidence.loaded.adapter
     with torch.no_grad():
         ends = [adapter.run(tensor).logits[0, target.index] for tensor in (evidence.tensor, make_baseline(evidence))]
     share = float(result.heatmaps[0].raw[0].sum() / (ends[0] - ends[1]))
@@ -122,7 +122,7 @@ def test_attention_that_is_not_over_one_grid_is_refused(name: str, scene: np.nda
     small = {"img_size": 64, "embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4), "window_size": 4}
     net = timm.create_model(name, num_classes=3, **(small if name.startswith("swin") else {}))
     explainer = Explainer(net, preprocess={"size": 64})
-    assert not {"chefer", "rollout", "legrad"} & {method.id for method in list_methods(explainer.resident)}
+    assert not {"chefer", "rollout", "legrad"} & {method.id for method in list_methods(explainer.loaded)}
     for method in ("chefer", "rollout", "legrad"):
         with pytest.raises(ModelProblem, match="choose a CAM, such as LayerCAM"):
             explainer(scene, method=method)
@@ -149,7 +149,7 @@ def by_hand(net: torch.nn.Module, picture: torch.Tensor, index: int) -> torch.Te
 def test_legrad_equals_its_equations() -> None:
     pixels = scenes.draw(scenes.sample(600_002, task="classify", held_out=True)).pixels
     result = Explainer("demo-vit")(pixels, top_k=2, method="legrad")
-    net, inputs = result.evidence.resident.adapter.module, result.evidence.tensor
+    net, inputs = result.evidence.loaded.adapter.module, result.evidence.tensor
     for heatmap in result.heatmaps:
         expected = by_hand(net, inputs, heatmap.target.index).cpu().numpy()
         np.testing.assert_allclose(heatmap.raw[0], expected, rtol=1e-3, atol=1e-5 * expected.max())

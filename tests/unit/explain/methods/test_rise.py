@@ -11,7 +11,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods import METHODS, rise
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.methods.rise import Masks, Windows
@@ -212,9 +212,9 @@ class Bright(nn.Module):
 def evidence(box: tuple[int, int, int, int], size: tuple[int, int] = (64, 64), way: str = "squash") -> Evidence:
     numbers = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
     adapter = Classifier(spec("classify"), Bright(box), ["bright", "not"], numbers, "")
-    resident = LoadedModel(adapter, torch.device("cpu"))
-    resident.__dict__["survey"] = None
-    return Evidence(resident, adapter.prepare(np.full((*size, 3), 255, np.uint8), way), ())
+    loaded = LoadedModel(adapter, torch.device("cpu"))
+    loaded.__dict__["survey"] = None
+    return Evidence(loaded, adapter.prepare(np.full((*size, 3), 255, np.uint8), way), ())
 
 
 def occluded(given: Evidence, **options: Any) -> torch.Tensor:

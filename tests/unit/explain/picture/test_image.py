@@ -16,7 +16,7 @@ from torch import nn
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.models.adapter import Target
@@ -560,12 +560,12 @@ def test_every_channel_is_prepared_as_a_picture_is() -> None:
 def test_the_map_is_where_the_channel_says(channels: int) -> None:
     numbers = Preprocessing((32, 32), 32, (0.1,) * channels, (0.5,) * channels)
     adapter = Classifier(SPEC, Bands(channels), ["first", "last"], numbers, "")
-    resident = LoadedModel(adapter, torch.device("cpu"))
+    loaded = LoadedModel(adapter, torch.device("cpu"))
     field = np.full((64, 64, channels), 0.1, np.float32)
     field[8:24, 40:56, -1] = 0.9
     given = adapter.prepare(Image.open(field).taken(channels, "bands"), "squash")
     assert given.tensor.shape == (1, channels, 32, 32)
-    evidence = Evidence(resident, given, (resident.known_layers["relu"],))
+    evidence = Evidence(loaded, given, (loaded.known_layers["relu"],))
     from sightglass.explain.methods.gradient import raw_maps
 
     last = Target(1, "last")

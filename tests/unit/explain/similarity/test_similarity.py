@@ -37,7 +37,7 @@ def zidane() -> Path:
 
 def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tuple[float, list[np.ndarray]]:
     """The plain way: both pictures through the module, the layer's output kept, one backward pass of the cosine."""
-    adapter = explainer.resident.adapter
+    adapter = explainer.loaded.adapter
     recorded: list[torch.Tensor] = []
 
     def keep(_module: object, _inputs: object, output: torch.Tensor) -> torch.Tensor:
@@ -49,7 +49,7 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
         vectors = []
         for path in paths:
             model_input = adapter.prepare(Image.open(path).pixels, "trained")
-            vectors.append(adapter.embedding(adapter.run(model_input.tensor.to(explainer.resident.device)))[0])
+            vectors.append(adapter.embedding(adapter.run(model_input.tensor.to(explainer.loaded.device)))[0])
     finally:
         handle.remove()
     cosine = torch.nn.functional.cosine_similarity(vectors[0], vectors[1], dim=0)
@@ -59,7 +59,7 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
     else:
         cosine.backward()
     maps = []
-    layer_info = explainer.resident.known_layers[layer]
+    layer_info = explainer.loaded.known_layers[layer]
     for output in recorded:
         maps.append((as_map(output.grad, layer_info) * as_map(output.detach(), layer_info))[0].sum(0).cpu().numpy())
     return float(cosine.detach()), maps

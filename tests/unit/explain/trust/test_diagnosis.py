@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from benchmarks.truth.measures import MEASURES
 from benchmarks.truth.ranking import Judged
-from benchmarks.truth.scenes import default, layers_of, maps, resident, subjects
+from benchmarks.truth.scenes import default, layers_of, loaded, maps, subjects
 from benchmarks.truth.scores import Rows
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
@@ -81,8 +81,8 @@ def explanation(
     about["measures_pixels"] = False
     adapter = SimpleNamespace(**about, class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
-    resident = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=(), queries=None, gradients=True)
-    evidence: Any = SimpleNamespace(geometry=geometry, resident=resident, outputs=outputs, paths=("a",))
+    loaded = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=(), queries=None, gradients=True)
+    evidence: Any = SimpleNamespace(geometry=geometry, loaded=loaded, outputs=outputs, paths=("a",))
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(
         Image(np.zeros((*geometry.original, 3), np.uint8)),
@@ -231,7 +231,7 @@ def test_scattered_heat() -> None:
     assert "scattered" not in kinds(explanation(blob()))
     assert "too early" not in text_of(explanation(noise), "scattered")
     early = explanation(noise, task="multilabel")
-    early.evidence.resident.default_layers = ("b",)
+    early.evidence.loaded.default_layers = ("b",)
     assert text_of(early, "scattered").endswith("The layer may come too early: the model's usual one is b.")
 
 
@@ -350,12 +350,12 @@ def test_published_independence_is_said(published: None, scene: Path) -> None:
 
 def test_other_families_have_figures_of_their_own(published: None, scene: Path, persons: str) -> None:
     assert find_independent(Explainer("demo-cls-s")(scene, top_k=1, method="hirescam"), 0) is None
-    assert diagnosis.family_of("classify", Explainer("demo-vit").resident) == "transformer"
-    assert diagnosis.family_of("classify", Explainer("demo-cls-s").resident) == "classifier"
+    assert diagnosis.family_of("classify", Explainer("demo-vit").loaded) == "transformer"
+    assert diagnosis.family_of("classify", Explainer("demo-cls-s").loaded) == "classifier"
     assert find_independent(Explainer(persons)(scene), 0) is None
     # A detector whose boxes are queries is none of those that ignore training.
     detr = Explainer("demo-detr")(scene, top_k=1)
-    assert diagnosis.family_of("detect", detr.evidence.resident) == "query"
+    assert diagnosis.family_of("detect", detr.evidence.loaded) == "query"
     assert find_independent(detr, 0) is None and not diagnosis.describe_independent(detr, 0)
 
 
@@ -386,7 +386,7 @@ def test_default_map_beats_baselines_by_margin(model, question):
     margins = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8"))["margins"][question]
     assert set(margins) == set(MEASURES)
     rows, layers = Rows(model), layers_of(model)
-    method, name, part = default(resident(model), question)
+    method, name, part = default(loaded(model), question)
     for given in subjects(model, range(50), layers[name]):
         rows.add(given, maps(given.evidence, {name: layers[name]}, {part: given.targets[part]}, [METHODS[method]]))
     judged = Judged([rows.scores()], question)

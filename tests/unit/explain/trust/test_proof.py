@@ -92,7 +92,7 @@ def test_the_linear_filling_solves_the_equations_of_road():
 
 def test_it_stops_within_a_batch(explained, monkeypatch):
     cancel, passes = threading.Event(), []
-    run = type(explained.evidence.resident.adapter).run
+    run = type(explained.evidence.loaded.adapter).run
 
     def counted(self: Any, tensor: torch.Tensor) -> Any:
         passes.append(len(tensor))
@@ -100,10 +100,10 @@ def test_it_stops_within_a_batch(explained, monkeypatch):
             cancel.set()
         return run(self, tensor)
 
-    monkeypatch.setattr(type(explained.evidence.resident.adapter), "run", counted)
+    monkeypatch.setattr(type(explained.evidence.loaded.adapter), "run", counted)
     with pytest.raises(Cancelled):
         explained.prove(cancel=cancel)
-    on_cpu = explained.evidence.resident.device.type == "cpu"
+    on_cpu = explained.evidence.loaded.device.type == "cpu"
     assert len(passes) == 3 and max(passes) <= (BATCH_CPU if on_cpu else BATCH_GPU)
 
 
@@ -111,16 +111,16 @@ def test_it_stops_within_a_batch(explained, monkeypatch):
 def test_proof_runs_beside_lock_and_hooks(name, scene):
     per = "detection" if name == "demo-s" else "class"
     result = Explainer(name, device="cpu")(scene, per=per, top_k=1)
-    resident, threads, hooked, stop = result.evidence.resident, [], [], threading.Event()
-    resident.fastest_adapter(())
+    loaded, threads, hooked, stop = result.evidence.loaded, [], [], threading.Event()
+    loaded.fastest_adapter(())
     stop.set()
     # Work that is stopped here does not cost the model its copy.
     with stopped_by(stop), pytest.raises(Cancelled):
-        resident.__dict__.pop("_aside", None)
-        resident.aside()
-    resident.aside()
-    handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
-    with resident.lock:
+        loaded.__dict__.pop("_aside", None)
+        loaded.aside()
+    loaded.aside()
+    handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in loaded.adapter.module.modules()]
+    with loaded.lock:
         perturber = Perturber(result, result.heatmaps[0].target)
         visible = torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool)
         whole = (visible, perturber.picture)
@@ -131,9 +131,9 @@ def test_proof_runs_beside_lock_and_hooks(name, scene):
         assert threads
     for handle in handles:
         handle.remove()
-    assert not hooked and resident.aside()[0].module is not resident.fastest_adapter(()).module
+    assert not hooked and loaded.aside()[0].module is not loaded.fastest_adapter(()).module
     with torch.no_grad():
-        same = perturber.score(resident.fastest_adapter(()).run(resident.move_input(perturber.picture)))
+        same = perturber.score(loaded.fastest_adapter(()).run(loaded.move_input(perturber.picture)))
     assert torch.equal(threads[0].score, same.score)
 
 
@@ -174,7 +174,7 @@ def test_areas_are_those_of_torch_cam(squeezed: Explanation, filling: Any, order
     places = ranking(content if order == "map" else controls.random_map(content.shape, (7, 7), 1))
     (curve,) = Perturber(squeezed, target).curves("map", [places], filling, STEPS)
     # torch-cam's metric takes what makes maps; here the map is there already.
-    module, known = squeezed.evidence.resident.adapter.module, torch.from_numpy(1 - places)[None]
+    module, known = squeezed.evidence.loaded.adapter.module, torch.from_numpy(1 - places)[None]
     extractor = MagicMock(model=module, return_value=[known], fuse_cams=lambda maps: maps[0])
     peer = pytest.importorskip("torchcam.metrics").DeletionInsertionMetric(
         extractor, lambda logits: logits.softmax(-1), steps=STEPS, baseline=lambda picture: make_fill(picture, filling)

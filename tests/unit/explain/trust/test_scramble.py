@@ -17,7 +17,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.trust import controls
@@ -26,7 +26,7 @@ from sightglass.explain.trust.scramble import (
     DRAWS,
     STUDENT,
     Scramble,
-    copy_resident,
+    copy_loaded,
     interval_of,
     parameters_of,
     redrawer,
@@ -47,9 +47,9 @@ def digest(net: nn.Module) -> str:
 
 
 def test_the_last_executed_come_first_and_every_parameter_once(explained: Explanation) -> None:
-    resident = copy_resident(explained.evidence.resident)
-    names = {id(each): name for name, each in resident.adapter.module.named_parameters()}
-    order = [names[id(each)] for each in parameters_of(resident, explained.evidence.tensor)]
+    loaded = copy_loaded(explained.evidence.loaded)
+    names = {id(each): name for name, each in loaded.adapter.module.named_parameters()}
+    order = [names[id(each)] for each in parameters_of(loaded, explained.evidence.tensor)]
     assert sorted(order) == sorted(names.values())
     assert order[0].startswith("classifier") and order[-1].startswith("conv_stem")
     first = [next(at for at, name in enumerate(order) if f"blocks.{b}." in name) for b in range(7)]
@@ -69,18 +69,18 @@ def test_redrawn_weights_keep_moments() -> None:
 
 
 def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(explained, monkeypatch):
-    resident, kept = explained.evidence.resident, []
+    loaded, kept = explained.evidence.loaded, []
 
     def watched(given: LoadedModel) -> LoadedModel:
-        copied = copy_resident(given)
+        copied = copy_loaded(given)
         kept.append(weakref.ref(copied.adapter.module))
         return copied
 
-    monkeypatch.setattr(module, "copy_resident", watched)
+    monkeypatch.setattr(module, "copy_loaded", watched)
     module._CACHE.clear()
-    before = digest(resident.adapter.module), digest(resident.fastest_adapter(()).module)
+    before = digest(loaded.adapter.module), digest(loaded.fastest_adapter(()).module)
     result = scramble(explained)
-    assert (digest(resident.adapter.module), digest(resident.fastest_adapter(()).module)) == before
+    assert (digest(loaded.adapter.module), digest(loaded.fastest_adapter(()).module)) == before
     gc.collect()
     assert len(kept) == 1 and kept[0]() is None
     # Held: nothing is copied again, and another method is another one.

@@ -141,13 +141,13 @@ def test_unfoldable_modules_are_left(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("name", ["blocks.4.0.bn2", "bn2", "blocks.4.0.conv_pw", "conv_head"])
 def test_folded_copy_at_layers(name: str, bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0", device="cpu")
-    resident = explainer.resident
-    folded = resident.fastest_adapter(layers_at(resident, (name,))) is not resident.adapter
+    loaded = explainer.loaded
+    folded = loaded.fastest_adapter(layers_at(loaded, (name,))) is not loaded.adapter
     assert folded == ("bn2" in name)
     result = explainer(bus, layers=name, targets=("minibus", "goldfish"))
     evidence = result.evidence
     with unfold():
-        plain = Evidence(resident, ModelInput(evidence.tensor, evidence.geometry), evidence.layers)
+        plain = Evidence(loaded, ModelInput(evidence.tensor, evidence.geometry), evidence.layers)
     targets = [heatmap.target for heatmap in result.heatmaps]
     assert (evidence.activations[0] - plain.activations[0]).abs().max() <= 1e-5 * plain.activations[0].abs().max()
     for ours, theirs in zip(evidence.gradients(targets)[0], plain.gradients(targets)[0], strict=True):

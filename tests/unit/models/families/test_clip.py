@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.evidence.resident import ModelCache
+from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.models import catalog
 from sightglass.models.families.clip import loader
 from sightglass.models.inspect import inspect_model
@@ -91,7 +91,7 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(folders: dict[str, Path]) -> 
     result = explainer(folders["clip"])(PIXELS, vocabulary="a dog")
     (only,) = result.predictions
     assert 0 < only.score < 1
-    adapter = result.evidence.resident.adapter
+    adapter = result.evidence.loaded.adapter
     neutral = F.normalize(adapter.towers.vectors(loader.NEUTRAL).mean(0), dim=0)
     cosine = F.normalize(result.evidence.outputs.features, dim=1) @ neutral
     expected = adapter.towers.scale * cosine
@@ -106,9 +106,9 @@ def test_a_list_of_classes_makes_a_classifier(folders, models_file):
     assert explainer.labels == ("cat", "dog", "mouse")
     predictions = explainer(PIXELS, maps=False).predictions
     assert sum(prediction.score for prediction in predictions) == pytest.approx(1, abs=1e-5)
-    towers = explainer.resident.adapter.towers
+    towers = explainer.loaded.adapter.towers
     mean = F.normalize(towers.vectors(["a photo of a dog", "a drawing of a dog"]).mean(0), dim=0)
-    torch.testing.assert_close(explainer.resident.adapter.rows[1], mean)
+    torch.testing.assert_close(explainer.loaded.adapter.rows[1], mean)
 
 
 def test_words_per_session(folders: dict[str, Path]) -> None:
@@ -117,22 +117,22 @@ def test_words_per_session(folders: dict[str, Path]) -> None:
         assert {p.label for p in result(PIXELS, vocabulary=words, maps=False).predictions} == set(words)
     with pytest.raises(ModelProblem, match="say in words what to look for"):
         result(PIXELS)
-    adapter = result.resident.adapter
+    adapter = result.loaded.adapter
     outputs = adapter.run(adapter.prepare(PIXELS, "trained").tensor)
     assert adapter.embedding(outputs).shape == (1, 24)
 
 
 def test_what_the_preprocessing_is(folders: dict[str, Path]) -> None:
-    adapter = explainer(folders["clip"]).resident.adapter
+    adapter = explainer(folders["clip"]).loaded.adapter
     assert adapter.preprocessing.mean == loader.MEAN
     assert adapter.prepare(PIXELS, "trained").geometry.seen == (20, 0, 100, 80)
     # SigLIP squeezes, it does not crop.
-    assert explainer(folders["siglip"]).resident.adapter.prepare(PIXELS, "trained").geometry.seen == (0, 0, 120, 80)
+    assert explainer(folders["siglip"]).loaded.adapter.prepare(PIXELS, "trained").geometry.seen == (0, 0, 120, 80)
     settings = {"image_mean": [0.1, 0.2, 0.3], "size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}}
     file = folders["clip"] / "preprocessor_config.json"
     file.write_text(json.dumps(settings))
     try:
-        adapter = explainer(folders["clip"]).resident.adapter
+        adapter = explainer(folders["clip"]).loaded.adapter
     finally:
         file.unlink()
     theirs = transformers.CLIPImageProcessor(**settings)(PIXELS, return_tensors="pt")

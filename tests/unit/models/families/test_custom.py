@@ -12,7 +12,7 @@ from torch import nn
 
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import ModelCache
+from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.models import catalog
 from sightglass.models.checkpoints import architectures
 from sightglass.models.inspect import inspect_model
@@ -148,7 +148,7 @@ def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, m
     monkeypatch.chdir(folder)
     torch.save(own_nets.BlocksCNN().state_dict(), folder / "net.pth")
     explainer = Explainer("net.pth", arch="nets.py:BlocksCNN", labels=list("abcdefghij"))
-    assert type(explainer.resident.adapter.module).__name__ == "BlocksCNN"
+    assert type(explainer.loaded.adapter.module).__name__ == "BlocksCNN"
     with pytest.raises(Problem, match=r"There is no file .*nope\.py: give its path from .* :Net\.$"):
         Explainer("net.pth", arch="nope.py:Net")
     with pytest.raises(Problem, match="arch names the network of a checkpoint"):
@@ -166,7 +166,7 @@ def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:
 
     assert labels()[0] == "class 0"
     assert labels(labels='["a", "b", "c"]') == ("a", "b", "c")
-    resident = Explainer("mine", device="cpu", model_cache=model_cache).resident
-    assert Explainer("mine", device="cpu", model_cache=model_cache).resident is resident
+    loaded = Explainer("mine", device="cpu", model_cache=model_cache).loaded
+    assert Explainer("mine", device="cpu", model_cache=model_cache).loaded is loaded
     saved(own_nets.BlocksCNN(num_classes=2, width=2), folder / "net.pth")
     assert labels() == ("class 0", "class 1")

@@ -12,7 +12,7 @@ import torch
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import explain
 from sightglass.explain.options import Options
@@ -144,21 +144,21 @@ def spec_of(folder: Path, task: str = "detect") -> ModelSpec:
 
 
 @pytest.fixture(scope="module")
-def resident_of(folders: Path) -> Any:
+def loaded_of(folders: Path) -> Any:
     return cache(lambda name: LoadedModel(load(spec_of(save_model(name, folders))), CPU))
 
 
-def evidence_of(resident: LoadedModel, *layers: str) -> Evidence:
-    model_input = resident.adapter.prepare(PICTURE, "trained")
+def evidence_of(loaded: LoadedModel, *layers: str) -> Evidence:
+    model_input = loaded.adapter.prepare(PICTURE, "trained")
     # An untrained network carries a last bit that differs far.
     with unfold():
-        return Evidence(resident, model_input, layers_at(resident, layers or resident.default_layers))
+        return Evidence(loaded, model_input, layers_at(loaded, layers or loaded.default_layers))
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_boxes_are_those_of_the_library_each_with_its_query(name: str, resident_of: Any) -> None:
-    resident = resident_of(name)
-    adapter, evidence = resident.adapter, evidence_of(resident)
+def test_boxes_are_those_of_the_library_each_with_its_query(name: str, loaded_of: Any) -> None:
+    loaded = loaded_of(name)
+    adapter, evidence = loaded.adapter, evidence_of(loaded)
     with torch.no_grad():
         answer = adapter.module(pixel_values=evidence.tensor)
     scores = adapter.processor.post_process_object_detection(answer, threshold=0.0)[0]["scores"]
@@ -183,14 +183,14 @@ def test_boxes_are_those_of_the_library_each_with_its_query(name: str, resident_
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_part_of_a_query_reaches_backbone_and_encoder(name: str, resident_of: Any) -> None:
-    resident = resident_of(name)
-    presets = resident.adapter.presets(resident.layers)
+def test_every_part_of_a_query_reaches_backbone_and_encoder(name: str, loaded_of: Any) -> None:
+    loaded = loaded_of(name)
+    presets = loaded.adapter.presets(loaded.layers)
     paths = tuple(dict.fromkeys(path for chosen in presets.values() for path in chosen))
     assert any("backbone" in path for path in paths)
     assert not any("decoder" in path for path in paths)
-    evidence = evidence_of(resident, *paths)
-    for part in resident.adapter.parts:
+    evidence = evidence_of(loaded, *paths)
+    for part in loaded.adapter.parts:
         for path, (gradient,) in zip(paths, evidence.gradients([Target(1, "dog", (3,), part)]), strict=True):
             values = gradient.values
             assert values.isfinite().all(), (part, path)
@@ -208,9 +208,9 @@ def test_maps_equal_autograd(name: str, layers: dict[str, str], folders: Path, b
 
 
 @pytest.mark.parametrize("head", [None, 2])
-def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None, resident_of: Any) -> None:
-    resident = resident_of("DetrForObjectDetection")
-    evidence, net = evidence_of(resident), resident.adapter.module
+def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None, loaded_of: Any) -> None:
+    loaded = loaded_of("DetrForObjectDetection")
+    evidence, net = evidence_of(loaded), loaded.adapter.module
     usual = net.config._attn_implementation
     net.config._attn_implementation = "eager"
     try:
@@ -227,16 +227,16 @@ def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None,
 
 
 @pytest.mark.parametrize("name", DEFORMABLE)
-def test_cell_weights_sum_to_attention(name: str, resident_of: Any) -> None:
+def test_cell_weights_sum_to_attention(name: str, loaded_of: Any) -> None:
     """The weights of all cells, times the cells' values, are the library's own sum before its last projection."""
-    resident = resident_of(name)
-    attending = resident.adapter.module.get_submodule(resident.adapter.cross_attention)
+    loaded = loaded_of(name)
+    attending = loaded.adapter.module.get_submodule(loaded.adapter.cross_attention)
     held: dict[str, Any] = {}
     handle = attending.register_forward_hook(
         lambda _m, args, kwargs, out: held.update(kwargs, returned=out[0]), with_kwargs=True
     )
     with handle, torch.no_grad():
-        outputs = resident.adapter.run(resident.adapter.prepare(PICTURE, "trained").tensor)
+        outputs = loaded.adapter.run(loaded.adapter.prepare(PICTURE, "trained").tensor)
     # D-FINE projects neither the values nor their sum.
     first, last = (getattr(attending, name, torch.nn.Identity()) for name in ("value_proj", "output_proj"))
     heads = outputs.attended.heads
@@ -276,7 +276,7 @@ def test_wrong_detector_folder_is_said(folders: Path, tmp_path: Path) -> None:
 
 def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     adapter = built("rtdetr-l")
-    resident = LoadedModel(adapter, CPU)
+    loaded = LoadedModel(adapter, CPU)
     tensor = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         outputs = adapter.run(tensor)
@@ -285,4 +285,4 @@ def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     assert attended.sizes == ((20, 20), (10, 10), (5, 5))
     assert attended.maps(0).shape == (8, 20, 20)
     torch.testing.assert_close(attended.weights.sum(2), torch.ones(8, outputs.count))
-    assert resident.adapter.parts == ("class", "contrast", "box", *SIDES, "all")
+    assert loaded.adapter.parts == ("class", "contrast", "box", *SIDES, "all")

@@ -14,7 +14,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.methods.method import Request
 from sightglass.explain.picture.image import Image
@@ -212,9 +212,9 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     assert any(
         f"{kind.replace('torchscript', 'TorchScript').replace('onnx', 'ONNX')} files" in n for n in adapter.notes
     )
-    resident = LoadedModel(adapter, CPU)
-    assert resident.layers == () and {method.family for method in list_methods(resident)} == {"mask"}
-    evidence = Evidence(resident, model_input, ())
+    loaded = LoadedModel(adapter, CPU)
+    assert loaded.layers == () and {method.family for method in list_methods(loaded)} == {"mask"}
+    evidence = Evidence(loaded, model_input, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 

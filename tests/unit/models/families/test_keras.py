@@ -15,7 +15,7 @@ from PIL import Image
 
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import ModelCache
+from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.models.inspect import inspect_model
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
@@ -113,7 +113,7 @@ def test_a_look_at_the_file_writes_its_table(folder):
 def test_inverted_drawing_is_noted(folder):
     model = explainer(folder / "sketch.keras")
     picture = drawing(128)
-    assert model.resident.adapter.paper == "white on black"
+    assert model.loaded.adapter.paper == "white on black"
     right, wrong = model(picture), model(255 - picture)
     assert "paper" not in {finding.kind for finding in right.diagnosis}
     (finding_text,) = [finding.text for finding in wrong.diagnosis if finding.kind == "paper"]
@@ -132,9 +132,7 @@ def test_keras_grey_resize_is_pillows(folder, tmp_path):
     guide = np.array(picture.convert("L").resize((64, 64))) / 255.0
     for labels in (SHAPES, ("north", "south", "east", "west"), None):
         model = explainer(alone, labels)
-        np.testing.assert_allclose(
-            model.resident.adapter.prepare(drawing(300), "trained").tensor[0, 0], guide, atol=1e-6
-        )
+        np.testing.assert_allclose(model.loaded.adapter.prepare(drawing(300), "trained").tensor[0, 0], guide, atol=1e-6)
         assert any("does not say how pictures are resized: squeezed to 64, bicubic" in n for n in model(picture).notes)
     stated = Explainer(alone, preprocess={"range": 1, "antialias": False}, model_cache=ModelCache())(picture)
     assert not any("resized" in note for note in stated.notes)
@@ -159,7 +157,7 @@ def test_a_model_within_a_model_and_one_number_for_two_classes(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     result = sketch(picture)
     with keras().device("cpu"):
-        model_input = sketch.resident.adapter.prepare(picture, "trained").tensor.permute(0, 2, 3, 1)
+        model_input = sketch.loaded.adapter.prepare(picture, "trained").tensor.permute(0, 2, 3, 1)
         score = model(model_input)[0, 0].item()
     assert {p.label: p.score for p in result.predictions}["dog"] == pytest.approx(score, abs=1e-5)
     # What speaks for the one speaks against the other.
@@ -255,7 +253,7 @@ def test_keras_applications_preprocessing(tmp_path, telltale, mode):
     small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3)).save(tmp_path / "net.keras")
     sketch = explainer(tmp_path / "net.keras", None, None)
     expected = keras().applications.imagenet_utils.preprocess_input(PICTURE.astype("float32"), mode=mode)
-    model_input = sketch.resident.adapter.prepare(PICTURE, "trained").tensor[0].permute(1, 2, 0)
+    model_input = sketch.loaded.adapter.prepare(PICTURE, "trained").tensor[0].permute(1, 2, 0)
     np.testing.assert_allclose(model_input, expected, atol=1e-4)
 
 

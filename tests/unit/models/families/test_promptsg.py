@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import ModelCache
+from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.models.families.promptsg import loader
 from sightglass.models.families.promptsg.loader import read_config, rename_tensors
 from sightglass.models.families.promptsg.network import Config, PromptSG
@@ -138,7 +138,7 @@ def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
 
 
 def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
-    adapter = explainer.resident.adapter
+    adapter = explainer.loaded.adapter
     attention_map = adapter.attention_map(picture)
     assert attention_map.dtype == np.float32
     assert attention_map.sum() == pytest.approx(1, abs=1e-5)
@@ -163,7 +163,7 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
 
 
 def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
-    adapter = explainer.resident.adapter
+    adapter = explainer.loaded.adapter
     x = torch.cat([adapter.prepare(picture, "trained").tensor] * 2)
     outputs = adapter.forward_with_attention(x)
     assert [*outputs] == ["logits", "embedding", "feature", "image", "text", "attention", "patch_tokens", "cls_states"]
@@ -179,7 +179,7 @@ def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
 def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):
     """The sentence reads patches, not the class token, which the encoder's own layers have too."""
     seen = {}
-    adapter = explainer.resident.adapter
+    adapter = explainer.loaded.adapter
     tensor = adapter.prepare(picture, "trained").tensor
     with torch.no_grad(), adapter.record_attention(lambda path, weights: seen.setdefault(path, weights)):
         adapter.run(tensor)

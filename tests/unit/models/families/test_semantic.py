@@ -56,7 +56,7 @@ def test_query_classes_equal_post_processing(tmp_path, monkeypatch):
     with torch.no_grad():
         outputs = net(pixel_values=inputs)
     assert torch.equal(result.evidence.tensor, inputs)
-    assert result.evidence.resident.adapter.labels == tuple(NAMES)
+    assert result.evidence.loaded.adapter.labels == tuple(NAMES)
     assert result.segmentation is not None and result.segmentation.shape == PICTURE.shape[:2]
     # Bars are no part of it: 90 x 150 with a short side of 64 is 64 x 106, each up to the next multiple of 32.
     assert result.evidence.geometry.content == (0, 0, 128, 64) and result.evidence.geometry.seen == (0, 0, 150, 90)
@@ -69,7 +69,7 @@ def test_query_classes_equal_post_processing(tmp_path, monkeypatch):
         class_queries_logits=torch.randn(1, 5, 5, generator=generator),
         masks_queries_logits=3 * torch.randn(1, 5, 384, 384, generator=generator),
     )
-    adapter = result.evidence.resident.adapter
+    adapter = result.evidence.loaded.adapter
     monkeypatch.setattr(adapter, "module", lambda **_: fake)
     labels = adapter.run(torch.zeros(1, 3, 8, 8)).classes
     (expected,) = longest().post_process_semantic_segmentation(fake)

@@ -26,7 +26,7 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain.evidence import evidence as engine
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explanation import explain
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -100,7 +100,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
 
 
 @cache
-def resident_of(name: str) -> LoadedModel:
+def load_net(name: str) -> LoadedModel:
     """A small transformer with seeded weights of which none is nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
@@ -116,11 +116,11 @@ def resident_of(name: str) -> LoadedModel:
 
 
 def evidence_of(name: str, *paths: str) -> Evidence:
-    resident = resident_of(name)
-    size = resident.adapter.preprocessing.size  # type: ignore[attr-defined]
+    loaded = load_net(name)
+    size = loaded.adapter.preprocessing.size  # type: ignore[attr-defined]
     tensor = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     model_input = ModelInput(tensor, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
-    return Evidence(resident, model_input, layers_at(resident, paths or resident.default_layers))
+    return Evidence(loaded, model_input, layers_at(loaded, paths or loaded.default_layers))
 
 
 def raws(evidence: Evidence, method: str, **options: Any) -> list[np.ndarray]:
@@ -146,15 +146,15 @@ def target(index: int) -> Target:
     ],
 )
 def test_layers_and_tokens(name: str, layer: str, grid: tuple[int, int], prefix: int) -> None:
-    resident = resident_of(name)
-    assert resident.default_layers == (layer,)
-    layer_info = resident.known_layers[layer]
+    loaded = load_net(name)
+    assert loaded.default_layers == (layer,)
+    layer_info = loaded.known_layers[layer]
     assert (layer_info.layout, layer_info.shape[1:], layer_info.extras) == ("tokens", grid, tuple(range(prefix)))
-    assert [(item.grid, len(item.extras), item.heads) for item in resident.attentions] == [(grid, prefix, 4)] * 3
+    assert [(item.grid, len(item.extras), item.heads) for item in loaded.attentions] == [(grid, prefix, 4)] * 3
     # Heads and tokens inside of attention are no maps.
-    assert all(layer.shape[1:] in {grid, (8, 8)} for layer in resident.layers)
+    assert all(layer.shape[1:] in {grid, (8, 8)} for layer in loaded.layers)
     # A Swin is looked at where its last windows are read.
-    swin = resident_of("swin")
+    swin = load_net("swin")
     assert swin.default_layers == ("layers.1.blocks.1.norm1",)
     assert swin.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
 
@@ -181,7 +181,7 @@ LAYERS = {"vit": ("blocks.2.norm1", partial(reshape, skipped=1)), "swin": ("laye
 def test_cams_equal_the_librarys(name: str, method: str) -> None:
     path, reshape = LAYERS[name]
     evidence = evidence_of(name, path)
-    module = evidence.resident.adapter.module
+    module = evidence.loaded.adapter.module
     options = Options(method=method, targets=(1, 3))
     result = explain(Image.open(PICTURE), evidence, options, milliseconds={})
     with CAMS[method](module, [module.get_submodule(path)], reshape_transform=reshape) as cam:
@@ -252,7 +252,7 @@ def reference_chefer(weights: list[torch.Tensor]) -> torch.Tensor:
 )
 def test_rollout_and_chefer(name: str, prefix: int, grid: tuple[int, int]) -> None:
     evidence = evidence_of(name)
-    module = evidence.resident.adapter.module
+    module = evidence.loaded.adapter.module
     with unfused(module) as held, torch.enable_grad():
         logits = module(evidence.tensor)
         logits[0, 3].backward()
@@ -267,9 +267,9 @@ def test_rollout_and_chefer(name: str, prefix: int, grid: tuple[int, int]) -> No
 
 
 def test_attention_of_layer() -> None:
-    resident = resident_of("transformers")
+    loaded = load_net("transformers")
     evidence = evidence_of("transformers", "vit.layers.1.layernorm_before")
-    net = resident.adapter.module
+    net = loaded.adapter.module
     net.set_attn_implementation("eager")  # type: ignore[operator]
     try:
         with torch.no_grad():

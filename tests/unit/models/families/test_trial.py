@@ -132,7 +132,7 @@ INPUTS: dict[str, tuple[Callable[[], nn.Module], int, tuple[int, int], str]] = {
 @pytest.mark.parametrize("kind", INPUTS)
 def test_input_is_found_by_running(kind: str) -> None:
     make, channels, size, why = INPUTS[kind]
-    adapter: Any = Explainer(make(), device="cpu").resident.adapter
+    adapter: Any = Explainer(make(), device="cpu").loaded.adapter
     assert (adapter.preprocessing.channels, adapter.preprocessing.size) == (channels, size)
     assert f"inferred ({why}" in " ".join(adapter.notes)
 
@@ -202,7 +202,7 @@ def test_task_of_class(arch: str, config: dict[str, Any], expected: str, tmp_pat
     if expected != "embed":
         net.save_pretrained(tmp_path)
         assert inspect_model(tmp_path).table["task"] == expected
-        assert Explainer(tmp_path).resident.adapter.module.config.num_labels == net.config.num_labels
+        assert Explainer(tmp_path).loaded.adapter.module.config.num_labels == net.config.num_labels
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_torchvision_detector(arch: str, bus: Path, tmp_path: Path) -> None:
 def test_usual_names(net: Callable[[], nn.Module], label: str, note: str) -> None:
     explainer = Explainer(net(), device="cpu")
     assert (explainer.labels or [""])[{21: 17, 1000: 517}.get(len(explainer.labels), 0)] == label
-    assert len([said for said in explainer.resident.adapter.notes if re.search(note, said)]) == 1
+    assert len([said for said in explainer.loaded.adapter.notes if re.search(note, said)]) == 1
 
 
 def test_ambiguous_name_is_asked_back() -> None:
@@ -254,7 +254,7 @@ def test_averaged_weights(key: str, tmp_path: Path) -> None:
     if key.endswith("."):
         saved = {start + name: value for start in ("model.", key) for name, value in plain.items()}
     torch.save(saved, tmp_path / "net.pth")
-    notes = Explainer(tmp_path / "net.pth").resident.adapter.notes
+    notes = Explainer(tmp_path / "net.pth").loaded.adapter.notes
     assert any("Its weights are those" in note and key.rstrip(".") in note for note in notes)
 
 

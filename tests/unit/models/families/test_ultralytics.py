@@ -15,7 +15,7 @@ from PIL import Image
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.layers import find_paths
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.survey import survey
 from sightglass.models import catalog
 from sightglass.models.adapter import Target

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from sightglass.api.schemas import DetectRequest
-from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel
+from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.tasks.detect import PoseWording, read_joint
@@ -243,9 +243,9 @@ TWO: dict[str, Any] = {"confidence": 0.0, "top_k": 2}
 
 @pytest.fixture
 def explainer(monkeypatch: pytest.MonkeyPatch) -> Explainer:
-    resident = LoadedModel(built(POSE), torch.device("cpu"))
-    monkeypatch.setattr(MODEL_CACHE, "get", lambda *_: resident)
-    monkeypatch.setattr(MODEL_CACHE, "models", lambda: [resident])
+    loaded = LoadedModel(built(POSE), torch.device("cpu"))
+    monkeypatch.setattr(MODEL_CACHE, "get", lambda *_: loaded)
+    monkeypatch.setattr(MODEL_CACHE, "models", lambda: [loaded])
     return Explainer(POSE)
 
 
@@ -295,7 +295,7 @@ def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explain
 def test_hidden_joints_are_hollow_and_no_line_goes_to_them() -> None:
     adapter, black = SimpleNamespace(limbs=[(0, 1)], joints=("a", "b")), np.zeros((60, 90, 3), np.uint8)
     result: Any = SimpleNamespace(
-        evidence=SimpleNamespace(resident=SimpleNamespace(adapter=adapter)), options=SimpleNamespace(joint=None)
+        evidence=SimpleNamespace(loaded=SimpleNamespace(adapter=adapter)), options=SimpleNamespace(joint=None)
     )
 
     def draw(*joints: Joint) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.models.families.ultralytics import prompts as prompts
 from sightglass.models.families.ultralytics.loader import adapt
@@ -146,17 +146,17 @@ def test_without_a_vocabulary_both_ways_to_one_are_named() -> None:
 
 
 def test_words_and_examples_in_recipe(encoder: None, bus: Path) -> None:
-    resident = LoadedModel(open_model(), torch.device("cpu"))
-    loaded: Any = SimpleNamespace(get=lambda *_: resident, models=lambda: [resident])
+    loaded = LoadedModel(open_model(), torch.device("cpu"))
+    loaded: Any = SimpleNamespace(get=lambda *_: loaded, models=lambda: [loaded])
     explainer: Any = Explainer("yoloe-11s-seg", model_cache=loaded)
     options = {"per": "detection", "confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
     result = explainer(bus, vocabulary="red bus, person", **options)
-    prompted = result.evidence.resident
+    prompted = result.evidence.loaded
     assert prompted.adapter.labels == ("red bus", "person")
     assert explainer(bus, vocabulary=("red bus", "person"), **options).evidence is result.evidence
     assert result.recipe.vocabulary == ("red bus", "person")
     boxed = explainer(bus, examples=[(BOXES[0], "this bus")], **options)
-    assert boxed.evidence.resident.adapter.labels == ("this bus",)
+    assert boxed.evidence.loaded.adapter.labels == ("this bus",)
     assert boxed.recipe.examples == ((BOXES[0], "this bus"),)
     assert boxed.heatmaps[0].state == "ok"
     with pytest.raises(ModelProblem, match="outside its picture"):

@@ -287,7 +287,7 @@ class ModelCache:
     def __init__(self, budget: int | None = None) -> None:
         """`budget` in bytes; None: as set for the process."""
         self._models: ByteCache[LoadedModel] = ByteCache(
-            settings.models_bytes if budget is None else budget, lambda resident: resident.nbytes, disposable=False
+            settings.models_bytes if budget is None else budget, lambda loaded: loaded.nbytes, disposable=False
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
@@ -297,8 +297,8 @@ class ModelCache:
         key, paths = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
         files = [name for name in paths if isinstance(name, str) and os.path.isfile(name)]
         source = spec, {name: os.stat(name).st_mtime_ns for name in files}
-        if (resident := self._models.get(key)) is not None and _unchanged(resident.source, source):
-            return resident
+        if (loaded := self._models.get(key)) is not None and _unchanged(loaded.source, source):
+            return loaded
 
         def report(done: int, total: int) -> None:
             if progress is not None:
@@ -306,22 +306,22 @@ class ModelCache:
                 progress(done / total if total else 0.0, text)
 
         with self._loading[key]:
-            resident = self._models.get(key)
-            if resident is None or not _unchanged(resident.source, source):
-                resident = LoadedModel(load(spec, progress=report), device)
-                resident.source = source
-            self._models.put(key, resident)
-        return resident
+            loaded = self._models.get(key)
+            if loaded is None or not _unchanged(loaded.source, source):
+                loaded = LoadedModel(load(spec, progress=report), device)
+                loaded.source = source
+            self._models.put(key, loaded)
+        return loaded
 
     def free(self, keep: LoadedModel | None = None) -> None:
         """Unload every model but one, and return the GPU's memory."""
-        self._models.discard(lambda resident: resident is not keep)
+        self._models.discard(lambda loaded: loaded is not keep)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def unload(self, model_id: str) -> None:
         """Unload one model; running work keeps it until it ends."""
-        self._models.discard(lambda resident: resident.adapter.spec.id == model_id)
+        self._models.discard(lambda loaded: loaded.adapter.spec.id == model_id)
 
     def models(self) -> list[LoadedModel]:
         return self._models.values()
