@@ -119,7 +119,7 @@ class Recipe(BaseModel):
     head: int | None = None
     prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)
     """How one of its maps was proved; None: it was not, and files lack it."""
-    seals: tuple[SavedChecks, ...] = Field(default=(), exclude_if=lambda seals: not seals)
+    checks: tuple[SavedChecks, ...] = Field(default=(), exclude_if=lambda checks: not checks)
     """Checks of the maps that have any; files lack it where none has."""
     device: Legible
     versions: dict[Legible, Legible]

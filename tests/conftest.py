@@ -49,7 +49,7 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def own_seals() -> Iterator[None]:
+def own_checks() -> Iterator[None]:
     """Pages of one module show no checks that another one ran."""
     yield
     if (checks := sys.modules.get("sightglass.ui.checks")) is not None:

@@ -89,13 +89,13 @@ def explain(request: ExplainRequest) -> Explanation:
 
 def answer_explanation(request: ExplainRequest, kind: str) -> BaseModel | bytes:
     """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem, and ApiProblem without a map."""
-    if kind in ("png", "npy") and request.seal:
-        raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
+    if kind in ("png", "npy") and request.checks:
+        raise ModelProblem("A map alone carries no checks: leave checks out, or ask for format=json.")
     explanation, style = explain(request), style_of(request)
     missing: list[str] | None = None
     if kind in ("png", "npy"):
         check_mapped(explanation)
-    elif request.seal:
+    elif request.checks:
         # The headline and the limitations follow from the checks.
         check_maps(explanation)
     saved = history.save_as_set(explanation)
@@ -135,7 +135,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     comparison = Comparison(tuple(explanations), names, tuple(timings))
     if not (request.targets or request.each_own):
         comparison = comparison.aligned()
-    for explanation in comparison.explanations if request.seal else ():
+    for explanation in comparison.explanations if request.checks else ():
         check_maps(explanation, 1)
     saved = [history.save_as_set(explanation) for explanation in comparison.explanations]
     if kind == "zip":

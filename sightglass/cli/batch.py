@@ -36,7 +36,7 @@ LISTED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
+class BatchOptions(cli.CheckOptions, cli.DrawOptions, cli.ModelOptions):
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
     workers: int | None = cli.field("--workers N", "Parallel workers [one per core].", min=1)

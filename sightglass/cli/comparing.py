@@ -37,7 +37,7 @@ SHEETS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
+class CompareOptions(cli.OutputOptions, cli.CheckOptions, cli.LoadOptions):
     model: list[str] | None = cli.field("--model -m ID", "Two or more; of one, all sizes of its family.", cli.MODEL)
     each_own: bool = cli.field("--each-own", "Explain each model's own answer.", cli.MAP, default=False)
 
@@ -67,7 +67,7 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
 
 
 def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> models.Comparison:
-    """Explain a picture with each model and, with --seal, check the first map of each."""
+    """Explain a picture with each model and, with --checks, check the first map of each."""
     ids, names = catalog.choose_compared(options.model or ["efficientnet-lite0"])
     explanations, timings = [], []
     for i, name in enumerate(ids):
@@ -78,7 +78,7 @@ def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, p
     comparison = models.Comparison(tuple(explanations), names, tuple(timings))
     if not ("targets" in engine or options.each_own):
         comparison = comparison.aligned()
-    for explanation in comparison.explanations if options.seal else ():
+    for explanation in comparison.explanations if options.checks else ():
         checks.check_maps(explanation, 1, progress=progress)
     return comparison
 

@@ -39,7 +39,7 @@ MODELS = {"detect": "", "segment": "demo-seg"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
+class ExplainOptions(cli.OutputOptions, cli.CheckOptions, cli.LoadOptions):
     model: str | None = cli.field("--model -m ID", "Listed by `models list`, or a file [by the verb].", cli.MODEL)
     labels: Path | None = cli.field("--labels FILE", "Class names of a model's file.", cli.MODEL, hidden=True)
     objects: list[str] | None = cli.field(
@@ -240,7 +240,7 @@ class Series:
 
                 try:
                     explanation = self.explainer(common.open_picture(picture, self.console), progress=update, **chosen)
-                    if self.options.seal:
+                    if self.options.checks:
                         checks.check_maps(explanation, progress=update)
                     summary, files = write(explanation)
                     if (other := result_folder.find_other(folder, explanation.image)) is not None:

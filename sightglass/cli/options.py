@@ -125,8 +125,8 @@ class OutputOptions(DrawOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SealOptions:
-    seal: bool = field("--seal", "Also test each map, in about 60 passes.", MAP, default=False)
+class CheckOptions:
+    checks: bool = field("--checks", "Also test each map, in about 60 passes.", MAP, default=False)
 
 
 class _Verb(TyperCommand):

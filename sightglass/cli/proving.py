@@ -181,7 +181,7 @@ def _find_picture(path: Path, recipe: Recipe) -> Any:
 
 def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
     """Return the largest difference from the saved maps; None without comparable ones."""
-    now, machine = result_folder.arrays(explanation), {"versions", "device", "picture_name", "prove", "seals"}
+    now, machine = result_folder.arrays(explanation), {"versions", "device", "picture_name", "prove", "checks"}
     try:
         # Another explanation may have overwritten the recipe's.
         if read(folder / result_folder.RECIPE).model_dump(exclude=machine) != recipe.model_dump(exclude=machine):

@@ -79,7 +79,7 @@ class Settings(BaseModel):
         "How many masks D-RISE draws for a picture.",
         shown="800; 1000 for a classifier",
     )
-    seal: bool = _field(True, "Test each map in the background once it is shown; no: only when somebody asks.")
+    checks: bool = _field(True, "Test each map in the background once it is shown; no: only when somebody asks.")
     batches: Folder = _field(Path("batches"), "Where the page Pictures keeps uploads and the results of runs.")
     clips: Folder = _field(
         lambda: data_folder("clips"),

@@ -86,7 +86,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
-        seals=tuple(checks) if any(checks) else (),
+        checks=tuple(checks) if any(checks) else (),
         maps=tuple(
             # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
             MapInfo(

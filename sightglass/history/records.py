@@ -139,7 +139,7 @@ class Record:
     """As `Explanation.notes`."""
     pair: SavedPair | None = None
     """Where two pictures are compared."""
-    seals: tuple[Checks | None, ...] = ()
+    checks: tuple[Checks | None, ...] = ()
     """Checks of each map, None for one that was not checked; empty without any."""
     maps: tuple[MapInfo, ...] = ()
     """The description of each map."""
@@ -169,12 +169,12 @@ class Record:
 
     def checks_of(self, index: int) -> Checks | None:
         """Return the saved checks of the map at `index`, or None."""
-        return self.seals[index] if 0 <= index < len(self.seals) else None
+        return self.checks[index] if 0 <= index < len(self.checks) else None
 
     @property
     def checked_recipe(self) -> Recipe | None:
         """The recipe with its maps' checks; None in a damaged record."""
-        return None if self.recipe is None else add_checks(self.recipe, self.seals)
+        return None if self.recipe is None else add_checks(self.recipe, self.checks)
 
     @property
     def label(self) -> str | None:

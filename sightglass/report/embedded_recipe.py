@@ -224,7 +224,7 @@ def add_checks(recipe: Recipe, checks: Sequence[Checks | None]) -> Recipe:
         for index, entry in enumerate(checks)
         if entry
     )
-    return recipe.model_copy(update={"seals": saved}) if saved else recipe
+    return recipe.model_copy(update={"checks": saved}) if saved else recipe
 
 
 def checked_recipe(explanation: Result) -> Recipe:

@@ -179,7 +179,7 @@ def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy
         yield f"gradcam_class_{name}.npy", npy_bytes(explanation.heatmaps[index].values)
     analysis = {field: value for field, value in values.items() if field not in ("heatmaps", "boxes")}
     analysis |= values["heatmaps"][index] | {"index": target.index, "classes": len(labels)}
-    analysis |= {field: values[field] and values[field][index] for field in ("statistics", "seals")}
+    analysis |= {field: values[field] and values[field][index] for field in ("statistics", "checks")}
     yield f"class_analysis_{name}.json", to_json(analysis).encode()
 
 

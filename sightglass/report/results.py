@@ -111,7 +111,7 @@ class Explained(PlainResult):
     heatmaps: Sequence[MapResult]
     statistics: tuple[Statistics, ...]
     """One per map."""
-    seals: list[Checks | None]
+    checks: list[Checks | None]
     """One per map, null for one that was not tested."""
     diagnosis: list[str]
     """The limits of the first map, most serious first."""
@@ -149,7 +149,7 @@ class Explained(PlainResult):
             boxes=[explanation.box_numbers(i) for i in indices if task.explains("detection")],
             heatmaps=[describe_map(i) for i in indices],
             statistics=explanation.statistics,
-            seals=list_checks(explanation),
+            checks=list_checks(explanation),
             diagnosis=[finding.text for finding in diagnose(explanation)],
             milliseconds=explanation.milliseconds,
             notes=explanation.notes,

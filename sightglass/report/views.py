@@ -271,8 +271,8 @@ def write_caption(explanation: Result, index: int) -> str:
     left, top, right, bottom = heatmap.seen
     if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
         sentences.append("The model did not see the faded part.")
-    if (seal := explanation.known_checks(index)) is not None:
-        sentences.append(f"Checks: {seal.line}.")
+    if (found := explanation.known_checks(index)) is not None:
+        sentences.append(f"Checks: {found.line}.")
     used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in NAMED)
     hashes = f"weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)"
     return " ".join([*sentences, f"{used}; {hashes}."])
@@ -311,10 +311,10 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
 
 def _tables(result: Result, index: int, sentence: str, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
     """Return the tables of a report below a map; `sentence`: the map's description."""
-    seal = result.known_checks(index)
+    found = result.known_checks(index)
     boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
     meaning = filter(None, (sentence, without_emphasis(boxes)))
-    checks = () if seal is None else [f"{check.words}. {check.sentence}" for check in seal.checks]
+    checks = () if found is None else [f"{check.words}. {check.sentence}" for check in found.checks]
     limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
     proved = []
     if proof is not None:

@@ -78,7 +78,7 @@ def _stop() -> None:
 def draw_chip(explanation: Explanation, index: int) -> None:
     """Draw the chip with the state of a map's checks, which opens the cards."""
     maps = explanation.heatmaps
-    if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().seal:
+    if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().checks:
         return
     checks = CACHE.get(key := explanation.checks_key(index))
     pending = checks is None and key not in state.of(CheckedMaps).failed

@@ -74,7 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """
     home = str(tmp_path_factory.mktemp("data"))
     folders = {"XDG_DATA_HOME": home, "SIGHTGLASS_BATCHES": home}
-    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0", **folders) as address:
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_CHECKS="0", **folders) as address:
         yield address
 
 

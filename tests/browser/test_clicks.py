@@ -263,7 +263,7 @@ def test_each_control_of_a_page_answers(visit, kept: str, address: str) -> None:
 
 
 def test_the_chip_opens_and_closes_the_checks(browser: Browser) -> None:
-    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1") as address:
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_CHECKS="1") as address:
         for path in ("", "topk"):
             page = new_page(browser)
             page.goto(f"{address}/{path}?{SCENE}")

@@ -128,7 +128,7 @@ def test_click_on_box_and_beside_boxes(visit):
 def test_address_on_fresh_and_stopped_server(browser: Browser):
     line = "getComputedStyle(document.querySelector('[data-testid=stApp]'), '::after')"
     page = new_page(browser)
-    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0") as address:
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_CHECKS="0") as address:
         page.goto(f"{address}/compare?model=demo-cls-s")
         # A page that ran without the navigation has these too, but no navigation and another title.
         page.locator(CANVAS).nth(1).wait_for()

@@ -70,7 +70,7 @@ def test_chip_shows_the_engines_checks(page):
 
 
 def test_a_setting_switches_it_off(page, monkeypatch):
-    monkeypatch.setenv("SIGHTGLASS_SEAL", "no")
+    monkeypatch.setenv("SIGHTGLASS_CHECKS", "no")
     assert chip(page(**ADDRESS)) == ""
 
 

@@ -15,8 +15,8 @@ def halves() -> np.ndarray:
 
 
 @pytest.fixture
-def sealed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The labels of the maps that are sealed, of which none takes a pass."""
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The labels of the maps that are checked, of which none takes a pass."""
     from sightglass.explain import explanation
     from sightglass.explain.trust.checks import Check, Checks
 

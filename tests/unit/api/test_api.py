@@ -212,22 +212,22 @@ def test_the_description_names_bodies_answers_keys_and_a_version(client, monkeyp
 MODEL = "demo-cls-s"
 
 
-def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: list[str]) -> None:
-    boxes = send_form(client, "detect", scene, model="demo-s", top_k=2, seal="true").json()
-    assert [box["target"] for box in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
+def test_boxes_and_models_are_checked(client: TestClient, scene: Path, checked: list[str]) -> None:
+    boxes = send_form(client, "detect", scene, model="demo-s", top_k=2, checks="true").json()
+    assert [box["target"] for box in boxes["checks"]] == checked and len(checked) == len(boxes["heatmaps"]) == 2
     # The headline is made after the test, and no number is infinite in JSON.
     assert "This map shows the box, not what the model learnt." in boxes["headline"]
-    marks = boxes["seals"][0]["marks"]
+    marks = boxes["checks"][0]["marks"]
     assert [(mark["question"], mark["value"]) for mark in marks] == list(zip(QUESTIONS, (0.9, None, None), strict=True))
-    sealed.clear()
-    compared = send_form(client, "compare", scene, models=[MODEL, "demo-cls-m"], seal="true").json()["models"]
-    for row, label in zip(compared, sealed, strict=True):
+    checked.clear()
+    compared = send_form(client, "compare", scene, models=[MODEL, "demo-cls-m"], checks="true").json()["models"]
+    for row, label in zip(compared, checked, strict=True):
         # Only the first map of each is compared.
-        assert row["seals"][0]["target"] == label == row["heatmaps"][0]["label"]
-        assert row["seals"][1:] == [None] * (len(row["heatmaps"]) - 1)
-    files, fields = {"image": scene.read_bytes()}, {"seal": "true", "model": MODEL}
+        assert row["checks"][0]["target"] == label == row["heatmaps"][0]["label"]
+        assert row["checks"][1:] == [None] * (len(row["heatmaps"]) - 1)
+    files, fields = {"image": scene.read_bytes()}, {"checks": "true", "model": MODEL}
     answer = client.post("/api/explain?format=png", files=files, data=fields)
-    assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
+    assert answer.status_code == 400 and "leave checks out" in answer.json()["detail"]
 
 
 def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -> None:

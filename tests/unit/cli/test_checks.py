@@ -1,4 +1,4 @@
-"""`--seal`, `prove` and `batch --labels`: what is printed and written."""
+"""`--checks`, `prove` and `batch --labels`: what is printed and written."""
 
 import csv
 import html
@@ -19,18 +19,18 @@ from tests.labelled import draw_scenes
 LINE = "✗ changes with the model: no · ✓ matters to the answer: yes · ? stays when the picture barely changes: unclear"
 
 
-def test_seal_checks_every_map(call: Any, sealed: list[str], scene: Path) -> None:
-    assert "barely changes" not in call("image", "scene.png", "--model", "demo-cls-s")[1] and sealed == []
-    out = call("image", "scene.png", "./scene.png", "--model", "demo-cls-s", "--top-k", "2", "--seal")[1]
+def test_checks_of_every_map(call: Any, checked: list[str], scene: Path) -> None:
+    assert "barely changes" not in call("image", "scene.png", "--model", "demo-cls-s")[1] and checked == []
+    out = call("image", "scene.png", "./scene.png", "--model", "demo-cls-s", "--top-k", "2", "--checks")[1]
     labels = [heatmap.target.label for heatmap in Explainer("demo-cls-s")(scene, top_k=2).heatmaps]
-    assert sealed == labels * 2
+    assert checked == labels * 2
     assert out.count(LINE) == 4
     assert out.count("It shows the box.") >= 4 and out.count("Nobody knows.") == 4 and "It matters." not in out
 
 
-def test_compare_seal_checks_each_model(call: Any, sealed: list[str]) -> None:
-    code, out, _ = call("compare", "scene.png", "-m", "demo-cls-s", "-m", "demo-cls-m", "--seal")
-    assert code == 0 and len(sealed) == 2 == out.count(LINE)
+def test_compare_checks_of_each_model(call: Any, checked: list[str]) -> None:
+    code, out, _ = call("compare", "scene.png", "-m", "demo-cls-s", "-m", "demo-cls-m", "--checks")
+    assert code == 0 and len(checked) == 2 == out.count(LINE)
 
 
 def test_a_proof_is_written_and_said(call: Any) -> None:

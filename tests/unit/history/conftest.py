@@ -29,7 +29,7 @@ def noise() -> Explanation:
 
 @pytest.fixture(scope="session")
 def bare(scene: Path) -> Explanation:
-    """Two maps, neither proved nor sealed."""
+    """Two maps, neither proved nor checked."""
     return Explainer("demo-cls-s")(Image.open(scene), top_k=2)
 
 

@@ -232,23 +232,23 @@ def test_proof_is_restored_and_replays(history, proved):
 
 
 def test_a_record_and_its_files_have_the_seals_of_its_maps(history, bare, checked, tmp_path, capsys):
-    record, sealed = history.get(history.keep(checked, index=1).id), checked.known_checks(1)
-    assert sealed is not None and bare.known_checks(1) is None
-    assert record.seals == (None, sealed)
-    assert [record.checks_of(i) for i in range(3)] == [None, sealed, None]
-    # Its own recipe is the explanation's, and that of its files has the seal.
+    record, found = history.get(history.keep(checked, index=1).id), checked.known_checks(1)
+    assert found is not None and bare.known_checks(1) is None
+    assert record.checks == (None, found)
+    assert [record.checks_of(i) for i in range(3)] == [None, found, None]
+    # Its own recipe is the explanation's, and that of its files has the checks.
     assert record.recipe == bare.recipe
     recipe = record.checked_recipe
-    assert [(seal.index, seal.marks[0].value) for seal in recipe.seals] == [(1, MARKS[0].value)]
+    assert [(saved.index, saved.marks[0].value) for saved in recipe.checks] == [(1, MARKS[0].value)]
     files = {name.rsplit("/", 1)[-1]: data for name, data in history.export([record.id])}
     described = json.loads(files["record.json"])
-    assert described["seals"][0] is None
-    assert described["seals"][1]["checks"][1]["sentence"] == MARKS[1].sentence
+    assert described["checks"][0] is None
+    assert described["checks"][1]["checks"][1]["sentence"] == MARKS[1].sentence
     assert embedded_recipe.read(files["overlay.png"]) == recipe
     (tmp_path / "record.json").write_bytes(files["record.json"])
     assert read(tmp_path / "record.json") == recipe
     (picture,) = encoding.record_view(record, bare.image, history.heatmaps(record)).pictures
-    assert picture.map is not None and picture.map.checks == sealed.line
+    assert picture.map is not None and picture.map.checks == found.line
 
 
 @pytest.fixture(scope="module")

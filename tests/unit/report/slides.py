@@ -28,13 +28,15 @@ def photograph(grey: int = 110) -> bytes:
 
 
 PHOTOGRAPH = photograph()
-SEAL = "✓ changes with the model: yes · ✗ matters to the answer: no · ? stays when the picture barely changes: unclear"
+CHECKS = (
+    "✓ changes with the model: yes · ✗ matters to the answer: no · ? stays when the picture barely changes: unclear"
+)
 """As of a map whose checks ran."""
 
 
 def picture(name: str = "EfficientNet-Lite0", x: float = 0.5) -> Picture:
     answers = (("minibus", 0.72), ("trolleybus", 0.12), ("streetcar, tram, tramcar, trolley", 0.05), ("van", 0.004))
-    minibus = Map("minibus", spot(x, 0.5), 0.72, seen=(0.1, 0.0, 0.9, 1.0), checks=SEAL)
+    minibus = Map("minibus", spot(x, 0.5), 0.72, seen=(0.1, 0.0, 0.9, 1.0), checks=CHECKS)
     return Picture(name, PHOTOGRAPH, SIZE, f"{name}: minibus 72 %", minibus, answers)
 
 

@@ -35,7 +35,7 @@ from sightglass.report.layouts import (
 from sightglass.report.pdf import deck_pdf
 from sightglass.report.view import View
 from sightglass.report.views import MAX_WORDS
-from tests.unit.report.slides import SEAL, SIZE, TITLE, deck, picture
+from tests.unit.report.slides import CHECKS, SIZE, TITLE, deck, picture
 
 VIEWS = deck()
 CYCLE = ["words", "picture", "proof", "boxes", "models", "models' proof", "story", "clip"]
@@ -103,7 +103,7 @@ def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):
     html = deck_html([VIEWS[1]], TITLE).decode()
     assert "Strongest places hidden" in html and "Random places" in html and f"stroke: {hex_of(DARK.accent)}" in html
     notes = opened.slides[1].notes_slide.notes_text_frame.text
-    assert f"Checks of minibus: {SEAL}." in notes and "sightglass image bus.jpg" in notes and "Cropped." in notes
+    assert f"Checks of minibus: {CHECKS}." in notes and "sightglass image bus.jpg" in notes and "Cropped." in notes
     texts = " ".join(shape.text_frame.text for shape in opened.slides[1].shapes if shape.has_text_frame)
     assert "✓" not in texts and "recipe" not in texts
 

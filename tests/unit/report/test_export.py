@@ -194,14 +194,14 @@ MARKS = (
 
 @pytest.fixture
 def checked(bare: Explanation) -> Explanation:
-    """Two maps, of which the second was sealed."""
+    """Two maps, of which the second was checked."""
     return bare.with_tests({1: Checks(bare.heatmaps[1].target.label, MARKS)})
 
 
 def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
     for kind in ("png", "jpg"):
         embedded = embedded_recipe.read(figure.figure(checked, 1, format=kind))  # type: ignore[arg-type]
-        (saved,) = embedded.seals
+        (saved,) = embedded.checks
         assert saved.index == 1
         assert [(mark.question, mark.answer, mark.value, mark.control) for mark in saved.marks] == [
             ("model", "yes", 0.03, 0.2),
@@ -209,7 +209,7 @@ def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
             ("stable", "cannot be told", None, None),
         ]
     # What two explanations are compared by has none.
-    assert checked.recipe.seals == ()
+    assert checked.recipe.checks == ()
     assert embedded_recipe.proved_recipe(checked, 0) == embedded
 
 

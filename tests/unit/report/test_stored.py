@@ -29,12 +29,12 @@ def cropped() -> Explanation:
 
 
 CHART = Chart("dog", "So.", (ChartLine("map", "This map", (0.5, 0.2, 0), (0, 0.4, 0.5)),))
-SEAL = "✓ changes with the model: yes · ? holds still: unclear"
+CHECKS = "✓ changes with the model: yes · ? holds still: unclear"
 
 
 def whole() -> View:
     values = np.random.default_rng(1).integers(0, 256, (7, 9)).astype(np.float32) / 255
-    cat = Map("cat", values, 0.5, (-0.1, 0.0, 1.1, 1.0), (0.25, 0, 0.75, 1), cells=(7, 9), checks=SEAL)
+    cat = Map("cat", values, 0.5, (-0.1, 0.0, 1.1, 1.0), (0.25, 0, 0.75, 1), cells=(7, 9), checks=CHECKS)
     dog = Map("dog", 2 * values - 1, None, kind="signed", ends=("lowers", "0", "raises"))
     box = Box(((0.1, 0.2), (0.3, 0.2), (0.3, 0.4)), "cat 50 %", explained=True)
     pictures = (
