@@ -147,8 +147,8 @@ def test_without_a_vocabulary_both_ways_to_one_are_named() -> None:
 
 def test_words_and_examples_in_recipe(encoder: None, bus: Path) -> None:
     loaded = LoadedModel(open_model(), torch.device("cpu"))
-    loaded: Any = SimpleNamespace(get=lambda *_: loaded, models=lambda: [loaded])
-    explainer: Any = Explainer("yoloe-11s-seg", model_cache=loaded)
+    cache: Any = SimpleNamespace(get=lambda *_: loaded, models=lambda: [loaded])
+    explainer: Any = Explainer("yoloe-11s-seg", model_cache=cache)
     options = {"per": "detection", "confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
     result = explainer(bus, vocabulary="red bus, person", **options)
     prompted = result.evidence.loaded
