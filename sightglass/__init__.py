@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sightglass.explain import overlay as overlay
     from sightglass.explain import replay as replay
 
-__version__ = "0.2.0"
+__version__ = "1.0.0"
 
 _CLASSES = ("Explainer", "Explanation", "Heatmap", "Image", "Problem", "Recipe")
 _NAMES = (*_CLASSES, "colormaps", "contact_sheet", "overlay", "replay")

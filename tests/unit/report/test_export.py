@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from sightglass import __version__
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import quantity
@@ -52,7 +53,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     space = "{http://www.w3.org/2000/svg}"
     words = " ".join("".join(node.itertext()) for node in root.iter(f"{space}text"))
     answer, layer = boxes.task.wording.answers(boxes)[0].line, boxes.heatmaps[0].layers[0]
-    for part in ("bus.png", "HiResCAM: ball-dots", answer, "sightglass 0.2.0", layer):
+    for part in ("bus.png", "HiResCAM: ball-dots", answer, f"sightglass {__version__}", layer):
         assert part in words
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
     white = [node for node in root.iter(f"{space}path") if "stroke: #ffffff" in node.get("style", "")]
