@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
 
 from sightglass.common import settings as app_settings
@@ -259,7 +260,9 @@ class Explainer:
             return self._explain_one(*self._request(source, bgr, question, options), run)
         rows = given_model.split_targets(options.pop("targets", None), len(source))
         pairs = zip(source, rows, strict=True)
-        if self.loaded.device.type == "cpu":
+        # A lazily opened picture or file is read by one thread.
+        apart = all(isinstance(item, (str, os.PathLike, bytes, np.ndarray)) for item in source)
+        if self.loaded.device.type == "cpu" or not apart:
             requests = (self._request(item, bgr, question, options | row) for item, row in pairs)
             return self._explain_list(requests, len(source), run)
         # A GPU would wait for decoders.
@@ -482,6 +485,7 @@ class Explainer:
         prepared = time.perf_counter()
         evidence = Evidence(loaded, model_input, layers)
         if loaded.device.type == "cuda":
-            torch.cuda.synchronize(loaded.device)
+            # Not the device, on which another thread may be recording a pass.
+            torch.cuda.current_stream(loaded.device).synchronize()
         done = time.perf_counter()
         return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}

@@ -310,15 +310,16 @@ def explain_together(
     if method.gradients:
         batched_pass.backward(parts, targets)
     drawn: list[tuple[Heatmap, ...]] = [()] * len(parts)
-    alike = options.scale == "own" and all(targets) and len({part.geometry for part in parts}) == 1
+    alike = options.scale == "own" and options.smooth != "flips" and all(targets)
+    alike = alike and len({part.geometry for part in parts}) == 1
     if loaded.device.type != "cpu" and alike:
         # The maps of all pictures by one copy from the GPU.
-        raws = [gradient.raw_maps(part, method, some) for part, some in zip(parts, targets, strict=True)]
+        raws = [method.run(part, some) for part, some in zip(parts, targets, strict=True)]
         together = heatmaps(
-            list(map(torch.cat, zip(*raws, strict=True))),
+            list(map(torch.cat, zip(*(raw.maps for raw in raws), strict=True))),
             [target for some in targets for target in some],
             method=method.id,
-            layers=parts[0].paths,
+            layers=raws[0].layers,
             geometry=parts[0].geometry,
             scale=options.scale,
             signed=is_signed(method, options),

@@ -68,7 +68,7 @@ def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tup
                 start = time.perf_counter()
                 loaded.adapter.run(evidence.tensor)
                 if loaded.device.type == "cuda":
-                    torch.cuda.synchronize(loaded.device)
+                    torch.cuda.current_stream(loaded.device).synchronize()
                 passes.append((time.perf_counter() - start) * 1e3)
     return tuple(Timing(statistics.median(passes), min(passes), max(passes)) for passes in (run[1:] for run in times))
 

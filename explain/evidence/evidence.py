@@ -214,7 +214,8 @@ class Evidence:
         loaded, recordings = self.loaded, self.loaded.recordings
         if loaded.guard is not None or not recorded_passes.records(self.tensor.device):
             return self._run()
-        key = (loaded.adapter, self.tensor.shape, self.paths)
+        tensor, precision = self.tensor, torch.get_float32_matmul_precision()
+        key = (loaded.adapter, tensor.shape, tensor.dtype, self.paths, precision)
         self._recording = recordings.get(key)
         if self._recording is not None:
             self.calls = self._recording.calls

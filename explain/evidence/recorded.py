@@ -1,7 +1,7 @@
 """Work on a GPU recorded as CUDA graphs.
 
-A GPU waits for a small network's launches; a recorded pass is one launch. It computes the same bits: what is replayed
-are the kernels of the pass itself.
+A GPU waits for a small network's launches; a recorded pass is one launch. A recording is used only where it gave the
+same bits as the pass itself.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ def new_stream(device: torch.device) -> Any:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
+_RECORDING = threading.Lock()
+"""A process records one graph at a time."""
+
+
 class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Collect the tensors from outside that operations read: a graph keeps their addresses and not them."""
 
@@ -60,15 +64,24 @@ class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(tensor, Tensor) and (place := tensor.untyped_storage().data_ptr()) not in self._made:
                 self.tensors.setdefault(place, tensor)
         result = func(*args, **(kwargs or {}))
-        self._made.update(t.untyped_storage().data_ptr() for t in tree_leaves(result) if isinstance(t, Tensor))
+        # Tensors of the CPU have addresses of their own, and a copy of one may be part of the graph.
+        made = (tensor for tensor in tree_leaves(result) if isinstance(tensor, Tensor) and tensor.is_cuda)
+        self._made.update(tensor.untyped_storage().data_ptr() for tensor in made)
         return result
 
 
 class Recorded(Generic[T]):
     """What a function launches on a GPU, as a CUDA graph; each replay overwrites the tensors of `result`."""
 
-    def __init__(self, call: Callable[[], T], stream: Any) -> None:
-        """Record `call`, on a stream of its own; raises RuntimeError where it reads a value on the way."""
+    def __init__(self, call: Callable[[], T], stream: Any, pool: Any = None) -> None:
+        """Record `call`, on a stream of its own; raises RuntimeError where it reads a value on the way.
+
+        `pool`: the memory of a graph on the same stream, to share what it leaves free.
+        """
+        with _RECORDING:
+            self._record(call, stream, pool)
+
+    def _record(self, call: Callable[[], T], stream: Any, pool: Any) -> None:
         current = torch.cuda.current_stream(stream.device)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -82,7 +95,7 @@ class Recorded(Generic[T]):
         self.graph = torch.cuda.CUDAGraph()
         # Other threads may use the GPU meanwhile.
         with (
-            torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"),
+            torch.cuda.graph(self.graph, pool=pool, stream=stream, capture_error_mode="thread_local"),
             _Reads() as reads,
         ):
             self.result = call()
@@ -90,8 +103,16 @@ class Recorded(Generic[T]):
         self.nbytes = max(0, torch.cuda.memory_reserved(stream.device) - before)
         """Bytes of the GPU that its tensors and workspaces take."""
 
+    @property
+    def pool(self) -> Any:
+        return self.graph.pool()
+
     def replay(self) -> None:
         self.graph.replay()
+
+
+_Product = tuple[list[Tensor], Callable[[], Sequence[Tensor | None]], "Recorded[Sequence[Tensor | None]] | None"]
+"""Seeds at some outputs, what computes the layers' gradients of them, and its recording, if there is one."""
 
 
 class Recording:
@@ -109,7 +130,7 @@ class Recording:
         self._pass = Recorded(lambda: run(self._input), self._stream)
         self._layers, self._outputs = [*self._pass.result[0].values()], self._pass.result[1]
         self._roots = [output for output in tensors_of(self._outputs) if output.requires_grad]
-        self._products: dict[tuple[bool, ...], tuple[list[Tensor], Recorded[Sequence[Tensor | None]]]] = {}
+        self._products: dict[tuple[bool, ...], _Product] = {}
         self.calls: Mapping[str, int] = {}
         """How often each layer ran in the pass, by path."""
         self.averages = False
@@ -117,12 +138,16 @@ class Recording:
 
     @property
     def nbytes(self) -> int:
-        return self._pass.nbytes + sum(product.nbytes for _, product in self._products.values())
+        return self._pass.nbytes + sum(
+            product.nbytes for _, _, product in self._products.values() if product is not None
+        )
 
     @property
     def differentiable(self) -> bool:
         """Whether an output depends on a layer, as far as the kinds of outputs are known."""
-        return bool(self._roots)
+        detections = self._outputs if isinstance(self._outputs, Detections) else None
+        leaves = self._roots if detections is None else [leaf for leaf in detections.leaves if leaf.requires_grad]
+        return len(leaves) == len(self._roots) > 0
 
     def run(self, tensor: Tensor) -> Outputs:
         """Return what the pass gives for an input, out of the graph."""
@@ -145,23 +170,31 @@ class Recording:
         self._load(tensor)
         used = tuple(seed is not None for seed in seeds)
         if used not in self._products:
-            roots = [root for root, is_used in zip(self._roots, used, strict=True) if is_used]
-            buffers = [torch.zeros_like(root) for root in roots]
-            self._products[used] = (
-                buffers,
-                Recorded(
-                    lambda: torch.autograd.grad(roots, self._layers, buffers, retain_graph=True, allow_unused=True),
-                    self._stream,
-                ),
-            )
-        buffers, product = self._products[used]
+            self._products[used] = self._record_product(used)
+        buffers, compute, product = self._products[used]
         parts = [(buffer[seed[1]], seed[0]) for buffer, seed in zip(buffers, filter(None, seeds), strict=True)]
         for part, values in parts:
             part.copy_(values)
-        product.replay()
+        if product is not None:
+            product.replay()
+        slopes = compute() if product is None else product.result
+        copies = [None if slope is None else slope.clone() for slope in slopes]
         for part, _ in parts:
             part.zero_()
-        return [None if slope is None else slope.clone() for slope in product.result]
+        return copies
+
+    def _record_product(self, used: Sequence[bool]) -> _Product:
+        roots = [root for root, is_used in zip(self._roots, used, strict=True) if is_used]
+        buffers = [torch.zeros_like(root) for root in roots]
+
+        def compute() -> Sequence[Tensor | None]:
+            return torch.autograd.grad(roots, self._layers, buffers, retain_graph=True, allow_unused=True)
+
+        try:
+            return buffers, compute, Recorded(compute, self._stream, self._pass.pool)
+        except RuntimeError as error:
+            LOGGER.info("a gradient is not recorded as a CUDA graph: %s", str(error).partition("\n")[0])
+            return buffers, compute, None
 
     def measure_mean(self, *tensors: Tensor) -> None:
         """Set `averages` by the gradients of the features in the passes of some inputs."""
@@ -193,7 +226,7 @@ def _copied(answer: Any, constants: Iterable[int] = ()) -> Any:
 
 
 class _Seen:
-    """What came before, by key: only what comes a second time is recorded."""
+    """Remember which keys came before: only what comes a second time is recorded."""
 
     def __init__(self) -> None:
         self._recordable: dict[Hashable, bool] = {}
@@ -244,11 +277,12 @@ class Recordings:
         """
 
         def record() -> Recording | None:
-            recording, mirrored = make(tensor), tensor.flip(-1)
+            # Another input, for a uniform picture as well.
+            recording, other = make(tensor), tensor.flip(-1) / 2 + 0.1
             repeated = recording.run(tensor)
             # A function that reads the recording's own tensors would see those of the next input.
-            recording.run(mirrored)
-            recording.measure_mean(tensor, mirrored)
+            recording.run(other)
+            recording.measure_mean(tensor, other)
             return recording if recording.differentiable and _equal(repeated, outputs, adapter) else None
 
         if (recording := self._seen.record(key, f"a pass of {adapter.spec.id}", record)) is not None:
@@ -277,7 +311,8 @@ class _Functions:
         device = tensors[0].device
         if not records(device):
             return call(tensors)
-        key = (key, device, *((tensor.shape, tensor.dtype) for tensor in tensors))
+        precision = torch.get_float32_matmul_precision()
+        key = (key, device, precision, *((tensor.shape, tensor.dtype, tensor.stride()) for tensor in tensors))
         with self._lock, torch.no_grad():
             function = self._functions.get(key)
             if function is None:

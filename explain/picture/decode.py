@@ -103,14 +103,14 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
 
 def _by_nvjpeg(data: bytes) -> tuple[Pixels, tuple[str, ...]] | None:
     """Decode a JPEG on a GPU; None where there is none or it cannot."""
-    import torch
-    from torchvision.io import decode_jpeg
+    # Whatever is missing or fails, Pillow decodes it.
+    with suppress(Exception):
+        import torch
+        from torchvision.io import decode_jpeg
 
-    if not torch.cuda.is_available():
-        return None
-    with suppress(RuntimeError):
-        planes = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), device="cuda")
-        return planes.permute(1, 2, 0).contiguous().cpu().numpy(), (BY_NVJPEG,)
+        if torch.cuda.is_available():
+            planes = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), device="cuda")
+            return planes.permute(1, 2, 0).contiguous().cpu().numpy(), (BY_NVJPEG,)
     return None
 
 

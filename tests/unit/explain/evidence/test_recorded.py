@@ -41,8 +41,10 @@ class Net(nn.Module):
 class Repeated(recorded.Recorded[Any]):
     """Runs the function again, and writes what it returns into the tensors of the first run."""
 
-    def __init__(self, call: Any, stream: Any) -> None:
+    def __init__(self, call: Any, stream: Any, pool: Any = None) -> None:
         self.call, self.result, self.nbytes, self.sources = call, call(), 1000, ()
+
+    pool = None
 
     def replay(self) -> None:
         parts = (self.result, self.call())
@@ -135,7 +137,7 @@ class Reading(Net):
 class Failing(Repeated):
     inside = False
 
-    def __init__(self, call: Any, stream: Any) -> None:
+    def __init__(self, call: Any, stream: Any, pool: Any = None) -> None:
         Failing.inside = True
         try:
             super().__init__(call, stream)
