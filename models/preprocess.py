@@ -146,8 +146,8 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
             f"This model takes {preprocessing.channels} channels and the picture has {pixels.shape[2]}: give a .npy or "
             "a .tif with as many."
         )
-    whole = _divisor(pixels, preprocessing)
     placed, geometry = fit_picture(pixels, preprocessing, way)
+    whole = _divisor(pixels, preprocessing)
     tensor = normalise(torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))), preprocessing, whole)
     return ModelInput(tensor.unsqueeze(0), geometry)
 

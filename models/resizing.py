@@ -30,8 +30,6 @@ FILTERS: dict[str, tuple[float, Callable[[NDArray[np.float64]], NDArray[np.float
     ),
 }
 """Reach in pixels of the smaller picture, and weight by distance."""
-
-
 _ORDERS: dict[tuple[object, ...], bool] = {}
 """Whether Pillow resizes across first, by sizes and filter: it chooses, and its versions choose differently."""
 MAX_ORDERS = 256
@@ -93,9 +91,9 @@ def fit_on_device(
         canvas = small.new_full((len(small), 3, *preprocessing.size), GREY)
         canvas[(slice(None), slice(None), *bars_around(geometry, small.shape[2:]))] = small
         small = canvas
+    small = small.flip(1) if preprocessing.channels_order == "bgr" else small
     table = _table(preprocessing, device).expand(len(small), 3, 256)
     tensor = table.gather(2, small.flatten(2).long()).view(small.shape)
-    tensor = tensor.flip(1) if preprocessing.channels_order == "bgr" else tensor
     return [ModelInput(each, geometry) for each in torch.split(tensor, 1)]
 
 
@@ -123,7 +121,6 @@ def _weights(side: int, scaled: int, span: tuple[int, int], interpolation: str, 
 
 @lru_cache(maxsize=32)
 def _table(preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Return the input's number (3, 256) for each byte of red, green and blue."""
+    """Return the input's number (3, 256) for each byte, by channel of the input."""
     levels = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
-    table = normalise(levels, preprocessing, FULL["uint8"])[:, 0]
-    return (table.flip(0) if preprocessing.channels_order == "bgr" else table).to(device)
+    return normalise(levels, preprocessing, FULL["uint8"])[:, 0].to(device)

@@ -330,8 +330,7 @@ class Evidence:
         adapter = self.loaded.adapter
         seeds: dict[Target, list[Seed | None]] = {}
         for target in targets:
-            windows = self._seeds(target) if adapter.detects and len(target.anchors) <= MAX_WINDOWED else None
-            if windows is not None:
+            if (windows := self._seeds(target)) is not None:
                 seeds[target] = [None if seed is None else (seed.values, (0, *seed.window)) for seed in windows]
             elif (scalar := adapter.scalar(self.outputs, target)).requires_grad:
                 seeds[target] = self._output_slopes(scalar)
@@ -356,11 +355,9 @@ class Evidence:
 
     def _cut_windows(self, target: Target) -> list[Gradient] | None:
         """Return some detections' gradients in windows, or None."""
-        small = self.loaded.adapter.detects and len(target.anchors) <= MAX_WINDOWED
-        if not small or isinstance(target, FunctionTarget) or any(layer.layout != "nchw" for layer in self.layers):
-            return None
         # A GPU waits for the launches of many small steps.
-        if self.tensor.device.type != "cpu" or (seeds := self._seeds(target)) is None:
+        walked = self.tensor.device.type == "cpu" and all(layer.layout == "nchw" for layer in self.layers)
+        if not walked or isinstance(target, FunctionTarget) or (seeds := self._seeds(target)) is None:
             return None
         with torch.no_grad():
             try:
@@ -371,7 +368,9 @@ class Evidence:
                 return None
 
     def _seeds(self, target: Target) -> list[Gradient | None] | None:
-        """Return a target's gradient at each network output, or None."""
+        """Return the gradient of few detections at each network output, or None."""
+        if not self.loaded.adapter.detects or len(target.anchors) > MAX_WINDOWED:
+            return None
         outputs: Detections = self.outputs
         top, left, places = 0, 0, list(range(len(outputs.leaves)))
         if target.part in IN_CELL and len(target.anchors) == 1:

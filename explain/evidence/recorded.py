@@ -65,8 +65,8 @@ class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.tensors.setdefault(place, tensor)
         result = func(*args, **(kwargs or {}))
         # Tensors of the CPU have addresses of their own, and a copy of one may be part of the graph.
-        made = (tensor for tensor in tree_leaves(result) if isinstance(tensor, Tensor) and tensor.is_cuda)
-        self._made.update(tensor.untyped_storage().data_ptr() for tensor in made)
+        outputs = (tensor for tensor in tree_leaves(result) if isinstance(tensor, Tensor) and tensor.is_cuda)
+        self._made.update(tensor.untyped_storage().data_ptr() for tensor in outputs)
         return result
 
 

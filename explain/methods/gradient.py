@@ -182,8 +182,8 @@ def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Ta
     # The others search for a vector, or draw numbers.
     plain = all(method.family == "gradient" for _, by in ways for method in by)
     with torch.no_grad():
-        found = replayed(key, maps, values) if plain else maps(values)
-    for (target, by), by_method in zip(missing.items(), found, strict=True):
+        by_target = replayed(key, maps, values) if plain else maps(values)
+    for (target, by), by_method in zip(missing.items(), by_target, strict=True):
         evidence.raws |= {(method.id, target): raws for method, raws in zip(by, by_method, strict=True)}
 
 
