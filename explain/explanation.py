@@ -253,7 +253,7 @@ def method_of(loaded: LoadedModel, options: Options) -> Method:
     method = find_method(options.method or (spec.method if gradients else "drise"))
     if method.family != "mask" and not gradients:
         rise = find_method("drise").name_for(spec.task)
-        raise ModelProblem(f"{spec.id} has no layer with a place in the picture: use {rise} or Occlusion.")
+        raise ModelProblem(f"{spec.id} {loaded.without_layers}: use {rise} or Occlusion.")
     task, name = task_of(loaded.adapter), method.name_for(spec.task)
     if any(map(callable, options.targets)) and method.family not in FUNCTIONS:
         raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")

@@ -76,7 +76,7 @@ def layers_at(loaded: LoadedModel, paths: Collection[str]) -> tuple[Layer, ...]:
 def chosen_layers(loaded: LoadedModel, names: tuple[str, ...]) -> tuple[Layer, ...]:
     """Return layers by any names of `find_paths`, by default the model's."""
     if names and not loaded.gradients:
-        raise ModelProblem(f"{loaded.adapter.spec.id} has no layer with a place in the picture: leave layers out.")
+        raise ModelProblem(f"{loaded.adapter.spec.id} {loaded.without_layers}: leave layers out.")
     paths = tuple(dict.fromkeys(path for name in names for path in find_paths(loaded, name)))
     return layers_at(loaded, paths or loaded.default_layers)
 

@@ -264,6 +264,12 @@ class LoadedModel:
         """
         return self.adapter.gradients and (bool(self.layers) or self.adapter.spec.task == "embed")
 
+    @property
+    def without_layers(self) -> str:
+        """What a sentence says of a model without `gradients`, after its name."""
+        measured = self.adapter.gradients
+        return "has no layer with a place in the picture" if measured else "only answers, no layer of it can be seen"
+
     @cached_property
     def default_layers(self) -> tuple[str, ...]:
         """Paths of the layers used where none are named; none without gradients."""
