@@ -48,6 +48,7 @@ if script_context() is None:
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.ui.choices import import_ahead
     from sightglass.ui.session import signed_in
+    from sightglass.ui.widgets import styled_routes
 
     try:
         serving.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())
@@ -60,7 +61,8 @@ if script_context() is None:
         Middleware(SecurityHeaders, PAGES),
         Middleware(AuthMiddleware, base=base, claims=signed_in.claims),
     ]
-    app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
+    pages = [*routes(base=base), *styled_routes(MENU, base)]
+    app = st.App(__file__, routes=pages, middleware=middleware, lifespan=import_ahead.serving)
 else:
     from sightglass.ui.session import signed_in
     from sightglass.ui.widgets import page_title
@@ -90,7 +92,8 @@ else:
         foot = st.container(key="bottom-bar", horizontal=True, gap=None)
         # The name takes no place, and no gap.
         with st.container(gap=None):
-            page_title(pages[shown].title)
+            with st.container(key="page-title"):
+                page_title(pages[shown].title)
             with st.container():
                 current.run()
         with foot:

@@ -13,7 +13,8 @@ TABS = {"models": "One picture", "pictures": "Two pictures"}
 
 @page.show_errors
 def compare() -> None:
-    bar, head = st.container(key="controls"), st.container(horizontal=True, vertical_alignment="center")
+    bar = st.container(key="controls")
+    head = st.container(horizontal=True, vertical_alignment="center", key="compare-head")
     with head:
         look: dict[str, Any] = {"key": "compare-tab", "name": "tab", "label_visibility": "collapsed"}
         tab = url_state.widget(st.segmented_control, "Compare", TABS, "models", **look)

@@ -18,21 +18,20 @@ from sightglass.ui.views import panels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamlit.delta_generator import DeltaGenerator
-
     from sightglass.explain import Explainer
     from sightglass.ui.session.state import Choices
 
-    View = Callable[[Choices, Explainer, DeltaGenerator], None]
+    View = Callable[[Choices, Explainer, map_view.Frame], None]
 
 
 @page.show_errors
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
-    bar, tabs, main = (st.container(key=name) for name in ("controls", "views", "explore"))
+    bar, row, main = (st.container(key=name) for name in ("controls", "headline", "explore"))
     choices, explainer = controls.draw(bar)
-    with tabs:
-        view = choose_view(explainer)
+    title, side = row.columns(map_view.COLUMNS, gap="medium", vertical_alignment="center")
+    with side.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"):
+        view, chip = choose_view(explainer), st.container(width="content")
     if drawing.needs_repaint(explainer):
         st.rerun()
     paper = None
@@ -46,7 +45,7 @@ def explore() -> None:
                 st.markdown(":material/text_fields: Enter it at the top, in words.")
                 panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-examples")
         else:
-            view(choices, explainer, main)
+            view(choices, explainer, map_view.Frame(title, chip, main))
     finally:
         # Also where there is no map: the next stroke may bring one.
         if paper is not None:
@@ -58,7 +57,7 @@ def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
     draws_boxes = task_of(explainer.model).explains("detection")
     views: dict[str, tuple[str, View]] = {"map": ("Boxes" if draws_boxes else "Map", map_view.draw)}
-    views["whatif"] = ("What if", whatif.draw)
+    views["whatif"] = ("What if", lambda choices, explainer, frame: whatif.draw(choices, explainer, frame.main))
     if draws_boxes and stages(explainer.loaded):
         views["layers"] = ("Layers", map_view.draw_layers)
     titles = {name: title for name, (title, _) in views.items()}

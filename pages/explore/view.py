@@ -34,34 +34,43 @@ if TYPE_CHECKING:
     from sightglass.ui.session.state import Choices
 
 
-HEIGHT = 456
+HEIGHT = 640
 """Height of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
+COLUMNS = (7, 2)
+"""Widths of the pictures and of what stands at their right."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the parts of the view are drawn, the same for quick and slow methods: nothing moves."""
+class Frame:
+    """What every view of the page draws into."""
 
     title: DeltaGenerator
-    """The headline, and the chip of the checks at its right."""
+    """The headline."""
+    chip: DeltaGenerator
+    """The chip of the checks, at its right."""
+    main: DeltaGenerator
+
+
+@dataclass(frozen=True)
+class Places(Frame):
+    """Where the parts of the view are drawn, the same for quick and slow methods: nothing moves."""
+
     left: DeltaGenerator
     answers: DeltaGenerator
     beside: DeltaGenerator
     """Below the answers."""
 
-    @staticmethod
-    def draw(main: DeltaGenerator) -> Places:
-        title = main.container(
-            key="headline", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-        )
-        with main:
-            left, right = st.columns([3, 1], gap="medium")
-        return Places(title, left, right.container(key="answers"), right.container())
+    @classmethod
+    def draw(cls, frame: Frame) -> Places:
+        with frame.main:
+            left, right = st.columns(COLUMNS, gap="medium")
+        stage, answers = left.container(key="stage"), right.container(key="answers")
+        return cls(**vars(frame), left=stage, answers=answers, beside=right.container())
 
 
-def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
+def draw(choices: Choices, explainer: Explainer, frame: Frame) -> None:
     """Draw the view."""
-    places = Places.draw(main)
+    places = Places.draw(frame)
     with places.answers:
         draws_boxes = task_of(explainer.model).explains("detection")
         answers: Boxes | Classes = (Boxes if draws_boxes else Classes)(choices, explainer)
@@ -116,8 +125,8 @@ def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Pla
             index = answers.draw_list(explanation)
     with places.title:
         _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))
-        with st.container(width="content"):
-            checks.draw_chip(explanation, index)
+    with places.chip:
+        checks.draw_chip(explanation, index)
     # The picture before the numbers: they take longer to compute and are read second.
     with places.left:
         view = _draw_picture(answers, explanation, index)
@@ -173,7 +182,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
                 saving.save_map("explore", explanation, index, pair=answers.pair)
-            charts.fit_button(explanation)
+            charts.fit_switch(explanation)
         answers.draw_below(explanation, index, view)
         if has_map:
             if view.region is not None:
@@ -185,9 +194,9 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
 # A box's map at every layer
 
 
-def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
+def draw_layers(choices: Choices, explainer: Explainer, frame: Frame) -> None:
     """Draw the chosen box's map at every stage; the headline says how much is inside the box."""
-    places = Places.draw(main)
+    places = Places.draw(frame)
     with places.answers:
         boxes = Boxes(choices, explainer)
         boxes.draw_list(boxes.base)

@@ -104,11 +104,11 @@ export function sidedSpotlightTable(alpha, threshold) {
 /** Return the table as a CSS gradient. @param {Uint8Array} table */
 export function gradient(table) {
   const stops = Array.from({ length: 33 }, (_, i) => `rgb(${table.subarray(3 * Math.min(255, 8 * i)).slice(0, 3).join()})`);
-  return `linear-gradient(90deg, ${stops.join()})`;
+  return `linear-gradient(var(--to, 90deg), ${stops.join()})`;
 }
 
 /** Return the colours of a map with two sides as a CSS gradient, from one end to the other. @param {string} kind @param {number} ground */
 export function sidedGradient(kind, ground) {
   const { lowers, raises } = armsOf(kind, ground);
-  return `linear-gradient(90deg, ${[...[...lowers].reverse(), ...raises.slice(1)].map((rgb) => `rgb(${rgb.join()})`).join()})`;
+  return `linear-gradient(var(--to, 90deg), ${[...[...lowers].reverse(), ...raises.slice(1)].map((rgb) => `rgb(${rgb.join()})`).join()})`;
 }

@@ -67,11 +67,11 @@ def choose() -> Image:
 
 
 def bar(place: DeltaGenerator) -> None:
-    """Draw the bar: upload field, thumbnails, drawing button, picture's name."""
+    """Draw the bar: upload field, thumbnails with names and sizes, drawing button."""
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
     uploads = [(image, _thumbnail_url(image)) for image in reversed(image_source.list_own())]
     # The newest first. Streamlit tells choices by their labels: two pictures may have one name and look alike.
-    uploaded = {token(image): _label(image.name, f"{small}#{token(image)}") for image, small in uploads if small}
+    uploaded = {token(each): _label(each.name, f"{small}#{token(each)}", each.size) for each, small in uploads if small}
     thumbs = uploaded | _examples()
     chosen = image_source.current_id()
     if chosen is not None and st.session_state.get(bar.strip) != chosen:
@@ -102,26 +102,25 @@ def bar(place: DeltaGenerator) -> None:
             help = "Draw a sketch; the explanation updates as you draw."
             kind: Any = "primary" if url_state.memory("draw") else "secondary"
             st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-about"):
-            if (image := state.of(state.Controls).picture) is not None:
-                st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")
             if chosen is not None and chosen not in EXAMPLES:
                 act, help = partial(image_source.remove, chosen), "Delete the picture from the server."
-                st.button("Delete", key="delete-picture", type="tertiary", on_click=act, help=help)
+                st.button("", icon=":material/delete:", key="delete-picture", type="tertiary", on_click=act, help=help)
     if pictures.problem:
         st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
         pictures.problem = None
 
 
-def _label(name: str, url: str) -> str:
-    return f"![{escape(name)}]({url})"
+def _label(name: str, url: str, size: tuple[int, int]) -> str:
+    title = f"{name} {size_in_pixels(*size)}".replace('"', "'")
+    return f'![{escape(name)}]({url} "{escape(title)}")'
 
 
 @st.cache_resource(show_spinner=False)
 def _examples() -> dict[str, str]:
     """Return the examples on this machine, each opened once."""
     names = [name for name in EXAMPLES if image_source.is_installed(name)]
-    return {name: _label(name.capitalize(), _data_url(thumbnail_file(name).read_bytes())) for name in names}
+    urls = {name: _data_url(thumbnail_file(name).read_bytes()) for name in names}
+    return {name: _label(name.capitalize(), url, image_source.example_size(name)) for name, url in urls.items()}
 
 
 def thumbnail_file(name: str) -> Path:

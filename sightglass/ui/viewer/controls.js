@@ -47,10 +47,10 @@ const veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
 export function showControls(root, settings, facts) {
   const $ = find.bind(null, root), { mode, alpha, threshold, cells, colormap } = settings, { ends, gaps, signed, dark } = facts;
   // Of differences alone the bar says how far apart, not which way.
-  const plain = `linear-gradient(90deg, rgb(${dark ? "48,48,48" : "228,228,228"}), var(--st-text-color))`;
+  const plain = `linear-gradient(var(--to, 90deg), rgb(${dark ? "48,48,48" : "228,228,228"}), var(--st-text-color))`;
   const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : ["Weak", "Strong"];
   // A spotlight has no colours: it darkens the picture.
-  const dims = mode === "spotlight", shades = "linear-gradient(90deg, #000, #fff)", percent = `${100 * threshold}%`;
+  const dims = mode === "spotlight", shades = "linear-gradient(var(--to, 90deg), #000, #fff)", percent = `${100 * threshold}%`;
   const strength = $(".alpha"), bar = $(".threshold");
   $(".mode").value = mode;
   strength.value = String(alpha);
@@ -59,12 +59,12 @@ export function showControls(root, settings, facts) {
   bar.min = "0";
   bar.value = String(threshold);
   bar.setAttribute("aria-valuetext", threshold ? `from ${threshold.toFixed(2)}` : "all values");
-  bar.style.setProperty("--hidden", `linear-gradient(90deg, ${veil} ${percent}, transparent ${percent})`);
+  bar.style.setProperty("--hidden", `linear-gradient(var(--to, 90deg), ${veil} ${percent}, transparent ${percent})`);
   bar.style.setProperty("--colours", gaps ? plain : dims ? shades : gradient(mode === "overlay" ? overlayColours(facts.lut) : facts.lut));
   $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
   $(".colormap").value = colormap;
-  $(".colormap").style.visibility = dims ? "hidden" : "";
+  $(".colours").style.visibility = dims ? "hidden" : "";
   if (signed) showSigned(root, threshold, signed, dark);
   $(".shared").checked = facts.scale === "shared";
   $(".cells").checked = cells;
@@ -87,7 +87,7 @@ function showSigned(root, threshold, { reach, unit }, dark) {
   bar.min = "-1";
   bar.value = String(threshold);
   bar.style.setProperty("--colours", sidedGradient("signed", dark ? 48 : 228));
-  bar.style.setProperty("--hidden", `linear-gradient(90deg, transparent ${from}, ${veil} ${from} ${to}, transparent ${to})`);
+  bar.style.setProperty("--hidden", `linear-gradient(var(--to, 90deg), transparent ${from}, ${veil} ${from} ${to}, transparent ${to})`);
   const amount = reach === null ? ["", ""] : [-reach, reach].map((value) => ` ${withUnit(value, unit)}`);
   find(root, ".low").textContent = `Lowers${amount[0]}`;
   find(root, ".high").textContent = `${amount[1].trim()} raises`.trim().replace(/^r/, "R");

@@ -138,7 +138,9 @@ export class Input {
       if (state.point && !event.composedPath().includes(find(root, ".panels"))) viewer.pointAt(null);
     }, { signal });
     window.addEventListener("keydown", (event) => {
-      if (event.key !== " " || !isFree(event)) return;
+      if (!isFree(event)) return;
+      if (event.key === "[" || event.key === "]") this.#fade(event.key === "]" ? 0.1 : -0.1);
+      if (event.key !== " ") return;
       event.preventDefault();
       viewer.cover(true);
     }, { signal });
@@ -229,6 +231,14 @@ export class Input {
     if (state.layout() === before) painter.redraw();
     else viewer.build();
     if (done) keep(sessionStorage, state.settings);
+  }
+
+  /** Make the maps more or less opaque. @param {number} by */
+  #fade(by) {
+    const { viewer, viewer: { state } } = this, alpha = Math.min(1, Math.max(0, Number((state.settings.alpha + by).toFixed(2))));
+    if (!state.head.id) return;
+    this.#set({ alpha });
+    viewer.say(`Opacity ${Math.round(100 * alpha)} %.`);
   }
 
   /** @returns {import("./controls.js").Actions} */

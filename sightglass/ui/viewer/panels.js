@@ -46,9 +46,16 @@ export function panelOf(listed, element, layer) {
   return { ...listed, element, canvas, base: contextOf(canvas, true), lines: contextOf(over), layer, labels: [], ...sizes };
 }
 
+/** Return the width for all panels: that of the place around them, without the scale beside them. @param {HTMLElement} holder */
+export function widthOf(holder) {
+  const { parentElement: area, nextElementSibling: scale } = holder;
+  const beside = onPhone() ? 0 : /** @type {HTMLElement} */ (scale).offsetWidth;
+  return (area?.clientWidth ?? 0) - (beside && beside + GAP / 2);
+}
+
 /** Return the most that a panel may be high. @param {Wanted} head @param {number} rows @param {boolean} full on the whole screen */
 function mostHigh(head, rows, full) {
-  if (full) return Math.max(120, (innerHeight - 220 - 40 * (rows - 1)) / rows);
+  if (full) return Math.max(120, (innerHeight - 130 - GAP * (rows - 1)) / rows);
   return onPhone() ? 480 : heightFor(head.height, innerHeight, rows);
 }
 
@@ -58,7 +65,7 @@ function mostHigh(head, rows, full) {
  * @returns {boolean} false where there is no room yet
  */
 export function arrange(holder, panels, head, full) {
-  const room = holder.clientWidth, count = panels.length, aspect = head.size[0] / head.size[1];
+  const room = widthOf(holder), count = panels.length, aspect = head.size[0] / head.size[1];
   if (!room || !count) return false;
   const sizeOf = (/** @type {number} */ across) => panelSize(room, across, aspect, mostHigh(head, Math.ceil(count / across), full));
   let columns = columnsFor(count, room, head.columns);
@@ -72,10 +79,6 @@ export function arrange(holder, panels, head, full) {
   holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
   const dense = density(3), fine = Math.min(dense, MAX_SIDE / Math.max(width, height));
   const [quick, flying] = [MOVING, FLYING].map((most) => Math.min(fine, Math.sqrt(most / (width * height * count))));
-  // Beside a long note a name would lose its end: then all have a line for each.
-  holder.classList.remove("narrow");
-  const cut = panels.some(({ element }) => find(element, ".title").scrollWidth > find(element, ".title").clientWidth);
-  holder.classList.toggle("narrow", cut);
   for (const panel of panels) {
     Object.assign(panel, { width, height, density: dense, fine, quick, flying });
     Object.assign(find(panel.element, ".stage").style, { width: `${width}px`, height: `${height}px` });

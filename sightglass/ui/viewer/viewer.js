@@ -8,7 +8,7 @@ import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
-import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
+import { arrange, createFigure, onPhone, panelOf, widthOf } from "./panels.js";
 import { copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 
@@ -48,7 +48,7 @@ export class Viewer {
     }, { signal, capture: true });
     let room = 0;
     onResize(root, () => {
-      const now = find(root, ".panels").clientWidth;
+      const now = widthOf(find(root, ".panels"));
       if (now === room || !this.state.head.id) return;
       room = now;
       this.arrange();
@@ -122,6 +122,9 @@ export class Viewer {
     this.state.settings = recalled(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
     if (viewport) this.view(viewport, false);
     this.build();
+    // Until then it is out of sight, and the page keeps its place free.
+    this.root.classList.add("sized");
+    /** @type {ShadowRoot} */ (this.root.getRootNode()).host.setAttribute("data-sized", "");
   }
 
   tellRegion() {
@@ -149,7 +152,7 @@ export class Viewer {
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
     find(root, ".boxed").hidden = !head.boxes.length && !state.panels.some(({ boxes }) => boxes?.length);
-    find(root, ".colormap").hidden = !state.maps().some(({ kind }) => kind === "heat");
+    find(root, ".colours").hidden = !state.maps().some(({ kind }) => kind === "heat");
     find(root, ".shared").disabled = !state.shares();
     this.caption();
     this.arrange();
@@ -170,7 +173,17 @@ export class Viewer {
     }
     this.#reserveLine();
     this.readOut();
-    find(root, ".key").hidden = !this.#maps().some(({ kind }) => kind === "signed");
+  }
+
+  /** Say what the lines over the maps are. */
+  #explainLines() {
+    const { head: { size }, settings: { mode } } = this.state, maps = this.#maps(), whole = [0, 0, ...size].join();
+    const parts = [
+      mode === "overlay" && maps.some(({ kind }) => kind === "heat") && "White line: half strength.",
+      maps.some(({ kind }) => kind === "signed") && "Dashed: what lowers the number.",
+      maps.some(({ seen }) => seen.join() !== whole) && "Outside the frame: cut off.",
+    ];
+    find(this.root, ".key").textContent = parts.filter(Boolean).join(" ");
   }
 
   /** Fit the panels into the available room. */
@@ -301,6 +314,7 @@ export class Viewer {
       signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
     });
     root.classList.toggle("marking", state.measuring);
+    this.#explainLines();
     for (const split of root.querySelectorAll(".split")) /** @type {HTMLInputElement} */ (split).value = String(settings.split);
   }
 }

@@ -90,14 +90,25 @@ def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str
     draw_lines([finding for finding in diagnose(explanation, index) if finding.kind not in exclude])
 
 
-def fit_button(explanation: Explanation) -> None:
-    """Draw the button that removes a crop."""
-    ways = explanation.evidence.loaded.adapter.preprocessings
-    uncropped = next((way for way in ("letterbox", "squash") if way in ways), None)
-    if uncropped is not None and unseen(explanation) >= CROPPED:
-        act = partial(control_table.set_options, {"preprocessing": uncropped})
-        help = f"{WAYS[uncropped]}. The model was trained with the crop, so its scores may be less reliable."
-        st.button("Show it all", icon=":material/crop_free:", key="whole-picture", on_click=act, help=help)
+def fit_switch(explanation: Explanation) -> None:
+    """Draw the switch between the model's crop and the whole picture, where there is a choice."""
+    ways, chosen = explanation.evidence.loaded.adapter.preprocessings, explanation.options.preprocessing
+    whole = next((way for way in ("letterbox", "squash") if way in ways), None)
+    if whole is None or (chosen != whole and unseen(explanation) < CROPPED):
+        return
+    names, widgets = {ways[0]: "As the model crops it", whole: "Whole picture"}, st.session_state
+    widgets["fit"] = chosen if chosen in names else None
+    st.segmented_control(
+        "How much of the picture the model sees",
+        [*names],
+        format_func=names.__getitem__,
+        key="fit",
+        required=True,
+        on_change=lambda: control_table.set_options({"preprocessing": widgets["fit"]}),
+        label_visibility="collapsed",
+        width="content",
+        help=f"{WAYS[whole]}. The model was trained with the crop, so its scores may be less reliable.",
+    )
 
 
 def draw_lines(findings: Sequence[Finding]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import streamlit as st
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import BaseRoute, Route
 
 from sightglass.browser import join
 from sightglass.explain.tasks.wording import Answer
 from sightglass.ui.declare import declare, no_callback
 
 _HERE = Path(__file__).parent
-_PAGE = f"<style>{(_HERE / 'layout.css').read_text('utf-8')}</style><script>{{{join(_HERE / 'page.js')}}}</script>"
-"""What no theme sets, and what every page listens to."""
+_SCRIPT = f"<script>{{{join(_HERE / 'page.js')}}}</script>"
+"""What every page listens to."""
 HIGHLIGHT_HELP = "The highlighted part"
 """Whatever looks hot in the viewer, whose colours change without a run of the page."""
 ROW, GAP, MOST = 46, 2, 390
@@ -25,8 +28,23 @@ _answers = declare("answer_list", __file__, html=_LIST)
 
 
 def page_title(text: str) -> None:
-    """Set the page's title and shared style and script."""
-    st.html(f'<h1 class="page-title">{html.escape(text)}</h1>{_PAGE}', unsafe_allow_javascript=True)
+    """Set the page's title and shared script."""
+    st.html(f'<h1 class="page-title">{html.escape(text)}</h1>{_SCRIPT}', unsafe_allow_javascript=True)
+
+
+def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
+    """Return routes for `st.App(__file__, routes=...)` that answer the pages with Streamlit's index and our styles.
+
+    Styles that arrive with a page's first elements come too late: what was drawn without them moves. `names`: addresses
+    of the pages; `base`: the path at which a proxy shows the server.
+    """
+    style = f"<style>{(_HERE / 'layout.css').read_text('utf-8')}</style>"
+    index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", f"{style}</head>", 1)
+
+    async def answer(_: Request) -> HTMLResponse:
+        return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
+
+    return [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *names)]
 
 
 def rows(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import streamlit as st
+from PIL import Image as Pillow
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem
@@ -17,6 +18,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
+from sightglass.models.demo.pictures import path_of
 from sightglass.models.demo.pictures import example_named as example_named
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.markdown import shorten
@@ -33,6 +35,12 @@ class OwnPicture:
 
     sha256: str
     name: str
+    size: tuple[int, int]
+    """Width and height in pixels."""
+
+    @classmethod
+    def of(cls, image: Image) -> OwnPicture:
+        return cls(image.sha256, image.name, (image.width, image.height))
 
 
 def token(image: Image | OwnPicture) -> str:
@@ -69,7 +77,7 @@ class Uploads:
 
     def put(self, image: Image, data: bytes = b"") -> None:
         """Keep a picture; `data`: its file, smaller than the pixels."""
-        upload = _StoredUpload(OwnPicture(image.sha256, image.name), data or image.jpeg or image, self.clock())
+        upload = _StoredUpload(OwnPicture.of(image), data or image.jpeg or image, self.clock())
         self._tidy()
         # The cache would hold it even where it alone exceeds the budget.
         if upload.nbytes <= self._cache.limit:
@@ -177,6 +185,14 @@ def example(name: str) -> Image:
     return _examples.get_or_make(name, lambda: load_bundled(name))
 
 
+def example_size(name: str) -> tuple[int, int]:
+    """Return a bundled picture's width and height in pixels, without decoding it."""
+    path = packing.photograph(name) if name in packing.PHOTOGRAPHS else path_of(name)
+    assert path is not None  # it is installed
+    with Pillow.open(path) as file:
+        return file.size
+
+
 def is_installed(name: str) -> bool:
     """Return whether an example's package is installed."""
     return name not in packing.PHOTOGRAPHS or packing.photograph(name) is not None
@@ -251,7 +267,7 @@ def choose_upload(image: Image, data: bytes = b"") -> None:
     """Choose an own picture and keep it; `data`: its file."""
     pictures = state.of(Pictures)
     pictures.own.pop(image.sha256, None)
-    pictures.own[image.sha256], pictures.last = OwnPicture(image.sha256, image.name), image
+    pictures.own[image.sha256], pictures.last = OwnPicture.of(image), image
     UPLOADS.put(image, data)
     while len(pictures.own) > MAX_OWN:
         del pictures.own[next(iter(pictures.own))]
@@ -267,7 +283,7 @@ def choose_by_id(key: str) -> bool:
     image = pictures.opened(next((sha256 for sha256, picture in pictures.own.items() if token(picture) == key), None))
     if image is None and (image := UPLOADS.get(key)) is None:
         return False
-    pictures.own.setdefault(image.sha256, OwnPicture(image.sha256, image.name))
+    pictures.own.setdefault(image.sha256, OwnPicture.of(image))
     pictures.last, pictures.chosen, pictures.problem, pictures.missing = image, image.sha256, None, ""
     return True
 
