@@ -13,7 +13,7 @@ from sightglass.common.errors import SettingProblem
 
 try:
     from sightglass.ui.session import page
-    from sightglass.ui.streamlit_internals import page_tooltip, prepare_server, script_context
+    from sightglass.ui.streamlit_internals import page_tooltip, prepare_server, script_context, styled_routes
 except SettingProblem as problem:
     # This version of Streamlit lacks something.
     sys.exit(str(problem))
@@ -48,7 +48,6 @@ if script_context() is None:
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.ui.choices import import_ahead
     from sightglass.ui.session import signed_in
-    from sightglass.ui.widgets import styled_routes
 
     try:
         serving.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())

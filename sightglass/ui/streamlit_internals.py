@@ -10,15 +10,19 @@ import hashlib
 import inspect
 import secrets
 from importlib.metadata import version
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import BaseRoute, Route
 
 from sightglass.common.errors import SettingProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from streamlit.runtime.scriptrunner import ScriptRunContext
 
@@ -95,6 +99,21 @@ def prepare_server() -> None:
     # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
     _replace("_calculate_file_id", media_id)
     _replace("_run_script", skip_lost_fragments(_objects["_run_script"][1]))
+
+
+def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
+    """Return routes for `st.App(__file__, routes=...)` that answer the pages with Streamlit's index and our styles.
+
+    Styles that arrive with a page's first elements come too late: what was drawn without them moves. `names`: addresses
+    of the pages; `base`: the path at which a proxy shows the server.
+    """
+    style = f"<style>{(Path(__file__).parent / 'widgets/layout.css').read_text('utf-8')}</style>"
+    index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", f"{style}</head>", 1)
+
+    async def answer(_: Request) -> HTMLResponse:
+        return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
+
+    return [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *names)]
 
 
 def _replace(name: str, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,9 +199,12 @@ def headline(page: Page) -> Locator:
     return page.locator("h2").first
 
 
-def picture_name(page: Page) -> Locator:
-    """The name of the chosen picture."""
-    return page.locator(".st-key-picture-bar strong")
+def expect_picture(page: Page, name: str) -> None:
+    """Wait until a picture of this name is the chosen one."""
+    from playwright.sync_api import expect
+
+    chosen = page.locator('.st-key-picture-bar [aria-checked="true"] img')
+    expect(chosen).to_have_attribute("title", re.compile(f"^{re.escape(name)} "))
 
 
 def drawn(canvas: Locator) -> np.ndarray:

@@ -19,10 +19,10 @@ from screen import (
     asked,
     at_rest,
     drop,
+    expect_picture,
     go_to,
     headline,
     new_page,
-    picture_name,
     settled,
     still,
     takes_files,
@@ -67,17 +67,17 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path
     takes_files(page)
     for event, name, path in (("drop", "dropped.jpg", pictures[1]), ("paste", "pasted.jpg", pictures[3])):
         drop(page, (name, path.read_bytes()), event=event)
-        expect(picture_name(page)).to_have_text(name)
+        expect_picture(page, name)
         settled(page)
     page.get_by_role("radio", name="dropped.jpg", exact=True).click()
-    expect(picture_name(page)).to_have_text("dropped.jpg")
+    expect_picture(page, "dropped.jpg")
     page.reload()
-    expect(picture_name(page)).to_have_text("dropped.jpg")
+    expect_picture(page, "dropped.jpg")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Upload", exact=True).click()
     chooser.value.set_files(large)
     page.get_by_text("File must be 64.0MB or smaller").wait_for()
-    expect(picture_name(page)).to_have_text("dropped.jpg")
+    expect_picture(page, "dropped.jpg")
 
 
 @pytest.mark.slow
@@ -89,13 +89,13 @@ def test_last_of_several_drops_stays(visit, pictures: list[Path]):
     # Mirrored, none of them is an example.
     turned = [saved(ImageOps.mirror(Image.open(path).convert("RGB")), "JPEG") for path in pictures[:4]]
     drop(page, *((f"{number}.jpg", data) for number, data in enumerate(turned)))
-    expect(picture_name(page)).to_have_text("3.jpg")
+    expect_picture(page, "3.jpg")
     picture, title = at_rest(page), headline(page).inner_text()
     still(page)
     np.testing.assert_array_equal(at_rest(page), picture)
     # A page that was never asked for another one has the same map.
     page.reload()
-    expect(picture_name(page)).to_have_text("3.jpg")
+    expect_picture(page, "3.jpg")
     until(page, lambda: headline(page).inner_text() == title, "another headline")
     until(page, lambda: np.array_equal(at_rest(page), picture), "another map")
 
@@ -118,7 +118,7 @@ def test_click_on_box_and_beside_boxes(visit):
     asked(page, "box", "3")
     page.get_by_text("Evidence for").filter(has_text="moon-inside 3").wait_for()
     page.get_by_role("radio", name="Scene 3", exact=True).click()
-    expect(picture_name(page)).to_have_text("scene 3.png")
+    expect_picture(page, "scene 3.png")
     at_rest(page)
     click(0.25, 0.75)
     page.get_by_text("is the strongest candidate here").wait_for()
@@ -189,7 +189,7 @@ def test_everything_works_below_base_path(browser: Browser, site: str, bus: Path
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Upload", exact=True).click()
     chooser.value.set_files(bus)
-    expect(picture_name(page)).to_have_text("bus.jpg")
+    expect_picture(page, "bus.jpg")
     settled(page)
     page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as saved:

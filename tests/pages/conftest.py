@@ -90,8 +90,8 @@ def bar(app: AppTest) -> dict[str, Any]:
     strip, picture = next(pill for pill in app.pills if pill.label == "Pictures"), session(app, Controls).picture
     names = [unescaped(option.partition("](")[0].removeprefix("![")) for option in strip.options]
     problem = next((unescaped(toast.value) for toast in app.toast if toast.icon == ":material/error:"), "")
-    drawn = next(element.value for element in app.caption if element.value.startswith("**"))
-    return {"names": names, "chosen": strip.value, "name": picture.name, "problem": problem, "about": unescaped(drawn)}
+    titles = [unescaped(option.partition(' "')[2].removesuffix('")')) for option in strip.options]
+    return {"names": names, "chosen": strip.value, "name": picture.name, "problem": problem, "titles": titles}
 
 
 def unescaped(text: str) -> str:

@@ -71,47 +71,50 @@ def bar(place: DeltaGenerator) -> None:
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
     uploads = [(image, _thumbnail_url(image)) for image in reversed(image_source.list_own())]
     # The newest first. Streamlit tells choices by their labels: two pictures may have one name and look alike.
-    uploaded = {token(each): _label(each.name, f"{small}#{token(each)}", each.size) for each, small in uploads if small}
+    uploaded = {
+        token(each): _label(each.name, f"{small}#{token(each)}", each.name, each.size)
+        for each, small in uploads
+        if small
+    }
     thumbs = uploaded | _examples()
     chosen = image_source.current_id()
     if chosen is not None and st.session_state.get(bar.strip) != chosen:
         bar.number += 1
-    with place.container(gap="xxsmall", key="picture-bar"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-row"):
-            st.file_uploader(
-                "Upload pictures",
-                accept_multiple_files=True,
-                key=UPLOADER,
-                max_upload_size=upload_megabytes(),
-                label_visibility="collapsed",
-                width=236,
-                help="One or more pictures, or a figure or recipe.json that was saved here.",
-            )
-            st.pills(
-                "Pictures",
-                [*thumbs],
-                format_func=lambda id: thumbs.get(id, id),
-                default=chosen if chosen in thumbs else None,
-                required=True,
-                key=bar.strip,
-                on_change=_choose,
-                args=(bar.strip,),
-                label_visibility="collapsed",
-                wrap=False,
-            )
-            help = "Draw a sketch; the explanation updates as you draw."
-            kind: Any = "primary" if url_state.memory("draw") else "secondary"
-            st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
-            if chosen is not None and chosen not in EXAMPLES:
-                act, help = partial(image_source.remove, chosen), "Delete the picture from the server."
-                st.button("", icon=":material/delete:", key="delete-picture", type="tertiary", on_click=act, help=help)
+    with place.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-bar"):
+        st.file_uploader(
+            "Upload pictures",
+            accept_multiple_files=True,
+            key=UPLOADER,
+            max_upload_size=upload_megabytes(),
+            label_visibility="collapsed",
+            width=236,
+            help="One or more pictures, or a figure or recipe.json that was saved here.",
+        )
+        st.pills(
+            "Pictures",
+            [*thumbs],
+            format_func=lambda id: thumbs.get(id, id),
+            default=chosen if chosen in thumbs else None,
+            required=True,
+            key=bar.strip,
+            on_change=_choose,
+            args=(bar.strip,),
+            label_visibility="collapsed",
+            wrap=False,
+        )
+        help = "Draw a sketch; the explanation updates as you draw."
+        kind: Any = "primary" if url_state.memory("draw") else "secondary"
+        st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
+        if chosen is not None and chosen not in EXAMPLES:
+            act, help = partial(image_source.remove, chosen), "Delete the picture from the server."
+            st.button("Delete", key="delete-picture", type="tertiary", on_click=act, help=help)
     if pictures.problem:
         st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
         pictures.problem = None
 
 
-def _label(name: str, url: str, size: tuple[int, int]) -> str:
-    title = f"{name} {size_in_pixels(*size)}".replace('"', "'")
+def _label(name: str, url: str, file_name: str, size: tuple[int, int]) -> str:
+    title = f"{file_name} {size_in_pixels(*size)}".replace('"', "'")
     return f'![{escape(name)}]({url} "{escape(title)}")'
 
 
@@ -120,7 +123,7 @@ def _examples() -> dict[str, str]:
     """Return the examples on this machine, each opened once."""
     names = [name for name in EXAMPLES if image_source.is_installed(name)]
     urls = {name: _data_url(thumbnail_file(name).read_bytes()) for name in names}
-    return {name: _label(name.capitalize(), url, image_source.example_size(name)) for name, url in urls.items()}
+    return {name: _label(name.capitalize(), url, *image_source.describe_example(name)) for name, url in urls.items()}
 
 
 def thumbnail_file(name: str) -> Path:

@@ -160,7 +160,7 @@ export class Viewer {
 
   /** Write the titles, notes and labels of all panels. */
   caption() {
-    const { state, root } = this;
+    const { state } = this;
     for (const panel of state.panels) {
       const map = state.mapOf(panel), title = map?.title ?? panel.title, { element } = panel, by = find.bind(null, element);
       by(".title").textContent = by(".title").title = title;

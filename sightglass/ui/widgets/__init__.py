@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
-from starlette.requests import Request
-from starlette.responses import HTMLResponse
-from starlette.routing import BaseRoute, Route
 
 from sightglass.browser import join
 from sightglass.explain.tasks.wording import Answer
@@ -30,21 +27,6 @@ _answers = declare("answer_list", __file__, html=_LIST)
 def page_title(text: str) -> None:
     """Set the page's title and shared script."""
     st.html(f'<h1 class="page-title">{html.escape(text)}</h1>{_SCRIPT}', unsafe_allow_javascript=True)
-
-
-def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
-    """Return routes for `st.App(__file__, routes=...)` that answer the pages with Streamlit's index and our styles.
-
-    Styles that arrive with a page's first elements come too late: what was drawn without them moves. `names`: addresses
-    of the pages; `base`: the path at which a proxy shows the server.
-    """
-    style = f"<style>{(_HERE / 'layout.css').read_text('utf-8')}</style>"
-    index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", f"{style}</head>", 1)
-
-    async def answer(_: Request) -> HTMLResponse:
-        return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
-
-    return [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *names)]
 
 
 def rows(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 from PIL import Image as Pillow
@@ -18,8 +19,8 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
-from sightglass.models.demo.pictures import path_of
 from sightglass.models.demo.pictures import example_named as example_named
+from sightglass.models.demo.pictures import example_source
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.markdown import shorten
 
@@ -185,12 +186,13 @@ def example(name: str) -> Image:
     return _examples.get_or_make(name, lambda: load_bundled(name))
 
 
-def example_size(name: str) -> tuple[int, int]:
-    """Return a bundled picture's width and height in pixels, without decoding it."""
-    path = packing.photograph(name) if name in packing.PHOTOGRAPHS else path_of(name)
-    assert path is not None  # it is installed
-    with Pillow.open(path) as file:
-        return file.size
+def describe_example(name: str) -> tuple[str, tuple[int, int]]:
+    """Return a bundled picture's file name, and its width and height in pixels."""
+    source, file_name = example_source(name)
+    if not isinstance(source, Path):
+        return file_name, (source.shape[1], source.shape[0])
+    with Pillow.open(source) as file:
+        return file_name, file.size
 
 
 def is_installed(name: str) -> bool:
