@@ -19,7 +19,7 @@ import numpy as np
 from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import listing, percent
+from sightglass.explain.phrases import capital, listing, percent
 from sightglass.explain.questions import answers_why, settings
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import describe_direction
@@ -148,9 +148,9 @@ def _shares(raising: float, what: str) -> str:
 
 
 def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None) -> str:
-    """Describe the agreement of several classes' maps.
+    """Describe the agreement of several classes' maps: of the best answer and the runner-up.
 
-    `pair`: the indices of two maps, to compare these alone.
+    `pair`: the indices of two maps, to compare these instead.
     """
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     if not labels:
@@ -164,12 +164,18 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     if len(maps) < 2:
         empty = listing([labels[i] for i in asked if i not in maps])
         return f"Empty maps cannot be compared: {empty}."
-    if len(maps) == 2:
+    if pair is not None:
         return _compare(explanation, *maps)
-    pairs = {pair: explanation.overlap(*pair) for pair in combinations(maps, 2)}
-    if min(pairs.values()) >= SAME_PLACE:
+    if len(maps) > 2 and all(explanation.overlap(*each) >= SAME_PLACE for each in combinations(maps, 2)):
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
-    return _compare(explanation, *min(pairs, key=pairs.__getitem__))
+    first, second = maps[:2]
+    best, runner_up = (explanation.task.wording.name_map(explanation, i).replace(", ", " ") for i in (first, second))
+    overlap = explanation.overlap(first, second)
+    where = "the same place" if overlap >= SAME_PLACE else "other places"
+    independent = any(checks is not None and checks.shows for checks in map(explanation.known_checks, (first, second)))
+    return (
+        f"{capital(best)}; {runner_up} {'marks' if independent else 'rests on'} {where} ({percent(overlap)} overlap)."
+    )
 
 
 def _compare(explanation: Result, first: int, second: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,8 +202,7 @@ def expect_picture(page: Page, name: str) -> None:
     """Wait until a picture of this name is the chosen one."""
     from playwright.sync_api import expect
 
-    chosen = page.locator('.st-key-picture-bar [aria-checked="true"] img')
-    expect(chosen).to_have_attribute("title", re.compile(f"^{re.escape(name)} "))
+    expect(page.locator(f'.st-key-picture-bar [aria-checked="true"] img[title^="{name} "]')).to_have_count(1)
 
 
 def drawn(canvas: Locator) -> np.ndarray:

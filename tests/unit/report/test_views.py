@@ -45,6 +45,8 @@ def test_classes_are_pictures_with_their_own_map(bus_explained: Explanation) -> 
     captions = [item.words for item in pages(two)[0].items if getattr(item, "name", "") == "Caption"]
     assert captions[-1] == "Difference" and captions[-3].startswith(labels[2])
     assert every.sentence == agreement_sentence(bus_explained)
+    best, rival = (bus_explained.predictions[i].label for i in (0, 1))
+    assert every.sentence.startswith(best.capitalize()) and f"; {rival} " in every.sentence
     assert two.sentence == agreement_sentence(bus_explained, (2, 0))
     places = "the same place" if bus_explained.overlap(2, 0) >= SAME_PLACE else "different places"
     assert two.title.lower() == f"{labels[2]} and {labels[0]}: {places}"
