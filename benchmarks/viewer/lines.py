@@ -39,6 +39,8 @@ TURN = 50
 PAYLOAD = 50_000
 """Bytes: the one message that is larger carries the picture and its maps."""
 WARM_UP = 3
+TOUCHED = {"efficientnet-lite0": 50.0, "yolo11n": 100.0}
+"""Most milliseconds from the pointer to the bars, by model."""
 PARTS = {
     "file": "1. the file to the server",
     "ask": "2. the page asks for a run",
@@ -101,6 +103,32 @@ def classes(rounds: int) -> dict[str, Any]:
         "how": "Explore, a click on another answer with a loaded map, until the map's canvas reads back other pixels.",
         "rows": [row("another class", times)],
         "goals": [goal("another class of loaded maps, median", median(times), CLASS_MS)],
+    }
+
+
+def touches(rounds: int) -> dict[str, Any]:
+    """Touch the picture and wait for the bars of the answers."""
+    times: dict[str, list[float]] = {model: [] for model in TOUCHED}
+    with chromium() as browser, serving(DASHBOARD) as server:
+        for model, seen in times.items():
+            with browser.visiting(f"{server.address}/?model={model}&example=bus") as page:
+                explained(page)
+                box = page.locator(".stage").first.bounding_box() or {}
+                page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.3 * box["height"])
+                page.mouse.down()
+                for step in range(-WARM_UP, rounds):
+                    settled(page)
+                    place = box["x"] + (0.15 + 0.7 * (step + WARM_UP) / (rounds + WARM_UP)) * box["width"]
+                    move = partial(page.mouse.move, place, box["y"] + 0.55 * box["height"])
+                    timing = from_event(page, "pointermove", "bars", move)
+                    seen += [timing["ms"]] * (step >= 0)
+                page.mouse.up()
+    return {
+        "how": "Explore, bus.jpg, the mouse held on the picture: from a move to the first frame with other bars.",
+        "rows": [row(f"pointer to bar, {model}", seen) for model, seen in times.items()],
+        "goals": [
+            goal(f"pointer to bar, {model}, median", median(times[model]), limit) for model, limit in TOUCHED.items()
+        ],
     }
 
 

@@ -113,6 +113,10 @@
       const canvas = map(), before = print(canvas);
       return () => (map() !== canvas || print(canvas) !== before) && { at: now() };
     },
+    bars() {
+      const bars = all(".rows .now i"), lengths = () => bars.map(({ style }) => style.width).join(), before = lengths();
+      return () => lengths() !== before && { at: now() };
+    },
     /** The map of a new picture: the viewer says that it has it, and the canvas is no longer what it was then. */
     shown() {
       let viewer = null;

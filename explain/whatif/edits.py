@@ -134,7 +134,7 @@ def edited(image: Image, edit: Edit) -> Edited:
         )
     if edit.fill not in FILLS:
         raise ImageProblem(f"There is no fill called {edit.fill}: use one of {', '.join(FILLS)}.")
-    painted = _paint(image, edit)
+    painted = paint(image, edit)
     # With `keep` and no marks everything would be hidden.
     hidden = ~painted if edit.keep and painted.any() else painted
     if not hidden.any():
@@ -148,8 +148,8 @@ def edited(image: Image, edit: Edit) -> Edited:
     return Edited(image if changed.sha256 == image.sha256 else changed, hidden)
 
 
-def _paint(image: Image, edit: Edit) -> NDArray[np.bool_]:
-    """Return the mask of the painted pixels."""
+def paint(image: Image, edit: Edit) -> NDArray[np.bool_]:
+    """Return the mask of the painted pixels, bool (H, W)."""
     painted = np.zeros((image.height, image.width), np.uint8)
     for mark in edit.marks:
         if mark.kind in ("brush", "erase"):

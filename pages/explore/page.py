@@ -32,7 +32,7 @@ def explore() -> None:
     bar, tabs, main = (st.container(key=name) for name in ("controls", "views", "explore"))
     choices, explainer = controls.draw(bar)
     with tabs:
-        view = choose_view(explainer)
+        view = whatif.draw if whatif.is_open(choices.image) else choose_view(explainer)
     if drawing.needs_repaint(explainer):
         st.rerun()
     paper = None
@@ -58,12 +58,13 @@ def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
     draws_boxes = task_of(explainer.model).explains("detection")
     views: dict[str, tuple[str, View]] = {"map": ("Boxes" if draws_boxes else "Map", map_view.draw)}
-    views["whatif"] = ("What if", whatif.draw)
     if draws_boxes and stages(explainer.loaded):
         views["layers"] = ("Layers", map_view.draw_layers)
+    if len(views) == 1:
+        return map_view.draw
     titles = {name: title for name, (title, _) in views.items()}
     look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed"}
-    look["help"] = "The map; what an edit of the picture changes; a detector's map at every layer."
+    look["help"] = "The map, or the map at every layer."
     chosen = url_state.widget(st.segmented_control, "View", titles, "map", **look)
     return views[chosen][1]
 

@@ -1,4 +1,4 @@
-"""What if: paint over the picture and compare answers."""
+"""Edit the picture, and compare the answers before and after."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sightglass.report import views as report_views
 from sightglass.report.offers import Files
 from sightglass.ui import painter, saving, widgets
 from sightglass.ui.choices import controls
-from sightglass.ui.session import page
+from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane, ViewSettings
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.common.files import Json
-    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.tasks.parts import Change
     from sightglass.explain.tasks.task import Task
     from sightglass.explain.whatif.edits import Edited, EditMark
@@ -41,6 +41,21 @@ if TYPE_CHECKING:
 
 HEIGHT = 410
 """Height of either picture in a window of 900 pixels, as in painter.css: the actions below stay visible."""
+
+
+def is_open(image: Image) -> bool:
+    """Return whether a picture is edited in place of the map."""
+    current = painter.painting(image)
+    current.open = current.open or bool(url_state.read_once("edit"))
+    url_state.set_url("edit", int(current.open), 0)
+    return current.open
+
+
+def open_studio(image: Image, edit: Json) -> None:
+    """Run the page again with a picture open to be edited, beginning with what covers it, if anything."""
+    current = painter.painting(image)
+    current.open, current.edit = True, edit if edits.parse(edit).marks else current.edit
+    st.rerun()
 
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
@@ -121,6 +136,9 @@ def _answer(
         _map(original, mapped, differences, lacks=("your edit",) if edit.marks else ())
     slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
     with below.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Back to the map", icon=":material/undo:", help="The edit stays for when you come back."):
+            current.open = False
+            st.rerun()
         draft = (lambda _: slide()) if original.heatmaps else None
         saved: list[tuple[Explanation, Json]] = [(mapped, {})] if mapped.heatmaps else []
         saving.save_and_export("whatif", partial(_rows, mapped), saved=saved, slide=draft)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import datetime
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import generate_latest
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -23,9 +26,11 @@ from sightglass.common.work import progress
 from sightglass.evaluation import summary
 from sightglass.evaluation.decision import TOLERANCE
 from sightglass.explain.recipe import VERSION
+from sightglass.explain.whatif import edits, touch
 from sightglass.models.catalog import available, catalog
 from sightglass.models.spec import Task
 from sightglass.report.results import ComparisonResult, Explained, PlainResult, ProofResult, SimilarityResult
+from sightglass.video.live import EXECUTOR
 
 MAPS, FOLDER = ("json", "png", "npy", "zip"), ("json", "zip")
 """Numbers as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
@@ -38,6 +43,22 @@ add_route(pictures, "/segment", schemas.SegmentRequest, Explained, service.answe
 add_route(pictures, "/compare", schemas.CompareRequest, ComparisonResult, service.compare_models, FOLDER)
 add_route(pictures, "/similarity", schemas.SimilarityRequest, SimilarityResult, service.compare_pictures, FOLDER)
 add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_map, FOLDER)
+
+
+class TouchRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    key: str
+    """Of an explanation, as its page has it."""
+    edit: dict[str, Any]
+    exact: bool = False
+
+
+@router.post("/api/touch", include_in_schema=False)
+async def answer_touch(sent: TouchRequest) -> dict[str, Any]:
+    """Answer for a page's picture that a hand covers."""
+    answer = partial(touch.find(sent.key).answer, edits.parse(sent.edit), exact=sent.exact)
+    return await asyncio.get_running_loop().run_in_executor(EXECUTOR, answer)
 
 
 class Listed(PlainResult):

@@ -55,7 +55,7 @@ PAGES: dict[str, list[Act]] = {
         _refused,
     ],
     "/?model=demo-s&example=scene+3": [*_views("Map", "Spotlight", "Overlay"), _answer(1), _answer(0)],
-    "/?view=whatif&model=demo-cls-s&example=scene+3": [
+    "/?edit=1&model=demo-cls-s&example=scene+3": [
         *(_click(name) for name in ("Cover the strongest part", "Clear", "Undo", "Rectangle")),
         lambda page: page.locator("select.fill").select_option(index=1),
         _click("Brush"),

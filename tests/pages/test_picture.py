@@ -350,7 +350,7 @@ def covered(app, turn: int):
 
 
 def test_covering_strongest_part_with_control(page):
-    app = page("", view="whatif")
+    app = page("", edit="1")
     assert paper(app)["edit"]["marks"] == []
     assert "Paint over something" in sentence(app) and {row["change"] for row in rows(app)} == {"±0"}
     covered(app, 1)
@@ -362,7 +362,7 @@ def test_covering_strongest_part_with_control(page):
 
 
 def test_covering_strongest_part_of_boxes(page):
-    app = page("", view="whatif", model="demo-s", example="scene 1")
+    app = page("", edit="1", model="demo-s", example="scene 1")
     count = len(rows(app))
     assert count and sentence(app) == "Paint over something: which boxes vanish?"
     covered(app, 1)
@@ -373,7 +373,7 @@ def test_covering_strongest_part_of_boxes(page):
 
 
 def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
-    app = page("", view="whatif")
+    app = page("", edit="1")
     original = image_source.example("bus")
     for turn, (fill, keep) in enumerate((("grey", False), ("mean", True)), 1):
         edit = painted(app, turn, FRONT, fill=fill, keep=keep)
@@ -391,7 +391,7 @@ def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
 
 
 def test_late_or_invalid_edits_are_ignored(page):
-    app = page("", view="whatif", method="rise", model="demo-cls-s", example="scene 1")
+    app = page("", edit="1", method="rise", model="demo-cls-s", example="scene 1")
     painted(app, 2, FRONT)
     # A slow method gives way to one that follows a brush.
     assert len(shown(app).maps) == 1 and "follow a brush" not in texts(app)

@@ -41,6 +41,8 @@ class Painting:
     """The browser's message that it came with."""
     picture: str | None = None
     """SHA-256 of the picture that is edited, or of the one made of a drawing."""
+    open: bool = False
+    """Whether the picture is edited in place of its map."""
 
     def take(self, sent: Json) -> bool:
         """Take an edit if it is newer than the last one; return whether it was."""

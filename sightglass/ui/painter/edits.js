@@ -22,15 +22,19 @@ export class Canvases {
    */
   draw(paint, sources, edit) {
     const { width, height } = paint.canvas;
-    for (const context of [this.#mask, this.#cover]) begin(context, width, height);
-    for (const mark of edit.marks) this.#take(mark);
     paint.imageSmoothingQuality = "high";
     paint.drawImage(sources.picture, 0, 0, width, height);
-    if (!edit.marks.length) return;
+    if (edit.marks.length) paint.drawImage(this.cover([width, height], sources, edit), 0, 0);
+  }
+
+  /** Return a canvas of what an edit puts over a picture. @param {number[]} size @param {Omit<Sources, "picture">} sources @param {Edit} edit */
+  cover([width, height], sources, edit) {
+    for (const context of [this.#mask, this.#cover]) begin(context, width, height);
+    for (const mark of edit.marks) this.#take(mark);
     if (edit.keep) composite(this.#mask, "source-out", () => this.#mask.fillRect(0, 0, width, height));
     this.#fill(sources, edit.fill);
     composite(this.#cover, "destination-in", () => this.#cover.drawImage(this.#mask.canvas, 0, 0));
-    paint.drawImage(this.#cover.canvas, 0, 0);
+    return this.#cover.canvas;
   }
 
   /** @param {Mark} mark */
@@ -41,7 +45,7 @@ export class Canvases {
     else fillRectangles(mask, points);
   }
 
-  /** @param {Sources} sources @param {Fill} fill */
+  /** @param {Omit<Sources, "picture">} sources @param {Fill} fill */
   #fill({ blur, mean }, fill) {
     const cover = this.#cover, { width, height } = cover.canvas;
     if (fill === "blur" && blur) return cover.drawImage(blur, 0, 0, width, height);

@@ -83,7 +83,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
 
 
 def open_explore(view: str) -> None:
-    """Go to a view of Explore: `map`, `whatif` or `layers`."""
+    """Go to a view of Explore: `map` or `layers`."""
     url_state.link(view=view)
     navigation = state.of(state.Navigation)
     if navigation.page != "explore":
