@@ -74,7 +74,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
     button Show it all | ?fit; button Draw | map <; link See a model cheat | /saved
-/?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own; button Cover the strongest part | map;
+/?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
     combobox Fill with | map; button Undo | map; button Redo | map; button Show only what I kept | map;
     button Clear | map; combobox Brush size | -; button Hold for the original | -; +ACTS; -SAVE; =VIEWER; =PICTURE;
     =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <

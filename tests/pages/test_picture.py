@@ -344,30 +344,12 @@ def painted(app, turn: int, *marks: dict, fill: str = "grey", keep: bool = False
     return edit
 
 
-def covered(app, turn: int):
-    """Cover the strongest part, by the button's mark."""
-    painted(app, turn, {"kind": "area", "points": paper(app)["strongest"], "size": 0.16}, fill="blur")
-
-
-def test_covering_strongest_part_with_control(page):
-    app = page("", edit="1")
-    assert paper(app)["edit"]["marks"] == []
-    assert "Paint over something" in sentence(app) and {row["change"] for row in rows(app)} == {"±0"}
-    covered(app, 1)
-    expected = r"Covering the strongest 6 % of the picture takes minibus from 62 % to \d+ %; "
-    assert re.fullmatch(expected + r"as much elsewhere leaves \d+ %\. Now it says amphibian\.", sentence(app))
-    # With anything beside it, it is none.
-    painted(app, 2, *paper(app)["edit"]["marks"], FRONT)
-    assert sentence(app).startswith("Without what you painted over, ")
-
-
-def test_covering_strongest_part_of_boxes(page):
+def test_boxes_vanish_under_an_edit(page):
     app = page("", edit="1", model="demo-s", example="scene 1")
     count = len(rows(app))
     assert count and sentence(app) == "Paint over something: which boxes vanish?"
-    covered(app, 1)
-    assert sentence(app).startswith("Covering the strongest ")
-    painted(app, 2, ALL)
+    assert paper(app)["edit"]["marks"] == [] and {row["change"] for row in rows(app)} == {"±0"}
+    painted(app, 1, ALL)
     assert not app.error and [row["change"] for row in rows(app)] == ["vanished"] * count
     assert shown(app).maps == [] and "No map" in texts(app)
 

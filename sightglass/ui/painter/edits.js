@@ -4,8 +4,8 @@ import { drawStroke, hiddenContext, resize } from "../../browser/canvas.js";
 
 /**
  * @typedef {"brush"|"erase"|"rectangle"} Tool
- * @typedef {{kind: Tool|"area", points: number[], size: number}} Mark  x, y, x, y, ... as shares of width and height: a path;
- *   two corners; two corners of each rectangle of an area. `size`: as a share of the longer side
+ * @typedef {{kind: Tool, points: number[], size: number}} Mark  x, y, x, y, ... as shares of width and height: a path;
+ *   two corners. `size`: as a share of the longer side
  * @typedef {"blur"|"grey"|"mean"} Fill
  * @typedef {{marks: Mark[], fill: Fill, keep: boolean}} Edit
  * @typedef {[number, number, number, number]} Corners  left, top, right, bottom
@@ -42,7 +42,10 @@ export class Canvases {
     const mask = this.#mask, thick = size * Math.max(mask.canvas.width, mask.canvas.height);
     if (kind === "brush") drawStroke(mask, points, thick);
     else if (kind === "erase") composite(mask, "destination-out", () => drawStroke(mask, points, thick));
-    else fillRectangles(mask, points);
+    else {
+      const { width, height } = mask.canvas, [left, top, right, bottom] = corners(points, false);
+      mask.fillRect(left * width, top * height, (right - left) * width, (bottom - top) * height);
+    }
   }
 
   /** @param {Omit<Sources, "picture">} sources @param {Fill} fill */
@@ -52,18 +55,6 @@ export class Canvases {
     cover.fillStyle = fill === "mean" ? `rgb(${mean.join(" ")})` : "rgb(128 128 128)";
     cover.fillRect(0, 0, width, height);
   }
-}
-
-/** Fill rectangles, two corners of each, as one shape: no seam shows between those that touch.
- * @param {CanvasRenderingContext2D} mask @param {number[]} points */
-function fillRectangles(mask, points) {
-  const { width, height } = mask.canvas;
-  mask.beginPath();
-  for (let i = 0; i < points.length; i += 4) {
-    const [left, top, right, bottom] = corners(points.slice(i, i + 4), false);
-    mask.rect(left * width, top * height, (right - left) * width, (bottom - top) * height);
-  }
-  mask.fill();
 }
 
 /** Clear a canvas, and take white paint. @param {CanvasRenderingContext2D} paint @param {number} width @param {number} height */
