@@ -23,6 +23,7 @@ from sightglass.models.geometry import ModelInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.common.files import Json
@@ -50,11 +51,11 @@ class Touched:
         from sightglass.explain.evidence.evidence import Evidence
         from sightglass.explain.explanation import explain
 
-        before, loaded = self.before, self.before.evidence.loaded
-        tensor = self._prepare(edit) if exact or self.filled is None else self.blend(edit, self.filled)
+        before, loaded, painted = self.before, self.before.evidence.loaded, paint(self.before.image, edit)
+        tensor = self._prepare(edit) if exact or self.filled is None else self.blend(painted, self.filled)
         evidence = Evidence(loaded, ModelInput(tensor, before.evidence.geometry), ())
         after = explain(before.image, evidence, before.options, milliseconds={}, maps=False)
-        moved, share = changes(before, after), float(paint(before.image, edit).mean())
+        moved, share = changes(before, after), np.count_nonzero(painted) / painted.size
         return {"rows": self._rows(after, moved), "sentence": f"You covered {percent(share)}: {self._moved(moved)}."}
 
     @cached_property
@@ -63,21 +64,20 @@ class Touched:
         filled, prepared = self._prepare(ALL), self._prepare(LEFT)
         if filled.shape != self.before.evidence.tensor.shape:
             return None
-        difference = (self.blend(LEFT, filled) - prepared).abs().mean()
+        difference = (self.blend(paint(self.before.image, LEFT), filled) - prepared).abs().mean()
         return filled if difference <= CLOSE * (prepared.max() - prepared.min()) else None
 
-    def blend(self, edit: Edit, filled: Tensor) -> Tensor:
-        """Return an edit's model input, (1, C, h, w), from those of the picture and of the filled one."""
+    def blend(self, painted: NDArray[np.bool_], filled: Tensor) -> Tensor:
+        """Return the model input (1, C, h, w) of a picture that is filled where it is painted, (H, W)."""
         import torch
 
-        evidence = self.before.evidence
-        geometry, painted = evidence.geometry, paint(self.before.image, edit)
+        evidence, geometry = self.before.evidence, self.before.evidence.geometry
         high, wide = (max(1, round(side * by)) for side, by in zip(geometry.original, geometry.scale, strict=True))
-        mask = cv2.resize(painted.astype(np.float32), (wide, high), interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(painted.view(np.uint8) * 255, (wide, high), interpolation=cv2.INTER_AREA)
         bars = [(max(0, round(offset)), side) for offset, side in zip(geometry.offset, geometry.input, strict=True)]
         top, left = (max(0, -round(offset)) for offset in geometry.offset)
         (h, w), placed = geometry.input, np.pad(mask.reshape(high, wide), bars)[top:, left:]
-        return torch.lerp(evidence.tensor, filled, torch.from_numpy(placed[:h, :w]).to(filled.device))
+        return torch.lerp(evidence.tensor, filled, torch.from_numpy(placed[:h, :w] / np.float32(255)).to(filled.device))
 
     def _prepare(self, edit: Edit) -> Tensor:
         before, adapter = self.before, self.before.evidence.loaded.adapter
@@ -86,18 +86,16 @@ class Touched:
 
     def _rows(self, after: Explanation, moved: Sequence[Change]) -> Json:
         before, task = self.before, self.before.task
-        scores: dict[str, tuple[str, float | None]]
+        rows: list[tuple[str, str, float | None]]
         if task.explains("detection"):
             pairs = enumerate(zip(before.predictions, moved, strict=False), 1)
-            scores = {f"{number}  {box.label}": (box.label, change.after) for number, (box, change) in pairs}
+            rows = [(f"{number}  {box.label}", box.label, change.after) for number, (box, change) in pairs]
         else:
             known = {answer.index: answer.score for answer in task.decoder.all_answers(after)}
             listed = [*before.predictions, *(heatmap.target for heatmap in before.heatmaps)]
-            scores = {each.label: (each.label, known.get(each.index)) for each in listed if each.index is not None}
-        return {
-            title: {"share": task.wording.bar(score or 0.0), "text": self._text(label, score)}
-            for title, (label, score) in scores.items()
-        }
+            rows = [(each.label, each.label, known.get(each.index)) for each in listed if each.index is not None]
+        bar = task.wording.bar
+        return {title: {"share": bar(score or 0.0), "text": self._text(label, score)} for title, label, score in rows}
 
     def _text(self, label: str, score: float | None) -> str:
         return "–" if score is None else self.before.task.wording.text(score, self.before.model.unit_of(label))

@@ -8,10 +8,9 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Body, Path, Query
 from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import generate_latest
-from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -21,6 +20,7 @@ from sightglass.api.security import ANSWERS, CSP, write_policy
 from sightglass.api.work import add_route
 from sightglass.batch import finished, labels
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
 from sightglass.common.settings import settings
 from sightglass.common.work import progress
 from sightglass.evaluation import summary
@@ -45,19 +45,13 @@ add_route(pictures, "/similarity", schemas.SimilarityRequest, SimilarityResult, 
 add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_map, FOLDER)
 
 
-class TouchRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    key: str
-    """Of an explanation, as its page has it."""
-    edit: dict[str, Any]
-    exact: bool = False
+Edit = Annotated[dict[str, Any], Body()]
 
 
 @router.post("/api/touch", include_in_schema=False)
-async def answer_touch(sent: TouchRequest) -> dict[str, Any]:
-    """Answer for a page's picture that a hand covers."""
-    answer = partial(touch.find(sent.key).answer, edits.parse(sent.edit), exact=sent.exact)
+async def answer_touch(key: Annotated[str, Body()], edit: Edit, exact: Annotated[bool, Body()] = False) -> Json:
+    """Answer for a page's picture that a hand covers; `key`: of its explanation, which only the page knows."""
+    answer = partial(touch.find(key).answer, edits.parse(edit), exact=exact)
     return await asyncio.get_running_loop().run_in_executor(EXECUTOR, answer)
 
 

@@ -28,7 +28,7 @@ def test_blended_input_equals_prepared_picture(model, way):
     covered = edited(before.image, TRAIL)
     prepared, geometry = adapter.prepare(covered.image.taken(adapter.channels, model), way), before.evidence.geometry
     span = float(prepared.tensor.max() - prepared.tensor.min())
-    wrong = (touched.blend(TRAIL, touched.filled) - prepared.tensor).abs()[0].amax(0).numpy() / span * 255
+    wrong = (touched.blend(covered.hidden, touched.filled) - prepared.tensor).abs()[0].amax(0).numpy() / span * 255
     assert wrong.mean() < 0.5
     # Resizing mixes both pictures at the trail's edge alone, and a little beyond.
     (sy, sx), (oy, ox) = geometry.scale, geometry.offset
