@@ -58,7 +58,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "device": ("--device", {"default": "cpu", "help": "cpu or cuda"}),
     "lines": (
         "--only",
-        {"nargs": "+", "choices": ("frames", "classes", "upload", "start"), "default": (), "help": "these lines only"},
+        {"nargs": "+", "choices": ("frames", "classes", "touch", "upload", "start"), "help": "these lines only"},
     ),
     "parts": (
         "--only",

@@ -22,7 +22,7 @@ from sightglass.common.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
 BARE = Path(__file__).with_name("bare.py")
 """The smallest Streamlit page: a title and a file uploader."""
@@ -171,13 +171,6 @@ def from_event(page: Page, event: str, seen: str, act: Callable[[], object]) -> 
     act()
     times: dict[str, Any] = page.evaluate("() => bench.armed")
     return times
-
-
-def uploader(page: Page) -> Locator:
-    """Return the file input for dropped files."""
-    file_input = page.locator('[data-testid="stFileUploader"] input[type=file]').first
-    file_input.wait_for(state="attached")
-    return file_input
 
 
 def sized(page: Page, width: int, height: int) -> tuple[int, int]:

@@ -35,23 +35,12 @@
     }
     return known;
   }
-  const copied = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   /** A number for what a canvas shows on some of its rows; another number after every visible change. */
   function print(canvas) {
-    const { width, height } = canvas;
-    let context = null, hash = (2166136261 ^ width) >>> 0;
-    try {
-      context = canvas.getContext("2d");
-    } catch {
-      // Handed to a worker: what it shows can still be copied.
-    }
+    const { width, height } = canvas, context = canvas.getContext("2d");
+    let hash = (2166136261 ^ width) >>> 0;
     for (const share of ROWS) {
-      const y = Math.floor(share * height);
-      if (!context) {
-        if (copied.canvas.width !== width) copied.canvas.width = width;
-        copied.drawImage(canvas, 0, y, width, 1, 0, 0, width, 1);
-      }
-      const data = context ? context.getImageData(0, y, width, 1).data : copied.getImageData(0, 0, width, 1).data;
+      const { data } = context.getImageData(0, Math.floor(share * height), width, 1);
       for (const word of new Uint32Array(data.buffer)) hash = Math.imul(hash ^ word, 16777619) >>> 0;
     }
     return hash;
@@ -84,16 +73,15 @@
     });
   }
 
-  /** Draws per panel, frames and `input` events from now on, until `stop`. */
+  /** Draws per panel and `input` events from now on, until `stop`. */
   function watch() {
-    const draws = new Map(), frames = [], inputs = [], last = new Map();
+    const draws = new Map(), inputs = [], last = new Map();
     let on = true;
     const onInput = () => inputs.push(now());
     window.addEventListener("input", onInput, true);
     for (const canvas of canvases()) last.set(canvas, print(canvas)), draws.set(canvas, []);
     const frame = () => {
       if (!on) return;
-      frames.push(now());
       for (const [canvas, shown] of last) {
         const hash = print(canvas);
         if (hash !== shown) last.set(canvas, hash), draws.get(canvas).push(now());
@@ -104,7 +92,7 @@
     return (bench.stop = () => {
       on = false;
       window.removeEventListener("input", onInput, true);
-      return { draws: [...draws.values()], frames, inputs };
+      return { draws: [...draws.values()], inputs };
     });
   }
 
@@ -112,6 +100,10 @@
     canvas() {
       const canvas = map(), before = print(canvas);
       return () => (map() !== canvas || print(canvas) !== before) && { at: now() };
+    },
+    bars() {
+      const bars = all(".rows .now i"), lengths = () => bars.map(({ style }) => style.width).join(), before = lengths();
+      return () => lengths() !== before && { at: now() };
     },
     /** The map of a new picture: the viewer says that it has it, and the canvas is no longer what it was then. */
     shown() {

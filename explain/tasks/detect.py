@@ -139,15 +139,6 @@ class BoxScorer(Scorer):
         anchors = tuple(dict.fromkeys(indices[visible].tolist()))
         return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
 
-    def score_after(self, before: Result, after: Result) -> float:
-        if not (boxes := before.own()):
-            return super().score_after(before, after)
-        scores = []
-        for box, change in zip(boxes, match(boxes, after.predictions), strict=False):
-            candidate = after.missing(box.box, box.label) if change.after is None else None
-            scores.append(candidate.candidate.score if candidate else change.after or 0.0)
-        return sum(scores) / len(scores)
-
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         return match(before.predictions, after.predictions)
 

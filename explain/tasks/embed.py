@@ -49,13 +49,9 @@ class VectorScorer(Scorer):
     ) -> tuple[float, str, Target | None]:
         return float(cosine(before.evidence, evidence.outputs)[0]), "", target
 
-    def score_after(self, before: Result, after: Result) -> float:
-        """Return the cosine to the unedited picture, -1..1."""
-        return float(cosine(before.evidence, after.evidence.outputs)[0])
-
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return the cosine to the unedited picture, from 1."""
-        return (Change("Similarity to the original", 1.0, self.score_after(before, after)),)
+        return (Change("Similarity to the original", 1.0, float(cosine(before.evidence, after.evidence.outputs)[0])),)
 
 
 class VectorWording(Wording):
@@ -79,10 +75,6 @@ class VectorWording(Wording):
 
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
         return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
-
-    def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
-        new = percent(before.task.scorer.score_after(before, after))
-        return f"{start} leaves it {new} similar to the original; as much elsewhere, {percent(elsewhere)}."
 
     def invite(self, before: Result) -> str:
         return "Paint over something: how similar does the picture stay to the original?"

@@ -221,14 +221,6 @@ class Scorer:
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
 
-    def score_after(self, before: Result, after: Result) -> float:
-        """Return the score of the first map's target after an edit, 0..1.
-
-        Of boxes the mean, where a box that vanished counts with the candidate at its place.
-        """
-        index = before.heatmaps[0].target.index
-        return next((p.score for p in after.task.decoder.all_answers(after) if p.index == index), 0.0)
-
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return an edit's changes of the best classes, by their earlier score."""
         decoder = before.task.decoder

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sightglass.explain.phrases import capital, kinds, percent
+from sightglass.explain.phrases import capital, percent
 from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.tasks.parts import Change
 from sightglass.models.adapter import Prediction
@@ -295,19 +294,6 @@ class Wording:
         if change.points is None:
             return "vanished" if change.after is None else "new"
         return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
-
-    def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
-        """Describe the effect of covering a map's strongest part.
-
-        `start`: the subject of the sentence; `elsewhere`: the mean score with as much covered at other places.
-        """
-        boxes, label, score = before.own(), before.heatmaps[0].target.label, before.task.scorer.score_after
-        unit = before.model.unit_of(label)
-        scores = (score(before, before), score(before, after), elsewhere)
-        old, new, other = (self.text(score, unit) for score in scores)
-        if len(boxes) > 1:
-            label = f"the mean of {kinds(Counter(box.label for box in boxes).most_common(), NAMED)}"
-        return f"{start} takes {label} from {old} to {new}; as much elsewhere leaves {other}."
 
 
 def describe_signs(heatmap: Heatmap, label: str, raises: str = "raises", lowers: str = "lowers") -> str:

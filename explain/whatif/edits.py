@@ -1,4 +1,4 @@
-"""Apply brush, rectangle and area edits to pixels.
+"""Apply brush and rectangle edits to pixels.
 
 Marks are untrusted: `parse` bounds what they may cost, and leaves out what is none.
 """
@@ -23,7 +23,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import support
 from sightglass.models.drawing import draw_line
 
-Kind = Literal["brush", "erase", "rectangle", "area"]
+Kind = Literal["brush", "erase", "rectangle"]
 Fill = Literal["blur", "grey", "mean"]
 FILLS: dict[Fill, str] = {
     "blur": "a strong blur",
@@ -39,7 +39,7 @@ MAX_POINTS = 6_000
 """Maximum points of all marks of an edit together."""
 SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
-_POINTS: dict[Kind, int] = {"brush": 1, "erase": 1, "rectangle": 2, "area": 2}
+_POINTS: dict[Kind, int] = {"brush": 1, "erase": 1, "rectangle": 2}
 _blurs: ByteCache[NDArray[np.uint8]] = ByteCache(4 * MIB, lambda small: small.nbytes)
 """By the picture's SHA-256: a stroke must not wait for the same blur again."""
 
@@ -49,8 +49,7 @@ class EditMark:
     """One movement of a tool.
 
     `points` are (x, y) as shares of the picture's width and height: the path of a brush or an eraser; two corners of a
-    rectangle; of an area of any shape, two corners of each of the rectangles that it consists of. `size`: the brush's
-    diameter as a share of the picture's longer side.
+    rectangle. `size`: the brush's diameter as a share of the picture's longer side.
     """
 
     kind: Kind
@@ -105,8 +104,7 @@ def _mark(mark: Any) -> EditMark | None:
         return None
     pairs = tuple((_clamp(x, -1, 2), _clamp(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
     least = _POINTS[kind]
-    many = kind in ("brush", "erase") or (kind == "area" and len(pairs) % 2 == 0)
-    if len(pairs) < least or (not many and len(pairs) != least):
+    if len(pairs) < least or (kind == "rectangle" and len(pairs) != least):
         return None
     size: Any = mark.get("size")
     return EditMark(kind, pairs, _clamp(size, *SIZES)) if _is_number(size) else EditMark(kind, pairs)
@@ -134,7 +132,7 @@ def edited(image: Image, edit: Edit) -> Edited:
         )
     if edit.fill not in FILLS:
         raise ImageProblem(f"There is no fill called {edit.fill}: use one of {', '.join(FILLS)}.")
-    painted = _paint(image, edit)
+    painted = paint(image, edit)
     # With `keep` and no marks everything would be hidden.
     hidden = ~painted if edit.keep and painted.any() else painted
     if not hidden.any():
@@ -148,15 +146,14 @@ def edited(image: Image, edit: Edit) -> Edited:
     return Edited(image if changed.sha256 == image.sha256 else changed, hidden)
 
 
-def _paint(image: Image, edit: Edit) -> NDArray[np.bool_]:
-    """Return the mask of the painted pixels."""
+def paint(image: Image, edit: Edit) -> NDArray[np.bool_]:
+    """Return the mask of the painted pixels, bool (H, W)."""
     painted = np.zeros((image.height, image.width), np.uint8)
     for mark in edit.marks:
         if mark.kind in ("brush", "erase"):
             draw_line(painted, mark.points, mark.size, int(mark.kind == "brush"))
-            continue
-        for corners in zip(mark.points[::2], mark.points[1::2], strict=True):
-            x0, y0, x1, y1 = rectangle(corners, image.width, image.height)
+        else:
+            x0, y0, x1, y1 = rectangle(mark.points, image.width, image.height)
             painted[y0:y1, x0:x1] = 1
     return painted.astype(bool)
 

@@ -31,7 +31,8 @@ def explore() -> None:
     choices, explainer = controls.draw(bar)
     title, side = row.columns(map_view.COLUMNS, gap="medium", vertical_alignment="center")
     with side.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"):
-        view, chip = choose_view(explainer), st.container(width="content")
+        edits = whatif.is_open(choices.image)
+        view, chip = draw_studio if edits else choose_view(explainer), st.container(width="content")
     if drawing.needs_repaint(explainer):
         st.rerun()
     paper = None
@@ -53,16 +54,22 @@ def explore() -> None:
                 drawing.draw_canvas(explainer)
 
 
+def draw_studio(choices: Choices, explainer: Explainer, frame: map_view.Frame) -> None:
+    """Draw the picture to be edited in place of the map."""
+    whatif.draw(choices, explainer, frame.main)
+
+
 def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
     draws_boxes = task_of(explainer.model).explains("detection")
     views: dict[str, tuple[str, View]] = {"map": ("Boxes" if draws_boxes else "Map", map_view.draw)}
-    views["whatif"] = ("What if", lambda choices, explainer, frame: whatif.draw(choices, explainer, frame.main))
     if draws_boxes and stages(explainer.loaded):
         views["layers"] = ("Layers", map_view.draw_layers)
+    if len(views) == 1:
+        return map_view.draw
     titles = {name: title for name, (title, _) in views.items()}
     look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed"}
-    look["help"] = "The map; what an edit of the picture changes; a detector's map at every layer."
+    look["help"] = "The map, or the map at every layer."
     chosen = url_state.widget(st.segmented_control, "View", titles, "map", **look)
     return views[chosen][1]
 

@@ -15,7 +15,8 @@ from sightglass.explain.phrases import capital, percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import describe_boxes
 from sightglass.explain.trust.diagnosis import agreement_sentence
-from sightglass.pages.explore import classes
+from sightglass.explain.whatif import touch
+from sightglass.pages.explore import classes, whatif
 from sightglass.pages.explore.boxes import Boxes, ListedBox, find_place, pair_of
 from sightglass.pages.explore.classes import Classes
 from sightglass.ui import checks, saving
@@ -130,6 +131,8 @@ def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Pla
     # The picture before the numbers: they take longer to compute and are read second.
     with places.left:
         view = _draw_picture(answers, explanation, index)
+    if view.edit is not None:
+        whatif.open_studio(explanation.image, view.edit)
     _draw_rest(answers, explanation, index, view, places)
 
 
@@ -153,6 +156,7 @@ def _draw_picture(
     # A wide picture fills the page by itself; the space key shows it without the map.
     panes = [Pane(maps=maps)] if maps else [panels.plain_pane(image)]
     look: dict[str, Any] = {"key": answers.viewer, "area": True, "line": line, "dimmed": dimmed}
+    look["touch"] = touch.register(explanation)
     if find_place(explanation) is not None:
         look["lacks"] = ("the question about a place",)
     if explanation.task.explains("pixel") and not dimmed:

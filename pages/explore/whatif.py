@@ -1,4 +1,4 @@
-"""What if: paint over the picture and compare answers."""
+"""Edit the picture, and compare the answers before and after."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sightglass.report import views as report_views
 from sightglass.report.offers import Files
 from sightglass.ui import painter, saving, widgets
 from sightglass.ui.choices import controls
-from sightglass.ui.session import page
+from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane, ViewSettings
@@ -32,15 +32,29 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.common.files import Json
-    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.tasks.parts import Change
     from sightglass.explain.tasks.task import Task
-    from sightglass.explain.whatif.edits import Edited, EditMark
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
 
 HEIGHT = 410
 """Height of either picture in a window of 900 pixels, as in painter.css: the actions below stay visible."""
+
+
+def is_open(image: Image) -> bool:
+    """Return whether a picture is edited in place of the map."""
+    current = painter.painting(image)
+    current.open = current.open or bool(url_state.read_once("edit"))
+    url_state.set_url("edit", int(current.open), 0)
+    return current.open
+
+
+def open_studio(image: Image, edit: Json) -> None:
+    """Run the page again with a picture open to be edited, beginning with what covers it, if anything."""
+    current = painter.painting(image)
+    current.open, current.edit = True, edit if edits.parse(edit).marks else current.edit
+    st.rerun()
 
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
@@ -62,43 +76,35 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
     title = st.container(key="whatif-headline")
     left, middle, right = st.columns([3, 2, 3], gap="medium")
     below = st.container()
-    tenth: EditMark | None = None
     current = painter.painting(choices.image)
     try:
         with right:
             run = explain_job.explain if METHODS[choices.method].quick else explain_job.predict
             original = run(choices, explainer, method=choices.method)
         assert original is not None  # only slow methods run in a thread
-        tenth = changes.strongest_tenth(original)
-        _answer(choices, explainer, original, tenth, (title, middle, right, below), current)
+        _answer(choices, explainer, original, (title, middle, right, below), current)
     except Exception as failure:
         with title:
             page.show_failure(failure, "an edit failed")
     finally:
         # Also after an error: the next stroke may fix it.
         with left:
-            painter.painter(choices.image, tenth)
+            painter.painter(choices.image)
 
 
 def _answer(
     choices: Choices,
     explainer: Explainer,
     original: Explanation,
-    tenth: EditMark | None,
     places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator, DeltaGenerator],
     current: painter.Painting,
 ) -> None:
     """Draw the edited picture's numbers first, then its slower map."""
     title, middle, right, below = places
     edit = edits.parse(current.edit)
-
-    def answer(edited: Edited) -> Explanation:
-        if edited.image.sha256 == choices.image.sha256:
-            return original
-        return explain_job.predict(replace(choices, image=edited.image), explainer, method=choices.method)
-
-    edited = edits.edited(choices.image, edit)
-    after = answer(edited)
+    image, after = edits.edited(choices.image, edit).image, original
+    if image.sha256 != choices.image.sha256:
+        after = explain_job.predict(replace(choices, image=image), explainer, method=choices.method)
     differences = changes.changes(original, after)
     with middle:
         help = "The upper bar is before the edit, the lower one after it." if differences else None
@@ -108,19 +114,17 @@ def _answer(
             widgets.rows(answers, key="whatif-answers", before=before)
         else:
             st.caption("No box has a high enough score, in either picture.")
-    if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
-        moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in changes.elsewhere(original))
-        others = [original.task.scorer.score_after(original, answer(variant)) for variant in moved]
-        sentence, more = changes.covered_sentence(original, after, float(edited.hidden.mean()), others)
-    else:
-        sentence, more = changes.sentence(original, differences, edit), ""
+    sentence = changes.sentence(original, differences, edit)
     with title:
-        st.markdown(f"## {escape(controls.add_warning(choices, f'{sentence} {more}'.rstrip()))}")
+        st.markdown(f"## {escape(controls.add_warning(choices, sentence))}")
     mapped = _with_map(original, after)
     with right:
         _map(original, mapped, differences, lacks=("your edit",) if edit.marks else ())
-    slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence), more)
+    slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence))
     with below.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Back to the map", icon=":material/undo:", help="The edit stays for when you come back."):
+            current.open = False
+            st.rerun()
         draft = (lambda _: slide()) if original.heatmaps else None
         saved: list[tuple[Explanation, Json]] = [(mapped, {})] if mapped.heatmaps else []
         saving.save_and_export("whatif", partial(_rows, mapped), saved=saved, slide=draft)

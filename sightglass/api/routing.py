@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import datetime
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Body, Path, Query
 from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import generate_latest
 from starlette.requests import Request
@@ -18,14 +20,17 @@ from sightglass.api.security import ANSWERS, CSP, write_policy
 from sightglass.api.work import add_route
 from sightglass.batch import finished, labels
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
 from sightglass.common.settings import settings
 from sightglass.common.work import progress
 from sightglass.evaluation import summary
 from sightglass.evaluation.decision import TOLERANCE
 from sightglass.explain.recipe import VERSION
+from sightglass.explain.whatif import edits, touch
 from sightglass.models.catalog import available, catalog
 from sightglass.models.spec import Task
 from sightglass.report.results import ComparisonResult, Explained, PlainResult, ProofResult, SimilarityResult
+from sightglass.video.live import EXECUTOR
 
 MAPS, FOLDER = ("json", "png", "npy", "zip"), ("json", "zip")
 """Numbers as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
@@ -38,6 +43,16 @@ add_route(pictures, "/segment", schemas.SegmentRequest, Explained, service.answe
 add_route(pictures, "/compare", schemas.CompareRequest, ComparisonResult, service.compare_models, FOLDER)
 add_route(pictures, "/similarity", schemas.SimilarityRequest, SimilarityResult, service.compare_pictures, FOLDER)
 add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_map, FOLDER)
+
+
+Edit = Annotated[dict[str, Any], Body()]
+
+
+@router.post("/api/touch", include_in_schema=False)
+async def answer_touch(key: Annotated[str, Body()], edit: Edit, exact: Annotated[bool, Body()] = False) -> Json:
+    """Answer for a page's picture that a hand covers; `key`: of its explanation, which only the page knows."""
+    answer = partial(touch.find(key).answer, edits.parse(edit), exact=exact)
+    return await asyncio.get_running_loop().run_in_executor(EXECUTOR, answer)
 
 
 class Listed(PlainResult):

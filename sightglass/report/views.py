@@ -426,7 +426,7 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
     )
 
 
-def change_view(before: Explanation, after: Explanation, changes: Sequence[Change], title: str, more: str = "") -> View:
+def change_view(before: Explanation, after: Explanation, changes: Sequence[Change], title: str) -> View:
     """Return the view of an edited picture: before, covered, after; with the scores of the class of the map."""
     label = before.heatmaps[0].target.label if before.heatmaps else changes[0].label if changes else ""
     change = next((candidate for candidate in changes if candidate.label == label), None)
@@ -440,7 +440,7 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
     return new_view(
         pictures,
         title=statement(_describe_fall(before, change), title),
-        sentence=f"{title} {more}".strip(),
+        sentence=title,
         notes=f"Before and after: the map of {label}." if label else "",
         commands=(python_call(before.recipe),),
         facts=facts,

@@ -64,20 +64,20 @@ OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explai
 VIEWER: button Side by side with the plain picture | map; button Full screen | full; combobox Colormap | map;
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
-    button Measure an area | "Drag over; button Swipe | map
+    button Measure an area | "Drag over; button Swipe | map; button Edit the picture | -
 ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck Shortcut D | opens
 SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Keep it in Saved | "See it in Saved;
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
 /?SCENE: +MENU; +VIEWER; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
-    button All numbers | opens; button Close | gone; radio Map | -; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
+    button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
-    button Show it all | ?fit; button Draw | map <; radio What if | ?view <; link See a model cheat | /saved
-/?SCENE&view=whatif: button (Eraser|Rectangle) | own; button Brush | own; button Cover the strongest part | map;
+    button Show it all | ?fit; button Draw | map <; link See a model cheat | /saved
+/?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
     combobox Fill with | map; button Undo | map; button Redo | map; button Show only what I kept | map;
-    button Clear | map; combobox Brush size | -; button Hold for the original | -; radio What if | -; +ACTS; -SAVE;
-    =VIEWER; =PICTURE; =MODEL; =SIZES; =QUESTION; radio Map | ?view <
+    button Clear | map; combobox Brush size | -; button Hold for the original | -; +ACTS; -SAVE; =VIEWER; =PICTURE;
+    =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <
 /topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
     +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;

@@ -55,8 +55,8 @@ PAGES: dict[str, list[Act]] = {
         _refused,
     ],
     "/?model=demo-s&example=scene+3": [*_views("Map", "Spotlight", "Overlay"), _answer(1), _answer(0)],
-    "/?view=whatif&model=demo-cls-s&example=scene+3": [
-        *(_click(name) for name in ("Cover the strongest part", "Clear", "Undo", "Rectangle")),
+    "/?edit=1&model=demo-cls-s&example=scene+3": [
+        *(_click(name) for name in ("Show only what I kept", "Rectangle")),
         lambda page: page.locator("select.fill").select_option(index=1),
         _click("Brush"),
         *_views("Map", "Overlay"),

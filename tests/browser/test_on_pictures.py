@@ -24,8 +24,42 @@ def canvas(page: Page) -> np.ndarray:
     return coarse(drawn(page.locator(CANVAS)))
 
 
+def test_touching_the_picture_moves_the_bars_and_goes_on_in_the_painter(visit):
+    page = visit("/?model=demo-cls-s&example=scene+3")
+    settled(page)
+    at_rest(page)
+    row, line = page.locator(".rows .row").first, page.locator(".viewer .spoken")
+    first = row.locator(".text").inner_text()
+    x0, y0, width, height = page.locator(".stage").first.bounding_box().values()
+    page.mouse.move(x0 + width / 2, y0 + height / 2)
+    page.mouse.down()
+    expect(row.locator(".was")).to_be_visible()
+    page.mouse.wheel(0, -100)
+    page.mouse.move(x0 + 0.1 * width, y0 + 0.1 * height, steps=5)
+    page.mouse.move(x0 + 0.9 * width, y0 + 0.8 * height, steps=9)
+    expect(row.locator(".text")).not_to_have_text(first)
+    expect(line).not_to_have_text(re.compile("^You covered"))
+    page.mouse.up()
+    expect(line).to_have_text(re.compile(r"^You covered \d+.%: .+ \d+ → \d+.%\.$"))
+    page.keyboard.press("Escape")
+    expect(row.locator(".was")).to_be_hidden()
+    expect(row.locator(".text")).to_have_text(first)
+    expect(page.locator(".viewer .line")).not_to_have_text(re.compile("^You covered"))
+
+    # By keys, then with all tools; the trail goes along.
+    page.locator(".stage canvas.base").first.focus()
+    page.keyboard.press("t")
+    expect(row.locator(".was")).to_be_visible()
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="Edit the picture").click()
+    expect(headline(page)).to_have_text(re.compile("^Without what you painted over, "))
+    expect(page.locator(CANVAS)).to_have_attribute("aria-label", re.compile("to paint on. 1 mark.$"))
+    page.get_by_role("button", name="Back to the map").click()
+    expect(page.locator(".rows .row .text").first).to_have_text(first)
+
+
 def test_canvas_equals_edit_undo_and_original(visit):
-    page = visit("/?view=whatif")
+    page = visit("/?edit=1")
     expect(headline(page)).to_have_text(re.compile("Paint over something"))
     original = canvas(page)
     page.get_by_label("Fill with").select_option("grey")

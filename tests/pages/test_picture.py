@@ -344,36 +344,18 @@ def painted(app, turn: int, *marks: dict, fill: str = "grey", keep: bool = False
     return edit
 
 
-def covered(app, turn: int):
-    """Cover the strongest part, by the button's mark."""
-    painted(app, turn, {"kind": "area", "points": paper(app)["strongest"], "size": 0.16}, fill="blur")
-
-
-def test_covering_strongest_part_with_control(page):
-    app = page("", view="whatif")
-    assert paper(app)["edit"]["marks"] == []
-    assert "Paint over something" in sentence(app) and {row["change"] for row in rows(app)} == {"±0"}
-    covered(app, 1)
-    expected = r"Covering the strongest 6 % of the picture takes minibus from 62 % to \d+ %; "
-    assert re.fullmatch(expected + r"as much elsewhere leaves \d+ %\. Now it says amphibian\.", sentence(app))
-    # With anything beside it, it is none.
-    painted(app, 2, *paper(app)["edit"]["marks"], FRONT)
-    assert sentence(app).startswith("Without what you painted over, ")
-
-
-def test_covering_strongest_part_of_boxes(page):
-    app = page("", view="whatif", model="demo-s", example="scene 1")
+def test_boxes_vanish_under_an_edit(page):
+    app = page("", edit="1", model="demo-s", example="scene 1")
     count = len(rows(app))
     assert count and sentence(app) == "Paint over something: which boxes vanish?"
-    covered(app, 1)
-    assert sentence(app).startswith("Covering the strongest ")
-    painted(app, 2, ALL)
+    assert paper(app)["edit"]["marks"] == [] and {row["change"] for row in rows(app)} == {"±0"}
+    painted(app, 1, ALL)
     assert not app.error and [row["change"] for row in rows(app)] == ["vanished"] * count
     assert shown(app).maps == [] and "No map" in texts(app)
 
 
 def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
-    app = page("", view="whatif")
+    app = page("", edit="1")
     original = image_source.example("bus")
     for turn, (fill, keep) in enumerate((("grey", False), ("mean", True)), 1):
         edit = painted(app, turn, FRONT, fill=fill, keep=keep)
@@ -391,7 +373,7 @@ def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
 
 
 def test_late_or_invalid_edits_are_ignored(page):
-    app = page("", view="whatif", method="rise", model="demo-cls-s", example="scene 1")
+    app = page("", edit="1", method="rise", model="demo-cls-s", example="scene 1")
     painted(app, 2, FRONT)
     # A slow method gives way to one that follows a brush.
     assert len(shown(app).maps) == 1 and "follow a brush" not in texts(app)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain import Image
-    from sightglass.explain.whatif.edits import EditMark
 
 KEY = "painter"
 SIZES = (0.03, 0.08, 0.16)
@@ -41,6 +40,8 @@ class Painting:
     """The browser's message that it came with."""
     picture: str | None = None
     """SHA-256 of the picture that is edited, or of the one made of a drawing."""
+    open: bool = False
+    """Whether the picture is edited in place of its map."""
 
     def take(self, sent: Json) -> bool:
         """Take an edit if it is newer than the last one; return whether it was."""
@@ -69,11 +70,8 @@ def painting(image: Image) -> Painting:
     return current
 
 
-def painter(image: Image, strongest: EditMark | None) -> None:
-    """Draw the picture for painting, last in a run.
-
-    `strongest`: the area that a button covers.
-    """
+def painter(image: Image) -> None:
+    """Draw the picture for painting, last in a run."""
     blobs = [picture(image), jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred")]
     draw(
         state.of(Painting),
@@ -84,11 +82,10 @@ def painter(image: Image, strongest: EditMark | None) -> None:
         size=(image.width, image.height),
         brushes=SIZES,
         mean=edits.mean_colour(image).tolist(),
-        strongest=[share for point in strongest.points for share in point] if strongest else [],
     )
 
 
 def draw(current: Painting, blobs: Sequence[bytes] = (), *, key: str, **head: Any) -> None:
     """Draw the painter; `head`: more fields of the browser's payload."""
-    head = {"strongest": [], "paper": "", "turn": current.turn, "edit": current.edit} | head
+    head = {"paper": "", "turn": current.turn, "edit": current.edit} | head
     _component(key=key, data=pack_data(head, blobs), on_edit_change=no_callback)

@@ -4,8 +4,8 @@ import { drawStroke, hiddenContext, resize } from "../../browser/canvas.js";
 
 /**
  * @typedef {"brush"|"erase"|"rectangle"} Tool
- * @typedef {{kind: Tool|"area", points: number[], size: number}} Mark  x, y, x, y, ... as shares of width and height: a path;
- *   two corners; two corners of each rectangle of an area. `size`: as a share of the longer side
+ * @typedef {{kind: Tool, points: number[], size: number}} Mark  x, y, x, y, ... as shares of width and height: a path;
+ *   two corners. `size`: as a share of the longer side
  * @typedef {"blur"|"grey"|"mean"} Fill
  * @typedef {{marks: Mark[], fill: Fill, keep: boolean}} Edit
  * @typedef {[number, number, number, number]} Corners  left, top, right, bottom
@@ -22,15 +22,19 @@ export class Canvases {
    */
   draw(paint, sources, edit) {
     const { width, height } = paint.canvas;
-    for (const context of [this.#mask, this.#cover]) begin(context, width, height);
-    for (const mark of edit.marks) this.#take(mark);
     paint.imageSmoothingQuality = "high";
     paint.drawImage(sources.picture, 0, 0, width, height);
-    if (!edit.marks.length) return;
+    if (edit.marks.length) paint.drawImage(this.cover([width, height], sources, edit), 0, 0);
+  }
+
+  /** Return a canvas of what an edit puts over a picture. @param {number[]} size @param {Omit<Sources, "picture">} sources @param {Edit} edit */
+  cover([width, height], sources, edit) {
+    for (const context of [this.#mask, this.#cover]) begin(context, width, height);
+    for (const mark of edit.marks) this.#take(mark);
     if (edit.keep) composite(this.#mask, "source-out", () => this.#mask.fillRect(0, 0, width, height));
     this.#fill(sources, edit.fill);
     composite(this.#cover, "destination-in", () => this.#cover.drawImage(this.#mask.canvas, 0, 0));
-    paint.drawImage(this.#cover.canvas, 0, 0);
+    return this.#cover.canvas;
   }
 
   /** @param {Mark} mark */
@@ -38,28 +42,19 @@ export class Canvases {
     const mask = this.#mask, thick = size * Math.max(mask.canvas.width, mask.canvas.height);
     if (kind === "brush") drawStroke(mask, points, thick);
     else if (kind === "erase") composite(mask, "destination-out", () => drawStroke(mask, points, thick));
-    else fillRectangles(mask, points);
+    else {
+      const { width, height } = mask.canvas, [left, top, right, bottom] = corners(points, false);
+      mask.fillRect(left * width, top * height, (right - left) * width, (bottom - top) * height);
+    }
   }
 
-  /** @param {Sources} sources @param {Fill} fill */
+  /** @param {Omit<Sources, "picture">} sources @param {Fill} fill */
   #fill({ blur, mean }, fill) {
     const cover = this.#cover, { width, height } = cover.canvas;
     if (fill === "blur" && blur) return cover.drawImage(blur, 0, 0, width, height);
     cover.fillStyle = fill === "mean" ? `rgb(${mean.join(" ")})` : "rgb(128 128 128)";
     cover.fillRect(0, 0, width, height);
   }
-}
-
-/** Fill rectangles, two corners of each, as one shape: no seam shows between those that touch.
- * @param {CanvasRenderingContext2D} mask @param {number[]} points */
-function fillRectangles(mask, points) {
-  const { width, height } = mask.canvas;
-  mask.beginPath();
-  for (let i = 0; i < points.length; i += 4) {
-    const [left, top, right, bottom] = corners(points.slice(i, i + 4), false);
-    mask.rect(left * width, top * height, (right - left) * width, (bottom - top) * height);
-  }
-  mask.fill();
 }
 
 /** Clear a canvas, and take white paint. @param {CanvasRenderingContext2D} paint @param {number} width @param {number} height */

@@ -8,9 +8,9 @@ import { Canvases, Edits, Hand, corners, described } from "./edits.js";
 /**
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
  * @typedef {import("./edits.js").Edit} Edit @typedef {import("../../browser/component.js").Send} Send
- * @typedef {{id: string, name: string, size: [number, number], mean: number[], strongest: number[], brushes: number[],
- *   paper: string, pen?: boolean, turn: number, edit: Edit}} Head  strongest: the area that a button covers; brushes: its diameters; paper:
- *   the colour of a blank one, which is drawn on in the colour `mean`; empty for a picture; pen: only lines are drawn on it
+ * @typedef {{id: string, name: string, size: [number, number], mean: number[], brushes: number[],
+ *   paper: string, pen?: boolean, turn: number, edit: Edit}} Head  brushes: their diameters; paper: the colour of a blank one, which
+ *   is drawn on in the colour `mean`; empty for a picture; pen: only lines are drawn on it
  */
 
 /** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
@@ -68,9 +68,6 @@ class Painter {
     for (const name of /** @type {const} */ (["undo", "redo", "clear"])) hear(name, "click", () => this.#step((edits) => edits[name]()));
     hear("keep", "click", () => this.#step((edits) => edits.flip()));
     hear("fill", "change", ({ value }) => this.#step((edits) => edits.set({ fill: /** @type {Fill} */ (value) })));
-    hear("strongest", "click", () => {
-      this.#step((edits) => edits.add({ kind: "area", points: this.#head?.strongest ?? [], size: this.#size }));
-    });
   }
 
   #resize() {
@@ -116,7 +113,7 @@ class Painter {
     const text = this.#original ? "This is the original." : described(edit);
     this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
     write(by("said"), text);
-    const off = { undo: !this.#edits.back, redo: !this.#edits.forth, clear: !edit.marks.length, strongest: !this.#head?.strongest.length };
+    const off = { undo: !this.#edits.back, redo: !this.#edits.forth, clear: !edit.marks.length };
     for (const [name, disabled] of Object.entries(off)) by(name).disabled = disabled;
     by("fill").value = edit.fill;
     by("keep").setAttribute("aria-pressed", String(edit.keep));

@@ -12,6 +12,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.options import RECIPE_OPTIONS
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.ui.painter import Painting
 from sightglass.ui.session import control_table, page, state, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
@@ -83,8 +84,9 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
 
 
 def open_explore(view: str) -> None:
-    """Go to a view of Explore: `map`, `whatif` or `layers`."""
+    """Go to a view of Explore: `map` or `layers`."""
     url_state.link(view=view)
+    state.of(Painting).open = False
     navigation = state.of(state.Navigation)
     if navigation.page != "explore":
         navigation.go_to = page.script("explore")

@@ -22,6 +22,7 @@ from sightglass.ui.viewer.payload import ViewerOptions as ViewerOptions
 from sightglass.ui.viewer.payload import pack as pack
 
 if TYPE_CHECKING:
+    from sightglass.common.files import Json
     from sightglass.explain import Image
 
 
@@ -70,6 +71,8 @@ class View:
     """The index of the box with its label there, else of the smallest undashed box around the point."""
     region: Rect | None = None
     """The marked area, xyxy in original pixels, for as long as there is one."""
+    edit: Json | None = None
+    """What covers the picture where a person asks to edit it: for one run only, not checked."""
 
 
 def viewer(
@@ -82,10 +85,12 @@ def viewer(
 ) -> View:
     """Show a picture with panels of maps over it."""
     data = pack(image, panels, boxes, options)
-    result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
+    told = dict.fromkeys(("on_point_change", "on_region_change", "on_edit_change"), no_callback)
+    result = _component(key=key, data=data, **told)
     point, box = parse_point(result.point, image.sha256)
     region = parse_region(result.region, image.sha256, (image.width, image.height))
-    return View(point, box, region)
+    edit = result.edit if isinstance(result.edit, dict) and result.edit.get("picture") == image.sha256 else {}
+    return View(point, box, region, edit.get("edit"))
 
 
 def palette() -> None:

@@ -12,7 +12,7 @@ import { digits, withUnit } from "./settings.js";
  *   differences are shown; signed: only signed maps are, with the raw value at the ends
  * @typedef {{name: string, lut: string}} Colormap
  * @typedef {{set: (changes: Partial<Style>, done?: boolean) => void, layout: (name: "beside"|"swipe") => void,
- *   scale: (name: "own"|"shared") => void, measure: () => void, full: () => void}} Actions  what a control asks for;
+ *   scale: (name: "own"|"shared") => void, measure: () => void, edit: () => void, full: () => void}} Actions  what a control asks for;
  *   `done`: the hand let go
  */
 
@@ -32,7 +32,7 @@ export function wireControls(root, signal, on) {
   hear("cells", "change", ({ checked }) => on.set({ cells: checked }));
   hear("boxes", "input", ({ value }) => on.set({ boxes: value }));
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
-  for (const name of /** @type {const} */ (["measure", "full"])) hear(name, "click", () => on[name]());
+  for (const name of /** @type {const} */ (["measure", "edit", "full"])) hear(name, "click", () => on[name]());
   const sheet = find(root, ".sheet"), more = find(root, ".more");
   sheet.addEventListener("beforetoggle", ({ newState }) => {
     more.setAttribute("aria-expanded", String(newState === "open"));

@@ -6,7 +6,8 @@ import { wireControls } from "./controls.js";
 import { keep } from "./settings.js";
 
 const SLACK = 5;
-const HOLD_MS = 350;
+/** Until a finger, and the mouse, that stays on the picture does more than click. */
+const HOLD_MS = { touch: 350, mouse: 250 };
 
 /** @typedef {import("./viewer.js").Viewer} Viewer */
 
@@ -16,6 +17,7 @@ class Pointers {
   #down = new Map();
   #moved = false;
   #held = false;
+  #touching = false;
   #marking = false;
   #holding = 0;
   #clicking = 0;
@@ -35,12 +37,18 @@ class Pointers {
       this.#release();
     });
     stage.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && !this.#down.size && viewer.pointAt(null));
+    // What is held would open a menu, and scroll the page with the finger.
     stage.addEventListener("contextmenu", (event) => this.#held && event.preventDefault());
+    stage.addEventListener("touchmove", (event) => this.#touching && event.preventDefault(), { passive: false });
     stage.addEventListener("dblclick", () => {
       clearTimeout(this.#clicking);
       if (!viewer.state.measuring) viewer.view(WHOLE);
     });
     stage.addEventListener("wheel", (event) => {
+      if (this.#touching) {
+        event.preventDefault();
+        return viewer.touch.size(event.deltaY < 0 ? 1.15 : 1 / 1.15, this.#at(event));
+      }
       // Without a modifier key the wheel scrolls the page. A pinch on a touchpad arrives as a wheel with Ctrl.
       if (!event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
@@ -51,14 +59,24 @@ class Pointers {
     }, { passive: false });
   }
 
-  /** @param {PointerEvent} event in original pixels */
+  /** @param {MouseEvent} event in original pixels */
   #at(event) {
     return this.viewer.state.original(...fractionOf(this.stage, event));
   }
 
   #release() {
     clearTimeout(this.#holding);
-    if (this.#held) this.viewer.cover(false);
+    if (this.#touching) this.viewer.touch.end();
+    else if (this.#held) this.viewer.cover(false);
+    this.#touching = false;
+  }
+
+  /** Touch the picture, or where that is not offered show it without the map. @param {PointerEvent} event */
+  #hold(event) {
+    this.#held = true;
+    this.#touching = this.viewer.touch.offered(this.stage);
+    if (this.#touching) this.viewer.touch.begin(this.#at(event));
+    else this.viewer.cover(true);
   }
 
   /** A second finger means zoom, not mark. @param {PointerEvent} event */
@@ -79,7 +97,9 @@ class Pointers {
     this.#moved = this.#held = false;
     this.#marking = this.viewer.state.measuring;
     if (this.#marking) this.input.drag("start", this.#at(event));
-    else if (event.pointerType === "touch") this.#holding = window.setTimeout(() => this.viewer.cover((this.#held = true)), HOLD_MS);
+    else if (event.pointerType === "touch" || this.viewer.touch.offered(this.stage)) {
+      this.#holding = window.setTimeout(() => this.#hold(event), HOLD_MS[event.pointerType === "touch" ? "touch" : "mouse"]);
+    }
   }
 
   /** @param {PointerEvent} event */
@@ -91,7 +111,11 @@ class Pointers {
     if (!this.#moved && Math.hypot(dx, dy) < SLACK) return;
     this.#moved = true;
     if (!this.#held) clearTimeout(this.#holding);
-    if (down.size === 2) {
+    // Dragging moves an enlarged picture, and with a finger the page.
+    const drags = event.pointerType !== "touch" && state.viewport.zoom === 1 && down.size === 1 && !this.#marking;
+    if (!this.#held && drags && viewer.touch.offered(stage)) this.#hold(before);
+    if (this.#touching) viewer.touch.move(this.#at(event));
+    else if (down.size === 2) {
       const [other] = [...down.values()].filter(({ pointerId }) => pointerId !== event.pointerId);
       const apart = (/** @type {PointerEvent} */ e) => Math.hypot(e.clientX - other.clientX, e.clientY - other.clientY);
       const [[x, y], [ax, ay]] = [event, other].map((each) => fractionOf(stage, each));
@@ -144,6 +168,7 @@ export class Input {
       event.preventDefault();
       viewer.cover(true);
     }, { signal });
+    window.addEventListener("keydown", ({ key }) => key === "Escape" && state.cover && viewer.touch.clear(), { signal });
     window.addEventListener("keyup", ({ key }) => key === " " && viewer.cover(false), { signal });
     window.addEventListener("blur", () => viewer.cover(false), { signal });
     window.addEventListener("resize", () => state.head.id && viewer.build(), { signal });
@@ -200,6 +225,10 @@ export class Input {
     if (ARROWS[key]) viewer.pointAt(state.beside(state.point, ARROWS[key], event.shiftKey), true);
     else if (key === "Enter" && state.measuring) this.#measured(state.corner([x, y]));
     else if (key === "Enter") this.click([x, y], stage);
+    else if (key === "t" && viewer.touch.offered(stage)) {
+      viewer.touch.begin([x, y]);
+      viewer.touch.end();
+    }
     else if (key === "Escape") {
       if (state.measuring) this.#measure(false);
       viewer.pointAt(null);
@@ -249,6 +278,7 @@ export class Input {
       scale: (name) => this.#set({ scale: name === state.usualScale() ? "auto" : name }),
       layout: (name) => this.#set({ layout: state.layout() === name ? "single" : name }),
       measure: () => this.#measure(!state.measuring && !state.region),
+      edit: () => viewer.send.setTriggerValue("edit", { picture: state.head.picture, edit: viewer.touch.edit }),
       full: () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()),
     };
   }

@@ -98,7 +98,8 @@ class ViewerOptions:
     `initial`: settings of a link or a file, by the names in `SETTINGS`, and an `id`: they win over what this browser
     remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
     the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `area`: areas
-    can be measured. `private`: the name of a picture that a link to this page cannot carry; `lacks`: what else.
+    can be measured. `touch`: the key by which the picture can be covered by hand; without one it cannot. `private`:
+    the name of a picture that a link to this page cannot carry; `lacks`: what else.
     `dimmed`: what is shown is about to be replaced. `together`: all maps are on one scale until the user chooses
     otherwise.
     """
@@ -109,6 +110,7 @@ class ViewerOptions:
     line: str = ""
     beside: bool = False
     area: bool = False
+    touch: str = ""
     private: str = ""
     lacks: tuple[str, ...] = ()
     dimmed: bool = False
@@ -133,7 +135,7 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
         "size": [image.width, image.height],
         "panels": listed,
         "grids": [values.shape for values, _ in grids],
-        "plain": {"title": "Picture", "note": "", "maps": [], "boxes": None},
+        "plain": {"title": "Picture", "note": "hold to cover a part" * bool(options.touch), "maps": [], "boxes": None},
         "boxes": [_pack_box(box) for box in boxes],
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,

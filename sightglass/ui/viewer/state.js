@@ -12,14 +12,14 @@ import { onPhone } from "./panels.js";
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./marks.js").Box[], choice: number|null, height: number,
- *   columns: number|null, line: string, beside: boolean, area: boolean, private: string, lacks: string[], dimmed: boolean, together: boolean,
+ *   columns: number|null, line: string, beside: boolean, area: boolean, touch: string, private: string, lacks: string[], dimmed: boolean, together: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
-  ...{ boxes: [], choice: null, height: 0, columns: null, line: "", beside: false, area: false },
+  ...{ boxes: [], choice: null, height: 0, columns: null, line: "", beside: false, area: false, touch: "" },
   ...{ private: "", lacks: [], dimmed: false, together: false, initial: null, colormaps: [] },
 };
 
@@ -41,6 +41,8 @@ export class State {
   point = null;
   /** Whether the plain picture covers the maps just now. */
   plain = false;
+  /** What a hand has put over the picture, drawn in all of it. @type {HTMLCanvasElement|null} */
+  cover = null;
   dark = false;
   font = "sans-serif";
   /** Whether the next drag measures an area. */

@@ -11,6 +11,7 @@ import { Painter } from "./painter.js";
 import { arrange, createFigure, onPhone, panelOf, widthOf } from "./panels.js";
 import { copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
 import { State } from "./state.js";
+import { Touch } from "./touch.js";
 
 /** @typedef {import("./state.js").Head} Head @typedef {import("../../browser/component.js").Given<Head>} Given */
 
@@ -35,6 +36,7 @@ export class Viewer {
     this.root = root;
     this.signal = signal;
     this.painter = new Painter(root, this.state);
+    this.touch = new Touch(this);
     this.input = new Input(this, signal);
     onBroadcast("settings", (wanted) => {
       if (this.#isPages()) wanted.settings = this.state.style().settings;
@@ -77,6 +79,7 @@ export class Viewer {
     const count = head.grids.reduce((sum, [h, w]) => sum + h * w, 0);
     const [bitmap, steps] = await Promise.all([same ? same.bitmap : createImageBitmap(blobOf(blobs[0])), inflate(blobs[1], count)]);
     if (this.#coming !== head.id || this.signal.aborted) return same ? undefined : bitmap.close();
+    if (state.cover && head.touch !== state.head.touch) this.touch.clear();
     if (!same) this.#replacePicture(bitmap, head.size);
     this.#replaceMaps(head, steps);
     this.build();
@@ -151,6 +154,7 @@ export class Viewer {
     root.classList.toggle("swiping", layout === "swipe");
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
+    find(root, ".edit").hidden = !head.touch;
     find(root, ".boxed").hidden = !head.boxes.length && !state.panels.some(({ boxes }) => boxes?.length);
     find(root, ".colours").hidden = !state.maps().some(({ kind }) => kind === "heat");
     find(root, ".shared").disabled = !state.shares();
@@ -220,7 +224,7 @@ export class Viewer {
   /** Write the line under the panels: the values pointed at, or what the maps show. @param {boolean} [aloud] */
   readOut(aloud = false) {
     const { state } = this, { point } = state;
-    this.#say(point ? readout(this.#maps().map((map) => readingAt(map, point, state.style())), point[0], point[1]) : this.#idle(), aloud);
+    this.#say(point && !state.cover ? readout(this.#maps().map((map) => readingAt(map, point, state.style())), point[0], point[1]) : this.#idle(), aloud);
   }
 
   /** Show a message, also to screen readers. @param {string} message */
@@ -237,7 +241,7 @@ export class Viewer {
   /** Return the line while nothing is pointed at. */
   #idle() {
     const { state } = this, maps = this.#maps(), single = maps.length === 1 ? maps[0] : null;
-    const text = state.head.line || (single ? single.text : maps.length ? HINT : "");
+    const text = this.touch.sentence || state.head.line || (single ? single.text : maps.length ? HINT : "");
     return sentence(text, single?.title ?? "");
   }
 

@@ -11,6 +11,8 @@ class AnswerList {
   #ticked = [];
   #plain = false;
   #listed = "";
+  /** @type {Pick<List, "rows"|"ticks"|"plain">} */
+  #list = { rows: [], ticks: 0, plain: false };
   #name = "";
   /** What Python said last. @type {number | null} */
   #given = null;
@@ -33,6 +35,11 @@ class AnswerList {
     // A list that was replaced stays until the run ends: a choice in it must not count as a click on the new one.
     onBroadcast("choose", ({ index, from }) => !from && this.#choose(index), signal);
     onBroadcast("ask", () => this.#tell(), signal);
+    onBroadcast("touched", ({ rows: now }) => {
+      const { rows, ...kind } = this.#list;
+      // Beside each answer's bar its bar before.
+      writeRows(root, rows.map((row) => (now?.[row.label] ? { ...row, before: row.share, ...now[row.label] } : row)), kind);
+    }, signal);
   }
 
   /** @param {number[]} rows */
@@ -74,6 +81,7 @@ class AnswerList {
     if (name !== this.#name) [this.#name, this.#sent, this.#given, this.#ticked] = [name, [], null, ticked];
     if (fresh) {
       this.#listed = now;
+      this.#list = { rows, ...kind };
       writeRows(root, rows, kind);
     }
     // Python echoes each choice; an echo that comes after a later click is out of date.

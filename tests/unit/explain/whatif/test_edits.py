@@ -1,27 +1,19 @@
 """Edits of a picture: which pixels a mark covers, what they become, and what no mark may do."""
 
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from sightglass.common.errors import ImageProblem
-from sightglass.explain import Explainer, Explanation
-from sightglass.explain.phrases import percent, plain_text
-from sightglass.explain.picture.image import Image, load_bundled
-from sightglass.explain.rendering.render import hottest_mask
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match
 from sightglass.explain.tasks.parts import Change, union
 from sightglass.explain.whatif import edits
-from sightglass.explain.whatif.changes import (
-    covered_sentence,
-    elsewhere,
-    sentence,
-    strongest_tenth,
-)
+from sightglass.explain.whatif.changes import sentence
 from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse
 from sightglass.models.adapter import Prediction
 
@@ -142,69 +134,7 @@ def test_hostile_marks_are_bounded():
     assert len(many.marks) == edits.MAX_MARKS
 
 
-# What an edit changes: what is compared and said, a disc that hides, and the strongest tenth covered.
-
-
-@pytest.fixture(scope="module")
-def bus() -> Explanation:
-    return Explainer("efficientnet-lite0")(load_bundled("bus"))
-
-
-def hidden(explanation: Explanation, mark: EditMark | None) -> np.ndarray:
-    return edited(explanation.image, Edit((mark,), "grey")).hidden
-
-
-def test_strongest_tenth_is_covered(bus: Explanation) -> None:
-    result, heatmap = hidden(bus, strongest_tenth(bus)), bus.heatmaps[0]
-    left, top, right, bottom = heatmap.seen
-    expected = np.zeros_like(result)
-    expected[top:bottom, left:right] = hottest_mask(heatmap.values[top:bottom, left:right], 0.1)
-    assert np.count_nonzero(result & expected) / np.count_nonzero(result | expected) > 0.97
-    assert result.sum() / ((right - left) * (bottom - top)) == pytest.approx(0.1, rel=0.02)
-    rows, columns = np.nonzero(result)
-    assert result.sum() < 0.9 * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
-    mark = strongest_tenth(bus)
-    # It is the same after it was in a browser.
-    flat = [share for point in mark.points for share in point]
-    assert parse({"marks": [{"kind": mark.kind, "points": flat}]}).marks[0].points == mark.points
-
-
-def test_elsewhere_has_same_area(bus: Explanation) -> None:
-    tenth, others = hidden(bus, strongest_tenth(bus)), elsewhere(bus)
-    assert others == elsewhere(bus) and len({other.points for other in others}) == 3
-    visible = np.zeros_like(tenth)
-    left, top, right, bottom = bus.heatmaps[0].seen
-    visible[top:bottom, left:right] = True
-    for mark in others:
-        result = hidden(bus, mark)
-        assert result.sum() == pytest.approx(tenth.sum(), rel=0.02)
-        assert not (result & ~visible).any()
-        assert (result & tenth).sum() < 0.5 * tenth.sum()
-
-
-def test_strongest_tenth_of_empty_and_ragged_map(bus: Explanation) -> None:
-    heatmap = bus.heatmaps[0]
-    for empty in (replace(bus, heatmaps=()), replace(bus, heatmaps=(replace(heatmap, state="no evidence"),))):
-        assert strongest_tenth(empty) is None and elsewhere(empty) == []
-    noise = np.random.default_rng(0).random(heatmap.at_input.shape, np.float32)
-    mark = strongest_tenth(replace(bus, heatmaps=(replace(heatmap, at_input=noise),)))
-    assert mark is not None and 100 < len(mark.points) < edits.MAX_POINTS / 2
-
-
-@pytest.mark.parametrize(("model", "example"), [("efficientnet-lite0", "bus"), ("demo-s", "scene 1")])
-def test_the_sentence_is_about_what_the_covered_map_is_of(model: str, example: str) -> None:
-    explainer = Explainer(model)
-    before = explainer(load_bundled(example))
-    mark = strongest_tenth(before)
-    after = explainer(edited(before.image, Edit((mark,))).image)
-    score = float(np.mean([p.score for p in (before.own() or before.predictions[:1])]))
-    assert before.task.scorer.score_after(before, before) == pytest.approx(score)
-    words, answer = covered_sentence(before, after, 0.06, [0.2, 0.4])
-    assert words.startswith(f"Covering the strongest {percent(0.06)} of the picture takes ")
-    assert f"from {percent(score)} to {percent(before.task.scorer.score_after(before, after))}; " in words
-    # The bus is no minibus any more.
-    assert answer == (f"Now it says {after.predictions[0].label}." if example == "bus" else "")
-    assert words.endswith(f"as much elsewhere leaves {percent(0.3)}.")
+# What an edit changes: what is compared and said.
 
 
 ALL = EditMark("rectangle", ((0, 0), (1, 1)))

@@ -1,0 +1,132 @@
+"""Answer for a picture that a hand covers, many times a second."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sightglass.common.errors import Problem
+from sightglass.common.settings import evidence_bytes
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.loaded_model import MODEL_CACHE
+from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.whatif.changes import changes
+from sightglass.explain.whatif.edits import Edit, EditMark, edited, paint
+from sightglass.models.geometry import ModelInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.common.files import Json
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.tasks.parts import Change
+
+ALL, LEFT = (Edit((EditMark("rectangle", ((0, 0), (share, 1))),)) for share in (1, 0.5))
+CLOSE = 2 / 255
+"""Mean difference from a prepared picture, as a share of its range, up to which blended inputs stand for it."""
+_KEY = secrets.token_bytes(32)
+
+
+class Touched:
+    """An explained picture, ready to be covered."""
+
+    def __init__(self, before: Explanation) -> None:
+        self.before = before
+
+    @own_modes()
+    def answer(self, edit: Edit, *, exact: bool = True) -> Json:
+        """Return the covered picture's answers by the titles of their rows, and what moved as a sentence.
+
+        `exact`: prepare the covered picture like any other; else blend prepared pictures where that is as good.
+        """
+        from sightglass.explain.evidence.evidence import Evidence
+        from sightglass.explain.explanation import explain
+
+        before, loaded, painted = self.before, self.before.evidence.loaded, paint(self.before.image, edit)
+        tensor = self._prepare(edit) if exact or self.filled is None else self.blend(painted, self.filled)
+        evidence = Evidence(loaded, ModelInput(tensor, before.evidence.geometry), ())
+        after = explain(before.image, evidence, before.options, milliseconds={}, maps=False)
+        moved, share = changes(before, after), np.count_nonzero(painted) / painted.size
+        return {"rows": self._rows(after, moved), "sentence": f"You covered {percent(share)}: {self._moved(moved)}."}
+
+    @cached_property
+    def filled(self) -> Tensor | None:
+        """The whole picture blurred, (1, C, h, w); None where the preparation is not linear."""
+        filled, prepared = self._prepare(ALL), self._prepare(LEFT)
+        if filled.shape != self.before.evidence.tensor.shape:
+            return None
+        difference = (self.blend(paint(self.before.image, LEFT), filled) - prepared).abs().mean()
+        return filled if difference <= CLOSE * (prepared.max() - prepared.min()) else None
+
+    def blend(self, painted: NDArray[np.bool_], filled: Tensor) -> Tensor:
+        """Return the model input (1, C, h, w) of a picture that is filled where it is painted, (H, W)."""
+        import torch
+
+        evidence, geometry = self.before.evidence, self.before.evidence.geometry
+        high, wide = (max(1, round(side * by)) for side, by in zip(geometry.original, geometry.scale, strict=True))
+        mask = cv2.resize(painted.view(np.uint8) * 255, (wide, high), interpolation=cv2.INTER_AREA)
+        bars = [(max(0, round(offset)), side) for offset, side in zip(geometry.offset, geometry.input, strict=True)]
+        top, left = (max(0, -round(offset)) for offset in geometry.offset)
+        (h, w), placed = geometry.input, np.pad(mask.reshape(high, wide), bars)[top:, left:]
+        return torch.lerp(evidence.tensor, filled, torch.from_numpy(placed[:h, :w] / np.float32(255)).to(filled.device))
+
+    def _prepare(self, edit: Edit) -> Tensor:
+        before, adapter = self.before, self.before.evidence.loaded.adapter
+        taken = edited(before.image, edit).image.taken(adapter.channels, before.model.id)
+        return before.evidence.loaded.move_input(adapter.prepare(taken, before.options.preprocessing).tensor)
+
+    def _rows(self, after: Explanation, moved: Sequence[Change]) -> Json:
+        before, task = self.before, self.before.task
+        rows: list[tuple[str, str, float | None]]
+        if task.explains("detection"):
+            pairs = enumerate(zip(before.predictions, moved, strict=False), 1)
+            rows = [(f"{number}  {box.label}", box.label, change.after) for number, (box, change) in pairs]
+        else:
+            known = {answer.index: answer.score for answer in task.decoder.all_answers(after)}
+            listed = [*before.predictions, *(heatmap.target for heatmap in before.heatmaps)]
+            rows = [(each.label, each.label, known.get(each.index)) for each in listed if each.index is not None]
+        bar = task.wording.bar
+        return {title: {"share": bar(score or 0.0), "text": self._text(label, score)} for title, label, score in rows}
+
+    def _text(self, label: str, score: float | None) -> str:
+        return "–" if score is None else self.before.task.wording.text(score, self.before.model.unit_of(label))
+
+    def _moved(self, moved: Sequence[Change]) -> str:
+        before = self.before
+        if before.task.explains("detection") or not moved:
+            return before.task.wording.describe_changes(before.model, moved)
+        old, new = (self._text(moved[0].label, score or 0.0) for score in (moved[0].before, moved[0].after))
+        return f"{moved[0].label} {old.removesuffix(f'{NBSP}%')} → {new}"
+
+
+_touched: ByteCache[Touched] = ByteCache(evidence_bytes, lambda touched: touched.before.evidence.nbytes)
+
+
+def register(before: Explanation) -> str:
+    """Return the key by which an explained picture can be touched; empty where it cannot be painted over."""
+    if before.image.planes is not None:
+        return ""
+    # A model that was evicted to make room must not live on here.
+    _touched.discard(lambda touched: touched.before.evidence.loaded.origin not in MODEL_CACHE.models())
+    listed = [heatmap.target.label for heatmap in before.heatmaps]
+    text = repr((before.image.sha256, before.model.row, before.evidence.weights_sha256, before.options, listed))
+    # Only whoever was given a page knows its key.
+    key = hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).hexdigest()
+    _touched.get_or_make(key, lambda: Touched(before))
+    return key
+
+
+def find(key: str) -> Touched:
+    """Return a registered picture; raise Problem where it has left memory."""
+    if (touched := _touched.get(key)) is None:
+        raise Problem("This picture is no longer ready to be touched: reload the page.")
+    return touched
