@@ -32,13 +32,12 @@ export function panelSize(room, columns, aspect, maxHeight) {
 }
 
 /**
- * Return the most that a panel may be high, from its height in a window of 900 px. In a lower window it shrinks half as much
- * as the window does; rows that do not fit one window anyway use most of one.
+ * Return the most that a panel may be high, from its height in a window of 900 px: what is below stays in sight. Rows that do
+ * not fit one window anyway use most of one.
  * @param {number} height @param {number} inner of the window @param {number} rows of panels @returns {number} CSS pixels
  */
 export function heightFor(height, inner, rows) {
-  const one = inner < 900 ? height - (900 - inner) / 2 : height + inner - 900;
-  return Math.max(300, one, rows > 1 && inner < 900 ? 0.6 * inner : 0);
+  return Math.max(300, height + inner - 900, rows > 1 && inner < 900 ? 0.6 * inner : 0);
 }
 
 /** Return the size of that shape whose longer side is at most `most`. @param {number[]} size @param {number} most */
