@@ -14,10 +14,11 @@ from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
+from sightglass.explain.tasks.wording import Answer
 from sightglass.models import catalog
 from sightglass.report import offers
 from sightglass.report import views as report_views
-from sightglass.ui import saving
+from sightglass.ui import saving, widgets
 from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
@@ -26,23 +27,32 @@ from sightglass.ui.viewer import Pane
 from sightglass.ui.views import panels, tables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
+    from sightglass.ui.viewer import Map
 
 MAX_MODELS = 4
 FIRST = 3
 """Models that the page begins with: all of them are in memory at once."""
 OWN_ANSWERS = "own"
+ARRANGEMENTS = {"large": "Large", "beside": "Side by side"}
+COLUMNS = (7, 2)
+"""Widths of the picture and of the models at its right."""
 
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
     choices, _first = controls.draw(bar, sized=False)
     with right:
+        look: dict[str, Any] = {"key": "arrangement", "name": "arrangement", "label_visibility": "collapsed"}
+        look["help"] = "One large picture, whose map the keys 1 to 5 change, or a picture for each model."
+        large = url_state.widget(st.segmented_control, "Arrangement", ARRANGEMENTS, "large", **look) == "large"
         target_place = st.container(width="content")
         models = _choose_models(choices.model)
     with main:
@@ -56,7 +66,7 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         with target_place:
             comparison = _choose_target(comparison, names)
         title.markdown(f"## {escape(controls.add_warning(choices, comparison.verdict))}")
-        _draw_panels(comparison, names)
+        _draw_panels(comparison, names, large=large)
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Run each model five times, in turns. A busy machine makes that impossible."
             if st.button("Measure times", icon=":material/timer:", help=help):
@@ -149,15 +159,37 @@ def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:
     return comparison if chosen == OWN_ANSWERS else comparison.aligned(subjects[int(chosen)])
 
 
-def _draw_panels(comparison: Comparison, names: list[str]) -> None:
+def _draw_panels(comparison: Comparison, names: list[str], *, large: bool) -> None:
     panes = [_pane(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
     if (ends := comparison.ends) is not None:
         values = share_difference(*(comparison.maps[i] for i in ends))
         sides = (names[ends[0]], names[ends[1]])
         panes.append(Pane(maps=(panels.difference_map(values, comparison.common, sides),)))
-    panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=350)
+    image, task = comparison.explanations[0].image, comparison.explanations[0].task
+    if large and task.names_classes and all(pane.maps for pane in panes):
+        _draw_large(comparison, names, [pane.maps[0] for pane in panes])
+    else:
+        panels.draw_viewer(image, panes, key="viewer-compare", height=430)
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
         st.caption(escape(words))
+
+
+def _draw_large(comparison: Comparison, names: list[str], maps: Sequence[Map]) -> None:
+    """Draw a large picture, and beside it the models whose maps it shows in turn."""
+    rows = [_row(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
+    rows += [Answer(each.title, each.note, None) for each in maps[len(rows) :]]
+    left, right = st.columns(COLUMNS, gap="medium")
+    with right.container(key="answers"):
+        widgets.rows(rows, key=f"compared-{'-'.join(comparison.names)}")
+    with left.container(key="stage"):
+        image = comparison.explanations[0].image
+        panels.draw_viewer(image, [Pane(maps=tuple(maps))], key="viewer-large", height=590, beside=True)
+
+
+def _row(explanation: Explanation, name: str) -> Answer:
+    task = explanation.task
+    score = task.scorer.score(explanation, 0)
+    return Answer(name, task.wording.name_map(explanation, 0), None if score is None else task.wording.bar(score))
 
 
 def _pane(explanation: Explanation, name: str) -> Pane:

@@ -163,6 +163,7 @@ export class Input {
     }, { signal });
     window.addEventListener("keydown", (event) => {
       if (!isFree(event)) return;
+      if (/^[1-9]$/.test(event.key)) this.#number(Number(event.key) - 1);
       if (event.key === "[" || event.key === "]") this.#fade(event.key === "]" ? 0.1 : -0.1);
       if (event.key !== " ") return;
       event.preventDefault();
@@ -260,6 +261,14 @@ export class Input {
     if (state.layout() === before) painter.redraw();
     else viewer.build();
     if (done) keep(sessionStorage, state.settings);
+  }
+
+  /** Show the map of this number, here and in the list beside it. @param {number} index */
+  #number(index) {
+    const { viewer, viewer: { state } } = this;
+    if (!state.panels.some(({ maps }) => maps.length > Math.max(1, index))) return;
+    viewer.choose(index);
+    broadcast("choose", { index });
   }
 
   /** Make the maps more or less opaque. @param {number} by */

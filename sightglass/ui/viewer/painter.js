@@ -30,6 +30,18 @@ export class Painter {
     this.#next();
   }
 
+  /** Let what a panel shows fade out over what comes next. @param {Panel} panel */
+  fade({ canvas, element }) {
+    const ghost = /** @type {HTMLCanvasElement} */ (canvas.cloneNode()), stage = canvas.parentElement;
+    if (!canvas.width || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    for (const before of element.querySelectorAll(".ghost")) before.remove();
+    for (const name of ["role", "tabindex", "aria-label"]) ghost.removeAttribute(name);
+    ghost.className = "ghost";
+    ghost.getContext("2d")?.drawImage(canvas, 0, 0);
+    ghost.addEventListener("animationend", () => ghost.remove());
+    stage?.append(ghost);
+  }
+
   /** Draw coarser while the user drags: a missed frame is visible, a coarse pixel is not. @param {boolean} [flying] the picture moves */
   stir(flying = this.#flying) {
     this.#flying = flying;

@@ -294,6 +294,7 @@ export class Viewer {
   choose(index, byHand = false) {
     const { state } = this, several = state.panels.some(({ maps }) => maps.length > 1);
     if (state.head.id && index !== state.choice) {
+      for (const panel of state.panels) if (state.choice !== null && panel.maps.length > 1) this.painter.fade(panel);
       state.choice = index;
       this.caption();
       this.showControls();
