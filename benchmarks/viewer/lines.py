@@ -64,6 +64,8 @@ def frames(rounds: int) -> dict[str, Any]:
         for _ in range(rounds):
             for selector, speeds in by_selector.items():
                 settled(page)
+                if selector == ".alpha":
+                    page.locator(".more").first.click()
                 speeds.append(_speed(drag(browser, page, selector, 3.0)))
     names = {".alpha": "opacity", ".threshold": "threshold"}
     rows = [
@@ -128,8 +130,11 @@ def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[s
     box = page.locator(selector).first.bounding_box()
     if box is None:
         raise BrowserProblem(f"{selector} is not on the page")
-    y, share = box["y"] + box["height"] / 2, cycle((*range(TURN), *range(TURN, 0, -1)))
-    moves = [(box["x"] + box["width"] * (0.15 + 0.65 * next(share) / TURN), y) for _ in range(int(seconds * RATE))]
+    (x, y, width, height), share = box.values(), cycle((*range(TURN), *range(TURN, 0, -1)))
+    at = [0.15 + 0.65 * next(share) / TURN for _ in range(int(seconds * RATE))]
+    moves = [
+        (x + width * each, y + height / 2) if width > height else (x + width / 2, y + height * each) for each in at
+    ]
     page.mouse.move(*moves[0])
     page.mouse.down()
     page.wait_for_timeout(100)

@@ -73,7 +73,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
 /?SCENE: +MENU; +VIEWER; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
-    button Show it all | ?fit; button Draw | map <; link See a model cheat | /saved
+    radio (Whole picture|As the model crops it) | ?fit; button Draw | map <; link See a model cheat | /saved
 /?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
     combobox Fill with | map; button Undo | map; button Redo | map; button Show only what I kept | map;
     button Clear | map; combobox Brush size | -; button Hold for the original | -; +ACTS; -SAVE; =VIEWER; =PICTURE;
@@ -81,7 +81,9 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
 /topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
     +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
-    button (Remove .*|Clear all) | ?models <; button Measure times | map; radio One picture | -; +SAVE; +ACTS; +TABLE;
+    button (Remove .*|Clear all) | ?models <; button Measure times | map; radio One picture | -;
+    button .*, \d+ % | map; button Difference .* | map; radio Side by side | ?arrangement; radio Large | ?arrangement;
+    +SAVE; +ACTS; +TABLE;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button More | opens;

@@ -273,6 +273,7 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
     before, picture = runs(page), pixels(page, 1)
     assert max(sent) > 100_000
     sent.clear()
+    page.locator(".more").click()
     box = page.locator(".alpha").bounding_box()
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.9 * box["width"], middle)
@@ -286,7 +287,6 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
         choose_mode(page, name)
     page.locator(".colormap").select_option("jet")
     page.locator(".threshold").fill("0.4")
-    page.locator(".more").click()
     for name in ("Shared scale", "True cells"):
         page.get_by_label(name).first.check()
     page.get_by_role("button", name="Swipe").click()
