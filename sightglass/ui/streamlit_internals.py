@@ -104,11 +104,14 @@ def prepare_server() -> None:
 def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
     """Return routes for `st.App(__file__, routes=...)` that answer the pages with Streamlit's index and our styles.
 
-    Styles that arrive with a page's first elements come too late: what was drawn without them moves. `names`: addresses
-    of the pages; `base`: the path at which a proxy shows the server.
+    Styles that arrive with a page's first elements come too late: what was drawn without them moves. Where it is not
+    told its address, Streamlit looks for the server below the page's, too. `names`: addresses of the pages; `base`: the
+    path at which a proxy shows the server.
     """
     style = f"<style>{(Path(__file__).parent / 'widgets/layout.css').read_text('utf-8')}</style>"
-    index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", f"{style}</head>", 1)
+    where = "window.__streamlit = { BACKEND_BASE_URL: location.origin + location.pathname.replace(/[^/]*$/, '') };"
+    head = f"<script>{where}</script>{style}</head>"
+    index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", head, 1)
 
     async def answer(_: Request) -> HTMLResponse:
         return HTMLResponse(index, headers={"Cache-Control": "no-cache"})

@@ -55,7 +55,7 @@ CHANGED = f"""([what, over, before]) => {{
 ROWS = r"""
 PICTURE: button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
     button Draw | /
-MODEL: button tune icon | opens; combobox Model | ?model <
+MODEL: button .*Options | opens; combobox Model | ?model <
 SIZES: radio (s|m|l) | ?model
 QUESTION: radio Why | ?layers; radio Where | ?layers
 OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;

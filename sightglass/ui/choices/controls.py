@@ -58,7 +58,7 @@ def draw(
         model = model_picker.choose(sized=sized)
         question_place = st.container(key="question", width="content")
         help = "The method, the layers, how the picture is fitted, and the colours."
-        popover = st.popover("", icon=":material/tune:", key="options", help=help)
+        popover = st.popover("Options", icon=":material/tune:", key="options", help=help)
     shown = Page(load(model.id), methods)
     with popover:
         _draw_options(shown)

@@ -64,7 +64,25 @@ export function takeFiles(window) {
   on("paste", ({ clipboardData }) => give(clipboardData?.files));
 }
 
+/** Have the headline and the states of the checks read aloud when they have changed. @param {Document} document */
+export function announce(document) {
+  const spoken = document.createElement("p"), parts = ":is(.st-key-headline, .st-key-top, .st-key-checks) [data-testid=stMarkdownContainer]";
+  spoken.className = "page-spoken";
+  spoken.setAttribute("aria-live", "polite");
+  document.body.append(spoken);
+  let waiting = 0;
+  const read = () => {
+    const now = Array.from(document.querySelectorAll(parts), ({ textContent }) => textContent?.trim()).join(" ");
+    if (now !== spoken.textContent) spoken.textContent = now;
+  };
+  new MutationObserver(() => {
+    clearTimeout(waiting);
+    waiting = Number(setTimeout(read, 500));
+  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+}
+
 if (typeof window !== "undefined" && !("placed" in history.pushState)) {
   keepPlaces(window);
   takeFiles(window);
+  announce(document);
 }
