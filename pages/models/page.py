@@ -113,7 +113,7 @@ def _remove(model_id: str) -> None:
 
 @page.show_errors
 def models() -> None:
-    title, adding, listing = st.container(), st.container(), st.container()
+    title, adding, listing = st.container(), st.container(key="models-adding"), st.container()
     image = image_picker.choose()
     with adding:
         if why := store.refusal():

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 def pictures() -> None:
     reopen.go()
     remembered = state.of(PicturesPage)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    look: dict[str, Any] = {"horizontal_alignment": "distribute", "vertical_alignment": "center", "key": "pictures-top"}
+    with st.container(horizontal=True, **look):
         chips = st.container(horizontal=True, vertical_alignment="center", width="content", key="pictures-chips")
         row = st.container(width="content")
     main, ribbon = st.container(), None

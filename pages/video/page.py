@@ -38,7 +38,7 @@ STEP = 0.1
 
 @page.show_errors
 def video() -> None:
-    bar, top, main = st.container(), st.container(), st.container()
+    bar, top, main = st.container(key="video-bar"), st.container(key="video-top"), st.container()
     with bar:
         source, place = st.columns([1, 2], vertical_alignment="center")
     with source:
