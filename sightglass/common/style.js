@@ -27,7 +27,7 @@ export const DEFAULTS = {
  * opacity of 1 the picture loses `grey` of its own colours. It keeps `unseen` of its brightness outside what the model saw.
  * A line leaves out regions below `region` of the map's area.
  */
-export const OVERLAY = { "clear": 0.12, "full": 0.48, "dark": 0.6, "deepen": 3, "lighten": 2.7, "grey": 0.68, "unseen": 0.85, "region": 0.01 };
+export const OVERLAY = { "clear": 0.12, "full": 0.48, "dark": 0.6, "deepen": 3, "lighten": 2.7, "grey": 0.75, "unseen": 0.85, "region": 0.01 };
 
 /**
  * Shares of a colormap at which the colours of an overlay begin, so that the weakest are not dark, and end, so that the

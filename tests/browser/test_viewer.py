@@ -228,7 +228,7 @@ def test_canvas_equals_python_rendering(exact, made) -> None:
     plain = {"alpha": 0.9, "threshold": 0, "cells": False}
     for mode in MODES:
         for changes in VARIANTS:
-            seen = set_to(page, mode=mode, **(plain | changes))
+            seen = set_to(page, mode=mode, colormap="inferno", **(plain | changes))
             for panel in (0, 1, 2):
                 expected = paint(picture, field(made, panel), Style(mode=mode, **(plain | changes)), unit=1)
                 # Around noise there are lines everywhere.
@@ -335,6 +335,7 @@ def test_the_keyboard_reaches_everything(scene: Scene) -> None:
     page.get_by_label("Show").focus()
     page.keyboard.press("ArrowDown")
     sync.expect(page.get_by_label("Show")).to_have_value("blend")
+    sync.expect(page.locator(".colormap")).to_have_value("jet")
     page.keyboard.press("Escape")
     page.locator(".threshold").focus()
     page.keyboard.press("ArrowRight")

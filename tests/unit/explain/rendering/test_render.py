@@ -101,7 +101,7 @@ def test_overlay_colours_the_picture_by_its_lightness():
     grey = (0.299 * 200 + 0.587 * 100 + 0.114 * 50) / 255
     for alpha in (0.3, 1):
         tint = np.array([dark, white, dark + (white - dark) * grey])
-        under = picture[0] + 0.68 * alpha * (255 * np.array([[0], [1], [grey]]) - picture[0])
+        under = picture[0] + 0.75 * alpha * (255 * np.array([[0], [1], [grey]]) - picture[0])
         expected = under + alpha * (tint - under)
         # Cells: without the white line.
         drawn = paint(picture, Field(values, whole, whole, cells=(1, 3)), Style(alpha=alpha, cells=True))
