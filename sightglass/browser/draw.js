@@ -2,7 +2,7 @@
 
 import { greyness, tableOf } from "./table.js";
 import { OVERLAY } from "../common/style.js";
-import { haloed, hiddenContext, resize } from "./canvas.js";
+import { haloed } from "./canvas.js";
 import { contains, inCanvas, placer } from "./geometry.js";
 import { cellsOf, enlarge, nearest, resample, shares, valueAt } from "./sample.js";
 import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contour.js";
@@ -166,7 +166,6 @@ export function colourise(source, levels, table, out) {
 
 /** The levels of one panel, cached: most changes of a setting leave much as it is. */
 export class Layer {
-  #over = hiddenContext(true);
   #out = new ImageData(1, 1);
   /** @type {HeatMap|null} */
   #map = null;
@@ -205,11 +204,11 @@ export class Layer {
     context.clip(seen);
     const scaled = scaling(map, style), table = tableOf(map.kind, settings, style.lut, style.dark ? 48 : 228);
     if (table) {
-      if (resize(this.#over.canvas, width, height)) this.#out = new ImageData(width, height);
+      if (this.#out.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
       const levels = this.#levelsOf(map, scaled, settings.cells, frame), source = picture.pixels(frame, quick).data;
-      colourise(new Uint32Array(source.buffer), levels, table, new Uint32Array(this.#out.data.buffer));
-      this.#over.putImageData(this.#out, 0, 0);
-      context.drawImage(this.#over.canvas, 0, 0);
+      const [from, to] = [source, this.#out.data].map(({ buffer }) => new Uint32Array(buffer, 4 * y0 * width, (y1 - y0) * width));
+      colourise(from, levels.subarray(y0 * width), table, to);
+      context.putImageData(this.#out, 0, 0, x0, y0, x1 - x0, y1 - y0);
     }
     drawLines(context, map, scaled, settings, frame, picture.size);
     context.restore();
