@@ -74,7 +74,6 @@ export function tableOf(kind, settings, lut, ground) {
   if (mode === "spotlight") return mix((i) => Math.min(DARKEST, 1.25 * alpha) * (cold(i) ? 1 : 1 - smooth(Math.min(1, level(i) / 255 / 0.7))), () => 0);
   if (!["overlay", "blend"].includes(mode)) return null;
   if (!heat) {
-    // Of a difference the broader map could hardly be seen by a linear opacity.
     const power = kind === "signed" ? 1 : 0.6, end = (/** @type {number} */ i, /** @type {number} */ c) => colours[3 * (i > 128 ? 255 : 1) + c];
     return mix((i) => (cold(i) ? 0 : alpha * distance(i) ** power), end, end, greyness(kind, settings));
   }
