@@ -51,17 +51,19 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     if style.mode == "picture":
         return out
     values = samples(field.values, field.kind)
-    _fade(out, pixels, seen, unseen)
+    _fade(out, pixels, seen, unseen, color_tables.greyness(field.kind, style))
     inside = out[y0:y1, x0:x1]
     table = color_tables.of(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
-        grey = field.kind != "heat" and style.mode in ("overlay", "blend") and style.alpha > 0
+        keep, light, add = table[0], table[1][:, None], table[2][:, None]
         for rows, levels in contours.levels(values, field, style, seen, (height, width)):
             under, channels = inside[rows], cv2.merge([levels] * 3)
-            if grey:
-                under = cv2.cvtColor(cv2.cvtColor(under, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-            dimmed = cv2.multiply(under, cv2.LUT(channels, table[0]), dtype=cv2.CV_32F)
-            inside[rows] = cv2.add(dimmed, cv2.LUT(channels, table[1][:, None]), dtype=cv2.CV_8U)
+            drawn = cv2.LUT(channels, add)
+            if keep.any():
+                drawn += cv2.multiply(under, cv2.LUT(channels, keep), dtype=cv2.CV_32F)
+            if light.any():
+                drawn += cv2.multiply(in_grey(under), cv2.LUT(channels, light), dtype=cv2.CV_32F)
+            inside[rows] = cv2.add(drawn, 0, dtype=cv2.CV_8U)
     planes = contours.planes(values, field, style, (height, width), unit)
     if planes is not None:
         contours.stroke(inside, *(plane[y0:y1, x0:x1] for plane in planes))
@@ -85,7 +87,7 @@ def map_lut(kind: Kind, colormap: str, *, over: bool = False) -> Pixels:
     """
     if kind == "heat":
         return color_tables.overlay_colours(colormap) if over else lut(colormap)
-    return np.rint(color_tables.sided_colours("signed", GROUNDS["light"])).astype(np.uint8)
+    return np.rint(color_tables.sided_colours(GROUNDS["light"])).astype(np.uint8)
 
 
 def hottest_mask(values: Values, fraction: float) -> Mask:
@@ -144,11 +146,18 @@ def _inside(seen: Box, shape: tuple[int, ...]) -> Box:
     return x0, y0, x1, y1
 
 
-def _fade(out: Pixels, source: Pixels, seen: Box, unseen: Unseen) -> None:
-    """Overwrite the part of `out` outside `seen` with the faded source."""
+def in_grey(pixels: Pixels) -> Pixels:
+    """Return the pixels without their colours."""
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _fade(out: Pixels, source: Pixels, seen: Box, unseen: Unseen, greyness: float) -> None:
+    """Overwrite the part of `out` outside `seen` with the faded source, which loses a share of its colours."""
     x0, y0, x1, y1 = seen
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
+        if part.size and greyness:
+            part = cv2.addWeighted(part, 1 - greyness, in_grey(part), greyness, 0)
         if part.size and unseen != "keep":
             part = dim(part)
         out[strip] = part

@@ -1,8 +1,8 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { overlayTable, mapTable, spotlightTable, sidedTable, sidedMapTable, sidedSpotlightTable } from "./table.js";
+import { greyness, tableOf } from "./table.js";
 import { OVERLAY } from "../common/style.js";
-import { haloed, hiddenContext, resize } from "./canvas.js";
+import { haloed } from "./canvas.js";
 import { contains, inCanvas, placer } from "./geometry.js";
 import { cellsOf, enlarge, nearest, resample, shares, valueAt } from "./sample.js";
 import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contour.js";
@@ -86,15 +86,6 @@ export function readingAt(map, [x, y], style) {
   };
 }
 
-/** @param {string} kind @param {Painted} style @returns {import("./table.js").Table|null} */
-function tableOf(kind, { settings: { mode: chosen, alpha, threshold }, lut, dark }) {
-  const ground = dark ? 48 : 228, gap = kind !== "heat", even = chosen === "blend", mode = even ? "overlay" : chosen;
-  if (mode === "overlay") return gap ? sidedTable(kind, alpha, threshold, ground) : overlayTable(lut, alpha, threshold, even);
-  if (mode === "map") return gap ? sidedMapTable(kind, threshold, ground) : mapTable(lut, threshold, ground);
-  if (mode === "spotlight") return (gap ? sidedSpotlightTable : spotlightTable)(alpha, threshold);
-  return null;
-}
-
 /** Return the lines of a mode, as [level of the scale, thickness]. @param {HeatMap} map @param {Style} settings */
 function linesWanted(map, { mode, alpha, threshold, cells }) {
   if (mode === "contour") return CONTOUR_LINES;
@@ -145,17 +136,36 @@ function drawLines(context, map, { grid, gain, offset }, settings, { width, heig
   }
 }
 
-/** Take the colours out of what is drawn, with OpenCV's weights but for rounding. @param {CanvasRenderingContext2D} context */
-function inGrey(context) {
+/**
+ * Take a share of the colours out of a part of what is drawn, with OpenCV's weights but for rounding, and darken it.
+ * @param {CanvasRenderingContext2D} context @param {Path2D} part @param {number} grey
+ */
+function fade(context, part, grey) {
   context.globalCompositeOperation = "saturation";
-  context.fillStyle = "#000";
-  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+  context.fillStyle = `rgb(0 0 0 / ${grey})`;
+  if (grey) context.fill(part, "evenodd");
   context.globalCompositeOperation = "source-over";
+  context.fillStyle = `rgb(0 0 0 / ${1 - OVERLAY.unseen})`;
+  context.fill(part, "evenodd");
+}
+
+/**
+ * Fill `out` with the picture, changed at each pixel by the table's entry of its level; Uint32: RGBA as a canvas has it.
+ * @param {Uint32Array} source @param {Uint8Array} levels @param {import("./table.js").Table} table @param {Uint32Array} out
+ */
+export function colourise(source, levels, table, out) {
+  for (let i = 0; i < out.length; i++) {
+    const pixel = source[i], r = pixel & 255, g = (pixel >> 8) & 255, b = (pixel >> 16) & 255, t = levels[i] << 3;
+    const grey = 0.299 * r + 0.587 * g + 0.114 * b, keep = table[t];
+    const red = r * keep + grey * table[t + 1] + table[t + 4] + 0.5;
+    const green = g * keep + grey * table[t + 2] + table[t + 5] + 0.5;
+    const blue = b * keep + grey * table[t + 3] + table[t + 6] + 0.5;
+    out[i] = 0xff000000 | (blue << 16) | (green << 8) | red;
+  }
 }
 
 /** The levels of one panel, cached: most changes of a setting leave much as it is. */
 export class Layer {
-  #over = hiddenContext(true);
   #out = new ImageData(1, 1);
   /** @type {HeatMap|null} */
   #map = null;
@@ -178,7 +188,7 @@ export class Layer {
 
   /**
    * Fill the whole canvas with one panel. `map` null: the plain picture.
-   * @param {CanvasRenderingContext2D} context @param {Pick<Picture, "at"|"size">} picture @param {HeatMap|null} map @param {Painted} style
+   * @param {CanvasRenderingContext2D} context @param {Pick<Picture, "at"|"pixels"|"size">} picture @param {HeatMap|null} map @param {Painted} style
    * @param {Frame} frame
    */
   paint(context, picture, map, style, frame) {
@@ -190,17 +200,15 @@ export class Layer {
     const outside = new Path2D(seen);
     outside.rect(0, 0, width, height);
     context.save();
-    context.fillStyle = `rgb(0 0 0 / ${1 - OVERLAY.unseen})`;
-    context.fill(outside, "evenodd");
+    fade(context, outside, greyness(map.kind, settings));
     context.clip(seen);
-    const scaled = scaling(map, style), table = tableOf(map.kind, style);
+    const scaled = scaling(map, style), table = tableOf(map.kind, settings, style.lut, style.dark ? 48 : 228);
     if (table) {
-      if (map.kind !== "heat" && ["overlay", "blend"].includes(settings.mode) && settings.alpha > 0) inGrey(context);
-      if (resize(this.#over.canvas, width, height)) this.#out = new ImageData(width, height);
-      const levels = this.#levelsOf(map, scaled, settings.cells, frame), colours = new Uint32Array(this.#out.data.buffer);
-      for (let i = 0; i < colours.length; i++) colours[i] = table[levels[i]];
-      this.#over.putImageData(this.#out, 0, 0);
-      context.drawImage(this.#over.canvas, 0, 0);
+      if (this.#out.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
+      const levels = this.#levelsOf(map, scaled, settings.cells, frame), source = picture.pixels(frame, quick).data;
+      const [from, to] = [source, this.#out.data].map(({ buffer }) => new Uint32Array(buffer, 4 * y0 * width, (y1 - y0) * width));
+      colourise(from, levels.subarray(y0 * width), table, to);
+      context.putImageData(this.#out, 0, 0, x0, y0, x1 - x0, y1 - y0);
     }
     drawLines(context, map, scaled, settings, frame, picture.size);
     context.restore();

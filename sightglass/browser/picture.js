@@ -7,6 +7,7 @@ import { hiddenContext, resize } from "./canvas.js";
 export class Picture {
   #context = hiddenContext(true);
   #key = "";
+  #pixels = /** @type {ImageData|null} */ (null);
 
   /** @param {ImageBitmap} bitmap @param {number[]} size of the original, which the bitmap may be a smaller copy of */
   constructor(bitmap, size) {
@@ -22,7 +23,7 @@ export class Picture {
   at(frame, quick = false) {
     const { width, height, rect } = frame, key = [width, height, quick, ...rect].join(), context = this.#context;
     if (key === this.#key) return context.canvas;
-    this.#key = key;
+    [this.#key, this.#pixels] = [key, null];
     resize(context.canvas, width, height);
     context.imageSmoothingQuality = quick ? "low" : "high";
     const { bitmap, size } = this, across = rect[2] - rect[0], down = rect[3] - rect[1];
@@ -30,5 +31,11 @@ export class Picture {
     context.imageSmoothingEnabled = width < 3 * across * sx;
     context.drawImage(bitmap, rect[0] * sx, rect[1] * sy, across * sx, down * sy, 0, 0, width, height);
     return context.canvas;
+  }
+
+  /** Return the pixels of that canvas. @param {Frame} frame @param {boolean} [quick] */
+  pixels(frame, quick) {
+    const { width, height } = this.at(frame, quick);
+    return (this.#pixels ??= this.#context.getImageData(0, 0, width, height));
   }
 }

@@ -1,55 +1,40 @@
-// Colour tables: every setting that needs no new map is folded into one table of 256 colours with their opacity, which a
-// canvas lays over the picture. The same formula as explain/rendering/color_tables.py.
+// Colour tables: every setting that needs no new map is folded into one table, by which each pixel of the picture is
+// changed. The same formula as explain/rendering/color_tables.py.
 
-import { OVERLAY, SIGNED } from "../common/style.js";
+import { ENDS, OVERLAY, SIGNED } from "../common/style.js";
 
-/** @typedef {Uint32Array} Table  RGBA of each level, as the pixels of a canvas have it */
+/**
+ * @typedef {import("../common/style.js").Style} Style
+ * @typedef {Float32Array} Table  of each of 256 levels 8 numbers: `keep`; `light` and `add` of red, green and blue; 0. A pixel
+ *   becomes pixel * keep + grey * light + add, where grey is the pixel without its colours
+ * @typedef {(level: number, channel: number) => number} Entry  0..255
+ */
 
 /** The most that a spotlight takes from the picture. */
 const DARKEST = 0.75;
-const FIRST = [0xc8, 0x32, 0x1f];
-const SECOND = [0x1f, 0x5f, 0xd0];
 
 /**
- * Return a table from the opacity, 0..1, and the colour at each level: black by default.
- * @param {(level: number) => number} opacity @param {(level: number, channel: number) => number} [colour] @returns {Table}
+ * Return the table that lays colours over the picture.
+ * @param {(level: number) => number} share of the colours @param {Entry} dark  the colour where the picture is black
+ * @param {Entry} white the same where it is white @param {number} grey the share of its own colours that the picture loses @returns {Table}
  */
-function tableFrom(opacity, colour = () => 0) {
-  const rgba = (/** @type {number} */ i) => (i % 4 < 3 ? colour(Math.floor(i / 4), i % 4) : 255 * opacity(Math.floor(i / 4)));
-  return new Uint32Array(Uint8ClampedArray.from({ length: 1024 }, (_, i) => rgba(i)).buffer);
+function mix(share, dark, white = dark, grey = 0) {
+  const table = new Float32Array(2048);
+  for (let i = 0; i < 256; i++) {
+    const s = share(i);
+    table[8 * i] = (1 - s) * (1 - grey);
+    for (let c = 0; c < 3; c++) {
+      table[8 * i + 1 + c] = (1 - s) * grey + (s * (white(i, c) - dark(i, c))) / 255;
+      table[8 * i + 4 + c] = s * dark(i, c);
+    }
+  }
+  return table;
 }
 
-/** Return the colours of an overlay: the colormap without its dark end. @param {Uint8Array} lut 256 RGB colours */
-export function overlayColours(lut) {
-  const { first } = OVERLAY;
-  return Uint8Array.from({ length: 768 }, (_, i) => lut[3 * Math.floor(255 * first + (1 - first) * Math.floor(i / 3) + 0.5) + (i % 3)]);
-}
-
-/** @param {Uint8Array} lut 256 RGB colours @param {number} alpha @param {number} threshold @param {boolean} [even] as a blend @returns {Table} */
-export function overlayTable(lut, alpha, threshold, even = false) {
-  const first = Math.round(255 * threshold), colours = even ? lut : overlayColours(lut), { clear, full } = OVERLAY;
-  return tableFrom((i) => {
-    const rise = Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)));
-    return i < first ? 0 : even ? alpha : alpha * rise * rise * (3 - 2 * rise);
-  }, (i, c) => colours[3 * i + c]);
-}
-
-/**
- * Return the table of the map alone; below the threshold a flat ground that is in no colormap.
- * @param {Uint8Array} lut @param {number} threshold @param {number} ground grey @returns {Table}
- */
-export function mapTable(lut, threshold, ground) {
-  const first = Math.round(255 * threshold);
-  return tableFrom(() => 1, (i, c) => (i < first ? ground : lut[3 * i + c]));
-}
-
-/** Return the table of the picture, darkened where the map is cold, to a quarter at most. @param {number} alpha @param {number} threshold @returns {Table} */
-export function spotlightTable(alpha, threshold) {
-  const first = Math.round(255 * threshold);
-  return tableFrom((i) => {
-    const t = Math.min(1, i / 255 / 0.7);
-    return Math.min(DARKEST, 1.25 * alpha) * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
-  });
+/** Return the part of a colormap that an overlay has. @param {Uint8Array} lut 256 RGB colours @param {string} name its name */
+export function overlayColours(lut, name) {
+  const [first, last] = ENDS[name] ?? ENDS.others;
+  return Uint8Array.from({ length: 768 }, (_, i) => lut[3 * Math.floor(255 * first + (last - first) * Math.floor(i / 3) + 0.5) + (i % 3)]);
 }
 
 /** Return how far a level, 1..255 around 128, is from 0, as 0..1. @param {number} level */
@@ -58,20 +43,11 @@ function distance(level) {
 }
 
 /**
- * Return the colours of either side of a map that has two, from 0 to the most: of a difference red is more in the first map.
- * @param {string} kind @param {number} ground @returns {Record<"raises"|"lowers", number[][]>}
+ * Return the colours of a map that has two sides by its levels, 1..255 around 128: of a difference red is more in the first map.
+ * @param {number} ground grey @returns {Float64Array} 256 RGB
  */
-function armsOf(kind, ground) {
-  const middle = [ground, ground, ground];
-  return kind === "signed" ? SIGNED[ground < 128 ? "dark" : "light"] : { raises: [middle, FIRST], lowers: [middle, SECOND] };
-}
-
-/**
- * Return the colours of such a map by its levels, 1..255 around 128.
- * @param {string} kind @param {number} ground @returns {Float64Array} 256 RGB
- */
-function sidedColours(kind, ground) {
-  const arms = armsOf(kind, ground), colours = new Float64Array(768);
+export function sidedColours(ground) {
+  const colours = new Float64Array(768), arms = SIGNED[ground < 128 ? "dark" : "light"];
   for (let i = 0; i < 256; i++) {
     const arm = arms[i > 128 ? "raises" : "lowers"], at = distance(i) * (arm.length - 1), first = Math.min(Math.floor(at), arm.length - 2);
     for (let c = 0; c < 3; c++) colours[3 * i + c] = arm[first][c] + (at - first) * (arm[first + 1][c] - arm[first][c]);
@@ -79,36 +55,38 @@ function sidedColours(kind, ground) {
   return colours;
 }
 
+/** Return the share of its colours that the picture loses where there is no map, 0..1. @param {string} kind @param {Style} settings */
+export function greyness(kind, { mode, alpha }) {
+  if (kind === "heat") return mode === "overlay" ? OVERLAY.grey * alpha : 0;
+  return mode === "map" || (["overlay", "blend"].includes(mode) && alpha > 0) ? 1 : 0;
+}
+
 /**
- * Return the table of such a map over a grey picture, clear at 0. Blended by its strength it has the end's colours: the
- * picture is the neutral middle. Of a difference the broader map could hardly be seen by a linear opacity.
- * @param {string} kind @param {number} alpha @param {number} threshold @param {number} ground @returns {Table}
+ * Return the table of a style; null for an uncoloured picture. Below the threshold a map alone has a flat ground.
+ * @param {string} kind @param {Style} settings @param {Uint8Array} lut 256 RGB colours @param {number} ground grey @returns {Table|null}
  */
-export function sidedTable(kind, alpha, threshold, ground) {
-  const colours = sidedColours(kind, ground), power = kind === "signed" ? 1 : 0.6;
-  return tableFrom((i) => (distance(i) < threshold ? 0 : alpha * distance(i) ** power), (i, c) => colours[3 * (i > 128 ? 255 : 1) + c]);
+export function tableOf(kind, settings, lut, ground) {
+  const { mode, alpha, threshold, colormap } = settings, heat = kind === "heat", first = Math.round(255 * threshold);
+  const level = (/** @type {number} */ i) => (heat ? i : Math.round(255 * distance(i)));
+  const smooth = (/** @type {number} */ t) => t * t * (3 - 2 * t), { clear, full, dark, deepen, lighten } = OVERLAY;
+  const cold = (/** @type {number} */ i) => level(i) < first, colours = heat ? lut : sidedColours(ground);
+  if (mode === "map") return mix(() => 1, (i, c) => (cold(i) ? ground : colours[3 * i + c]));
+  if (mode === "spotlight") return mix((i) => Math.min(DARKEST, 1.25 * alpha) * (cold(i) ? 1 : 1 - smooth(Math.min(1, level(i) / 255 / 0.7))), () => 0);
+  if (!["overlay", "blend"].includes(mode)) return null;
+  if (!heat) {
+    const power = kind === "signed" ? 1 : 0.6, end = (/** @type {number} */ i, /** @type {number} */ c) => colours[3 * (i > 128 ? 255 : 1) + c];
+    return mix((i) => (cold(i) ? 0 : alpha * distance(i) ** power), end, end, greyness(kind, settings));
+  }
+  if (mode === "blend") return mix((i) => (cold(i) ? 0 : alpha), (i, c) => lut[3 * i + c]);
+  const tint = Float64Array.from(overlayColours(lut, colormap), (value) => value / 255);
+  const opacity = (/** @type {number} */ i) => (cold(i) ? 0 : alpha * smooth(Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)))));
+  const shades = [(/** @type {number} */ t) => dark * t ** deepen, (/** @type {number} */ t) => 1 - (1 - t) ** lighten];
+  const [black, white] = shades.map((shade) => (/** @type {number} */ i, /** @type {number} */ c) => 255 * shade(tint[3 * i + c]));
+  return mix(opacity, black, white, greyness(kind, settings));
 }
 
-/** Return the table of such a map alone. @param {string} kind @param {number} threshold @param {number} ground @returns {Table} */
-export function sidedMapTable(kind, threshold, ground) {
-  const colours = sidedColours(kind, ground);
-  return tableFrom(() => 1, (i, c) => (distance(i) < threshold ? ground : colours[3 * i + c]));
-}
-
-/** @param {number} alpha @param {number} threshold @returns {Table} */
-export function sidedSpotlightTable(alpha, threshold) {
-  const table = spotlightTable(alpha, threshold);
-  return table.map((_, i) => table[Math.round(255 * distance(i))]);
-}
-
-/** Return the table as a CSS gradient. @param {Uint8Array} table */
-export function gradient(table) {
-  const stops = Array.from({ length: 33 }, (_, i) => `rgb(${table.subarray(3 * Math.min(255, 8 * i)).slice(0, 3).join()})`);
+/** Return colours as a CSS gradient. @param {ArrayLike<number>} colours 256 RGB */
+export function gradient(colours) {
+  const stops = Array.from({ length: 33 }, (_, i) => `rgb(${[0, 1, 2].map((c) => colours[3 * Math.min(255, 8 * i) + c]).join()})`);
   return `linear-gradient(var(--to, 90deg), ${stops.join()})`;
-}
-
-/** Return the colours of a map with two sides as a CSS gradient, from one end to the other. @param {string} kind @param {number} ground */
-export function sidedGradient(kind, ground) {
-  const { lowers, raises } = armsOf(kind, ground);
-  return `linear-gradient(var(--to, 90deg), ${[...[...lowers].reverse(), ...raises.slice(1)].map((rgb) => `rgb(${rgb.join()})`).join()})`;
 }

@@ -11,7 +11,9 @@ _FOUND = constants("common/style.js")
 DEFAULTS: dict[str, Any] = _FOUND["DEFAULTS"]
 """Default of each setting of a view, by name; the viewer has the same."""
 OVERLAY: dict[str, float] = _FOUND["OVERLAY"]
-"""Shares of the scale at which an overlay is clear and full, and of the colormap at which its colours begin."""
+"""How an overlay changes the picture; each number is explained in `style.js`."""
+ENDS: dict[str, list[float]] = _FOUND["ENDS"]
+"""Shares of a colormap at which an overlay's colours begin and end, by its name, or `others`."""
 SIGNED: dict[str, dict[str, list[list[int]]]] = _FOUND["SIGNED"]
 """Colours of a signed map, RGB, from 0 to what `raises` or `lowers` most, on a `light` and on a `dark` ground."""
 CHOICES: dict[str, list[str]] = _FOUND["CHOICES"]

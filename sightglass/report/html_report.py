@@ -18,13 +18,14 @@ from markupsafe import Markup, escape
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
+from sightglass.common.style import OVERLAY
 from sightglass.explain.phrases import capital, plural
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours
-from sightglass.explain.rendering.render import GROUNDS, map_lut, paint, samples
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.render import GROUNDS, in_grey, map_lut, paint, samples
+from sightglass.explain.rendering.style import VIEWER_STYLE, Pixels, Style, lut
 from sightglass.report import charts
-from sightglass.report.view import Box, Map, View, reduce, reduced_size, require_map
+from sightglass.report.view import Box, Map, View, reduce, require_map
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def report_html(
         about=about,
         alpha=style.alpha,
         floor=floor,
+        grey=0.0 if floor else OVERLAY["grey"],
         ink=style.boxes,
         curves={kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in opacities.items()},
         groups=[_group(views, index, style) for views in groups],
@@ -103,36 +105,38 @@ def _group(views: Sequence[View], index: int, style: Style) -> Json:
         return {"view": views[0], "tiles": list(zip(views[0].pictures, urls, strict=True))}
     first, item = views[0].pictures[0], views[0].pictures[0].map
     assert item is not None
-    size = width, height = reduced_size(first.image.width, first.image.height, MAX_SIDE)
+    plain = reduce(first.image.pixels, MAX_SIDE)
+    height, width = plain.shape[:2]
     # Dimmed where the model saw nothing.
-    pixels = paint(reduce(first.image.pixels, MAX_SIDE), item.field(width, height), Style(alpha=0.0))
+    pixels = paint(plain, item.field(width, height), Style(alpha=0.0))
     return {
         "name": first.image.name,
         "width": width,
         "height": height,
         "picture": data_url(to_jpeg(pixels), "jpeg"),
-        "maps": [_map(view, item, size, style) for view in views if (item := view.pictures[0].map) is not None],
+        "maps": [_map(view, item, plain, style) for view in views if (item := view.pictures[0].map) is not None],
         "first": index if 0 <= index < len(views) else 0,
         "others": first.others,
     }
 
 
-def _map(view: View, item: Map, size: tuple[int, int], style: Style) -> Json:
-    """Return the template values of one map; `size`: the picture's width and height."""
+def _map(view: View, item: Map, pixels: Pixels, style: Style) -> Json:
+    """Return the template values of one map over a picture."""
     return {
         "view": view,
         "item": item,
         "charts": [data_url(charts.figure(chart, "svg"), "svg+xml") for chart in view.charts],
-        "layer": data_url(_draw_layer(item, size, style), "png"),
+        "layer": data_url(_draw_layer(item, pixels, style), "webp"),
         "bar": data_url(to_png(map_lut(item.kind, style.colormap, over=style.mode != "blend")[None]), "png"),
         "meaning": capital(item.meaning),
-        "boxes": [_place_box(box, size) for box in view.pictures[0].boxes if box.explained],
+        "boxes": [_place_box(box, pixels.shape[1::-1]) for box in view.pictures[0].boxes if box.explained],
     }
 
 
-def _draw_layer(item: Map, size: tuple[int, int], style: Style) -> bytes:
-    """Return a map as a PNG to lie over the picture: 256 colours, whose alpha is the strength."""
-    (width, height), field = size, item.field(*size)
+def _draw_layer(item: Map, pixels: Pixels, style: Style) -> bytes:
+    """Return a map as a WebP to lie over the picture: its colours, whose alpha is the strength."""
+    height, width = pixels.shape[:2]
+    field = item.field(width, height)
     left, top, right, bottom = field.seen
     levels = np.zeros((height, width), np.uint8)
     values = samples(field.values, field.kind)
@@ -141,20 +145,22 @@ def _draw_layer(item: Map, size: tuple[int, int], style: Style) -> bytes:
     if item.kind != "heat":
         table = color_tables.of(item.kind, Style(alpha=1.0), GROUNDS["light"])
         assert table is not None
-        strength = 1 - table[0]
-        colours = table[1] / np.maximum(strength, 1e-6)[:, None]
+        strength = 1 - table[1][:, 0]
+        dark = white = table[2] / np.maximum(strength, 1e-6)[:, None]
     else:
         strength = np.linspace(0.5 if style.mode == "blend" else 0, 1, 256, dtype=np.float32)
-        colours = map_lut("heat", style.colormap, over=style.mode != "blend").astype(np.float64)
+        even = lut(style.colormap).astype(np.float64)
+        dark, white = (even, even) if style.mode == "blend" else color_tables.shades(style.colormap)
     # No map has a value of level 0 that is drawn: around what the model saw there is nothing.
     strength[0] = 0
-    layer, out = Pillow.fromarray(levels, "P"), BytesIO()
-    layer.putpalette(np.rint(colours).clip(0, 255).astype(np.uint8).tobytes())
-    layer.save(out, "PNG", transparency=np.rint(255 * strength).astype(np.uint8).tobytes())
+    colours = dark[levels] + (white - dark)[levels] * (in_grey(pixels) / 255)
+    alpha, out = np.rint(255 * strength)[levels], BytesIO()
+    layer = np.rint(np.dstack([colours, alpha])).clip(0, 255).astype(np.uint8)
+    Pillow.fromarray(layer).save(out, "WEBP", quality=80)
     return out.getvalue()
 
 
-def _place_box(box: Box, size: tuple[int, int]) -> Json:
+def _place_box(box: Box, size: Sequence[int]) -> Json:
     """Return the template values of a box over a picture of this size."""
     outline = [(x * size[0], y * size[1]) for x, y in box.points]
     left, top = (max(0.0, min(edges)) for edges in zip(*outline, strict=True))

@@ -4,6 +4,7 @@ const form = document.querySelector(".controls");
 
 function adjust() {
   document.documentElement.style.setProperty("--alpha", form.alpha.value);
+  document.documentElement.style.setProperty("--grey", form.dataset.grey * form.alpha.value);
   for (const filter of document.querySelectorAll("filter")) {
     // The layer's alpha is the strength of a value; its opacity follows from that.
     const opacities = filter.dataset.curve.split(" ");

@@ -72,15 +72,17 @@ def until_near(page: Page, expected: np.ndarray) -> None:
     until(page, near, "the page does not show the engine's pixels", pause=100)
 
 
-def over(made: Explanation, index: int, alpha: float) -> np.ndarray:
+def over(made: Explanation, index: int, alpha: float, threshold: float = 0.0) -> np.ndarray:
     """The picture under a map, without the line."""
-    pixels, field, style = made.image.pixels, made.heatmaps[index].field, Style(alpha=alpha)
+    pixels, field, style = made.image.pixels, made.heatmaps[index].field, Style(alpha=alpha, threshold=threshold)
     left, top, right, bottom = field.seen
-    keep, add = color_tables.of("heat", style, 228)
-    drawn = dim(pixels).astype(float)
+    keep, light, add = color_tables.of("heat", style, 228)
+    drawn, grey = dim(pixels).astype(float), pixels @ (0.299, 0.587, 0.114)
     for rows, levels in contours.levels(samples(field.values), field, style, field.seen, pixels.shape[:2]):
         drawn[top:bottom, left:right][rows] = (
-            pixels[top:bottom, left:right][rows] * keep[levels][..., None] + add[levels]
+            pixels[top:bottom, left:right][rows] * keep[levels][..., None]
+            + grey[top:bottom, left:right][rows][..., None] * light[levels]
+            + add[levels]
         )
     return drawn.astype(int)
 
@@ -88,9 +90,9 @@ def over(made: Explanation, index: int, alpha: float) -> np.ndarray:
 def test_a_report_works_from_a_disk_and_tells_how_it_was_made(from_disk, made, tmp_path):
     (file := tmp_path / "report.html").write_text(html_report.html([made]), "utf-8")
     page, proof, other = from_disk(file, 1300, 950), made.proofs[0], made.heatmaps[1].target.label
-    until_near(page, over(made, 0, 0.62))
+    until_near(page, over(made, 0, Style().alpha))
     page.locator("input[name=threshold]").fill("0.5")
-    until_near(page, np.where(made.heatmaps[0].values[..., None] < 0.5, over(made, 0, 0.0), over(made, 0, 0.62)))
+    until_near(page, over(made, 0, Style().alpha, 0.5))
     page.locator("input[name=threshold]").fill("0")
     page.locator("input[name=alpha]").fill("0.4")
     sync.expect(page.locator(".controls output").first).to_have_text("40 %")

@@ -1,7 +1,7 @@
 // The toolbar and the colour bar: show the settings, and turn what a person does into new ones.
 
 import { find, hearIn } from "../../browser/component.js";
-import { gradient, overlayColours, sidedGradient } from "../../browser/table.js";
+import { gradient, overlayColours, sidedColours } from "../../browser/table.js";
 import { DEFAULTS } from "../../common/style.js";
 import { digits, withUnit } from "./settings.js";
 
@@ -19,7 +19,12 @@ import { digits, withUnit } from "./settings.js";
 /** @param {HTMLElement} root @param {AbortSignal} signal @param {Actions} on */
 export function wireControls(root, signal, on) {
   const hear = hearIn(root, signal);
-  hear("mode", "change", ({ value }) => on.set({ mode: /** @type {Style["mode"]} */ (value) }));
+  let before = {};
+  hear("mode", "change", ({ value }) => {
+    const guides = value === "blend", now = { colormap: find(root, ".colormap").value, alpha: Number(find(root, ".alpha").value) };
+    on.set({ mode: /** @type {Style["mode"]} */ (value), ...(guides ? { colormap: "jet", alpha: 0.5 } : before) });
+    before = guides ? now : {};
+  });
   for (const name of ["alpha", "threshold"]) {
     // Left of the middle of a signed map's bar is as far from 0 as right of it.
     hear(name, "input", ({ value }) => on.set({ [name]: Math.abs(Number(value)) }, false));
@@ -60,7 +65,7 @@ export function showControls(root, settings, facts) {
   bar.value = String(threshold);
   bar.setAttribute("aria-valuetext", threshold ? `from ${threshold.toFixed(2)}` : "all values");
   bar.style.setProperty("--hidden", `linear-gradient(var(--to, 90deg), ${veil} ${percent}, transparent ${percent})`);
-  bar.style.setProperty("--colours", gaps ? plain : dims ? shades : gradient(mode === "overlay" ? overlayColours(facts.lut) : facts.lut));
+  bar.style.setProperty("--colours", gaps ? plain : dims ? shades : gradient(mode === "overlay" ? overlayColours(facts.lut, colormap) : facts.lut));
   $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
   $(".colormap").value = colormap;
@@ -73,7 +78,7 @@ export function showControls(root, settings, facts) {
   for (const [name, on] of Object.entries(pressed)) $(`.${name}`).setAttribute("aria-pressed", String(on));
   $(".more").classList.toggle("on", pressed.swipe || pressed.measure);
   for (const strip of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".legend i"))) {
-    strip.style.background = sidedGradient("difference", dark ? 48 : 228);
+    strip.style.background = gradient(sidedColours(dark ? 48 : 228));
   }
 }
 
@@ -86,7 +91,7 @@ function showSigned(root, threshold, { reach, unit }, dark) {
   const [from, to] = [50 - 50 * threshold, 50 + 50 * threshold].map((at) => `${at}%`);
   bar.min = "-1";
   bar.value = String(threshold);
-  bar.style.setProperty("--colours", sidedGradient("signed", dark ? 48 : 228));
+  bar.style.setProperty("--colours", gradient(sidedColours(dark ? 48 : 228)));
   bar.style.setProperty("--hidden", `linear-gradient(var(--to, 90deg), transparent ${from}, ${veil} ${from} ${to}, transparent ${to})`);
   const amount = reach === null ? ["", ""] : [-reach, reach].map((value) => ` ${withUnit(value, unit)}`);
   find(root, ".low").textContent = `Lowers${amount[0]}`;

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import sightglass
+from docs import map_sheet
 from sightglass.common.errors import Problem
 from sightglass.common.style import CHOICES, DEFAULTS
 from sightglass.explain.rendering import contours, render
@@ -90,6 +91,41 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
 
     blended = paint(pixels, whole, replace(style, mode="blend", alpha=0.4))
     assert abs(blended - cv2.addWeighted(pixels, 0.6, colours[STEPS], 0.4, 0).astype(int)).max() <= 1
+
+
+def test_overlay_colours_the_picture_by_its_lightness():
+    picture, values = np.array([[[0, 0, 0], [255, 255, 255], [200, 100, 50]]], np.uint8), np.ones((1, 3), np.float32)
+    whole = 0, 0, 3, 1
+    hot = colormaps.lut("inferno")[212] / 255  # 0.83 of the colormap
+    dark, white = 255 * 0.6 * hot**3, 255 * (1 - (1 - hot) ** 2.7)
+    grey = (0.299 * 200 + 0.587 * 100 + 0.114 * 50) / 255
+    for alpha in (0.3, 1):
+        tint = np.array([dark, white, dark + (white - dark) * grey])
+        under = picture[0] + 0.75 * alpha * (255 * np.array([[0], [1], [grey]]) - picture[0])
+        expected = under + alpha * (tint - under)
+        # Cells: without the white line.
+        drawn = paint(picture, Field(values, whole, whole, cells=(1, 3)), Style(alpha=alpha, cells=True))
+        assert abs(drawn[0] - expected).max() <= 1
+        cold = paint(picture, Field(0 * values, whole, whole), Style(alpha=alpha))
+        assert abs(cold[0] - under).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["overlay", "blend", "map"])
+@pytest.mark.parametrize("kind", ["difference", "signed"])
+def test_sided_maps_are_grey_outside_their_frame(kind, mode, pixels):
+    grey, values = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], np.zeros(pixels.shape[:2], np.float32)
+    out = paint(pixels, Field(values, SEEN, SEEN, kind), Style(mode), unit=0.1)
+    far = outside(pixels.shape)
+    assert (abs(out[far] - 0.85 * grey[far]) <= 1).all()
+    if mode != "map":
+        assert (out[10:36, 14:46] == grey[10:36, 14:46]).all()
+
+
+@pytest.mark.parametrize("name", map_sheet.PICTURES)
+def test_packaged_photographs_keep_their_detail_under_saturated_peaks(name):
+    result = sightglass.Explainer("efficientnet-lite0")(name, top_k=1)
+    drawn = paint(result.image.pixels, result.heatmaps[0].field, map_sheet.UNLINED)
+    assert map_sheet.measure(result.image.pixels, drawn, result.heatmaps[0].values).passed() == (True,) * 4
 
 
 def test_a_style_takes_any_colour_of_boxes_and_only_known_modes():
@@ -229,9 +265,9 @@ def test_coverage_is_that_of_each_pixel(half, longest):
 
 def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     picture = np.full((40, 60, 3), 100, np.uint8)
-    drawn = sightglass.overlay(torch.tensor([[[-3.0, 5.0]]]), picture, colormap=cv2.COLORMAP_JET, alpha=1)
+    drawn = sightglass.overlay(torch.tensor([[[-3.0, 5.0]]]), picture, colormap=cv2.COLORMAP_JET, alpha=1, mode="blend")
     assert drawn.shape == (40, 60, 3)
-    assert drawn[0, 0].tolist() == [100, 100, 100] and drawn[0, -1].tolist() == [128, 0, 0]
+    assert drawn[0, 0].tolist() == [0, 0, 128] and drawn[0, -1].tolist() == [128, 0, 0]
     assert (sightglass.overlay(np.array([[0.0, 1]]), picture, alpha=0) == picture).all()
     for wrong in (np.zeros((2, 3, 4)), np.array([[np.nan, 1]])):
         with pytest.raises(sightglass.Problem, match=r"shape \(h, w\)"):
