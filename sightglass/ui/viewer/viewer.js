@@ -177,6 +177,7 @@ export class Viewer {
     }
     this.#reserveLine();
     this.readOut();
+    this.#explainLines();
   }
 
   /** Say what the lines over the maps are. */
