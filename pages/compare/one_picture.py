@@ -166,7 +166,8 @@ def _draw_panels(comparison: Comparison, names: list[str], *, large: bool) -> No
         sides = (names[ends[0]], names[ends[1]])
         panes.append(Pane(maps=(panels.difference_map(values, comparison.common, sides),)))
     image, task = comparison.explanations[0].image, comparison.explanations[0].task
-    if large and task.names_classes and all(pane.maps for pane in panes):
+    # Boxes are of each model's own.
+    if large and not task.explains("detection") and all(pane.maps for pane in panes):
         _draw_large(comparison, names, [pane.maps[0] for pane in panes])
     else:
         panels.draw_viewer(image, panes, key="viewer-compare", height=430)

@@ -30,7 +30,7 @@ weights = { random = 1, labels = ["blight", "healthy", "rust", "mosaic", "spot"]
 
 
 def test_family_sizes_compared_for_one_class_or_own(page, bus):
-    app = page("compare", target="own")
+    app = page("compare", target="own", arrangement="beside")
     results = [Explainer(name)(bus) for name in SIZES]
     own = [result.predictions[0] for result in results]
     view, table = shown(app), app.dataframe[0].value
@@ -53,6 +53,9 @@ def test_family_sizes_compared_for_one_class_or_own(page, bus):
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]
     app = page("compare")
     assert app.markdown[0].value.endswith("EfficientNet-Lite2 says trolleybus: the maps are of minibus.")
+    # In one large panel, beside the models to choose from.
+    assert [len(panel["maps"]) for panel in shown(app).head["panels"]] == [4]
+    assert [row["label"] for row in received(app, "answer_list")[0]["rows"]] == titles
     for i, name in enumerate(SIZES):
         expected = Explainer(name)(bus, targets=[own[0].label])
         np.testing.assert_allclose(shown(app).maps[i], expected.heatmaps[0].content, atol=1 / 65535)
@@ -215,7 +218,7 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     for image in images:
         own = app.session_state[state.key(image_source.Pictures)]
         image_source.UPLOADS.put(image)
-        own.own[image.sha256], own.chosen = image, image.sha256
+        own.own[image.sha256], own.chosen = image_source.OwnPicture.of(image), image.sha256
         app.run()
         assert not app.error
     assert names(app) == [images[1].name, images[0].name]

@@ -18,6 +18,7 @@ from sightglass.ui.session.url_state import Memory
 from tests.corpus import saved
 from tests.pages.conftest import (
     bar,
+    choose,
     component_key,
     headline,
     labels,
@@ -69,6 +70,18 @@ def test_another_class_becomes_a_row(page, bus):
     assert headline(app).endswith("%. The map is of ambulance.")
     choose_row(app, 1)
     assert app.query_params["class"] == shown(app).head["panels"][-1]["maps"][1]["title"]
+
+
+def test_choice_of_the_whole_picture_stays(page, bus):
+    app = page()
+    assert app.segmented_control(key="fit").value == "trained"
+    app.segmented_control(key="fit").set_value("letterbox").run()
+    whole = Explainer()(bus, preprocessing="letterbox").predictions[0]
+    assert headline(app).startswith(f"{whole.label.capitalize()}, {percent(whole.score)}")
+    choose(app, "china")
+    assert app.segmented_control(key="fit").value == parameter(app, "fit") == "letterbox"
+    app.segmented_control(key="fit").set_value("trained").run()
+    assert "fit" not in app.query_params
 
 
 def test_two_ticked_answers_show_difference(page, bus):
