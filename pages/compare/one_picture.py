@@ -58,10 +58,6 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         title.markdown(f"## {escape(controls.add_warning(choices, comparison.verdict))}")
         _draw_panels(comparison, names)
         with st.container(horizontal=True, vertical_alignment="center"):
-            help = "Run each model five times, in turns. A busy machine makes that impossible."
-            if st.button("Measure times", icon=":material/timer:", help=help):
-                with st.spinner("Measuring…", show_time=False):
-                    comparison = explain_job.with_times(comparison, measure=True)
             saved: list[tuple[Any, Json]] = [(explanation, {}) for explanation in comparison.explanations]
 
             def carry_proofs() -> Comparison:
@@ -124,7 +120,7 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
         explanation = explain_job.explain(controls.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
-    return explain_job.with_times(Comparison(tuple(explanations), tuple(model.name for model in models), ()))
+    return Comparison(tuple(explanations), tuple(model.name for model in models))
 
 
 def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:
@@ -185,13 +181,10 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
                 half: percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
                 same: agreement and agreement.iou_top20 * 100,
                 "Parameters": count(explanation.evidence.loaded.parameters),
-                "One pass": _describe_time(comparison, i),
             }
         )
-    about = "Median of five passes on this machine, and the fastest to the slowest."
     overlap = "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common."
     same_place = st.column_config.NumberColumn(format="%.0f %%", help=overlap)
-    times = st.column_config.TextColumn(help=about, alignment="right", width=150)
     tables.table(
         pd.DataFrame(rows),
         right=(half, "Parameters"),
@@ -199,14 +192,5 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
             "Own answer": "What each model says first, whatever the maps are of.",
             half: "The smallest part of the picture that holds half of the evidence.",
         },
-        columns={f"Score of {label}": tables.score(), same: same_place, "One pass": times},
+        columns={f"Score of {label}": tables.score(), same: same_place},
     )
-
-
-def _describe_time(comparison: Comparison, index: int) -> str:
-    if not comparison.timings:
-        return "–"
-    if not all(timing.steady for timing in comparison.timings):
-        return "not measurable now"
-    timing = comparison.timings[index]
-    return f"{timing.median:.1f} ms ({timing.fastest:.0f} to {timing.slowest:.0f})"

@@ -14,7 +14,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
-from sightglass.explain.comparison.models import Comparison, measure_in_turns
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import Style
@@ -128,11 +128,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     if request.confidence is not None and not any(task_of(local_model(name)).explains("detection") for name in ids):
         raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
     image = open_picture(request.image, request.name)
-    explanations, timings = [], []
-    for name in ids:
-        explanations.append(run(name, image, request, request.engine_options()))
-        timings.append(measure_in_turns([explanations[-1].evidence])[0])
-    comparison = Comparison(tuple(explanations), names, tuple(timings))
+    comparison = Comparison(tuple(run(name, image, request, request.engine_options()) for name in ids), names)
     if not (request.targets or request.each_own):
         comparison = comparison.aligned()
     for explanation in comparison.explanations if request.checks else ():
@@ -161,7 +157,7 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     query = open_picture(request.image, request.name)
     gallery = open_picture(request.other, request.other_name)
     explainer = load_explainer(request.model or settings().api_model)
-    pair = similarity.similarity(explainer, query, gallery, of=request.of, **request.engine_options())
+    pair = similarity.similarity(explainer, query, gallery, **request.engine_options())
     check()
     context = ranking.context(explainer, query, pair.preprocessing)
     if kind == "zip":

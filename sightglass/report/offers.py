@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import file_stem, npz_bytes, to_json
-from sightglass.explain.comparison.models import Comparison, measure_in_turns
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
@@ -136,15 +136,11 @@ def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]
 
 
 def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
-    """Return the files of several models on one picture, with times."""
-
-    def files() -> Iterable[tuple[str, bytes]]:
-        times = comparison.timings or measure_in_turns([each.evidence for each in comparison.explanations])
-        return result_folder.of_comparison(replace(comparison, timings=times), Style.of(look))
-
+    """Return the files of several models on one picture."""
     name = f"{_picture_stem(comparison.explanations[0].image.name)}-comparison"
     about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
-    return [Files("All models", about, _zip(files, name))]
+    files = _zip(lambda: result_folder.of_comparison(comparison, Style.of(look)), name)
+    return [Files("All models", about, files)]
 
 
 def similarity_downloads(similarity: Similarity, context: Context, ranking: Ranking, _: ViewSettings) -> list[Files]:

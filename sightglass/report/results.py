@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sightglass.common.files import Json
-from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
@@ -21,7 +21,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.result import Result
 from sightglass.explain.similarity.ranking import Context
-from sightglass.explain.similarity.similarity import Pair, Similarity, describe_places
+from sightglass.explain.similarity.similarity import Similarity, describe_places
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Proof
@@ -164,7 +164,6 @@ class ComparedModel(Explained):
 
     name: str
     """Short name for a table: its size, if sizes are compared."""
-    timing: Timing
 
 
 class ComparisonResult(PlainResult):
@@ -173,8 +172,6 @@ class ComparisonResult(PlainResult):
     version: int = VERSION
     picture: str
     verdict: str
-    fastest: str | None
-    """null if the measured times are too close to tell."""
     common: Corners
     """xyxy in pixels: the area that every model saw."""
     models: Sequence[ComparedModel]
@@ -189,13 +186,12 @@ class ComparisonResult(PlainResult):
     def build(cls, compared: Comparison, saved: Sequence[str | None] = ()) -> Self:
         """Build from a comparison; `saved`: each answer's record in the history."""
         count, records = range(len(compared.names)), saved or [None] * len(compared.names)
-        parts = zip(compared.explanations, compared.names, compared.timings, records, strict=True)
+        parts = zip(compared.explanations, compared.names, records, strict=True)
         return cls(
             picture=compared.explanations[0].image.name,
             verdict=compared.verdict,
-            fastest=compared.fastest,
             common=compared.common,
-            models=[ComparedModel.build(item, name=name, timing=time, saved=id_) for item, name, time, id_ in parts],
+            models=[ComparedModel.build(item, name=name, saved=id_) for item, name, id_ in parts],
             label=compared.label or None,
             mixed=compared.mixed,
             agreement=[[compared.agreement(a, b) for b in count] for a in count],
@@ -240,7 +236,6 @@ class SimilarityResult(PlainResult):
     model: str
     score: Number
     """The cosine of their embeddings, -1..1."""
-    of: Literal["cosine", "product"]
     method: str
     layers: tuple[str, ...]
     preprocessing: str
@@ -249,7 +244,6 @@ class SimilarityResult(PlainResult):
     about as little as a mirror image."""
     places: list[Places]
     """For the first and the second picture, in words."""
-    pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
     sides: list[SideResult]
     """The maps of the first and of the second picture."""
@@ -258,7 +252,7 @@ class SimilarityResult(PlainResult):
     @classmethod
     def build(cls, similarity: Similarity, context: Context | None) -> Self:
         """Build from two compared pictures."""
-        names = ("score", "of", "method", "layers", "preprocessing", "state", "notes", "sides")
+        names = ("score", "method", "layers", "preprocessing", "state", "notes", "sides")
         fields: Json = {name: getattr(similarity, name) for name in names} | {"context": context}
         query, gallery = similarity.sides
         return cls(
@@ -267,7 +261,6 @@ class SimilarityResult(PlainResult):
             gallery=gallery.image.name,
             model=similarity.model.id,
             places=[Places(alike=alike, apart=apart) for alike, apart in map(describe_places, similarity.sides)],
-            pairs=similarity.matches.pairs,
             **fields,
         )
 

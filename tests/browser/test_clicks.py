@@ -81,12 +81,11 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
 /topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
     +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
-    button (Remove .*|Clear all) | ?models <; button Measure times | map; radio One picture | -; +SAVE; +ACTS; +TABLE;
+    button (Remove .*|Clear all) | ?models <; radio One picture | -; +SAVE; +ACTS; +TABLE;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
-    button Upload | file; button More | opens;
-    radio (Similar and different regions|What the score is made of|Best matches) | words; button Full screen | full;
-    radio Two pictures | -; link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
+    button Upload | file; button Full screen | full; radio Two pictures | -;
+    link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
 /pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio Disagreements .* | ?view;
     radio All .* | ?view; button Increment | ?tolerance; button Decrement | ?tolerance; combobox Maps of | ?of;

@@ -7,8 +7,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass.explain import Explainer
-from sightglass.explain.comparison import models
-from sightglass.explain.comparison.models import Timing
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
@@ -48,8 +46,6 @@ def test_family_sizes_compared_for_one_class_or_own(page, bus):
     assert "Maps of different answers are not compared: minibus and trolleybus." in texts(app)
     # No size is marked as the chosen one: all are compared.
     assert not any(group.key.startswith("size-") for group in app.button_group if group.key)
-    # Nothing is timed until somebody asks.
-    assert set(table["One pass"]) == {"–"}
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]
     app = page("compare")
     assert app.markdown[0].value.endswith("EfficientNet-Lite2 says trolleybus: the maps are of minibus.")
@@ -61,16 +57,6 @@ def test_family_sizes_compared_for_one_class_or_own(page, bus):
     assert re.search(
         r"The maps of [\w, -]+ highlight |Overlap of the strongest evidence: EfficientNet-Lite0 and ", texts(app)
     )
-
-
-@pytest.mark.parametrize("steady", [True, False])
-def test_times_are_measured_in_turns_and_not_on_a_busy_machine(page, monkeypatch, steady):
-    times = (Timing(20.0, 19.0, 22.0), Timing(30.0, 29.0 if steady else 10.0, 99.0))
-    monkeypatch.setattr(models, "measure_in_turns", lambda evidences: times[: len(evidences)])
-    app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
-    press(app, "Measure times")
-    expected = ["20.0 ms (19 to 22)", "30.0 ms (29 to 99)"] if steady else ["not measurable now"] * 2
-    assert [*app.dataframe[0].value["One pass"]] == expected
 
 
 def test_link_chooses_models_and_target(page, bus):
@@ -183,10 +169,6 @@ def test_another_of_the_list_and_another_view(page) -> None:
     assert names(app)[1] == listed(app)[1][0]
     again = page("compare", tab="pictures", **{"with": parameter(app, "with")})
     assert names(again) == names(app) and again.button(key="copy-link")
-    for of, words in (("product", "What the score is made of"), ("matches", "Similarity and difference")):
-        app.radio(key="of").set_value(of).run()
-        assert not app.error and app.query_params["of"] in (of, [of])
-        assert any(words in caption.help for caption in app.caption)
     next(box for box in app.selectbox if box.label == "Method").set_value("gradcam").run()
     assert any("GradCAM at bn2" in caption.help for caption in app.caption)
 
