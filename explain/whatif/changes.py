@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.statistics import COARSE
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.tasks.parts import Change
 from sightglass.explain.whatif.edits import Edit, EditMark
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.explain.explanation import Explanation
 
 SHARE = 0.1
 """Share of what the model saw that is covered."""
