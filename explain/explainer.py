@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -184,7 +182,7 @@ class Explainer:
         with own_random_state():
             loaded = LoadedModel(in_memory.adapt(model), device)
             # Found once for all explanations.
-            _ = loaded.known_layers
+            _ = loaded.survey
         return loaded
 
     def _paths(self, layers: Any) -> Any:
@@ -372,19 +370,6 @@ class Explainer:
         adapter = loaded.adapter
         adapter.check_preprocessing(options.preprocessing)
         return adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
-
-    def show(self, source: Any, **options: Any) -> None:
-        """Explain a picture and display its live canvas in the notebook.
-
-        Takes what a call takes. Raises ModelProblem outside of a notebook.
-        """
-        explanations = self(source, **options)
-        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-        if shell is None:
-            raise ModelProblem("show is for notebooks: call the explainer, and save(folder) what it returns.")
-        display = import_module("IPython.display").display
-        for explanation in explanations if isinstance(explanations, list) else [explanations]:
-            display(explanation)
 
     @own_modes()
     def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:

@@ -62,7 +62,7 @@ def _from_fine_to_coarse(loaded: LoadedModel) -> tuple[str, ...]:
     if task_of(loaded.adapter).explains("detection"):
         paths = [stage.path for stage in stages(loaded) if stage.part == "backbone" and stage.stride == STRIDE]
         return tuple(paths[-1:])
-    last = loaded.known_layers[loaded.default_layers[-1]]
+    last = loaded.survey.by_path[loaded.default_layers[-1]]
     finer: list[str] = []
     stride = STRIDE
     while stride < 0.9 * loaded.probed[0] / last.shape[1]:

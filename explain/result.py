@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,11 @@ from sightglass.explain.tasks.task import Task
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.proof import Proof
 from sightglass.models.adapter import FunctionTarget, PlaceTarget, Prediction, Target
+from sightglass.models.adapters.detector import Detector
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.geometry import Box
 from sightglass.models.labels import class_index
 from sightglass.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from sightglass.models.adapters.detector import Detector
-    from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -283,15 +281,15 @@ class Result:
         None for a model that does not classify pixels.
         """
         adapter = cast("Segmenter", self.evidence.loaded.adapter)
-        shown = self.task.explains("region")
-        return adapter.classes_at(self.evidence.outputs, self.evidence.geometry) if shown else None
+        has_classes = self.task.explains("region")
+        return adapter.classes_at(self.evidence.outputs, self.evidence.geometry) if has_classes else None
 
     @cached_property
     def depth(self) -> NDArray[np.float32] | None:
         """The number of each pixel, (H, W); NaN outside the model's crop."""
         adapter = cast("PixelNumbers", self.evidence.loaded.adapter)
-        shown = adapter.measures_pixels
-        return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry) if shown else None
+        has_numbers = adapter.measures_pixels
+        return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry) if has_numbers else None
 
     def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the explained pixels, bool (H, W); None for other tasks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,10 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.models.adapter import Adapter
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import MAX_CHANNELS, READY, Preprocessing
 from sightglass.models.spec import PreprocessingTable
-
-if TYPE_CHECKING:
-    from sightglass.models.adapter import Adapter
 
 PLACES = tuple(((4 * (i // 4) + i % 4 + 0.5) / 16, (4 * (i % 4) + i // 4 + 0.5) / 16) for i in range(16))
 """Centres of the marks, y and x in shares of the picture: no two in one row or column."""

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as Pillow
+from torch import Tensor
 
 from sightglass.models.geometry import ModelInput
 from sightglass.models.preprocess import FULL, GREY, MAX_RESIZED, READY, Preprocessing, bars_around, normalise, plan_fit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 BITS = 22
 """Binary digits after the point of Pillow's weights, which are whole numbers (src/libImaging/Resample.c)."""

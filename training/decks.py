@@ -206,7 +206,7 @@ def _open(name: str) -> Image:
 def _compare(models: dict[str, str], picture: str, **options: Any) -> Comparison:
     """Return explanations of a bundled picture by several models."""
     image = _open(picture)
-    return Comparison(tuple(Explainer(model)(image, **options) for model in models.values()), tuple(models), ())
+    return Comparison(tuple(Explainer(model)(image, **options) for model in models.values()), tuple(models))
 
 
 def _view_of(comparison: Comparison) -> View:

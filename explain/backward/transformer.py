@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -20,6 +19,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+from sightglass.models.adapters.attention import patch_callees
 
 FEW = 0.25
 """Maximum share of nonzero rows at which selecting them is faster than the full backward pass."""
@@ -243,17 +244,9 @@ _REPLACEMENTS: dict[Any, Callable[..., Any]] = {
 }
 
 
-def _patch_callees(function: Any, **changed: Any) -> Any:
-    """Return a copy of a PyTorch function with some callees replaced."""
-    namespace = {**function.__globals__, "has_torch_function": lambda _: False, **changed}
-    patched = FunctionType(function.__code__, namespace, argdefs=function.__defaults__)
-    patched.__kwdefaults__ = function.__kwdefaults__
-    return patched
-
-
-_MULTI_HEAD = _patch_callees(
+_MULTI_HEAD = patch_callees(
     F.multi_head_attention_forward,
     linear=_linear,
     scaled_dot_product_attention=_attention,
-    _in_projection_packed=_patch_callees(vars(F)["_in_projection_packed"], linear=_linear),
+    _in_projection_packed=patch_callees(vars(F)["_in_projection_packed"], linear=_linear),
 )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from torch import Tensor
 
 from sightglass.explain.backward.gradient import Gradient
-
-if TYPE_CHECKING:
-    from sightglass.explain.backward.graph import Graph, Place, Window
+from sightglass.explain.backward.graph import Graph, Place, Window
 
 WHOLE = 0.75
 """Share of a map above which a window is not worth cutting out."""

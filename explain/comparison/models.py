@@ -91,7 +91,8 @@ class Comparison:
     explanations: tuple[Explanation, ...]
     names: tuple[str, ...]
     """Short, for panels and sentences: `s`, `m`, `l`."""
-    timings: tuple[Timing, ...]
+    timings: tuple[Timing, ...] = ()
+    """Of one pass of each model, where they were measured."""
     subject: Subject | None = None
     """What all models were asked about, by `aligned`."""
 
@@ -230,26 +231,17 @@ class Comparison:
         }
         if not pairs:
             return ""
-        nearest = {place: max(value for pair, value in pairs.items() if place in pair) for place in chain(*pairs)}
-        together = [place for place, value in nearest.items() if value >= SAME_PLACE]
-        apart = [place for place in nearest if place not in together]
-        within = [value for pair, value in pairs.items() if not set(pair) & set(apart)]
-        if not together:
-            most = f"{'at most ' if len(pairs) > 1 else ''}{percent(max(pairs.values()))} overlap"
-            return f"{self._list_maps(apart)} highlight different places ({most})."
-        if min(within) < SAME_PLACE:
+        least, most = min(pairs.values()), max(pairs.values())
+        if least < SAME_PLACE <= most:
             overlaps = [f"{self.names[a]} and {self.names[b]} {percent(value)}" for (a, b), value in pairs.items()]
             return f"Overlap of the strongest evidence: {listing(overlaps)}."
-        least = f"{'at least ' if len(within) > 1 else ''}{percent(min(within))} overlap"
-        same = f"{self._list_maps(together)} highlight the same place ({least})"
-        if not apart:
-            return f"{same}."
-        most = percent(max(nearest[place] for place in apart))
-        verb = "highlights another" if len(apart) == 1 else "highlight other places"
-        return f"{same}; {listing([self.names[place] for place in apart])} {verb} (at most {most})."
-
-    def _list_maps(self, places: Sequence[int]) -> str:
-        return f"The maps of {listing([self.names[place] for place in places])}"
+        if least >= SAME_PLACE:
+            bound, value, where = "least", least, "the same place"
+        else:
+            bound, value, where = "most", most, "different places"
+        overlap = f"{f'at {bound} ' if len(pairs) > 1 else ''}{percent(value)} overlap"
+        models = listing([self.names[place] for place in dict.fromkeys(chain(*pairs))])
+        return f"The maps of {models} highlight {where} ({overlap})."
 
     @property
     def label(self) -> str:

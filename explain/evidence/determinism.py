@@ -12,16 +12,14 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
-
-if TYPE_CHECKING:
-    from sightglass.models.families.custom.guard import ModuleGuard
+from sightglass.models.families.custom.guard import ModuleGuard
 
 _STATE = threading.Lock()
 _RANDOM = threading.Lock()

@@ -10,14 +10,16 @@ from __future__ import annotations
 import copy
 import math
 import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from itertools import zip_longest
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import torch
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import BatchNorm2d
 
@@ -29,26 +31,17 @@ from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
 from sightglass.explain.evidence.layers import as_map, fit_grid
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.recorded import Recording, Seed
-from sightglass.models.adapter import FunctionTarget
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import FunctionTarget, Prediction, Target
+from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import AXES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from torch import Tensor
-
-    from sightglass.explain.evidence.loaded_model import LoadedModel
-    from sightglass.explain.options import Options
-    from sightglass.explain.picture.image import Image
-    from sightglass.models.adapter import Prediction, Target
-    from sightglass.models.adapters.classifier import Logits
-    from sightglass.models.layers import Layer
-
+from sightglass.models.layers import AXES, Layer
 
 MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows; with more the gradient is not sparse."""

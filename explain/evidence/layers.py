@@ -68,9 +68,9 @@ def outer_layers(loaded: LoadedModel) -> tuple[Layer, ...]:
 
 def layers_at(loaded: LoadedModel, paths: Collection[str]) -> tuple[Layer, ...]:
     """Return the layers at dotted paths; raises ModelProblem without a map."""
-    if wrong := next((path for path in paths if path not in loaded.known_layers), None):
+    if wrong := next((path for path in paths if path not in loaded.survey.by_path), None):
         raise _refuse(loaded, wrong, wrong)
-    return tuple(loaded.known_layers[path] for path in paths)
+    return tuple(loaded.survey.by_path[path] for path in paths)
 
 
 def chosen_layers(loaded: LoadedModel, names: tuple[str, ...]) -> tuple[Layer, ...]:
@@ -87,7 +87,7 @@ def find_paths(loaded: LoadedModel, typed: str) -> tuple[str, ...]:
     A name is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name; names without spaces may have these
     between them. Raises ModelProblem, one sentence with the name as it was typed.
     """
-    layers_by_path, adapter = loaded.known_layers, loaded.adapter
+    layers_by_path, adapter = loaded.survey.by_path, loaded.adapter
     presets = adapter.presets(loaded.layers)
 
     def match(name: str) -> tuple[str, ...]:
@@ -112,11 +112,11 @@ def _refuse(
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
     if path in dict(loaded.adapter.module.named_modules()):
         shown_name = name if path == name else f"{name} ({path})"
-        if any(attention.path == path for attention in loaded.attentions):
+        if any(attention.path == path for attention in loaded.survey.attentions):
             choose = f'method "attention" shows its weights, or {choose}'
         what = "was measured to have no place in the picture" if path in loaded.survey.unplaced else "is not a map"
         return ModelProblem(f"The output of {shown_name} {what}: {choose}.")
-    near = nearest(name, [*presets, *loaded.known_layers], cutoff=0.75)
+    near = nearest(name, [*presets, *loaded.survey.by_path], cutoff=0.75)
     listed = f"the nearest is {near[0]}" if near else choose
     # Models in memory have no id for the command line.
     in_memory = loaded.adapter.spec.in_memory

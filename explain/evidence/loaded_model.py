@@ -21,7 +21,7 @@ from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.recorded import Recordings
-from sightglass.explain.evidence.survey import AttentionModule, Survey, survey
+from sightglass.explain.evidence.survey import Survey, survey
 from sightglass.explain.evidence.trial import examine
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
@@ -148,30 +148,15 @@ class LoadedModel:
         return self.adapter.extra_bytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
     @property
-    def known_layers(self) -> dict[str, Layer]:
-        """All explainable layers by path; none without gradients."""
-        return self.survey.by_path
-
-    @property
     def layers(self) -> tuple[Layer, ...]:
         """The short list for a picker, in the order of execution."""
         return self.survey.short
 
-    @property
-    def attentions(self) -> tuple[AttentionModule, ...]:
-        """The attention modules, in the order of execution; none in a CNN."""
-        return self.survey.attentions
-
-    @property
-    def queries(self) -> AttentionModule | None:
-        """The cross-attention of a detector whose boxes are queries; None of others."""
-        return self.survey.queries
-
     @cached_property
     def attends_to_one_grid(self) -> bool:
         """Whether all attention is over one grid, the whole picture."""
-        usable = [block for block in self.attentions if block.grid is not None]
-        if not usable or len(usable) < len(self.attentions):
+        usable = [block for block in self.survey.attentions if block.grid is not None]
+        if not usable or len(usable) < len(self.survey.attentions):
             return False
         # The last may be read by other tokens than it reads (a text's), and leave out the prefix.
         through = usable if usable[-1].same else usable[:-1]
@@ -191,8 +176,8 @@ class LoadedModel:
         with self.lock:
             # The places of the catalogue's own models are known, and tested.
             if not is_packaged(self.adapter.spec):
-                found, self.probed = examine(self.adapter.probe(), self.move_input)
-                return found
+                measured, self.probed = examine(self.adapter.probe(), self.move_input)
+                return measured
             adapter, blank = self._blank()
             self.probed = (blank.shape[-2], blank.shape[-1])
             return survey(adapter, blank)

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,12 +20,10 @@ from torch.utils._pytree import tree_leaves
 from sightglass.common import settings
 from sightglass.common.errors import Problem
 from sightglass.explain.evidence.cache import ByteCache
+from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.folding import tensors_of
-
-if TYPE_CHECKING:
-    from sightglass.models.adapter import Adapter
 
 LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")

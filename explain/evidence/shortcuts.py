@@ -7,16 +7,13 @@ shortcut that changes the answer of this network is disabled. A caller's module 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import torch
 
 from sightglass.common.errors import Problem
 from sightglass.explain.evidence.determinism import own_random_state
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.models.adapters.tasks import same_answer
-
-if TYPE_CHECKING:
-    from sightglass.explain.evidence.loaded_model import LoadedModel
 
 LOGGER = logging.getLogger(__name__)
 

@@ -85,8 +85,8 @@ def examine(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> tuple[Survey,
         return replace(survey(adapter, tensor), notes=notes), size
 
 
-class _Seen:
-    """Where the marks that change a grid are in it, in shares of its sides.
+class _MarkedGrid:
+    """A grid that marks change, and where they are in it, in shares of its sides.
 
     `unit` is a cell, or more where a change is spread out; `cover` where the marks themselves say that the grid lies.
     """
@@ -138,13 +138,13 @@ class _Seen:
 class _Trial:
     """The passes of one model's trial, and what they showed so far."""
 
-    def __init__(self, adapter: Adapter, tensor: Tensor, found: Survey) -> None:
-        self.adapter, self.tensor, self.found = adapter, tensor, found
+    def __init__(self, adapter: Adapter, tensor: Tensor, survey: Survey) -> None:
+        self.adapter, self.tensor, self.survey = adapter, tensor, survey
         low, high = tensor.amin((2, 3), keepdim=True), tensor.amax((2, 3), keepdim=True)
         # Each number changes by at least half the range, and none leaves it.
         self.inverse = torch.where(tensor > (low + high) / 2, low, high)
-        self.attentions = tuple(f"{attention.path}." for attention in found.attentions)
-        self.layouts = {path: LAYOUTS[layer.layout] for path, layer in found.by_path.items()}
+        self.attentions = tuple(f"{attention.path}." for attention in survey.attentions)
+        self.layouts = {path: LAYOUTS[layer.layout] for path, layer in survey.by_path.items()}
         self.shapes: dict[Key, tuple[int, ...]] = {}  # channels and places
         self.covers: list[Cover] = [WHOLE]
         self.cropped: dict[str, Cover] = {}  # the part of the input that layers read, where it is not all
@@ -159,13 +159,14 @@ class _Trial:
         """Return the survey with its layers and its default layer as measured."""
         recorded: dict[str, Tensor] = {}
         first = {path: layouts[:1] for path, layouts in self.layouts.items()}
-        with torch.enable_grad(), _outputs(self.adapter, [it.path for it in self.found.short], recorded.__setitem__):
+        paths = [layer.path for layer in self.survey.short]
+        with torch.enable_grad(), _outputs(self.adapter, paths, recorded.__setitem__):
             # No leaf, which a forward could not write into.
             tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
             outputs, plain = self._pass(tensor, first)
         few = self._run(SOME, first, plain)
         missing = {path: layouts for path, layouts in self.layouts.items() if not self._locate(path, *few)}
-        hints = [it.path for it in self.found.short if it.path in (*missing, *self.hints)]
+        hints = [path for path in paths if path in (*missing, *self.hints)]
         # A layer before a crop reads more than one after it.
         for path in dict.fromkeys((*hints[:1], *hints[-1:])):
             self._find_crop(path, recorded[path], tensor, first, plain)
@@ -179,15 +180,15 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
-        layers = {path: self.layers[path] for path in self.found.by_path if path in self.layers}
+        layers = {path: self.layers[path] for path in self.survey.by_path if path in self.layers}
         if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):
             self.notes[""] = "Layers of it cover a part of the picture: that its answer covers all of it was inferred."
         measured = replace(
-            self.found,
+            self.survey,
             by_path=layers,
-            short=tuple(layers[layer.path] for layer in self.found.short if layer.path in layers),
-            attentions=tuple(map(self._attend, self.found.attentions)),
-            unplaced=tuple(path for path in self.found.by_path if path not in layers),
+            short=tuple(layers[layer.path] for layer in self.survey.short if layer.path in layers),
+            attentions=tuple(map(self._attend, self.survey.attentions)),
+            unplaced=tuple(path for path in self.survey.by_path if path not in layers),
             notes=self.notes,
         )
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
@@ -205,7 +206,7 @@ class _Trial:
             lines = read.any(1 - axis).nonzero().flatten().tolist() or [0, side - 1]
             start = lines[0] if lines[0] > UNREAD * side else 0
             # Strides leave out the rest of a cell at the end, which is no crop.
-            rest = UNREAD * side if start else (lines[-1] + 1) / self.found.by_path[path].shape[1 + axis]
+            rest = UNREAD * side if start else (lines[-1] + 1) / self.survey.by_path[path].shape[1 + axis]
             end = lines[-1] + 1 if side - lines[-1] - 1 >= rest else side
             part.append(slice(start, end))
             cover.append((side / (end - start), -start / (end - start)))
@@ -217,7 +218,7 @@ class _Trial:
 
     def _pass(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]]) -> tuple[Any, Values]:
         """Return a pass's outputs, and some channels of those of modules, (c, ...), in each layout."""
-        seen: Values = {}
+        recorded: Values = {}
 
         def note(path: str, output: Tensor) -> None:
             for layout in layouts[path]:
@@ -226,10 +227,10 @@ class _Trial:
                 values = values[:: max(1, len(values) // CHANNELS)].float()
                 steps = [max(1, side // CELLS) for side in values.shape[1:]]
                 # Of several calls the last counts.
-                seen[path, layout] = avg_pool2d(values, steps) if values.ndim == 3 else values.clone()
+                recorded[path, layout] = avg_pool2d(values, steps) if values.ndim == 3 else values.clone()
 
         with _outputs(self.adapter, layouts, note):
-            return self.adapter.run(tensor), seen
+            return self.adapter.run(tensor), recorded
 
     @torch.no_grad()
     def _run(
@@ -262,8 +263,8 @@ class _Trial:
 
     def _likely(self, path: str, layout: Layout, *, search: bool) -> Iterator[Layer]:
         """Yield the layers that an output may be in one layout; `search`: also unlikely ones."""
-        layer, (channels, *places) = self.found.by_path[path], self.shapes[path, layout]
-        grids = [each.shape[1:] for each in self.found.by_path.values() if each.layout == "nchw"]
+        layer, (channels, *places) = self.survey.by_path[path], self.shapes[path, layout]
+        grids = [each.shape[1:] for each in self.survey.by_path.values() if each.layout == "nchw"]
         height, width = self.tensor.shape[-2:]
         split, likely = split_tokens(places[0], (height, width), grids), replace(layer, layout=layout)
         if len(places) == 2:
@@ -279,7 +280,7 @@ class _Trial:
 
     def _locate(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool = False) -> bool:
         """Place an output where its changes fit the marks; with `search` where they do not contradict it."""
-        fits: list[tuple[float, Layer, _Seen]] = []
+        fits: list[tuple[float, Layer, _MarkedGrid]] = []
         for change, layout in ((changes[key], key[1]) for key in changes if key[0] == path):
             exact = change.ndim == 2 and change.shape[1] not in self.tokens
             for likely in self._likely(path, layout, search=search):
@@ -288,16 +289,16 @@ class _Trial:
                     grid = change[:, cells_of(change.shape[1], likely.extras)].reshape(-1, *likely.shape[1:])
                 visible = grid.max((1, 2)) > VISIBLE * grid.max()
                 if visible.sum() >= FEWEST:
-                    seen = _Seen(grid[visible], at[visible])
-                    for cover in self._covers(path, seen):
+                    marked = _MarkedGrid(grid[visible], at[visible])
+                    for cover in self._covers(path, marked):
                         # What an earlier layer covers is likelier than the whole that fits about as well.
-                        misfit = seen.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
-                        if misfit <= 1 or layout == self.layouts[path][0] or (search and seen.shows_cover):
-                            fits.append((misfit, replace(likely, cover=cover), seen))
+                        misfit = marked.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
+                        if misfit <= 1 or layout == self.layouts[path][0] or (search and marked.shows_cover):
+                            fits.append((misfit, replace(likely, cover=cover), marked))
         shape = self.shapes[path, self.layouts[path][0]]
         unknown = len(shape) == 2 and shape[1] not in self.tokens
-        unseen = replace(self.found.by_path[path], cover=self.cropped.get(path, WHOLE))
-        likeliest = min(fits, key=lambda fit: (fit[0], not fit[2].shows_cover), default=(math.inf, unseen, None))
+        inferred = replace(self.survey.by_path[path], cover=self.cropped.get(path, WHOLE))
+        likeliest = min(fits, key=lambda fit: (fit[0], not fit[2].shows_cover), default=(math.inf, inferred, None))
         misfit, placed, marks = likeliest
         # What attention returns for a token is at that token, wherever it looks.
         clear = marks if not f"{path}.".startswith(self.attentions) else None
@@ -326,7 +327,7 @@ class _Trial:
             self.tokens.setdefault(self.shapes[path, placed.layout][1], placed)
         return True
 
-    def _covers(self, path: str, marks: _Seen) -> list[Cover]:
+    def _covers(self, path: str, marks: _MarkedGrid) -> list[Cover]:
         """Return where a layer may lie: the part that it reads, or what the first layer of that part shows with it."""
         if (crop := self.cropped.get(path)) is None:
             return self.covers
@@ -343,23 +344,23 @@ class _Trial:
             return replace(attention, grid=None) if count in self.refused else attention
         return replace(attention, grid=known.shape[1:], extras=known.extras, cover=known.cover)
 
-    def _choose_default(self, found: Survey, recorded: dict[str, Tensor], row: Tensor) -> Survey:
+    def _choose_default(self, measured: Survey, recorded: dict[str, Tensor], row: Tensor) -> Survey:
         """Return the survey with the default layer as measured, and a note on layers beside it.
 
         It is the adapter's usual one, or the last with several channels, whose cells get a gradient of the answer, and
         one that differs between the two best classes.
         """
         read = _ancestors(row.grad_fn)
-        layers = [it for it in found.short if it.shape[0] > 1 and recorded[it.path].grad_fn in read]
+        layers = [layer for layer in measured.short if layer.shape[0] > 1 and recorded[layer.path].grad_fn in read]
 
-        def differing(some: Sequence[Layer]) -> set[str]:
+        def find_differing(some: Sequence[Layer]) -> set[str]:
             """Return the paths of layers whose cells get a gradient, and another one for the second class."""
-            outputs, maps = [recorded[it.path] for it in some], list[list[Tensor]]()
+            outputs, maps = [recorded[layer.path] for layer in some], list[list[Tensor]]()
             for number in row.topk(min(2, len(row))).values:
                 slopes = torch.autograd.grad(number, outputs, retain_graph=True, materialize_grads=True)
                 products = [
-                    as_map(slope, it)[0] * as_map(output.detach(), it)[0]
-                    for slope, output, it in zip(slopes, outputs, some, strict=True)
+                    as_map(slope, layer)[0] * as_map(output.detach(), layer)[0]
+                    for slope, output, layer in zip(slopes, outputs, some, strict=True)
                 ]
                 maps.append([product.sum(0).flatten().double() for product in products])
             paths: set[str] = set()
@@ -371,23 +372,23 @@ class _Trial:
             return paths
 
         names = self.adapter.default_layers(layers) if layers else ()
-        chosen = [it for it in layers if it.path in names]
-        outside = [it for it in reversed(layers) if not it.path.startswith(self.attentions)]
-        if not chosen or len(differing(chosen)) < len(chosen):
-            others = differing(outside) if outside else set()
-            chosen = [it for it in outside if it.path in others][:1]
+        chosen = [layer for layer in layers if layer.path in names]
+        outside = [layer for layer in reversed(layers) if not layer.path.startswith(self.attentions)]
+        if not chosen or len(find_differing(chosen)) < len(chosen):
+            others = find_differing(outside) if outside else set()
+            chosen = [layer for layer in outside if layer.path in others][:1]
         if not chosen:
-            return found
+            return measured
         default, beside, last = chosen[-1].path, list[str](), recorded[chosen[-1].path].grad_fn
-        seen = _ancestors(last)
+        earlier = _ancestors(last)
         for layer in outside if self.adapter.has_row else ():
             node = recorded[layer.path].grad_fn
-            if node not in seen and last not in (before := _ancestors(node)) and differing([layer]):
+            if node not in earlier and last not in (before := _ancestors(node)) and find_differing([layer]):
                 beside.insert(0, layer.path)
-                seen |= before
+                earlier |= before
         sentence = f"Its answer is also read from {', '.join(beside)}, beside {default}: layers can name these."
-        notes = {**found.notes, default: sentence} if beside else found.notes
-        return replace(found, default=tuple(it.path for it in chosen), notes=notes)
+        notes = {**measured.notes, default: sentence} if beside else measured.notes
+        return replace(measured, default=tuple(layer.path for layer in chosen), notes=notes)
 
 
 def _outputs(adapter: Adapter, paths: Iterable[str], note: Callable[[str, Tensor], None]) -> ExitStack:
@@ -401,9 +402,9 @@ def _outputs(adapter: Adapter, paths: Iterable[str], note: Callable[[str, Tensor
 
 def _ancestors(node: Any) -> set[Any]:
     """Return a node of autograd's graph and all that it is computed from."""
-    found, waiting = {node}, [node]
+    ancestors, waiting = {node}, [node]
     while waiting:
-        new = {parent for parent, _ in waiting.pop().next_functions if parent is not None} - found
-        found |= new
+        new = {parent for parent, _ in waiting.pop().next_functions if parent is not None} - ancestors
+        ancestors |= new
         waiting += new
-    return found
+    return ancestors

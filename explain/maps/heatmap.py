@@ -294,8 +294,8 @@ def heatmaps(
     if not targets:
         return ()
     arrays = [raw.cpu().numpy() for raw in raws]
-    seen = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
-    magnitudes = [np.abs(raw) for raw in seen] if signed else seen
+    contents = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
+    magnitudes = [np.abs(raw) for raw in contents] if signed else contents
     states = [state_of([raw[i] for raw in magnitudes], geometry) for i in range(len(targets))]
     # Broken maps must not affect a shared scale.
     if "not a number" in states:

@@ -103,7 +103,7 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
     draws_boxes = task.explains("detection")
     attending: set[str] = set()
     if loaded.gradients and not draws_boxes:
-        attending |= {"attention"} if any(attention.grid for attention in loaded.attentions) else set()
+        attending |= {"attention"} if any(attention.grid for attention in loaded.survey.attentions) else set()
         attending |= {"rollout", "chefer", "legrad"} if loaded.attends_to_one_grid else set()
     return tuple(
         method
@@ -111,7 +111,7 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
         if (method.detectors or not draws_boxes)
         and (method.family == "mask" or loaded.gradients)
         and (method.family != "attention" or method.id in attending)
-        and (method.family != "query" or loaded.queries is not None)
+        and (method.family != "query" or loaded.survey.queries is not None)
         and method.family not in task.unsupported_methods
         and (method.id not in GUIDED or loaded.has_relu)
     )

@@ -6,7 +6,7 @@ tokens beside the grid's (CLS, registers) are cut off and the rest is a map (h, 
 Inside `Adapter.record_attention(record)` attention is explicit: `record(path, weights)` is called for each attention
 module in execution order, with (B, heads, queries, keys) after the softmax, and its result replaces the weights.
 `sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
-layers lists the attention modules too (`LoadedModel.attentions`). Keys must be the picture's tokens: patches by row,
+layers lists the attention modules too (`Survey.attentions`). Keys must be the picture's tokens: patches by row,
 CLS and registers. Queries may be the same tokens, a pooling query, or words.
 
 >>> from sightglass import Explainer
@@ -89,8 +89,8 @@ def compute_gradients(
             if scalar.requires_grad:
                 leaves = [path for path, weights in recorded.items() if weights.requires_grad]
                 weights_of = [recorded[path] for path in leaves]
-                found = torch.autograd.grad(scalar, weights_of, retain_graph=True, materialize_grads=True)
-                slopes |= dict(zip(leaves, found, strict=True))
+                gradients = torch.autograd.grad(scalar, weights_of, retain_graph=True, materialize_grads=True)
+                slopes |= dict(zip(leaves, gradients, strict=True))
             last = [*recorded][-1]
             read = (slopes[last].expand_as(recorded[last])[0] != 0).any(-1).any(0)
             yield [
@@ -104,9 +104,9 @@ def compute_gradients(
 
 def attentions(loaded: LoadedModel) -> tuple[AttentionModule, ...]:
     """Return the attention modules over the whole picture; raise ModelProblem without any."""
-    usable = tuple(attention for attention in loaded.attentions if attention.grid is not None)
+    usable = tuple(attention for attention in loaded.survey.attentions if attention.grid is not None)
     if not usable:
-        windows = " over the whole picture" if loaded.attentions else ""
+        windows = " over the whole picture" if loaded.survey.attentions else ""
         raise ModelProblem(f"{loaded.adapter.spec.id} has no attention{windows}: choose a CAM, such as LayerCAM.")
     return usable
 
@@ -226,7 +226,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         maps = heads(evidence, targets[0])
         rows = [choose_head(heatmap, request.head) for heatmap in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
-    if evidence.loaded.attentions and not evidence.loaded.attends_to_one_grid:
+    if evidence.loaded.survey.attentions and not evidence.loaded.attends_to_one_grid:
         raise ModelProblem(
             f"{evidence.loaded.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
             "its layers: choose a CAM, such as LayerCAM."

@@ -202,13 +202,13 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
     indices = [target.index for target in targets]
     signs = torch.tensor([-1.0 if target.part == "lowers" else 1.0 for target in targets])
 
-    def shown(outputs: Any) -> Tensor:
+    def score(outputs: Any) -> Tensor:
         if task.competes:
             return adapter.class_logits(outputs).float().softmax(1)[:, indices]
         scores = adapter.class_scores(outputs)[:, indices]
         return scores * signs.to(scores)
 
-    return shown
+    return score
 
 
 class _Similarity:

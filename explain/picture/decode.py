@@ -301,19 +301,19 @@ def convert_array(
     if channels == 1:
         tones, note = grey(array)
         return _rgb(tones), planes, (note,)
-    seen = planes[:, :, :3] if channels > 2 else planes[:, :, :1]
+    visible = planes[:, :, :3] if channels > 2 else planes[:, :, :1]
     note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
     if array.dtype == np.uint8:
-        return _rgb(seen), planes, (note,)
+        return _rgb(visible), planes, (note,)
     # Nearly all fit into float32, with their differences and quotients.
-    size = max(abs(float(seen.min())), abs(float(seen.max())))
+    size = max(abs(float(visible.min())), abs(float(visible.max())))
     kind: Any = np.float32 if 1e-20 < size < 1e30 else np.float64
-    if array.dtype.kind == "f" and seen.min() >= 0 and seen.max() <= 1:
+    if array.dtype.kind == "f" and visible.min() >= 0 and visible.max() <= 1:
         low, high = 0.0, 1.0
     else:
-        low, high = map(float, np.percentile(seen.astype(kind, order="C"), (1, 99), overwrite_input=True))
+        low, high = map(float, np.percentile(visible.astype(kind, order="C"), (1, 99), overwrite_input=True))
     factor = 255 / ((high - low) or 1)
-    tones = _in_strips(seen, lambda rows: np.rint((rows.astype(kind) - low) * factor).clip(0, 255))
+    tones = _in_strips(visible, lambda rows: np.rint((rows.astype(kind) - low) * factor).clip(0, 255))
     return _rgb(tones), planes, (f"{note}, {low:g} as black and {high:g} as white",)
 
 

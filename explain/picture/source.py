@@ -189,11 +189,11 @@ def _label(items: list[Item]) -> list[Item]:
     """Number repeated keys, and label each picture with its folder if there are several."""
     folders = [PurePosixPath(item.key).parent.name for item in items]
     several = len({*folders} - {""}) > 1
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     labelled = []
     for item, folder in zip(items, folders, strict=True):
-        seen[item.key] += 1
-        key = item.key if seen[item.key] == 1 else f"{item.key} ({seen[item.key]})"
+        counts[item.key] += 1
+        key = item.key if counts[item.key] == 1 else f"{item.key} ({counts[item.key]})"
         labelled.append(replace(item, key=key, label=item.label or (several and folder) or None))
     return labelled
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -113,103 +113,6 @@ def comparable(loaded: LoadedModel) -> None:
         )
 
 
-MAX_CELLS = 24
-"""Maximum number of cells a side: finer grids are averaged, as smaller cells are hard to point at."""
-SHOWN = 12
-"""Number of pairs that are drawn by default."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two mutually best matching cells, one of each picture."""
-
-    query: tuple[int, int]
-    """Row and column."""
-    gallery: tuple[int, int]
-    score: float
-    """Cosine, -1..1, after subtracting the mean of all cells of both pictures."""
-
-
-@dataclass(frozen=True, eq=False)
-class CellEdges:
-    """Edges of a picture's cells in its original pixels, (rows + 1,) and (columns + 1,).
-
-    Next to the bars of a letterbox the outer edges lie outside the picture.
-    """
-
-    down: NDArray[np.float32]
-    across: NDArray[np.float32]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.down) - 1, len(self.across) - 1
-
-
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """The similarity of each query cell to each gallery cell."""
-
-    query: CellEdges
-    gallery: CellEdges
-    scores: NDArray[np.float32]
-    """Cosines of the query's cells with the gallery's, float32 (n, m), cells in row-major order."""
-    pairs: tuple[Pair, ...]
-    """Best first, by their cosine and their contribution to the two pictures' score."""
-
-
-def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matches:
-    """Match two pictures' cells; `carried`: each cell's contribution, (h, w)."""
-    (query_edges, a, w), (gallery_edges, b, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
-    with torch.no_grad():
-        # The common mean does not distinguish cells.
-        mean = torch.cat([a, b]).mean(0)
-        first, second = F.normalize(a - mean, dim=1), F.normalize(b - mean, dim=1)
-        scores = np.nan_to_num((first @ second.T).cpu().numpy())
-    return Matches(query_edges, gallery_edges, scores, _pairs(scores, w, v, query_edges, gallery_edges))
-
-
-def _pairs(
-    scores: NDArray[np.float32], w: NDArray[np.float32], v: NDArray[np.float32], query: CellEdges, gallery: CellEdges
-) -> tuple[Pair, ...]:
-    best, back = scores.argmax(1), scores.argmax(0)
-    pairs = [(i, int(j)) for i, j in enumerate(best) if back[j] == i and scores[i, j] > 0]
-    # Two empty corners are similar and contribute nothing.
-    pairs.sort(key=lambda pair: -scores[pair] * float(np.sqrt(max(w[pair[0]], 0.0) * max(v[pair[1]], 0.0))))
-    columns = query.shape[1], gallery.shape[1]
-    return tuple(Pair(divmod(i, columns[0]), divmod(j, columns[1]), float(scores[i, j])) for i, j in pairs[:SHOWN])
-
-
-def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDArray[np.float32]]:
-    """Return the grid of the cells with any picture, their activations (n, C) and contributions (n,)."""
-    path, cover = evidence.paths[0], evidence.layers[0].cover
-    activation = _pool(spread(evidence.activations[0][0].float(), cover))  # (C, h, w)
-    (y0, y1, down), (x0, x1, across) = (
-        _edges(evidence.geometry, path, axis, cells) for axis, cells in enumerate(activation.shape[1:])
-    )
-    inside = slice(y0, y1), slice(x0, x1)
-    contributions = _pool(spread(carried.float(), cover)[None])[0][inside].flatten().cpu().numpy()
-    return CellEdges(down, across), activation[:, *inside].flatten(1).T, contributions
-
-
-def _pool(values: Tensor) -> Tensor:
-    """Return values (C, h, w) of at most `MAX_CELLS` rows and columns, neighbours averaged."""
-    h, w = values.shape[1:]
-    return F.adaptive_avg_pool2d(values, (min(h, MAX_CELLS), min(w, MAX_CELLS)))
-
-
-def _edges(geometry: Geometry, path: str, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:
-    """Return the first and end cell with content, and the edges in pixels."""
-    size, original = geometry.input[axis], geometry.original[axis]
-    places = np.arange(cells + 1) + geometry.cell_offset(path)[axis]
-    edges = (places * size / cells - geometry.offset[axis]) / geometry.scale[axis]
-    inside = [i for i in range(cells) if edges[i + 1] > 0.5 and edges[i] < original - 0.5]
-    first, last = (inside[0], inside[-1] + 1) if inside else (0, cells)
-    return first, last, edges[first : last + 1].astype(np.float32)
-
-
-Of = Literal["cosine", "product"]
-"""The scalar to differentiate. `cosine`: what makes the two similar and what makes them differ. `product`: the same
-with both lengths constant: what the score consists of, picture by picture."""
 State = Literal["ok", "same", "indistinct", "no evidence", "not a number"]
 SAME = 1 - 1e-5
 """Cosine above which the gradient is rounding: nothing could be more similar."""
@@ -258,13 +161,10 @@ class Similarity:
     """Cosine of the embeddings, -1..1."""
     method: str
     layers: tuple[str, ...]
-    of: Of
     preprocessing: str
     state: State
     """`ok`, or why both maps are 0: `indistinct` where the two differ about as little as the query and its mirror
     image."""
-    matches: Matches
-    """Cells of the two pictures that match best, at the first layer."""
     subject: str = ""
     """What the model compares where it is not pictures of any kind: `persons`."""
     notes: tuple[str, ...] = field(default=())
@@ -298,7 +198,6 @@ def similarity(
     *,
     method: str | None = None,
     layers: Sequence[str] = (),
-    of: Of = "cosine",
     preprocessing: str = "trained",
     vocabulary: tuple[str, ...] = (),
 ) -> Similarity:
@@ -311,15 +210,13 @@ def similarity(
         found.score, found.query.signed.shape  # 0.26, (224, 224)
     """
     images = Image.open(query), Image.open(gallery)
-    if of not in get_args(Of):
-        raise ModelProblem(f"There is no map of {of!r}: give {' or '.join(get_args(Of))}.")
     chosen = find_method(method or DEFAULT)
     if chosen.id not in SIMILARITY:
         names = ", ".join(METHODS[name].name for name in SIMILARITY)
         raise ModelProblem(f"{chosen.name} cannot explain similarity: use one of {names}.")
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
     return explainer.with_oom_fallback(
-        lambda loaded, notes: _explain(explainer, loaded, images, chosen, of, options, notes)
+        lambda loaded, notes: _explain(explainer, loaded, images, chosen, options, notes)
     )
 
 
@@ -328,7 +225,6 @@ def _explain(
     loaded: LoadedModel,
     images: tuple[Image, Image],
     method: Method,
-    of: Of,
     options: Options,
     notes: tuple[str, ...],
 ) -> Similarity:
@@ -344,8 +240,8 @@ def _explain(
         if not loaded.adapter.spec.in_memory:
             EVIDENCE.put(key, evidence)
         evidences.append(evidence)
-    vectors, score, state, raws, carried = _compare(evidences, method, of)
-    if state == "ok" and of == "cosine":
+    vectors, score, state, raws = _compare(evidences, method)
+    if state == "ok":
         mirrored = mirrored_score(explainer, images[0], options.preprocessing)
         state = "indistinct" if 1 - score < NOISE * (1 - mirrored) else state
     layers = evidences[0].paths
@@ -361,10 +257,8 @@ def _explain(
         score,
         method.id,
         layers,
-        of,
         options.preprocessing,
         state,
-        matches(evidences[0], evidences[1], carried),
         loaded.adapter.subject,
         tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *loaded.adapter.notes))),
         loaded.digest(),
@@ -374,47 +268,34 @@ def _explain(
 
 
 def _compare(
-    pair: Sequence[Evidence], method: Method, of: Of
-) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]], list[Tensor]]:
-    """Return vectors, cosine, state, raw maps, and cells' contributions."""
-    loaded = pair[0].loaded
+    pair: Sequence[Evidence], method: Method
+) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]]]:
+    """Return unit vectors, cosine, state, and each picture's raw maps."""
+    loaded, layers = pair[0].loaded, pair[0].layers
     with loaded.lock, torch.enable_grad():
         pair = [evidence.with_graph() for evidence in pair]
         vectors = [loaded.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
         loaded.adapter.require_finite(*vectors)
-        lengths = [torch.linalg.vector_norm(vector).clamp_min(1e-12) for vector in vectors]
-        units = [vector / length for vector, length in zip(vectors, lengths, strict=True)]
+        units = [vector / torch.linalg.vector_norm(vector).clamp_min(1e-12) for vector in vectors]
         cosine = units[0] @ units[1]
-        product = vectors[0] @ vectors[1] / (lengths[0].detach() * lengths[1].detach())
         recorded = [out for evidence in pair for out in evidence.recorded]
-        scalars = {"cosine": cosine, "product": product}
-        slopes = {name: require_any(gradients(scalar, recorded), recorded) for name, scalar in scalars.items()}
+        slopes = iter(require_any(gradients(cosine, recorded), recorded))
     score = float(cosine.detach())
+    raws: list[list[NDArray[np.float32]]] = []
     with torch.no_grad():
-        count = len(pair[0].layers)
-        sides = [
-            [
-                _subtract_against(method, activation[0], as_map(gradient, layer)[0])
-                for activation, gradient, layer in zip(
-                    evidence.activations, slopes[of][i * count : (i + 1) * count], evidence.layers, strict=True
-                )
-            ]
-            for i, evidence in enumerate(pair)
-        ]
-        carried = [
-            (as_map(slopes["product"][i * count], evidence.layers[0])[0] * evidence.activations[0][0]).sum(0)
-            for i, evidence in enumerate(pair)
-        ]
-    covers = [layer.cover for layer in pair[0].layers]
-    raws = [[spread(raw.float(), at).cpu().numpy() for raw, at in zip(side, covers, strict=True)] for side in sides]
+        for evidence in pair:
+            sides = zip(evidence.activations, layers, strict=True)
+            maps = [_subtract_against(method, a[0], as_map(next(slopes), layer)[0]) for a, layer in sides]
+            grids = zip(maps, layers, strict=True)
+            raws.append([spread(raw.float(), layer.cover).cpu().numpy() for raw, layer in grids])
     state: State = "ok"
-    if not all(np.isfinite(raw).all() for side in raws for raw in side):
+    if not all(np.isfinite(raw).all() for maps in raws for raw in maps):
         state = "not a number"
-    elif of == "cosine" and score > SAME:
+    elif score > SAME:
         state = "same"
-    elif not all(any(raw.any() for raw in side) for side in raws):
+    elif not all(any(raw.any() for raw in maps) for maps in raws):
         state = "no evidence"
-    return [unit.detach().cpu().numpy() for unit in units], score, state, raws, carried
+    return [unit.detach().cpu().numpy() for unit in units], score, state, raws
 
 
 def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:

@@ -6,17 +6,15 @@ All that is not here is the same for every model: code elsewhere asks a task for
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.explain.tasks.detect import BoxDecoder, BoxScorer, BoxWording, PoseDecoder, PoseWording
 from sightglass.explain.tasks.embed import VectorDecoder, VectorScorer, VectorWording
 from sightglass.explain.tasks.regress import DepthDecoder, DepthScorer, DepthWording, NumberScorer, NumberWording
 from sightglass.explain.tasks.segment import PixelDecoder, PixelScorer, PixelWording
 from sightglass.explain.tasks.task import Task
-
-if TYPE_CHECKING:
-    from sightglass.models.adapter import Adapter
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.adapter import Adapter
+from sightglass.models.spec import ModelSpec
 
 _CLASSIFY = Task(id="classify", title="Classify", competes=True, meaning_of_row="one class of many")
 _DETECT = Task(

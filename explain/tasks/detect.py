@@ -149,8 +149,8 @@ class BoxWording(Wording):
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None
-        found = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
-        return f"{result.model.name} found {found}.", True
+        objects = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
+        return f"{result.model.name} found {objects}.", True
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
@@ -285,9 +285,9 @@ class Missing:
     reason: CandidateReason
     confidence: float
     """The threshold in use."""
-    shown: tuple[Prediction, ...] = field(repr=False)
+    unfiltered: tuple[Prediction, ...] = field(repr=False)
     """All boxes above the threshold, before the class filter; `reason.by` indexes these."""
-    listed: tuple[Prediction, ...] = field(repr=False)
+    visible: tuple[Prediction, ...] = field(repr=False)
     """The boxes that pass the class filter."""
 
     @property
@@ -296,7 +296,7 @@ class Missing:
         candidate, reason = self.candidate, self.reason
         start = f"{article(candidate.label).capitalize()} at {near(candidate.score, self.confidence)}"
         if reason.kind == "shown":
-            if reason.by is not None and self.shown[reason.by] not in self.listed:
+            if reason.by is not None and self.unfiltered[reason.by] not in self.visible:
                 return f"{start} is not shown: the class filter hides it."
             return f"{start} is already shown: it is {self._box(reason.by)}."
         if reason.kind == "below":
@@ -314,10 +314,10 @@ class Missing:
     def _box(self, index: int | None) -> str:
         if index is None:
             return "another box"
-        box = self.shown[index]
-        if box not in self.listed:
+        box = self.unfiltered[index]
+        if box not in self.visible:
             return f"{article(box.label)} at {percent(box.score)} hidden by the class filter"
-        return f"box {self.listed.index(box) + 1} ({box.label})"
+        return f"box {self.visible.index(box) + 1} ({box.label})"
 
 
 def describe_boxes(explanation: Result) -> str:

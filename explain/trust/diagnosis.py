@@ -380,7 +380,7 @@ def reliabilities(loaded: LoadedModel, model: ModelSpec, question: str) -> dict[
     """Return methods' measured reliability, none for an own model."""
     if not is_packaged(model):
         return {}
-    of = ("query" if loaded.queries is not None else model.task, question)
+    of = ("query" if loaded.survey.queries is not None else model.task, question)
     return {method: row for (*key, method), row in _load_published().items() if tuple(key) == of}
 
 
@@ -431,8 +431,8 @@ def question_of(part: str) -> str:
 def family_of(task: str, loaded: LoadedModel) -> str:
     """Return the family whose figures a model of a task has: detector, query, transformer or classifier."""
     if task_of(task).explains("detection"):
-        return "detector" if loaded.queries is None else "query"
-    return "transformer" if loaded.attentions else "classifier"
+        return "detector" if loaded.survey.queries is None else "query"
+    return "transformer" if loaded.survey.attentions else "classifier"
 
 
 def randomisations(

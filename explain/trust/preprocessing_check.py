@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from sightglass.explain.evidence.loaded_model import LoadedModel
+from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.explain.evidence.loaded_model import LoadedModel
-    from sightglass.explain.picture.image import Image
 
 GUESSES = {
     "ImageNet's mean and std": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

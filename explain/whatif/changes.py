@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.tasks.parts import Change
 from sightglass.explain.whatif.edits import Edit
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.explain.explanation import Explanation
 
 
 @own_modes()

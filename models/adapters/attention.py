@@ -121,12 +121,18 @@ class _ExplicitAttention(TorchFunctionMode):
             return _ExplicitAttention(record_weights)._attend(*inner, **options)
 
         # PyTorch's own function with another attention in it; unchanged it would call this mode again, without end.
-        scope = {**F.multi_head_attention_forward.__globals__, "has_torch_function": lambda _: False}
-        fn = F.multi_head_attention_forward
-        patched = FunctionType(fn.__code__, scope | {"scaled_dot_product_attention": attend}, argdefs=fn.__defaults__)
+        patched = patch_callees(F.multi_head_attention_forward, scaled_dot_product_attention=attend)
         needs_weights, averaged = keywords.get("need_weights", True), keywords.get("average_attn_weights", True)
         output, _ = patched(*args, **{**keywords, "need_weights": False})
         if not needs_weights:
             return output, None
         weights = recorded[0].mean(1) if averaged else recorded[0]
         return output, weights if args[0].ndim == 3 else weights[0]
+
+
+def patch_callees(function: Any, **changed: Any) -> Any:
+    """Return a copy of a PyTorch function with some callees replaced."""
+    namespace = {**function.__globals__, "has_torch_function": lambda _: False, **changed}
+    patched = FunctionType(function.__code__, namespace, argdefs=function.__defaults__)
+    patched.__kwdefaults__ = function.__kwdefaults__
+    return patched

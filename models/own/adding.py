@@ -14,7 +14,6 @@ from typing import Any
 
 import tomlkit
 from filelock import FileLock, Timeout
-from tomlkit.items import Item, Table
 
 from sightglass.common.errors import ModelProblem, from_machine, typed_line
 from sightglass.common.files import write_file
@@ -147,35 +146,8 @@ def relative(table: Toml, folder: Path) -> Toml:
 
 
 def text_of(id_: str, table: Toml) -> str:
-    """Return the table as TOML, with nested dicts inline from two levels down."""
-    models = tomlkit.table(is_super_table=True)
-    models.append(id_, _table(table))
-    return tomlkit.document().append("model", models).as_string()
-
-
-def _table(values: Toml) -> Table:
-    table = tomlkit.table()
-    # Tables come last: what follows one would be in it.
-    for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
-        if isinstance(value, dict):
-            inner = tomlkit.table()
-            for name, inline in value.items():
-                inner.append(name, _inline(inline))
-        if value != {}:
-            table.append(key, inner if isinstance(value, dict) else _inline(value))
-    return table
-
-
-def _inline(value: Any) -> Item:
-    if isinstance(value, dict):
-        inline = tomlkit.inline_table()
-        inline.update(value)
-        return inline
-    if isinstance(value, (list, tuple)):
-        array = tomlkit.array()
-        array.extend(value)
-        return array
-    return tomlkit.item(value if isinstance(value, (bool, int, float)) else str(value))
+    """Return the table as TOML."""
+    return tomlkit.dumps({"model": {id_: {key: value for key, value in table.items() if value != {}}}})
 
 
 @contextmanager
@@ -226,7 +198,7 @@ def _split_around(whole: str, id_: str) -> tuple[str, str]:
     """
     lines = whole.splitlines(keepends=True)
     headers = [number for number, line in enumerate(lines) if line.startswith("[")]
-    own = rf"\[\s*model\s*\.\s*([\"']?){re.escape(id_)}\1\s*[.\]]"
+    own = rf"\[+\s*model\s*\.\s*([\"']?){re.escape(id_)}\1\s*[.\]]"
     numbers = [number for number in headers if re.match(own, lines[number])]
     end = next((number for number in headers if number > numbers[-1]), len(lines))
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):

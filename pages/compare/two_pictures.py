@@ -37,7 +37,6 @@ SECOND, LACKS = "with", "lacks"
 """Names in the address of an example as the second picture, and of one that a link cannot carry."""
 LISTED = 50
 """Pictures of a gallery in the list."""
-SHOWS = {"cosine": "Similar and different regions", "product": "What the score is made of", "matches": "Best matches"}
 
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
@@ -47,9 +46,6 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
     choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered, colours=False))
     with right:
         items = gallery_picker.choose(explainer, choices.image)
-        with st.popover("More", icon=":material/more_horiz:", help="Best matches, and what the score is made of."):
-            help = "Red makes the two similar, blue makes them differ."
-            show = url_state.widget(st.radio, "Show", SHOWS, "cosine", key="of", name="of", help=help)
     with main:
         ranked = _rank(choices, explainer, items)
         missing = _missing_name(choices)
@@ -59,7 +55,7 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
             title.markdown(f"## This link is also about {escape(missing)}, which is not in it: add it under Against.")
             st.button("Compare with others", key="pair-others", on_click=url_state.remember, args=(LACKS, ""))
         else:
-            _draw_pair(choices, explainer, ranked, show, title)
+            _draw_pair(choices, explainer, ranked, title)
         _draw_notes(ranked, instead)
 
 
@@ -101,17 +97,17 @@ def _preprocessing(choices: Choices) -> dict[str, Any]:
     return {name: value for name, value in choices.options.items() if name == "preprocessing"}
 
 
-def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: str, title: DeltaGenerator) -> None:
+def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: DeltaGenerator) -> None:
     left, right = st.columns([3, 1], gap="medium")
     with right:
         chosen = _choose_hit(ranked)
-    result = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
+    result = _compare(choices, explainer, ranked, chosen)
     with left:
         own = not gallery_picker.is_example(choices.image)
         url_state.set_url(SECOND, ranked.hits[chosen].name if chosen and not own else None)
         url_state.set_url(LACKS, ranked.hits[chosen].name if own else None)
         lacks = (f"the picture {result.gallery.image.name}",) if own else ()
-        pairs.draw_pair(result, key="viewer-pair", matches=show == "matches", lacks=lacks)
+        pairs.draw_pair(result, key="viewer-pair", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
     with st.spinner("Comparing unrelated pictures…", show_time=False):
@@ -153,10 +149,9 @@ def _choose_hit(ranked: Ranking) -> int:
     return chosen
 
 
-def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int, of: str) -> Similarity:
+def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int) -> Similarity:
     hit, chosen = ranked.hits[place], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
     settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
-    settings["of"] = of
     of_model = explainer.loaded.adapter.weights_sha256, explainer.model.row
     of_pair = ranked.query.sha256, ranked.query.name, hit.item.stamp, hit.item.key
     key = (*of_model, *of_pair, str(sorted(settings.items())))

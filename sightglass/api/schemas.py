@@ -164,7 +164,6 @@ class SimilarityRequest(_ModelRequest):
 
     other: Picture
     other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
-    of: Literal["cosine", "product"] = Field("cosine", description="What a map adds up to.")
     method: Name | None = Field(default=None, description="One of the gradient family; null: hirescam.")
 
 

@@ -161,7 +161,7 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     query = open_picture(request.image, request.name)
     gallery = open_picture(request.other, request.other_name)
     explainer = load_explainer(request.model or settings().api_model)
-    pair = similarity.similarity(explainer, query, gallery, of=request.of, **request.engine_options())
+    pair = similarity.similarity(explainer, query, gallery, **request.engine_options())
     check()
     context = ranking.context(explainer, query, pair.preprocessing)
     if kind == "zip":

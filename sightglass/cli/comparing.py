@@ -113,7 +113,6 @@ class SimilarityOptions(cli.ModelOptions):
     gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern or .zip; or B itself.")
     top: int = cli.field("--top N", "Most similar pictures with maps [5].", default=5)
     names: str | None = cli.field("--names PATTERN", "Where names say person and camera [as Market-1501's].")
-    of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
     method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY)}.", cli.MAP)
     visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
     num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
@@ -125,7 +124,7 @@ class SimilarityOptions(cli.ModelOptions):
     cli.app,
     "similarity",
     """
-    sightglass similarity bus.jpg zidane.jpg --of product
+    sightglass similarity bus.jpg zidane.jpg
     sightglass similarity person.png --gallery persons/ --top 3 --model osnet_x0_25_msmt17
     sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
     """,
@@ -139,9 +138,9 @@ def similarity(
 ) -> int:
     """Show how similar two pictures are to a model, and which regions make them so.
 
-    Any model will do (its last features are compared). For two pictures the folder gets similarity.jpg, pairs.jpg,
-    maps.npz and similarity.json; for a --gallery ranking.csv and the maps of the most similar; for a folder of queries
-    and a --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
+    Any model will do (its last features are compared). For two pictures the folder gets similarity.jpg, maps.npz and
+    similarity.json; for a --gallery ranking.csv and the maps of the most similar; for a folder of queries and a
+    --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
     gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
     if gallery and len(pictures) == 1 and Path(gallery).is_file() and not gallery.lower().endswith(".zip"):
@@ -154,7 +153,7 @@ def similarity(
     many = gallery is not None and (options.names is not None or not one_picture)
     if not gallery and (sheets or options.names is not None):
         raise Problem("--visualize and --names are of queries and their matches: give a --gallery.")
-    console, arguments = Console(options.json), engine_options | {"of": options.of}
+    console, arguments = Console(options.json), dict(engine_options)
     if options.method is not None:
         arguments["method"] = find_method(options.method).id
     with console.progress(f"Loading {options.model}") as progress:
@@ -184,11 +183,6 @@ class _Run:
         pair = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing)
         self.console.say(results.describe_similarity(pair, baseline), baseline.words, *similarity_files.places(pair))
-        best = pair.matches.pairs[: similarity_files.PAIRS]
-        cells = [[f"row {row + 1}, column {column + 1}" for row, column in (hit.query, hit.gallery)] for hit in best]
-        rows = [(str(i), *cells[i - 1], f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
-        columns = ("pair", "cell of the first", "cell of the second", "similarity")
-        self.console.table(columns, rows, right=("pair", "similarity"))
         self.console.say(*(f"note: {note}" for note in pair.notes))
         written = result_folder.write(folder, similarity_files.of_similarity(pair, baseline, self._attend()))
         return self.console.finish(folder, written, results.SimilarityResult.build(pair, baseline).to_dict())
@@ -261,7 +255,7 @@ class _Run:
 
     def _attend(self) -> similarity_files.Attend | None:
         """Return what draws a picture under its attention; None for a model without one over the whole picture."""
-        if all(attention.grid is None for attention in self.explainer.loaded.attentions):
+        if all(attention.grid is None for attention in self.explainer.loaded.survey.attentions):
             return None
         return lambda image: self.explainer(image, method="attention", top_k=1).overlay(0)
 

@@ -21,7 +21,7 @@ from sightglass.explain.picture.image import Image, to_jpeg, to_lossless, to_png
 from sightglass.explain.recipe import versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Style
-from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Matches, Similarity
+from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
@@ -51,11 +51,11 @@ SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
-PAIR_FIELDS = ("method", "of", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
+PAIR_FIELDS = ("method", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
 """What a record keeps of a comparison as it is."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
 """What a record keeps of a heatmap beside its arrays."""
-PAIR_KEY = ("method", "of", "preprocessing", "weights_sha256")
+PAIR_KEY = ("method", "preprocessing", "weights_sha256")
 """What two comparisons of the same pictures by the same model at the same layers differ in."""
 PAIR_HEIGHT = 160
 """Height of the two pictures of a thumbnail in pixels, before it is shrunk."""
@@ -150,7 +150,6 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
         sha256=other.sha256,
         how={name: getattr(similarity, name) for name in PAIR_FIELDS} | {"versions": versions()},
         geometries=(similarity.query.geometry, similarity.gallery.geometry),
-        matches=similarity.matches.pairs,
         context=context,
     )
     record = Record(
@@ -163,13 +162,10 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
         notes=similarity.notes,
         pair=pair,
     )
-    saved = similarity_files.arrays(similarity)
-    for name, edges in zip(SIDES, (similarity.matches.query, similarity.matches.gallery), strict=True):
-        saved |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
     panels = similarity_files.draw_pair(similarity)
     sizes = [(max(1, round(PAIR_HEIGHT * panel.shape[1] / panel.shape[0])), PAIR_HEIGHT) for panel in panels]
     small = [cv2.resize(panel, size, interpolation=cv2.INTER_AREA) for panel, size in zip(panels, sizes, strict=True)]
-    return record, _pack(saved, np.hstack(small), picture=query, other=other)
+    return record, _pack(similarity_files.arrays(similarity), np.hstack(small), picture=query, other=other)
 
 
 class RecordFiles:
@@ -237,21 +233,19 @@ class RecordFiles:
         if the record is of one picture."""
         if (pair := record.pair) is None:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
-        saved, sides, grids = _unpack(self.read(record, "maps")), [], []
+        saved, sides = _unpack(self.read(record, "maps")), []
         try:
             for other, (name, geometry) in enumerate(zip(SIDES, pair.geometries, strict=True)):
                 image, (left, top, right, bottom) = self.picture(record, other=bool(other)), geometry.content
                 raw = tuple(saved[f"{name}_raw_{path}"] for path in record.layers)
                 signed = saved[name][top:bottom, left:right]
                 sides.append(ComparedImage(image, geometry, saved[f"{name}_vector"], raw, signed))
-                grids.append(CellEdges(saved[f"{name}_down"], saved[f"{name}_across"]))
-            matches = Matches(grids[0], grids[1], saved["cells"], pair.matches)
         except KeyError as error:
             raise Problem(DAMAGED_MAP) from error
         # The model may have left the catalogue since.
         spec = ModelSpec(record.model, "", "", "", "", record.task, "")
         how = {name: pair.how[name] for name in PAIR_FIELDS}
-        return Similarity(spec, sides[0], sides[1], layers=record.layers, matches=matches, notes=record.notes, **how)
+        return Similarity(spec, sides[0], sides[1], layers=record.layers, notes=record.notes, **how)
 
     def proof(self, record: Record, index: int) -> Proof | None:
         """Return the proof of a record's map, or None; raise Problem for a damaged one."""

@@ -21,7 +21,6 @@ from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.marks import Mark, draw_lines
 from sightglass.explain.similarity.ranking import Context
-from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.whatif import edits
@@ -68,10 +67,8 @@ class SavedPair:
     """Name of the second picture; the record's own name, size and hash are the query's."""
     sha256: str
     how: dict[str, Any]
-    """Fields of `Similarity` by name: `of`, `state`, `preprocessing` and others."""
+    """Fields of `Similarity` by name: `state`, `preprocessing` and others."""
     geometries: tuple[Geometry, Geometry]
-    matches: tuple[Pair, ...]
-    """Cells of the query and of the other picture that match best."""
     context: Context | None
     """The reference scores."""
 

@@ -21,7 +21,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.result import Result
 from sightglass.explain.similarity.ranking import Context
-from sightglass.explain.similarity.similarity import Pair, Similarity, describe_places
+from sightglass.explain.similarity.similarity import Similarity, describe_places
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Proof
@@ -193,8 +193,8 @@ class ComparisonResult(PlainResult):
         return cls(
             picture=compared.explanations[0].image.name,
             verdict=compared.verdict,
-            fastest=compared.fastest,
             common=compared.common,
+            fastest=compared.fastest,
             models=[ComparedModel.build(item, name=name, timing=time, saved=id_) for item, name, time, id_ in parts],
             label=compared.label or None,
             mixed=compared.mixed,
@@ -240,7 +240,6 @@ class SimilarityResult(PlainResult):
     model: str
     score: Number
     """The cosine of their embeddings, -1..1."""
-    of: Literal["cosine", "product"]
     method: str
     layers: tuple[str, ...]
     preprocessing: str
@@ -249,7 +248,6 @@ class SimilarityResult(PlainResult):
     about as little as a mirror image."""
     places: list[Places]
     """For the first and the second picture, in words."""
-    pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
     sides: list[SideResult]
     """The maps of the first and of the second picture."""
@@ -258,7 +256,7 @@ class SimilarityResult(PlainResult):
     @classmethod
     def build(cls, similarity: Similarity, context: Context | None) -> Self:
         """Build from two compared pictures."""
-        names = ("score", "of", "method", "layers", "preprocessing", "state", "notes", "sides")
+        names = ("score", "method", "layers", "preprocessing", "state", "notes", "sides")
         fields: Json = {name: getattr(similarity, name) for name in names} | {"context": context}
         query, gallery = similarity.sides
         return cls(
@@ -267,7 +265,6 @@ class SimilarityResult(PlainResult):
             gallery=gallery.image.name,
             model=similarity.model.id,
             places=[Places(alike=alike, apart=apart) for alike, apart in map(describe_places, similarity.sides)],
-            pairs=similarity.matches.pairs,
             **fields,
         )
 

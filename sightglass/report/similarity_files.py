@@ -12,12 +12,11 @@ from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import listing, plain_text
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.rendering.drawing import contact_sheet
-from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
 from sightglass.explain.similarity.evaluation import Evaluation
 from sightglass.explain.similarity.ranking import Context, Ranking
-from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity, describe_places
+from sightglass.explain.similarity.similarity import ComparedImage, Similarity, describe_places
 from sightglass.report import results, table
 from sightglass.report.result_folder import MAPS, File, label_stem
 from sightglass.report.view import MAX_MADE, Picture, View
@@ -25,8 +24,6 @@ from sightglass.report.views import new_view, place_map, statement
 
 Panels = list[NDArray[np.uint8]]
 Attend = Callable[[Image], NDArray[np.uint8]]
-PAIRS = 6
-"""Number of matching places that are drawn."""
 COLOURS = "Red: similar, blue: different"
 
 
@@ -66,25 +63,12 @@ def pair_view(similarity: Similarity, verdict: str) -> View:
 
 
 def of_similarity(similarity: Similarity, context: Context | None, attend: Attend | None = None) -> Iterator[File]:
-    """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json; `attend`: draws a picture under its attention."""
+    """Yield similarity.jpg, maps.npz and similarity.json; `attend`: draws a picture under its attention."""
     names = [side.image.name for side in similarity.sides]
     panels, below = _attended(draw_pair(similarity), [side.image for side in similarity.sides], attend)
     yield "similarity.jpg", _draw_sheet(panels, names + below, _title(similarity))
-    if similarity.matches.pairs:
-        yield "pairs.jpg", _draw_sheet(number_matches(similarity), names, "Equal numbers match")
     yield MAPS, npz_bytes(arrays(similarity))
     yield "similarity.json", to_json(results.SimilarityResult.build(similarity, context).to_dict()).encode()
-
-
-def number_matches(similarity: Similarity) -> Panels:
-    """Draw the best matching places with equal numbers in both pictures, uint8 (H, W, 3)."""
-    grids = (similarity.matches.query, similarity.matches.gallery)
-    panels = []
-    for side, grid, name in zip(similarity.sides, grids, ("query", "gallery"), strict=True):
-        cells = [getattr(pair, name) for pair in similarity.matches.pairs[:PAIRS]]
-        marks = [((box_mark(rectangle(grid, cell, side.image)),), str(i)) for i, cell in enumerate(cells, 1)]
-        panels.append(draw_marks(side.image.pixels, marks))
-    return panels
 
 
 def of_pair(similarity: Similarity, rank: int) -> File:
@@ -132,10 +116,7 @@ def places(similarity: Similarity) -> list[str]:
     lines = []
     for side in similarity.sides:
         alike, apart = (plain_text(words) for words in describe_places(side))
-        if similarity.of == "product":
-            lines.append(f"{side.image.name}: the score arises {alike}.")
-        else:
-            lines.append(f"{side.image.name}: similar {alike}; different {apart}.")
+        lines.append(f"{side.image.name}: similar {alike}; different {apart}.")
     return lines
 
 
@@ -167,13 +148,6 @@ def of_evaluation(evaluation: Evaluation) -> Iterator[File]:
     yield "queries.csv", table.csv(rows).encode()
 
 
-def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
-    """Return a cell (row, column) as xyxy in original pixels."""
-    row, column = cell
-    (x0, x1), (y0, y1) = grid.across[column : column + 2], grid.down[row : row + 2]
-    return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
-
-
 def _title(similarity: Similarity) -> str:
     words = COLOURS if similarity.state == "ok" else places(similarity)[0]
     return f"Similarity {similarity.score:.2f}. {words}"
@@ -185,9 +159,8 @@ def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 
 
 
 def arrays(similarity: Similarity) -> dict[str, NDArray[np.float32]]:
-    """Return each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
-    and the scores of all pairs of cells."""
-    named = {"cells": similarity.matches.scores}
+    """Return each picture's signed map, float32 (h, w) at the input's size, its raw maps by layer and its embedding."""
+    named: dict[str, NDArray[np.float32]] = {}
     for name, side in zip(("query", "gallery"), similarity.sides, strict=True):
         named |= {name: side.geometry.to_input(side.signed), f"{name}_vector": side.vector}
         named |= {f"{name}_raw_{layer}": raw for layer, raw in zip(similarity.layers, side.raw, strict=True)}

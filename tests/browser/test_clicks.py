@@ -86,9 +86,8 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     +SAVE; +ACTS; +TABLE;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
-    button Upload | file; button More | opens;
-    radio (Similar and different regions|What the score is made of|Best matches) | words; button Full screen | full;
-    radio Two pictures | -; link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
+    button Upload | file; button Full screen | full; radio Two pictures | -;
+    link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
 /pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio Disagreements .* | ?view;
     radio All .* | ?view; button Increment | ?tolerance; button Decrement | ?tolerance; combobox Maps of | ?of;

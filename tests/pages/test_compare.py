@@ -186,10 +186,6 @@ def test_another_of_the_list_and_another_view(page) -> None:
     assert names(app)[1] == listed(app)[1][0]
     again = page("compare", tab="pictures", **{"with": parameter(app, "with")})
     assert names(again) == names(app) and again.button(key="copy-link")
-    for of, words in (("product", "What the score is made of"), ("matches", "Similarity and difference")):
-        app.radio(key="of").set_value(of).run()
-        assert not app.error and app.query_params["of"] in (of, [of])
-        assert any(words in caption.help for caption in app.caption)
     next(box for box in app.selectbox if box.label == "Method").set_value("gradcam").run()
     assert any("GradCAM at bn2" in caption.help for caption in app.caption)
 

@@ -206,9 +206,7 @@ def own_pair(store: History, bus: Path) -> Record:
     """A record of two own pictures, by another model than the first, with other choices than the defaults."""
     query = Image.open(np.ascontiguousarray(Image.open(bus).pixels[:, ::-1]), name="mirror.png")
     other = Image.open(bus.with_name("zidane.jpg"))
-    result = similarity(
-        Explainer("efficientnet-lite1"), query, other, method="gradcam", of="product", layers=("blocks.4",)
-    )
+    result = similarity(Explainer("efficientnet-lite1"), query, other, method="gradcam", layers=("blocks.4",))
     return store.keep(result, note="two of mine")
 
 
@@ -232,7 +230,6 @@ def test_pair_opens_on_compare(page, store, own_pair):
     app.switch_page("pages/compare/page.py").run()
     assert sides(app) == ["mirror.png", "zidane.jpg"]
     assert app.selectbox(key="method-page").value == "gradcam"
-    assert app.radio(key="of").value == "product"
     assert f"{own_pair.score:.2f}" in app.markdown[0].value
     assert any("GradCAM at blocks.4" in caption.help for caption in app.caption)
     # The same comparison, by the same model: the record is found again.

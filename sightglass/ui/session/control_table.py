@@ -216,7 +216,7 @@ def _name_parts(page: Page) -> dict[str, str]:
 def _name_layers(page: Page) -> dict[str, str]:
     """Return the offered layers, with those that a file or a link names."""
     explainer, key = page.explainer, f"layers-{page.explainer.model.id}"
-    shapes, known = {layer.path: layer.shape for layer in explainer.layers}, explainer.loaded.known_layers
+    shapes, known = {layer.path: layer.shape for layer in explainer.layers}, explainer.loaded.survey.by_path
     # The menu leaves out layers that return what another one does.
     linked = state.of(url_state.Memory).links.get("layers") or st.query_params.get("layers", "")
     named = url_state.memory(key) or url_state.read_list(linked)

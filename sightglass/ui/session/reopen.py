@@ -124,7 +124,6 @@ def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> N
     if pair is not None:
         layers = () if pair.automatic else pair.layers
         control_table.set_options({"method": pair.method, "layers": layers, "preprocessing": pair.preprocessing})
-        url_state.link(of=pair.of)
     url_state.link(tab="pictures")
     choose_picture(query)
     state.of(state.Navigation).go_to = page.script("compare")

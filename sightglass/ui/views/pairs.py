@@ -23,27 +23,25 @@ if TYPE_CHECKING:
 
 HEIGHT = 420
 """CSS pixels of a picture in a window of 900."""
-EXPLAINED = {"cosine": "Similarity and difference", "product": "What the score is made of"}
+EXPLAINED = "Similarity and difference"
 
 
-def draw_pair(pair: Similarity, *, key: str, matches: bool = False, lacks: tuple[str, ...] = ()) -> None:
-    """Draw both pictures under their maps, or with numbered best matches; `lacks`: see `ViewerOptions`."""
+def draw_pair(pair: Similarity, *, key: str, lacks: tuple[str, ...] = ()) -> None:
+    """Draw both pictures under their maps; `lacks`: see `ViewerOptions`."""
     unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
     name = (
         *(side.image.sha256 + side.image.name for side in pair.sides),
-        *(pair.model.row, pair.weights_sha256, pair.method, pair.layers, pair.of, pair.preprocessing),
-        *(matches, unseen),
+        *(pair.model.row, pair.weights_sha256, pair.method, pair.layers, pair.preprocessing),
+        unseen,
     )
 
     def make() -> list[Image]:
-        drawn = similarity_files.number_matches(pair) if matches else similarity_files.draw_pair(pair, unseen)
-        return list(map(Image, drawn))
+        return list(map(Image, similarity_files.draw_pair(pair, unseen)))
 
     pictures = state.latest("compared-pictures", name, make)
     for i, (column, side) in enumerate(zip(st.columns(2), pair.sides, strict=True)):
-        line = "Equal numbers match." if matches else _describe(pair, side)
-        private = image_source.unlinked_name()
-        options = ViewerOptions(height=HEIGHT, line=plain_text(line), private=private, lacks=lacks)
+        line, private = plain_text(_describe(pair, side)), image_source.unlinked_name()
+        options = ViewerOptions(height=HEIGHT, line=line, private=private, lacks=lacks)
         with column:
             viewer(pictures[i], [Pane(title=side.image.name)], options=options, key=f"{key}-{i}")
     if pair.state != "ok":
@@ -52,11 +50,10 @@ def draw_pair(pair: Similarity, *, key: str, matches: bool = False, lacks: tuple
 
 def explain_score(pair: Similarity, context: Context | None, *more: str) -> None:
     """Draw the reference scores and `more` sentences, with the setup as help."""
-    rows, columns = pair.matches.query.shape
     setup = describe_setup(pair.model.name, pair.method, pair.layers)
-    about = f"{EXPLAINED[pair.of]}, by {setup}: {rows} by {columns} cells. Both maps share one scale."
+    about = f"{EXPLAINED}, by {setup}. Both maps share one scale."
     words = " ".join((*([context.words] if context is not None else ()), *more))
-    st.caption(escape(words) or EXPLAINED[pair.of], help=escape(about))
+    st.caption(escape(words) or EXPLAINED, help=escape(about))
 
 
 def _describe(pair: Similarity, side: ComparedImage) -> str:
@@ -65,6 +62,4 @@ def _describe(pair: Similarity, side: ComparedImage) -> str:
         return ""
     size = side.image.width, side.image.height
     alike, apart = (describe_place(statistics, side.seen, size) for statistics in side.statistics)
-    if pair.of == "product":
-        return f"The score arises (red) {alike}."
     return f"Similar (red) {alike}; different (blue) {apart}."

@@ -259,7 +259,6 @@ def test_compare_family_and_agreement(answer, call, here) -> None:
     said = answer(*how)
     assert [one["name"] for one in said["models"]] == ["s", "m"]
     assert said["agreement"][0][0]["rank_correlation"] == 1 and 0 < said["agreement"][0][1]["iou_top20"] < 1
-    assert all(one["timing"]["median"] > 0 for one in said["models"])
     assert json.loads(Path("out/comparison.json").read_text())["verdict"] == said["verdict"]
     assert {path.name for path in Path("out").iterdir()} == set(said["files"])
     rows = re.findall(r"^ ([sm]) +(efficientnet-lite\d) ", call(*how)[1], re.MULTILINE)

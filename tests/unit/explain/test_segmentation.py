@@ -229,7 +229,7 @@ def test_share_is_not_compared_with_score() -> None:
     def tell(score: float) -> str:
         sure = replace(classifier, predictions=(Prediction("gear", gear, score),))
         explanation = replace(result, predictions=(Prediction("gear", area, 0.06), Prediction("star", other, 0.01)))
-        return Comparison((sure, explanation), ("a", "b"), ()).verdict
+        return Comparison((sure, explanation), ("a", "b")).verdict
 
     assert tell(0.9) == tell(0.1) == "a says gear; b says gear and star."
-    assert Comparison((result, result), ("a", "b"), ()).verdict.startswith("a finds ")
+    assert Comparison((result, result), ("a", "b")).verdict.startswith("a finds ")

@@ -189,7 +189,7 @@ def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity,
 def test_a_pair_is_exported(history: History, pair: tuple[Similarity, Context]) -> None:
     record = history.keep(pair[0], context=pair[1])
     files = {name.partition("/")[2]: data for name, data in history.export([record.id])}
-    written = {"query.jpg", "other.webp", "similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
+    written = {"query.jpg", "other.webp", "similarity.jpg", "maps.npz", "similarity.json"}
     assert set(files) == written | {"record.json"}
     assert Image.open(files["query.jpg"]).sha256 == pair[0].query.image.sha256
     assert json.loads(files["record.json"])["pair"]["name"] == "part $x$.png"

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from sightglass.batch import finished, table
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif import changes, edits
@@ -40,8 +40,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     bus, drawn = load_bundled("bus"), load_bundled("scene 3")
     small, large = Explainer("efficientnet-lite0"), Explainer("efficientnet-lite1")
     result, other = small(bus, top_k=4), large(bus)
-    time = Timing(1, 1, 1)
-    comparison = Comparison((result, other), ("small", "medium"), (time, time))
+    comparison = Comparison((result, other), ("small", "medium"))
     edit = edits.Edit((edits.EditMark("rectangle", ((0.3, 0.3), (0.7, 0.5))),))
     covered = small(edits.edited(bus, edit).image, targets=(result.predictions[0].index,))
     changed = changes.changes(result, covered)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Explanation, Image
-from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence
@@ -60,8 +60,7 @@ def test_classes_are_pictures_with_their_own_map(bus_explained: Explanation) -> 
 
 def test_models_are_pictures_in_their_order(bus: Path, bus_explained: Explanation) -> None:
     other = Explainer("efficientnet-lite1")(bus, top_k=1)
-    timing = Timing(1, 1, 1)
-    comparison = Comparison((bus_explained, other), ("small", "medium"), (timing, timing))
+    comparison = Comparison((bus_explained, other), ("small", "medium"))
     view = views.models_view(comparison, ["Small", "Medium"], {"mode": "map"})
     assert view.display.mode == "map"
     assert [picture.name for picture in view.pictures] == ["Small", "Medium", "Difference"]

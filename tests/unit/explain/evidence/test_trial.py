@@ -124,7 +124,7 @@ def test_unpadded_convolutions(side: int) -> None:
     """They cut margins off, and leave a rest at the end, that count all the same."""
     torch.manual_seed(0)
     explainer = explainer_of(Network(lambda x: F.avg_pool2d(x, 5, 1)), (side, side))
-    assert explainer.loaded.known_layers["last"].cover == WHOLE
+    assert explainer.loaded.survey.by_path["last"].cover == WHOLE
 
 
 WINDOWS = torch.arange(64).reshape(2, 4, 2, 4).transpose(1, 2).flatten()
@@ -177,8 +177,8 @@ def test_known_places(name: str) -> None:
     """The marks agree with the places of the catalogue's own models, which are not measured when they are loaded."""
     loaded = Explainer(name).loaded
     measured, _ = examine(loaded.adapter.probe(), loaded.move_input)
-    assert measured.by_path == loaded.known_layers
-    assert measured.attentions == loaded.attentions
+    assert measured.by_path == loaded.survey.by_path
+    assert measured.attentions == loaded.survey.attentions
 
 
 def test_default_layer_is_read() -> None:

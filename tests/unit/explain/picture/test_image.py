@@ -565,7 +565,7 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     field[8:24, 40:56, -1] = 0.9
     given = adapter.prepare(Image.open(field).taken(channels, "bands"), "squash")
     assert given.tensor.shape == (1, channels, 32, 32)
-    evidence = Evidence(loaded, given, (loaded.known_layers["relu"],))
+    evidence = Evidence(loaded, given, (loaded.survey.by_path["relu"],))
     from sightglass.explain.methods.gradient import raw_maps
 
     last = Target(1, "last")

@@ -81,7 +81,8 @@ def explanation(
     about["measures_pixels"] = False
     adapter = SimpleNamespace(**about, class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
-    loaded = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=(), queries=None, gradients=True)
+    survey = SimpleNamespace(attentions=(), queries=None)
+    loaded = SimpleNamespace(adapter=adapter, default_layers=("a",), survey=survey, gradients=True)
     evidence: Any = SimpleNamespace(geometry=geometry, loaded=loaded, outputs=outputs, paths=("a",))
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(

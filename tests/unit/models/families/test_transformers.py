@@ -148,15 +148,15 @@ def target(index: int) -> Target:
 def test_layers_and_tokens(name: str, layer: str, grid: tuple[int, int], prefix: int) -> None:
     loaded = load_net(name)
     assert loaded.default_layers == (layer,)
-    layer_info = loaded.known_layers[layer]
+    layer_info = loaded.survey.by_path[layer]
     assert (layer_info.layout, layer_info.shape[1:], layer_info.extras) == ("tokens", grid, tuple(range(prefix)))
-    assert [(item.grid, len(item.extras), item.heads) for item in loaded.attentions] == [(grid, prefix, 4)] * 3
+    assert [(item.grid, len(item.extras), item.heads) for item in loaded.survey.attentions] == [(grid, prefix, 4)] * 3
     # Heads and tokens inside of attention are no maps.
     assert all(layer.shape[1:] in {grid, (8, 8)} for layer in loaded.layers)
     # A Swin is looked at where its last windows are read.
     swin = load_net("swin")
     assert swin.default_layers == ("layers.1.blocks.1.norm1",)
-    assert swin.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
+    assert swin.survey.by_path["layers.1.blocks.1.norm1"].layout == "nhwc"
 
 
 def reshape(tensor: torch.Tensor, skipped: int = 0) -> torch.Tensor:
