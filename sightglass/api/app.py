@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightglass.api import legacy, live, metrics, problems, routing, serving
+from sightglass.api import guide_routes, live, metrics, problems, routing, serving
 from sightglass.api.security import ANSWERS, AuthMiddleware, SecurityHeaders
 from sightglass.api.work import WorkQueue
 from sightglass.common import access
@@ -54,13 +54,13 @@ class CountRequests:
         try:
             await self.app(scope, receive, note_status)
         except Exception as error:
-            # Whatever has no handler of its own; here, so that it is answered with all headers.
+            # Exceptions without a handler; answered here, so that the answer has all headers.
             if status:
                 raise
             answer = await problems.respond(Request(scope), error)
             await answer(scope, receive, note_status)
         finally:
-            # The pattern, so that no label is made up.
+            # The pattern: a client must not choose the label.
             route = str(getattr(scope.get("route"), "path", None) or "other")
             seconds = time.perf_counter() - begun
             metrics.observe(route, scope["method"], status or problems.CLIENT_CLOSED, seconds)
@@ -77,7 +77,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
 
 
 class Api(FastAPI):
-    """The application, which knows its own description."""
+    """The application, with problems in its OpenAPI document."""
 
     def openapi(self) -> Json:
         """Return the OpenAPI document, with the schema of problems."""
@@ -116,10 +116,10 @@ def create() -> Api:
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Problem), problems.respond),
         lifespan=_lifespan,
     )
-    # For the description alone: AuthMiddleware has let in who is asked.
+    # For the document alone: AuthMiddleware has already checked the token.
     token = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
     known = Depends(refuse_unknown_parameters)
-    for router in (routing.pictures, routing.router, legacy.router):
+    for router in (routing.pictures, routing.protected, guide_routes.router):
         app.include_router(router, dependencies=[known, *(token if access.in_use().asks else [])])
     app.include_router(routing.public, dependencies=[known])
     app.include_router(live.router)

@@ -92,8 +92,8 @@ class WorkQueue:
         finally:
             cancel.set()
             job.cancel()
-        words = "choose a faster method, fewer masks or classes, or a smaller model."
-        raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {words}")
+        detail = "choose a faster method, fewer masks or classes, or a smaller model."
+        raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {detail}")
 
     def _cancel_later(self) -> None:
         """Cancel the jobs that still run after SIGHTGLASS_STOP_SECONDS."""
@@ -183,8 +183,8 @@ async def _read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     if kind == MEDIA_TYPES["json"]:
         return await limited.body()
     if kind != FORM:
-        words = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
-        raise ApiProblem(415, "body", words)
+        detail = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
+        raise ApiProblem(415, "body", detail)
     async with limited.form(max_files=4, max_fields=500, max_part_size=largest) as form:
         return await _form_values(form, schema)
 
@@ -202,8 +202,8 @@ def _limit(receive: Receive, most: int) -> Receive:
             size += len(message.get("body", b""))
         if size > most:
             largest = f"{settings().api_mb:.3g} MiB"
-            words = f"The body is longer than a picture may be here, {largest}: send a smaller one."
-            raise ApiProblem(413, "size", words, {"Connection": "close"})
+            detail = f"The body is longer than a picture may be here, {largest}: send a smaller one."
+            raise ApiProblem(413, "size", detail, {"Connection": "close"})
         return message
 
     return limited

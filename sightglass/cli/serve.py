@@ -24,7 +24,7 @@ from sightglass.models import catalog
 
 HOST, PORT = "127.0.0.1", 8502
 SCRIPT = DASHBOARD / "dashboard.py"
-OPEN = "Let everybody who reaches the address in, without a token."
+OPEN = "Admit everybody who reaches the address, without a token."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,8 +106,8 @@ class _Run:
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
         """Run the rest, or all if `fresh`, and return the result."""
         started = time.monotonic()
-        for place in (self.folder, self._part(0).parent):
-            remove_drafts(place, age=0)
+        for folder in (self.folder, self._part(0).parent):
+            remove_drafts(folder, age=0)
         if fresh:
             shutil.rmtree(self.work, ignore_errors=True)
             for name in (CLIP, CSV, JSON):
@@ -136,12 +136,12 @@ class _Run:
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
 
-    def _report(self, frame: Frame, words: str) -> None:
+    def _report(self, frame: Frame, text: str) -> None:
         start, end = self.settings.start, self.settings.end or self.clip.about.seconds
         if end:
             self.share = max(self.share, min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
         if self.progress is not None:
-            self.progress(self.share, words)
+            self.progress(self.share, text)
 
     def _frames(self, clip: Clip, first: int = 0, every: int = 1) -> Generator[Frame, None, None]:
         """Return the frames from a number on, in order, read ahead."""

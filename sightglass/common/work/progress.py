@@ -14,6 +14,7 @@ from sightglass.common.errors import Cancelled
 Progress = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short text."""
 PAUSE = 1.0
+"""Seconds for which a check waits at most while a page is drawn."""
 BACKGROUND_PRIORITY = 10
 """Priority of threads that let the dashboard's pages come first."""
 _thread = threading.local()
@@ -27,7 +28,7 @@ def lower_priority() -> None:
 
 
 class PausableStop(threading.Event):
-    """A stop event whose check waits while the page is being drawn, for at most `PAUSE` seconds."""
+    """A stop event whose check waits while the page is drawn, for at most `PAUSE` seconds."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -87,15 +87,7 @@ def test_network_serve_requires_token(bus):
         assert process.returncode == 0
 
 
-def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        assert main(["serve", "--port", str(port)]) == 2
-    printed = capsys.readouterr()
-    assert (printed.err.count("\n"), printed.out) == (1, "") and f"port {port}" in printed.err
-
-
-def test_an_address_or_a_model_that_is_not_here_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_address_port_or_model(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Problem, match="no such host cannot be listened on"):
         bound("no such host", 0)
     with pytest.raises(Problem, match="cannot be listened on"):

@@ -81,7 +81,7 @@ def test_the_gradient_of_both_pictures_is_autograds(model: str, layer: str, of: 
     assert max(np.abs(side.signed).max() for side in result.sides) == pytest.approx(1, abs=1e-5)
 
 
-def test_cells_of_a_mirrored_picture_match_their_mirror_images(lite: Explainer, bus: Path) -> None:
+def test_mirrored_cells_match(lite: Explainer, bus: Path) -> None:
     pixels = Image.open(bus).pixels[200:900, 50:750]
     result = similarity(lite, pixels, np.ascontiguousarray(pixels[:, ::-1]), layers=("blocks.4",))
     columns = result.matches.query.shape[1]

@@ -23,12 +23,12 @@ from sightglass.video.results import Settings
 CLIP, PLAN = "clip", "plan.json"
 """Files in a clip's folder."""
 DAYS = 7
-"""For which a clip is kept."""
+"""Days for which an uploaded clip is kept."""
 
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """What is made of a clip, and where."""
+    """How a clip is explained, and where its results are."""
 
     clip: Clip
     model: str
@@ -53,12 +53,12 @@ class ClipPlan:
 
 
 def base() -> Path:
-    """Return the folder of the person's clips."""
+    """Return the folder of the visitor's clips."""
     return users.folder(settings().clips)
 
 
 def add_clip(data: memoryview | bytes) -> Path:
-    """Keep a clip in a folder of its own; delete those of long ago."""
+    """Save a clip in a folder of its own, and delete those older than `DAYS`."""
     for folder in base().glob("clip-*"):
         if time.time() - folder.stat().st_mtime > DAYS * 86400:
             shutil.rmtree(folder, ignore_errors=True)
