@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -18,7 +16,7 @@ from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightglass.api import guide_routes, live, metrics, problems, routing, serving
+from sightglass.api import guide_routes, live, metrics, problems, routing
 from sightglass.api.security import ANSWERS, AuthMiddleware, SecurityHeaders
 from sightglass.api.work import WorkQueue
 from sightglass.common import access
@@ -87,12 +85,6 @@ class Api(FastAPI):
         return self.openapi_schema or {}
 
 
-@asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
-    serving.stop_gracefully()
-    yield
-
-
 def create() -> Api:
     """Return the application with its middleware.
 
@@ -114,7 +106,6 @@ def create() -> Api:
         generate_unique_id_function=lambda route: route.name,
         middleware=list_middleware(),
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Problem), problems.respond),
-        lifespan=_lifespan,
     )
     # For the document alone: AuthMiddleware has already checked the token.
     token = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]

@@ -27,7 +27,6 @@ from sightglass.common.errors import (
     did_you_mean,
     from_machine,
 )
-from sightglass.common.work import progress
 
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -61,12 +60,6 @@ class ApiProblem(Problem):
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.code, self.headers = status, code, dict(headers or {})
-
-
-def stopping() -> ApiProblem:
-    """Return the answer to requests while the server stops."""
-    detail = "This server is stopping: try again in a moment."
-    return ApiProblem(503, "busy", detail, {"Retry-After": "5", "Connection": "close"})
 
 
 def response(problem: ApiProblem, instance: str | None = None) -> Response:
@@ -114,8 +107,7 @@ def from_exception(error: BaseException) -> ApiProblem:
         # FastAPI puts where a parameter was sent before its name.
         return from_validation([{**details, "loc": details["loc"][1:]} for details in error.errors()])
     if isinstance(error, Cancelled):
-        words = "The work was stopped before it finished: try again."
-        return stopping() if progress.stopping() else ApiProblem(504, "timeout", words)
+        return ApiProblem(504, "timeout", "The work was stopped before it finished: try again.")
     if isinstance(error, HTTPException):
         return _from_http(error)
     problem = error if isinstance(error, Problem) else from_machine(error)

@@ -17,7 +17,6 @@ from sightglass.api.security import ANSWERS, CSP, write_policy
 from sightglass.api.work import add_route
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
-from sightglass.common.work import progress
 from sightglass.explain.recipe import VERSION
 from sightglass.models.catalog import available, catalog
 from sightglass.models.spec import Task
@@ -90,10 +89,8 @@ async def get_health() -> Health:
 
 @public.get("/api/health/ready")
 def get_readiness() -> Status:
-    """Report that requests can be sent here: the default model and the history can be used, and nothing stops."""
+    """Report that requests can be sent here: the default model and the history can be used."""
     try:
-        if progress.stopping():
-            raise Problem("This server is stopping.")
         if (folder := settings().history) is not None:
             # It is made with the first record.
             existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

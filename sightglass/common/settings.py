@@ -114,8 +114,8 @@ class Settings(BaseModel):
     """The model of a request that names none."""
     api_device: str = "auto"
     """Where models are loaded: auto, cpu, cuda, cuda:N or mps."""
-    stop_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
-    """Seconds that running work gets when a server stops."""
+    stop_seconds: Annotated[int, Field(ge=0, le=3600)] = 5
+    """Seconds that running requests get when a server stops."""
     traceback: Annotated[bool, _from_text(bool)] = False
     """On the command line: show where a bug is; any value."""
 

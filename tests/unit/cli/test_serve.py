@@ -61,10 +61,11 @@ def test_serve_requires_key_and_stops_at_work(bus: Path) -> None:
         assert client.post("/api/explain", content=longer, headers=kind).status_code == 413
         files, slow = {"image": bus.read_bytes()}, {"method": "occlusion", "masks": "4000"}
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(client.post, "/api/explain", files=files, data=slow)
+            asked = pool.submit(client.post, "/api/explain", files=files, data=slow)
             until(lambda: "sightglass_workers_running 1.0" in client.get("/api/metrics").text)
             process.send_signal(signal.SIGINT)
             out, complaints = process.communicate(timeout=patience(60))
+            assert "server is stopping" in asked.result().text and asked.result().status_code == 503
         assert (process.returncode, complaints) == (0, "")
         assert "Stopped." in out
         assert SECRET not in out
