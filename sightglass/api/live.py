@@ -40,7 +40,7 @@ MAX_VIEWERS = 16
 VIEWERS: set[_Session] = set()
 """Sessions that are open."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
-"""Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
+"""Codes of a closed socket: an invalid message, too many viewers, a bug."""
 
 
 router = APIRouter()
@@ -84,9 +84,9 @@ class _Session:
         self.dropped = 0
         """Frames that a later one replaced while they waited."""
         self.waiting: tuple[int, bytes, float] | None = None
-        """The frame that waits: its number, its JPEG and since when."""
+        """The waiting frame: its number, its JPEG and when it came."""
         self.explainer: LiveExplainer | None = None
-        """Frames wait until there is one."""
+        """None while a model is loaded: frames wait."""
         self.changed = asyncio.Event()
         self.choosing: asyncio.Task[None] | None = None
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sightglass.api.problems import ApiProblem
 
     Claims = Callable[[Mapping[str, str]], Mapping[str, Any] | None]
-    """From a browser's cookies to what the provider says of its visitor; None where nobody signed in."""
+    """From a browser's cookies to the provider's claims; None where nobody signed in."""
 
 REFUSED = 1008
 """Code of a WebSocket that is refused."""
@@ -131,7 +131,7 @@ def tokens_in(headers: Headers) -> tuple[str, ...]:
 
 
 class AuthMiddleware:
-    """Admit requests by address, token or provider, and run what is behind for their visitor."""
+    """Admit requests by address, token or provider, and run the application for their visitor."""
 
     def __init__(self, app: ASGIApp, *, base: str = "", claims: Claims | None = None) -> None:
         """`base`: the path below which the server's paths are, without a slash at its end."""

@@ -1,4 +1,4 @@
-"""`settings`, `examples` and `doctor`: what is set, comes along and works on this machine."""
+"""`settings`, `examples` and `doctor`: variables, packaged pictures, and checks of this machine."""
 
 from __future__ import annotations
 

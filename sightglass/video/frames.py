@@ -41,7 +41,7 @@ R = TypeVar("R")
 BYTES = 96 * 2**20
 """Maximum bytes of the decoded frames of one call."""
 ROUNDS = 2
-"""Passes of each worker in one call: the model is locked for as long."""
+"""Passes of each worker in one call, during which the model is locked."""
 
 
 class Tracker:
@@ -98,7 +98,7 @@ class FrameExplainer:
         return self.explainer.with_vocabulary(loaded, self.options, None)
 
     def find_class(self, index: int | None, predictions: Sequence[Prediction], evidence: Evidence) -> Target:
-        """Return a class as a target; None: the best of the predictions."""
+        """Return a class as a target; None: the best prediction."""
         options = replace(self.options, targets=() if index is None else (index,), top_k=1)
         return self.task.decoder.resolve(options, predictions, evidence)[0]
 
@@ -145,7 +145,7 @@ class ClipExplainer(FrameExplainer):
         self.settings, self._cancel = settings, cancel
         self.layers = chosen_layers(self.loaded, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
-        """What each raw map was computed at."""
+        """Layers at which the raw maps are computed."""
         self._tracker = Tracker(options.confidence) if self.task.explains("detection") else None
         on_cpu = self.loaded.device.type == "cpu"
         self.in_a_pass = pass_size(self.loaded, options)

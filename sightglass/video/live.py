@@ -43,7 +43,7 @@ MAX_PIXELS = 2_100_000
 SAME_OBJECT = 0.3
 """IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
 PATIENCE = 15
-"""Frames without a match after which an object is given up."""
+"""Frames without a match after which an object is lost."""
 MAX_SIDE = 112
 """Rows and columns of the values of a map that has no cells of its own, at most."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -76,7 +76,7 @@ _MESSAGE = TypeAdapter(Message)
 
 
 class BadMessage(Problem):
-    """A viewer sent what is no message: its socket is closed."""
+    """A viewer sent an invalid message: its socket is closed."""
 
 
 def parse_frame(data: bytes) -> tuple[int, bytes]:
@@ -106,7 +106,7 @@ class LiveExplainer:
         """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
         self._pin: Pin | None = None
         self._followed: Prediction | None = None
-        """The object that the viewer chose, where it was last."""
+        """The chosen object at its last position."""
         self._missed = 0
         """Frames in a row without it."""
 
@@ -211,7 +211,7 @@ def _round(numbers: Iterable[float]) -> list[float]:
 
 
 OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
-"""What a viewer may set of the engine's options, besides the method."""
+"""Options of the engine that a viewer may set besides the method."""
 
 
 def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[str, Any]) -> FrameExplainer:

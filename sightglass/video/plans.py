@@ -1,4 +1,4 @@
-"""Keep the clips that a person gives to the page Video, and what is made of them, for some days."""
+"""Store uploaded clips of the page Video with their plans and results for some days."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class ClipPlan:
 
     @property
     def done(self) -> bool:
-        """Whether all of it was explained."""
+        """Whether the run is finished."""
         return (self.folder / RESULT).is_file()
 
     def save(self) -> None:
-        """Save the plan beside the clip, for going on with it later."""
+        """Save the plan beside the clip, to resume it later."""
         facts = {"name": self.clip.name, "model": self.model, "options": self.options, "results": self.folder.name}
         write_file(self.folder.parent / PLAN, to_json(facts | {"settings": asdict(self.settings)}).encode())
 

@@ -160,11 +160,11 @@ class Summary:
 
     folder: Path
     frames: int
-    """Number drawn."""
+    """Frames drawn."""
     explained: int
-    """Number that the model saw."""
+    """Frames explained."""
     skipped: int
-    """Number that could not be decoded."""
+    """Frames that could not be decoded."""
     seconds: float
     """Duration of this run in seconds."""
     resumed: bool
@@ -174,7 +174,7 @@ class Summary:
     moments: tuple[Moment, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
     run: Json = field(default_factory=dict, repr=False)
-    """What its results depend on."""
+    """The settings that the results depend on."""
 
     @property
     def clip(self) -> Path:
@@ -194,7 +194,7 @@ class Summary:
 
     @property
     def facts(self) -> Json:
-        """The numbers, for a file."""
+        """The counts and notes, for timeline.json."""
         return {"frames": self.frames, "looked": self.explained, "skipped": self.skipped, "notes": self.notes}
 
 
@@ -224,9 +224,9 @@ ACCENT = "#1C8D97"
 """The accent of both themes, for charts."""
 DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
 MIN_GAP = 0.5
-"""Seconds between two points from which the line between them may be left out."""
+"""Least seconds between two points that interrupt a line."""
 GAP_FACTOR = 3
-"""Mean distances of points from which it is left out."""
+"""Least multiple of the mean distance of points that interrupts a line."""
 MAX_CURVES = 6
 """Objects with a curve of their own: those seen longest."""
 

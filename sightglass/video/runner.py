@@ -84,7 +84,7 @@ def run(
 
 @dataclass
 class _Run:
-    """One run, or the rest of one."""
+    """A run, or the rest of a resumed one."""
 
     clip: Clip
     explainer: ClipExplainer
@@ -94,14 +94,14 @@ class _Run:
     count: int = 0
     """Frames explained, in all saved parts."""
     ended: bool = False
-    """Whether it saw the last one."""
+    """Whether the last frame was explained."""
     share: float = 0.0
-    """How far it is: of what the model saw, and then of what is drawn."""
+    """Share done, 0..1: of explaining, then of drawing."""
 
     def __post_init__(self) -> None:
         self.settings, self.work = self.explainer.settings, self.folder / WORK
         self.problems: Counter[str] = Counter()
-        """Why frames have no answer."""
+        """Frames without an answer, by reason."""
 
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
         """Run the rest, or all if `fresh`, and return the result."""
