@@ -132,7 +132,7 @@ def test_explain_is_the_verb_of_the_models_task(answer, scene) -> None:
 
 
 @pytest.mark.parametrize("verb", [command.name for command in app.registered_commands])
-def test_help_fits_a_screen(verb, call, monkeypatch) -> None:
+def test_help_is_bounded(verb, call, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     code, out, _ = call(verb, "--help")
     assert code == 0 and len(out.splitlines()) <= 85
