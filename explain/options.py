@@ -57,7 +57,7 @@ class Option:
     resolved: bool = False
     """Whether a recipe stores what it came to, instead of what was given."""
     rare: bool = False
-    """Whether `--help` leaves it to `--help-all`."""
+    """Whether `--help` lists it among what few need."""
 
     def is_for(self, verb: str) -> bool:
         """Return whether a verb has it; `explain` includes its four aliases."""
@@ -82,8 +82,6 @@ def _option(default: Any, flag: str, verbs: str, help: str, default_text: str = 
 
 
 _MAPS, _MOST = "image class detect", "image class detect segment batch video compare prove"
-SOME_METHODS = "gradcam, layercam, occlusion, ..."
-"""What `--help` gives in full."""
 MODEL, BOXES, OUTPUT = "Model", "Boxes", "Output"
 """Panels of `--help`."""
 EXPLAINING = frozenset(("image", "class", "detect", "segment"))
@@ -98,7 +96,9 @@ class Options:
     docs/api.md follow from what is declared here.
     """
 
-    method: str | None = _option(None, "--method NAME", _MOST, SOME_METHODS, "the model's default", resolved=True)
+    method: str | None = _option(
+        None, "--method NAME", _MOST, "gradcam, layercam, occlusion, ...", "the model's default", resolved=True
+    )
     layers: tuple[str, ...] = _option(
         (),
         "--target-layers PATH,PATH",

@@ -28,7 +28,7 @@ from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
 from sightglass.video import Summary
 from sightglass.video.clip import Clip, ClipInfo
-from sightglass.video.kept import ClipPlan, read_plan
+from sightglass.video.plans import ClipPlan, read_plan
 from sightglass.video.results import AnswerCurve, clock, curves, read_result
 
 MOMENT = "moment"

@@ -8,19 +8,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sightglass.api.security import LEGACY_ROUTES
+from sightglass.api.security import GUIDE_ROUTES
 
 
 def routes(base: str = "") -> list[BaseRoute]:
     """Return routes for `st.App(__file__, routes=...)`.
 
     They answer everything below /api, including unknown paths, and the same below `base`, the path at which a proxy
-    shows the server, such as `/sightglass`. The application is created in a thread when the first request arrives, so
-    that a dashboard without HTTP clients starts as fast as without an API.
+    shows the server, such as `/sightglass`. The application is created in a thread at the first request, so that the
+    dashboard starts as fast as without it.
     """
-    app, places = _LazyApp(base), dict.fromkeys(("", base))
-    legacy = (Route(f"{at}{path}", app) for at in places for path in LEGACY_ROUTES)
-    return [*(Mount(f"{at}/api", app) for at in places), *legacy]
+    app, bases = _LazyApp(base), dict.fromkeys(("", base))
+    guides = (Route(f"{at}{path}", app) for at in bases for path in GUIDE_ROUTES)
+    return [*(Mount(f"{at}/api", app) for at in bases), *guides]
 
 
 class _LazyApp:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -18,7 +16,7 @@ from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightglass.api import legacy, live, metrics, problems, routing, serving
+from sightglass.api import guide_routes, live, metrics, problems, routing
 from sightglass.api.security import ANSWERS, AuthMiddleware, SecurityHeaders
 from sightglass.api.work import WorkQueue
 from sightglass.common import access
@@ -54,13 +52,13 @@ class CountRequests:
         try:
             await self.app(scope, receive, note_status)
         except Exception as error:
-            # Whatever has no handler of its own; here, so that it is answered with all headers.
+            # Exceptions without a handler; answered here, so that the answer has all headers.
             if status:
                 raise
             answer = await problems.respond(Request(scope), error)
             await answer(scope, receive, note_status)
         finally:
-            # The pattern, so that no label is made up.
+            # The pattern: a client must not choose the label.
             route = str(getattr(scope.get("route"), "path", None) or "other")
             seconds = time.perf_counter() - begun
             metrics.observe(route, scope["method"], status or problems.CLIENT_CLOSED, seconds)
@@ -77,7 +75,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
 
 
 class Api(FastAPI):
-    """The application, which knows its own description."""
+    """The application, with problems in its OpenAPI document."""
 
     def openapi(self) -> Json:
         """Return the OpenAPI document, with the schema of problems."""
@@ -85,12 +83,6 @@ class Api(FastAPI):
             document = super().openapi()
             document["components"]["schemas"]["Problem"] = problems.ProblemDocument.model_json_schema()
         return self.openapi_schema or {}
-
-
-@asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
-    serving.stop_gracefully()
-    yield
 
 
 def create() -> Api:
@@ -114,12 +106,11 @@ def create() -> Api:
         generate_unique_id_function=lambda route: route.name,
         middleware=list_middleware(),
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Problem), problems.respond),
-        lifespan=_lifespan,
     )
-    # For the description alone: AuthMiddleware has let in who is asked.
+    # For the document alone: AuthMiddleware has already checked the token.
     token = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
     known = Depends(refuse_unknown_parameters)
-    for router in (routing.pictures, routing.router, legacy.router):
+    for router in (routing.pictures, routing.protected, guide_routes.router):
         app.include_router(router, dependencies=[known, *(token if access.in_use().asks else [])])
     app.include_router(routing.public, dependencies=[known])
     app.include_router(live.router)

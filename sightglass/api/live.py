@@ -38,9 +38,9 @@ LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_VIEWERS = 16
 VIEWERS: set[_Session] = set()
-"""Those who are watching."""
+"""Sessions that are open."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
-"""Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
+"""Codes of a closed socket: an invalid message, too many viewers, a bug."""
 
 
 router = APIRouter()
@@ -84,9 +84,9 @@ class _Session:
         self.dropped = 0
         """Frames that a later one replaced while they waited."""
         self.waiting: tuple[int, bytes, float] | None = None
-        """The frame that waits: its number, its JPEG and since when."""
+        """The waiting frame: its number, its JPEG and when it came."""
         self.explainer: LiveExplainer | None = None
-        """Frames wait until there is one."""
+        """None while a model is loaded: frames wait."""
         self.changed = asyncio.Event()
         self.choosing: asyncio.Task[None] | None = None
 
@@ -153,9 +153,9 @@ class _Session:
             if (data := event.get("bytes")) is not None:
                 self.offer(*parse_frame(data))
             else:
-                self._hear(parse_message(event.get("text") or ""))
+                self._handle(parse_message(event.get("text") or ""))
 
-    def _hear(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         if message.type == "choose":
             # A model that loads slowly does not replace a later one.
             if self.choosing is not None:
@@ -174,11 +174,11 @@ class _Session:
         try:
             chosen = await run_in_threadpool(_load, message)
         except Exception as error:
-            words = str(error)
+            sentence = str(error)
             if not isinstance(error, Problem):
                 LOGGER.exception("a model could not be used for frames")
-                words = "This model cannot be used here because of a bug: choose another."
-            await self.socket.send_json({"type": "problem", "sentence": words, "fatal": False})
+                sentence = "This model cannot be used here because of a bug: choose another."
+            await self.socket.send_json({"type": "problem", "sentence": sentence, "fatal": False})
             return
         self.switch(LiveExplainer(chosen))
         spec, adapter = chosen.explainer.model, chosen.explainer.loaded.adapter

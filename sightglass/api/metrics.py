@@ -1,4 +1,4 @@
-"""Prometheus metrics of the API, in their own registry, without Streamlit's."""
+"""Prometheus metrics of the API, in a registry apart from Streamlit's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sightglass.models.spec import ModelSpec
 
 KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 OWN = "own model"
-"""Stands in for the id of a model that is not everybody's."""
+"""Label of a model that belongs to one visitor."""
 REGISTRY = CollectorRegistry()
 _REQUESTS = Counter(
     "sightglass_requests", "Requests, by route and status.", ("route", "method", "status"), registry=REGISTRY
@@ -35,13 +35,13 @@ _MEMORY = Gauge("sightglass_memory_bytes", "Bytes that a part holds.", ("part",)
 ProcessCollector(registry=REGISTRY)
 
 
-def _held(module: str, cache: str) -> int:
+def _cache_bytes(module: str, cache: str) -> int:
     """Return the bytes of a cache; 0 until its module, and with it torch, is imported."""
     return getattr(sys.modules[module], cache).nbytes if module in sys.modules else 0
 
 
-_MEMORY.labels("models").set_function(lambda: _held("sightglass.explain.evidence.loaded_model", "MODEL_CACHE"))
-_MEMORY.labels("evidence").set_function(lambda: _held("sightglass.explain.explainer", "EVIDENCE"))
+_MEMORY.labels("models").set_function(lambda: _cache_bytes("sightglass.explain.evidence.loaded_model", "MODEL_CACHE"))
+_MEMORY.labels("evidence").set_function(lambda: _cache_bytes("sightglass.explain.explainer", "EVIDENCE"))
 
 
 def watch(queue: WorkQueue) -> None:

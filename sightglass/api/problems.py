@@ -27,7 +27,6 @@ from sightglass.common.errors import (
     did_you_mean,
     from_machine,
 )
-from sightglass.common.work import progress
 
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -61,12 +60,6 @@ class ApiProblem(Problem):
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.code, self.headers = status, code, dict(headers or {})
-
-
-def stopping() -> ApiProblem:
-    """Return the answer to requests while the server stops."""
-    detail = "This server is stopping: try again in a moment."
-    return ApiProblem(503, "busy", detail, {"Retry-After": "5", "Connection": "close"})
 
 
 def response(problem: ApiProblem, instance: str | None = None) -> Response:
@@ -114,8 +107,7 @@ def from_exception(error: BaseException) -> ApiProblem:
         # FastAPI puts where a parameter was sent before its name.
         return from_validation([{**details, "loc": details["loc"][1:]} for details in error.errors()])
     if isinstance(error, Cancelled):
-        words = "The work was stopped before it finished: try again."
-        return stopping() if progress.stopping() else ApiProblem(504, "timeout", words)
+        return ApiProblem(504, "timeout", "The work was stopped before it finished: try again.")
     if isinstance(error, HTTPException):
         return _from_http(error)
     problem = error if isinstance(error, Problem) else from_machine(error)
@@ -124,8 +116,8 @@ def from_exception(error: BaseException) -> ApiProblem:
     if isinstance(error, OSError) and problem is not None:
         return ApiProblem(500, "internal", "The server cannot write to its disk: the operator must make room.")
     if problem is None:
-        words = "An internal error occurred, not caused by the request: try another model or method."
-        return ApiProblem(500, "internal", words)
+        detail = "An internal error occurred, not caused by the request: try another model or method."
+        return ApiProblem(500, "internal", detail)
     if problem is not error:
         return ApiProblem(413, "size", str(problem))
     return next(ApiProblem(status, code, str(error)) for kind, status, code in _STATUSES if isinstance(error, kind))
@@ -142,7 +134,7 @@ def _from_http(error: HTTPException) -> ApiProblem:
 
 def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> ApiProblem:
     """Return pydantic's errors as one sentence, with suggestions for unknown fields."""
-    places, unknown = dict[str, list[str]](), list[str]()
+    invalid, unknown = dict[str, list[str]](), list[str]()
     for error in errors:
         if error["type"] == "extra_forbidden":
             field = str(error["loc"][-1])[:60]
@@ -151,15 +143,15 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = 
             unknown.append(f"there is no field {field!r}: {advice}")
         else:
             missing = error["type"] == "missing"
-            words = "is missing: send it" if missing else describe_invalid(str(error["msg"]))
-            places.setdefault(_describe_place(error["loc"]), []).append(words)
+            message = "is missing: send it" if missing else describe_invalid(str(error["msg"]))
+            invalid.setdefault(_describe_field(error["loc"]), []).append(message)
     # A union has an error of each branch.
-    sentences = [f"{place} {' or '.join(dict.fromkeys(words))}" for place, words in places.items()] + unknown
+    sentences = [f"{field} {' or '.join(dict.fromkeys(messages))}" for field, messages in invalid.items()] + unknown
     text = "; ".join(sentences[:5])
     return ApiProblem(422, "fields", text[:1].upper() + text[1:] + ("" if text.endswith("?") else "."))
 
 
-def _describe_place(loc: Sequence[str | int]) -> str:
+def _describe_field(loc: Sequence[str | int]) -> str:
     """Return the field of an error location, with its list indices."""
-    places = (str(part) for part in takewhile(lambda part: isinstance(part, int), loc[1:]))
-    return f"the field {'.'.join((str(loc[0]), *places))!r}" if loc else "the body"
+    indices = (str(part) for part in takewhile(lambda part: isinstance(part, int), loc[1:]))
+    return f"the field {'.'.join((str(loc[0]), *indices))!r}" if loc else "the body"

@@ -1,14 +1,13 @@
-"""Routes: explanations, models, runs, and the state and description of the server."""
+"""Routes: explanations, models, and the state and description of the server."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Body, Query
 from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import generate_latest
 from starlette.requests import Request
@@ -18,13 +17,9 @@ from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
 from sightglass.api.work import add_route
-from sightglass.batch import finished, labels
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.common.settings import settings
-from sightglass.common.work import progress
-from sightglass.evaluation import summary
-from sightglass.evaluation.decision import TOLERANCE
 from sightglass.explain.recipe import VERSION
 from sightglass.explain.whatif import edits, touch
 from sightglass.models.catalog import available, catalog
@@ -33,9 +28,9 @@ from sightglass.report.results import ComparisonResult, Explained, PlainResult, 
 from sightglass.video.live import EXECUTOR
 
 MAPS, FOLDER = ("json", "png", "npy", "zip"), ("json", "zip")
-"""Numbers as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
-pictures, router, public = APIRouter(prefix="/api", tags=["pictures"]), APIRouter(), APIRouter(tags=["server"])
-"""Routes of pictures, others that need the token, where there is one, and routes that need none."""
+"""Formats: numbers; the first map over the picture, with its recipe; the first map; the command line's folder."""
+pictures, protected, public = APIRouter(prefix="/api", tags=["pictures"]), APIRouter(), APIRouter(tags=["server"])
+"""Routes of pictures, other routes that require the token, and routes that anybody may ask."""
 
 add_route(pictures, "/explain", schemas.ExplainRequest, Explained, service.answer_explanation, MAPS)
 add_route(pictures, "/detect", schemas.DetectRequest, Explained, service.answer_explanation, MAPS)
@@ -48,7 +43,7 @@ add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_m
 Edit = Annotated[dict[str, Any], Body()]
 
 
-@router.post("/api/touch", include_in_schema=False)
+@protected.post("/api/touch", include_in_schema=False)
 async def answer_touch(key: Annotated[str, Body()], edit: Edit, exact: Annotated[bool, Body()] = False) -> Json:
     """Answer for a page's picture that a hand covers; `key`: of its explanation, which only the page knows."""
     answer = partial(touch.find(key).answer, edits.parse(edit), exact=exact)
@@ -76,7 +71,7 @@ class Models(PlainResult):
     models: list[Listed]
 
 
-@router.get("/api/models", tags=["server"])
+@protected.get("/api/models", tags=["server"])
 def list_models(
     here: Annotated[bool | None, Query(description="Only those with weights on this machine, or the others.")] = None,
     task: Annotated[Task | None, Query(description="Only models for this task.")] = None,
@@ -89,49 +84,6 @@ def list_models(
             known = {name: getattr(spec, name) for name in names}
             rows.append(Listed(**known, here=downloaded, download_mb=spec.megabytes))
     return Models(default=settings().api_model, models=rows)
-
-
-class ListedRun(PlainResult):
-    id: str
-    written: datetime
-    """When its evaluation was written, in UTC."""
-
-
-class Runs(PlainResult):
-    runs: list[ListedRun]
-    """The newest first."""
-
-
-@router.get("/api/runs", tags=["runs"])
-def list_evaluated_runs() -> Runs:
-    """List your batch runs with labels, the newest first."""
-    runs = labels.list_labelled().items()
-    return Runs(runs=[ListedRun(id=folder.name, written=written) for folder, written in runs])
-
-
-@router.get("/api/runs/{run}", tags=["runs"])
-def get_evaluation(
-    run: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")],
-    candidate: Annotated[str, Query(max_length=200, description="The model that takes another one's place.")] = "",
-    against: Annotated[str, Query(max_length=200, description="The model that is to be replaced.")] = "",
-    tolerance: Annotated[float, Query(ge=0.1, le=100, description="Allowed gap in points.")] = 100 * TOLERANCE,
-) -> summary.EvaluationSummary:
-    """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type.
-
-    Of a run of several models on the page Pictures, also which one to take, by the parameters of the page's address.
-    """
-    if (folder := next((folder for folder in labels.list_labelled() if folder.name == run), None)) is None:
-        raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
-    try:
-        evaluation, decision = labels.load_summary(folder), finished.read_decision(folder)
-    except Problem as problem:
-        # Its sentence names a folder of the server.
-        raise ApiProblem(400, "option", "This run's evaluation is damaged: run it with labels again.") from problem
-    if decision is not None:
-        decided = decision.choose(candidate, against, tolerance / 100).summarise()
-    elif candidate or against:
-        raise ApiProblem(400, "option", "This run is of one model: leave candidate and against out.")
-    return evaluation.model_copy(update={"id": run, "decision": decided if decision is not None else None})
 
 
 class Health(PlainResult):
@@ -152,23 +104,21 @@ async def get_health() -> Health:
 
 @public.get("/api/health/ready")
 def get_readiness() -> Status:
-    """Report that requests can be sent here: the default model and the history can be used, and nothing stops."""
+    """Report that requests can be sent here: the default model and the history can be used."""
     try:
-        if progress.stopping():
-            raise Problem("This server is stopping.")
         if (folder := settings().history) is not None:
             # It is made with the first record.
             existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
             if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
-                words = "cannot be written: give SIGHTGLASS_HISTORY another, or off."
-                raise Problem(f"The history's folder {folder} {words}")
+                reason = "cannot be written: give SIGHTGLASS_HISTORY another, or off."
+                raise Problem(f"The history's folder {folder} {reason}")
         service.local_model(settings().api_model)
     except Problem as problem:
         raise ApiProblem(503, "unready", str(problem), {"Retry-After": "2"}) from problem
     return Status()
 
 
-@router.get(
+@protected.get(
     "/api/metrics", tags=["server"], responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 )
 def get_metrics() -> Response:
@@ -177,7 +127,7 @@ def get_metrics() -> Response:
 
 
 @public.get("/api/docs/openapi.json", include_in_schema=False)
-async def get_older_description(request: Request) -> JSONResponse:
+async def get_openapi_for_swagger(request: Request) -> JSONResponse:
     # The page refuses any other version, and shows what is new in 3.1 all the same.
     server = {"url": request.scope.get("root_path", "") or "/"}
     return JSONResponse(request.app.openapi() | {"openapi": "3.0.3", "servers": [server]})

@@ -168,7 +168,7 @@ class SimilarityRequest(_ModelRequest):
 
 
 class ProveRequest(_EvidenceRequest):
-    """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
+    """Test a map: hide what it shows, keep nothing else, and compare with uninformed maps."""
 
     targets: tuple[Target, ...] = Field(
         (), max_length=1, description="The class, or a detector's box by its index from 0 or a label; none: the best."

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from sightglass.api.problems import ApiProblem
 
     Claims = Callable[[Mapping[str, str]], Mapping[str, Any] | None]
-    """From a browser's cookies to what the provider says of its visitor; None where nobody signed in."""
+    """From a browser's cookies to the provider's claims; None where nobody signed in."""
 
 REFUSED = 1008
 """Code of a WebSocket that is refused."""
 
-LEGACY_ROUTES = ("/predict_with_gradcam", "/analyze_class", "/generate_heatmap", "/view_heatmap")
-"""They are outside of /api, and protected like it."""
+GUIDE_ROUTES = ("/predict_with_gradcam", "/analyze_class", "/generate_heatmap", "/view_heatmap")
+"""Routes outside /api that are protected like it."""
 ALIVE, STREAM = "/_stcore/health", "/_stcore/stream"
 PUBLIC = ("/api/health", "/api/docs", "/api/openapi.json")
-"""Paths that anybody may ask, with everything below them; they reveal nothing of any picture."""
+"""Paths that anybody may ask for, with everything below them; they reveal nothing about pictures."""
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 """Headers that a proxy adds."""
 THROUGH_PROXY = (
@@ -60,9 +60,9 @@ PAGES = {
     "base-uri": "'self'",
     "form-action": "'self'",
 }
-"""Policy of the dashboard: nothing is loaded from, or sent to, any other host."""
+"""Policy of the dashboard: nothing is loaded from or sent to another host."""
 ANSWERS = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'"}
-"""Policy of the API's answers, which no browser should run."""
+"""Policy of the API's answers, which contain nothing to execute."""
 FIXED = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -131,7 +131,7 @@ def tokens_in(headers: Headers) -> tuple[str, ...]:
 
 
 class AuthMiddleware:
-    """Admit requests by address, token or provider, and run what is behind for their visitor."""
+    """Admit requests by address, token or provider, and run the application for their visitor."""
 
     def __init__(self, app: ASGIApp, *, base: str = "", claims: Claims | None = None) -> None:
         """`base`: the path below which the server's paths are, without a slash at its end."""
@@ -181,8 +181,8 @@ class AuthMiddleware:
             if not is_of_api(path) and scope.get("method", "GET") in ("GET", "HEAD"):
                 return users.NOBODY
         reason = "The token is wrong" if tokens else "A token is required"
-        words = f"{reason}: send it as `Authorization: Bearer ...` or `X-API-Key`."
-        return _refuse(words, 401, "key", {"WWW-Authenticate": "Bearer"})
+        detail = f"{reason}: send it as `Authorization: Bearer ...` or `X-API-Key`."
+        return _refuse(detail, 401, "key", {"WWW-Authenticate": "Bearer"})
 
     def _answer_page(self, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
         """Return `answer`, or for a browser a form or a sentence."""
@@ -246,7 +246,7 @@ def is_public(path: str) -> bool:
 
 def is_of_api(path: str) -> bool:
     """Return whether a path is one of the API's."""
-    return path.startswith("/api/") or path in LEGACY_ROUTES
+    return path.startswith("/api/") or path in GUIDE_ROUTES
 
 
 def _cookie(scope: Scope) -> str:

@@ -43,8 +43,8 @@ def local_model(name: str) -> ModelSpec:
     if model_spec.id not in catalog():
         raise ApiProblem(404, "model", f"{name} is not in the catalogue: GET /api/models lists the available models.")
     if not available(model_spec):
-        words = f"The weights of {name} are not on this machine, and no request downloads them: choose another model."
-        raise ApiProblem(404, "weights", words)
+        detail = f"The weights of {name} are not on this machine, and no request downloads them: choose another model."
+        raise ApiProblem(404, "weights", detail)
     return model_spec
 
 

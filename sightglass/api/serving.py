@@ -1,18 +1,10 @@
-"""Start and stop of a server.
-
-SIGTERM and Ctrl-C do not end a server at once: it goes on listening, refuses new work with 503 and Retry-After, and is
-not ready; once what is running has ended, or after SIGHTGLASS_STOP_SECONDS, it closes. Requests that are not done by
-then get 503, too. A second signal closes it immediately.
-"""
+"""Prepare a process for serving HTTP."""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from functools import partial
-from threading import Thread, Timer
-from types import FrameType
 
 import uvicorn
 
@@ -21,44 +13,11 @@ from sightglass.common import settings as environment
 from sightglass.common.errors import ModelProblem, SettingProblem
 from sightglass.common.legible import one_line
 from sightglass.common.settings import settings
-from sightglass.common.work import progress
 from sightglass.common.work.threads import share_heap
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
 LOGGER = logging.getLogger(__name__)
-ANSWER_SECONDS = 1.0
-"""Seconds in which requests that were not done in time are answered, and again for connections to close."""
-EXIT_SECONDS = 4.0
-"""Seconds after SIGHTGLASS_STOP_SECONDS at which the process ends, whatever is still running."""
-
-
-def stop_gracefully() -> None:
-    """Let running work end before the server of this process closes; call once uvicorn handles signals."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        server = getattr(signal.getsignal(number), "__self__", None)
-        if isinstance(server, uvicorn.Server):
-            signal.signal(number, partial(_handle_signal, server))
-
-
-def _handle_signal(server: uvicorn.Server, _number: int, _frame: FrameType | None) -> None:
-    if progress.stopping() or not server.started:
-        server.should_exit = True
-    else:
-        Thread(target=_stop, args=(server,), daemon=True).start()
-
-
-def _stop(server: uvicorn.Server) -> None:
-    """Stop all work, then the server."""
-    seconds = settings().stop_seconds
-    # A thread inside torch does not stop on request.
-    end = Timer(seconds + EXIT_SECONDS, os._exit, (0,))
-    end.daemon = True
-    end.start()
-    progress.stop(seconds + ANSWER_SECONDS)
-    # Streamlit's own timeout is unlimited.
-    server.config.timeout_graceful_shutdown = 1
-    server.should_exit = True
 
 
 def prepare(
@@ -79,7 +38,24 @@ def prepare(
     for folder in weights.missing_folders():
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))
     share_heap()
-    stop_gracefully()
+    _handle_signals()
     access.install(access.choose(host, token=token, oidc=oidc, open_to_all=open_to_all))
     if (warning := access.announcement(access.in_use())) is not None:
         LOGGER.warning("%s", warning)
+
+
+def _handle_signals() -> None:
+    """End the server of this process, if it runs, by Ctrl-C and SIGTERM with exit code 0, and its requests in time."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        server = getattr(signal.getsignal(number), "__self__", None)
+        if isinstance(server, uvicorn.Server):
+            # Streamlit's own timeout is unlimited.
+            server.config.timeout_graceful_shutdown = settings().stop_seconds
+            # uvicorn's own handler raises the signal again at the end, which skips what is to be done at exit.
+            signal.signal(number, partial(_stop, server))
+
+
+def _stop(server: uvicorn.Server, *_: object) -> None:
+    """Stop a server; the second time without waiting."""
+    server.force_exit = server.should_exit
+    server.should_exit = True

@@ -22,11 +22,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from sightglass.api.problems import ApiProblem, from_validation, stopping
+from sightglass.api.problems import ApiProblem, from_validation
 from sightglass.api.schemas import Index
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
-from sightglass.common.work import progress
 from sightglass.common.work.progress import check, lower_priority, stopped_by
 from sightglass.models.checkpoints import weights
 
@@ -52,7 +51,6 @@ class WorkQueue:
         # Not anyio's threads: they have normal priority, and the next job would begin beside an abandoned one.
         self._pool = ThreadPoolExecutor(workers, "api", initializer=lower_priority)
         self._jobs: dict[Future[Any], threading.Event] = {}
-        progress.on_stop(self._cancel_later, lambda: bool(self._jobs))
 
     def __len__(self) -> int:
         """Return the number of jobs at work or waiting."""
@@ -66,11 +64,9 @@ class WorkQueue:
     async def run(self, work: Callable[[], T], *, timeout: float) -> T:
         """Run `work` in a thread, in which `progress.check` raises Cancelled once nobody awaits it.
 
-        `timeout`: seconds from now. Raises ApiProblem: 503 while the server stops, 429 if the queue is full, and 504
-        at the timeout. An abandoned job keeps its place until its thread is done.
+        `timeout`: seconds from now. An abandoned job keeps its place until its thread is done. Raises ApiProblem: 429
+        if the queue is full, and 504 at the timeout.
         """
-        if progress.stopping():
-            raise stopping()
         if len(self) >= self.workers + self.waiting:
             # Jobs often take about a second.
             seconds = max(1, len(self) // self.workers)
@@ -92,14 +88,8 @@ class WorkQueue:
         finally:
             cancel.set()
             job.cancel()
-        words = "choose a faster method, fewer masks or classes, or a smaller model."
-        raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {words}")
-
-    def _cancel_later(self) -> None:
-        """Cancel the jobs that still run after SIGHTGLASS_STOP_SECONDS."""
-        timer = threading.Timer(settings().stop_seconds, self.cancel)
-        timer.daemon = True
-        timer.start()
+        detail = "choose a faster method, fewer masks or classes, or a smaller model."
+        raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {detail}")
 
     def cancel(self) -> None:
         """Cancel all jobs, from any thread."""
@@ -112,7 +102,8 @@ async def answer(
 ) -> Response:
     """Read the body as `schema`, run `work` with it and the format in the queue, and send what it returns.
 
-    It downloads nothing, and is stopped as by `progress.stopped_by`. Raises ClientDisconnect where the client left.
+    It downloads nothing, and is stopped as by `progress.stopped_by`. Raises ClientDisconnect where the client left, and
+    ApiProblem, 503, where the server stops first.
     """
     queue: WorkQueue = request.app.state.queue
     values = await _read(request, schema)
@@ -127,13 +118,18 @@ async def answer(
             pass
         scope.cancel()
 
-    with anyio.CancelScope() as scope:
-        watcher = asyncio.ensure_future(watch())
-        try:
-            content = await queue.run(call, timeout=settings().api_timeout)
-            return Response(content, media_type=MEDIA_TYPES[format])
-        finally:
-            watcher.cancel()
+    try:
+        with anyio.CancelScope() as scope:
+            watcher = asyncio.ensure_future(watch())
+            try:
+                content = await queue.run(call, timeout=settings().api_timeout)
+                return Response(content, media_type=MEDIA_TYPES[format])
+            finally:
+                watcher.cancel()
+    except asyncio.CancelledError:
+        # By a server that stops; the scope takes its own.
+        detail = "This server is stopping: try again in a moment."
+        raise ApiProblem(503, "busy", detail, {"Retry-After": "5", "Connection": "close"}) from None
     raise ClientDisconnect
 
 
@@ -183,8 +179,8 @@ async def _read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     if kind == MEDIA_TYPES["json"]:
         return await limited.body()
     if kind != FORM:
-        words = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
-        raise ApiProblem(415, "body", words)
+        detail = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
+        raise ApiProblem(415, "body", detail)
     async with limited.form(max_files=4, max_fields=500, max_part_size=largest) as form:
         return await _form_values(form, schema)
 
@@ -202,8 +198,8 @@ def _limit(receive: Receive, most: int) -> Receive:
             size += len(message.get("body", b""))
         if size > most:
             largest = f"{settings().api_mb:.3g} MiB"
-            words = f"The body is longer than a picture may be here, {largest}: send a smaller one."
-            raise ApiProblem(413, "size", words, {"Connection": "close"})
+            detail = f"The body is longer than a picture may be here, {largest}: send a smaller one."
+            raise ApiProblem(413, "size", detail, {"Connection": "close"})
         return message
 
     return limited

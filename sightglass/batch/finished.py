@@ -216,16 +216,6 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
     return replace(decide(rows), stopped=any(map(kept.is_stopped, runs)), left_out=" ".join(sentences))
 
 
-def read_decision(folder: Path) -> Decision | None:
-    """Return the decision on a run of the page Pictures; None of one model. Raises Problem."""
-    facts = kept.read_facts(folder)
-    ready = [plan for plan in (facts.plans if facts else ()) if (plan.folder / table.PARQUET).is_file()]
-    try:
-        return read(ready).decision if len(ready) > 1 else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Problem(f"The results in {folder.name} cannot be read: run these pictures again.") from error
-
-
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
     names = labels.describe_left_out([*{row.label: row for run in runs for row in run if not row.classes}.values()])

@@ -22,7 +22,7 @@ from sightglass import examples
 from sightglass.batch import labels, table
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import file_stem, write_file
+from sightglass.common.files import file_stem, modified, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.kinds import KINDS
@@ -118,8 +118,8 @@ MOST = 20
 
 def list_runs(base: Path) -> list[RunFacts]:
     """Return the runs below `base` with readable facts, newest first."""
-    folders = labels.sort_by_time(base.glob(f"*/{FILE}"))
-    runs = [facts for folder in folders if (facts := read_facts(folder)) is not None]
+    files = sorted(base.glob(f"*/{FILE}"), key=modified, reverse=True)
+    runs = [facts for file in files if (facts := read_facts(file.parent)) is not None]
     # The run of another model is part of the first one's.
     others = {plan.folder for facts in runs for plan in facts.plans[1:]}
     return [facts for facts in runs if facts.folder not in others][:MOST]

@@ -7,9 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from datetime import UTC, datetime
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +15,8 @@ from pydantic import TypeAdapter
 
 from sightglass.batch import table
 from sightglass.batch.journal import Journal, writing
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json, write_file
-from sightglass.common.settings import settings
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
@@ -253,18 +249,3 @@ def _write_summary(folder: Path) -> None:
     del document["headline"]
     write_file(folder / CSV, write_csv(units).encode())
     write_file(folder / SUMMARY, to_json({"summary": document}, None, ensure_ascii=False).encode())
-
-
-def sort_by_time(files: Iterable[Path]) -> dict[Path, datetime]:
-    """Return the folders of files with the files' times, newest first."""
-    times: dict[Path, datetime] = {}
-    for file in files:
-        with contextlib.suppress(OSError):
-            times[file.parent] = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    return dict(sorted(times.items(), key=itemgetter(1), reverse=True))
-
-
-def list_labelled() -> dict[Path, datetime]:
-    """Return the person's labelled runs with their times, newest first."""
-    base = users.folder(settings().batches)
-    return sort_by_time(file for name in (stored.FILE, masks.FILE) for file in base.glob(f"*/{name}"))

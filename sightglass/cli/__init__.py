@@ -17,13 +17,11 @@ import typer
 
 from sightglass.cli import batch, comparing, doctor, explain, models, proving, serve, video
 from sightglass.cli.console import Console
-from sightglass.cli.options import MORE, PROGRAM, app, print_help
+from sightglass.cli.options import PROGRAM, app, print_help
 from sightglass.common import guide_words
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine
-from sightglass.common.settings import settings
+from sightglass.common.settings import variable
 from sightglass.explain import recipe
-from sightglass.explain.methods import METHODS
-from sightglass.explain.options import SOME_METHODS
 from sightglass.explain.phrases import listing
 
 _ORDER = [module.__name__ for module in (explain, batch, video, comparing, proving, serve, doctor)]
@@ -50,7 +48,7 @@ def print_versions(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may be bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -58,36 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
-            program = _command(words)
-            words = guide_words.verb_first(words, program.commands)
-            verb = words[0] if words else "-"
+            program: Any = typer.main.get_command(app)
+            args = guide_words.verb_first(args, program.commands)
+            verb = args[0] if args else "-"
             sentence = guide_words.answer(verb.rpartition("/")[2])
             if sentence is not None and verb not in program.commands and not verb.startswith("-"):
-                return _fail(sentence, 2, words)
-            code = program(words, prog_name=PROGRAM, standalone_mode=False)
+                return _fail(sentence, 2, args)
+            code = program(args, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader closed the pipe; without this the interpreter complains about it again as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if settings().traceback:
+        # Settings that cannot be read are such an error.
+        if os.environ.get(variable("traceback"), "").strip():
             raise
-        return _fail(*_explain(error), words)
-    if code == batch.STOPPED and words[:1] not in (["batch"], ["video"], ["serve"]):
-        return _fail("Stopped: every file that was written is whole.", batch.STOPPED, words)
+        return _fail(*_explain(error), args)
+    if code == batch.STOPPED and args[:1] not in (["batch"], ["video"], ["serve"]):
+        return _fail("Stopped: every file that was written is whole.", batch.STOPPED, args)
     return code if isinstance(code, int) else 0
-
-
-def _command(words: list[str]) -> Any:
-    """Return the program; show rare options for --help-all."""
-    program: Any = typer.main.get_command(app)
-    if MORE in words:
-        words[:] = ["--help" if word == MORE else word for word in words]
-        for param in (param for verb in program.commands.values() for param in verb.params if hasattr(param, "hidden")):
-            param.hidden = False
-            param.help = param.help.replace(SOME_METHODS, ", ".join(METHODS))
-    return program
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -116,13 +104,13 @@ def _explain_option(error: Any) -> str | None:
         return None
     if context.parent is None:
         return f"{name} has no verb before it: name one, such as {PROGRAM} image PICTURE; --help lists them."
-    commands = _command([]).commands.values()
+    commands = context.find_root().command.commands.values()
     having = [command.name for command in commands if any(name in param.opts for param in command.params)]
     if having:
         return f"{context.info_name} has no {name}, which is an option of {listing(having[:4])}: leave it out."
     return guide_words.answer(name)
 
 
-def _fail(sentence: str, code: int, words: Sequence[str]) -> int:
-    Console("--json" in words).fail(sentence)
+def _fail(sentence: str, code: int, args: Sequence[str]) -> int:
+    Console("--json" in args).fail(sentence)
     return code

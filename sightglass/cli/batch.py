@@ -41,24 +41,22 @@ class BatchOptions(cli.CheckOptions, cli.DrawOptions, cli.ModelOptions):
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
     workers: int | None = cli.field("--workers N", "Parallel workers [one per core].", min=1)
     batch_size: int | None = cli.field(
-        "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", hidden=True, min=1
+        "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", cli.RARE, min=1
     )
-    engine: str = cli.field(
-        "--engine plain|ray", "This process, or a Ray cluster [plain].", default="plain", hidden=True
-    )
+    engine: str = cli.field("--engine plain|ray", "This process, or a Ray cluster [plain].", cli.RARE, default="plain")
     ray_address: str | None = cli.field(
-        "--ray-address ADDRESS", "host:port or ray://host:port [the cluster of this machine].", hidden=True
+        "--ray-address ADDRESS", "host:port or ray://host:port [the cluster of this machine].", cli.RARE
     )
-    ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", default=1.0, hidden=True)
+    ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", cli.RARE, default=1.0)
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1, min=1)
     labels: Path | None = cli.field("--labels PATH", "COCO, CSV, YOLO, VOC, PNG masks or a .zip of them.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL=: nothing.")
     instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
     tolerance: float = cli.field(
-        "--tolerance POINTS", "AP or accuracy to lose at most [2].", default=2.0, min=0.1, max=100, hidden=True
+        "--tolerance POINTS", "AP or accuracy to lose at most [2].", cli.RARE, default=2.0, min=0.1, max=100
     )
     size: int | None = cli.field(
-        "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True
+        "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.RARE, min=0
     )
     out: str | None = cli.field("--out -o FOLDER", "Folder of the results [explained/<source>].", cli.OUT)
 
@@ -99,7 +97,7 @@ def batch(
     numbers = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
     result: Json = {name: getattr(done, name) for name in numbers}
     if done.done:
-        result |= _say_how_right(console, done.folder)
+        result |= _report_evaluation(console, done.folder)
         decision = None
         if before:
             decision = finished.decide_runs({done.folder: stored.load(done.folder)} | before)
@@ -181,7 +179,7 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
     return matches
 
 
-def _say_how_right(console: Console, folder: Path) -> Json:
+def _report_evaluation(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
     scores = table.read_scores(folder)
     if not kinds.kind_of(scores.task).names_classes:
@@ -190,8 +188,8 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.say(f"{errors.describe(scores.unit)}.")
         return {"errors": jsonable(asdict(errors))}
     truth, names = labels.read_labels(folder), labels.match_run(folder)
-    if words := labels.describe_left_out([name for name in names if name.label not in labels.corrections(folder)]):
-        console.say(f"{words} Say what they are with --match LABEL=CLASS.")
+    if left_out := labels.describe_left_out([name for name in names if name.label not in labels.corrections(folder)]):
+        console.say(f"{left_out} Say what they are with --match LABEL=CLASS.")
     lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}

@@ -167,7 +167,7 @@ def similarity(
 
 @dataclass
 class _Run:
-    """A call of the verb."""
+    """One call of `similarity`."""
 
     console: Console
     progress: Progress
@@ -254,7 +254,7 @@ class _Run:
         return self.console.finish(folder, written, report.summary(), report.failed)
 
     def _attend(self) -> similarity_files.Attend | None:
-        """Return what draws a picture under its attention; None for a model without one over the whole picture."""
+        """Return a function that overlays a picture's attention; None for a model without spatial attention."""
         if all(attention.grid is None for attention in self.explainer.loaded.survey.attentions):
             return None
         return lambda image: self.explainer(image, method="attention", top_k=1).overlay(0)

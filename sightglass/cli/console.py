@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import to_json
-from sightglass.common.legible import one_line, without_codes
+from sightglass.common.legible import one_line, visible
 from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 
@@ -25,7 +25,7 @@ MAX_WIDTH = 100
 class Console:
     """Write to this process's stdout and stderr; a progress bar is drawn only where stderr is a terminal.
 
-    Most messages contain names from others' files: strip terminal codes.
+    Terminal codes are stripped, as most messages contain names from others' files.
     """
 
     def __init__(self, as_json: bool = False) -> None:
@@ -48,8 +48,8 @@ class Console:
         """Print lines for a reader; nothing with --json."""
         if not self.as_json:
             with self._without_bar():
-                for line in lines:
-                    print(without_codes(line), file=self._stdout)
+                for line in "\n".join(lines).split("\n") if lines else ():
+                    print(visible(line), file=self._stdout)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
         """Print a table for a reader; columns named in `right` are aligned to the right."""
@@ -64,7 +64,7 @@ class Console:
         for i, name in enumerate(columns):
             table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=not i)
         for row in rows:
-            table.add_row(*(Text(without_codes(cell)) for cell in row))
+            table.add_row(*(Text(visible(cell)) for cell in row))
         screen = Screen(file=self._stdout, highlight=False)
         screen.width = min(screen.width, MAX_WIDTH) if screen.is_terminal else MAX_WIDTH
         with self._without_bar():
@@ -73,8 +73,8 @@ class Console:
     def files(self, folder: Path | str, names: Sequence[str]) -> None:
         """Print the files written to a folder, by subfolder as counts."""
         if names:
-            places = [name.rpartition("/") for name in names]
-            counts = Counter(f"{inner}/" if inner else last for inner, _, last in places)
+            paths = [name.rpartition("/") for name in names]
+            counts = Counter(f"{inner}/" if inner else last for inner, _, last in paths)
             listed = (
                 f"{name} ({phrases.plural(count, 'file')})" if name.endswith("/") else name
                 for name, count in counts.items()
@@ -107,7 +107,7 @@ class Console:
             print(f"And {len(sentences) - most:,} more {rest}.", file=sys.stderr)
 
     @contextlib.contextmanager
-    def progress(self, words: str) -> Iterator[Progress]:
+    def progress(self, text: str) -> Iterator[Progress]:
         """Show a bar for the duration of the block; yields its setter: a share 0..1 (below 0: unknown) and words.
 
         Whatever libraries print meanwhile goes to stderr.
@@ -123,12 +123,11 @@ class Console:
             contextlib.redirect_stdout(sys.stderr),
         ):
             self._bars = bars
-            task = bars.add_task(without_codes(words), total=None)
+            task = bars.add_task(visible(text), total=None)
 
-            def update(share: float, words: str) -> None:
-                bars.update(
-                    task, total=None if share < 0 else 1.0, completed=max(share, 0), description=without_codes(words)
-                )
+            def update(share: float, text: str) -> None:
+                total = None if share < 0 else 1.0
+                bars.update(task, total=total, completed=max(share, 0), description=visible(text))
 
             try:
                 yield update

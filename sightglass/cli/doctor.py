@@ -1,4 +1,4 @@
-"""`settings`, `examples` and `doctor`: what is set, comes along and works on this machine."""
+"""`settings`, `examples` and `doctor`: variables, packaged pictures, and checks of this machine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import typer
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common import settings as environment
-from sightglass.common.errors import ImageProblem, Problem, describe_error
-from sightglass.common.files import Json, write_file
+from sightglass.common.errors import ImageProblem, Problem, SettingProblem, describe_error
+from sightglass.common.files import write_file
 from sightglass.explain.evidence import loaded_model
 from sightglass.models.checkpoints import weights
 
@@ -31,31 +31,19 @@ TRIED = "demo-cls-s"
 """The packaged model that is tried on a packaged picture."""
 
 
-@cli.verb(cli.app, "settings", "SIGHTGLASS_MEMORY_MB=8192 sightglass settings --json")
+@cli.verb(cli.app, "settings", "SIGHTGLASS_MEMORY_MB=8192 sightglass settings")
 def list_settings(json: cli.Json = False) -> int:
-    """List the environment variables that Sightglass reads: value, default and meaning.
-
-    Tokens are masked. The exit code is 1 if a variable is malformed or unknown.
-    """
-    console, malformed = Console(json), environment.find_malformed()
-    rows: list[Json] = []
+    """List the environment variables that Sightglass reads: value, default and meaning. The token is masked."""
+    environment.check()
+    console, columns, rows = Console(json), ("name", "value", "default", "meaning"), []
     for field, declared in environment.Settings.model_fields.items():
-        value = os.environ.get(environment.variable(field), "").strip() or None
-        rows.append(
-            {
-                "name": environment.variable(field),
-                "value": value if field != "token" or value is None else str(getattr(environment.settings(), field)),
-                "default": environment.describe_default(field),
-                "meaning": declared.description,
-                "problem": malformed.get(field),
-            }
-        )
-    columns = ("variable", "value", "default", "meaning")
-    console.table(columns, [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows])
-    problems = [*(row["problem"] for row in rows if row["problem"]), *environment.unknown()]
-    console.warn(*problems)
-    console.result({"settings": rows, "problems": problems})
-    return 1 if problems else 0
+        name = environment.variable(field)
+        value = os.environ.get(name, "").strip()
+        masked = "*" * 10 if value and field == "token" else value
+        rows.append((name, masked, environment.describe_default(field), declared.description or ""))
+    console.table(columns, rows)
+    console.result({"settings": [dict(zip(columns, row, strict=True)) for row in rows]})
+    return 0
 
 
 @cli.verb(cli.app, "examples", "sightglass examples pictures/")
@@ -112,6 +100,12 @@ def _check() -> Iterator[tuple[str, str, str, str]]:
         except Exception as error:
             yield name, "broken", f"does not start ({type(error).__name__}: {error})", advice
     try:
+        environment.check()
+    except SettingProblem as problem:
+        # No setting can be read, and so nothing else be tried.
+        yield "Settings", "broken", "malformed or unknown", str(problem)
+        return
+    try:
         yield "Device", "works", str(loaded_model.device(environment.settings().api_device)), ""
     except Problem as problem:
         yield "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}"
@@ -128,7 +122,3 @@ def _check() -> Iterator[tuple[str, str, str, str]]:
         yield "Trial", "broken", f"{TRIED} does not run ({describe_error(error)})", "Install the packages anew."
     for folder in weights.missing_folders():
         yield "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS."
-    for field, sentence in environment.find_malformed().items():
-        yield environment.variable(field), "broken", "malformed", sentence
-    for sentence in environment.unknown():
-        yield "Unknown variable", "limited", "sets nothing", sentence

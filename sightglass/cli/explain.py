@@ -41,9 +41,9 @@ MODELS = {"detect": "", "segment": "demo-seg"}
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions(cli.OutputOptions, cli.CheckOptions, cli.LoadOptions):
     model: str | None = cli.field("--model -m ID", "Listed by `models list`, or a file [by the verb].", cli.MODEL)
-    labels: Path | None = cli.field("--labels FILE", "Class names of a model's file.", cli.MODEL, hidden=True)
+    labels: Path | None = cli.field("--labels FILE", "Class names of a model's file.", cli.RARE)
     objects: list[str] | None = cli.field(
-        "--object MASK|X,Y,X,Y", "The object: how much evidence is outside?", cli.MAP, verbs="image", hidden=True
+        "--object MASK|X,Y,X,Y", "The object: how much evidence is outside?", cli.RARE, verbs="image"
     )
     npy: bool = cli.field(
         "--npy", "Also write each map as a .npy.", cli.OUT, verbs="image class segment", default=False
@@ -51,16 +51,13 @@ class ExplainOptions(cli.OutputOptions, cli.CheckOptions, cli.LoadOptions):
     save_all: bool = cli.field(
         "--save-all", "Also write an image and a .npy of each box.", cli.OUT, verbs="detect", default=False
     )
-    no_boxes: bool = cli.field(
-        "--no-boxes", "Draw the maps without boxes.", cli.OUT, verbs="detect", default=False, hidden=True
-    )
+    no_boxes: bool = cli.field("--no-boxes", "Draw the maps without boxes.", cli.RARE, verbs="detect", default=False)
     box_color: str = cli.field(
         "--box-color NAME",
         "Colour of boxes: white, green, '#00ff00', ... [white].",
-        cli.OUT,
+        cli.RARE,
         verbs="detect",
         default="white",
-        hidden=True,
     )
     also: list[str] | None = cli.field(*cli.ALSO, verbs="image detect segment")
 
@@ -76,7 +73,7 @@ VERBS = {
     "detect": "Explain boxes, by default of the first detector on this machine.",
     "segment": "Explain the class of pixels, by default of demo-seg.",
 }
-"""The help of each verb; the first is all of the others in one, with the same options."""
+"""Help of each verb; the others are aliases of `explain`."""
 EXAMPLES = {
     "explain": "sightglass explain *.jpg --question why --top-k 3 --out out",
     "image": "sightglass image bus.jpg --method layercam --top-k 3 --npy",
@@ -84,7 +81,7 @@ EXAMPLES = {
     "detect": "sightglass detect scene-3.png -m demo-s --class gear --save-all",
     "segment": "sightglass segment scene-3.png --per region --at 120,80 --against star",
 }
-"""Example of each verb; `explain` shows all."""
+"""Example of each alias in its help; `explain` shows all."""
 
 
 def _register(verb: str) -> None:
@@ -147,8 +144,8 @@ def _check_flags(verb: str, what: str, engine_options: cli.EngineOptions, option
         if verbs and verb not in verbs and getattr(options, option.name) != option.default:
             flags.append(option.metadata["flag"])
     if flags:
-        given = f"--like {options.like}, which sets {flags[0].split()[0]}," if options.like else flags[0].split()[0]
-        raise ModelProblem(f"{what}: leave {given} out.")
+        named = f"--like {options.like}, which sets {flags[0].split()[0]}," if options.like else flags[0].split()[0]
+        raise ModelProblem(f"{what}: leave {named} out.")
 
 
 def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: str) -> int:
@@ -188,12 +185,12 @@ def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
     """Explain the boxes of a detector."""
     options, console, explainer = series.options, series.console, series.explainer
     per = engine_options.setdefault("per", "detection")
-    labels, kept = cli.known_labels(engine_options, explainer), engine_options.get("classes", ())
+    labels, only = cli.known_labels(engine_options, explainer), engine_options.get("classes", ())
     indices = cli.class_indices(engine_options.get("targets"), labels)
-    cli.class_indices(kept, labels)
+    cli.class_indices(only, labels)
     # For single detections a number would mean a box, so classes are named.
     classes: tuple[int | str, ...] = tuple(labels[index] for index in indices) if per == "detection" else indices
-    chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": classes}
+    chosen = {"classes": tuple(cli.read_class(name, labels) for name in only), "targets": classes}
 
     def write(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
         common.report(console, explanation, series.style)
@@ -202,10 +199,10 @@ def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
             console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
         missing = []
         for box in find_missed(explanation, indices):
-            candidate, words = box.candidate, phrases.plain_text(box.words)
-            console.say(words)
+            candidate, sentence = box.candidate, phrases.plain_text(box.words)
+            console.say(sentence)
             about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}
-            missing.append({"words": words, **about, "why": box.reason.kind})
+            missing.append({"words": sentence, **about, "why": box.reason.kind})
         files = result_folder.box_files(
             explanation, series.style, everything=options.save_all, boxes=not options.no_boxes
         )
@@ -235,8 +232,8 @@ class Series:
         with self.console.progress("Explaining") as bar:
             for number, (picture, folder) in enumerate(zip(self.pictures, folders, strict=True)):
 
-                def update(part: float, words: str, picture: str = picture, number: int = number) -> None:
-                    bar((number + part) / len(self.pictures), f"{picture}: {words}")
+                def update(part: float, text: str, picture: str = picture, number: int = number) -> None:
+                    bar((number + part) / len(self.pictures), f"{picture}: {text}")
 
                 try:
                     explanation = self.explainer(common.open_picture(picture, self.console), progress=update, **chosen)

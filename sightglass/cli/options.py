@@ -42,8 +42,8 @@ ALL = "all"
 MAP, OUT = QUESTION.panel, OUTPUT
 _PANELS: dict[str | None, str | None] = {MODEL: None, BOXES: MAP}
 """Small panels, and which they are part of in `--help`."""
-MORE = "--help-all"
-"""Help with the rare options."""
+RARE = "Rarely needed"
+"""Panel of `--help` for what few need."""
 
 
 def print_help(context: typer.Context) -> None:
@@ -62,10 +62,7 @@ def option(usage: str, help: str, panel: str | None = None, **more: Any) -> Any:
 
 
 def field(usage: str, help: str, panel: str | None = None, *, verbs: str = "", default: Any = None, **more: Any) -> Any:
-    """Return a dataclass field with a flag; `hidden`: only `--help-all` lists it.
-
-    `verbs`: the aliases of `explain` that the option is for, which the model's task decides on; none: all.
-    """
+    """Return a dataclass field with a flag; `verbs`: the aliases of `explain` that have it, by default all."""
     metadata = {"flag": usage, "option": option(usage, help, panel, **more), "verbs": verbs.split()}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -107,11 +104,9 @@ class DrawOptions:
     colormap: str = field(
         "--colormap NAME", "inferno, viridis, jet, turbo, ... [inferno].", OUT, default=DEFAULTS["colormap"]
     )
-    alpha: float | None = field("--alpha 0..1", "Opacity of the colours over the picture.", OUT, hidden=True)
-    like: str | None = field(
-        "--like NAME", f"A guide's defaults and colours: {', '.join(guide_words.guides())}.", OUT, hidden=True
-    )
-    mode: str | None = field("--mode overlay|blend", "blend colours cold places, too [overlay].", OUT, hidden=True)
+    alpha: float | None = field("--alpha 0..1", "Opacity of the colours over the picture.", RARE)
+    like: str | None = field("--like NAME", f"A guide's defaults and colours: {', '.join(guide_words.guides())}.", RARE)
+    mode: str | None = field("--mode overlay|blend", "blend colours cold places, too [overlay].", RARE)
     json: Json = False
 
     def style(self) -> style.Style:
@@ -137,14 +132,14 @@ class _Verb(TyperCommand):
         return super().parse_args(ctx, _join_layers(guide_words.translate(args, names)))
 
 
-def _join_layers(words: Sequence[str]) -> list[str]:
+def _join_layers(args: Sequence[str]) -> list[str]:
     """Return the words with further layers after `--target-layers A` joined to it by commas."""
     joined, follows = list[str](), False
-    for place, word in enumerate(words):
+    for index, word in enumerate(args):
         if follows and _may_be_layer(word):
             joined[-1] += f",{word}"
             continue
-        follows = list(words[place - 1 : place]) == ["--target-layers"] or word.startswith("--target-layers=")
+        follows = list(args[index - 1 : index]) == ["--target-layers"] or word.startswith("--target-layers=")
         joined.append(word)
     return joined
 
@@ -169,19 +164,18 @@ def verb(
     """
 
     def register(function: Callable[..., int]) -> Callable[..., int]:
-        call, options = _expand(function, name)
+        call = _expand(function, name)
         paragraphs = inspect.cleandoc(help or function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(info.hidden for info in options)
-        below = f"\b\n{more}[bold]Examples[/]\n" + inspect.cleandoc(examples).replace("[", "\\[")
+        below = "\b\n[bold]Examples[/]\n" + inspect.cleandoc(examples).replace("[", "\\[")
         app.command(name, cls=_Verb, help=text, epilog=below, rich_help_panel=panel)(call)
         return function
 
     return register
 
 
-def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int], list[Any]]:
-    """Return the function with typer's parameters, and its options."""
+def _expand(function: Callable[..., int], verb: str) -> Callable[..., int]:
+    """Return the function with typer's parameters."""
     parameters: list[tuple[str, Any, Any]] = []
     groups: dict[str, tuple[Any, list[str]]] = {}
     for name, hint in get_type_hints(function, include_extras=True).items():
@@ -202,7 +196,7 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
     vars(call)["__signature__"] = inspect.Signature(
         [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in parameters]
     )
-    return call, [about for _, kind, _ in parameters for about in getattr(kind, "__metadata__", ())]
+    return call
 
 
 def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
@@ -224,7 +218,7 @@ def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
     for name, about in {"question": QUESTION, **OFFERED}.items():
         if about.is_for(verb):
             kind: Any = list[str] if about.kind is tuple else about.kind
-            typed = option(about.flag, about.help, about.panel, hidden=about.rare)
+            typed = option(about.flag, about.help, RARE if about.rare else about.panel)
             flags.append((name, Annotated[kind | None, typed], None))
     return flags
 
@@ -253,9 +247,9 @@ def split_names(texts: Sequence[str] | None, allowed: Collection[str]) -> list[s
 
 
 def _read_example(text: str) -> tuple[tuple[float, ...], str]:
-    place, _, name = text.partition("=")
+    edges, _, name = text.partition("=")
     try:
-        x0, y0, x1, y1 = map(float, place.split(","))
+        x0, y0, x1, y1 = map(float, edges.split(","))
     except ValueError:
         raise Problem(f"--example is {text}: give a box and a name, such as 50,400,240,900=coat.") from None
     return (x0, y0, x1, y1), name or "like the example"

@@ -53,7 +53,7 @@ class ProveOptions(cli.ModelOptions):
     """,
 )
 def prove(picture: cli.Picture, engine_options: cli.EngineOptions, options: ProveOptions) -> int:
-    """Test a map by hiding, or keeping, what it shows, beside maps that know nothing.
+    """Test a map by hiding or keeping what it shows, in comparison with uninformed maps.
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from sightglass.models import catalog
 
 HOST, PORT = "127.0.0.1", 8502
 SCRIPT = DASHBOARD / "dashboard.py"
-OPEN = "Let everybody who reaches the address in, without a token."
+OPEN = "Admit everybody who reaches the address, without a token."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +124,14 @@ def serve(options: ServeOptions) -> int:
         token = token if rules.asks else "no token is required"
         console.say(f"http://{host}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
         sys.stdout.flush()
-        config = uvicorn.Config(create(), log_level="critical", access_log=False, server_header=False)
-        uvicorn.Server(config).run(sockets=[listener])
+        seconds = settings().stop_seconds
+        config = uvicorn.Config(
+            create(), log_level="critical", access_log=False, server_header=False, timeout_graceful_shutdown=seconds
+        )
+        # uvicorn raises the signal again that stopped it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
     console.say("Stopped.")
     sys.stdout.flush()
     return 0

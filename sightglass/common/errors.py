@@ -16,7 +16,7 @@ _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "
 class Problem(ValueError):
     """Something a user can mend; its text is shown as it is, on a screen, in a terminal and over HTTP.
 
-    What it repeats from outside may be anything: it is one line, and none of its words is longer than a reader needs.
+    The text is made one line, and long words in it are shortened, since it may repeat anything that was given.
     """
 
     def __init__(self, sentence: str = "") -> None:
@@ -32,7 +32,7 @@ class ImageProblem(Problem):
 
 
 class TooLarge(ImageProblem):
-    """The picture has more bytes, pixels or numbers than are taken, or than there is memory for."""
+    """The picture has more bytes, pixels or values than are accepted or fit in memory."""
 
 
 class ModelProblem(Problem):
@@ -44,7 +44,7 @@ class AnswerProblem(ModelProblem):
 
 
 class WeightsProblem(Problem):
-    """The weights are nowhere to be had, or are not what they should be."""
+    """The weights cannot be found, are damaged, or belong to another model."""
 
 
 class Cancelled(Exception):
@@ -70,7 +70,7 @@ def describe_invalid(message: str) -> str:
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error is a failed memory allocation."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def from_machine(error: BaseException) -> MachineProblem | None:

@@ -1,4 +1,4 @@
-"""Read the words of the guides that users come from: `guide_words.toml` says what each is here."""
+"""Translate the words of the guides that users come from, as listed in `guide_words.toml`."""
 
 from __future__ import annotations
 
@@ -22,63 +22,63 @@ def guides() -> Mapping[str, Mapping[str, Any]]:
 
 
 @cache
-def _words(section: str) -> Mapping[str, str]:
+def _section(section: str) -> Mapping[str, str]:
     """Return the words of a section of all guides, each with ours."""
     rows = [row for guide in guides().values() for row in guide.get(section, {}).items()]
-    return {word: ours for words, ours in rows for word in words.split(", ")}
+    return {word: ours for names, ours in rows for word in names.split(", ")}
 
 
 def answer(word: str) -> str | None:
-    """Return a sentence that says what a guide's word is here, or None."""
-    here = _LINK.sub(r"docs/\1", _words("here").get(word, ""))
+    """Return the sentence that explains a guide's word, or None."""
+    here = _LINK.sub(r"docs/\1", _section("here").get(word, ""))
     return f"{word}: {here}." if here else None
 
 
-def verb_first(words: Sequence[str], verbs: Collection[str]) -> list[str]:
+def verb_first(args: Sequence[str], verbs: Collection[str]) -> list[str]:
     """Return a command line with its verb in front, by our name, also for a guide's script or after options."""
-    scripts = _words("verbs")
-    for place, word in enumerate(words):
+    scripts = _section("verbs")
+    for index, word in enumerate(args):
         name = word.rpartition("/")[2]
-        if word.startswith("-") or (place and words[place - 1].startswith("-")):
+        if word.startswith("-") or (index and args[index - 1].startswith("-")):
             continue
-        rest = [*words[:place], *words[place + 1 :]]
+        rest = [*args[:index], *args[index + 1 :]]
         if name in scripts:
             return [scripts[name], *rest] if scripts[name] else verb_first(rest, verbs)
-        if not place or word in verbs:
+        if not index or word in verbs:
             return [word, *rest]
-    return list(words)
+    return list(args)
 
 
-def translate(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:
+def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:
     """Return a verb's words with the guides' options replaced by ours.
 
     `options`: those that the verb has, each with all of its names. `--like NAME` adds a guide's defaults, without the
     options that are given or that the verb lacks. Raises Problem for an unknown guide and a second model.
     """
-    end = list(words).index("--") if "--" in words else len(words)
-    ours = [part for word in words[:end] for part in _replace(word, options)]
+    end = list(args).index("--") if "--" in args else len(args)
+    ours = [part for word in args[:end] for part in _replace(word, options)]
     flags = [word.partition("=")[0] for word in ours]
     models = options.get("--model", ())
-    guided = [word for word in words[:end] if _words("taken").get(word.partition("=")[0]) == "--model"]
+    guided = [word for word in args[:end] if _section("taken").get(word.partition("=")[0]) == "--model"]
     if guided and sum(map(models.count, flags)) > 1:
         raise Problem(f"{guided[0]} names a second model: give one, with -m.")
     names = [value for flag, value in pairwise(ours) if flag == "--like"]
     names += [word.removeprefix("--like=") for word in ours if word.startswith("--like=")]
     if not names or "--like" not in options:
-        return [*ours, *words[end:]]
+        return [*ours, *args[end:]]
     if names[-1] not in guides():
         raise Problem(f"--like is {names[-1]}: use {', '.join(guides())}.")
-    given = {name for flag in flags for name in options.get(flag, ())}
-    added = [pair for pair in guides()[names[-1]]["like"].items() if pair[0] in options and pair[0] not in given]
-    return [*(part for pair in added for part in pair if part), *ours, *words[end:]]
+    present = {name for flag in flags for name in options.get(flag, ())}
+    added = [pair for pair in guides()[names[-1]]["like"].items() if pair[0] in options and pair[0] not in present]
+    return [*(part for pair in added for part in pair if part), *ours, *args[end:]]
 
 
 def _replace(word: str, options: Collection[str]) -> list[str]:
     name, equals, value = word.partition("=")
-    if not word.startswith("--") and name not in _words("taken"):
+    if not word.startswith("--") and name not in _section("taken"):
         # The name of a file may have the sign in it.
         return [word]
-    dashed, taken = name.replace("_", "-") if name.startswith("--") else name, _words("taken")
+    dashed, taken = name.replace("_", "-") if name.startswith("--") else name, _section("taken")
     if name in options or (dashed not in options and name not in taken):
         return [word]
     replaced = [dashed] if dashed in options else taken[name].split()

@@ -15,7 +15,7 @@ ABOVE = {
     "result_folder": "sightglass.report.result_folder",
     "results": "sightglass.report.results",
 }
-"""Modules that code below them calls on behalf of its callers: `Explanation.save`."""
+"""Modules of higher layers that methods such as `Explanation.save` import when they are called."""
 
 
 class _Lazy:

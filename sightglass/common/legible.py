@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 
 MAX_NAME = 200
-"""Letters, as many as recipes, decks and the API take."""
+"""Characters of a name in recipes, decks and the API."""
 MAX_WORD = 220
-"""Letters without a space between: room for a name with quotation marks around it."""
+"""Characters of a word in a sentence: room for a name of `MAX_NAME` in quotation marks."""
 _BREAKS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
-"""Control characters: line breaks, colours of a terminal; and what no file, or no XML, can hold: halves of characters,
-and two that are none."""
+"""Control characters, such as line breaks and the codes of a terminal, and what XML cannot hold: lone surrogates and
+noncharacters."""
 _MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
-"""Reverse the direction of the text around them."""
-_CODES = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]+")
-"""Control characters other than tabs and line breaks."""
+"""Marks that change the direction of text."""
 _LONG = re.compile(rf"\S{{{MAX_WORD + 1},}}")
 
 
@@ -24,7 +22,7 @@ def visible(text: str) -> str:
 
 
 def legible(name: str, most: int = MAX_NAME) -> str:
-    """Return a name as one line of at most `most` letters, without what is not seen.
+    """Return a name as one line of at most `most` visible characters.
 
     >>> legible("cat\\n\\u202egnp.exe")
     'cat gnp.exe'
@@ -33,15 +31,6 @@ def legible(name: str, most: int = MAX_NAME) -> str:
     if len(text) > most:
         text = f"{text[: most - 1]}…"
     return text or "(no name)"
-
-
-def without_codes(text: str) -> str:
-    """Return a text without what a terminal would obey: colours, titles, moves of the cursor.
-
-    >>> without_codes("a cat\\x1b[2J of two\\nlines")
-    'a cat [2J of two\\nlines'
-    """
-    return _MARKS.sub("", _CODES.sub(" ", text))
 
 
 def one_line(sentence: str) -> str:

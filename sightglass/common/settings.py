@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from sightglass.common.errors import SettingProblem, describe_invalid, did_you_mean
 from sightglass.common.files import data_folder
@@ -37,6 +37,11 @@ def _split(text: str, separator: str = ",") -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(separator) if name.strip())
 
 
+def _in_data_folder(name: str) -> Any:
+    """Return a field whose default is a folder of the user's data."""
+    return Field(default_factory=lambda: data_folder(name))
+
+
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Folder = Annotated[Path, _from_text(_folder)]
 FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.lower() == OFF else _folder(text))]
@@ -46,99 +51,77 @@ Sites = Annotated[tuple[Annotated[str, Field(pattern=r"^[!-+\--:<-~]+$")], ...],
 """Only what a header may hold: others would break every answer."""
 
 
-def _field(default: Any, meaning: str, *, shown: str | None = None) -> Any:
-    """Return a pydantic field with its meaning and displayed default."""
-    default = {"default_factory" if callable(default) else "default": default}
-    return Field(description=meaning, json_schema_extra={"shown": shown}, **default)
-
-
 class Settings(BaseModel):
-    """What an operator can set. A malformed variable raises SettingProblem where it is read, and no other does."""
+    """What an operator can set."""
 
-    weights: Folders = _field((), "Folders with weight files, separated as in PATH.")
-    models: Folder | None = _field(
-        None, "A models.toml of your own, in the form of models/catalog.toml.", shown="./models.toml, if it exists"
-    )
-    own_models: FolderOrOff = _field(
-        lambda: data_folder("models"),
-        "The folder of models that people add in the dashboard; off: nobody adds any.",
-        shown="in the user's data folder",
-    )
-    own_models_mb: Positive = _field(2048.0, "The most that one person's added models may take together, in MB.")
-    model_code: bool = _field(False, "On a network address: whether visitors may add models whose files run code.")
-    offline: bool = _field(False, "Never download.")
-    memory_mb: Annotated[float, Field(ge=0, lt=1e9)] = _field(
-        4096.0, "Memory of which models take a half, and evidence a sixteenth, in MiB."
-    )
-    cuda_graphs: bool = _field(True, "On a GPU: record the passes of models as CUDA graphs, which are replayed.")
-    nvjpeg: bool = _field(
-        False, "On a GPU: decode JPEGs by nvJPEG, about 5 ms a megapixel faster, with other bytes than other decoders."
-    )
-    masks: Annotated[int, Field(ge=1)] | None = _field(
-        None,
-        "How many masks D-RISE draws for a picture.",
-        shown="800; 1000 for a classifier",
-    )
-    checks: bool = _field(True, "Test each map in the background once it is shown; no: only when somebody asks.")
-    batches: Folder = _field(Path("batches"), "Where the page Pictures keeps uploads and the results of runs.")
-    clips: Folder = _field(
-        lambda: data_folder("clips"),
-        "Where the Video page keeps uploaded clips and their results for a week.",
-        shown="in the user's data folder",
-    )
-    heatmaps: Folder = _field(Path("heatmaps"), "Where POST /generate_heatmap writes its maps.")
-    history: FolderOrOff = _field(
-        lambda: data_folder("history"),
-        "The history's folder; off: nothing is saved.",
-        shown="in the user's data folder",
-    )
-    history_mb: Positive = _field(2048.0, "The most that the history may take, in MB of 1,000,000 bytes.")
-    save_below: Annotated[float, Field(ge=0, le=1)] = _field(
-        0.0, "The score below which an answer is saved in the history under the tag unsure; 0: none is."
-    )
-    token: SecretStr | None = _field(
-        None,
-        "The token that everybody sends who uses this server; any other address than localhost needs one.",
-        shown="on a network address: a random one, printed at the start",
-    )
-    open: bool = _field(False, "Ask nobody who reaches this server for a token.")
-    emails: Names = _field(
-        (),
-        "Who may sign in with the provider of secrets.toml: e-mail addresses and @domains, separated by commas.",
-        shown="everybody whom it signs in",
-    )
-    framed_by: Sites = _field((), "Sites that may show the dashboard in a frame, separated by commas.")
-    api_origins: Names = _field(
-        (), "Sites whose pages may call the API and open the dashboard's socket, separated by commas; *: all."
-    )
-    api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
-    api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.")
-    api_timeout: Annotated[float, Field(ge=0.001, allow_inf_nan=False)] = _field(
-        60.0, "Seconds that an answer may take, waiting included."
-    )
-    api_workers: Annotated[int, Field(ge=1, lt=2**40)] = _field(2, "Requests that are answered at once.")
-    api_queue: Annotated[int, Field(ge=0, lt=2**40)] = _field(16, "Requests that may wait for an answer.")
-    api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
-    api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
-    stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
-        5.0, "Seconds that running work gets when a server stops."
-    )
-    traceback: Annotated[bool, _from_text(bool)] = _field(False, "On the command line: show where a bug is; any value.")
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
-    _malformed: dict[str, str] = PrivateAttr(default_factory=dict)
-    """A sentence for each malformed variable, by field."""
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Raise SettingProblem for a field with a malformed variable."""
-            if name in type(self).model_fields:
-                raise SettingProblem(self._malformed[name])
-            return super().__getattr__(name)
+    weights: Folders = ()
+    """Folders with weight files, separated as in PATH."""
+    models: Folder | None = None
+    """Your own models.toml, in the form of models/catalog.toml; unset: ./models.toml, if it exists."""
+    own_models: FolderOrOff = _in_data_folder("models")
+    """The folder of models that people add in the dashboard; off: nobody adds any."""
+    own_models_mb: Positive = 2048.0
+    """The most that one person's added models may take together, in MB."""
+    model_code: bool = False
+    """On a network address: whether visitors may add models whose files run code."""
+    offline: bool = False
+    """Never download."""
+    memory_mb: Annotated[float, Field(ge=0, lt=1e9)] = 4096.0
+    """Memory of which models take a half, and evidence a sixteenth, in MiB."""
+    cuda_graphs: bool = True
+    """On a GPU: record the passes of models as CUDA graphs, which are replayed."""
+    nvjpeg: bool = False
+    """On a GPU: decode JPEGs by nvJPEG, about 5 ms a megapixel faster, with other bytes than other decoders."""
+    masks: Annotated[int, Field(ge=1)] | None = None
+    """How many masks D-RISE draws for a picture; unset: 800, or 1000 for a classifier."""
+    checks: bool = True
+    """Test each map in the background once it is shown; no: only when somebody asks."""
+    batches: Folder = Path("batches")
+    """Where the page Pictures keeps uploads and the results of runs."""
+    clips: Folder = _in_data_folder("clips")
+    """Where the Video page keeps uploaded clips and their results for a week."""
+    heatmaps: Folder = Path("heatmaps")
+    """Where POST /generate_heatmap writes its maps."""
+    history: FolderOrOff = _in_data_folder("history")
+    """The history's folder; off: nothing is saved."""
+    history_mb: Positive = 2048.0
+    """The most that the history may take, in MB of 1,000,000 bytes."""
+    save_below: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The score below which an answer is saved in the history under the tag unsure; 0: none is."""
+    token: SecretStr | None = None
+    """The token that every visitor sends; unset: a random one, printed at the start, except on localhost."""
+    open: bool = False
+    """Ask nobody who reaches this server for a token."""
+    emails: Names = ()
+    """Who may sign in: e-mail addresses and @domains, separated by commas; unset: all whom the provider signs in."""
+    framed_by: Sites = ()
+    """Sites that may show the dashboard in a frame, separated by commas."""
+    api_origins: Names = ()
+    """Sites whose pages may call the API and open the dashboard's socket, separated by commas; *: all."""
+    api_hosts: Names = ()
+    """Names of this machine besides localhost, separated by commas; *: any."""
+    api_mb: Positive = 20.0
+    """The largest file of a picture, in MiB."""
+    api_timeout: Annotated[float, Field(ge=0.001, allow_inf_nan=False)] = 60.0
+    """Seconds that an answer may take, waiting included."""
+    api_workers: Annotated[int, Field(ge=1, lt=2**40)] = 2
+    """Requests that are answered at once."""
+    api_queue: Annotated[int, Field(ge=0, lt=2**40)] = 16
+    """Requests that may wait for an answer."""
+    api_model: str = "efficientnet-lite0"
+    """The model of a request that names none."""
+    api_device: str = "auto"
+    """Where models are loaded: auto, cpu, cuda, cuda:N or mps."""
+    stop_seconds: Annotated[int, Field(ge=0, le=3600)] = 5
+    """Seconds that running requests get when a server stops."""
+    traceback: Annotated[bool, _from_text(bool)] = False
+    """On the command line: show where a bug is; any value."""
 
 
 def settings() -> Settings:
-    """Return the settings; a field whose variable is malformed raises SettingProblem when it is read."""
+    """Return the settings; raise SettingProblem, one sentence for each malformed variable."""
     names = (*map(variable, Settings.model_fields), *_FOLDERS)
     return _read(tuple((name, text) for name in names if (text := os.environ.get(name)) is not None))
 
@@ -154,11 +137,9 @@ def _read(environment: tuple[tuple[str, str], ...]) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         wrong = {str(details["loc"][0]): describe_invalid(details["msg"]) for details in error.errors()}
-    valid = Settings(**{name: value for name, value in values.items() if name not in wrong})
-    for name, words in wrong.items():
-        del valid.__dict__[name]
-        valid._malformed[name] = f"{variable(name)} is {values[name]!r}: it {words}."
-    return valid
+    raise SettingProblem(
+        " ".join(f"{variable(name)} is {values[name]!r}: it {message}." for name, message in wrong.items())
+    )
 
 
 def variable(field: str) -> str:
@@ -166,34 +147,22 @@ def variable(field: str) -> str:
     return f"{PREFIX}{field.upper()}"
 
 
-def find_malformed() -> dict[str, str]:
-    """Return a sentence for each malformed variable, by field."""
-    return settings()._malformed
-
-
-def check() -> None:
-    """Raise SettingProblem with all sentences of `find_malformed` and `unknown`.
-
-    A server must not start with what fails later, nor with a mistyped variable that would have protected it.
-    """
-    if sentences := [*find_malformed().values(), *unknown()]:
-        raise SettingProblem(" ".join(sentences))
-
-
 def describe_default(field: str) -> str:
     """Return a field's default for the settings table, or ""."""
     declared = Settings.model_fields[field]
-    extra = declared.json_schema_extra
-    assert isinstance(extra, dict)
-    if extra["shown"] is not None:
-        return str(extra["shown"])
+    if declared.default_factory is not None:
+        return "in the user's data folder"
     if isinstance(declared.default, bool):
         return "yes" if declared.default else "no"
     return f"{declared.default:g}" if isinstance(declared.default, float) else str(declared.default or "")
 
 
-def unknown() -> list[str]:
-    """Return a sentence for each unknown variable with our prefix."""
+def check() -> None:
+    """Raise SettingProblem for malformed variables, and for unknown ones with our prefix.
+
+    A server must not start with a mistyped variable that would have protected it.
+    """
+    settings()
     names = [variable(field) for field in Settings.model_fields]
     strangers = sorted(
         name
@@ -201,7 +170,11 @@ def unknown() -> list[str]:
         if name.upper().startswith(PREFIX) and value.strip() and name not in names
         if not (re.fullmatch(_SERVICE, name) or (name.endswith("_PORT") and "://" in value))
     )
-    return [f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers]
+    if strangers:
+        hints = (
+            f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers
+        )
+        raise SettingProblem(" ".join(hints))
 
 
 def models_bytes() -> int:

@@ -14,11 +14,11 @@ from sightglass.common.files import file_stem
 P = ParamSpec("P")
 R = TypeVar("R")
 FOLDER = "users"
-"""The folder within every store that has one folder for each visitor with an id."""
+"""Folder of a store with a subfolder for each visitor with an account."""
 LOCAL = ""
-"""Id of whoever uses a server without an account of a provider: everybody shares the stores themselves."""
+"""Id of a visitor without an account; all of them share the stores."""
 NOBODY = "\0nobody"
-"""Id in a thread that nobody bound to a visitor, on a server where visitors have ids: it owns nothing."""
+"""Id in a thread that is not bound to a visitor, on a server with accounts; it owns nothing."""
 _current: contextvars.ContextVar[str | None] = contextvars.ContextVar("sightglass_user", default=None)
 _resolvers: list[Callable[[], str]] = []
 

@@ -1,11 +1,9 @@
-"""Sum up how well a run's answers fit its labels, as the API and the command line say it in JSON."""
+"""Sum up how well a run's answers fit its labels, for the JSON of the command line and of its files."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Literal
-
-from pydantic import Field
 
 from sightglass.evaluation import kinds
 from sightglass.evaluation.intervals import Estimate
@@ -59,7 +57,6 @@ class DecisionSummary(PlainResult):
 class EvaluationSummary(PlainResult):
     """How well a run's answers fit its labels."""
 
-    id: str = Field(default="", exclude_if=lambda id: not id)
     headline: str
     model: str
     task: Literal["detect", "classify", "segment"]
@@ -82,8 +79,6 @@ class EvaluationSummary(PlainResult):
     """Labels for which the model has no class."""
     problems: tuple[tuple[str, str], ...]
     """Pictures whose mask is missing or cannot be used, and why."""
-    decision: DecisionSummary | None = Field(default=None, exclude_if=lambda decision: decision is None)
-    """Decision between the models of a run; None for one."""
 
     @classmethod
     def build(cls, **fields: Any) -> EvaluationSummary:

@@ -29,16 +29,16 @@ MAX_PIXELS = 36_000_000
 """Maximum pixels of a frame: 8K video has 33 million."""
 MAX_SECONDS = 6 * 3600.0
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,gif,avi"}
-"""FFmpeg's names; of `mov` are MP4 and MOV, and of `matroska` MKV and WebM."""
+"""Options of FFmpeg, in which `mov` includes MP4, and `matroska` WebM."""
 _ERRORS = (av.FFmpegError, ValueError)
 _SAMPLE = 2**20
-"""Bytes at either end of a file by which it is recognised."""
+"""Bytes at each end of a file that identify it."""
 EXAMPLE = "scene.mp4"
 """The bundled clip."""
 
 
 def find_clip(source: str | Path) -> Path:
-    """Return a clip's file; the bundled one's where no file has its name."""
+    """Return a clip's path; `EXAMPLE` is the bundled clip where there is no file of that name."""
     return pictures.CLIP if str(source) == EXAMPLE and not os.path.exists(source) else Path(source)
 
 

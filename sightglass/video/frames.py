@@ -41,7 +41,7 @@ R = TypeVar("R")
 BYTES = 96 * 2**20
 """Maximum bytes of the decoded frames of one call."""
 ROUNDS = 2
-"""Passes of each worker in one call: the model is locked for as long."""
+"""Passes of each worker in one call, during which the model is locked."""
 
 
 class Tracker:
@@ -74,17 +74,17 @@ class Tracker:
 
         listed = [(*(box.box or ()), box.score, box.index) for box in boxes]
         rows = self._tracker.update(Boxes(np.array(listed, np.float32).reshape(-1, 6), (1, 1)))
-        numbers, places = self._numbers, dict[int, int]()
+        numbers, tracks = self._numbers, dict[int, int]()
         for row in sorted(rows, key=lambda row: row[4]):
-            places[int(row[7])] = numbers.setdefault(int(row[4]), len(numbers) + 1)
-        return tuple(map(places.get, range(len(boxes))))
+            tracks[int(row[7])] = numbers.setdefault(int(row[4]), len(numbers) + 1)
+        return tuple(map(tracks.get, range(len(boxes))))
 
 
 class FrameExplainer:
     """A model with a method and options, for frames.
 
-    One pass and one gradient, as for any picture, and nothing that only a picture that is kept needs: no digest of its
-    pixels, no cache, no statistics, no map on the picture's own grid.
+    A frame takes one pass and one gradient. What only saved pictures need is left out: digests, caches, statistics, and
+    maps at the picture's resolution.
     """
 
     def __init__(self, explainer: Explainer, options: Options, method: Method) -> None:
@@ -98,7 +98,7 @@ class FrameExplainer:
         return self.explainer.with_vocabulary(loaded, self.options, None)
 
     def find_class(self, index: int | None, predictions: Sequence[Prediction], evidence: Evidence) -> Target:
-        """Return a class as a target; None: the best of the predictions."""
+        """Return a class as a target; None: the best prediction."""
         options = replace(self.options, targets=() if index is None else (index,), top_k=1)
         return self.task.decoder.resolve(options, predictions, evidence)[0]
 
@@ -122,7 +122,7 @@ class ClipExplainer(FrameExplainer):
     """Turns the frames of a clip into records, in their order.
 
     On a CPU several workers run the model at the same time, each with one thread: PyTorch's threads wait for each other
-    at every layer, and in busy loops, which keep drawing and encoding from the cores.
+    at every layer in busy loops, which would keep the cores from drawing and encoding.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class ClipExplainer(FrameExplainer):
         self.settings, self._cancel = settings, cancel
         self.layers = chosen_layers(self.loaded, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
-        """What each raw map was computed at."""
+        """Layers at which the raw maps are computed."""
         self._tracker = Tracker(options.confidence) if self.task.explains("detection") else None
         on_cpu = self.loaded.device.type == "cpu"
         self.in_a_pass = pass_size(self.loaded, options)

@@ -43,7 +43,7 @@ MAX_PIXELS = 2_100_000
 SAME_OBJECT = 0.3
 """IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
 PATIENCE = 15
-"""Frames without a match after which an object is given up."""
+"""Frames without a match after which an object is lost."""
 MAX_SIDE = 112
 """Rows and columns of the values of a map that has no cells of its own, at most."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -76,7 +76,7 @@ _MESSAGE = TypeAdapter(Message)
 
 
 class BadMessage(Problem):
-    """A viewer sent what is no message: its socket is closed."""
+    """A viewer sent an invalid message: its socket is closed."""
 
 
 def parse_frame(data: bytes) -> tuple[int, bytes]:
@@ -87,14 +87,14 @@ def parse_frame(data: bytes) -> tuple[int, bytes]:
 
 
 def parse_message(text: str) -> Message:
-    """Return a message in words. Raises BadMessage."""
+    """Return a text message. Raises BadMessage."""
     try:
         return _MESSAGE.validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "It"
-        words = "A message in words is a JSON object of type choose or pin."
-        raise BadMessage(f"{words} {place} {describe_invalid(first['msg'])}.") from error
+        field = ".".join(map(str, first["loc"])) or "It"
+        kinds = "A text message is a JSON object of type choose or pin."
+        raise BadMessage(f"{kinds} {field} {describe_invalid(first['msg'])}.") from error
 
 
 class LiveExplainer:
@@ -106,7 +106,7 @@ class LiveExplainer:
         """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
         self._pin: Pin | None = None
         self._followed: Prediction | None = None
-        """The object that the viewer chose, where it was last."""
+        """The chosen object at its last position."""
         self._missed = 0
         """Frames in a row without it."""
 
@@ -130,7 +130,7 @@ class LiveExplainer:
         start = time.perf_counter()
         predictions = frames.task.decoder.decode(evidence, frames.options)
         size = (image.width, image.height)
-        target, place, lost = self._target(evidence, predictions, size)
+        target, index, lost = self._target(evidence, predictions, size)
         described: Json | None = None
         grids: Grids = ()
         if target is not None:
@@ -138,7 +138,7 @@ class LiveExplainer:
                 # A classifier's followed class is listed, also where it is not among the best.
                 score = frames.task.scorer.class_score(evidence, predictions, target.index) or 0.0
                 predictions = (*predictions, Prediction(target.label, target.index, score))
-            described, grids = self._map(evidence, target, predictions, place)
+            described, grids = self._map(evidence, target, predictions, index)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
         answers = [
             {"label": p.label, "index": p.index, "score": round(p.score, 4)}
@@ -146,7 +146,7 @@ class LiveExplainer:
             | ({} if p.box is None else {"marks": [{"kind": "polygon", "points": [*map(_round, p.outline)]}]})
             for p in predictions
         ]
-        answer = {"size": [*size], "answers": answers, "map": described, "place": place, "lost": lost}
+        answer = {"size": [*size], "answers": answers, "map": described, "place": index, "lost": lost}
         return answer | {"ms": milliseconds}, grids
 
     def _target(
@@ -161,9 +161,9 @@ class LiveExplainer:
                 x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
                 label = evidence.loaded.adapter.labels[pin.index]
                 followed = Prediction(label, pin.index, 0.0, (x0, y0, x1, y1))
-            if (place := find_same(followed, predictions, SAME_OBJECT)) is not None:
-                self._followed, self._missed = replace(followed, box=predictions[place].box), 0
-                return self._box(evidence, predictions, place), place, False
+            if (index := find_same(followed, predictions, SAME_OBJECT)) is not None:
+                self._followed, self._missed = replace(followed, box=predictions[index].box), 0
+                return self._box(evidence, predictions, index), index, False
             self._followed, self._missed = followed, self._missed + 1
             if self._missed <= PATIENCE:
                 return None, None, False
@@ -178,12 +178,12 @@ class LiveExplainer:
             return (self._box(evidence, predictions, 0), 0, lost) if predictions else (None, None, lost)
         return frames.find_class(None, predictions, evidence), None, False
 
-    def _box(self, evidence: Evidence, predictions: tuple[Prediction, ...], place: int) -> Target:
-        options = replace(self.frames.options, per="detection", targets=(place,))
+    def _box(self, evidence: Evidence, predictions: tuple[Prediction, ...], index: int) -> Target:
+        options = replace(self.frames.options, per="detection", targets=(index,))
         return self.frames.task.decoder.resolve(options, predictions, evidence)[0]
 
     def _map(
-        self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
+        self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], index: int | None
     ) -> tuple[Json, Grids]:
         """Return a map's description, and what it is drawn from, unless it is empty."""
         (raws,), layers = self.frames.compute_maps(evidence, [target])
@@ -193,7 +193,7 @@ class LiveExplainer:
         if (grid := contours.cells_of(values, field)) is None:
             grid = contours.over_extent(values, field, (min(values.shape[0], MAX_SIDE), min(values.shape[1], MAX_SIDE)))
         same = [prediction.score for prediction in predictions if prediction.index == target.index]
-        score = max(same) if place is None else predictions[place].score
+        score = max(same) if index is None else predictions[index].score
         return {
             "label": target.label,
             "score": round(score, 4),
@@ -211,7 +211,7 @@ def _round(numbers: Iterable[float]) -> list[float]:
 
 
 OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
-"""What a viewer may set of the engine's options, besides the method."""
+"""Options of the engine that a viewer may set besides the method."""
 
 
 def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[str, Any]) -> FrameExplainer:

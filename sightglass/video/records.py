@@ -98,27 +98,27 @@ def smooth_maps(records: Iterable[FrameRecord], tau: float) -> Iterator[FrameRec
         yield from records
         return
     source, window = iter(records), deque[FrameRecord]()
-    place = 0  # of the next record to yield, in the window
+    position = 0  # of the next record to yield, in the window
     while True:
-        while place >= len(window) or (
-            window[-1].seconds - window[place].seconds < REACH * tau and len(window) - 1 - place < SIDE
+        while position >= len(window) or (
+            window[-1].seconds - window[position].seconds < REACH * tau and len(window) - 1 - position < SIDE
         ):
             if (record := next(source, None)) is None:
                 break
             window.append(record)
-        if place >= len(window):
+        if position >= len(window):
             return
-        centre = window[place]
+        centre = window[position]
         near = [
             (other, math.exp(-apart / tau))
-            for other in itertools.islice(window, max(0, place - SIDE), place + SIDE + 1)
+            for other in itertools.islice(window, max(0, position - SIDE), position + SIDE + 1)
             if (apart := abs(other.seconds - centre.seconds)) <= REACH * tau
         ]
         yield replace(centre, answers=tuple(_mix(answer, centre, near) for answer in centre.answers))
-        place += 1
-        while place > SIDE or (place and window[0].seconds < centre.seconds - REACH * tau):
+        position += 1
+        while position > SIDE or (position and window[0].seconds < centre.seconds - REACH * tau):
             window.popleft()
-            place -= 1
+            position -= 1
 
 
 def _mix(answer: AnswerRecord, centre: FrameRecord, near: Sequence[tuple[FrameRecord, float]]) -> AnswerRecord:

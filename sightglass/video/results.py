@@ -1,7 +1,7 @@
 """Options and results of a clip: timeline, moments of change, curves for charts.
 
-A change counts after `LASTING` seconds, from its beginning; one odd frame is no moment. Answers below `UNSURE` are one
-state, whatever they name: what an unsure model names next is chance.
+A change becomes a moment once it has lasted `LASTING` seconds, at the time when it began. Answers below `UNSURE` are
+one state, since what an unsure model names next is chance.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Settings:
 
     @property
     def facts(self) -> Json:
-        """All facts of the results, as plain values."""
+        """The settings as plain values, for the journal."""
         names = ("every", "start", "end", "smooth", "objects", "only", "labels", "side")
         styling = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold", "boxes")}
         return {name: getattr(self, name) for name in names} | styling
@@ -82,9 +82,9 @@ def rgb_of(track: int) -> tuple[int, int, int]:
 
 Kind = Literal["answer", "object", "gone"]
 LASTING = 0.3
-"""Seconds."""
+"""Seconds for which a change must last."""
 MAX_MOMENTS = 1000
-"""Kept for one clip."""
+"""Maximum moments of a clip."""
 
 
 def clock(seconds: float) -> str:
@@ -126,8 +126,8 @@ def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[M
                 other = other if other is not None and other[0] == state else (state, row)
                 first = other[1]
                 if now - first["seconds"] >= LASTING:
-                    words = plain_text(task.wording.describe_switch(answer, first["best"], first["best_score"]))
-                    moments.append(Moment(first["seconds"], first["frame"], "answer", words, label=state))
+                    sentence = plain_text(task.wording.describe_switch(answer, first["best"], first["best_score"]))
+                    moments.append(Moment(first["seconds"], first["frame"], "answer", sentence, label=state))
                     answer, other = state, None
         for seen in (row, *others):
             if (number := seen["object"]) is None:
@@ -136,14 +136,14 @@ def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[M
             if not counted and now - first["seconds"] >= LASTING:
                 counted, label = True, seen["answer"]
                 if first["frame"] > 0:
-                    words = f"{label} {number} comes"
-                    moments.append(Moment(first["seconds"], first["frame"], "object", words, number, label))
+                    sentence = f"{label} {number} comes"
+                    moments.append(Moment(first["seconds"], first["frame"], "object", sentence, number, label))
             objects[number] = first, seen, counted
         for number, (first, last, counted) in list(objects.items()):
             if now - last["seconds"] >= LASTING:
                 if counted:
-                    words, label = f"{first['answer']} {number} goes", first["answer"]
-                    moments.append(Moment(last["seconds"], last["frame"], "gone", words, number, label))
+                    sentence, label = f"{first['answer']} {number} goes", first["answer"]
+                    moments.append(Moment(last["seconds"], last["frame"], "gone", sentence, number, label))
                 del objects[number]
         if len(moments) >= MAX_MOMENTS:
             break
@@ -160,11 +160,11 @@ class Summary:
 
     folder: Path
     frames: int
-    """Number drawn."""
+    """Frames drawn."""
     explained: int
-    """Number that the model saw."""
+    """Frames explained."""
     skipped: int
-    """Number that could not be decoded."""
+    """Frames that could not be decoded."""
     seconds: float
     """Duration of this run in seconds."""
     resumed: bool
@@ -174,7 +174,7 @@ class Summary:
     moments: tuple[Moment, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
     run: Json = field(default_factory=dict, repr=False)
-    """What its results depend on."""
+    """The settings that the results depend on."""
 
     @property
     def clip(self) -> Path:
@@ -194,7 +194,7 @@ class Summary:
 
     @property
     def facts(self) -> Json:
-        """The numbers, for a file."""
+        """The counts and notes, for timeline.json."""
         return {"frames": self.frames, "looked": self.explained, "skipped": self.skipped, "notes": self.notes}
 
 
@@ -223,8 +223,10 @@ POINTS = 600
 ACCENT = "#1C8D97"
 """The accent of both themes, for charts."""
 DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
-GAP, FAR = 0.5, 3
-"""Seconds without a point over which no line is drawn, at least; and in mean distances of points."""
+MIN_GAP = 0.5
+"""Least seconds between two points that interrupt a line."""
+GAP_FACTOR = 3
+"""Least multiple of the mean distance of points that interrupts a line."""
 MAX_CURVES = 6
 """Objects with a curve of their own: those seen longest."""
 
@@ -260,7 +262,7 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
         rows = frame[frame["object"] == number]
         label = packing.unescape(rows["answer"].value_counts().index[0])
         points = rows.groupby("cell")[["seconds", "score", "area"]].mean()
-        gaps = points.index[points["seconds"].diff() > max(GAP, FAR * seconds / len(points))]
+        gaps = points.index[points["seconds"].diff() > max(MIN_GAP, GAP_FACTOR * seconds / len(points))]
         # An empty row interrupts the line.
         points = points.reindex(points.index.union(gaps - 0.5))
         name, color = (f"{label} {number}", f"rgb{rgb_of(number)}") if number else ("its answer", "")
@@ -274,8 +276,8 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
 
     titles = [score, "Half of the evidence is on"]
     chart = make_subplots(2, 1, shared_xaxes=True, row_heights=[2, 1], vertical_spacing=0.16, subplot_titles=titles)
-    for place, curve in enumerate(curves):
-        line = {"dash": DASHES[place % len(DASHES)], "color": curve.color or ACCENT, "width": 1 if place else 2.5}
+    for i, curve in enumerate(curves):
+        line = {"dash": DASHES[i % len(DASHES)], "color": curve.color or ACCENT, "width": 1 if i else 2.5}
         look: Json = {"line": line, "marker": {"size": 3}, "mode": "lines+markers", "hovertemplate": "%{y:.0%}"}
         look |= {"x": curve.points["seconds"].tolist(), "name": curve.name, "legendgroup": curve.name}
         for row, column in enumerate(("score", "area"), start=1):

@@ -84,7 +84,7 @@ def run(
 
 @dataclass
 class _Run:
-    """One run, or the rest of one."""
+    """A run, or the rest of a resumed one."""
 
     clip: Clip
     explainer: ClipExplainer
@@ -94,20 +94,20 @@ class _Run:
     count: int = 0
     """Frames explained, in all saved parts."""
     ended: bool = False
-    """Whether it saw the last one."""
+    """Whether the last frame was explained."""
     share: float = 0.0
-    """How far it is: of what the model saw, and then of what is drawn."""
+    """Share done, 0..1: of explaining, then of drawing."""
 
     def __post_init__(self) -> None:
         self.settings, self.work = self.explainer.settings, self.folder / WORK
         self.problems: Counter[str] = Counter()
-        """Why frames have no answer."""
+        """Frames without an answer, by reason."""
 
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
         """Run the rest, or all if `fresh`, and return the result."""
         started = time.monotonic()
-        for place in (self.folder, self._part(0).parent):
-            remove_drafts(place, age=0)
+        for folder in (self.folder, self._part(0).parent):
+            remove_drafts(folder, age=0)
         if fresh:
             shutil.rmtree(self.work, ignore_errors=True)
             for name in (CLIP, CSV, JSON):
@@ -136,12 +136,12 @@ class _Run:
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
 
-    def _report(self, frame: Frame, words: str) -> None:
+    def _report(self, frame: Frame, text: str) -> None:
         start, end = self.settings.start, self.settings.end or self.clip.about.seconds
         if end:
             self.share = max(self.share, min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
         if self.progress is not None:
-            self.progress(self.share, words)
+            self.progress(self.share, text)
 
     def _frames(self, clip: Clip, first: int = 0, every: int = 1) -> Generator[Frame, None, None]:
         """Return the frames from a number on, in order, read ahead."""

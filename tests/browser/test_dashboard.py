@@ -16,7 +16,6 @@ from playwright.sync_api import Browser, Response, expect
 from screen import (
     CANVAS,
     ROOT,
-    asked,
     at_rest,
     drop,
     expect_picture,
@@ -27,7 +26,6 @@ from screen import (
     still,
     takes_files,
     until,
-    until_changed,
 )
 
 from benchmarks.processes import free_port
@@ -98,31 +96,6 @@ def test_last_of_several_drops_stays(visit, pictures: list[Path]):
     expect_picture(page, "3.jpg")
     until(page, lambda: headline(page).inner_text() == title, "another headline")
     until(page, lambda: np.array_equal(at_rest(page), picture), "another map")
-
-
-def test_click_on_box_and_beside_boxes(visit):
-    page = visit("/?model=demo-s&example=scene%201")
-    canvas = page.locator("canvas.base").first
-
-    def click(x: float, y: float) -> None:
-        """Click in the picture, at a share of its width and height."""
-        box = canvas.bounding_box()
-        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-
-    canvas.wait_for()
-    before = at_rest(page)
-    # It lies in two boxes: the smaller one is meant.
-    click(0.225, 0.7)
-    page.get_by_role("button", name="3 moon-inside", pressed=True).wait_for()
-    until_changed(page, before)
-    asked(page, "box", "3")
-    page.get_by_text("Evidence for").filter(has_text="moon-inside 3").wait_for()
-    page.get_by_role("radio", name="Scene 3", exact=True).click()
-    expect_picture(page, "scene 3.png")
-    at_rest(page)
-    click(0.25, 0.75)
-    page.get_by_text("is the strongest candidate here").wait_for()
-    expect(page.get_by_role("button", name=re.compile(r"^\?"))).to_have_count(1)
 
 
 def test_address_on_fresh_and_stopped_server(browser: Browser):

@@ -87,7 +87,7 @@ def over(made: Explanation, index: int, alpha: float, threshold: float = 0.0) ->
     return drawn.astype(int)
 
 
-def test_a_report_works_from_a_disk_and_tells_how_it_was_made(from_disk, made, tmp_path):
+def test_report_from_disk_is_live(from_disk, made, tmp_path):
     (file := tmp_path / "report.html").write_text(html_report.html([made]), "utf-8")
     page, proof, other = from_disk(file, 1300, 950), made.proofs[0], made.heatmaps[1].target.label
     until_near(page, over(made, 0, Style().alpha))
@@ -183,7 +183,7 @@ def test_map_number_and_black_screen_have_keys(page: Page) -> None:
     page.get_by_text("Heat map on or off").wait_for()
 
 
-def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page) -> None:
+def test_notes_window_follows_and_drives_stage(page: Page) -> None:
     with page.context.expect_page() as opened:
         page.keyboard.press("s")
     notes = opened.value

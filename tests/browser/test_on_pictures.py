@@ -171,7 +171,7 @@ def live(page: Page) -> Locator:
     return page.locator(".live")
 
 
-def test_the_camera_plays_and_what_is_frozen_goes_on_to_explore(page):
+def test_frozen_camera_frame_opens_on_explore(page):
     expect(live(page).locator(".speed")).to_have_text(re.compile(r"^\d+ ms behind the camera"))
     expect(live(page).locator("canvas")).to_have_attribute("aria-label", re.compile("^The camera with its map"))
     live(page).locator(".rows button").nth(1).click()

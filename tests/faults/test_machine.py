@@ -141,7 +141,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("jump", [-DAY, DAY])
-def test_what_was_saved_last_is_first_whatever_the_clock_said(explanation, clock, jump, tmp_path):
+def test_newest_record_first_despite_clock(explanation, clock, jump, tmp_path):
     history, ids = History(tmp_path), []
     for wrong in (0.0, jump, 0.0):
         clock[0] = wrong
@@ -149,7 +149,7 @@ def test_what_was_saved_last_is_first_whatever_the_clock_said(explanation, clock
     assert [record.id for record in history.search().records] == ids[::-1]
 
 
-def test_leavings_are_removed_also_where_the_clock_was_ahead(explanation, clock, tmp_path):
+def test_leftovers_removed_despite_clock(explanation, clock, tmp_path):
     clock[0] = 400 * DAY
     removed = History(tmp_path).keep(explanation)
     History(tmp_path).delete([removed.id], undoable=True)

@@ -67,23 +67,13 @@ def test_family_sizes_compared_for_one_class_or_own(page, bus):
 
 
 @pytest.mark.parametrize("steady", [True, False])
-def test_times_are_measured_in_turns_and_not_on_a_busy_machine(page, monkeypatch, steady):
+def test_times_not_shown_on_busy_machine(page, monkeypatch, steady):
     times = (Timing(20.0, 19.0, 22.0), Timing(30.0, 29.0 if steady else 10.0, 99.0))
     monkeypatch.setattr(models, "measure_in_turns", lambda evidences: times[: len(evidences)])
     app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
     press(app, "Measure times")
     expected = ["20.0 ms (19 to 22)", "30.0 ms (29 to 99)"] if steady else ["not measurable now"] * 2
     assert [*app.dataframe[0].value["One pass"]] == expected
-
-
-def test_link_chooses_models_and_target(page, bus):
-    names = (SIZES[0], SIZES[2])
-    app = page("compare", models=",".join(names), target="1")
-    second = Explainer(names[0])(bus).predictions[1].label
-    for values, name in zip(shown(app).maps, names, strict=False):
-        expected = Explainer(name)(bus, targets=[second])
-        np.testing.assert_allclose(values, expected.heatmaps[0].content, atol=1 / 65535)
-    assert [column for column in app.dataframe[0].value if column.startswith("Score")] == [f"Score of {second}"]
     app.multiselect(key="models").set_value([SIZES[0]]).run()
     assert "two models" in texts(app)
 
@@ -130,7 +120,7 @@ def test_topk_maps_on_shared_scale(page, bus):
     assert app.query_params["k"] == "5"
 
 
-def test_a_link_opens_averaged_layers_with_their_shared_scale(page, bus):
+def test_topk_link_with_averaged_layers(page, bus):
     app = page("topk", layers="blocks.4,bn2", k="3")
     view = shown(app)
     result = Explainer()(bus, top_k=3, scale="shared", layers=("blocks.4", "bn2"))
@@ -190,7 +180,7 @@ def test_another_of_the_list_and_another_view(page) -> None:
     assert any("GradCAM at bn2" in caption.help for caption in app.caption)
 
 
-def test_an_uploaded_gallery_is_ranked_stays_and_can_be_deleted(page, pictures: list) -> None:
+def test_uploaded_gallery_is_ranked_and_deleted(page, pictures: list) -> None:
     app = page("compare", tab="pictures")
     files = [(path.name, path.read_bytes(), "image/jpeg") for path in pictures[1:3]]
     uploader = app.file_uploader(key="gallery-files-0")

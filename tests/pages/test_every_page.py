@@ -84,7 +84,7 @@ def said(code: str) -> str:
     return done.stdout
 
 
-def test_neither_the_server_nor_a_page_imports_anything_heavy() -> None:
+def test_server_and_pages_import_nothing_heavy() -> None:
     said(SERVER)
 
 

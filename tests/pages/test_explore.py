@@ -119,7 +119,7 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
 
 
 @pytest.mark.parametrize(("name", "value"), [("model", "resnet5000"), ("class", "<script>"), ("masks", "-1")])
-def test_a_value_of_an_address_that_is_not_known_is_named_once(page, name, value):
+def test_unknown_address_value_is_named_once(page, name, value):
     app = page(**{name: value, "colormap": "nope", "alpha": "many"})
     (toast,) = app.toast
     assert toast.value.startswith(f"The link's {name} “") and toast.value.endswith(
@@ -128,7 +128,7 @@ def test_a_value_of_an_address_that_is_not_known_is_named_once(page, name, value
     assert not app.run().toast
 
 
-def test_evidence_against_is_a_switch_for_methods_with_a_sign(page, bus):
+def test_evidence_switch_of_signed_methods(page, bus):
     app = page()
     app.toggle(key="evidence").set_value(True).run()
     assert app.query_params["evidence"] == "1"
@@ -157,7 +157,7 @@ def test_uploads_of_any_shape_and_no_picture(page, pictures, upload_managers):
     assert upload_managers and not any(files for manager in upload_managers for files in manager.file_storage.values())
 
 
-def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
+def test_same_pixels_under_another_name(page, pictures):
     app = page()
     for name in ("secret.jpg", "mine.jpg"):
         app.file_uploader[0].upload(name, pictures[1].read_bytes(), "image/jpeg").run()

@@ -11,7 +11,7 @@ from torch import nn
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent, quantity
 from sightglass.explain.picture.image import Image, load_bundled
-from sightglass.models.demo.pictures import CAPTIONED, PERSON
+from sightglass.models.demo.pictures import CAPTIONED
 from sightglass.pages.explore import boxes
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import ChosenArea
@@ -19,7 +19,7 @@ from tests.corpus import npy
 from tests.pages.conftest import choose, component_key, headline, press, received, rerun_until, session, shown, texts
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
-from training.demo import captioned_scenes, person_scenes
+from training.demo import captioned_scenes
 from training.demo.showcase import SIDE
 
 
@@ -70,14 +70,6 @@ def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models):
     assert "What should it look for?" in texts(app)
     app.text_input(key="words").set_value("a bus, a dog").run()
     assert len(shown(app).maps) == 2
-
-
-def test_of_a_person_explore_says_whom_it_takes_it_for(page):
-    app = page(model="demo-reid", example=PERSON)
-    pixels = person_scenes.draw(person_scenes.example()).pixels
-    result = Explainer("demo-reid")(Image.open(pixels, name="person.png"))
-    assert result.predictions[0].label in headline(app).lower()
-    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 
 NETS = Path(test_image.__file__)
@@ -204,7 +196,7 @@ def test_class_filter_of_boxes(page):
     assert len(shown(app).head["boxes"]) < before
 
 
-def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
+def test_click_beside_boxes_shows_candidate(page, result):
     app = page("", **ADDRESS)
     # A click on a box, or in another picture, asks nothing.
     app.session_state[VIEWER] = {"point": {"x": 20, "y": 210, "box": 0}}
@@ -232,7 +224,7 @@ def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
     assert "candidate" not in texts(app)
 
 
-def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, scene):
+def test_chosen_box_without_map_gets_one(page, scene):
     app = page("", **ADDRESS, confidence="1", iou="95")
     result = Explainer("demo-s")(scene, per="detection", confidence=0.01, iou=0.95, top_k=boxes.MAX_MAPS)
     assert len(result.predictions) > boxes.MAX_MAPS + 3

@@ -99,7 +99,7 @@ def test_class_names_typed_later(page: Page, leaf: bytes) -> None:
     assert app.selectbox(key="family").value == "leaf" and "weights." not in texts(app)
 
 
-def test_numbers_that_are_no_classes_have_a_unit_and_a_range(page: Page) -> None:
+def test_regression_outputs_have_unit_and_range(page: Page) -> None:
     app = drop(page("models"), ("gauge.pth", checkpoint(1)))
     next(box for box in app.selectbox if box.label == "Its answer is").set_value("regress").run()
     assert catalog.spec("gauge").task == "regress"

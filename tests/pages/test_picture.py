@@ -267,7 +267,7 @@ def drawn(app, turn: int, *strokes: dict):
     return app.run()
 
 
-def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
+def test_drawing_becomes_the_picture(page):
     app = page()
     assert not received(app, "painter")
     press(app, "Draw")
@@ -354,7 +354,7 @@ def test_boxes_vanish_under_an_edit(page):
     assert shown(app).maps == [] and "No map" in texts(app)
 
 
-def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
+def test_edit_changes_answer_sentence_and_map(page):
     app = page("", edit="1")
     original = image_source.example("bus")
     for turn, (fill, keep) in enumerate((("grey", False), ("mean", True)), 1):

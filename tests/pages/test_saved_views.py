@@ -214,7 +214,7 @@ def sides(app) -> list[str]:
     return [head["panels"][0]["title"] for head in received(app, "viewer")]
 
 
-def test_the_pair_on_the_screen_is_saved_once_and_gets_its_checks(page, store):
+def test_shown_pair_is_saved_once(page, store):
     app = keep(page("compare", tab="pictures"))
     (record,) = store.search().records
     assert f"## {record.headline}" == app.markdown[0].value + "."

@@ -24,10 +24,9 @@ from sightglass.ui.session.jobs import background
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
-from sightglass.video import Settings, runner
-from sightglass.video import kept as kept_clips
+from sightglass.video import Settings, plans
 from sightglass.video.clip import Clip
-from sightglass.video.kept import ClipPlan
+from sightglass.video.plans import ClipPlan
 from sightglass.video.results import Kind, Moment, Summary, curves, rgb_of
 from tests.clips import clip, scene
 from tests.corpus import saved
@@ -110,28 +109,12 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 
 
-def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "PART", 4)
-    app = page("video", model="demo-cls-s")
-    job = ClipJob(plan)
-    job.cancel.set()
-    put(app, finished(job))
-    assert app.markdown[0].value.startswith("## Stopped after 0 frames")
-    press(app, "Go on")
-    again = session(app, Video).job
-    assert finished(again).summary.frames == 7
-    app.run()
-    assert "7 frames" in app.markdown[0].value
-    press(app, "Another clip")
-    assert session(app, Video).job is None
-
-
 @pytest.fixture
 def kept(plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClipPlan:
     """The plan for a clip in a folder of the server's."""
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    clip = Clip(kept_clips.add_clip(plan.clip.path.read_bytes()), plan.clip.name)
-    kept = replace(plan, clip=clip, folder=kept_clips.results_of(clip), options={"targets": ("star",)})
+    clip = Clip(plans.add_clip(plan.clip.path.read_bytes()), plan.clip.name)
+    kept = replace(plan, clip=clip, folder=plans.results_of(clip), options={"targets": ("star",)})
     kept.save()
     return kept
 
@@ -153,7 +136,7 @@ def test_reload_finds_own_run_only(page: Any, kept: ClipPlan) -> None:
     assert job.summary.frames == 7 and replace(job.plan, clip=kept.clip) == kept
     week = time.time() - 8 * 86400
     os.utime(kept.folder.parent, (week, week))
-    kept_clips.add_clip(b"")
+    plans.add_clip(b"")
     assert not kept.folder.parent.exists()
 
 

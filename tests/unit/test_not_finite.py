@@ -63,7 +63,7 @@ def test_an_answer_that_is_not_finite_is_one_sentence(case: str) -> None:
         Explainer(own_nets.Answering(net, answer), task=task)(GREY)
 
 
-def test_a_class_left_out_by_an_infinite_logit_is_no_problem() -> None:
+def test_infinite_logit_of_left_out_class() -> None:
     result = Explainer(own_nets.Answering(own_nets.BlocksCNN(), fill(0, -torch.inf)))(GREY, top_k=10)
     assert result.predictions[-1].score == 0.0 and not any("differ from pass" in note for note in result.notes)
 

@@ -22,7 +22,7 @@ from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.pages.pictures.job import folder_for
 from sightglass.ui.session.pictures import image_source
-from sightglass.video import kept
+from sightglass.video import plans
 
 ANNA, BEN = "anna@example.org", "ben@example.org"
 EVERYBODY = (users.LOCAL, ANNA, BEN)
@@ -75,7 +75,7 @@ def said(ask: Callable[..., object], *given: object) -> str:
     [
         ("history", lambda: History().folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}).parent),
-        ("clips", kept.base),
+        ("clips", plans.base),
     ],
 )
 def test_stores_have_folder_per_person(stores, name, place):

@@ -25,9 +25,9 @@ Json = dict[str, Any]
 SCRATCH = "sightglass-"
 """Beginning of the names of temporary folders."""
 MAX_ARRAYS = 2**31
-"""Bytes of all arrays of a .npz that is read."""
+"""Maximum bytes of the arrays in a .npz."""
 ABANDONED = 3600.0
-"""Seconds after which nobody is still at work on a draft."""
+"""Age in seconds at which a draft is no longer being written."""
 
 
 @contextlib.contextmanager
@@ -78,8 +78,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, data in files.items():
         write_file(folder / name, data, sync=True)
-    for place in (folder, folder.parent) if os.name != "nt" else ():
-        handle = os.open(place, os.O_RDONLY)
+    for directory in (folder, folder.parent) if os.name != "nt" else ():
+        handle = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

@@ -16,7 +16,7 @@ import yaml
 from sightglass.common.files import Json, to_json
 
 MAX_HEADER = 2**20
-"""Maximum bytes of a header that is taken apart: as JSON it takes up to 25 times the memory."""
+"""Maximum bytes of a header: parsed JSON takes up to 25 times the memory."""
 
 
 def pack_data(head: Json, blobs: Sequence[bytes] = ()) -> bytes:
@@ -53,7 +53,7 @@ def unpack_data(data: bytes) -> tuple[Json, list[bytes]]:
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes a cell for a formula by."""
+"""Beginnings of cells that a spreadsheet takes for formulas."""
 
 
 def escape(value: Any) -> Any:
@@ -121,8 +121,8 @@ PHOTOGRAPHS = {
 def packaged_file(package: str, part: str) -> Path | None:
     """Return a file of an installed package, or None."""
     spec = find_spec(package)
-    places = (spec.submodule_search_locations if spec else None) or ()
-    return next((path for place in places if (path := Path(place) / part).is_file()), None)
+    roots = (spec.submodule_search_locations if spec else None) or ()
+    return next((path for root in roots if (path := Path(root) / part).is_file()), None)
 
 
 def photograph(name: str) -> Path | None:

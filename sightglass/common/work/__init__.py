@@ -1,1 +1,1 @@
-"""Progress, fair queues and graceful shutdown."""
+"""Progress, cancellation and thread pools of background work."""

@@ -1,11 +1,10 @@
-"""Progress, cancellation, priority, and the stop of the process."""
+"""Progress, cancellation and priority of work."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,6 +13,7 @@ from sightglass.common.errors import Cancelled
 Progress = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short text."""
 PAUSE = 1.0
+"""Seconds for which a check waits at most while a page is drawn."""
 BACKGROUND_PRIORITY = 10
 """Priority of threads that let the dashboard's pages come first."""
 _thread = threading.local()
@@ -27,7 +27,7 @@ def lower_priority() -> None:
 
 
 class PausableStop(threading.Event):
-    """A stop event whose check waits while the page is being drawn, for at most `PAUSE` seconds."""
+    """A stop event whose check waits while the page is drawn, for at most `PAUSE` seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,32 +65,3 @@ def check() -> None:
     """Raise Cancelled if this thread's work was stopped."""
     if any(event.is_set() for event in getattr(_thread, "stops", ())):
         raise Cancelled
-
-
-_STOPPING = threading.Event()
-_WORK: list[tuple[Callable[[], None], Callable[[], bool]]] = []
-STEP = 0.05
-"""Seconds between two looks at whether work is still running."""
-
-
-def stopping() -> bool:
-    """Return whether this process is shutting down."""
-    return _STOPPING.is_set()
-
-
-def on_stop(stop: Callable[[], None], busy: Callable[[], bool]) -> None:
-    """Register `stop` for shutdown, and wait while `busy()`."""
-    _WORK.append((stop, busy))
-
-
-def stop(seconds: float) -> bool:
-    """Stop all work; return whether it ended within these seconds."""
-    _STOPPING.set()
-    for tell, _ in _WORK:
-        tell()
-    until = time.monotonic() + seconds
-    while any(busy() for _, busy in _WORK):
-        if time.monotonic() >= until:
-            return False
-        time.sleep(STEP)
-    return True

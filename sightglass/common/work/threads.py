@@ -1,4 +1,4 @@
-"""Work in threads, in order."""
+"""Thread pools, and results in order."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: 
 
 
 def torch_pool(count: int, name: str, threads: int = 1) -> ThreadPoolExecutor:
-    """Return a thread pool with so many PyTorch threads per worker.
+    """Return a pool of `count` workers, each with `threads` threads of PyTorch.
 
-    A team of threads in each of them would wait for its next operation in busy loops, on cores that others need.
+    With PyTorch's default every worker would have threads that wait in busy loops, on cores that others need.
     """
     import torch
 

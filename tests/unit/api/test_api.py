@@ -17,11 +17,7 @@ from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.batch import labels as run_labels
 from sightglass.common import access
-from sightglass.evaluation import stored
-from sightglass.evaluation.ground_truth import TrueBox
-from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explanation import Explanation
@@ -34,7 +30,6 @@ from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import QUESTIONS
 from sightglass.history import History
-from sightglass.models.adapter import Prediction
 from sightglass.report import embedded_recipe, result_folder, results
 from tests.servers import settings_of
 from tests.unit.api.conftest import send_form
@@ -148,7 +143,7 @@ def test_models(client: TestClient, bus: Path) -> None:
     assert (listed["yolo11m"]["download_mb"], listed["demo-s"]["download_mb"]) == (40.3, None)
 
 
-def test_an_unsure_answer_is_saved_where_the_operator_says_so(client, bus, tmp_path, monkeypatch):
+def test_unsure_answer_is_saved_in_history(client, bus, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     assert send_form(client, "explain", bus).json().get("saved") is None
     with settings_of(save_below=1):
@@ -167,7 +162,7 @@ def test_the_example_of_a_body_is_answered(client: TestClient, path: str) -> Non
     assert client.post(path, json=body["example"]).status_code == 200
 
 
-def test_a_form_and_all_kinds_of_base64_are_the_same_request(client: TestClient, bus: Path) -> None:
+def test_form_and_base64_are_one_request(client: TestClient, bus: Path) -> None:
     fields: dict[str, Any] = {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "scale": "shared"}
     expected = sent(client, "explain", bus, **fields).json()
     answers = [send_form(client, "explain", bus, **form) for form in (fields, fields | {"method": "", "top_k": ""})]
@@ -187,7 +182,7 @@ def test_a_class_that_was_not_found_is_named(client: TestClient, scene: Path) ->
     assert body["missing"] == [plain_text(missed.words) for missed in find_missed(result, [expected])] != []
 
 
-def test_the_description_names_bodies_answers_keys_and_a_version(client, monkeypatch):
+def test_openapi_document(client, monkeypatch):
     answer = client.get("/api/openapi.json")
     body = answer.json()
     assert body["openapi"].startswith("3.1")
@@ -298,41 +293,3 @@ def test_a_heatmap_is_written_and_fetched_by_its_url(client, bus, picture, as_fo
 def test_only_heatmaps_of_the_folder_are_shown(client: TestClient, path: str) -> None:
     answer = client.get("/view_heatmap", params={"path": path})
     assert (answer.status_code, answer.json()["type"]) == (404, "/api/problems/path")
-
-
-BOX = (10.0, 10.0, 60.0, 60.0)
-CAT, DOG = TrueBox("cat", BOX), TrueBox("dog", (100.0, 10.0, 160.0, 60.0))
-
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two runs: one has an evaluation of two pictures, the other none."""
-    base = tmp_path / "batches"
-    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(base))
-    for name in ("labelled", "plain"):
-        (base / name).mkdir(parents=True)
-    predictions = (Prediction("cat", 0, 0.9, BOX, 3), Prediction("dog", 1, 0.2, DOG.box, 4))
-    pictures = (
-        EvaluatedPicture("a.jpg", (200, 100), (CAT, DOG), None, predictions),
-        EvaluatedPicture("b.jpg", (200, 100), (CAT,), None, predictions[:1]),
-    )
-    rows = [stored.to_row(picture) for picture in pictures]
-    facts = EvaluationFacts("demo-s", "", "detect", ("cat", "dog"), 0.25, ("owl",))
-    stored.write(base / "labelled" / stored.FILE, rows, facts)
-    return base
-
-
-def test_labelled_runs_are_listed(client: TestClient, runs: Path) -> None:
-    assert [entry["id"] for entry in client.get("/api/runs").json()["runs"]] == ["labelled"]
-    answer = client.get("/api/runs/labelled").json()
-    assert answer == {"id": "labelled", **run_labels.load_summary(runs / "labelled").to_dict(), "unknown": ["owl"]}
-    assert (answer["objects"], answer["right"], answer["errors"]["missed"]) == (3, 2, 1)
-
-
-def test_what_there_is_not_is_one_sentence(client: TestClient, runs: Path) -> None:
-    for name in ("plain", "nothing", "..", "%2e%2e%2flabelled"):
-        assert client.get(f"/api/runs/{name}").status_code == 404
-    assert "GET /api/runs lists yours" in client.get("/api/runs/plain").json()["detail"]
-    (runs / "labelled" / stored.FILE).write_bytes(b"damaged")
-    answer = client.get("/api/runs/labelled")
-    assert answer.status_code == 400 and "is damaged" in answer.json()["detail"] and str(runs) not in answer.text

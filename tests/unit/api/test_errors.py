@@ -171,7 +171,7 @@ def test_whatever_the_work_raises(client, picture, monkeypatch, error, status, k
     assert client.get("/api/health").json()["status"] == "ok"
 
 
-def test_below_the_path_of_a_proxy_it_answers_as_at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_below_base_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_IN_USE", [access.Access("token", "k")])
     with TestClient(Starlette(routes=api.routes(base="/sight/glass"))) as client:
         for base in ("", "/sight/glass"):

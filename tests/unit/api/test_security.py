@@ -131,7 +131,7 @@ def test_an_id_never_leaves_the_store(id_: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [("a b", "a-b"), ("Anna", "anna"), ("anna@x.org", "anna@y.org"), ("x" * 90, "x" * 91)]
 )
-def test_ids_that_are_spelled_alike_have_folders_of_their_own(one: str, other: str) -> None:
+def test_similar_ids_have_separate_folders(one: str, other: str) -> None:
     assert len({str(users.folder(BASE, id_)).lower() for id_ in (one, other)}) == 2
 
 
@@ -150,7 +150,7 @@ HTML = {"accept": "text/html,*/*"}
 BEARER = {"authorization": f"Bearer {TOKEN}".encode()}
 GUARDED = ["/", "/compare", "/docs/index.html", "/media/0a1b.jpg", "/component/x/y.js", "/static/js/index.js"]
 GUARDED += ["/_stcore/host-config", "/_stcore/metrics", "/_stcore/upload_file/session/file", "/_stcore/healthy"]
-GUARDED += ["/api/models", "/api/metrics", "/api/explain", "/api/healthy", "/api/runs/api/health"]
+GUARDED += ["/api/models", "/api/metrics", "/api/explain", "/api/healthy", "/api/models/api/health"]
 GUARDED += ["/predict_with_gradcam", "/view_heatmap", "/anything/else"]
 SOCKETS = ("/_stcore/stream", "/api/live")
 LOCALHOST, NETWORK = "http://localhost:8501", "http://here:8501"
@@ -332,7 +332,7 @@ def test_a_proxy_in_front_of_localhost_is_refused(header: str) -> None:
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["evil.example:8501", "localhost.evil.example", "127.0.0.1.evil.example", "[::1"])
-def test_a_name_that_is_made_to_lead_to_localhost_is_refused(server, host, monkeypatch):
+def test_rebound_host_name_is_refused(server, host, monkeypatch):
     browser = client(LOCALHOST, server=server)
     for path in ("/", "/api/models", "/media/0a1b.jpg"):
         assert "SIGHTGLASS_API_HOSTS" in browser.get(path, headers={"host": host}).json()["detail"]
@@ -365,7 +365,7 @@ def test_another_sites_page_opens_nothing_with_the_cookie(origin: str, rules: Ca
         assert browser.get(path, headers={"origin": origin} | BEARER).status_code == 403
 
 
-def test_a_site_that_is_named_may_ask_and_its_browser_is_told(rules, monkeypatch):
+def test_named_origin_is_allowed(rules, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_API_ORIGINS", "https://sketch.example, http://other.example:3000/")
     rules("token", TOKEN)
     browser = client(claims=provider())

@@ -37,9 +37,7 @@ from tests.waits import patience
 
 
 @pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkQueue]:
-    monkeypatch.setattr(progress, "_STOPPING", threading.Event())
-    monkeypatch.setattr(progress, "_WORK", [])
+def queue() -> Iterator[WorkQueue]:
     queue = WorkQueue(workers=2, waiting=4)
     yield queue
     queue.cancel()
@@ -55,11 +53,6 @@ async def at_work(queue: WorkQueue, running: int, waiting: int = 0) -> None:
     """Wait until so many jobs run and wait: threads of low priority start late on a busy machine."""
     while (queue.running, len(queue)) != (running, running + waiting):
         await asyncio.sleep(0.005)
-
-
-def test_work_that_does_not_end_is_not_waited_for_longer(queue: WorkQueue) -> None:
-    progress.on_stop(lambda: None, lambda: True)
-    assert not progress.stop(0.1)
 
 
 def test_queue_burst_answers_some_refuses_rest(queue: WorkQueue) -> None:
@@ -129,23 +122,18 @@ def test_queue_keeps_context_and_priority(queue: WorkQueue) -> None:
         assert priority() == before
 
 
-def test_who_hangs_up_frees_the_place_and_a_stop_ends_all(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_STOP_SECONDS", "0.1")
-
+def test_hang_up_frees_the_place_and_cancel_ends_all(queue: WorkQueue) -> None:
     async def hung_up() -> list[object]:
         asked = [asyncio.ensure_future(queue.run(endless, timeout=patience(30))) for _ in range(6)]
         await at_work(queue, running=2, waiting=4)
         for one in (*asked[4:], asked[0]):
             one.cancel()
         await at_work(queue, running=2, waiting=1)
-        assert await asyncio.to_thread(progress.stop, patience(5))
-        with pytest.raises(ApiProblem) as late:
-            await queue.run(endless, timeout=1)
-        assert (late.value.status, late.value.headers["Retry-After"]) == (503, "5")
+        queue.cancel()
         return list(await asyncio.gather(*asked[1:4], return_exceptions=True))
 
     assert [type(answer) for answer in loops.run(hung_up())] == [Cancelled] * 3
-    assert not len(queue)
+    until(lambda: not len(queue))
 
 
 BODY = 1000 * 4 // 3 + 1024 + FIELD_BYTES
@@ -244,7 +232,6 @@ def test_metrics_count_answers_by_route(address, monkeypatch):
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestClient]:
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
-    monkeypatch.setattr(progress, "_STOPPING", threading.Event())
     with TestClient(create()) as made:
         yield made
 
@@ -263,15 +250,6 @@ def test_ready_is_who_has_its_model_and_its_history(client, monkeypatch, tmp_pat
     (tmp_path / "file").touch()
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "file/history"))
     assert "cannot be written" in told(_ready(client), 503, "unready")
-
-
-def test_while_it_stops_it_is_alive_but_takes_no_work(client: TestClient) -> None:
-    progress._STOPPING.set()
-    assert client.get("/api/health/alive").status_code == 200
-    assert "stopping" in told(_ready(client), 503, "unready")
-    refused = client.post("/api/explain", json={"image": ""})
-    assert "stopping" in told(refused, 503, "busy")
-    assert int(refused.headers["retry-after"]) > 0
 
 
 def test_all_wrong_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def cut(folder: Path, lines: int) -> None:
     (folder / kept.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
 
 
-def test_a_killed_run_is_not_finished_and_goes_on_from_its_facts(pictures: Path, tmp_path: Path) -> None:
+def test_killed_run_resumes_from_its_facts(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "batches" / "one"
     run(pictures, MODEL, out, options=OPTIONS, batch_size=1, workers=1)
     facts = kept.read_facts(out)

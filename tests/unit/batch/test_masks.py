@@ -67,7 +67,7 @@ def test_a_class_under_another_name_is_not_counted(drawn: tuple[Path, Path], tmp
     assert f"Not counted: {fit.not_counted:,} pixels, nor answers on them." in finished.make_report(tmp_path / "out")
 
 
-def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Path, Path], finished_run: Path) -> None:
+def test_mask_results_in_files_and_next_run(drawn: tuple[Path, Path], finished_run: Path) -> None:
     summary = labels.load_summary(finished_run)
     assert run(drawn[0], MODEL, finished_run).nothing_new
     assert labels.load_summary(finished_run).to_dict() == summary.to_dict()

@@ -125,7 +125,7 @@ def test_zip_directory_size_like_signature(tmp_path: Path) -> None:
         find(path)
 
 
-def test_encrypted_unusual_and_damaged_are_said_of_the_picture(tmp_path: Path) -> None:
+def test_unreadable_archive_members_are_named(tmp_path: Path) -> None:
     path = packed(tmp_path / "some.zip", {"1.jpg": JPEG, "2.jpg": JPEG, "3.jpg": JPEG})
     data = bytearray(path.read_bytes())
     first = data.index(b"PK\x01\x02")

@@ -35,7 +35,7 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_speed_writes_every_line_and_the_maps_are_the_references(bus, tmp_path, monkeypatch, capsys):
+def test_speed_report_and_reference_maps(bus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(timing, "WARM_UP", 0)
     written, into = tmp_path / "out.json", tmp_path / "out.md"
     arguments = ["speed", "--models", "shufflenet_v2_x0_5", "--rounds", "1", "--threads", "1", "--picture", str(bus)]
@@ -78,7 +78,7 @@ def test_measures_of_perfect_and_empty_map() -> None:
     assert measured(None, (MASK, None)) == measured(nothing, (MASK, None)) == [list(EMPTY)]
 
 
-def test_ranking_is_that_of_every_pair_and_only_in_its_region() -> None:
+def test_auc_equals_sklearn_in_region() -> None:
     from sklearn.metrics import roc_auc_score
 
     values = np.random.default_rng(0).integers(0, 6, MASK.shape).astype(np.float32)

@@ -64,7 +64,7 @@ def test_each_option_of_the_guides_is_taken_or_answered(verb: str) -> None:
         assert ours == [] or ours[0] in known or guide_words.answer(word), word
 
 
-def test_like_sets_what_the_guide_has_and_nothing_that_is_given() -> None:
+def test_like_adds_a_guides_defaults() -> None:
     known = {name: (name,) for name in ("--like", "--colormap", "--top-k", "--out", "-m")}
     assert guide_words.translate(["a.png", "--like", "yolox", "--out", "b"], known) == (
         ["--colormap", "jet", "a.png", "--like", "yolox", "--out", "b"]

@@ -157,7 +157,7 @@ def test_each_type(case: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_class_under_another_name_leaves_the_figures_of_the_others(seed: int) -> None:
+def test_unmatched_class_leaves_other_figures(seed: int) -> None:
     truths, predictions = scene(seed, 30)
     counted = [[item for item in row if item.label != "cat"] for row in truths]
     renamed = [[replace(item, label=item.label.replace("cat", "")) for item in row] for row in truths]
@@ -202,7 +202,7 @@ def test_the_headline_names_the_class_that_is_missed_most() -> None:
     assert headline(first) == "model finds all 1 object; wrong boxes: 0"
 
 
-def test_errors_are_the_units_with_what_they_are_about_the_surest_first() -> None:
+def test_errors_are_listed_surest_first() -> None:
     second = answer("dog", 0.3, RIGHT)
     one = picture(
         [("cat", LEFT), ("dog", RIGHT), ("bird", SMALL)],

@@ -72,13 +72,13 @@ def detectors(seed: int, gap: float, count: int = 100) -> Decision:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_worse_by_more_than_is_tolerated_is_never_shipped(seed: int) -> None:
+def test_intolerable_loss_is_not_shipped(seed: int) -> None:
     for card in (classifiers(seed, 0.06), classifiers(seed, 0.06, count=20), detectors(seed, 0.15)):
         assert card.kind in ("do not ship", "cannot be told")
         assert "good enough" not in card.headline
 
 
-def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
+def test_equal_model_ships_with_enough_pictures() -> None:
     rng = np.random.default_rng(1)
     labels, right = rng.integers(0, 2, 400), rng.random(400) < 0.9
     for count, kind in ((40, "cannot be told"), (400, "ship")):
@@ -120,7 +120,7 @@ def test_a_detector_that_finds_less_loses_a_class() -> None:
     assert len(objects) == 60 and sum(row["large"] for row in objects) == large.right.sum()
 
 
-def test_only_pictures_and_labels_that_all_have_are_compared() -> None:
+def test_only_common_pictures_are_compared() -> None:
     first, second = (row.evaluation for row in detectors(0, 0.2, count=10).rows)
     common, left = keep_common([first, replace(second, pictures=second.pictures[2:])])
     assert left == 2 and [len(item.pictures) for item in common] == [8, 8]
@@ -134,7 +134,7 @@ def test_only_pictures_and_labels_that_all_have_are_compared() -> None:
     assert both[0].objects == both[1].objects == both[1].not_counted == 10
 
 
-def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(tmp_path: Path) -> None:
+def test_stored_runs_give_the_same_scorecard(tmp_path: Path) -> None:
     card = detectors(0, 0.2, count=30)
     small, large = (row.evaluation for row in card.rows)
     for name, evaluation in (("run-s", small), ("run-l", large)):
@@ -168,7 +168,7 @@ def decide_three(rights: dict[str, Any], labels: np.ndarray, sizes: tuple[int | 
         ((10, 10, 10), (None, 2, 3), "Take b: good enough; at most"),
     ],
 )
-def test_of_three_models_the_smallest_is_taken_that_is_certainly_good_enough(wrong, sizes, headline):
+def test_smallest_good_enough_model_is_taken(wrong, sizes, headline):
     rights = {name: np.arange(400) >= count for name, count in zip("abc", wrong, strict=True)}
     rights["c"] = np.roll(rights["c"], 1)
     card = decide_three(rights, np.arange(400) % 2, sizes)
@@ -179,7 +179,7 @@ def test_of_three_models_the_smallest_is_taken_that_is_certainly_good_enough(wro
         assert highs[bound[2]] == max(highs.values()) and 0 <= float(bound[1]) - 100 * highs[bound[2]] <= 0.1
 
 
-def test_intervals_of_all_pairs_and_tests_of_all_classes_hold_at_once() -> None:
+def test_intervals_and_tests_are_simultaneous() -> None:
     missed, certain, count = 0, 0, 150
     for seed in range(count):
         rng = np.random.default_rng(seed)

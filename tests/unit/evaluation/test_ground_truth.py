@@ -96,7 +96,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_line_that_cannot_be_used_is_said_and_the_others_count(line: str, tmp_path: Path) -> None:
+def test_unusable_label_line_is_named(line: str, tmp_path: Path) -> None:
     labels = yolo(tmp_path)
     (labels / "a.txt").write_text(f"{line}\n1 0.175 0.3 0.25 0.4\n")
     truth = ground_truth.read(labels)
@@ -164,7 +164,7 @@ ROW = "file,label\na.jpg,cat\n"
         ({f"{n}.txt": b"" for n in range(30)}, "holds more than 20 files"),
     ],
 )
-def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(files, words, tmp_path, monkeypatch):
+def test_hostile_archive_is_refused(files, words, tmp_path, monkeypatch):
     monkeypatch.setattr(ground_truth, "MAX_UNPACKED", 30_000 if "zeros.csv" in files else 2**20)
     monkeypatch.setattr(ground_truth, "MAX_FILES", 20)
     into = tmp_path / "unpacked"
@@ -177,7 +177,7 @@ def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(files, words, tmp_
 
 
 @pytest.mark.parametrize("name", ["../../labels.csv", "/tmp/labels.csv", "a/../labels.csv"])
-def test_a_name_that_leads_out_of_an_archive_is_one_inside_it(name: str, tmp_path: Path) -> None:
+def test_archive_member_names_stay_inside(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
     limits = {"most": 9, "most_bytes": 2**20}

@@ -127,7 +127,7 @@ def test_inside_it_is_exact_and_afterwards_as_before() -> None:
     assert switches() == before
 
 
-def test_random_numbers_are_drawn_again_and_the_callers_go_on() -> None:
+def test_random_state_is_restored() -> None:
     inside = []
     for seed in (7, 7, None):
         with contextlib.suppress(ValueError), own_random_state(seed):

@@ -110,7 +110,7 @@ def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus
     assert [h.ends is None for h in maps] == [True, True, True, False]
 
 
-def test_from_held_evidence_it_is_the_same_and_runs_no_model(explainer, bus, monkeypatch):
+def test_cached_evidence_runs_no_model(explainer, bus, monkeypatch):
     first = explainer(bus, top_k=2)
     kind, passes = type(explainer.loaded.adapter), []
     run = kind.run
@@ -383,7 +383,7 @@ def test_a_device_that_is_not_there_is_one_sentence(name: str) -> None:
         Explainer("efficientnet-lite0", device=name)
 
 
-def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(explainer: Explainer, bus: Path) -> None:
+def test_why_is_contrast_by_layercam(explainer: Explainer, bus: Path) -> None:
     asked = explainer(bus, question="why")
     plain = explainer(bus, part="contrast", method="layercam", layers=("blocks.2", "blocks.4", "bn2"))
     assert asked.recipe == plain.recipe

@@ -317,7 +317,7 @@ def test_quantised_is_what_has_int8_weights(make: Callable[[], nn.Module], gradi
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("static", [False, True])
-def test_a_quantised_network_is_explained_by_hiding_on_the_cpu(static: bool) -> None:
+def test_quantised_network_uses_masks(static: bool) -> None:
     net = quantised(static=static)
     result = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
     assert result.heatmaps[0].method == "drise" and result.recipe.device == "cpu"

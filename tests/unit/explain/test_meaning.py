@@ -69,7 +69,7 @@ def test_what_raises_and_what_lowers_a_number_are_two_maps(halves: NDArray[np.ui
         assert bool(values[:, :14].mean() > 3 * values[:, 18:].mean()) is left, part
 
 
-def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.uint8]) -> None:
+def test_regression_has_no_contrast(halves: NDArray[np.uint8]) -> None:
     result = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, task="regress")(halves)
     with pytest.raises(ModelProblem, match="cannot explain contrast: use one of signed, class, lowers"):
         result.with_options(part="contrast")
@@ -144,7 +144,7 @@ def test_quantities() -> None:
     assert [quantity(value, unit) for value, unit in cases] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
 
 
-def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(models_file):
+def test_outputs_stated_in_table(models_file):
     head = '[model.drive]\nloader = "custom"\narch = "net.py:Net"\nweights.path = "a.pth"\n'
     rows = '[[model.drive.weights.outputs]]\nname = "steering"\nunit = "°"\n'
     models_file.write_text(f"{head}{rows}range = [-30, 30]\n", "utf-8")
@@ -157,7 +157,7 @@ def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(models_file):
             catalog.spec("drive")
 
 
-def test_outputs_in_python_have_each_their_unit_and_are_checked() -> None:
+def test_outputs_stated_in_python() -> None:
     outputs = [{"name": "steering", "unit": "°", "range": (-30, 30)}, {"name": "speed", "unit": "km/h"}, {"name": "n"}]
     drive = Explainer(own_nets.HeadPose(), outputs=outputs, preprocess=PLAIN)(PICTURE)
     texts = [describe_score(prediction.score, drive.model, prediction.label) for prediction in drive.predictions]

@@ -231,7 +231,7 @@ def test_proof_is_restored_and_replays(history, proved):
     assert files(history) == []
 
 
-def test_a_record_and_its_files_have_the_seals_of_its_maps(history, bare, checked, tmp_path, capsys):
+def test_record_and_files_have_checks(history, bare, checked, tmp_path, capsys):
     record, found = history.get(history.keep(checked, index=1).id), checked.known_checks(1)
     assert found is not None and bare.known_checks(1) is None
     assert record.checks == (None, found)

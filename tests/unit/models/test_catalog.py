@@ -84,7 +84,7 @@ def test_any_timm_name_is_a_model() -> None:
         load(catalog.spec("timm/tinynet_e"))
 
 
-def test_an_operators_models_are_added_and_change_packaged_ones(models_file: Path) -> None:
+def test_operator_models_extend_catalogue(models_file: Path) -> None:
     models_file.write_text("""
 [[family]]
 name = "Leaves"

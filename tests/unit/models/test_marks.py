@@ -96,7 +96,7 @@ def test_a_description_prepares_as_its_function_or_is_none(transform: Any, text:
         assert (ours - theirs).abs().max() <= 1.01 / 255 / described.std[0]
 
 
-def test_a_cut_by_what_is_in_the_picture_is_measured_for_each() -> None:
+def test_content_dependent_crop_is_measured() -> None:
     function = PictureFunction(half)
     cuts = [function.prepare(np.full_like(WIDE, level)).geometry.offset[1] for level in (200, 50, 50, 200)]
     assert cuts == pytest.approx([0, -180, -180, 0], abs=0.01)

@@ -94,7 +94,7 @@ def test_pptx_heat_map_lies_over_picture(opened: Any):
     assert away[height // 2, width // 2] > 60 and away[20, 3 * width // 4] < 12 and 0 < away[5, 5] < 60
 
 
-def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):
+def test_proofs_are_charts(opened: Any):
     chart = named(opened.slides[2])["Proof"]
     assert chart._element._nvXxPr.cNvPr.get("descr") == VIEWS[1].charts[0].sentence
     drawn = np.asarray(Pillow.open(BytesIO(chart.image.blob)).convert("RGB")).astype(int)

@@ -39,7 +39,7 @@ def boxes(scene) -> Explanation:
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "svg", "pdf"])
-def test_a_figure_carries_its_recipe_and_is_the_same_each_time(made: Explanation, kind) -> None:
+def test_figure_is_deterministic_with_recipe(made: Explanation, kind) -> None:
     first, second = (figure.figure(made, 1, format=kind, look={"colormap": "viridis", "alpha": 0.4}) for _ in range(2))
     assert first == second != figure.figure(made, 1, format=kind, look={"colormap": "viridis", "alpha": 0.9})
     if kind in ("png", "jpg"):
@@ -48,7 +48,7 @@ def test_a_figure_carries_its_recipe_and_is_the_same_each_time(made: Explanation
         assert embedded.view.settings == {"mode": "overlay", "colormap": "viridis", "alpha": 0.4}
 
 
-def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation) -> None:
+def test_svg_figure_has_text_and_paths(boxes: Explanation) -> None:
     root = ElementTree.fromstring(figure.figure(boxes, format="svg"))
     space = "{http://www.w3.org/2000/svg}"
     words = " ".join("".join(node.itertext()) for node in root.iter(f"{space}text"))

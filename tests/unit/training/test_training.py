@@ -36,7 +36,7 @@ def test_every_demo_model_is_packaged_and_answers(spec: ModelSpec) -> None:
     assert result.notes
 
 
-def test_what_it_says_of_a_photograph_is_said_to_mean_nothing(bus: Path) -> None:
+def test_demo_model_warns_of_photographs(bus: Path) -> None:
     assert ONLY_DRAWN in [finding.text for finding in Explainer("demo-s")(bus).diagnosis]
     # The page of the docs is made of the cards.
     assert (Path(__file__).parents[3] / "docs" / "demo.md").read_text("utf-8") == page()
@@ -93,7 +93,7 @@ def test_the_map_of_a_person_is_on_the_garment_that_differs() -> None:
     assert maps["attention"]["clothes"] > max(row["clothes"] for row in blind[:2])
 
 
-def test_a_picture_of_anything_else_than_a_person_is_told_of() -> None:
+def test_other_subject_is_reported() -> None:
     person = person_scenes.draw(person_scenes.sample(3, 0)).pixels
     for pixels, other in ((person, False), (np.zeros((60, 90, 3), np.uint8), True)):
         kinds = {finding.kind for finding in Explainer("demo-reid")(pixels, top_k=1).diagnosis}

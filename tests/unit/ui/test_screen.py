@@ -46,7 +46,7 @@ def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "` [x](y)", "``` [x](y) `", "`` [x](y)"])
-def test_no_mark_of_a_name_in_a_problem_means_anything_but_code(name: str) -> None:
+def test_problem_names_are_escaped(name: str) -> None:
     shown = re.sub(r"(?<!`)`[^`]+`(?!`)", "", sentence(f"{name} cannot be read."))
     assert not [i for i, mark in enumerate(shown) if mark in "*[]`$#<>~" and shown[i - 1] != "\\"]
 

@@ -34,7 +34,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> MemoryMediaFileStorage:
     return MemoryMediaFileStorage("/media")
 
 
-def test_two_large_files_that_differ_in_a_few_places_are_two(files: MemoryMediaFileStorage) -> None:
+def test_similar_large_files_are_distinct(files: MemoryMediaFileStorage) -> None:
     whose = {name: MARGIN[:300_000] + name + MARGIN for name in (b"Anna's map", b"Ben's map.")}
     ids = [files.load_and_get_id(data, "image/png", MediaFileKind.MEDIA, "map.png") for data in whose.values()]
     assert [files.get_file(id_).content for id_ in ids] == list(whose.values())
@@ -50,7 +50,7 @@ def test_who_has_a_file_cannot_work_out_its_address(files, monkeypatch):
     assert files.load_and_get_id(b"a picture", "image/png", MediaFileKind.MEDIA) != here
 
 
-def test_only_runs_of_fragments_that_are_all_gone_are_left_out() -> None:
+def test_runs_of_gone_fragments_are_skipped() -> None:
     ran: list[Any] = []
     run = skip_lost_fragments(lambda _runner, request: ran.append(request))
     here: Any = SimpleNamespace(contains=lambda key: key == "here")

@@ -30,7 +30,7 @@ def looking(model: str, **options) -> LiveExplainer:
 
 
 @pytest.mark.parametrize(("model", "options"), [("demo-cls-s", {}), ("demo-s", {"per": "detection"}), ("demo-seg", {})])
-def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
+def test_frame_equals_explanation(model, options):
     data = jpeg()
     answer, (grid,) = looking(model).explain(data)
     result = Explainer(model)(data, top_k=5, **options)
@@ -92,7 +92,7 @@ class Fake(LiveExplainer):
         return {"map": {}, "ms": {"model": 1.0}}, (np.array([[1, 2], [3, 40_000]], np.uint16),)
 
 
-def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
+def test_latest_frame_replaces_waiting_one():
     viewer, fake = _Session(None), Fake()
     viewer.offer(1, b"1")
     assert viewer.serve() is None
@@ -129,7 +129,7 @@ def test_viewers_take_turns(monkeypatch):
     assert sorted(fake.order) == [b"a"] * 4 + [b"b"] * 4
 
 
-def test_an_error_is_a_sentence_and_the_next_frame_is_looked_at(caplog):
+def test_failed_frame_does_not_end_session(caplog):
     viewer = _Session(None)
     viewer.switch(Fake())
     problems = []
@@ -149,5 +149,5 @@ def test_frames_and_words_that_are_none_are_refused():
     pin = '{"type": "pin", "pin": {"index": 3, "box": [0, 0.5, 1, 1]}}'
     assert live.parse_message(pin).pin == Pin(3, (0, 0.5, 1, 1))
     for text in ("", "[]", '{"type": 3}', "[" * 50_000, pin.replace("0.5", "9")):
-        with pytest.raises(live.BadMessage, match="A message in words is a JSON object of type choose or pin"):
+        with pytest.raises(live.BadMessage, match="A text message is a JSON object of type choose or pin"):
             live.parse_message(text)

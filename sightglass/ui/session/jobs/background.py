@@ -15,8 +15,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Cancelled
-from sightglass.common.work import progress as stopping
-from sightglass.common.work.progress import lower_priority
+from sightglass.common.work.progress import Progress, lower_priority
 from sightglass.explain.phrases import NBSP
 from sightglass.ui.session import page, state
 
@@ -136,7 +135,7 @@ def find_shared(name: Hashable) -> Any:
 def wait_for_folder(
     run: Callable[[], T],
     describe: Callable[[], tuple[float, str]],
-    progress: stopping.Progress,
+    progress: Progress,
     cancel: threading.Event,
 ) -> T | None:
     """Return `run()` once no other run writes into its folder; report meanwhile how far that is. None if cancelled."""
@@ -228,9 +227,6 @@ def cancel_all() -> None:
     """Cancel all work of the process, resumable at the next start."""
     for cancel in list(_RUNNING.values()):
         cancel.set()
-
-
-stopping.on_stop(cancel_all, lambda: bool(_RUNNING))
 
 
 @atexit.register

@@ -153,7 +153,7 @@ def test_every_box_has_the_gradient_it_has_alone(name: str) -> None:
 
 @pytest.mark.parametrize("method", GRADIENT)
 @pytest.mark.parametrize("name", ["demo-s", real("yolo11n")])
-def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method: str) -> None:
+def test_box_map_equals_pytorch_grad_cam(name: str, method: str) -> None:
     explainer = Explainer(name)
     result = explainer(picture(name), per="detection", method=method, layers=("model.16",), top_k=3)
     adapter = explainer.loaded.adapter

@@ -69,7 +69,7 @@ def test_verdict_of_unsure_models(bus: Path) -> None:
     assert verdict(("sorrel", 0.404), ("sorrel", 0.396)) == "Both say sorrel."  # both are 40 %
 
 
-def test_classifiers_are_explained_for_what_the_first_answers(bus: Path) -> None:
+def test_classifiers_share_the_first_answer(bus: Path) -> None:
     own = Comparison(tuple(explained(LITES[::2], bus, top_k=2)), ("s", "l"))
     assert (own.agreement(0, 1), own.ends, own.overlaps, own.label) == (None, None, "", "")
     assert own.verdict == "s says minibus; l says trolleybus."
@@ -248,7 +248,7 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
         np.testing.assert_allclose(together[place].content, alone.heatmaps[0].content, atol=1e-4)
 
 
-def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
+def test_map_of_class_without_box_is_captioned(result):
     shown, absent = (result.with_options(per="class", targets=(name,)) for name in ("gear", "star"))
     (note,) = set(absent.notes) - set(shown.notes)
     assert note.startswith("No star is shown (at best <\N{NO-BREAK SPACE}1")

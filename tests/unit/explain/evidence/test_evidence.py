@@ -197,7 +197,7 @@ def test_stored_evidence_runs_no_model() -> None:
     assert len(passes) == 1
 
 
-def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
+def test_layers_listed_once_in_order() -> None:
     loaded = load_tiny(Tiny())
     assert [layer.path for layer in loaded.layers] == ["stem", "body.0", "body.1", "body"]
     assert "head" not in loaded.survey.by_path

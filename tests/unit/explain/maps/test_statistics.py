@@ -90,7 +90,7 @@ def test_the_place_in_words(at, says):
     assert statistics.describe_place(statistics.describe(bump(60, 90, *at, 4), PICTURE), PICTURE, PICTURE[2:]) == says
 
 
-def test_the_place_is_that_of_the_picture_and_not_of_the_crop():
+def test_peak_is_in_picture_coordinates():
     # At the left of the crop's bottom, and in the middle of the picture.
     crop = (300, 0, 900, 450)
     measured = statistics.describe(bump(60, 90, 16, 46, 4), crop)

@@ -337,7 +337,7 @@ def test_kpcacam_is_the_same_bit_for_bit(bus: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["scorecam", "ablationcam", "gradcamelementwise", "fullgrad"])
-def test_progress_rises_to_less_than_one_and_counts_the_passes(name: str) -> None:
+def test_progress_counts_passes(name: str) -> None:
     heard: list[tuple[float, str]] = []
     by_method(small("relu"), name, 0, 1, progress=lambda share, words: heard.append((share, words)))
     shares = [share for share, _ in heard]

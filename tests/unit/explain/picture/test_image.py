@@ -272,7 +272,7 @@ def test_the_size_is_checked_before_decoding(kind: str, monkeypatch: pytest.Monk
             Image.open(HUGE[kind])
 
 
-def test_nothing_warns_above_the_limit_that_pillow_holds_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_warning_above_pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pil, "MAX_IMAGE_PIXELS", 3000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -354,7 +354,7 @@ def test_what_is_no_picture_is_called_by_its_name(source, words, tmp_path, monke
     assert "\n" not in str(problem.value)
 
 
-def test_only_a_jpeg_that_holds_nothing_else_is_kept_as_it_came() -> None:
+def test_only_plain_jpeg_is_kept_as_it_came() -> None:
     picture = pil.fromarray(np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8))
 
     def kept(image: pil.Image = picture, kind: str = "JPEG", after: bytes = b"", **options: object) -> bool:

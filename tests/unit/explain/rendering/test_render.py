@@ -81,7 +81,7 @@ STEPPED = (STEPS / 255).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
+def test_colormap_ends_are_exact(name, pixels):
     near, style = ~outside(pixels.shape), Style(colormap=name)
     for changes in ({}, {"cells": True}, {"threshold": 0.4}, {"mode": "spotlight"}):
         out = paint(pixels, Field(STEPPED, SEEN, SEEN, cells=(7, 7)), replace(style, alpha=0, **changes))
@@ -128,7 +128,7 @@ def test_packaged_photographs_keep_their_detail_under_saturated_peaks(name):
     assert map_sheet.measure(result.image.pixels, drawn, result.heatmaps[0].values).passed() == (True,) * 4
 
 
-def test_a_style_takes_any_colour_of_boxes_and_only_known_modes():
+def test_style_parses_colours_and_modes():
     for name in ("green", "#008000", "rgb(0, 128, 0)"):
         assert colormaps.parse_color(Style(boxes=name).boxes) == (0, 128, 0)
     out = draw_marks(np.zeros((99, 99, 3), np.uint8), [((box_mark((9, 9, 80, 80)),), "")], color=(0, 128, 0))
@@ -154,7 +154,7 @@ def test_small_regions_have_no_line():
     assert (contours.drop_small(values, 0.5) > 0.5).sum() == 30 * 30
 
 
-def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
+def test_chosen_box_is_on_top():
     grey = np.full((200, 200, 3), 100, np.uint8)
     out = draw_marks(grey, [((box_mark((20, 60, 150, 150)),), label) for label in "12"], chosen=0)
     assert out[100, 20].min() > 200
@@ -166,7 +166,7 @@ def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
         box_mark((0, 0, math.nan, 4))
 
 
-def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
+def test_contact_sheet_has_equal_cells():
     red, tall = np.full((40, 40, 3), (255, 0, 0), np.uint8), np.full((80, 20, 3), (0, 0, 255), np.uint8)
     sheet = sightglass.contact_sheet([red, tall, red], columns=2, height=40)
     assert sheet.shape == (16 + 2 * 56, 16 + 2 * 56, 3)
@@ -230,7 +230,7 @@ def test_contour_points_and_dashes():
     assert dashes.tolist() == [[0, 1.5, 0.5, 1.5], [0.5, 1.5, 0.8, 1.5], [1.6, 1.5, 2, 1.5]]
 
 
-def test_a_level_is_not_rounded_to_the_precision_of_the_field():
+def test_contour_level_is_not_rounded():
     field = np.array([[0.1, 0.9]], np.float32)
     # 0.9 lies a little below as a float32; as a float64 it is above all of the field.
     assert float(np.float32(0.9)) < 0.9

@@ -129,7 +129,7 @@ def test_headline_of_a_detector_counts_what_it_found() -> None:
     assert detector(0, 0, 1, 2, 3).startswith(f"{result.model.name} found 2 people, 1 bus and 2 other kinds.")
 
 
-def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
+def test_empty_detection_names_best_candidate() -> None:
     logits = torch.tensor([[-4.0, -2.0, -3.0]])
     result = explanation(task="detect", scores=(), logits=logits)
     expected = (
@@ -177,7 +177,7 @@ def test_empty_maps_are_not_compared() -> None:
     assert agreement_sentence(empty, (0, 2)).startswith("The evidence for minibus and tram lies in the same place (100")
 
 
-def test_heat_outside_an_object_is_remarked_where_it_is_known(tmp_path: Path) -> None:
+def test_heat_outside_known_object_is_reported(tmp_path: Path) -> None:
     plain = explanation(blob(16, 16, 4), blob(48, 48, 4))
     assert "outside" not in kinds(plain)
     mask = np.zeros((SIZE, SIZE), np.uint8)
@@ -259,7 +259,7 @@ def test_a_coarse_grid(cells: tuple[int, int], found: bool) -> None:
         ("not a number", "GradCAM failed on minibus (not a number)"),
     ],
 )
-def test_an_empty_map_is_serious_and_nothing_else_is_said_of_it(state: str, words: str) -> None:
+def test_empty_map_has_one_finding(state: str, words: str) -> None:
     result = explanation(np.zeros((SIZE, SIZE), np.float32), state=state, cells=(7, 7))
     (finding,) = diagnose(result)
     assert (finding.kind, finding.level) == (state, "serious")

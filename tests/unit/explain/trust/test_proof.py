@@ -40,7 +40,7 @@ def explained(bus: Path) -> Explanation:
     return Explainer()(bus, top_k=2)
 
 
-def test_sufficiency_and_necessity_are_the_first_steps_that_hold():
+def test_sufficiency_and_necessity_steps():
     kept = trace(0.0, 0.1, 0.7, 0.73, 0.8)
     hidden = trace(0.8, 0.5, 0.3, 0.2, 0.0, stays=(True, True, True, False, False))
     result = proof(curve("map", hidden, kept))

@@ -46,7 +46,7 @@ def digest(net: nn.Module) -> str:
     return checksum.hexdigest()
 
 
-def test_the_last_executed_come_first_and_every_parameter_once(explained: Explanation) -> None:
+def test_scramble_order_covers_each_parameter_once(explained: Explanation) -> None:
     loaded = copy_loaded(explained.evidence.loaded)
     names = {id(each): name for name, each in loaded.adapter.module.named_parameters()}
     order = [names[id(each)] for each in parameters_of(loaded, explained.evidence.tensor)]
@@ -68,7 +68,7 @@ def test_redrawn_weights_keep_moments() -> None:
         assert float(net[1].weight.detach().std()) == pytest.approx(0.5, abs=0.05)
 
 
-def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(explained, monkeypatch):
+def test_scramble_leaves_model_and_frees_copy(explained, monkeypatch):
     loaded, kept = explained.evidence.loaded, []
 
     def watched(given: LoadedModel) -> LoadedModel:

@@ -241,7 +241,7 @@ def test_support_verdicts() -> None:
     assert effect(0.0, 1.0).size < 100  # certain is not infinitely sure
 
 
-def test_the_sentence_has_the_verdict_and_the_strongest_control() -> None:
+def test_sentence_has_verdict_and_control() -> None:
     weak, strong = effect(0.5, 0.3), effect(0.1, 0.8, "zebra in flower")
     sentence = support_by(*[weak] * 12, strong).sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert sentence == "Unclear: hiding this map's top 30 % leaves 20 % of 90 %; another picture's map leaves 10 %."
@@ -266,7 +266,7 @@ def test_true_maps_supported_more_than_wrong(explanations):
     assert wrong.count("not supported") > 0.3 * len(wrong)
 
 
-def test_a_picture_is_not_compared_with_maps_of_its_own_parts(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_comparison_with_own_parts(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     explained = Explainer()(bus, top_k=1)
     others = maps.other_maps(explained, 0)
     pool = next(entry for entry in maps._CACHE.values() if set(others) <= set(entry))

@@ -76,7 +76,7 @@ def test_keep_inverts_marks():
     assert edited(PICTURE, Edit((), "grey", True)).image is PICTURE
 
 
-def test_each_filling_is_what_it_says_and_nothing_else_changes():
+def test_each_filling_changes_its_area_only():
     middle = rectangle(0.25, 0.25, 0.75, 0.75)
     inside = box(5, 15, 10, 30)
     for fill in edits.FILLS:

@@ -54,7 +54,7 @@ def test_embedding_norm_is_explained(persons: str, bus: Path) -> None:
     assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
 
 
-def test_a_classifiers_embedding_is_what_its_last_layer_is_given() -> None:
+def test_embedding_is_input_of_last_layer() -> None:
     for arch, count in (("resnet18", 512), ("squeezenet1_1", 1000)):
         adapter = load(own_spec(arch, "torchvision.classifiers", arch, random=1))
         with torch.no_grad():

@@ -83,7 +83,7 @@ def test_conv_act_hooks_and_changed_weights(watched: int) -> None:
     assert len(outputs) == 1
 
 
-def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
+def test_folded_copy_keeps_other_modules() -> None:
     import timm
 
     torch.manual_seed(0)

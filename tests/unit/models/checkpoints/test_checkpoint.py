@@ -147,7 +147,7 @@ def test_old_checkpoint_writes_no_source(net: Net, tmp_path: Path) -> None:
     assert set(Path.cwd().iterdir()) == before
 
 
-def test_a_pickle_cannot_change_the_classes_that_it_is_given() -> None:
+def test_pickle_cannot_change_classes() -> None:
     """Its last step sets an attribute of what was named before: of the class itself here."""
     from sightglass.models.checkpoints import safe_pickle
 
@@ -226,7 +226,7 @@ def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert weights.locate(spec) == folder / "tiny.pth"
 
 
-def test_a_hub_model_is_found_in_a_folder_and_in_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_model_found_in_folder_and_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = tmp_path / "caches/huggingface/hub/models--timm--tiny.a1/snapshots/0f"
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(BODY)

@@ -71,7 +71,7 @@ def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path]) 
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
-def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, folders: dict[str, Path]) -> None:
+def test_gradients_equal_autograd_at_patches(name: str, folders: dict[str, Path]) -> None:
     result = explainer(folders[name])
     explanation = result(PIXELS, vocabulary=PROMPTS)
     assert explanation.options.part == "contrast"
@@ -139,7 +139,7 @@ def test_what_the_preprocessing_is(folders: dict[str, Path]) -> None:
     torch.testing.assert_close(adapter.prepare(PIXELS, "trained").tensor, theirs["pixel_values"], rtol=0, atol=1e-6)
 
 
-def test_a_folder_that_lacks_a_tensor_is_not_taken_for_whole(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_folder_without_a_tensor_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(folders["clip"], tmp_path / "clip")
     held = load_file(tmp_path / "clip" / "model.safetensors")
     del held["visual_projection.weight"]

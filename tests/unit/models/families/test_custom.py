@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_named_with_what_would(case: str, folder: Path) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_the_libraries_networks_are_told_apart_by_their_tensors() -> None:
+def test_networks_recognised_by_tensors() -> None:
     import timm
 
     with torch.device("meta"):
@@ -144,7 +144,7 @@ def test_yolov5_checkpoint_is_refused(folder, monkeypatch):
         Explainer(folder / "best.pt")
 
 
-def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_opened_with_named_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     torch.save(own_nets.BlocksCNN().state_dict(), folder / "net.pth")
     explainer = Explainer("net.pth", arch="nets.py:BlocksCNN", labels=list("abcdefghij"))

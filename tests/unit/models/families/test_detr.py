@@ -208,7 +208,7 @@ def test_maps_equal_autograd(name: str, layers: dict[str, str], folders: Path, b
 
 
 @pytest.mark.parametrize("head", [None, 2])
-def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None, loaded_of: Any) -> None:
+def test_query_attention_equals_transformers(head: int | None, loaded_of: Any) -> None:
     loaded = loaded_of("DetrForObjectDetection")
     evidence, net = evidence_of(loaded), loaded.adapter.module
     usual = net.config._attn_implementation

@@ -80,7 +80,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.mark.weights("yolo11n.pt")
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
-def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports: Callable[[str], Path]) -> None:
+def test_export_finds_the_same_boxes(kind: str, exports: Callable[[str], Path]) -> None:
     from sightglass.models.families.ultralytics.loader import load as open_yolo
 
     adapter = open_exported(spec(exports(kind)))

@@ -145,7 +145,7 @@ def small(*layers: Any, shape: tuple[int | None, ...] = (32, 32, 3), seed: int =
         return library.Sequential([library.layers.Input(shape), *layers])
 
 
-def test_a_model_within_a_model_and_one_number_for_two_classes(tmp_path):
+def test_nested_model_and_single_logit(tmp_path):
     layers = keras().layers
     backbone = small(layers.Rescaling(1 / 255), layers.Conv2D(7, 3, padding="same", name="last"))
     backbone.name = "backbone"
@@ -190,7 +190,7 @@ def test_other_ends_and_inputs(tmp_path):
     assert explainer(tmp_path / "flat.keras", ("a1", "b2", "c3"))(PICTURE)
 
 
-def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(tmp_path):
+def test_code_in_file_never_runs(tmp_path):
     layers = keras().layers
     trap = tmp_path / "was-here"
     code = eval(f"lambda x: (__import__('pathlib').Path({str(trap)!r}).touch(), x)[1]")

@@ -170,7 +170,7 @@ def test_input_equals_torchvisions(arch: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("arch", KINDS)
-def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(arch: str) -> None:
+def test_every_part_has_gradients(arch: str) -> None:
     adapter, _ = built(arch)
     tensor = adapter.prepare(bus(), "trained").tensor
     blank = [path for path, _ in adapter.module.named_modules()]

@@ -133,7 +133,7 @@ def test_every_part_reaches_the_maps_that_the_head_reads(name: str, one_to_one: 
 
 
 @pytest.mark.parametrize("name", ["yolov8n", "yolo11n-seg", "yolo26n-seg", "yolov8s-world", "yoloe-11s-seg"])
-def test_sides_and_mask_are_the_numbers_that_the_towers_give(name: str) -> None:
+def test_sides_and_mask_equal_tower_outputs(name: str) -> None:
     adapter = built(name)
     _, towers, prototypes = raw(name)
     with torch.no_grad():
@@ -277,7 +277,7 @@ def test_a_joints_gradient_is_its_finite_difference(axis: Any) -> None:
     assert gradient.abs().max() > 0
 
 
-def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explainer) -> None:
+def test_joint_map_is_signed(explainer: Explainer) -> None:
     result = explainer(NOISE, joint="left_wrist x", layers=("neck P4",), **TWO)
     heatmap = result.heatmaps[0]
     assert heatmap.signed and heatmap.target.label == "left wrist x" and result.options.per == "detection"

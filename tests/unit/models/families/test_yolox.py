@@ -240,7 +240,7 @@ def test_every_size_is_told_from_its_tensors(name: str) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(part: Any) -> None:
+def test_every_part_has_gradients(part: Any) -> None:
     adapter = built(depthwise=False)
     layers = ("backbone.backbone.dark3", "backbone.backbone.dark5", "backbone.C3_n3")
     tensor = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)) * 255

@@ -1,4 +1,4 @@
-"""Legacy routes for existing client apps: thin aliases of `/api/explain`, drawn in `GUIDE_STYLE`."""
+"""Routes named in the guides: thin wrappers of `/api/explain`, drawn in `GUIDE_STYLE`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from sightglass.report.results import PlainResult
 HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
 MAX_HEATMAPS = 1000
 """Files of these names that are kept in a visitor's folder."""
-router = APIRouter(tags=["legacy"])
+router = APIRouter(tags=["guides"])
 
 
-class LegacyRequest(BaseModel):
-    """Explain the best class of a picture, or one of your choice; unknown fields are ignored, as legacy servers do."""
+class GuideRequest(BaseModel):
+    """Explain the best class of a picture, or one of your choice; unknown fields are ignored, as the guides do."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -60,8 +60,8 @@ class LegacyRequest(BaseModel):
         return explanation
 
 
-class LegacyAnswer(PlainResult):
-    """The answer that legacy apps expect."""
+class GuideAnswer(PlainResult):
+    """The answer that the guides describe."""
 
     prediction: str
     """The label of the best or requested class."""
@@ -94,7 +94,7 @@ def view_heatmap(
     raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
 
 
-def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
+def explain(request: GuideRequest, _: str) -> GuideAnswer:
     """Return the best or requested class and its map; raise Problem."""
     explanation = request.explain()
     if explanation.quantity == "number":
@@ -102,7 +102,7 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     heatmap = explanation.heatmaps[0]
     # A requested class need not be among the best ones, which alone are listed.
     score = explanation.task.scorer.score(explanation, 0) or 0.0
-    return LegacyAnswer(
+    return GuideAnswer(
         prediction=heatmap.target.label,
         confidence=min(max(score, 0.0), 1.0),
         gradcam_heatmap=base64_text(to_png(bare_map(explanation, 0, GUIDE_STYLE))),
@@ -110,7 +110,7 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     )
 
 
-def generate(request: LegacyRequest, _: str) -> HeatmapAnswer:
+def generate(request: GuideRequest, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class, or of all boxes, to the folder of heat maps; raise Problem."""
     boxed = request.model is not None and task_of(service.local_model(request.model)).explains("picture")
     explanation = request.explain(**({"per": "picture"} if boxed else {}))
@@ -135,6 +135,6 @@ def _reserve_name(folder: Path) -> str:
     return f"{begin}{end}.jpg"
 
 
-add_route(router, "/predict_with_gradcam", LegacyRequest, LegacyAnswer, explain)
-add_route(router, "/analyze_class", LegacyRequest, LegacyAnswer, explain)
-add_route(router, "/generate_heatmap", LegacyRequest, HeatmapAnswer, generate)
+add_route(router, "/predict_with_gradcam", GuideRequest, GuideAnswer, explain)
+add_route(router, "/analyze_class", GuideRequest, GuideAnswer, explain)
+add_route(router, "/generate_heatmap", GuideRequest, HeatmapAnswer, generate)

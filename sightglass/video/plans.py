@@ -1,4 +1,4 @@
-"""Keep the clips that a person gives to the page Video, and what is made of them, for some days."""
+"""Store uploaded clips of the page Video with their plans and results for some days."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from sightglass.video.results import Settings
 CLIP, PLAN = "clip", "plan.json"
 """Files in a clip's folder."""
 DAYS = 7
-"""For which a clip is kept."""
+"""Days for which an uploaded clip is kept."""
 
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """What is made of a clip, and where."""
+    """How a clip is explained, and where its results are."""
 
     clip: Clip
     model: str
@@ -43,22 +43,22 @@ class ClipPlan:
 
     @property
     def done(self) -> bool:
-        """Whether all of it was explained."""
+        """Whether the run is finished."""
         return (self.folder / RESULT).is_file()
 
     def save(self) -> None:
-        """Save the plan beside the clip, for going on with it later."""
+        """Save the plan beside the clip, to resume it later."""
         facts = {"name": self.clip.name, "model": self.model, "options": self.options, "results": self.folder.name}
         write_file(self.folder.parent / PLAN, to_json(facts | {"settings": asdict(self.settings)}).encode())
 
 
 def base() -> Path:
-    """Return the folder of the person's clips."""
+    """Return the folder of the visitor's clips."""
     return users.folder(settings().clips)
 
 
 def add_clip(data: memoryview | bytes) -> Path:
-    """Keep a clip in a folder of its own; delete those of long ago."""
+    """Save a clip in a folder of its own, and delete those older than `DAYS`."""
     for folder in base().glob("clip-*"):
         if time.time() - folder.stat().st_mtime > DAYS * 86400:
             shutil.rmtree(folder, ignore_errors=True)
