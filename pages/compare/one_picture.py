@@ -178,7 +178,7 @@ def _draw_panels(comparison: Comparison, names: list[str], *, large: bool) -> No
 def _draw_large(comparison: Comparison, names: list[str], maps: Sequence[Map]) -> None:
     """Draw a large picture, and beside it the models whose maps it shows in turn."""
     rows = [_row(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
-    rows += [Answer(each.title, each.note, None) for each in maps[len(rows) :]]
+    rows += [Answer(each.title, "", None) for each in maps[len(rows) :]]
     left, right = st.columns(COLUMNS, gap="medium")
     with right.container(key="answers"):
         widgets.rows(rows, key=f"compared-{'-'.join(comparison.names)}")

@@ -82,7 +82,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
     button (Remove .*|Clear all) | ?models <; button Measure times | map; radio One picture | -;
-    button .*, \d+ % | map; button Difference .* | map; radio Side by side | ?arrangement; radio Large | ?arrangement;
+    button Demo-cls-m .* | map; button Difference.* | map; radio Side by side | ?arrangement; radio Large | ?arrangement;
     +SAVE; +ACTS; +TABLE;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;

@@ -9,7 +9,7 @@ import provide
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
-from screen import LIMIT, at_rest, coarse, drawn, go_to, headline, leaves, pixels, settled, until
+from screen import LIMIT, at_rest, coarse, drawn, expect_picture, go_to, headline, leaves, pixels, settled, until
 
 from benchmarks.viewer.browser import FLAGS
 from sightglass.explain.whatif import edits
@@ -127,7 +127,7 @@ def test_drawing_is_explained_and_stays(visit):
     for place in path[1:6]:
         page.mouse.move(*place, steps=6)
     # The pen is still down.
-    page.get_by_text("drawing.png").first.wait_for()
+    expect_picture(page, "drawing.png")
     for place in path[6:]:
         page.mouse.move(*place, steps=6)
     page.mouse.up()
@@ -140,7 +140,7 @@ def test_drawing_is_explained_and_stays(visit):
     # Another screen and back: the same drawing, on a paper that is mounted anew.
     go_to(page, "Top-k")
     page.wait_for_url("**/topk*")
-    page.get_by_text("drawing.png").first.wait_for()
+    expect_picture(page, "drawing.png")
     settled(page)
     go_to(page, "Explore")
     page.locator(CANVAS).wait_for()
