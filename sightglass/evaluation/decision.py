@@ -20,7 +20,7 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate
-from sightglass.evaluation.kinds import ClassEvaluation, kind_of
+from sightglass.evaluation.kinds import EvaluationKind, kind_of
 from sightglass.evaluation.summary import ClassChange, DecisionSummary, Kind
 from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
 from sightglass.models import catalog
@@ -74,7 +74,7 @@ class ModelScore:
         return self.evaluation.called
 
     @property
-    def kind(self) -> ClassEvaluation:
+    def kind(self) -> EvaluationKind:
         """The evaluation kind of its answers."""
         return kind_of(self.evaluation.task)
 
@@ -312,11 +312,18 @@ def _describe_gap(gap: Estimate, level: str = "") -> str:
 
 def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
     """Return a row per labelled object or picture, right or wrong by each model."""
-    pictures, kind = rows[-1].evaluation.pictures, rows[-1].kind
-    labels = ((picture.key, label, *box) for picture in pictures for label, box in kind.list_labels(picture))
+    boxed = rows[-1].kind.counts_objects
+    labels = (label for picture in rows[-1].evaluation.pictures for label in _list_labels(picture, boxed))
     judged = zip(*(row.right.tolist() for row in rows), strict=True)
     names = "picture", "label", "x0", "y0", "x1", "y1", *(row.model for row in rows)
     return [dict(zip(names, (*label, *right), strict=True)) for label, right in zip(labels, judged, strict=True)]
+
+
+def _list_labels(picture: EvaluatedPicture, boxed: bool) -> list[tuple[Any, ...]]:
+    """Return the judged labels of a picture: its key, the label and the corners of its box, which may be None."""
+    if not boxed:
+        return [(picture.key, picture.truth or "", None, None, None, None)]
+    return [(picture.key, truth.label, *truth.box) for truth in picture.truths if truth.counted]
 
 
 def decide(
@@ -352,8 +359,10 @@ def decide(
 
 
 def score(evaluation: Evaluation) -> ModelScore:
-    """Return the score of an evaluated model."""
-    return ModelScore(evaluation, kind_of(evaluation.task).measure_fit(evaluation), find_size(evaluation.model))
+    """Return the score of an evaluated model. Raises Problem for a segmentation."""
+    if (kind := kind_of(evaluation.task)).list_units is None:
+        raise Problem("A decision is between detectors or between classifiers: choose runs of these.")
+    return ModelScore(evaluation, kind.measure(evaluation), find_size(evaluation.model))
 
 
 def find_size(model: str) -> int | None:

@@ -89,7 +89,7 @@ class EvaluationSummary(PlainResult):
     def build(cls, **fields: Any) -> EvaluationSummary:
         """Return it with its headline: `AP 61.2 (95 % interval: 55.0 to 66.1) on 48 labelled objects`."""
         counts = {"pictures": fields["pictures"], "objects": fields["objects"], "classes": len(fields["by_class"])}
-        return cls(headline=kinds.kind_of(fields["task"]).headline(fields["scores"], **counts), **fields)
+        return cls(headline=kinds.kind_of(fields["task"]).headline(fields["scores"], counts), **fields)
 
     @property
     def right_sentence(self) -> str:

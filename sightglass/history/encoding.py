@@ -33,7 +33,7 @@ from sightglass.report import charts, embedded_recipe, similarity_files, views
 from sightglass.report.embedded_recipe import list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
-from sightglass.report.view import MAX_CHECKS, Picture, View
+from sightglass.report.view import Picture, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -313,10 +313,9 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
     task, spec = task_of(record.task), catalog().get(record.model)
     info, mapped = record.maps[record.index] if record.index < len(maps) else None, None
     if info is not None:
-        item, checks, score = maps[record.index], record.checks_of(record.index), info.score if task.sure else None
-        about: Json = {"checks": "" if checks is None else checks.line[:MAX_CHECKS], "cells": item.cells}
-        about["ends"] = views.describe_bar(item, info.unit)[0]
-        mapped = views.place_map(info.label, item.content, item.geometry, item.kind, score, **about)
+        item, score = maps[record.index], info.score if task.sure else None
+        ends, _ = views.describe_bar(item, info.unit)
+        mapped = views.place_map(info.label, item.content, item.geometry, item.kind, score, cells=item.cells, ends=ends)
     picture = Picture.of(
         image,
         spec.name if spec else record.model,
@@ -331,10 +330,8 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
         [picture],
         title=views.answer_title(task, record.predictions, title),
         sentence=proof.sentence if proof else without_emphasis((info.looks if info else "") or rest),
-        notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
         charts=(charts.describe_proof(proof),) if proof else (),
         display=views.display_of(record.view.settings),
-        commands=(embedded_recipe.python_call(record.recipe),) if record.recipe else (),
         made=" · ".join(filter(None, (picture.name, method))),
         day=record.created.date().isoformat(),
     )

@@ -89,8 +89,6 @@ def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> 
             shape._element._nvXxPr.cNvPr.set("descr", layer.about)
     for shape in placeholders.values():
         shape._element.getparent().remove(shape._element)
-    if page.notes:
-        slide.notes_slide.notes_text_frame.text = page.notes
 
 
 def _write(frame: Any, item: Text, theme: Theme) -> None:

@@ -59,15 +59,6 @@ def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWE
     for result in explanations:
         require_map(result, 0)
     groups = [[map_view(result, i) for i in range(len(result.heatmaps))] for result in explanations]
-    title = f"{explanations[0].model.id}: {explanations[0].image.name}"
-    about = f"{plural(len(groups), 'explanation')}."
-    return report_html(groups, title=title, about=about, index=index, style=style)
-
-
-def report_html(
-    groups: Sequence[Sequence[View]], *, title: str, about: str, index: int = 0, style: Style = VIEWER_STYLE
-) -> str:
-    """Return a page with one section a group of views of one picture, or a view without a recipe, as tiles."""
     # Of each of 256 strengths, which begin at a half in a blend: a browser forgets the colour of what is nearly clear.
     floor = 0.5 if style.mode == "blend" else 0.0
     heat = [float(level >= 128) for level in range(256)] if floor else color_tables.opacity(1.0).tolist()
@@ -75,9 +66,9 @@ def report_html(
     return fill(
         "report.html",
         read("report.css"),
-        read("report.js") if any(views[0].recipe for views in groups) else "",
-        title=title,
-        about=about,
+        read("report.js"),
+        title=f"{explanations[0].model.id}: {explanations[0].image.name}",
+        about=f"{plural(len(groups), 'explanation')}.",
         alpha=style.alpha,
         floor=floor,
         ink=style.boxes,
@@ -96,11 +87,7 @@ def frame(explanations: Sequence[Result]) -> str:
 
 
 def _group(views: Sequence[View], index: int, style: Style) -> Json:
-    """Return the template values of a section."""
-    if views[0].recipe is None:
-        files = [picture.jpeg for picture in views[0].pictures]
-        urls = [data_url(file, "png" if file.startswith(b"\x89PNG") else "jpeg") if file else "" for file in files]
-        return {"view": views[0], "tiles": list(zip(views[0].pictures, urls, strict=True))}
+    """Return the template values of a section: the views of one picture's maps."""
     first, item = views[0].pictures[0], views[0].pictures[0].map
     assert item is not None
     size = width, height = reduced_size(first.image.width, first.image.height, MAX_SIDE)

@@ -219,11 +219,10 @@ Content = tuple[str, list[Item]]
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on one page, in the order in which it is drawn, and what its speaker reads."""
+    """What stands on one page, in the order in which it is drawn."""
 
     layout: str
     items: tuple[Item, ...]
-    notes: str = ""
 
 
 @functools.lru_cache(8192)
@@ -287,27 +286,13 @@ def pages(view: View, number: int = 1) -> list[Page]:
         bodies = [_compose(view, "title" if view.kind == "words" else "text", view.sentence.strip())]
     else:
         bodies = [_pictures(view), *(_chart(view, i) for i in range(len(view.charts)))]
-    notes = describe_making(view)
-    return [Page(name, (*items, _foot(view, LAYOUTS[name], number)), notes) for name, items in bodies]
+    return [Page(name, (*items, _foot(view, LAYOUTS[name], number))) for name, items in bodies]
 
 
 def is_mapped(view: View, index: int) -> bool:
     """Return whether the map of a picture is drawn; a difference always is."""
     item = view.pictures[index].map
     return item is not None and (view.display.mode != "picture" or item.kind == "difference")
-
-
-def describe_making(view: View) -> str:
-    """Return a view's notes, with its sentence, checks and calls."""
-    pictures = [picture for picture in view.pictures if picture.is_explained]
-    if not pictures:
-        return view.notes
-    lines = [view.notes, "", view.sentence] if view.sentence else [view.notes]
-    maps = [picture.map for picture in pictures if picture.map is not None]
-    lines += [f"Checks of {item.label}: {item.checks}." for item in maps if item.checks]
-    if view.commands:
-        lines += ["Made again by:", *dict.fromkeys(view.commands)]
-    return "\n".join(lines).strip()
 
 
 def _pictures(view: View) -> Content:

@@ -23,8 +23,8 @@ UNREADABLE = "These slides cannot be read: they are damaged, or were saved by an
 JPEG, MP4 = b"\xff\xd8\xff", b"\0\0\0\0ftyp"
 _READ_INDEX = TypeAdapter(Index).validate_python
 _VIEW = TypeAdapter(View)
-_FIELDS = {"title", "notes", "kind", "commands", "made", "date", "facts", "sides"}
-_MAP = {"label", "score", "extent", "seen", "kind", "cells", "checks", "ends"}
+_FIELDS = {"title", "kind", "made", "date", "facts", "sides"}
+_MAP = {"label", "score", "extent", "seen", "kind", "cells", "ends"}
 _STYLE = {"colormap": "colormap", "mode": "mode", "opacity": "alpha", "threshold": "threshold"}
 """Fields of a style by their names in a file."""
 _PICTURE = {"name": True, "size": True, "caption": True, "answers": True, "boxes": True, "map": _MAP}
@@ -110,7 +110,7 @@ def _read(plain: Json, blobs: Sequence[bytes]) -> View:
         pictures.append(picture | {"source": file, "map": item})
     style = {field: plain["display"][name] for name, field in _STYLE.items()}
     more: Json = {"pictures": pictures, "clip": clip, "display": style}
-    view: View = _VIEW.validate_python(plain | more | {"tables": (), "recipe": None})
+    view: View = _VIEW.validate_python(plain | more | {"tables": ()})
     if any(chart.picture >= len(view.pictures) for chart in view.charts):
         raise ValueError("no such picture")
     for read in view.pictures:

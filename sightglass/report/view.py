@@ -20,7 +20,7 @@ from pydantic_core import core_schema
 from sightglass.common.errors import Problem
 from sightglass.common.legible import legible
 from sightglass.explain.picture.image import Image, to_jpeg
-from sightglass.explain.recipe import Label, Legible, Recipe, Share
+from sightglass.explain.recipe import Label, Legible, Share
 from sightglass.explain.rendering.style import VIEWER_STYLE, Kind, Style
 from sightglass.explain.rendering.style import Field as MapField
 
@@ -34,7 +34,7 @@ QUALITY = 88
 """Quality of its JPEG."""
 MAX_PICTURES, MAX_BOXES, MAX_FACTS = 8, 100, 6
 """Maximum number of pictures and facts of a view, and of boxes of a picture."""
-MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_CHECKS, MAX_MADE = 120, 400, 4_000, 160, 240
+MAX_TITLE, MAX_SENTENCE, MAX_MADE = 120, 400, 240
 """Maximum number of letters."""
 STATES = {
     "flat": "it is the same everywhere",
@@ -68,10 +68,6 @@ class Map:
     kind: Kind = "heat"
     cells: tuple[Index, Index] | None = None
     """Rows and columns of the grid on which it was computed."""
-    checks: Annotated[
-        str, Field(max_length=MAX_CHECKS), AfterValidator(lambda text: text and legible(text, MAX_CHECKS))
-    ] = ""
-    """`Checks.line` of a map whose checks ran: `✓ changes with the model: yes · …`."""
     ends: tuple[Legible, Legible, Legible] = ("0", "0.5", "1")
     """What stands at the ends and in the middle of its colour bar: `lowers −3.1°`."""
     meaning: str = ""
@@ -224,18 +220,12 @@ class View:
     charts: Annotated[tuple[Chart, ...], Field(max_length=MAX_PICTURES)] = ()
     tables: tuple[Table, ...] = ()
     """What a report says below the picture."""
-    recipe: Recipe | None = None
-    """What makes its map again."""
     kind: Literal["picture", "clip", "words", "text"] = "picture"
     """The last two have no pictures: a large title, and a headline above a text."""
-    notes: Annotated[str, Field(max_length=MAX_NOTES)] = ""
-    """For the speaker."""
     display: Style = VIEWER_STYLE
     """How its maps are drawn first."""
     clip: Annotated[bytes | None, Opaque] = None
     """MP4; its first frame is the picture."""
-    commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PICTURES)] = ()
-    """What makes its maps again, for notes and handouts."""
     made: Annotated[str, Field(max_length=MAX_MADE)] = ""
     """Model and method: `EfficientNet-Lite0 · HiResCAM`."""
     date: Annotated[str, Field(max_length=10)] = ""

@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.explain.methods import METHODS, describe_setup
+from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, quantity, without_emphasis
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Kind, Style
@@ -24,10 +24,8 @@ from sightglass.report import charts, table
 from sightglass.report.embedded_recipe import proved_recipe, python_call
 from sightglass.report.view import (
     MAX_BOXES,
-    MAX_CHECKS,
     MAX_FACTS,
     MAX_MADE,
-    MAX_NOTES,
     MAX_PICTURES,
     MAX_SENTENCE,
     MAX_TITLE,
@@ -51,7 +49,6 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.recipe import Recipe
     from sightglass.explain.result import Result
     from sightglass.explain.tasks.parts import Change
     from sightglass.explain.tasks.task import Task
@@ -65,15 +62,12 @@ NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
 """Packages whose versions a caption names."""
 
 
-def new_view(
-    pictures: Sequence[Picture], *, title: str, sentence: str = "", notes: str = "", day: str = "", **more: Any
-) -> View:
+def new_view(pictures: Sequence[Picture], *, title: str, sentence: str = "", day: str = "", **more: Any) -> View:
     """Return a view with long texts cut at a word; `day`: by default today; `more`: other fields."""
     return View(
         shorten(title, MAX_TITLE),
         (shorten(sentence, MAX_SENTENCE),) if sentence else (),
         tuple(pictures),
-        notes=shorten(notes, MAX_NOTES),
         date=day or date.today().isoformat(),
         **more,
     )
@@ -143,7 +137,7 @@ def place_map(
 
 
 def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
-    (label, score), checks = result.task.wording.describe_saved(result, index), result.known_checks(index)
+    label, score = result.task.wording.describe_saved(result, index)
     target, share = heatmap.target.label, result.task.scorer.score(result, index)
     ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
     low, high = (quantity(end) for end in heatmap.raw_range)
@@ -154,7 +148,6 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         heatmap.kind,
         score if result.task.sure else None,
         cells=heatmap.cells,
-        checks="" if checks is None else checks.line[:MAX_CHECKS],
         ends=ends,
         meaning=meaning,
         raw=(low, high),
@@ -290,18 +283,13 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
     # A map that hardly depends on the weights says nothing else: `limited` stands in place of all other sentences.
     limited = describe_independent(result, index) if mapped else ""
     method = f", {METHODS[result.heatmaps[index].method].name_for(result.model.task)}" if mapped else ""
-    recipe = proved_recipe(result, index)
     return new_view(
         [explained_picture(result, index)],
         title=answer_title(result.task, result.predictions, description.title),
         sentence=limited or (proof.sentence if proof else description.slide()),
-        # `diagnose` reads the proof, where there is one.
-        notes="\n".join((_describe_map(result, index), *(without_emphasis(f.text) for f in diagnose(result, index)))),
         charts=(charts.describe_proof(proof),) if proof else (),
-        tables=_tables(result, index, described.slide(), recipe, proof) if mapped else (),
-        recipe=recipe,
+        tables=_tables(result, index, described.slide(), proof) if mapped else (),
         display=display_of(look),
-        commands=(python_call(result.recipe),),
         made=made_by([result], index),
         headline=described.headline,
         about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
@@ -309,9 +297,9 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
     )
 
 
-def _tables(result: Result, index: int, sentence: str, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
+def _tables(result: Result, index: int, sentence: str, proof: Proof | None) -> tuple[Table, ...]:
     """Return the tables of a report below a map; `sentence`: the map's description."""
-    found = result.known_checks(index)
+    found, recipe = result.known_checks(index), proved_recipe(result, index)
     boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
     meaning = filter(None, (sentence, without_emphasis(boxes)))
     checks = () if found is None else [f"{check.words}. {check.sentence}" for check in found.checks]
@@ -332,18 +320,6 @@ def _tables(result: Result, index: int, sentence: str, recipe: Recipe, proof: Pr
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
         Table("Recipe", code=(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False),), folded=True),
     )
-
-
-def _describe_map(result: Result, index: int) -> str:
-    """Return how a map was made, in a sentence."""
-    name = result.model.name
-    if index >= len(result.heatmaps):
-        return f"Made with {name}."
-    heatmap = result.heatmaps[index]
-    labels = list(dict.fromkeys(prediction.label for prediction in result.predictions))
-    answers = listing(labels[:3]) if labels else "nothing"
-    setup = describe_setup(name, heatmap.method, heatmap.layers, result.options.part, result.model.task)
-    return f"Made with {setup}. It answers {answers}."
 
 
 def _difference(image: Image, values: NDArray[np.float32], result: Result, seen: Sequence[float] | None) -> Picture:
@@ -379,8 +355,6 @@ def classes_view(
         sides=tuple(f"more {label}" for label in labels if difference),
         title=statement(agreement, f"{listing(labels[:2])}: {where}"),
         sentence=agreement,
-        notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in indices))),
-        commands=(python_call(explanation.recipe),),
         made=made_by([explanation]),
     )
 
@@ -420,8 +394,6 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
         sides=tuple(f"more {names[i]}" for i in ends or ()),
         title=statement(verdict, agreed, "What the models answer"),
         sentence=" ".join(filter(None, (verdict if len(verdict.split()) > MAX_WORDS else "", *compared))),
-        notes="\n".join(_describe_map(result, 0) for result in results),
-        commands=tuple(python_call(result.recipe) for result in results),
         made=made_by(results),
     )
 
@@ -441,8 +413,6 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
         pictures,
         title=statement(_describe_fall(before, change), title),
         sentence=f"{title} {more}".strip(),
-        notes=f"Before and after: the map of {label}." if label else "",
-        commands=(python_call(before.recipe),),
         facts=facts,
         made=made_by([before]),
     )
@@ -471,6 +441,5 @@ def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: s
     short = statement(title, title.partition(";")[0])
     if short != capital(title):
         sentence = f"{title}. {sentence}"
-    # A long sentence is cut on the slide, and whole in its notes.
-    texts = {"title": short, "sentence": sentence, "notes": sentence, "made": made[:MAX_MADE]}
+    texts = {"title": short, "sentence": sentence, "made": made[:MAX_MADE]}
     return new_view(pictures[:MAX_PICTURES], **texts, facts=tuple(scores[:MAX_FACTS]))

@@ -104,13 +104,14 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     =SIZES; =QUESTION
 /saved: checkbox Select: scene 3.* | "1 selected; button Export.*, [.]zip | saves;
     button Add to deck Shortcut D | opens; button Deselect | gone; checkbox Select: scene 1.* | "1 selected;
-    button Delete | "Undo; button Undo | gone; combobox Any model | ?by-model; combobox Any date | ?saved;
+    button Delete | opens; button Delete for good | gone; combobox Any model | ?by-model; combobox Any date | ?saved;
     combobox Any class | ?said; combobox Any tag | -; button .* \d+ % | ?kept <; radio Runs | ?tab <;
     radio (Decks|Views) | -; -SAVE; +TABLE
 /saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
     button Draw on it | opens; button (Brush|Eraser|Undo|Redo|Clear|Hold for the original) | -;
     combobox (Brush size|Pen) | -; button Open in Explore | /; button Copy link | "Link copied;
-    button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | ?kept <;
+    button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
+    button Delete for good | ?kept <;
     radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
 /saved?tab=decks: button Open a file | opens; button Upload | file; button Close | gone;
     button (See a model cheat|What is .*|Small, .*) | ?deck <; button My deck | -; button New deck | ?deck <;

@@ -181,18 +181,6 @@ def test_map_number_and_black_screen_have_keys(page: Page) -> None:
     page.get_by_text("Heat map on or off").wait_for()
 
 
-def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page) -> None:
-    with page.context.expect_page() as opened:
-        page.keyboard.press("s")
-    notes = opened.value
-    sync.expect(notes.locator(".where")).to_have_text(f"Slide 1 of {PAGES}")
-    notes.keyboard.press("PageDown")
-    page.wait_for_function("() => Reveal.getIndices().h === 1")
-    sync.expect(notes.locator(".said")).to_contain_text("Cropped.")
-    sync.expect(notes.locator(".next")).to_have_text(f"Next: {VIEWS[1].title}")
-    sync.expect(notes.locator(".clock")).to_have_text(re.compile(r"\d:\d\d"))
-
-
 def test_view_is_added_and_presented_full_screen(visit: Callable[..., Page]) -> None:
     page = visit("/", reduced_motion="reduce")
     page.get_by_role("button", name="Add to deck").wait_for()

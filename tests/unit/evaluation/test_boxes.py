@@ -222,7 +222,7 @@ def test_errors_are_the_units_with_what_they_are_about_the_surest_first() -> Non
     assert len({unit.id for unit in units}) == len(units)
     assert [unit.predicted for unit in report.select("extra", "cat")] == ["cat"]
     # The batch counts them as the page does.
-    told = labels.summarise(report)
+    told = labels.summarise(report.evaluation)
     assert told.errors == report.types and (told.right, told.objects) == (1, 3)
 
 

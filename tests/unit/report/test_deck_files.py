@@ -35,7 +35,7 @@ from sightglass.report.layouts import (
 from sightglass.report.pdf import deck_pdf
 from sightglass.report.view import View
 from sightglass.report.views import MAX_WORDS
-from tests.unit.report.slides import CHECKS, SIZE, TITLE, deck, picture
+from tests.unit.report.slides import SIZE, TITLE, deck, picture
 
 VIEWS = deck()
 CYCLE = ["words", "picture", "proof", "boxes", "models", "models' proof", "story", "clip"]
@@ -94,7 +94,7 @@ def test_pptx_heat_map_lies_over_picture(opened: Any):
     assert away[height // 2, width // 2] > 60 and away[20, width // 2] < 12 and 0 < away[5, 5] < 40
 
 
-def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):
+def test_proofs_are_charts(opened: Any):
     chart = named(opened.slides[2])["Proof"]
     assert chart._element._nvXxPr.cNvPr.get("descr") == VIEWS[1].charts[0].sentence
     drawn = np.asarray(Pillow.open(BytesIO(chart.image.blob)).convert("RGB")).astype(int)
@@ -102,8 +102,6 @@ def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):
         assert (np.abs(drawn - color).max(-1) < 8).sum() > 500
     html = deck_html([VIEWS[1]], TITLE).decode()
     assert "Strongest places hidden" in html and "Random places" in html and f"stroke: {hex_of(DARK.accent)}" in html
-    notes = opened.slides[1].notes_slide.notes_text_frame.text
-    assert f"Checks of minibus: {CHECKS}." in notes and "sightglass image bus.jpg" in notes and "Cropped." in notes
     texts = " ".join(shape.text_frame.text for shape in opened.slides[1].shapes if shape.has_text_frame)
     assert "✓" not in texts and "recipe" not in texts
 
@@ -201,7 +199,7 @@ def test_pdf_pages_and_font():
 
 
 def test_html_deck_is_self_contained():
-    view = replace(VIEWS[0], title="</script><b>x</b>", notes="</aside><script>alert(1)</script>")
+    view = replace(VIEWS[0], title="</script><b>x</b>", statements=("</p><script>alert(1)</script>",))
     text = deck_html([view, *VIEWS[1:]], "<i>T</i>").decode()
     assert "<b>x</b>" not in text and "<script>alert" not in text and "<i>T" not in text
     assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", text)
