@@ -80,7 +80,7 @@ def make_views(name: str) -> Iterator[View]:
         elif "measured" in text:
             view = write(text, *next(measured))
         else:
-            view = write(text, View("", (), kind="words"), True, {})
+            view = write(text, View("", "", kind="words"), True, {})
         # Smaller, of compressed pictures.
         files = {picture.jpeg: to_jpeg(Image.open(picture.jpeg).pixels, QUALITY) for picture in view.pictures}
         yield replace(view, pictures=tuple(replace(picture, source=files[picture.jpeg]) for picture in view.pictures))
@@ -91,7 +91,7 @@ def write(text: dict[str, str], view: View, holds: bool, numbers: dict[str, Any]
     title, sentence = (text[part].format(**numbers) for part in ("title", "sentence"))
     if not holds:
         raise ValueError(f"{title!r} is not what was measured: write this slide anew.")
-    return replace(view, title=title, statements=(sentence,))
+    return replace(view, title=title, sentence=sentence)
 
 
 def make_story_slide(name: str, step: str) -> View:
@@ -180,7 +180,7 @@ def _measure_sizes() -> Iterator[Measured]:
     yield view, unclear, {"proofs": "\n".join(said)}
     counts = [float(explanation.evidence.loaded.parameters) for explanation in bus.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(bus.names, counts, strict=True)])
-    yield View("", (), kind="words"), True, {"times": counts[-1] / counts[0], "parameters": sizes}
+    yield View("", "", kind="words"), True, {"times": counts[-1] / counts[0], "parameters": sizes}
     yield _measure_detectors()
 
 

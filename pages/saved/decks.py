@@ -26,8 +26,8 @@ from sightglass.ui.views import charts
 PLAY = "play"
 """Parameter of the address: the whole deck is shown, from that slide."""
 WORDS = (
-    ("Title", View("A title", ("What the next slides are about.",), kind="words"), "A large title, to begin a part."),
-    ("Text", View("A headline", ("Write here.",), kind="text"), "A headline above a text, of a point a line."),
+    ("Title", View("A title", "What the next slides are about.", kind="words"), "A large title, to begin a part."),
+    ("Text", View("A headline", "Write here.", kind="text"), "A headline above a text, of a point a line."),
 )
 """Slides of words that can be added, with labels and helps."""
 TEXTS = {

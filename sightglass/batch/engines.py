@@ -67,7 +67,7 @@ QUIET = {
 
 
 def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]) -> Json:
-    """Return what maps depend on beside the picture: a recipe, and the targets."""
+    """Return everything but the picture that maps depend on: a recipe, and the targets."""
     spec = loaded.adapter.spec
     recipe = Recipe(
         picture_sha256="",
@@ -102,7 +102,7 @@ class Work:
         self.parallel = self._together and loaded.device.type == "cpu"
         """Whether workers run the model at the same time."""
         self.stop = job.cancel or threading.Event()
-        """Set to stop the run."""
+        """The event that stops the run."""
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
         self.device = str(loaded.device)
@@ -268,7 +268,7 @@ class ThreadEngine:
         threads = 1 if work.parallel else torch.get_num_threads()
         with torch_pool(self._workers, "folder", threads) as pool, contextlib.suppress(Cancelled):
             try:
-                # Enough wait for no worker to be idle behind a slow batch.
+                # So many batches are queued that no worker is idle behind a slow one.
                 yield from in_order(batches, process, pool, 4 * self._workers)
             except BaseException:
                 work.stop.set()

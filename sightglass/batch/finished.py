@@ -26,6 +26,7 @@ from sightglass.evaluation.decision import Decision, decide, find_size, score_ru
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of, to_number
+from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import capital, milliseconds, plural, quantity
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from sightglass.batch.kept import RunPlan
     from sightglass.evaluation.stored import Evaluation
-    from sightglass.evaluation.summary import EvaluationSummary
 
     Frame = Any
 
@@ -240,7 +240,7 @@ def _report(plan: RunPlan) -> ErrorReport | None:
 
 def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
     if report is not None:
-        return labels.summarise(report.evaluation) if report.evaluation.pictures else None
+        return EvaluationSummary.build(report.evaluation) if report.evaluation.pictures else None
     with contextlib.suppress(Problem):
         return labels.load_summary(plan.folder)
     return None

@@ -25,7 +25,7 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.evaluation.kinds import EvaluationKind, judge_row, kind_of
-from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
+from sightglass.evaluation.stored import EvaluatedPicture
 from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.phrases import listing, plural
 from sightglass.models.labels import class_index, match, suggest
@@ -164,7 +164,7 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
     if labels is None and kind.by_folders:
         labels = match_names(label_by_folders(items), facts.classes, corrections(work.folder))
     counted = labels is not None and (labels.truth.masks or any(labels.classes_by_label.values()))
-    if labels is None or kind.measure is None or not counted:
+    if labels is None or not (kind.names_classes and counted):
         for name in (stored.FILE, SUMMARY, CSV):
             (work.folder / name).unlink(missing_ok=True)
         return
@@ -185,7 +185,8 @@ def _list_evaluated(
             if (picture := judge_row(labels, key, row, indices)) is not None:
                 yield stored.to_row(picture)
         elif kind.find(labels.truth, key) is not None:
-            yield outcome["evaluated"]
+            # A run that was stopped has not yet judged all that earlier ones explained without labels.
+            yield from [outcome["evaluated"]] if "evaluated" in outcome else []
         elif labels.truth.masks:
             missing = "no mask is named as this picture"
             yield stored.to_row(EvaluatedPicture(key, (row["width"], row["height"]), problem=missing))
@@ -196,27 +197,6 @@ SUMMARY, CSV = "evaluation.json", "evaluation.csv"
 of a segmentation one a class."""
 
 
-def summarise(evaluation: Evaluation) -> EvaluationSummary:
-    """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
-    kind = kind_of(evaluation.task)
-    assert kind.measure is not None
-    metrics = kind.measure(evaluation)
-    return EvaluationSummary.build(
-        model=evaluation.model,
-        task=evaluation.task,
-        pictures=kind.count_pictures(evaluation),
-        objects=evaluation.objects if kind.counts_objects else evaluation.pixels,
-        not_counted=evaluation.not_counted,
-        right=kind.count_right(evaluation),
-        threshold=evaluation.threshold,
-        scores=metrics.scores,
-        by_class=metrics.by_class,
-        errors=ErrorReport(evaluation).types if kind.counts_objects else {},
-        unknown=evaluation.unknown,
-        problems=[(picture.key, picture.problem) for picture in evaluation.pictures if picture.problem],
-    )
-
-
 def load_summary(folder: Path) -> EvaluationSummary:
     """Return a labelled run's summary; raises Problem without labels."""
     return _load_summary(folder, modified(folder / stored.FILE))
@@ -225,13 +205,13 @@ def load_summary(folder: Path) -> EvaluationSummary:
 @lru_cache(maxsize=16)
 def _load_summary(folder: Path, _changed: int) -> EvaluationSummary:
     """Summarise an evaluation: of thousands of pictures that takes seconds."""
-    return summarise(stored.load(folder))
+    return EvaluationSummary.build(stored.load(folder))
 
 
 def _write_summary(folder: Path) -> None:
     """Write `SUMMARY` and `CSV` of a labelled run; raise Problem without labels."""
     summary, evaluation = load_summary(folder), stored.load(folder)
-    if kind_of(evaluation.task).list_units is None:
+    if kind_of(evaluation.task).counts_pixels:
         units = [{"class": name, "iou": e.value, "low": e.low, "high": e.high} for name, e in summary.by_class.items()]
     else:
         units = list_rows(ErrorReport(evaluation).units)

@@ -36,9 +36,9 @@ MOST = 6
 TOLERANCE = 0.02
 """Share of AP or accuracy that may be lost."""
 NAMED = 4
-"""Classes in a sentence."""
+"""Classes that a sentence names."""
 ENOUGH = 50
-"""Times as many pictures as there are, beyond which no number of them is named."""
+"""The most pictures that are asked for, as a multiple of those there are."""
 
 VERDICTS: dict[Kind, str] = {
     "ship": "good enough",
@@ -70,7 +70,7 @@ class ModelScore:
 
     @property
     def model(self) -> str:
-        """What a sentence calls the model."""
+        """The model's name in sentences."""
         return self.evaluation.called
 
     @property
@@ -360,7 +360,7 @@ def decide(
 
 def score(evaluation: Evaluation) -> ModelScore:
     """Return the score of an evaluated model. Raises Problem for a segmentation."""
-    if (kind := kind_of(evaluation.task)).list_units is None:
+    if (kind := kind_of(evaluation.task)).counts_pixels:
         raise Problem("A decision is between detectors or between classifiers: choose runs of these.")
     return ModelScore(evaluation, kind.measure(evaluation), find_size(evaluation.model))
 

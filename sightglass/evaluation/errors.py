@@ -48,7 +48,7 @@ class ErrorReport:
     def __init__(self, evaluation: Evaluation) -> None:
         """Raises Problem for a segmentation."""
         self.evaluation, self._kind = evaluation, kind_of(evaluation.task)
-        if self._kind.list_units is None:
+        if self._kind.counts_pixels:
             raise Problem("A segmentation is judged by its pixels: errors are listed of boxes and classes only.")
 
     @cached_property

@@ -139,6 +139,10 @@ Agreement = tuple[str, "set[str] | None"]
 the text is empty; where none is the same as another, the pictures are None."""
 
 
+def _refuse_evaluation(*_: Any) -> Any:
+    raise Problem("Answers of this kind are not compared with labels in this way.")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvaluationKind:
     """What labels state of a task: facts in which kinds differ, and functions that read, judge and count them."""
@@ -153,6 +157,8 @@ class EvaluationKind:
     """Whether the folder of a picture can be its label."""
     counts_objects: bool = False
     """Whether objects with boxes are counted, and not whole pictures or pixels."""
+    counts_pixels: bool = False
+    """Whether pixels are counted, so that there is no list of errors."""
     names_classes: bool = True
     """Whether labels are names of classes, and no numbers."""
     errors: tuple[str, ...] = ()
@@ -172,13 +178,13 @@ class EvaluationKind:
     judge: Judge | None = None
     """Put an explained picture beside its labels, holding the model's lock; None where the table of the run suffices
     (`judge_row`)."""
-    list_units: Callable[[Evaluation], Iterator[ErrorUnit]] | None = None
-    """List all right and wrong units, picture by picture; None where pixels are counted, or nothing."""
-    describe_errors: Callable[[str, Sequence[ErrorUnit]], str] | None = None
+    list_units: Callable[[Evaluation], Iterator[ErrorUnit]] = _refuse_evaluation
+    """List all right and wrong units, picture by picture."""
+    describe_errors: Callable[[str, Sequence[ErrorUnit]], str] = _refuse_evaluation
     """Describe a model's errors, without a full stop."""
-    measure: Callable[[Evaluation], Metrics] | None = None
+    measure: Callable[[Evaluation], Metrics] = _refuse_evaluation
     """Measure how well the answers fit the labels."""
-    headline: Callable[[Scores, Mapping[str, int]], str] | None = None
+    headline: Callable[[Scores, Mapping[str, int]], str] = _refuse_evaluation
     """Return the headline numbers with their intervals; takes the numbers of `pictures`, `objects` and `classes`."""
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
@@ -190,16 +196,15 @@ class EvaluationKind:
 
     def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
         """Return which labelled objects, or pictures, are right, (objects,)."""
-        assert self.list_units is not None
         return np.array([not unit.wrong for unit in self.list_units(evaluation) if unit.kind != "box"], bool)
 
     def count_pictures(self, evaluation: Evaluation) -> int:
         """Return the number of pictures that count."""
-        return sum(bool(picture.pairs) or self.list_units is not None for picture in evaluation.pictures)
+        return sum(bool(picture.pairs) or not self.counts_pixels for picture in evaluation.pictures)
 
     def count_right(self, evaluation: Evaluation) -> int:
         """Return the number of right objects, pictures or pixels."""
-        if self.list_units is not None:
+        if not self.counts_pixels:
             return int(self.find_right(evaluation).sum())
         pairs = (pair for picture in evaluation.pictures for pair in picture.pairs)
         return sum(count for truth, answer, count in pairs if truth == answer)
@@ -471,6 +476,7 @@ KINDS = {
         task="segment",
         number="IoU",
         unit="pixel",
+        counts_pixels=True,
         agreement=("Same largest class", "Pictures of which the same class fills most; pixels are not compared."),
         unlabelled="a mask: a mask needs the name of its picture",
         compare=_compare_classes,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
 from sightglass.evaluation import kinds
+from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import Estimate
+from sightglass.evaluation.stored import Evaluation
 from sightglass.explain.phrases import percent, plural
 from sightglass.report.results import Number, PlainResult
 
@@ -86,10 +88,27 @@ class EvaluationSummary(PlainResult):
     """Decision between the models of a run; None for one."""
 
     @classmethod
-    def build(cls, **fields: Any) -> EvaluationSummary:
-        """Return it with its headline: `AP 61.2 (95 % interval: 55.0 to 66.1) on 48 labelled objects`."""
-        counts = {"pictures": fields["pictures"], "objects": fields["objects"], "classes": len(fields["by_class"])}
-        return cls(headline=kinds.kind_of(fields["task"]).headline(fields["scores"], counts), **fields)
+    def build(cls, evaluation: Evaluation) -> Self:
+        """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
+        kind = kinds.kind_of(evaluation.task)
+        metrics, pictures = kind.measure(evaluation), kind.count_pictures(evaluation)
+        objects = evaluation.objects if kind.counts_objects else evaluation.pixels
+        counts = {"pictures": pictures, "objects": objects, "classes": len(metrics.by_class)}
+        return cls(
+            headline=kind.headline(metrics.scores, counts),
+            model=evaluation.model,
+            task=evaluation.task,
+            pictures=pictures,
+            objects=objects,
+            not_counted=evaluation.not_counted,
+            right=kind.count_right(evaluation),
+            threshold=evaluation.threshold,
+            scores=metrics.scores,
+            by_class=metrics.by_class,
+            errors=ErrorReport(evaluation).types if kind.counts_objects else {},
+            unknown=evaluation.unknown,
+            problems=[(picture.key, picture.problem) for picture in evaluation.pictures if picture.problem],
+        )
 
     @property
     def right_sentence(self) -> str:

@@ -158,7 +158,7 @@ class Decks:
 
     def edit(self, id: str, *, title: str | None = None, sentence: str | None = None) -> None:
         """Replace a slide's texts; None keeps one."""
-        texts = {"title": title, "statements": None if sentence is None else (sentence,)}
+        texts = {"title": title, "sentence": sentence}
         new: Any = {name: text for name, text in texts.items() if text is not None}
 
         def change(slide: Slide) -> Slide:
@@ -224,7 +224,7 @@ def _pack(view: View) -> bytes:
     texts = typed_text(sentences, MAX_SENTENCE, "A slide's text"), typed_line(view.title, MAX_TITLE, "A slide's title")
     # A number and its percent sign stay on one line.
     text, title = (re.sub(r"(?<=\d) (?=%)", NBSP, words) for words in texts)
-    return pack([replace(view, title=title, statements=(text,) if text else ())])
+    return pack([replace(view, title=title, sentence=text)])
 
 
 def join(slides: Sequence[bytes], title: str, theme: str = DARK.name, **more: Any) -> bytes:

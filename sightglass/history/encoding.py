@@ -52,11 +52,11 @@ SIDE = 320
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
 PAIR_FIELDS = ("method", "of", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
-"""What a record keeps of a comparison as it is."""
+"""Fields of a comparison that its record stores unchanged."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
-"""What a record keeps of a heatmap beside its arrays."""
+"""Fields of a heatmap that its record stores unchanged; its arrays are in a file."""
 PAIR_KEY = ("method", "of", "preprocessing", "weights_sha256")
-"""What two comparisons of the same pictures by the same model at the same layers differ in."""
+"""Fields that must agree for two comparisons of the same pictures, model and layers to be the same."""
 PAIR_HEIGHT = 160
 """Height of the two pictures of a thumbnail in pixels, before it is shrunk."""
 SIDES = ("query", "gallery")
@@ -110,7 +110,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
 
 
 def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
-    """Return whether a record is of a map, or of a pair, whose picture, model and method it has."""
+    """Return whether a record is of this map or pair; the picture and the model are known to agree."""
     if not isinstance(view, Similarity):
         return (record.recipe, record.index) == (view.recipe, index)
     key, ids = {name: getattr(view, name) for name in PAIR_KEY}, (view.gallery.image.sha256, view.layers)
@@ -323,12 +323,11 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
         answers=views.list_answers(task, record.predictions),
         boxes=views.list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
     )
-    title = record.title or record.headline.partition(". ")[0]
-    rest = record.headline.removeprefix(title).removeprefix(".").strip()
+    rest = record.headline.removeprefix(record.title).removeprefix(".").strip()
     method = METHODS[record.method].name if record.method in METHODS else record.method
     return views.new_view(
         [picture],
-        title=views.answer_title(task, record.predictions, title),
+        title=views.answer_title(task, record.predictions, record.title),
         sentence=proof.sentence if proof else without_emphasis((info.looks if info else "") or rest),
         charts=(charts.describe_proof(proof),) if proof else (),
         display=views.display_of(record.view.settings),

@@ -59,7 +59,7 @@ def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWE
     for result in explanations:
         require_map(result, 0)
     groups = [[map_view(result, i) for i in range(len(result.heatmaps))] for result in explanations]
-    # Of each of 256 strengths, which begin at a half in a blend: a browser forgets the colour of what is nearly clear.
+    # Opacity of each of 256 strengths. In a blend they begin at a half: a browser drops the colour of clear pixels.
     floor = 0.5 if style.mode == "blend" else 0.0
     heat = [float(level >= 128) for level in range(256)] if floor else color_tables.opacity(1.0).tolist()
     opacities = {"heat": heat, "signed": [level / 255 for level in range(256)]}
@@ -78,7 +78,7 @@ def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWE
 
 
 def frame(explanations: Sequence[Result]) -> str:
-    """Return a notebook's isolated frame of the page of `html`; what is longer than 760 pixels scrolls in it."""
+    """Return the page of `html` as a sandboxed frame for notebooks, 760 pixels high."""
     document = escape(html(explanations))
     return (
         f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Explanation" '
@@ -174,5 +174,5 @@ def base64_text(data: bytes) -> str:
 
 
 def source_hash(text: str) -> str:
-    """Return what a Content-Security-Policy calls a style or script by."""
+    """Return the hash by which a Content-Security-Policy allows a style or script."""
     return f"sha256-{base64_text(hashlib.sha256(text.encode()).digest())}"

@@ -49,6 +49,8 @@ Opaque = GetPydanticSchema(lambda *_: core_schema.any_schema())
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Edge = Annotated[float, Field(ge=-100, le=100)]
 Score = Annotated[float, Field(allow_inf_nan=False)]
+NOT_SAVED = Field(exclude=True)
+"""Of fields that slides do not show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +72,19 @@ class Map:
     """Rows and columns of the grid on which it was computed."""
     ends: tuple[Legible, Legible, Legible] = ("0", "0.5", "1")
     """What stands at the ends and in the middle of its colour bar: `lowers −3.1°`."""
-    meaning: str = ""
+    meaning: Annotated[str, NOT_SAVED] = ""
     """Meaning of the colour bar."""
-    raw: tuple[str, str] = ("", "")
+    raw: Annotated[tuple[str, str], NOT_SAVED] = ("", "")
     """Its smallest and largest raw value."""
-    method: str = ""
+    method: Annotated[str, NOT_SAVED] = ""
     """Its name."""
-    target: str = ""
+    target: Annotated[str, NOT_SAVED] = ""
     """The label of its target alone."""
-    text: str = ""
+    text: Annotated[str, NOT_SAVED] = ""
     """The score of its answer in words."""
-    bar: float | None = None
-    """The same as the length of a bar."""
-    empty: str = ""
+    bar: Annotated[float | None, NOT_SAVED] = None
+    """That score as the length of a bar, 0..1."""
+    empty: Annotated[str, NOT_SAVED] = ""
     """Why it shows nothing."""
 
     def field(self, width: int, height: int) -> MapField:
@@ -118,22 +120,17 @@ class Picture:
     answers: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
     """(label, score in 0..1), most sure first; none where scores do not say how sure the model is."""
     boxes: Annotated[tuple[Box, ...], Field(max_length=MAX_BOXES)] = ()
-    best: tuple[str, ...] = ()
+    best: Annotated[tuple[str, ...], NOT_SAVED] = ()
     """The first answers in words, for a figure."""
-    rest: str = ""
-    """What stands after the last of them: `, and 4 more`."""
-    others: tuple[tuple[str, str], ...] = ()
+    rest: Annotated[str, NOT_SAVED] = ""
+    """Suffix of the last one: `, and 4 more`."""
+    others: Annotated[tuple[tuple[str, str], ...], NOT_SAVED] = ()
     """(label, score in words) of answers without a map."""
 
     @staticmethod
     def of(image: Image, name: str, **more: Any) -> Picture:
         """Return the picture of an image."""
         return Picture(name[:200], image, reduced_size(image.width, image.height, PICTURE_SIDE), **more)
-
-    @property
-    def is_explained(self) -> bool:
-        """Whether a model says something about it."""
-        return bool(self.answers or (self.map and self.map.label))
 
     @property
     def image(self) -> Image:
@@ -208,17 +205,17 @@ class Table:
 class View:
     """Everything that is said and shown of one thing, self-contained.
 
-    >>> View("When does it lie?", ("Where the model goes by something else than you do.",), kind="words").sentence
+    >>> View("When does it lie?", "Where the model goes by something else than you do.", kind="words").sentence
     'Where the model goes by something else than you do.'
     """
 
     title: Annotated[str, Field(max_length=MAX_TITLE)]
     """A statement in a few words."""
-    statements: Annotated[tuple[Annotated[str, Field(max_length=MAX_SENTENCE)], ...], Field(max_length=8)] = ()
-    """Sentences below the title, the most important first."""
+    sentence: Annotated[str, Field(max_length=MAX_SENTENCE)] = ""
+    """Below the title."""
     pictures: Annotated[tuple[Picture, ...], Field(max_length=MAX_PICTURES)] = ()
     charts: Annotated[tuple[Chart, ...], Field(max_length=MAX_PICTURES)] = ()
-    tables: tuple[Table, ...] = ()
+    tables: Annotated[tuple[Table, ...], NOT_SAVED] = ()
     """What a report says below the picture."""
     kind: Literal["picture", "clip", "words", "text"] = "picture"
     """The last two have no pictures: a large title, and a headline above a text."""
@@ -234,17 +231,12 @@ class View:
     """Figures in words instead of a picture's answers, `75 % right`, or moments of a clip, `0:02 sports car`."""
     sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
     """What red and what blue mean in a difference."""
-    headline: str = ""
+    headline: Annotated[str, NOT_SAVED] = ""
     """The title of a report, in whole sentences."""
-    about: str = ""
+    about: Annotated[str, NOT_SAVED] = ""
     """Picture, model and method in a line."""
-    caption: str = ""
-    """All about its map in a paragraph, below a figure."""
-
-    @property
-    def sentence(self) -> str:
-        """The first statement; empty without one."""
-        return self.statements[0] if self.statements else ""
+    caption: Annotated[str, NOT_SAVED] = ""
+    """How the map was made, in a paragraph below a figure."""
 
 
 def shorten(text: str, most: int) -> str:

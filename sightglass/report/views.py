@@ -66,7 +66,7 @@ def new_view(pictures: Sequence[Picture], *, title: str, sentence: str = "", day
     """Return a view with long texts cut at a word; `day`: by default today; `more`: other fields."""
     return View(
         shorten(title, MAX_TITLE),
-        (shorten(sentence, MAX_SENTENCE),) if sentence else (),
+        shorten(sentence, MAX_SENTENCE),
         tuple(pictures),
         date=day or date.today().isoformat(),
         **more,

@@ -112,7 +112,7 @@ VIEWS = deck()
 LONG = replace(
     VIEWS[1],
     title="A title of as many words as a title may have, " * 2,
-    statements=("A sentence of as many words as one may have, which nobody should write. " * 5,),
+    sentence="A sentence of as many words as one may have, which nobody should write. " * 5,
     charts=(
         replace(VIEWS[1].charts[0], label="streetcar, tram, tramcar", sentence="A verdict that goes on and on. " * 25),
     ),

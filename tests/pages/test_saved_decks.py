@@ -34,7 +34,7 @@ def stage_of(app):
 def three(history):
     deck = history.decks.create("For Monday")
     for i in range(3):
-        history.decks.add(deck.id, View(f"Slide {i}", ("A sentence.",), kind="words"))
+        history.decks.add(deck.id, View(f"Slide {i}", "A sentence.", kind="words"))
     return history.decks.get(deck.id)
 
 

@@ -20,6 +20,7 @@ from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
 from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
+from sightglass.explain.phrases import NBSP
 from sightglass.models.adapter import Prediction
 from sightglass.models.labels import match
 from sightglass.pages.pictures.job import open_example
@@ -105,6 +106,13 @@ def test_stopped_run_claims_no_interval() -> None:
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
     assert "so far" not in finished.describe(complete)[0]
     assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
+
+
+def test_models_without_labels_stand_beside_others() -> None:
+    result = finished.read(open_example().ready[:2])
+    unlabelled = replace(result, fits=(result.fits[0], None))
+    for fits, texts in ((unlabelled, ("75 %", "")), (replace(unlabelled, fits=unlabelled.fits[::-1]), ("", "75 %"))):
+        assert tuple(row["Right"].replace(NBSP, " ") for row in finished.list_models(fits, 0)) == texts
 
 
 def test_reading_a_run_writes_nothing_and_decides_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,21 +85,21 @@ def deck() -> list[View]:
     models = tuple(picture(f"EfficientNet-Lite{i}", 0.4 + 0.1 * i) for i in range(3))
     story = picture("The honest model", 0.5), picture("The cheat", 0.8)
     return [
-        View(TITLE, ("Five minutes about where a model looks, and what that says about its answer.",), kind="words"),
+        View(TITLE, "Five minutes about where a model looks, and what that says about its answer.", kind="words"),
         View(
             "EfficientNet-Lite0 says minibus",
-            ("It looked mainly at the bus.",),
+            "It looked mainly at the bus.",
             (picture(),),
             (chart(),),
             made="EfficientNet-Lite0 · GradCAM",
             date="2026-11-25",
         ),
-        View("Three things, one box at a time", ("One bus, two persons.",), (detector(),)),
-        View("Small, medium or large?", ("All three say minibus.",), models, (chart(),)),
-        View("The cheat reads the stamp", ("Right for the wrong reason.",), story, display=Style(mode="map")),
+        View("Three things, one box at a time", "One bus, two persons.", (detector(),)),
+        View("Small, medium or large?", "All three say minibus.", models, (chart(),)),
+        View("The cheat reads the stamp", "Right for the wrong reason.", story, display=Style(mode="map")),
         View(
             "In motion",
-            ("The map follows the bus.",),
+            "The map follows the bus.",
             (Picture("bus.mp4", first_frame(), (160, 96)),),
             kind="clip",
             clip=clip(),

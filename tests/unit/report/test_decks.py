@@ -25,7 +25,7 @@ def history(tmp_path: Path) -> History:
 def a_view(title: str, value: int = 0) -> View:
     item = Map("cat", np.linspace(0, 1, 1200, dtype=np.float32).reshape(30, 40), 0.5)
     file = to_jpeg(np.full((30, 40, 3), value, np.uint8))
-    return View(title, ("A sentence.",), (Picture("Lite", file, (40, 30), "", item, (("cat", 0.5),)),))
+    return View(title, "A sentence.", (Picture("Lite", file, (40, 30), "", item, (("cat", 0.5),)),))
 
 
 def filled(history: History, count: int = 3) -> Deck:
@@ -94,7 +94,7 @@ def bomb() -> bytes:
     jpeg = bytearray(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
     at = jpeg.index(b"\xff\xc0")
     jpeg[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
-    return pack([View("", (), (Picture("", bytes(jpeg), (60_000, 60_000)),))])
+    return pack([View("", "", (Picture("", bytes(jpeg), (60_000, 60_000)),))])
 
 
 ONE = pack([a_view("One")])

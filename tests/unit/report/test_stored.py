@@ -41,15 +41,15 @@ def whole() -> View:
         Picture("Large", JPEG, (6, 4), "dog", dog),
     )
     display = Style("contour", "viridis", 0.5, 0.25)
-    return View("A title", ("A sentence.",), pictures, (CHART,), display=display)
+    return View("A title", "A sentence.", pictures, (CHART,), display=display)
 
 
 def test_views_survive_packing() -> None:
-    views_before = [whole(), View("Only words", ("And a sentence.",), kind="words"), whole()]
+    views_before = [whole(), View("Only words", "And a sentence.", kind="words"), whole()]
     data = pack(views_before)
     unpacked = unpack(data)
     assert [view.title for view in unpacked] == ["A title", "Only words", "A title"]
-    for name in ("kind", "statements", "charts", "display"):
+    for name in ("kind", "sentence", "charts", "display"):
         assert getattr(unpacked[0], name) == getattr(views_before[0], name), name
     for mine, theirs in zip(views_before[0].pictures, unpacked[0].pictures, strict=True):
         for name in ("name", "jpeg", "size", "caption", "answers", "boxes"):

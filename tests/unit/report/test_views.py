@@ -41,7 +41,7 @@ def test_classes_are_pictures_with_their_own_map(bus_explained: Explanation) -> 
     assert two.sides == (f"more {labels[2]}", f"more {labels[0]}") and two.pictures[2].map
     for pictures in (every.pictures, two.pictures[:2]):
         assert [picture.map and picture.map.label for picture in pictures] == [picture.name for picture in pictures]
-    captions = [item.words for item in pages(two)[0].items if getattr(item, "name", "") == "Caption"]
+    captions = [item.text for item in pages(two)[0].items if getattr(item, "name", "") == "Caption"]
     assert captions[-1] == "Difference" and captions[-3].startswith(labels[2])
     assert every.sentence == agreement_sentence(bus_explained)
     assert two.sentence == agreement_sentence(bus_explained, (2, 0))
@@ -62,7 +62,7 @@ def test_models_are_pictures_in_their_order(bus: Path, bus_explained: Explanatio
     view = views.models_view(comparison, ["Small", "Medium"], {"mode": "map"})
     assert view.display.mode == "map"
     assert [picture.name for picture in view.pictures] == ["Small", "Medium", "Difference"]
-    captions = [item.words for item in pages(view)[0].items if getattr(item, "name", "").startswith("Caption")]
+    captions = [item.text for item in pages(view)[0].items if getattr(item, "name", "").startswith("Caption")]
     # The class of each map is named, as they may be of different ones.
     maps = [picture.map for picture in view.pictures if picture.map is not None]
     assert all(f"{maps[i].label} {percent(maps[i].score or 0)}" in captions[-3 + i] for i in (0, 1))
