@@ -1,7 +1,6 @@
-"""A view: one thing that a page shows, as every writer takes it.
+"""A view: one thing that a page shows, as slides and their files show it.
 
-Files, HTML reports and slides are all written from a `View`, and no writer asks what the model answers.
-Nothing here imports torch.
+No writer of slides asks what a model answers: all of it is in the `View`. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -49,8 +48,6 @@ Opaque = GetPydanticSchema(lambda *_: core_schema.any_schema())
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Edge = Annotated[float, Field(ge=-100, le=100)]
 Score = Annotated[float, Field(allow_inf_nan=False)]
-NOT_SAVED = Field(exclude=True)
-"""Of fields that slides do not show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,20 +69,6 @@ class Map:
     """Rows and columns of the grid on which it was computed."""
     ends: tuple[Legible, Legible, Legible] = ("0", "0.5", "1")
     """What stands at the ends and in the middle of its colour bar: `lowers −3.1°`."""
-    meaning: Annotated[str, NOT_SAVED] = ""
-    """Meaning of the colour bar."""
-    raw: Annotated[tuple[str, str], NOT_SAVED] = ("", "")
-    """Its smallest and largest raw value."""
-    method: Annotated[str, NOT_SAVED] = ""
-    """Its name."""
-    target: Annotated[str, NOT_SAVED] = ""
-    """The label of its target alone."""
-    text: Annotated[str, NOT_SAVED] = ""
-    """The score of its answer in words."""
-    bar: Annotated[float | None, NOT_SAVED] = None
-    """That score as the length of a bar, 0..1."""
-    empty: Annotated[str, NOT_SAVED] = ""
-    """Why it shows nothing."""
 
     def field(self, width: int, height: int) -> MapField:
         """Return the map over a picture of this size in pixels."""
@@ -120,12 +103,6 @@ class Picture:
     answers: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
     """(label, score in 0..1), most sure first; none where scores do not say how sure the model is."""
     boxes: Annotated[tuple[Box, ...], Field(max_length=MAX_BOXES)] = ()
-    best: Annotated[tuple[str, ...], NOT_SAVED] = ()
-    """The first answers in words, for a figure."""
-    rest: Annotated[str, NOT_SAVED] = ""
-    """Suffix of the last one: `, and 4 more`."""
-    others: Annotated[tuple[tuple[str, str], ...], NOT_SAVED] = ()
-    """(label, score in words) of answers without a map."""
 
     @staticmethod
     def of(image: Image, name: str, **more: Any) -> Picture:
@@ -185,22 +162,6 @@ class Chart:
     """Index of the picture whose map was proved."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A part of a report: a heading with what stands below it."""
-
-    title: str
-    lines: tuple[str, ...] = ()
-    chart: int | None = None
-    """Index of the chart below the lines."""
-    head: tuple[str, ...] = ()
-    """Headings of the columns of `rows`."""
-    rows: tuple[tuple[str, ...], ...] = ()
-    code: tuple[str, ...] = ()
-    folded: bool = False
-    """Whether a page shows it once it is opened."""
-
-
 @dataclass(frozen=True, eq=False)
 class View:
     """Everything that is said and shown of one thing, self-contained.
@@ -215,8 +176,6 @@ class View:
     """Below the title."""
     pictures: Annotated[tuple[Picture, ...], Field(max_length=MAX_PICTURES)] = ()
     charts: Annotated[tuple[Chart, ...], Field(max_length=MAX_PICTURES)] = ()
-    tables: Annotated[tuple[Table, ...], NOT_SAVED] = ()
-    """What a report says below the picture."""
     kind: Literal["picture", "clip", "words", "text"] = "picture"
     """The last two have no pictures: a large title, and a headline above a text."""
     display: Style = VIEWER_STYLE
@@ -231,12 +190,6 @@ class View:
     """Figures in words instead of a picture's answers, `75 % right`, or moments of a clip, `0:02 sports car`."""
     sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
     """What red and what blue mean in a difference."""
-    headline: Annotated[str, NOT_SAVED] = ""
-    """The title of a report, in whole sentences."""
-    about: Annotated[str, NOT_SAVED] = ""
-    """Picture, model and method in a line."""
-    caption: Annotated[str, NOT_SAVED] = ""
-    """How the map was made, in a paragraph below a figure."""
 
 
 def shorten(text: str, most: int) -> str:

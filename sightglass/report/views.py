@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -10,18 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, quantity, without_emphasis
+from sightglass.explain.phrases import capital, kinds, listing, percent, quantity
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Kind, Style
-from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.detect import box_sentence
 from sightglass.explain.tasks.wording import describe_signs
-from sightglass.explain.trust import FILLINGS
-from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent, diagnose
-from sightglass.explain.trust.proof import COLUMNS, Proof, lines, rows
+from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent
 from sightglass.models.preprocess import WAYS
-from sightglass.report import charts, table
-from sightglass.report.embedded_recipe import proved_recipe, python_call
+from sightglass.report import charts
 from sightglass.report.view import (
     MAX_BOXES,
     MAX_FACTS,
@@ -33,7 +27,6 @@ from sightglass.report.view import (
     Box,
     Map,
     Picture,
-    Table,
     View,
     fraction,
     shorten,
@@ -52,7 +45,6 @@ if TYPE_CHECKING:
     from sightglass.explain.result import Result
     from sightglass.explain.tasks.parts import Change
     from sightglass.explain.tasks.task import Task
-    from sightglass.explain.trust.proof import Proof
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry
 
@@ -82,18 +74,12 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
     """
     task, explained = result.task, result.own(index) if index < len(result.heatmaps) else ()
     size = result.image.width, result.image.height
-    best = [answer.line for answer in task.wording.answers(result, result.predictions[:3])]
-    more = len(result.predictions) - len(best)
-    heatmap = result.heatmaps[index] if index < len(result.heatmaps) else None
     return Picture.of(
         result.image,
         name or result.model.name,
-        map=None if heatmap is None else _map(result, index, heatmap),
+        map=make_map(result, index) if index < len(result.heatmaps) else None,
         answers=list_answers(task, result.predictions),
         boxes=list_boxes(task, result.predictions, explained, size),
-        best=tuple(best),
-        rest=f", and {more} more" if more and not task.ranked else "",
-        others=tuple((p.label, describe_score(p.score, result.model, p.label)) for p in _without_map(result)),
     )
 
 
@@ -136,11 +122,10 @@ def place_map(
     )
 
 
-def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
-    label, score = result.task.wording.describe_saved(result, index)
-    target, share = heatmap.target.label, result.task.scorer.score(result, index)
-    ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
-    low, high = (quantity(end) for end in heatmap.raw_range)
+def make_map(result: Result, index: int) -> Map:
+    """Return the map at `index` of a result, with the score of its answer where that says how sure the model is."""
+    heatmap, (label, score) = result.heatmaps[index], result.task.wording.describe_saved(result, index)
+    ends, _ = describe_bar(heatmap, result.model.unit_of(heatmap.target.label))
     return place_map(
         label,
         heatmap.content,
@@ -149,24 +134,7 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         score if result.task.sure else None,
         cells=heatmap.cells,
         ends=ends,
-        meaning=meaning,
-        raw=(low, high),
-        method=METHODS[heatmap.method].name_for(result.model.task),
-        target=target,
-        text="" if share is None else describe_score(share, result.model, target),
-        bar=None if share is None else result.task.wording.bar(share),
-        empty="" if heatmap.state == "ok" else STATES[heatmap.state],
     )
-
-
-def _without_map(result: Result) -> list[Prediction]:
-    mapped = {(p.index, p.anchor) for i in range(len(result.heatmaps)) for p in result.own(i)}
-    classes = {heatmap.target.index for heatmap in result.heatmaps}
-    return [
-        p
-        for p in result.predictions
-        if (p.index, p.anchor) not in mapped and (p.box is not None or p.index not in classes)
-    ]
 
 
 def name_answer(picture: Picture, *, map: bool = True, model: bool = True) -> str:
@@ -278,47 +246,16 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
 
         map_view(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
-    proof, description, mapped = result.proofs.get(index), describe(result, index=index), index < len(result.heatmaps)
-    described = describe(result, "The hottest colour", index) if mapped else description
+    proof, description = result.proofs.get(index), describe(result, index=index)
     # A map that hardly depends on the weights says nothing else: `limited` stands in place of all other sentences.
-    limited = describe_independent(result, index) if mapped else ""
-    method = f", {METHODS[result.heatmaps[index].method].name_for(result.model.task)}" if mapped else ""
+    limited = describe_independent(result, index) if index < len(result.heatmaps) else ""
     return new_view(
         [explained_picture(result, index)],
         title=answer_title(result.task, result.predictions, description.title),
         sentence=limited or (proof.sentence if proof else description.slide()),
         charts=(charts.describe_proof(proof),) if proof else (),
-        tables=_tables(result, index, described.slide(), proof) if mapped else (),
         display=display_of(look),
         made=made_by([result], index),
-        headline=described.headline,
-        about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
-        caption=write_caption(result, index) if mapped else "",
-    )
-
-
-def _tables(result: Result, index: int, sentence: str, proof: Proof | None) -> tuple[Table, ...]:
-    """Return the tables of a report below a map; `sentence`: the map's description."""
-    found, recipe = result.known_checks(index), proved_recipe(result, index)
-    boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
-    meaning = filter(None, (sentence, without_emphasis(boxes)))
-    checks = () if found is None else [f"{check.words}. {check.sentence}" for check in found.checks]
-    limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
-    proved = []
-    if proof is not None:
-        first, *others = (FILLINGS[filling] for filling in proof.fillings)
-        also = f"; computed again with {listing(others)}" if others else ""
-        steps = plural(proof.map.steps, "step")
-        setup = f"Hidden pixels become {first}{also}. {steps}, drawn for the first filling."
-        about = (proof.sentence, *lines(proof), setup)
-        proved.append(Table("Is this map true?", about, 0, COLUMNS, tuple(rows(proof))))
-    return (
-        Table("What the map shows", (*meaning, *checks)),
-        *proved,
-        Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
-        Table("Make it again", (write_caption(result, index),), code=(python_call(recipe),), folded=True),
-        Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
-        Table("Recipe", code=(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False),), folded=True),
     )
 
 
