@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from sightglass.common.files import Json
 from sightglass.evaluation import kinds
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import Estimate
@@ -94,20 +95,18 @@ class EvaluationSummary(PlainResult):
         metrics, pictures = kind.measure(evaluation), kind.count_pictures(evaluation)
         objects = evaluation.objects if kind.counts_objects else evaluation.pixels
         counts = {"pictures": pictures, "objects": objects, "classes": len(metrics.by_class)}
+        names = ("model", "task", "not_counted", "threshold", "unknown")
+        facts: Json = {name: getattr(evaluation, name) for name in names}
         return cls(
             headline=kind.headline(metrics.scores, counts),
-            model=evaluation.model,
-            task=evaluation.task,
             pictures=pictures,
             objects=objects,
-            not_counted=evaluation.not_counted,
             right=kind.count_right(evaluation),
-            threshold=evaluation.threshold,
-            scores=metrics.scores,
-            by_class=metrics.by_class,
+            scores=dict(metrics.scores),
+            by_class=dict(metrics.by_class),
             errors=ErrorReport(evaluation).types if kind.counts_objects else {},
-            unknown=evaluation.unknown,
-            problems=[(picture.key, picture.problem) for picture in evaluation.pictures if picture.problem],
+            problems=tuple((picture.key, picture.problem) for picture in evaluation.pictures if picture.problem),
+            **facts,
         )
 
     @property

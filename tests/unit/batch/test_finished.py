@@ -110,9 +110,10 @@ def test_stopped_run_claims_no_interval() -> None:
 
 def test_models_without_labels_stand_beside_others() -> None:
     result = finished.read(open_example().ready[:2])
-    unlabelled = replace(result, fits=(result.fits[0], None))
-    for fits, texts in ((unlabelled, ("75 %", "")), (replace(unlabelled, fits=unlabelled.fits[::-1]), ("", "75 %"))):
-        assert tuple(row["Right"].replace(NBSP, " ") for row in finished.list_models(fits, 0)) == texts
+    fit = result.fits[0]
+    for fits, shares in (((fit, None), ["69 %", ""]), ((None, fit), ["", "69 %"])):
+        rows = finished.list_models(replace(result, fits=fits), 0)
+        assert [row["Right"].replace(NBSP, " ") for row in rows] == shares
 
 
 def test_reading_a_run_writes_nothing_and_decides_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
