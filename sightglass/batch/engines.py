@@ -30,7 +30,7 @@ from sightglass.common.style import CHECKOUT, PACKAGE
 from sightglass.common.work.threads import in_order, processor_cores, torch_pool
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.kinds import kind_of
-from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
+from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.evidence import MAX_DECODED_BYTES
 from sightglass.explain.evidence.layers import chosen_layers
@@ -178,20 +178,19 @@ class Work:
                 if self.job.on_explained is not None:
                     self.job.on_explained(explanation)
                 table.write_files(self.folder / stem, explanation, self.job.style, self.job.side)
-                outcome: Outcome = {"key": item.key, "stamp": item.stamp}
-                rows = table.rows(item, explanation, stem)
-                if (picture := self._judge(item, explanation)) is not None:
-                    assert self.labels is not None
-                    outcome["evaluated"] = stored.to_row(picture) | {"digest": self.labels.digest(item.key)}
-                    rows = [row | masks.score_picture(picture.pairs) for row in rows]
-                outcomes[item.key] = outcome | {"rows": rows}
+                evaluated, scores = self._judge(item.key, explanation)
+                rows = [row | scores for row in table.rows(item, explanation, stem)]
+                outcomes[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | evaluated
         return [outcomes[item.key] for item in batch]
 
-    def _judge(self, item: Item, explanation: Explanation) -> EvaluatedPicture | None:
-        """Return a picture beside its labels, where the table of the run does not suffice for that."""
+    def _judge(self, key: str, explanation: Explanation) -> tuple[Outcome, dict[str, float]]:
+        """Return what an outcome stores of its picture's labels, and its scores for the table; empty without labels."""
         if self.labels is None or self.kind.judge is None:
-            return None
-        return self.kind.judge(self.labels, item.key, explanation, self._model_lock)
+            return {}, {}
+        if (picture := self.kind.judge(self.labels, key, explanation, self._model_lock)) is None:
+            return {}, {}
+        row = stored.to_row(picture) | {"digest": self.labels.digest(key)}
+        return {"evaluated": row}, masks.score_picture(picture.pairs)
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""

@@ -21,7 +21,7 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate
 from sightglass.evaluation.kinds import EvaluationKind, kind_of
-from sightglass.evaluation.summary import ClassChange, DecisionSummary, Kind
+from sightglass.evaluation.summary import ClassChange, DecisionSummary, Verdict
 from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -40,7 +40,7 @@ NAMED = 4
 ENOUGH = 50
 """The most pictures that are asked for, as a multiple of those there are."""
 
-VERDICTS: dict[Kind, str] = {
+VERDICTS: dict[Verdict, str] = {
     "ship": "good enough",
     "do not ship": "loses too much",
     "cannot be told": "too close to call",
@@ -135,7 +135,7 @@ class Decision:
         """How much lower the score of each other model is than the reference's."""
         return {row.model: self.gap(row, self.reference) for row in self.rows if row is not self.reference}
 
-    def judge(self, first: ModelScore) -> Kind:
+    def judge(self, first: ModelScore) -> Verdict:
         """Judge a model in the reference's place: `ship` only for an interval within the tolerance."""
         if (gap := self.gap(first, self.reference)).high <= self.tolerance:
             return "ship"
@@ -166,7 +166,7 @@ class Decision:
         return None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Verdict:
         """The verdict on the candidate; without one `ship` where a model can be taken."""
         if self.candidate is not None:
             return self.judge(self.candidate)

@@ -15,7 +15,7 @@ from sightglass.evaluation.stored import Evaluation
 from sightglass.explain.phrases import percent, plural
 from sightglass.report.results import Number, PlainResult
 
-Kind = Literal["ship", "do not ship", "cannot be told"]
+Verdict = Literal["ship", "do not ship", "cannot be told"]
 """A verdict on one model in the place of another."""
 
 
@@ -37,7 +37,7 @@ class DecisionSummary(PlainResult):
 
     headline: str
     words: str
-    kind: Kind
+    kind: Verdict
     candidate: str | None
     """The model that takes the other one's place; null where that is too close to call."""
     against: str
