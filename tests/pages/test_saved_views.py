@@ -140,7 +140,7 @@ def test_several_are_ticked_and_deleted_together(page, store, full):
     # One that is not shown any more stays ticked.
     app.text_input(key="saved-find").set_value("nobo").run()
     assert "2 selected" in texts(app)
-    press(app, "Delete")
+    press(app, "Delete for good")
     assert {record.id for record in store.search().records} == {full["large"], full["other"]}
     assert "selected" not in texts(app)
 
@@ -186,7 +186,7 @@ def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):
     app = page(SCREEN)
     assert len(tiles(app)) == 4
     app = page(SCREEN, kept=full["other"], fails=True)
-    press(app, "Delete")
+    press(app, "Delete for good")
     assert full["other"] not in {record.id for record in store.search().records}
 
 
