@@ -17,10 +17,12 @@ from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Pixels, Style, parse_color
+from sightglass.explain.tasks.wording import describe_signs
+from sightglass.models.preprocess import WAYS
 from sightglass.report import charts
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.view import STATES, Box, reduce, require_map
-from sightglass.report.views import describe_bar, explained_picture, make_map, write_caption
+from sightglass.report.views import describe_bar, explained_picture, make_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +37,8 @@ Format = Literal["png", "jpg", "svg", "pdf"]
 
 MAX_SIDE = 1200
 """Pixels of a panel's longer side: more cannot be seen in print."""
+NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
+"""Packages whose versions a caption names."""
 MAX_NAMED = 30
 """Maximum number of boxes with names; of more only the outlines are drawn."""
 _SMALL, _TEXT = 7.0, 8.5  # points
@@ -66,6 +70,39 @@ def figure(
         lambda: _draw_page(explanation, index, panels, caption, style), caption, format, _ENCODING.get(format)
     )
     return data if format in ("svg", "pdf") else embed(data, explanation, index, settings)
+
+
+def write_caption(explanation: Result, index: int) -> str:
+    """Return the whole caption in one paragraph."""
+    heatmap, recipe, task = explanation.heatmaps[index], explanation.recipe, explanation.task
+    method, layers = METHODS[heatmap.method], list(heatmap.layers)
+    name = method.name_for(explanation.model.task)
+    fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
+    adapter = explanation.evidence.loaded.adapter
+    if recipe.preprocessing == "trained" and adapter.resizing:
+        fit = f"{fit} ({adapter.resizing})"
+    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"
+    maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
+    sentences = [
+        f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for "
+        f"{task.wording.name_map(explanation, index)}{task.wording.describe_part(explanation)}; {where}; "
+        f"fit: {fit[0].lower()}{fit[1:]}.",
+        f"1 on the scale is the maximum {maximum}.",
+    ]
+    if heatmap.signed:
+        sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
+            heatmap, f"the {explanation.quantity}"
+        )
+    if heatmap.state != "ok":
+        sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
+    left, top, right, bottom = heatmap.seen
+    if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
+        sentences.append("The model did not see the faded part.")
+    if (found := explanation.known_checks(index)) is not None:
+        sentences.append(f"Checks: {found.line}.")
+    used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in NAMED)
+    hashes = f"weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)"
+    return " ".join([*sentences, f"{used}; {hashes}."])
 
 
 def _draw_page(result: Result, index: int, pictures: list[Pixels], caption: str, style: Style) -> Figure:

@@ -33,8 +33,9 @@ from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.report import charts, table
 from sightglass.report.embedded_recipe import proved_recipe, python_call
+from sightglass.report.figure import write_caption
 from sightglass.report.view import Box, Map, reduce, reduced_size, require_map
-from sightglass.report.views import describe_bar, explained_picture, make_map, write_caption
+from sightglass.report.views import describe_bar, explained_picture, make_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

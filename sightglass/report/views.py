@@ -12,9 +12,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, kinds, listing, percent, quantity
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Kind, Style
-from sightglass.explain.tasks.wording import describe_signs
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent
-from sightglass.models.preprocess import WAYS
 from sightglass.report import charts
 from sightglass.report.view import (
     MAX_BOXES,
@@ -23,7 +21,6 @@ from sightglass.report.view import (
     MAX_PICTURES,
     MAX_SENTENCE,
     MAX_TITLE,
-    STATES,
     Box,
     Map,
     Picture,
@@ -50,8 +47,6 @@ if TYPE_CHECKING:
 
 MAX_WORDS = 9
 """Maximum words of a title."""
-NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
-"""Packages whose versions a caption names."""
 
 
 def new_view(pictures: Sequence[Picture], *, title: str, sentence: str = "", day: str = "", **more: Any) -> View:
@@ -204,39 +199,6 @@ def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str]
         low, high = heatmap.ends
         return (quantity(low), quantity((low + high) / 2), quantity(high)), "raw value, negative values cut off"
     return ("0", "0.5", "1"), scaling
-
-
-def write_caption(explanation: Result, index: int) -> str:
-    """Return the whole caption in one paragraph."""
-    heatmap, recipe, task = explanation.heatmaps[index], explanation.recipe, explanation.task
-    method, layers = METHODS[heatmap.method], list(heatmap.layers)
-    name = method.name_for(explanation.model.task)
-    fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
-    adapter = explanation.evidence.loaded.adapter
-    if recipe.preprocessing == "trained" and adapter.resizing:
-        fit = f"{fit} ({adapter.resizing})"
-    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"
-    maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
-    sentences = [
-        f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for "
-        f"{task.wording.name_map(explanation, index)}{task.wording.describe_part(explanation)}; {where}; "
-        f"fit: {fit[0].lower()}{fit[1:]}.",
-        f"1 on the scale is the maximum {maximum}.",
-    ]
-    if heatmap.signed:
-        sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
-            heatmap, f"the {explanation.quantity}"
-        )
-    if heatmap.state != "ok":
-        sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
-    left, top, right, bottom = heatmap.seen
-    if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
-        sentences.append("The model did not see the faded part.")
-    if (found := explanation.known_checks(index)) is not None:
-        sentences.append(f"Checks: {found.line}.")
-    used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in NAMED)
-    hashes = f"weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)"
-    return " ".join([*sentences, f"{used}; {hashes}."])
 
 
 def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = None) -> View:
