@@ -195,9 +195,8 @@ class Decks:
 def read(path: Path) -> Deck:
     """Return a saved deck. Raises Problem for a damaged one."""
     about, packed = split(path.read_bytes())
-    # Packaged decks have no ids; other exported files are opened by `Decks.open`.
-    ids = [f"{path.stem}-{number}" for number in range(len(packed))] if path.stem in READY else ()
-    if len(ids := about.get("ids", ids)) != len(packed):
+    # An exported file has none: `Decks.open` adds it.
+    if len(ids := about.get("ids", ())) != len(packed):
         raise Problem(NO_DECK)
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return Deck(path.stem, about["title"], tuple(map(Slide, ids, packed)), about["theme"], changed)
