@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,10 +17,9 @@ import torch
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import article, listing, percent, plural_noun
+from sightglass.explain.phrases import article, listing, percent
 from sightglass.explain.picture.image import Image, load_bundled, to_jpeg
-from sightglass.models.families.demo.nets import WEIGHTS
-from sightglass.report import charts, embedded_recipe, views
+from sightglass.report import charts, views
 from sightglass.report.view import View
 from training.demo import scenes
 from training.demo.scenes import Spec
@@ -39,8 +37,6 @@ HONEST = "demo-cls-honest"
 """The model that was trained on the objects of those that cheat without their shortcuts."""
 MARGIN = 4 / 128
 """Margin around a stamp within which heat counts as on it, as a share of the picture's side: half a cell of a map."""
-RATES = ("class_with", "class_without", "others_with_called_it")
-"""Metrics of a model card: the class recognised with and without the clue, and others mistaken for it."""
 STEPS = 20
 """Of a proof's curves."""
 SAME_PLACE = 0.5
@@ -84,7 +80,7 @@ def make_views(name: str) -> Iterator[View]:
         elif "measured" in text:
             view = write(text, *next(measured))
         else:
-            view = write(text, View("", (), kind="words"), True, {})
+            view = write(text, View("", "", kind="words"), True, {})
         # Smaller, of compressed pictures.
         files = {picture.jpeg: to_jpeg(Image.open(picture.jpeg).pixels, QUALITY) for picture in view.pictures}
         yield replace(view, pictures=tuple(replace(picture, source=files[picture.jpeg]) for picture in view.pictures))
@@ -92,10 +88,10 @@ def make_views(name: str) -> Iterator[View]:
 
 def write(text: dict[str, str], view: View, holds: bool, numbers: dict[str, Any]) -> View:
     """Return a view with its words; raise ValueError if its title does not hold."""
-    title, sentence, notes = (text[part].format(**numbers) for part in ("title", "sentence", "notes"))
+    title, sentence = (text[part].format(**numbers) for part in ("title", "sentence"))
     if not holds:
         raise ValueError(f"{title!r} is not what was measured: write this slide anew.")
-    return replace(view, title=title, statements=(sentence,), notes=notes)
+    return replace(view, title=title, sentence=sentence)
 
 
 def make_story_slide(name: str, step: str) -> View:
@@ -117,10 +113,6 @@ def make_story_slide(name: str, step: str) -> View:
     if step == "look":
         peak = int(both[0].heatmaps[0].measured.values.argmax())
         holds = holds and bool(clue.flat[peak]) and on_honest > on_cheat
-    card, honest = (json.loads((WEIGHTS / f"{model}.json").read_text("utf-8")) for model in (story.cheat, HONEST))
-    # The honest model was evaluated on the clues of both models that cheat.
-    known, other = card["metrics"], honest["metrics"]
-    other = other if other["shortcut"] == story.data else other[story.data]
     numbers = {
         "kind": thing.label,
         "clue": story.clue,
@@ -131,11 +123,6 @@ def make_story_slide(name: str, step: str) -> View:
         "on_cheat": percent(on_cheat),
         "on_honest": percent(on_honest),
         "thing": percent(float(thing.mask.mean())),
-        "count": card["data"]["held_out_scenes"],
-        "plural": plural_noun(label),
-        "label": article(label),
-        **dict(zip(("with_clue", "without", "others"), (percent(known[rate]) for rate in RATES), strict=True)),
-        "control": listing([percent(other[rate]) for rate in RATES]),
     }
     numbers["heat"] = TEXTS["heat"][name].format(**numbers)
     # Which of the two cheats is for the next step to show.
@@ -147,7 +134,6 @@ def make_story_slide(name: str, step: str) -> View:
         title="",
         sentence="",
         display=views.display_of(None if mapped else {"mode": "picture"}),
-        commands=tuple(embedded_recipe.python_call(explanation.recipe) for explanation in both),
         made=views.made_by(both),
     )
     return write(TEXTS["story"][step], view, holds, numbers)
@@ -194,7 +180,7 @@ def _measure_sizes() -> Iterator[Measured]:
     yield view, unclear, {"proofs": "\n".join(said)}
     counts = [float(explanation.evidence.loaded.parameters) for explanation in bus.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(bus.names, counts, strict=True)])
-    yield View("", (), kind="words"), True, {"times": counts[-1] / counts[0], "parameters": sizes}
+    yield View("", "", kind="words"), True, {"times": counts[-1] / counts[0], "parameters": sizes}
     yield _measure_detectors()
 
 

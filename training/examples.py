@@ -50,7 +50,8 @@ def make_decks(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name, title in decks.TITLES.items():
         slides = [pack([view]) for view in decks.make_views(name)]
-        (folder / f"{name}{SUFFIX}").write_bytes(join(slides, title))
+        ids = [f"{name}-{number}" for number in range(len(slides))]
+        (folder / f"{name}{SUFFIX}").write_bytes(join(slides, title, ids=ids))
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {

@@ -163,7 +163,7 @@ def _filter(result: Result, place: int, view: str, about: str | None) -> list[Ti
         frame = frame[frame["wrong"].eq(True)]
     elif view == "differ":
         frame = frame[frame["picture"].isin(result.find_differing(place) or ())]
-    left_out = {*(() if scores.sure else ("unsure", "sure")), *({"smallest", "largest"} - {*kind.extremes})}
+    left_out = {*(() if scores.sure else ("unsure", "sure")), *(("smallest", "largest") if kind.names_classes else ())}
     orders = {
         name: title for name, (title, column, _) in finished.ORDERS.items() if name not in left_out and column in frame
     }

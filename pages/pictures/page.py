@@ -304,10 +304,7 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
         place = _find_place(result)
         folder = result.plans[place].folder
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
-        offers += [
-            (f"Report{of}, .html", "report.html", partial(finished.make_report, folder, result.decision)),
-            (f"Table{of}, .csv", table.CSV, (folder / table.CSV).read_bytes),
-        ]
+        offers.append((f"Table{of}, .csv", table.CSV, (folder / table.CSV).read_bytes))
     with st.popover("Export", icon=":material/download:", key="pictures-export"):
         for label, file, make in offers:
             charts.download(label, make, file, type="tertiary", key=f"pictures-get-{file}")

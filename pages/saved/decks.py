@@ -17,7 +17,7 @@ from sightglass.pages.saved.views import draw_tile
 from sightglass.report import drawing
 from sightglass.report.deck_html import deck_html
 from sightglass.report.layouts import THEMES
-from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
+from sightglass.report.view import MAX_SENTENCE, MAX_TITLE, View
 from sightglass.ui import saving
 from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
@@ -26,19 +26,18 @@ from sightglass.ui.views import charts
 PLAY = "play"
 """Parameter of the address: the whole deck is shown, from that slide."""
 WORDS = (
-    ("Title", View("A title", ("What the next slides are about.",), kind="words"), "A large title, to begin a part."),
-    ("Text", View("A headline", ("Write here.",), kind="text"), "A headline above a text, of a point a line."),
+    ("Title", View("A title", "What the next slides are about.", kind="words"), "A large title, to begin a part."),
+    ("Text", View("A headline", "Write here.", kind="text"), "A headline above a text, of a point a line."),
 )
 """Slides of words that can be added, with labels and helps."""
 TEXTS = {
     "title": ("Title", MAX_TITLE, "What the slide says, in at most nine words."),
-    "sentence": ("Sentence", MAX_SENTENCE, "What a room should take home; what does not fit is in the notes."),
-    "notes": ("Speaker's notes", MAX_NOTES, "For you alone, in the second window and in PowerPoint."),
+    "sentence": ("Sentence", MAX_SENTENCE, "What a room should take home, in one sentence or two."),
 }
 """Labels, most letters and helps of a slide's texts."""
 FILES = {
     ".html": ("Web page, .html", "One page that plays in any browser, from a disk, without a network."),
-    ".pptx": ("PowerPoint, .pptx", "Text in placeholders, the picture and its map as two layers, your notes."),
+    ".pptx": ("PowerPoint, .pptx", "Text in placeholders, the picture and its map as two layers."),
     ".pdf": ("PDF", "For printing and sending: a page a slide."),
     SUFFIX: (f"Deck, {SUFFIX}", "One file that this page opens on another machine, with everything that is drawn."),
 }
@@ -182,7 +181,7 @@ def _draw_actions(deck: Deck) -> None:
         ids = [slide.id for slide in deck.slides]
         chosen = state.of(Editing).slide
         start = str(ids.index(chosen) + 1 if chosen in ids else 1)
-        help = "Show the deck from this slide: F for the whole screen, S for your notes, ? for all keys."
+        help = "Show the deck from this slide: F for the whole screen, ? for all keys."
         _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help, type="primary")
         with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
             for suffix, (label, help) in FILES.items():

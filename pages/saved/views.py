@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,7 +23,6 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.whatif import edits
 from sightglass.history.encoding import record_view
-from sightglass.history.history import UNDO
 from sightglass.history.records import draw_marks, list_strokes
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
@@ -67,14 +65,10 @@ class Browsing:
 
     ticked: dict[str, Record] = field(default_factory=dict)
     """Selected records by their ids, also those that the filters hide, in the order of selection."""
-    removed: tuple[str, ...] = ()
-    """What was deleted last, and when (`time.monotonic`)."""
-    removed_at: float = 0.0
 
 
 def draw() -> None:
     """Draw all views, or the one that the address names."""
-    _offer_undo()
     if id := st.query_params.get("kept"):
         _draw_record(id)
     elif count := saving.store().search(limit=0).total:
@@ -84,23 +78,6 @@ def draw() -> None:
         st.markdown("Press **Save** below a map: the picture, its maps, the answers and all numbers are then here.")
         st.page_link(page.script("explore"), label="Go to Explore", icon=":material/visibility:")
         _draw_place()
-
-
-def _offer_undo() -> None:
-    """Draw the button for undoing the last deletion."""
-    browsing = state.of(Browsing)
-    if not browsing.removed or browsing.removed_at + UNDO <= time.monotonic():
-        return
-
-    @page.keeping_problem()
-    def undo() -> None:
-        ids, browsing.removed = browsing.removed, ()
-        saving.store().put_back(ids)
-
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f":material/delete: {plural(len(browsing.removed), 'view')} deleted.", width="content")
-        help = "Bring back what was deleted, within a minute."
-        st.button("Undo", icon=":material/undo:", key="saved-undo", on_click=undo, help=help)
 
 
 def _draw_place() -> None:
@@ -404,19 +381,19 @@ def _draw_export(records: Sequence[Record], label: str) -> None:
 
 
 def _draw_delete(ids: Sequence[str], *, key: str) -> None:
-    """Draw the button for deleting records."""
-    browsing = state.of(Browsing)
+    """Draw the button for deleting records, which asks first."""
 
     @page.keeping_problem()
     def delete() -> None:
-        saving.store().delete(ids, undoable=True)
-        browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
-        browsing.ticked.clear()
+        saving.store().delete(ids)
+        state.of(Browsing).ticked.clear()
         # Not to the next record, whose Delete would be in the same place.
         st.query_params.pop("kept", None)
 
-    help = "Delete it, with its note, tags and marks; you can undo this for a minute."
-    st.button("Delete", icon=":material/delete:", key=key, on_click=delete, help=help)
+    icon, views = ":material/delete:", plural(len(ids), "view")
+    with st.popover("Delete", icon=icon, key=f"{key}-ask", help=f"Delete {views}, with note, tags and marks."):
+        st.caption("There is no way back.")
+        st.button("Delete for good", icon=icon, key=key, on_click=delete, help=f"Delete {views} with all files.")
 
 
 def _draw_pair(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> None:

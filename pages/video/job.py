@@ -187,7 +187,6 @@ def draw_slide_button(job: ClipJob) -> None:
             [Picture.of(Image(first.pixels, summary.clip.name), summary.clip.name)],
             title=statement(title, title.partition(",")[0]),
             sentence=f"Where a model looked in {plan.clip.name}, frame by frame.",
-            notes=describe(plan),
             kind="clip",
             facts=tuple(f"{clock(moment.seconds).partition('.')[0]} {moment.label}" for moment in named),
             made=plan.model,

@@ -28,6 +28,7 @@ from sightglass.batch import journal, table
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.common.style import CHECKOUT, PACKAGE
 from sightglass.common.work.threads import in_order, processor_cores, torch_pool
+from sightglass.evaluation import masks, stored
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
@@ -43,7 +44,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from sightglass.batch.journal import Outcome
     from sightglass.batch.runner import BatchJob
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
-DEATHS = 2
-"""Number of workers that one batch may end before its pictures are processed one by one."""
 CONNECT_TIMEOUT = 10.0
 """Seconds after which an address counts as unreachable."""
 QUIET = {
@@ -68,7 +67,7 @@ QUIET = {
 
 
 def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]) -> Json:
-    """Return what maps depend on beside the picture: a recipe, and the targets."""
+    """Return everything but the picture that maps depend on: a recipe, and the targets."""
     spec = loaded.adapter.spec
     recipe = Recipe(
         picture_sha256="",
@@ -103,7 +102,7 @@ class Work:
         self.parallel = self._together and loaded.device.type == "cpu"
         """Whether workers run the model at the same time."""
         self.stop = job.cancel or threading.Event()
-        """Set to stop the run."""
+        """The event that stops the run."""
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
         self.device = str(loaded.device)
@@ -179,12 +178,19 @@ class Work:
                 if self.job.on_explained is not None:
                     self.job.on_explained(explanation)
                 table.write_files(self.folder / stem, explanation, self.job.style, self.job.side)
-                evaluated: Outcome = {}
-                if self.labels is not None:
-                    evaluated = self.kind.judge(self.labels, item.key, explanation, self._model_lock)
-                rows = [row | self.kind.columns(evaluated) for row in table.rows(item, explanation, stem)]
+                evaluated, scores = self._judge(item.key, explanation)
+                rows = [row | scores for row in table.rows(item, explanation, stem)]
                 outcomes[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | evaluated
         return [outcomes[item.key] for item in batch]
+
+    def _judge(self, key: str, explanation: Explanation) -> tuple[Outcome, dict[str, float]]:
+        """Return what an outcome stores of its picture's labels, and its scores for the table; empty without labels."""
+        if self.labels is None or self.kind.judge is None:
+            return {}, {}
+        if (picture := self.kind.judge(self.labels, key, explanation, self._model_lock)) is None:
+            return {}, {}
+        row = stored.to_row(picture) | {"digest": self.labels.digest(key)}
+        return {"evaluated": row}, masks.score_picture(picture.pairs)
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
@@ -261,7 +267,7 @@ class ThreadEngine:
         threads = 1 if work.parallel else torch.get_num_threads()
         with torch_pool(self._workers, "folder", threads) as pool, contextlib.suppress(Cancelled):
             try:
-                # Enough wait for no worker to be idle behind a slow batch.
+                # So many batches are queued that no worker is idle behind a slow one.
                 yield from in_order(batches, process, pool, 4 * self._workers)
             except BaseException:
                 work.stop.set()
@@ -348,28 +354,6 @@ class Worker:
         return self.work.process(items)
 
 
-@dataclass
-class Assignment:
-    """A batch, or none, and the number of workers that it has ended."""
-
-    batch: Sequence[Item] = ()
-    deaths: int = 0
-
-    def repeat(self) -> list[Assignment]:
-        """Return what is tried again, last first, after one more worker has ended."""
-        if self.deaths + 1 < DEATHS:
-            return [Assignment(self.batch, self.deaths + 1)] if self.batch else []
-        # One by one, to find the picture that ends the workers.
-        return [Assignment([item], DEATHS - 1) for item in reversed(self.batch)] if len(self.batch) > 1 else []
-
-    def give_up(self) -> list[Outcome]:
-        """Return the outcome of a picture that has ended each worker alone; none of what is tried again."""
-        if len(self.batch) != 1 or self.deaths + 1 < DEATHS:
-            return []
-        item, sentence = self.batch[0], "ended the worker that looked at it, each time: leave it out."
-        return [{"key": item.key, "stamp": item.stamp, "problem": f"{item.name} {sentence}"}]
-
-
 class RayEngine:
     """The workers of a cluster, which is left when `stack` closes."""
 
@@ -392,19 +376,16 @@ class RayEngine:
         self.device = "cuda:0" if on_gpu else "cpu"
         self._stack, self._work, self._sample = stack, work, sample
         self._workers = work.job.workers or int(available / gpus if on_gpu else cores) or 1
-        self._needs = {"num_cpus": 1, "num_gpus": gpus if on_gpu else None}
+        # Ray starts a worker again that has ended, and gives it the same batch once more.
+        restarts = {"max_restarts": -1, "max_task_retries": 1}
+        self._needs = {"num_cpus": 1, "num_gpus": gpus if on_gpu else None, **restarts}
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
-        ray, workers = library(), list[Any]()
-        actor, plan = self._describe_worker()
-
-        def start() -> Any:
-            workers.append(actor.remote(*plan))
-            return workers[-1]
-
+        ray, (actor, plan) = library(), self._describe_worker()
+        workers = [actor.remote(*plan) for _ in range(min(self._workers, len(batches)))]
         try:
-            yield from self._hand_out(start, batches)
+            yield from self._hand_out(workers, batches)
         except ray.exceptions.RayError as error:
             reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
             raise ModelProblem(
@@ -434,35 +415,35 @@ class RayEngine:
         return actor, (job, settings, shared_files, work.labels)
 
     def _hand_out(
-        self, start: Callable[[], Any], batches: Sequence[Sequence[Item]]
+        self, workers: Sequence[Any], batches: Sequence[Sequence[Item]]
     ) -> Generator[list[Outcome], None, None]:
         """Give each worker the next batch until none is waiting, and yield their outcomes."""
-        ray, stop, idle = library(), self._work.stop, list[Any]()
-        waiting = deque(Assignment(batch) for batch in batches)
+        ray, stop, idle, waiting = library(), self._work.stop, list[Any](), deque(batches)
         # A worker gets no batch before the cluster has a place for it: first it does nothing.
-        workers = [start() for _ in range(min(self._workers, len(batches)))]
-        running = {worker.process.remote([]): (worker, Assignment()) for worker in workers}
+        running: dict[Any, tuple[Any, Sequence[Item]]] = {worker.process.remote([]): (worker, ()) for worker in workers}
         while True:
             while idle and waiting and not stop.is_set():
-                worker, task = idle.pop(), waiting.popleft()
-                running[worker.process.remote(list(task.batch))] = worker, task
-            if not any(task.batch for _, task in running.values()) and (stop.is_set() or not waiting):
+                worker, batch = idle.pop(), waiting.popleft()
+                running[worker.process.remote(list(batch))] = worker, batch
+            if not any(batch for _, batch in running.values()) and (stop.is_set() or not waiting):
                 return
             for answer in ray.wait(list(running), timeout=0.25)[0]:
-                worker, task = running.pop(answer)
+                worker, batch = running.pop(answer)
+                outcomes: list[Outcome] = []
                 try:
                     outcomes = ray.get(answer)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from None
                 except ray.exceptions.RayActorError:
-                    if not task.batch and task.deaths:
-                        # Its successor would not start either.
+                    if not batch:
                         raise
-                    worker = start()
-                    running[worker.process.remote([])] = worker, Assignment(deaths=0 if task.batch else 1)
-                    waiting.extendleft(task.repeat())
-                    outcomes = task.give_up()
-                else:
-                    idle.append(worker)
+                    item, *others = batch
+                    if others:
+                        # One by one, to find the picture that ends the workers.
+                        waiting.extendleft([item] for item in reversed(batch))
+                    else:
+                        sentence = f"{item.name} ended the worker that looked at it, each time: leave it out."
+                        outcomes = [{"key": item.key, "stamp": item.stamp, "problem": sentence}]
+                idle.append(worker)
                 if outcomes:
                     yield outcomes

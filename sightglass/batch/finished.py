@@ -1,4 +1,4 @@
-"""Summarise finished runs over the same pictures: tables, headline, models, classes, and the HTML report.
+"""Summarise finished runs over the same pictures: tables, headline, models and classes.
 
 Maps are the first of each picture, on the table's small grid (`explain.maps.cells.CELLS`), which covers the picture as
 a square.
@@ -21,27 +21,26 @@ from sightglass.batch import kept, labels, table
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, modified
 from sightglass.common.settings import MIB
-from sightglass.evaluation import masks, stored
+from sightglass.evaluation import stored
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of, to_number
+from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
-from sightglass.explain.phrases import capital, milliseconds, plain_text, plural, quantity
+from sightglass.explain.phrases import capital, milliseconds, plural, quantity
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.report.html_report import report_html
-from sightglass.report.view import Map, Picture, Table, View, fraction
+from sightglass.report.view import Map, Picture, fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sightglass.batch.kept import RunPlan
     from sightglass.evaluation.stored import Evaluation
-    from sightglass.evaluation.summary import EvaluationSummary
 
     Frame = Any
 
@@ -133,7 +132,7 @@ class Result:
     fits: tuple[EvaluationSummary | None, ...]
     """How well the answers of each model fit the labels; None without any."""
     agreements: Mapping[tuple[int, int], tuple[str, set[str] | None]]
-    """How far the answers of two models agree, by their places (`ClassEvaluation.compare_answers`)."""
+    """How far the answers of two models agree, by their places (`EvaluationKind.compare`)."""
     decision: Decision | None
     """Which model to take; None of one model, or where they cannot be compared."""
     stopped: bool
@@ -175,7 +174,7 @@ def read(plans: Sequence[RunPlan]) -> Result:
 
 def stamp(*folders: Path) -> tuple[Hashable, ...]:
     """Return what changes with the tables, evaluations, corrections and states of runs."""
-    names = (table.PARQUET, stored.FILE, masks.FILE, SPEED, labels.FILE, labels.CORRECTIONS, kept.FILE)
+    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS, kept.FILE)
     return tuple((folder, *(modified(folder / name) for name in names)) for folder in folders)
 
 
@@ -196,7 +195,7 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     agreements = {}
     for (i, first), (j, second) in combinations(enumerate(by_picture), 2):
         pairs = {key: (first[key], second[key]) for key in first if key in second}
-        agreements[i, j] = agreements[j, i] = kind.compare_answers(pairs, scores.unit)
+        agreements[i, j] = agreements[j, i] = kind.compare(pairs, scores.unit)
     folders, decision = [plan.folder for plan in plans], None
     # There may be nothing to compare.
     with contextlib.suppress(Problem):
@@ -231,7 +230,7 @@ def _report(plan: RunPlan) -> ErrorReport | None:
 
 def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
     if report is not None:
-        return labels.summarise(report) if report.evaluation.pictures else None
+        return EvaluationSummary.build(report.evaluation) if report.evaluation.pictures else None
     with contextlib.suppress(Problem):
         return labels.load_summary(plan.folder)
     return None
@@ -348,7 +347,8 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
         row["Size"] = quantity(size / 1e6, "MB") if size is not None else ""
         row["Time"] = describe_time(plan.folder)
         rows.append(row)
-    return [{name: row[name] for name in rows[0] if any(each[name] for each in rows)} for row in rows]
+    filled = dict.fromkeys(name for row in rows for name, text in row.items() if text)
+    return [{name: row.get(name, "") for name in filled} for row in rows]
 
 
 @dataclass(frozen=True)
@@ -396,80 +396,3 @@ def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     region = fraction([row[edge] for edge in table.SEEN], (image.width, image.height))
     values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
     return replace(picture, map=Map("", values, seen=None if region == (0, 0, 1, 1) else region))
-
-
-LISTED = 24
-"""Pictures of each section."""
-
-
-def make_report(folder: Path, decision: Decision | None = None) -> str:
-    """Return the offline report of a finished run's folder.
-
-    It has the decision, if there is one, lists the least sure predictions, and where there are labels the wrong ones
-    and each class. Raises OSError where the folder holds no table.
-
-    >>> from pathlib import Path
-    >>> make_report(Path("explained/photos"))[:15]
-    '<!doctype html>'
-    """
-    frame, scores, evaluation = load(folder), table.read_scores(folder), None
-    # The run may have no usable labels.
-    with contextlib.suppress(Problem):
-        evaluation = labels.load_summary(folder)
-    # The pictures of some batches are no random sample, so they have no interval.
-    stopped = kept.is_stopped(folder)
-    numbers, so_far = [("Pictures", f"{len(frame):,}")], " so far: the run was stopped" if stopped else ""
-    if evaluation is not None and (share := evaluation.scores.get("accuracy")) is not None:
-        numbers.append((f"Right{so_far}", plain_text(f"{share.percent} of {evaluation.pictures:,}")))
-        numbers += [] if stopped else [("95 % interval of that", plain_text(share.percent_range))]
-    if (errors := measure_numbers(frame)) is not None:
-        numbers.append((f"Mean absolute error{so_far}", plain_text(quantity(errors.mean, scores.unit))))
-    views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
-    if decision is not None:
-        decided = Table("", (plain_text(f"{decision.headline}."), plain_text(decision.words)))
-        views.insert(0, View("Which model to take", tables=(decided,)))
-    if evaluation is not None:
-        said = ["" if stopped else evaluation.headline, evaluation.right_sentence, evaluation.not_counted_sentence]
-        about = f"In hundredths{so_far}, the worst class first."
-        if evaluation.problems:
-            about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."
-        # Without its last column, the intervals.
-        head, *rows = (row[: 2 if stopped else 3] for row in (evaluation.class_columns, *evaluation.list_classes()))
-        lines = (*(f"{line}." for line in said if line), about)
-        by_class = Table("", lines, head=head, rows=tuple(rows))
-        views.append(View("How right is each class?", tables=(by_class,)))
-    return report_html(
-        [[view] for view in views],
-        title=f"{plural(len(frame), 'picture')} explained by {' and '.join(sorted(set(frame['model'])))}",
-        about="Colour shows the evidence for each picture's prediction, on a scale of its own: how much there is "
-        "cannot be compared from picture to picture.",
-    )
-
-
-def _list_sections(folder: Path, frame: Frame, scores: table.Scores) -> Iterator[View]:
-    """Yield a view of each kind of picture, unless there is none of it."""
-    for by in ("sure", *kind_of(scores.task).extremes):
-        rows = order(frame, by)
-        if by == "sure":
-            rows = rows[rows["wrong"].eq(True)]
-        elif by in ("iou", "error"):
-            column = ORDERS[by][1]
-            rows = rows[rows[column].notna()] if column in rows else rows.iloc[:0]
-        pictures = []
-        for row in list_rows(rows.iloc[:LISTED]):
-            label, file, rest = row["predicted"], b"", ""
-            score = plain_text(scores.describe(row["predicted_score"], label or ""))
-            with contextlib.suppress(OSError):
-                file = (folder / row["file"]).read_bytes() if row["file"] else b""
-            if by == "sure":
-                rest = f"labelled {row['labelled']}"
-            elif by == "iou":
-                rest = f"mean IoU {100 * row['mean_iou']:.1f}"
-            elif by == "error":
-                rest = plain_text(f"true: {scores.describe(row['true_number'], label)}")
-            best = f"{label} {score}" if label else "nothing found"
-            pictures.append(Picture(row["picture"], file, (0, 0), best=(best,), rest=rest))
-        listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
-        if pictures:
-            title = "Wrong, the surest first" if by == "sure" else ORDERS[by][0]
-            yield View(title, (listed,) if listed else (), tuple(pictures))

@@ -191,25 +191,8 @@ def read_uploads(files: Sequence[tuple[str, bytes]], task: Task, beside: Source 
     parts += [("pictures.zip", title, _pack(pictures))] if pictures else []
     for number, (name, data) in enumerate(archives):
         parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, data))
-    source: Source | None = None
-    truth: GroundTruth | None = None
     try:
-        for place, name, data in parts:
-            path, items = home / place, tuple[Item, ...]()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(path, data)
-            # Masks are pictures, too: their names tell.
-            masks = task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower())
-            if source is None and not masks:
-                with contextlib.suppress(ModelProblem):
-                    items = tuple(find(str(path), most=MAX_PICTURES))
-            if items:
-                source = Source(items, name, str(path))
-            if truth is None:
-                # Beside pictures a .png is one of them.
-                reader = ground_truth.read if items else KINDS[task.evaluation].read
-                with contextlib.suppress(Problem) if items else contextlib.nullcontext():
-                    truth = reader(path)
+        source, truth = _store_parts(home, parts, task)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
             labels.write_labels(upload, truth)
@@ -229,6 +212,29 @@ def read_uploads(files: Sequence[tuple[str, bytes]], task: Task, beside: Source 
         os.utime(home)
         for upload in sorted(home.parent.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)[KEPT:]:
             shutil.rmtree(upload, ignore_errors=True)
+    return source, truth
+
+
+def _store_parts(home: Path, parts: Sequence[tuple[str, str, bytes]], task: Task) -> LabelledSource:
+    """Store the parts of an upload, each a path below `home`, a title and its bytes; return what is in them."""
+    source: Source | None = None
+    truth: GroundTruth | None = None
+    for place, name, data in parts:
+        path, items = home / place, tuple[Item, ...]()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, data)
+        # Masks are pictures, too: their names tell.
+        masks = task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower())
+        if source is None and not masks:
+            with contextlib.suppress(ModelProblem):
+                items = tuple(find(str(path), most=MAX_PICTURES))
+        if items:
+            source = Source(items, name, str(path))
+        if truth is None:
+            # Beside pictures a .png is one of them.
+            reader = ground_truth.read if items else KINDS[task.evaluation].read
+            with contextlib.suppress(Problem) if items else contextlib.nullcontext():
+                truth = reader(path)
     return source, truth
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from sightglass.batch import table
-from sightglass.batch.journal import Journal, writing
+from sightglass.batch.journal import Journal, Outcome, writing
 from sightglass.common.errors import Problem
-from sightglass.common.files import to_json, write_file
-from sightglass.evaluation import masks, stored
+from sightglass.common.files import Json, modified, to_json, write_file
+from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
-from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.kinds import EvaluationKind, judge_row, kind_of
+from sightglass.evaluation.stored import EvaluatedPicture
 from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.phrases import listing, plural
 from sightglass.models.labels import class_index, match, suggest
@@ -143,13 +144,13 @@ def read_labels(folder: Path) -> GroundTruth | None:
 
 def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str]:
     """Return the keys of pictures explained with other labels."""
-    if (labels := work.labels) is None:
+    if (labels := work.labels) is None or work.kind.judge is None:
         return set()
-    digests = {item.key: digest for item in items if (digest := work.kind.digest(labels, item.key)) is not None}
+    digests = {item.key: digest for item in items if (digest := labels.digest(item.key)) is not None}
     return {
         outcome["key"]
         for outcome in journal.outcomes(list(digests))
-        if "rows" in outcome and outcome.get(work.kind.outcome, {}).get("digest") != digests[outcome["key"]]
+        if "rows" in outcome and outcome.get("evaluated", {}).get("digest") != digests[outcome["key"]]
     }
 
 
@@ -158,19 +159,33 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
     kind, facts, labels = work.kind, work.facts, work.labels
     if labels is None and kind.by_folders:
         labels = match_names(label_by_folders(items), facts.classes, corrections(work.folder))
-    if labels is not None and not (labels.truth.masks or any(labels.classes_by_label.values())):
-        labels = None
-    for name in (stored.FILE, masks.FILE, SUMMARY, CSV):
-        if labels is None or name != kind.file:
+    counted = labels is not None and (labels.truth.masks or any(labels.classes_by_label.values()))
+    if labels is None or not (kind.names_classes and counted):
+        for name in (stored.FILE, SUMMARY, CSV):
             (work.folder / name).unlink(missing_ok=True)
-    if labels is None or not kind.file:
         return
-    indices = {name: i for i, name in enumerate(facts.classes)}
     outcomes = (outcome for outcome in journal.outcomes([item.key for item in items]) if "rows" in outcome)
-    rows = (row for outcome in outcomes for row in kind.rows(labels, outcome["key"], outcome, indices))
-    stored.write(work.folder / kind.file, rows, replace(facts, unknown=labels.unknown))
+    rows = _list_evaluated(labels, kind, outcomes, {name: i for i, name in enumerate(facts.classes)})
+    stored.write(work.folder / stored.FILE, rows, replace(facts, unknown=labels.unknown))
     with contextlib.suppress(Problem):
         _write_summary(work.folder)
+
+
+def _list_evaluated(
+    labels: RunLabels, kind: EvaluationKind, outcomes: Iterable[Outcome], indices: Mapping[str, int]
+) -> Iterator[Json]:
+    """Yield the evaluation's row of each labelled picture, and of one without a mask where others have one."""
+    for outcome in outcomes:
+        key, row = outcome["key"], outcome["rows"][0]
+        if kind.judge is None:
+            if (picture := judge_row(labels, key, row, indices)) is not None:
+                yield stored.to_row(picture)
+        elif kind.find(labels.truth, key) is not None:
+            # A run that was stopped has not yet judged all that earlier ones explained without labels.
+            yield from [outcome["evaluated"]] if "evaluated" in outcome else []
+        elif labels.truth.masks:
+            missing = "no mask is named as this picture"
+            yield stored.to_row(EvaluatedPicture(key, (row["width"], row["height"]), problem=missing))
 
 
 SUMMARY, CSV = "evaluation.json", "evaluation.csv"
@@ -178,74 +193,25 @@ SUMMARY, CSV = "evaluation.json", "evaluation.csv"
 of a segmentation one a class."""
 
 
-def summarise(report: ErrorReport) -> EvaluationSummary:
-    """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
-    evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
-    metrics = kind.measure_fit(evaluation)
-    return EvaluationSummary.build(
-        model=evaluation.model,
-        task=evaluation.task,
-        pictures=len(evaluation.pictures),
-        objects=evaluation.objects if kind.counts_objects else 0,
-        not_counted=evaluation.not_counted,
-        right=int(kind.find_right(evaluation).sum()),
-        threshold=evaluation.threshold,
-        scores=metrics.scores,
-        by_class=metrics.by_class,
-        errors=report.types if kind.counts_objects else {},
-        unknown=evaluation.unknown,
-        problems=(),
-    )
-
-
-def _summarise_masks(folder: Path) -> EvaluationSummary:
-    """Summarise a segmentation run; raise Problem for an unreadable one."""
-    try:
-        about, lines = stored.read(folder / masks.FILE)
-        rows = [json.loads(line) for line in lines]
-        good = [row for row in rows if "problem" not in row]
-        pairs = [row["pairs"] for row in good]
-        metrics = masks.measure(pairs)
-        return EvaluationSummary.build(
-            model=about.model,
-            task=about.task,
-            pictures=sum(map(bool, pairs)),
-            objects=sum(count for picture in pairs for *_, count in picture),
-            not_counted=sum(row["not_counted"] for row in good),
-            right=sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
-            threshold=0.0,
-            scores=metrics.scores,
-            by_class={about.classes[int(index)]: estimate for index, estimate in metrics.by_class.items()},
-            errors={},
-            unknown=about.unknown,
-            problems=[(row["picture"], row["problem"]) for row in rows if "problem" in row],
-        )
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
-        raise Problem(f"There are no masks in {folder.name}: run it with --labels and a folder of masks.") from problem
-
-
 def load_summary(folder: Path) -> EvaluationSummary:
     """Return a labelled run's summary; raises Problem without labels."""
-    file = folder / (masks.FILE if (folder / masks.FILE).is_file() else stored.FILE)
-    return _load_summary(file, file.stat().st_mtime_ns if file.is_file() else 0)
+    return _load_summary(folder, modified(folder / stored.FILE))
 
 
 @lru_cache(maxsize=16)
-def _load_summary(file: Path, _changed: int) -> EvaluationSummary:
+def _load_summary(folder: Path, _changed: int) -> EvaluationSummary:
     """Summarise an evaluation: of thousands of pictures that takes seconds."""
-    is_masks = file.name == masks.FILE
-    return _summarise_masks(file.parent) if is_masks else summarise(ErrorReport(stored.load(file.parent)))
+    return EvaluationSummary.build(stored.load(folder))
 
 
 def _write_summary(folder: Path) -> None:
     """Write `SUMMARY` and `CSV` of a labelled run; raise Problem without labels."""
-    evaluation = load_summary(folder)
-    if (folder / masks.FILE).is_file():
-        columns, classes = ("class", "iou", "low", "high"), evaluation.by_class.items()
-        units = [dict(zip(columns, (name, *astuple(estimate)), strict=True)) for name, estimate in classes]
+    summary, evaluation = load_summary(folder), stored.load(folder)
+    if kind_of(evaluation.task).counts_pixels:
+        units = [{"class": name, "iou": e.value, "low": e.low, "high": e.high} for name, e in summary.by_class.items()]
     else:
-        units = list_rows(ErrorReport(stored.load(folder)).units)
-    document = evaluation.to_dict()
+        units = list_rows(ErrorReport(evaluation).units)
+    document = summary.to_dict()
     del document["headline"]
     write_file(folder / CSV, write_csv(units).encode())
     write_file(folder / SUMMARY, to_json({"summary": document}, None, ensure_ascii=False).encode())

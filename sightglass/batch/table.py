@@ -145,7 +145,7 @@ def changed_colours(style: Style) -> dict[str, Any]:
 
 def recipe(settings: Json, row: Row) -> Recipe:
     """Return the recipe of one row's map; `settings` as in the journal."""
-    # In a table, a row without a map has NaN as its class.
+    # A row without a map has NaN as its class.
     target, anchor = (None if (n := row.get(name)) is None or n != n else int(n) for name in ("class", "anchor"))
     targets = () if target is None else ((anchor, target) if anchor is not None else target,)
     return Recipe.model_validate(

@@ -76,8 +76,8 @@ def batch(
 ) -> int:
     """Explain thousands of pictures into one table of predictions, scores and statistics.
 
-    A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture, report.html
-    and results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
+    A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture and
+    results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
     """
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
@@ -104,7 +104,6 @@ def batch(
             decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
             console.say(f"{decision.headline}. {decision.words}")
             result["decision"] = decision.summarise().to_dict()
-        write_file(done.folder / "report.html", finished.make_report(done.folder, decision).encode())
         write_file(done.folder / "summary.json", to_json(result).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if below:

@@ -149,11 +149,11 @@ def _match_class(
         if picture in ignored_boxes and picture in boxes:
             surest = sorted(boxes[picture], key=lambda box: -box.score)[:MAX_BOXES]
             on_classless = np.array([box in ignored_boxes[picture] for box in surest])
-            # What is right at the lowest threshold is about a counted label, and only fits badly at the others.
+            # A box that is right at the lowest threshold is about a counted label: at others it only fits badly.
             ignored |= on_classless & ~matched & ~(matched[0] & ~ignored[0])
         parts.append((matched, ignored, matches["dtScores"], picture))
     right, skipped, scores, picture_of = zip(*parts, strict=True)
-    # The same sort as theirs: of equal scores the first picture comes first.
+    # As pycocotools sorts them: among equal scores the first picture comes first.
     order = np.argsort(-np.concatenate(scores), kind="stable")
     return _ClassMatches(
         np.concatenate(right, 1)[:, order],

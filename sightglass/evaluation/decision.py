@@ -20,8 +20,8 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate
-from sightglass.evaluation.kinds import ClassEvaluation, kind_of
-from sightglass.evaluation.summary import ClassChange, DecisionSummary, Kind
+from sightglass.evaluation.kinds import EvaluationKind, kind_of
+from sightglass.evaluation.summary import ClassChange, DecisionSummary, Verdict
 from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -36,11 +36,11 @@ MOST = 6
 TOLERANCE = 0.02
 """Share of AP or accuracy that may be lost."""
 NAMED = 4
-"""Classes in a sentence."""
+"""Classes that a sentence names."""
 ENOUGH = 50
-"""Times as many pictures as there are, beyond which no number of them is named."""
+"""The most pictures that are asked for, as a multiple of those there are."""
 
-VERDICTS: dict[Kind, str] = {
+VERDICTS: dict[Verdict, str] = {
     "ship": "good enough",
     "do not ship": "loses too much",
     "cannot be told": "too close to call",
@@ -70,11 +70,11 @@ class ModelScore:
 
     @property
     def model(self) -> str:
-        """What a sentence calls the model."""
+        """The model's name in sentences."""
         return self.evaluation.called
 
     @property
-    def kind(self) -> ClassEvaluation:
+    def kind(self) -> EvaluationKind:
         """The evaluation kind of its answers."""
         return kind_of(self.evaluation.task)
 
@@ -135,7 +135,7 @@ class Decision:
         """How much lower the score of each other model is than the reference's."""
         return {row.model: self.gap(row, self.reference) for row in self.rows if row is not self.reference}
 
-    def judge(self, first: ModelScore) -> Kind:
+    def judge(self, first: ModelScore) -> Verdict:
         """Judge a model in the reference's place: `ship` only for an interval within the tolerance."""
         if (gap := self.gap(first, self.reference)).high <= self.tolerance:
             return "ship"
@@ -166,7 +166,7 @@ class Decision:
         return None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Verdict:
         """The verdict on the candidate; without one `ship` where a model can be taken."""
         if self.candidate is not None:
             return self.judge(self.candidate)
@@ -312,11 +312,18 @@ def _describe_gap(gap: Estimate, level: str = "") -> str:
 
 def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
     """Return a row per labelled object or picture, right or wrong by each model."""
-    pictures, kind = rows[-1].evaluation.pictures, rows[-1].kind
-    labels = ((picture.key, label, *box) for picture in pictures for label, box in kind.list_labels(picture))
+    boxed = rows[-1].kind.counts_objects
+    labels = (label for picture in rows[-1].evaluation.pictures for label in _list_labels(picture, boxed))
     judged = zip(*(row.right.tolist() for row in rows), strict=True)
     names = "picture", "label", "x0", "y0", "x1", "y1", *(row.model for row in rows)
     return [dict(zip(names, (*label, *right), strict=True)) for label, right in zip(labels, judged, strict=True)]
+
+
+def _list_labels(picture: EvaluatedPicture, boxed: bool) -> list[tuple[Any, ...]]:
+    """Return the judged labels of a picture: its key, the label and the corners of its box, which may be None."""
+    if not boxed:
+        return [(picture.key, picture.truth or "", None, None, None, None)]
+    return [(picture.key, truth.label, *truth.box) for truth in picture.truths if truth.counted]
 
 
 def decide(
@@ -352,8 +359,10 @@ def decide(
 
 
 def score(evaluation: Evaluation) -> ModelScore:
-    """Return the score of an evaluated model."""
-    return ModelScore(evaluation, kind_of(evaluation.task).measure_fit(evaluation), find_size(evaluation.model))
+    """Return the score of an evaluated model. Raises Problem for a segmentation."""
+    if (kind := kind_of(evaluation.task)).counts_pixels:
+        raise Problem("A decision is between detectors or between classifiers: choose runs of these.")
+    return ModelScore(evaluation, kind.measure(evaluation), find_size(evaluation.model))
 
 
 def find_size(model: str) -> int | None:

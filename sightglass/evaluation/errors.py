@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image as Pillow
 
+from sightglass.common.errors import Problem
 from sightglass.evaluation.kinds import ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import box_mark, draw_lines
@@ -45,7 +46,10 @@ class ErrorReport:
     """A model's errors; each part is computed on first use."""
 
     def __init__(self, evaluation: Evaluation) -> None:
+        """Raises Problem for a segmentation."""
         self.evaluation, self._kind = evaluation, kind_of(evaluation.task)
+        if self._kind.counts_pixels:
+            raise Problem("A segmentation is judged by its pixels: errors are listed of boxes and classes only.")
 
     @cached_property
     def units(self) -> list[ErrorUnit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import json
 import math
 import re
@@ -156,6 +157,13 @@ class RunLabels:
         if boxes is None:
             return None
         return tuple(replace(box, label=min(self.classes_by_label.get(box.label) or ("",))) for box in boxes)
+
+    def digest(self, key: str) -> str | None:
+        """Return a digest of what a picture's boxes or mask mean; None without either."""
+        content: Any = self.find(key)
+        if (mask := self.truth.find_mask(key)) is not None:
+            content = mask, self.truth.mask_labels, sorted(self.classes_by_label.items())
+        return None if content is None else hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 _Row = tuple[str, str, int, "Callable[[], TrueBox | str | None]"]

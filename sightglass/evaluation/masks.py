@@ -18,8 +18,6 @@ from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, 
 from sightglass.explain.picture import bounds
 from sightglass.models import labels as class_names
 
-FILE = "masks.jsonl"
-"""Beside the table of a run, as `stored.FILE`: of each picture its mask's problem, or its pairs of classes."""
 IGNORED = (255, 65535)
 """Values of a PNG that mark a pixel as not counted (`VOID`), where they are no class."""
 VOID, UNJUDGED = -1, -2
@@ -102,6 +100,11 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pai
     base = int(answer.max()) + 1 - UNJUDGED
     counts = np.bincount(truth[counted] * base + answer[counted] - UNJUDGED)
     return [(int(code // base), int(code % base) + UNJUDGED, int(counts[code])) for code in np.flatnonzero(counts)]
+
+
+def score_picture(pairs: Sequence[Pair]) -> dict[str, float]:
+    """Return the columns of one picture in the table of a run; empty without counted pixels."""
+    return {name: score.value for name, score in measure([pairs]).scores.items()} if pairs else {}
 
 
 def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:

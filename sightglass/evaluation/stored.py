@@ -18,6 +18,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import Json, atomic_write, to_json
 from sightglass.evaluation import boxes
 from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.masks import Pair
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.models.adapter import Prediction
 
@@ -53,6 +54,12 @@ class EvaluatedPicture:
     """Answers, the surest first: a classifier's best five, a detector's boxes from `LEAST_CONFIDENCE` on."""
     maps: Mapping[int, Cells] = field(default_factory=dict, repr=False)
     """By index in `predictions`."""
+    pairs: tuple[Pair, ...] = field(default=(), repr=False)
+    """Of a segmentation the counted pixels."""
+    not_counted: int = 0
+    """Pixels of its mask that are not counted."""
+    problem: str = ""
+    """Why its mask is missing or cannot be used, without a full stop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +97,15 @@ class Evaluation(EvaluationFacts):
         return sum(truth.counted for picture in self.pictures for truth in picture.truths)
 
     @property
+    def pixels(self) -> int:
+        """Pixels of masks that are counted."""
+        return sum(count for picture in self.pictures for *_, count in picture.pairs)
+
+    @property
     def not_counted(self) -> int:
-        """Labelled objects, or pictures of a classifier, that are not counted."""
-        return self.pictures_left_out + sum(not truth.counted for item in self.pictures for truth in item.truths)
+        """Labelled objects, pixels, or pictures of a classifier, that are not counted."""
+        objects = sum(not truth.counted for picture in self.pictures for truth in picture.truths)
+        return self.pictures_left_out + objects + sum(picture.not_counted for picture in self.pictures)
 
     @cached_property
     def matches(self) -> list[list[BoxMatch]]:
@@ -117,16 +130,11 @@ def write(path: Path, rows: Iterable[Json], about: EvaluationFacts) -> None:
         file.writelines(f"{to_json(document, None)}\n" for document in chain((asdict(about),), rows))
 
 
-def read(path: Path) -> tuple[EvaluationFacts, list[bytes]]:
-    """Return the facts and the rows of a file of `write`; raise OSError or ValueError."""
-    first, *rows = path.read_bytes().splitlines() or [b""]
-    return _FACTS.validate_json(first), rows
-
-
 def load(folder: Path) -> Evaluation:
     """Load a run's evaluation by its folder. Raises Problem."""
     try:
-        facts, rows = read(folder / FILE)
+        first, *rows = (folder / FILE).read_bytes().splitlines() or [b""]
+        facts = _FACTS.validate_json(first)
         pictures = sorted(map(_PICTURE.validate_json, rows), key=attrgetter("key"))
     except FileNotFoundError:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal, Self
 
+from sightglass.common.files import Json
 from sightglass.evaluation import kinds
+from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import Estimate
+from sightglass.evaluation.stored import Evaluation
 from sightglass.explain.phrases import percent, plural
 from sightglass.report.results import Number, PlainResult
 
-Kind = Literal["ship", "do not ship", "cannot be told"]
+Verdict = Literal["ship", "do not ship", "cannot be told"]
 """A verdict on one model in the place of another."""
 
 
@@ -32,7 +35,7 @@ class DecisionSummary(PlainResult):
 
     headline: str
     words: str
-    kind: Kind
+    kind: Verdict
     candidate: str | None
     """The model that takes the other one's place; null where that is too close to call."""
     against: str
@@ -81,10 +84,25 @@ class EvaluationSummary(PlainResult):
     """Pictures whose mask is missing or cannot be used, and why."""
 
     @classmethod
-    def build(cls, **fields: Any) -> EvaluationSummary:
-        """Return it with its headline: `AP 61.2 (95 % interval: 55.0 to 66.1) on 48 labelled objects`."""
-        counts = {"pictures": fields["pictures"], "objects": fields["objects"], "classes": len(fields["by_class"])}
-        return cls(headline=kinds.kind_of(fields["task"]).headline(fields["scores"], **counts), **fields)
+    def build(cls, evaluation: Evaluation) -> Self:
+        """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
+        kind = kinds.kind_of(evaluation.task)
+        metrics, pictures = kind.measure(evaluation), kind.count_pictures(evaluation)
+        objects = evaluation.objects if kind.counts_objects else evaluation.pixels
+        counts = {"pictures": pictures, "objects": objects, "classes": len(metrics.by_class)}
+        names = ("model", "task", "not_counted", "threshold", "unknown")
+        facts: Json = {name: getattr(evaluation, name) for name in names}
+        return cls(
+            headline=kind.headline(metrics.scores, counts),
+            pictures=pictures,
+            objects=objects,
+            right=kind.count_right(evaluation),
+            scores=dict(metrics.scores),
+            by_class=dict(metrics.by_class),
+            errors=ErrorReport(evaluation).types if kind.counts_objects else {},
+            problems=tuple((picture.key, picture.problem) for picture in evaluation.pictures if picture.problem),
+            **facts,
+        )
 
     @property
     def right_sentence(self) -> str:

@@ -19,7 +19,7 @@ from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
 from sightglass.report.stored import MAX_VIEWS, MAX_WORK, count_work, pack, unpack
-from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE, View
+from sightglass.report.view import MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -125,12 +125,10 @@ class Decks:
         return self.get(id)
 
     def open(self, data: bytes) -> Deck:
-        """Add a deck's file, without its commands; raise Problem, and add nothing, for another or without room."""
+        """Add a deck's file; raise Problem, and add nothing, for another or without room."""
         about, packed = split(data)
         check_work(map(partial(Slide, ""), packed))
-        # A stranger's commands may do anything in a shell.
-        views = (replace(view, commands=()) for view in map(read_view, packed))
-        return self.create(about["title"], views, theme=about["theme"])
+        return self.create(about["title"], map(read_view, packed), theme=about["theme"])
 
     def change(
         self, id: str, *, title: str | None = None, theme: str | None = None, slides: Sequence[Slide] = ()
@@ -158,9 +156,9 @@ class Decks:
         self._change(deck, lambda old: replace(old, slides=(*old.slides, slide)), len(slide.packed))
         return slide
 
-    def edit(self, id: str, *, title: str | None = None, sentence: str | None = None, notes: str | None = None) -> None:
+    def edit(self, id: str, *, title: str | None = None, sentence: str | None = None) -> None:
         """Replace a slide's texts; None keeps one."""
-        texts = {"title": title, "statements": None if sentence is None else (sentence,), "notes": notes}
+        texts = {"title": title, "sentence": sentence}
         new: Any = {name: text for name, text in texts.items() if text is not None}
 
         def change(slide: Slide) -> Slide:
@@ -197,9 +195,8 @@ class Decks:
 def read(path: Path) -> Deck:
     """Return a saved deck. Raises Problem for a damaged one."""
     about, packed = split(path.read_bytes())
-    # Packaged decks have no ids; other exported files are opened by `Decks.open`.
-    ids = [f"{path.stem}-{number}" for number in range(len(packed))] if path.stem in READY else ()
-    if len(ids := about.get("ids", ids)) != len(packed):
+    # An exported file has none: `Decks.open` adds it.
+    if len(ids := about.get("ids", ())) != len(packed):
         raise Problem(NO_DECK)
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return Deck(path.stem, about["title"], tuple(map(Slide, ids, packed)), about["theme"], changed)
@@ -226,8 +223,7 @@ def _pack(view: View) -> bytes:
     texts = typed_text(sentences, MAX_SENTENCE, "A slide's text"), typed_line(view.title, MAX_TITLE, "A slide's title")
     # A number and its percent sign stay on one line.
     text, title = (re.sub(r"(?<=\d) (?=%)", NBSP, words) for words in texts)
-    notes = typed_text(view.notes.splitlines(), MAX_NOTES, "A speaker's note")
-    return pack([replace(view, title=title, statements=(text,) if text else (), notes=notes)])
+    return pack([replace(view, title=title, sentence=text)])
 
 
 def join(slides: Sequence[bytes], title: str, theme: str = DARK.name, **more: Any) -> bytes:

@@ -33,7 +33,7 @@ from sightglass.report import charts, embedded_recipe, similarity_files, views
 from sightglass.report.embedded_recipe import list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
-from sightglass.report.view import MAX_CHECKS, Picture, View
+from sightglass.report.view import Picture, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,11 +52,11 @@ SIDE = 320
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
 PAIR_FIELDS = ("method", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
-"""What a record keeps of a comparison as it is."""
+"""Fields of a comparison that its record stores unchanged."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
-"""What a record keeps of a heatmap beside its arrays."""
+"""Fields of a heatmap that its record stores unchanged; its arrays are in a file."""
 PAIR_KEY = ("method", "preprocessing", "weights_sha256")
-"""What two comparisons of the same pictures by the same model at the same layers differ in."""
+"""Fields that must agree for two comparisons of the same pictures, model and layers to be the same."""
 PAIR_HEIGHT = 160
 """Height of the two pictures of a thumbnail in pixels, before it is shrunk."""
 SIDES = ("query", "gallery")
@@ -110,7 +110,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
 
 
 def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
-    """Return whether a record is of a map, or of a pair, whose picture, model and method it has."""
+    """Return whether a record is of this map or pair; the picture and the model are known to agree."""
     if not isinstance(view, Similarity):
         return (record.recipe, record.index) == (view.recipe, index)
     key, ids = {name: getattr(view, name) for name in PAIR_KEY}, (view.gallery.image.sha256, view.layers)
@@ -307,10 +307,9 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
     task, spec = task_of(record.task), catalog().get(record.model)
     info, mapped = record.maps[record.index] if record.index < len(maps) else None, None
     if info is not None:
-        item, checks, score = maps[record.index], record.checks_of(record.index), info.score if task.sure else None
-        about: Json = {"checks": "" if checks is None else checks.line[:MAX_CHECKS], "cells": item.cells}
-        about["ends"] = views.describe_bar(item, info.unit)[0]
-        mapped = views.place_map(info.label, item.content, item.geometry, item.kind, score, **about)
+        item, score = maps[record.index], info.score if task.sure else None
+        ends, _ = views.describe_bar(item, info.unit)
+        mapped = views.place_map(info.label, item.content, item.geometry, item.kind, score, cells=item.cells, ends=ends)
     picture = Picture.of(
         image,
         spec.name if spec else record.model,
@@ -318,17 +317,14 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
         answers=views.list_answers(task, record.predictions),
         boxes=views.list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
     )
-    title = record.title or record.headline.partition(". ")[0]
-    rest = record.headline.removeprefix(title).removeprefix(".").strip()
+    rest = record.headline.removeprefix(record.title).removeprefix(".").strip()
     method = METHODS[record.method].name if record.method in METHODS else record.method
     return views.new_view(
         [picture],
-        title=views.answer_title(task, record.predictions, title),
+        title=views.answer_title(task, record.predictions, record.title),
         sentence=proof.sentence if proof else without_emphasis((info.looks if info else "") or rest),
-        notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
         charts=(charts.describe_proof(proof),) if proof else (),
         display=views.display_of(record.view.settings),
-        commands=(embedded_recipe.python_call(record.recipe),) if record.recipe else (),
         made=" · ".join(filter(None, (picture.name, method))),
         day=record.created.date().isoformat(),
     )

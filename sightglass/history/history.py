@@ -57,17 +57,15 @@ GONE = "There is no such record: it was deleted, or never saved here."
 MAX_WORDS = 12
 """Number of words of a search that count."""
 TABLE = """CREATE TABLE IF NOT EXISTS records (
-    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, written INTEGER NOT NULL, deleted REAL, created INTEGER NOT NULL,
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, written INTEGER NOT NULL, created INTEGER NOT NULL,
     picture_sha256 TEXT NOT NULL, model TEXT NOT NULL, labels TEXT NOT NULL, tags TEXT NOT NULL, text TEXT NOT NULL,
     bytes INTEGER NOT NULL
 )"""
-"""`written`: time of `record.json` in nanoseconds; `created`: microseconds since 1970; `deleted`: seconds; `labels`,
-`tags`: lists in JSON; `text`: what is searched."""
+"""`written`: time of `record.json` in nanoseconds; `created`: microseconds since 1970; `labels`, `tags`: lists in JSON;
+`text`: what is searched."""
 DAMAGED = "This record is damaged, and not all of it can be shown."
 WAIT = 10.0
 """Seconds that a writer waits for another."""
-UNDO = 60.0
-"""Seconds for which a removed record can be put back."""
 ROOM = 16 * 1024
 """Approximate bytes of a row."""
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -157,7 +155,7 @@ class History(encoding.RecordFiles):
         criteria += [("model = ?", model), (inside.format("labels"), label), (inside.format("tags"), tag)]
         criteria += [("created >= ?", since and round(since.timestamp() * 1e6))]
         used = [(sql, value) for sql, value in criteria if value is not None]
-        where = " AND ".join(["deleted IS NULL", *(sql for sql, _ in used)])
+        where = " AND ".join(sql for sql, _ in used) or "TRUE"
         values = [encoding.storable(value) if isinstance(value, str) else value for _, value in used]
         with self.reading() as database:
             (total,) = database.execute(f"SELECT count(*) FROM records WHERE {where}", values).fetchone()
@@ -167,7 +165,7 @@ class History(encoding.RecordFiles):
 
     def choices(self) -> dict[str, dict[str, int]]:
         """Return every `model`, `label` and `tag` with its number of records, most first."""
-        counts = "SELECT {}, count(*) FROM records{} WHERE deleted IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+        counts = "SELECT {}, count(*) FROM records{} GROUP BY 1 ORDER BY 2 DESC, 1"
         queries = {name: counts.format("value", f", json_each(records.{name}s)") for name in ("label", "tag")}
         queries["model"] = counts.format("model", "")
         with self.reading() as database:
@@ -179,14 +177,14 @@ class History(encoding.RecordFiles):
             return self._find(database, id)
 
     def _find(self, database: sqlite3.Connection, id: str) -> Record:
-        if not database.execute("SELECT 1 FROM records WHERE id = ? AND deleted IS NULL", (id,)).fetchone():
+        if not database.execute("SELECT 1 FROM records WHERE id = ?", (id,)).fetchone():
             raise Problem(GONE)
         return self._read_record(id)
 
     def find(self, view: Explanation | Similarity, index: int = 0) -> Record | None:
         """Return the newest record of the same pictures, recipe and selected map; None if there is none."""
         key = (view.query if isinstance(view, Similarity) else view).image.sha256, view.model.id
-        sql = "SELECT id FROM records WHERE picture_sha256 = ? AND model = ? AND deleted IS NULL ORDER BY n DESC"
+        sql = "SELECT id FROM records WHERE picture_sha256 = ? AND model = ? ORDER BY n DESC"
         with self.reading() as database:
             records = (self._read_record(id) for (id,) in database.execute(sql, key))
             return next((record for record in records if encoding.is_of(record, view, index)), None)
@@ -214,25 +212,12 @@ class History(encoding.RecordFiles):
             self._index(database, record)
         return self.get(id)
 
-    def delete(self, ids: Sequence[str], *, undoable: bool = False) -> None:
-        """Delete records with their files; ignore ids that do not exist.
-
-        `undoable`: `put_back` can bring them back for a minute; else they are gone when this returns.
-        """
-        # Time 0 has long expired: also after a crash the next process removes the rest.
-        deleted = time.time() if undoable else 0
-        with self.writing() as database:
-            sql = "UPDATE records SET deleted = ? WHERE id = ? AND deleted IS NULL"
-            database.executemany(sql, [(deleted, id) for id in ids])
-        with self.writing():
-            pass  # `writing` begins by removing them.
-
-    def put_back(self, ids: Sequence[str]) -> None:
-        """Bring deleted records back; raise Problem where it is too late for one."""
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete records with their files, for good; ignore ids that do not exist."""
         with self.writing() as database:
             for id in ids:
-                if not database.execute("UPDATE records SET deleted = NULL WHERE id = ?", (id,)).rowcount:
-                    raise Problem(f"It is too late to undo this: what was deleted is gone after {UNDO:.0f} seconds.")
+                if database.execute("DELETE FROM records WHERE id = ?", (id,)).rowcount:
+                    shutil.rmtree(self.locate(id), ignore_errors=True)
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
@@ -268,17 +253,15 @@ class History(encoding.RecordFiles):
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield the database in a transaction; nobody else writes to the folder meanwhile."""
         with self.reading("BEGIN IMMEDIATE") as database, database:
-            self._purge(database)
             yield database
 
     def _tidy(self, database: sqlite3.Connection) -> None:
-        """Remove deleted records; finish or remove what a killed process left."""
+        """Finish or remove what a killed process left."""
         remove_drafts(self.root / "decks")
-        if not (self._expired(database) or self._unknown(database)):
+        if not self._unknown(database):
             return
         with database:
             database.execute("BEGIN IMMEDIATE")
-            self._purge(database)
             for record in sorted(map(self._read_record, self._unknown(database)), key=lambda record: record.created):
                 folder = self.locate(record.id)
                 if (folder / RECORD).exists():
@@ -292,17 +275,6 @@ class History(encoding.RecordFiles):
         indexed = dict(database.execute("SELECT id, written FROM records"))
         ids = [folder.name for folder in self.locate("").iterdir() if _ID.fullmatch(folder.name)]
         return [id for id in ids if id not in indexed or modified(self.locate(id) / RECORD) not in (0, indexed[id])]
-
-    def _expired(self, database: sqlite3.Connection) -> list[str]:
-        # The difference is absolute: the clock may have been ahead at the removal.
-        sql = "SELECT id FROM records WHERE abs(deleted - ?) > ?"
-        return [id for (id,) in database.execute(sql, (time.time(), UNDO))]
-
-    def _purge(self, database: sqlite3.Connection) -> None:
-        """Delete what was removed a while ago."""
-        for id in self._expired(database):
-            shutil.rmtree(self.locate(id), ignore_errors=True)
-            database.execute("DELETE FROM records WHERE id = ?", (id,))
 
     def _read_record(self, id: str) -> Record:
         """Return a record; a damaged one says so."""
@@ -341,7 +313,7 @@ class History(encoding.RecordFiles):
     def used_bytes(self) -> int:
         """Return the bytes of all records' files, the decks and the index."""
         with self.reading() as database:
-            (total,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM records WHERE deleted IS NULL").fetchone()
+            (total,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM records").fetchone()
         for path in (self.root / "index.db", *(self.root / "decks").glob("*")):
             with contextlib.suppress(OSError):
                 total += path.stat().st_size

@@ -61,7 +61,7 @@ def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[EditMark]) -> NDArray[
 
 @dataclass(frozen=True)
 class SavedPair:
-    """What the record of two compared pictures has beside that of one."""
+    """Fields that only the record of two compared pictures has."""
 
     name: str
     """Name of the second picture; the record's own name, size and hash are the query's."""
@@ -160,7 +160,7 @@ class Record:
 
     @property
     def text(self) -> str:
-        """What it is searched by."""
+        """The text that a search looks through."""
         words = [self.headline, *self.labels, self.note, *self.tags, self.picture_name, self.model, self.method]
         return "\n".join(words)
 

@@ -1,4 +1,4 @@
-"""Views, and what is written from them: figures, reports, tables, folders, slides.
+"""Figures, reports, tables, folders of results, and slides.
 
 from sightglass.report import figure, html_report
 Path("bus.pdf").write_bytes(figure.figure(result, format="pdf"))

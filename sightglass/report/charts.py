@@ -36,8 +36,8 @@ LINES: dict[LineName, tuple[str, str, tuple[float, ...]]] = {
     "centre": ("Middle of the picture", "#00725c", (12, 3, 2, 3)),
     "edges": ("Edges in the picture", "#7a3e9d", (4, 3, 1, 3, 1, 3)),
 }
-"""Title, colour, and dashes and gaps of the curves of a map and its controls. Every colour has a contrast of 4.5 or
-more with the paper; lengths are in pixels of a line of LINE pixels."""
+"""Title, colour and dash pattern of each curve. Every colour has a contrast of at least 4.5 with white; dashes and gaps
+are in pixels, for a line of LINE pixels."""
 LINE = 1.5
 PANELS: dict[Way, str] = {"hidden": "strongest part hidden", "kept": "only the strongest part kept"}
 DPI = 200
@@ -97,17 +97,17 @@ def draw_curves(
     letters: float,
     inks: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw curves with matplotlib, the map's own bold and on top.
+    """Draw curves with matplotlib; the map's curve is bold and on top.
 
-    `line`: the width of a control's line, and `letters` the size of the ticks' text, both in points; `inks`: other
-    colours, by the curves' names.
+    `line`: width of a control's line, in points. `letters`: size of the tick labels, in points. `inks`: colour of each
+    curve by its name; by default those of `LINES`.
     """
     for curve in curves:
         scores, bold = getattr(curve, way), curve.name == "map"
-        _, own_ink, lengths = LINES[curve.name]
+        _, usual_ink, lengths = LINES[curve.name]
         # Matplotlib takes the lengths of dashes by the line's width.
         style = "-" if bold else (0, [length / LINE for length in lengths])
-        width, color = 2.2 * line if bold else line, inks[curve.name] if inks else own_ink
+        width, color = 2.2 * line if bold else line, inks[curve.name] if inks else usual_ink
         shares = np.linspace(0, 1, len(scores))
         axes.plot(shares, scores, linestyle=style, linewidth=width, color=color, label=curve.title, zorder=2 + bold)
     scores = [score for curve in curves for score in (*curve.hidden, *curve.kept)]
@@ -125,10 +125,10 @@ def figure(chart: Chart, format: str = "png") -> bytes:
         from matplotlib.figure import Figure
 
         canvas = Figure(figsize=(7.2, 3.9))
-        for place, (way, words) in enumerate(PANELS.items()):
-            axes = canvas.add_axes((0.075 + 0.48 * place, 0.27, 0.41, 0.55))
+        for column, (way, title) in enumerate(PANELS.items()):
+            axes = canvas.add_axes((0.075 + 0.48 * column, 0.27, 0.41, 0.55))
             draw_curves(axes, chart.curves, way, line=1.1, letters=7)
-            axes.set_title(words, fontsize=8.5)
+            axes.set_title(title, fontsize=8.5)
             axes.set_xlabel("share of the visible picture", fontsize=7.5)
         left = canvas.axes[0]
         left.set_ylabel(f"score of {textwrap.shorten(chart.label, 40, placeholder='…')}", fontsize=7.5)
@@ -140,7 +140,7 @@ def figure(chart: Chart, format: str = "png") -> bytes:
     return save(draw, chart.sentence, format)
 
 
-def slide(chart: Chart, place: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
+def slide(chart: Chart, rect: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
     """Return the score over the hidden share for a slide, beside that of the strongest control."""
     ink, soft, accent, ground = (hex_of(colour) for colour in (theme.ink, theme.soft, theme.accent, theme.ground))
     by_name = {curve.name: curve for curve in chart.curves}
@@ -151,7 +151,7 @@ def slide(chart: Chart, place: Rect, theme: Theme, format: Literal["png", "svg"]
     def draw() -> Figure:
         from matplotlib.figure import Figure
 
-        canvas = Figure((place.width * INCH, place.height * INCH), facecolor=ground)
+        canvas = Figure((rect.width * INCH, rect.height * INCH), facecolor=ground)
         axes = canvas.add_axes((0.17, 0.145, 0.74, 0.7), facecolor=ground)
         draw_curves(axes, curves, "hidden", inks={"map": accent, "random": ink}, line=2.5, letters=LETTERS)
         axes.tick_params(colors=soft)

@@ -26,10 +26,7 @@ def deck_html(
         Path("deck.html").write_bytes(deck_html(views, "When does a heat map lie?"))
     """
     pictures: dict[str, int] = {}
-    sections = [
-        {"parts": [_part(view, item, theme, pictures) for item in page.items], "notes": page.notes}
-        for view, page in numbered(views, number)
-    ]
+    sections = [[_part(view, item, theme, pictures) for item in page.items] for view, page in numbered(views, number)]
     colours = "; ".join(f"--{name}: {hex_of(colour)}" for name, colour in vars(theme).items() if name != "name")
     page = fill(
         "deck.html",

@@ -25,11 +25,11 @@ FONT = "Arial"
 _PREFIX = "Sightglass "
 """Before the names of the template's layouts."""
 _PLACEHOLDERS = ("title", "text", "answers", "footer")
-"""Names of the texts that have one; the place of each is its number."""
+"""Texts that have a placeholder, in the order of the placeholders' numbers."""
 
 
 def deck_pptx(views: Sequence[View], title: str, theme: Theme = DARK) -> bytes:
-    """Return a PPTX of 16:9, with a slide per proof. Raises Problem.
+    """Return a deck as PPTX of 16:9; a proof has a slide of its own. Raises Problem for a deck without slides.
 
     Path("deck.pptx").write_bytes(deck_pptx(views, "When does a heat map lie?"))
     """
@@ -37,7 +37,7 @@ def deck_pptx(views: Sequence[View], title: str, theme: Theme = DARK) -> bytes:
     layouts = {layout.name: layout for layout in deck.slide_layouts}
     deck.core_properties.title, deck.core_properties.author = title, "Sightglass"
     for view, page in numbered(views):
-        # Of a layout that the template does not have, the placeholders of another are moved.
+        # A layout that the template lacks takes those of `two`, moved.
         name = page.layout if f"{_PREFIX}{page.layout}" in layouts else "two"
         _slide(deck.slides.add_slide(layouts[f"{_PREFIX}{name}"]), view, page, theme, LAYOUTS[name])
     out = BytesIO()
@@ -59,8 +59,8 @@ def _length(units: float) -> Any:
     return Inches(units * INCH)
 
 
-def _rect(place: Rect) -> tuple[Any, Any, Any, Any]:
-    return _length(place.left), _length(place.top), _length(place.width), _length(place.height)
+def _edges(rect: Rect) -> tuple[Any, Any, Any, Any]:
+    return _length(rect.left), _length(rect.top), _length(rect.width), _length(rect.height)
 
 
 def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> None:
@@ -70,9 +70,9 @@ def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> 
         if isinstance(item, Text):
             number = 9 + _PLACEHOLDERS.index(item.name) if item.name in _PLACEHOLDERS else -1
             shape = placeholders.pop(0 if item.name == "title" else number, None)
-            shape = shape or shapes.add_textbox(*_rect(item.place))
-            if item.place != getattr(layout, item.name, item.place):
-                shape.left, shape.top, shape.width, shape.height = _rect(item.place)
+            shape = shape or shapes.add_textbox(*_edges(item.rect))
+            if item.rect != getattr(layout, item.name, item.rect):
+                shape.left, shape.top, shape.width, shape.height = _edges(item.rect)
             shape.name = item.name.capitalize()
             if item.tone == "tag":
                 shape.fill.solid()
@@ -82,15 +82,13 @@ def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> 
         for layer in draw_layers(view, item, theme):
             if item.kind == "clip":
                 film, poster = BytesIO(view.clip or b""), BytesIO(layer.file)
-                shape = shapes.add_movie(film, *_rect(item.place), poster_frame_image=poster, mime_type="video/mp4")
+                shape = shapes.add_movie(film, *_edges(item.rect), poster_frame_image=poster, mime_type="video/mp4")
             else:
-                shape = shapes.add_picture(BytesIO(layer.file), *_rect(item.place))
+                shape = shapes.add_picture(BytesIO(layer.file), *_edges(item.rect))
             shape.name = layer.name
             shape._element._nvXxPr.cNvPr.set("descr", layer.about)
     for shape in placeholders.values():
         shape._element.getparent().remove(shape._element)
-    if page.notes:
-        slide.notes_slide.notes_text_frame.text = page.notes
 
 
 def _write(frame: Any, item: Text, theme: Theme) -> None:
@@ -98,7 +96,7 @@ def _write(frame: Any, item: Text, theme: Theme) -> None:
     frame.vertical_anchor = MSO_ANCHOR[item.anchor.upper()]
     frame.margin_left = frame.margin_right = _length(item.pad)
     frame.margin_top = frame.margin_bottom = 0
-    frame.text = item.words
+    frame.text = item.text
     for paragraph in frame.paragraphs:
         paragraph.alignment = PP_ALIGN.LEFT
         for run in paragraph.runs:

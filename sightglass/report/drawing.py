@@ -39,12 +39,12 @@ class Layer:
 
 
 def draw_layers(view: View, item: Visual, theme: Theme, chart: Literal["png", "svg"] = "png") -> list[Layer]:
-    """Return the files of an item; of a picture under its map that picture is the first."""
+    """Return the files of an item, from the lowest to the topmost: a picture, then the same under its map."""
     if item.kind == "clip":
         return [Layer("Clip", view.title, view.pictures[0].jpeg)]
     if item.kind == "chart":
         curves = view.charts[item.index]
-        return [Layer("Proof", curves.sentence, charts.slide(curves, item.place, theme, chart))]
+        return [Layer("Proof", curves.sentence, charts.slide(curves, item.rect, theme, chart))]
     plain, mapped = draw(view, item, theme)
     picture = view.pictures[item.index]
     layers = [Layer("Picture", f"The picture. {view.title}", to_jpeg(plain, QUALITY))]
@@ -60,7 +60,7 @@ def draw(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Return a picture at its place, and the same under its map, uint8 (H, W, 3); `scale`: pixels of a unit."""
     picture, mapped = view.pictures[item.index], None
-    across, down = (max(1, round(side * scale)) for side in (item.place.width, item.place.height))
+    across, down = (max(1, round(side * scale)) for side in (item.rect.width, item.rect.height))
     # It covers its place.
     zoom = max(across / max(picture.size[0], 1), down / max(picture.size[1], 1))
     size = max(across, round(zoom * picture.size[0])), max(down, round(zoom * picture.size[1]))
@@ -106,7 +106,7 @@ def thumbnail(view: View) -> bytes:
     items = [item for item in pages(view)[0].items if isinstance(item, Visual)]
     if not items:
         return b""
-    # Of a picture beside itself under its map, the map.
-    largest = max(items, key=lambda item: (item.place.area, item.mapped))
+    # Where the plain picture stands beside the same one under its map, the latter.
+    largest = max(items, key=lambda item: (item.rect.area, item.mapped))
     plain, mapped = draw(view, largest, scale=3)
     return to_jpeg(plain if mapped is None else mapped)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,20 +21,29 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
 from sightglass.common.style import OVERLAY
-from sightglass.explain.phrases import capital, plural
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import capital, listing, pixels, plural, quantity, without_emphasis
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, in_grey, map_lut, paint, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Pixels, Style, lut
-from sightglass.report import charts
-from sightglass.report.view import Box, Map, View, reduce, require_map
-from sightglass.report.views import map_view
+from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.detect import box_sentence
+from sightglass.explain.trust import FILLINGS
+from sightglass.explain.trust.diagnosis import describe, diagnose
+from sightglass.explain.trust.proof import COLUMNS, lines, rows
+from sightglass.report import charts, table
+from sightglass.report.embedded_recipe import proved_recipe, python_call
+from sightglass.report.figure import write_caption
+from sightglass.report.view import Box, Map, reduce, require_map
+from sightglass.report.views import describe_bar, explained_picture, make_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
     from sightglass.explain.result import Result
+    from sightglass.models.adapter import Prediction
 
 PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -43,6 +54,22 @@ PAGES = Environment(
 )
 MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A part of a report: a heading with what stands below it."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    chart: bool = False
+    """Whether the proof's curves are below the lines."""
+    head: tuple[str, ...] = ()
+    """Headings of the columns of `rows`."""
+    rows: tuple[tuple[str, ...], ...] = ()
+    code: tuple[str, ...] = ()
+    folded: bool = False
+    """Whether a page shows it once it is opened."""
 
 
 def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWER_STYLE) -> str:
@@ -59,37 +86,27 @@ def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWE
         raise Problem("There is nothing to report: give at least one explanation.")
     for result in explanations:
         require_map(result, 0)
-    groups = [[map_view(result, i) for i in range(len(result.heatmaps))] for result in explanations]
-    title = f"{explanations[0].model.id}: {explanations[0].image.name}"
-    about = f"{plural(len(groups), 'explanation')}."
-    return report_html(groups, title=title, about=about, index=index, style=style)
-
-
-def report_html(
-    groups: Sequence[Sequence[View]], *, title: str, about: str, index: int = 0, style: Style = VIEWER_STYLE
-) -> str:
-    """Return a page with one section a group of views of one picture, or a view without a recipe, as tiles."""
-    # Of each of 256 strengths, which begin at a half in a blend: a browser forgets the colour of what is nearly clear.
+    # Opacity of each of 256 strengths. In a blend they begin at a half: a browser drops the colour of clear pixels.
     floor = 0.5 if style.mode == "blend" else 0.0
     heat = [float(level >= 128) for level in range(256)] if floor else color_tables.opacity(1.0).tolist()
     opacities = {"heat": heat, "signed": [level / 255 for level in range(256)]}
     return fill(
         "report.html",
         read("report.css"),
-        read("report.js") if any(views[0].recipe for views in groups) else "",
-        title=title,
-        about=about,
+        read("report.js"),
+        title=f"{explanations[0].model.id}: {explanations[0].image.name}",
+        about=f"{plural(len(explanations), 'explanation')}.",
         alpha=style.alpha,
         floor=floor,
         grey=0.0 if floor else OVERLAY["grey"],
         ink=style.boxes,
         curves={kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in opacities.items()},
-        groups=[_group(views, index, style) for views in groups],
+        groups=[_describe_result(result, index, style) for result in explanations],
     )
 
 
 def frame(explanations: Sequence[Result]) -> str:
-    """Return a notebook's isolated frame of the page of `html`; what is longer than 760 pixels scrolls in it."""
+    """Return the page of `html` as a sandboxed frame for notebooks, 760 pixels high."""
     document = escape(html(explanations))
     return (
         f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Explanation" '
@@ -97,40 +114,85 @@ def frame(explanations: Sequence[Result]) -> str:
     )
 
 
-def _group(views: Sequence[View], index: int, style: Style) -> Json:
-    """Return the template values of a section."""
-    if views[0].recipe is None:
-        files = [picture.jpeg for picture in views[0].pictures]
-        urls = [data_url(file, "png" if file.startswith(b"\x89PNG") else "jpeg") if file else "" for file in files]
-        return {"view": views[0], "tiles": list(zip(views[0].pictures, urls, strict=True))}
-    first, item = views[0].pictures[0], views[0].pictures[0].map
-    assert item is not None
-    plain = reduce(first.image.pixels, MAX_SIDE)
+def _describe_result(result: Result, index: int, style: Style) -> Json:
+    """Return the template values of a section: the maps of one picture, opened at `index`."""
+    image, maps = result.image, range(len(result.heatmaps))
+    plain = reduce(image.pixels, MAX_SIDE)
     height, width = plain.shape[:2]
+    described = [_describe_map(result, i, plain, style) for i in maps]
     # Dimmed where the model saw nothing.
-    pixels = paint(plain, item.field(width, height), Style(alpha=0.0))
+    dimmed = paint(plain, make_map(result, 0).field(width, height), Style(alpha=0.0))
     return {
-        "name": first.image.name,
+        "name": image.name,
         "width": width,
         "height": height,
-        "picture": data_url(to_jpeg(pixels), "jpeg"),
-        "maps": [_map(view, item, plain, style) for view in views if (item := view.pictures[0].map) is not None],
-        "first": index if 0 <= index < len(views) else 0,
-        "others": first.others,
+        "picture": data_url(to_jpeg(dimmed), "jpeg"),
+        "maps": described,
+        "first": index if index in maps else 0,
+        "others": [(p.label, describe_score(p.score, result.model, p.label)) for p in _list_unmapped(result)],
     }
 
 
-def _map(view: View, item: Map, pixels: Pixels, style: Style) -> Json:
+def _list_unmapped(result: Result) -> list[Prediction]:
+    """Return the answers that no map explains."""
+    mapped = {(p.index, p.anchor) for i in range(len(result.heatmaps)) for p in result.own(i)}
+    classes = {heatmap.target.index for heatmap in result.heatmaps}
+    return [
+        p
+        for p in result.predictions
+        if (p.index, p.anchor) not in mapped and (p.box is not None or p.index not in classes)
+    ]
+
+
+def _describe_map(result: Result, index: int, plain: Pixels, style: Style) -> Json:
     """Return the template values of one map over a picture."""
+    heatmap, picture, proof = result.heatmaps[index], explained_picture(result, index), result.proofs.get(index)
+    target, share, method = heatmap.target.label, result.task.scorer.score(result, index), METHODS[heatmap.method]
+    ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
+    image = f"{result.image.name}, {pixels(result.image.width, result.image.height)}"
+    description = describe(result, "The hottest colour", index)
     return {
-        "view": view,
-        "item": item,
-        "charts": [data_url(charts.figure(chart, "svg"), "svg+xml") for chart in view.charts],
-        "layer": data_url(_draw_layer(item, pixels, style), "webp"),
-        "bar": data_url(to_png(map_lut(item.kind, style.colormap, over=style.mode != "blend")[None]), "png"),
-        "meaning": capital(item.meaning),
-        "boxes": [_place_box(box, pixels.shape[1::-1]) for box in view.pictures[0].boxes if box.explained],
+        "headline": description.headline,
+        "about": f"{image}, by {result.model.id}, {method.name_for(result.model.task)}",
+        "target": target,
+        "text": "" if share is None else describe_score(share, result.model, target),
+        "bar_length": None if share is None else result.task.wording.bar(share),
+        "kind": heatmap.kind,
+        "layer": data_url(_draw_layer(make_map(result, index), plain, style), "webp"),
+        "bar": data_url(to_png(map_lut(heatmap.kind, style.colormap, over=style.mode != "blend")[None]), "png"),
+        "ends": ends,
+        "meaning": capital(meaning),
+        "raw": [quantity(end) for end in heatmap.raw_range],
+        "boxes": [_place_box(box, plain.shape[1::-1]) for box in picture.boxes if box.explained],
+        "tables": _list_tables(result, index, description.slide()),
+        "chart": data_url(charts.figure(charts.describe_proof(proof), "svg"), "svg+xml") if proof else "",
+        "proof": proof,
     }
+
+
+def _list_tables(result: Result, index: int, sentence: str) -> tuple[Table, ...]:
+    """Return the tables below a map; `sentence`: the map's description."""
+    found, recipe, proof = result.known_checks(index), proved_recipe(result, index), result.proofs.get(index)
+    boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
+    meaning = filter(None, (sentence, without_emphasis(boxes)))
+    checks = () if found is None else [f"{check.words}. {check.sentence}" for check in found.checks]
+    limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
+    proved = []
+    if proof is not None:
+        first, *others = (FILLINGS[filling] for filling in proof.fillings)
+        also = f"; computed again with {listing(others)}" if others else ""
+        steps = plural(proof.map.steps, "step")
+        setup = f"Hidden pixels become {first}{also}. {steps}, drawn for the first filling."
+        about = (proof.sentence, *lines(proof), setup)
+        proved.append(Table("Is this map true?", about, True, COLUMNS, tuple(rows(proof))))
+    return (
+        Table("What the map shows", (*meaning, *checks)),
+        *proved,
+        Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
+        Table("Make it again", (write_caption(result, index),), code=(python_call(recipe),), folded=True),
+        Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
+        Table("Recipe", code=(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False),), folded=True),
+    )
 
 
 def _draw_layer(item: Map, pixels: Pixels, style: Style) -> bytes:
@@ -140,8 +202,8 @@ def _draw_layer(item: Map, pixels: Pixels, style: Style) -> bytes:
     left, top, right, bottom = field.seen
     levels = np.zeros((height, width), np.uint8)
     values = samples(field.values, field.kind)
-    for rows, band in contours.levels(values, field, VIEWER_STYLE, field.seen, (height, width)):
-        levels[top:bottom, left:right][rows] = np.maximum(band, 1) if style.mode == "blend" else band
+    for part, band in contours.levels(values, field, VIEWER_STYLE, field.seen, (height, width)):
+        levels[top:bottom, left:right][part] = np.maximum(band, 1) if style.mode == "blend" else band
     if item.kind != "heat":
         table = color_tables.of(item.kind, Style(alpha=1.0), GROUNDS["light"])
         assert table is not None
@@ -193,5 +255,5 @@ def base64_text(data: bytes) -> str:
 
 
 def source_hash(text: str) -> str:
-    """Return what a Content-Security-Policy calls a style or script by."""
+    """Return the hash by which a Content-Security-Policy allows a style or script."""
     return f"sha256-{base64_text(hashlib.sha256(text.encode()).digest())}"

@@ -116,21 +116,21 @@ def arrange(aspects: Sequence[float], room: Rect) -> tuple[Rect, ...]:
         high = (room.height - GAP * (len(lines) - 1)) / len(lines)
         high = min(high, *((room.width - GAP * (len(line) - 1)) / sum(line) for line in lines))
         top = room.top + (room.height - high * len(lines) - GAP * (len(lines) - 1)) / 2
-        places = []
+        rects = []
         for line in lines:
             left = room.left + (room.width - high * sum(line) - GAP * (len(line) - 1)) / 2
             for aspect in line:
-                places.append(Rect(left, top, high * aspect, high))
+                rects.append(Rect(left, top, high * aspect, high))
                 left += high * aspect + GAP
             top += high + GAP
-        if share(places) > share(best):
-            best = tuple(places)
+        if share(rects) > share(best):
+            best = tuple(rects)
     return best
 
 
-def share(places: Sequence[Rect]) -> float:
+def share(rects: Sequence[Rect]) -> float:
     """Return the share of the page, 0..1, covered by rectangles."""
-    return sum(place.area for place in places) / (WIDTH * HEIGHT)
+    return sum(rect.area for rect in rects) / (WIDTH * HEIGHT)
 
 
 Colour = tuple[int, int, int]
@@ -175,12 +175,12 @@ PAD = 0.7
 
 @dataclass(frozen=True)
 class Text:
-    """Words on a page, of one size."""
+    """A text on a page, in letters of one size."""
 
     name: str
     """Name of the placeholder: `title`, `text`, `answers`, `footer`; else of a box of its own."""
-    words: str
-    place: Rect
+    text: str
+    rect: Rect
     size: float
     bold: bool = False
     tone: Literal["ink", "soft", "tag"] = "ink"
@@ -193,11 +193,11 @@ class Text:
 
     def set_lines(self) -> Iterator[tuple[str, float, float]]:
         """Yield each line as it is broken, with the left end and the height of its baseline on the page."""
-        lines = break_lines(self.words, self.place.width - 2 * self.pad, self.size, bold=self.bold)
-        free = self.place.height - len(lines) * self.size * LINE
-        first = self.place.top + {"top": 0.0, "middle": free / 2, "bottom": free}[self.anchor] + 0.93 * self.size
+        lines = break_lines(self.text, self.rect.width - 2 * self.pad, self.size, bold=self.bold)
+        free = self.rect.height - len(lines) * self.size * LINE
+        first = self.rect.top + {"top": 0.0, "middle": free / 2, "bottom": free}[self.anchor] + 0.93 * self.size
         for row, line in enumerate(lines):
-            yield line, self.place.left + self.pad, first + row * self.size * LINE
+            yield line, self.rect.left + self.pad, first + row * self.size * LINE
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class Visual:
     """A picture, a chart or the clip of a view."""
 
     kind: Literal["picture", "chart", "clip"]
-    place: Rect
+    rect: Rect
     index: int = 0
     """Index of the picture or of the chart."""
     mapped: bool = False
@@ -219,17 +219,16 @@ Content = tuple[str, list[Item]]
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on one page, in the order in which it is drawn, and what its speaker reads."""
+    """What stands on one page, in the order in which it is drawn."""
 
     layout: str
     items: tuple[Item, ...]
-    notes: str = ""
 
 
 @functools.lru_cache(8192)
-def width_of(words: str, *, bold: bool = False) -> float:
+def width_of(text: str, *, bold: bool = False) -> float:
     """Return the width of a line by its letters' size."""
-    return NARROW * float(_font(bold).getlength(words)) / 100
+    return NARROW * float(_font(bold).getlength(text)) / 100
 
 
 @functools.cache
@@ -237,10 +236,10 @@ def _font(bold: bool) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), 100)
 
 
-def break_lines(words: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    """Break words into lines of a width; long words stay whole."""
+def break_lines(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
+    """Break a text into lines of a width; a word wider than that stays whole."""
     lines: list[str] = []
-    for paragraph in words.splitlines() or [""]:
+    for paragraph in text.splitlines() or [""]:
         lines.append("")
         # A number and its percent sign stay together.
         for word in paragraph.split(" "):
@@ -252,22 +251,22 @@ def break_lines(words: str, width: float, size: float, *, bold: bool = False) ->
     return lines
 
 
-def _fits(words: str, place: Rect, size: float, bold: bool) -> bool:
-    lines = break_lines(words, place.width, size, bold=bold)
+def _fits(text: str, rect: Rect, size: float, bold: bool) -> bool:
+    lines = break_lines(text, rect.width, size, bold=bold)
     widest = max(width_of(line, bold=bold) for line in lines) * size
-    return len(lines) * size * LINE <= place.height + 1e-6 and widest <= place.width + 1e-6
+    return len(lines) * size * LINE <= rect.height + 1e-6 and widest <= rect.width + 1e-6
 
 
-def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
-    """Return words and the largest fitting size; else the sentences that fit at the smallest, or as many words."""
+def fit(text: str, rect: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
+    """Return text and the largest fitting size; else the sentences that fit at the smallest, or as many words."""
     for size in sizes:
-        if _fits(words, place, size, bold):
-            return words, size
-    shortened, smallest = words, sizes[-1]
-    while len(shortened) > 1 and not _fits(f"{shortened}…", place, smallest, bold):
+        if _fits(text, rect, size, bold):
+            return text, size
+    shortened, smallest = text, sizes[-1]
+    while len(shortened) > 1 and not _fits(f"{shortened}…", rect, smallest, bold):
         shortened = (shortened.rpartition(" ")[0] or shortened[:-1]).rstrip(" ,;:·")
     sentences, stop, _ = shortened.rpartition(". ")
-    return fit(f"{sentences}.", place, sizes, bold=bold) if stop else (f"{shortened}…", smallest)
+    return fit(f"{sentences}.", rect, sizes, bold=bold) if stop else (f"{shortened}…", smallest)
 
 
 def numbered(views: Sequence[View], first: int = 1) -> Iterator[tuple[View, Page]]:
@@ -287,27 +286,13 @@ def pages(view: View, number: int = 1) -> list[Page]:
         bodies = [_compose(view, "title" if view.kind == "words" else "text", view.sentence.strip())]
     else:
         bodies = [_pictures(view), *(_chart(view, i) for i in range(len(view.charts)))]
-    notes = describe_making(view)
-    return [Page(name, (*items, _foot(view, LAYOUTS[name], number)), notes) for name, items in bodies]
+    return [Page(name, (*items, _foot(view, LAYOUTS[name], number))) for name, items in bodies]
 
 
 def is_mapped(view: View, index: int) -> bool:
     """Return whether the map of a picture is drawn; a difference always is."""
     item = view.pictures[index].map
     return item is not None and (view.display.mode != "picture" or item.kind == "difference")
-
-
-def describe_making(view: View) -> str:
-    """Return a view's notes, with its sentence, checks and calls."""
-    pictures = [picture for picture in view.pictures if picture.is_explained]
-    if not pictures:
-        return view.notes
-    lines = [view.notes, "", view.sentence] if view.sentence else [view.notes]
-    maps = [picture.map for picture in pictures if picture.map is not None]
-    lines += [f"Checks of {item.label}: {item.checks}." for item in maps if item.checks]
-    if view.commands:
-        lines += ["Made again by:", *dict.fromkeys(view.commands)]
-    return "\n".join(lines).strip()
 
 
 def _pictures(view: View) -> Content:
@@ -317,7 +302,7 @@ def _pictures(view: View) -> Content:
     if LAYOUTS[name].key is None and len(view.sides) == 2:
         # The picture of a difference is the last one.
         captions[-1] = f"Red: {view.sides[0]}\nBlue: {view.sides[1]}"
-    tags = [_tag(caption, tile.place) for caption, tile in zip(captions, tiles, strict=True) if several and caption]
+    tags = [_tag(caption, tile.rect) for caption, tile in zip(captions, tiles, strict=True) if several and caption]
     return name, [*tiles, *tags, *_list_texts(view, name, view.sentence)]
 
 
@@ -334,7 +319,7 @@ def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
     arranged = [(name, _arrange(view, subset, LAYOUTS[name], trim)) for trim in TRIMS for name, subset in ways]
 
     def covered(candidate: tuple[str, list[Visual]]) -> float:
-        return share([tile.place for tile in candidate[1]])
+        return share([tile.rect for tile in candidate[1]])
 
     large = (candidate for candidate in arranged if covered(candidate) >= LARGE)
     return next(large, None) or max(arranged[: len(ways)], key=covered)
@@ -343,50 +328,50 @@ def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
 def _arrange(view: View, tiles: Sequence[Visual], layout: Layout, trim: float = 1.0) -> list[Visual]:
     """Return pictures at their places in a layout; `trim`: by how much they may be wider than they are."""
     sizes = [view.pictures[tile.index].size for tile in tiles]
-    places = arrange([max(width, 1) / max(height, 1) * trim for width, height in sizes], layout.pictures)
-    return [replace(tile, place=place) for tile, place in zip(tiles, places, strict=True)]
+    rects = arrange([max(width, 1) / max(height, 1) * trim for width, height in sizes], layout.pictures)
+    return [replace(tile, rect=rect) for tile, rect in zip(tiles, rects, strict=True)]
 
 
 def _tag(caption: str, picture: Rect) -> Text:
     """Return a name at a picture's foot, in at most two lines."""
     room = Rect(0, 0, picture.width - 2 * PAD, 2 * SMALLEST * LINE)
-    words, size = fit(caption, room, (3.2, SMALLEST), bold=True)
-    lines = break_lines(words, room.width, size, bold=True)
+    text, size = fit(caption, room, (3.2, SMALLEST), bold=True)
+    lines = break_lines(text, room.width, size, bold=True)
     wide = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2) + 2 * PAD
     high = len(lines) * size * LINE + PAD
-    place = Rect(picture.left, picture.bottom - high, wide, high)
-    return Text("Caption", words, place, size, bold=True, tone="tag", anchor="middle")
+    rect = Rect(picture.left, picture.bottom - high, wide, high)
+    return Text("Caption", text, rect, size, bold=True, tone="tag", anchor="middle")
 
 
 def _list_texts(view: View, name: str, sentence: str) -> Iterator[Text]:
     """Yield the title, the sentence, the answers and the key of a layout."""
     layout = LAYOUTS[name]
-    answers, place = list(_answers(view, layout)), layout.text
-    if not answers and layout.answers is not None and layout.answers.top == place.top:
-        # Their place goes to the sentence.
-        place = replace(place, width=layout.answers.right - place.left)
-    words, size = fit(view.title, layout.title, layout.letters, bold=True)
-    yield Text("title", words, layout.title, size, bold=True, anchor=layout.anchor)
+    answers, rect = list(_answers(view, layout)), layout.text
+    if not answers and layout.answers is not None and layout.answers.top == rect.top:
+        # The sentence takes their room.
+        rect = replace(rect, width=layout.answers.right - rect.left)
+    text, size = fit(view.title, layout.title, layout.letters, bold=True)
+    yield Text("title", text, layout.title, size, bold=True, anchor=layout.anchor)
     if sentence:
-        words, size = fit(sentence, place, layout.body)
-        yield Text("text", words, place, size, tone="soft")
+        text, size = fit(sentence, rect, layout.body)
+        yield Text("text", text, rect, size, tone="soft")
     yield from answers
     yield from _key(view, layout)
 
 
 def _answers(view: View, layout: Layout) -> Iterator[Text]:
     """Yield figures or answers, stacked if they fit, else in a line."""
-    place = layout.answers
+    rect = layout.answers
     answers = view.pictures[0].answers if len(view.pictures) == 1 else ()
     facts = list(view.facts) or [f"{label} {percent(score)}" for label, score in answers]
-    if place is None or not facts:
+    if rect is None or not facts:
         return
-    between = "\n" if place.height > place.width / 3 else " · "
+    between = "\n" if rect.height > rect.width / 3 else " · "
     facts = facts[:5]
-    while len(facts) > 1 and not _fits(between.join(facts), place, SMALLEST, bold=True):
+    while len(facts) > 1 and not _fits(between.join(facts), rect, SMALLEST, bold=True):
         facts.pop()
-    words, size = fit(between.join(facts), place, BODY[1:], bold=True)
-    yield Text("answers", words, place, size, bold=True)
+    text, size = fit(between.join(facts), rect, BODY[1:], bold=True)
+    yield Text("answers", text, rect, size, bold=True)
 
 
 def _key(view: View, layout: Layout) -> Iterator[Text]:
@@ -398,29 +383,27 @@ def _key(view: View, layout: Layout) -> Iterator[Text]:
     if layout.key is None or len(sides) != 2:
         return
     row = replace(layout.key, height=SMALLEST * LINE)
-    words = [fit(f"{colour}: {side}", row, (SMALLEST,))[0] for colour, side in zip(("Red", "Blue"), sides, strict=True)]
-    yield Text("Key", "\n".join(words), layout.key, SMALLEST, tone="soft")
+    lines = [fit(f"{color}: {side}", row, (SMALLEST,))[0] for color, side in zip(("Red", "Blue"), sides, strict=True)]
+    yield Text("Key", "\n".join(lines), layout.key, SMALLEST, tone="soft")
 
 
 def _foot(view: View, layout: Layout, number: int) -> Text:
     """Return the footer: model, date and number, of which the model is cut first."""
-    models = view.made.partition(" · ")[0] or ", ".join(
-        dict.fromkeys(picture.name for picture in view.pictures if picture.is_explained)
-    )
-    rest, place = f"{NBSP}· ".join(filter(None, (_day(view.date), str(number)))), layout.footer
-    beside = place.width > 100
+    models = view.made.partition(" · ")[0]
+    rest, rect = f"{NBSP}· ".join(filter(None, (_day(view.date), str(number)))), layout.footer
+    beside = rect.width > 100
     room = (
-        replace(place, width=place.width - width_of(f" · {rest}") * SMALLEST)
+        replace(rect, width=rect.width - width_of(f" · {rest}") * SMALLEST)
         if beside
-        else replace(place, height=place.height - SMALLEST * LINE)
+        else replace(rect, height=rect.height - SMALLEST * LINE)
     )
     parts = filter(None, (fit(models, room, (SMALLEST,))[0], rest))
-    words = (" · " if beside else "\n").join(parts)
-    return Text("footer", words, place, SMALLEST, tone="soft", anchor="bottom")
+    text = (" · " if beside else "\n").join(parts)
+    return Text("footer", text, rect, SMALLEST, tone="soft", anchor="bottom")
 
 
 def _day(text: str) -> str:
-    """Return an ISO date as words, `5 Nov 2026`; empty for none."""
+    """Return an ISO date as text, `5 Nov 2026`; empty for none."""
     try:
         day = date.fromisoformat(text)
     except ValueError:

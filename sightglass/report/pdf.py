@@ -18,7 +18,7 @@ _POINTS = 2 * 72 / 25.4
 
 
 def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
-    """Return a PDF of a deck's slides. Raises Problem.
+    """Return a deck as PDF, a page per slide. Raises Problem for a deck without slides.
 
     Path("deck.pdf").write_bytes(deck_pdf(views, "When does a heat map lie?"))
     """
@@ -42,11 +42,11 @@ def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
 def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
     for item in page.items:
         if not isinstance(item, Text):
-            document.image(BytesIO(draw_layers(view, item, theme)[-1].file), *astuple(item.place))
+            document.image(BytesIO(draw_layers(view, item, theme)[-1].file), *astuple(item.rect))
             continue
         if item.tone == "tag":
             document.set_fill_color(*theme.shade)
-            document.rect(item.place.left, item.place.top, item.place.width, item.place.height, style="F")
+            document.rect(item.rect.left, item.rect.top, item.rect.width, item.rect.height, style="F")
         document.set_font("sans", "B" if item.bold else "", item.size * _POINTS)
         document.set_text_color(*getattr(theme, item.tone))
         for line, left, baseline in item.set_lines():

@@ -52,13 +52,11 @@ def pair_view(similarity: Similarity, verdict: str) -> View:
         name = side.image.name
         item = place_map("", difference(side), side.geometry, "difference", None) if side.signed.any() else None
         pictures.append(Picture.of(side.image, name, caption=name, map=item))
-    setup = describe_setup(similarity.model.name, similarity.method, similarity.layers)
     return new_view(
         pictures,
         title=statement(f"{verdict}: similarity {similarity.score:.2f}", f"Similarity {similarity.score:.2f}"),
         sentence="Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences),
-        notes=" ".join((*sentences, f"Compared by {setup}.")),
-        made=setup[:MAX_MADE],
+        made=describe_setup(similarity.model.name, similarity.method, similarity.layers)[:MAX_MADE],
     )
 
 

@@ -23,11 +23,6 @@ UNREADABLE = "These slides cannot be read: they are damaged, or were saved by an
 JPEG, MP4 = b"\xff\xd8\xff", b"\0\0\0\0ftyp"
 _READ_INDEX = TypeAdapter(Index).validate_python
 _VIEW = TypeAdapter(View)
-_FIELDS = {"title", "notes", "kind", "commands", "made", "date", "facts", "sides"}
-_MAP = {"label", "score", "extent", "seen", "kind", "cells", "checks", "ends"}
-_STYLE = {"colormap": "colormap", "mode": "mode", "opacity": "alpha", "threshold": "threshold"}
-"""Fields of a style by their names in a file."""
-_PICTURE = {"name": True, "size": True, "caption": True, "answers": True, "boxes": True, "map": _MAP}
 
 
 def pack(views: Sequence[View]) -> bytes:
@@ -46,16 +41,13 @@ def _plain(view: View, blobs: dict[bytes, int]) -> Json:
     def index(data: bytes) -> int:
         return blobs.setdefault(data, len(blobs))
 
-    include: Json = dict.fromkeys((*_FIELDS, "charts", "display"), True) | {"pictures": {"__all__": _PICTURE}}
-    plain: Json = _VIEW.dump_python(view, include=include)
+    plain: Json = _VIEW.dump_python(view)
     for picture, item in zip(view.pictures, plain["pictures"], strict=True):
         item["source"] = index(picture.jpeg)
         if picture.map is not None:
             shape = list(picture.map.values.shape)
             item["map"]["values"] = {"blob": index(_deflate(picture.map)), "shape": shape}
-    style = {name: getattr(view.display, field) for name, field in _STYLE.items()}
-    clip = None if view.clip is None else index(view.clip)
-    return plain | {"display": style, "statements": view.statements[:1], "clip": clip}
+    return plain | {"clip": None if view.clip is None else index(view.clip)}
 
 
 def _deflate(item: Map) -> bytes:
@@ -88,7 +80,7 @@ def count_work(data: bytes) -> int:
         pictures = [picture for view in unpack_data(data)[0]["views"] for picture in view["pictures"]]
         sizes = {(picture["source"], *map(int, picture["size"])) for picture in pictures}
         maps = [picture["map"]["values"] for picture in pictures if picture["map"]]
-        cells = sum(abs(math.prod(map(int, values["shape"]))) for values in maps if values)
+        cells = sum(abs(math.prod(map(int, values["shape"]))) for values in maps)
         return int(16 * struct.unpack_from("<I", data)[0] + sum(abs(w * h) for _, w, h in sizes) + 4 * cells)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise Problem(UNREADABLE) from error
@@ -105,12 +97,9 @@ def _read(plain: Json, blobs: Sequence[bytes]) -> View:
         if not file.startswith(JPEG):
             raise ValueError("no JPEG")
         if item is not None:
-            values = item["values"] and _inflate(item["values"], blobs, signed=item["kind"] != "heat")
-            item = item | {"values": np.zeros((1, 1), np.float32) if values is None else values}
+            item = item | {"values": _inflate(item["values"], blobs, signed=item["kind"] != "heat")}
         pictures.append(picture | {"source": file, "map": item})
-    style = {field: plain["display"][name] for name, field in _STYLE.items()}
-    more: Json = {"pictures": pictures, "clip": clip, "display": style}
-    view: View = _VIEW.validate_python(plain | more | {"tables": (), "recipe": None})
+    view: View = _VIEW.validate_python(plain | {"pictures": pictures, "clip": clip})
     if any(chart.picture >= len(view.pictures) for chart in view.charts):
         raise ValueError("no such picture")
     for read in view.pictures:

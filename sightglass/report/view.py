@@ -1,7 +1,6 @@
-"""A view: one thing that a page shows, as every writer takes it.
+"""A view: one thing that a page shows, as slides and their files show it.
 
-Files, HTML reports and slides are all written from a `View`, and no writer asks what the model answers.
-Nothing here imports torch.
+No writer of slides asks what a model answers: all of it is in the `View`. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pydantic_core import core_schema
 from sightglass.common.errors import Problem
 from sightglass.common.legible import legible
 from sightglass.explain.picture.image import Image, to_jpeg
-from sightglass.explain.recipe import Label, Legible, Recipe, Share
+from sightglass.explain.recipe import Label, Legible, Share
 from sightglass.explain.rendering.style import VIEWER_STYLE, Kind, Style
 from sightglass.explain.rendering.style import Field as MapField
 
@@ -34,7 +33,7 @@ QUALITY = 88
 """Quality of its JPEG."""
 MAX_PICTURES, MAX_BOXES, MAX_FACTS = 8, 100, 6
 """Maximum number of pictures and facts of a view, and of boxes of a picture."""
-MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_CHECKS, MAX_MADE = 120, 400, 4_000, 160, 240
+MAX_TITLE, MAX_SENTENCE, MAX_MADE = 120, 400, 240
 """Maximum number of letters."""
 STATES = {
     "flat": "it is the same everywhere",
@@ -68,26 +67,8 @@ class Map:
     kind: Kind = "heat"
     cells: tuple[Index, Index] | None = None
     """Rows and columns of the grid on which it was computed."""
-    checks: Annotated[
-        str, Field(max_length=MAX_CHECKS), AfterValidator(lambda text: text and legible(text, MAX_CHECKS))
-    ] = ""
-    """`Checks.line` of a map whose checks ran: `✓ changes with the model: yes · …`."""
     ends: tuple[Legible, Legible, Legible] = ("0", "0.5", "1")
     """What stands at the ends and in the middle of its colour bar: `lowers −3.1°`."""
-    meaning: str = ""
-    """Meaning of the colour bar."""
-    raw: tuple[str, str] = ("", "")
-    """Its smallest and largest raw value."""
-    method: str = ""
-    """Its name."""
-    target: str = ""
-    """The label of its target alone."""
-    text: str = ""
-    """The score of its answer in words."""
-    bar: float | None = None
-    """The same as the length of a bar."""
-    empty: str = ""
-    """Why it shows nothing."""
 
     def field(self, width: int, height: int) -> MapField:
         """Return the map over a picture of this size in pixels."""
@@ -122,22 +103,11 @@ class Picture:
     answers: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
     """(label, score in 0..1), most sure first; none where scores do not say how sure the model is."""
     boxes: Annotated[tuple[Box, ...], Field(max_length=MAX_BOXES)] = ()
-    best: tuple[str, ...] = ()
-    """The first answers in words, for a figure."""
-    rest: str = ""
-    """What stands after the last of them: `, and 4 more`."""
-    others: tuple[tuple[str, str], ...] = ()
-    """(label, score in words) of answers without a map."""
 
     @staticmethod
     def of(image: Image, name: str, **more: Any) -> Picture:
         """Return the picture of an image."""
         return Picture(name[:200], image, reduced_size(image.width, image.height, PICTURE_SIDE), **more)
-
-    @property
-    def is_explained(self) -> bool:
-        """Whether a model says something about it."""
-        return bool(self.answers or (self.map and self.map.label))
 
     @property
     def image(self) -> Image:
@@ -192,50 +162,26 @@ class Chart:
     """Index of the picture whose map was proved."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A part of a report: a heading with what stands below it."""
-
-    title: str
-    lines: tuple[str, ...] = ()
-    chart: int | None = None
-    """Index of the chart below the lines."""
-    head: tuple[str, ...] = ()
-    """Headings of the columns of `rows`."""
-    rows: tuple[tuple[str, ...], ...] = ()
-    code: tuple[str, ...] = ()
-    folded: bool = False
-    """Whether a page shows it once it is opened."""
-
-
 @dataclass(frozen=True, eq=False)
 class View:
     """Everything that is said and shown of one thing, self-contained.
 
-    >>> View("When does it lie?", ("Where the model goes by something else than you do.",), kind="words").sentence
+    >>> View("When does it lie?", "Where the model goes by something else than you do.", kind="words").sentence
     'Where the model goes by something else than you do.'
     """
 
     title: Annotated[str, Field(max_length=MAX_TITLE)]
     """A statement in a few words."""
-    statements: Annotated[tuple[Annotated[str, Field(max_length=MAX_SENTENCE)], ...], Field(max_length=8)] = ()
-    """Sentences below the title, the most important first."""
+    sentence: Annotated[str, Field(max_length=MAX_SENTENCE)] = ""
+    """Below the title."""
     pictures: Annotated[tuple[Picture, ...], Field(max_length=MAX_PICTURES)] = ()
     charts: Annotated[tuple[Chart, ...], Field(max_length=MAX_PICTURES)] = ()
-    tables: tuple[Table, ...] = ()
-    """What a report says below the picture."""
-    recipe: Recipe | None = None
-    """What makes its map again."""
     kind: Literal["picture", "clip", "words", "text"] = "picture"
     """The last two have no pictures: a large title, and a headline above a text."""
-    notes: Annotated[str, Field(max_length=MAX_NOTES)] = ""
-    """For the speaker."""
     display: Style = VIEWER_STYLE
     """How its maps are drawn first."""
     clip: Annotated[bytes | None, Opaque] = None
     """MP4; its first frame is the picture."""
-    commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PICTURES)] = ()
-    """What makes its maps again, for notes and handouts."""
     made: Annotated[str, Field(max_length=MAX_MADE)] = ""
     """Model and method: `EfficientNet-Lite0 · HiResCAM`."""
     date: Annotated[str, Field(max_length=10)] = ""
@@ -244,17 +190,6 @@ class View:
     """Figures in words instead of a picture's answers, `75 % right`, or moments of a clip, `0:02 sports car`."""
     sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
     """What red and what blue mean in a difference."""
-    headline: str = ""
-    """The title of a report, in whole sentences."""
-    about: str = ""
-    """Picture, model and method in a line."""
-    caption: str = ""
-    """All about its map in a paragraph, below a figure."""
-
-    @property
-    def sentence(self) -> str:
-        """The first statement; empty without one."""
-        return self.statements[0] if self.statements else ""
 
 
 def shorten(text: str, most: int) -> str:

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.explain.methods import METHODS, describe_setup
-from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, quantity, without_emphasis
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import capital, kinds, listing, percent, quantity
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Kind, Style
-from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.detect import box_sentence
-from sightglass.explain.tasks.wording import describe_signs
-from sightglass.explain.trust import FILLINGS
-from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent, diagnose
-from sightglass.explain.trust.proof import COLUMNS, Proof, lines, rows
-from sightglass.models.preprocess import WAYS
-from sightglass.report import charts, table
-from sightglass.report.embedded_recipe import proved_recipe, python_call
+from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent
+from sightglass.report import charts
 from sightglass.report.view import (
     MAX_BOXES,
-    MAX_CHECKS,
     MAX_FACTS,
     MAX_MADE,
-    MAX_NOTES,
     MAX_PICTURES,
     MAX_SENTENCE,
     MAX_TITLE,
-    STATES,
     Box,
     Map,
     Picture,
-    Table,
     View,
     fraction,
     shorten,
@@ -51,29 +39,22 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.recipe import Recipe
     from sightglass.explain.result import Result
     from sightglass.explain.tasks.parts import Change
     from sightglass.explain.tasks.task import Task
-    from sightglass.explain.trust.proof import Proof
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry
 
 MAX_WORDS = 9
 """Maximum words of a title."""
-NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
-"""Packages whose versions a caption names."""
 
 
-def new_view(
-    pictures: Sequence[Picture], *, title: str, sentence: str = "", notes: str = "", day: str = "", **more: Any
-) -> View:
+def new_view(pictures: Sequence[Picture], *, title: str, sentence: str = "", day: str = "", **more: Any) -> View:
     """Return a view with long texts cut at a word; `day`: by default today; `more`: other fields."""
     return View(
         shorten(title, MAX_TITLE),
-        (shorten(sentence, MAX_SENTENCE),) if sentence else (),
+        shorten(sentence, MAX_SENTENCE),
         tuple(pictures),
-        notes=shorten(notes, MAX_NOTES),
         date=day or date.today().isoformat(),
         **more,
     )
@@ -88,18 +69,12 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
     """
     task, explained = result.task, result.own(index) if index < len(result.heatmaps) else ()
     size = result.image.width, result.image.height
-    best = [answer.line for answer in task.wording.answers(result, result.predictions[:3])]
-    more = len(result.predictions) - len(best)
-    heatmap = result.heatmaps[index] if index < len(result.heatmaps) else None
     return Picture.of(
         result.image,
         name or result.model.name,
-        map=None if heatmap is None else _map(result, index, heatmap),
+        map=make_map(result, index) if index < len(result.heatmaps) else None,
         answers=list_answers(task, result.predictions),
         boxes=list_boxes(task, result.predictions, explained, size),
-        best=tuple(best),
-        rest=f", and {more} more" if more and not task.ranked else "",
-        others=tuple((p.label, describe_score(p.score, result.model, p.label)) for p in _without_map(result)),
     )
 
 
@@ -142,11 +117,10 @@ def place_map(
     )
 
 
-def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
-    (label, score), checks = result.task.wording.describe_saved(result, index), result.known_checks(index)
-    target, share = heatmap.target.label, result.task.scorer.score(result, index)
-    ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
-    low, high = (quantity(end) for end in heatmap.raw_range)
+def make_map(result: Result, index: int) -> Map:
+    """Return the map at `index` of a result, with the score of its answer where that says how sure the model is."""
+    heatmap, (label, score) = result.heatmaps[index], result.task.wording.describe_saved(result, index)
+    ends, _ = describe_bar(heatmap, result.model.unit_of(heatmap.target.label))
     return place_map(
         label,
         heatmap.content,
@@ -154,26 +128,8 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         heatmap.kind,
         score if result.task.sure else None,
         cells=heatmap.cells,
-        checks="" if checks is None else checks.line[:MAX_CHECKS],
         ends=ends,
-        meaning=meaning,
-        raw=(low, high),
-        method=METHODS[heatmap.method].name_for(result.model.task),
-        target=target,
-        text="" if share is None else describe_score(share, result.model, target),
-        bar=None if share is None else result.task.wording.bar(share),
-        empty="" if heatmap.state == "ok" else STATES[heatmap.state],
     )
-
-
-def _without_map(result: Result) -> list[Prediction]:
-    mapped = {(p.index, p.anchor) for i in range(len(result.heatmaps)) for p in result.own(i)}
-    classes = {heatmap.target.index for heatmap in result.heatmaps}
-    return [
-        p
-        for p in result.predictions
-        if (p.index, p.anchor) not in mapped and (p.box is not None or p.index not in classes)
-    ]
 
 
 def name_answer(picture: Picture, *, map: bool = True, model: bool = True) -> str:
@@ -245,39 +201,6 @@ def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str]
     return ("0", "0.5", "1"), scaling
 
 
-def write_caption(explanation: Result, index: int) -> str:
-    """Return the whole caption in one paragraph."""
-    heatmap, recipe, task = explanation.heatmaps[index], explanation.recipe, explanation.task
-    method, layers = METHODS[heatmap.method], list(heatmap.layers)
-    name = method.name_for(explanation.model.task)
-    fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
-    adapter = explanation.evidence.loaded.adapter
-    if recipe.preprocessing == "trained" and adapter.resizing:
-        fit = f"{fit} ({adapter.resizing})"
-    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"
-    maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
-    sentences = [
-        f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for "
-        f"{task.wording.name_map(explanation, index)}{task.wording.describe_part(explanation)}; {where}; "
-        f"fit: {fit[0].lower()}{fit[1:]}.",
-        f"1 on the scale is the maximum {maximum}.",
-    ]
-    if heatmap.signed:
-        sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
-            heatmap, f"the {explanation.quantity}"
-        )
-    if heatmap.state != "ok":
-        sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
-    left, top, right, bottom = heatmap.seen
-    if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
-        sentences.append("The model did not see the faded part.")
-    if (found := explanation.known_checks(index)) is not None:
-        sentences.append(f"Checks: {found.line}.")
-    used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in NAMED)
-    hashes = f"weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)"
-    return " ".join([*sentences, f"{used}; {hashes}."])
-
-
 def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = None) -> View:
     """Return the view of one picture and its map at `index`, with the map's proof if it has one.
 
@@ -285,65 +208,17 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
 
         map_view(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
-    proof, description, mapped = result.proofs.get(index), describe(result, index=index), index < len(result.heatmaps)
-    described = describe(result, "The hottest colour", index) if mapped else description
+    proof, description = result.proofs.get(index), describe(result, index=index)
     # A map that hardly depends on the weights says nothing else: `limited` stands in place of all other sentences.
-    limited = describe_independent(result, index) if mapped else ""
-    method = f", {METHODS[result.heatmaps[index].method].name_for(result.model.task)}" if mapped else ""
-    recipe = proved_recipe(result, index)
+    limited = describe_independent(result, index) if index < len(result.heatmaps) else ""
     return new_view(
         [explained_picture(result, index)],
         title=answer_title(result.task, result.predictions, description.title),
         sentence=limited or (proof.sentence if proof else description.slide()),
-        # `diagnose` reads the proof, where there is one.
-        notes="\n".join((_describe_map(result, index), *(without_emphasis(f.text) for f in diagnose(result, index)))),
         charts=(charts.describe_proof(proof),) if proof else (),
-        tables=_tables(result, index, described.slide(), recipe, proof) if mapped else (),
-        recipe=recipe,
         display=display_of(look),
-        commands=(python_call(result.recipe),),
         made=made_by([result], index),
-        headline=described.headline,
-        about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
-        caption=write_caption(result, index) if mapped else "",
     )
-
-
-def _tables(result: Result, index: int, sentence: str, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
-    """Return the tables of a report below a map; `sentence`: the map's description."""
-    found = result.known_checks(index)
-    boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
-    meaning = filter(None, (sentence, without_emphasis(boxes)))
-    checks = () if found is None else [f"{check.words}. {check.sentence}" for check in found.checks]
-    limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
-    proved = []
-    if proof is not None:
-        first, *others = (FILLINGS[filling] for filling in proof.fillings)
-        also = f"; computed again with {listing(others)}" if others else ""
-        steps = plural(proof.map.steps, "step")
-        setup = f"Hidden pixels become {first}{also}. {steps}, drawn for the first filling."
-        about = (proof.sentence, *lines(proof), setup)
-        proved.append(Table("Is this map true?", about, 0, COLUMNS, tuple(rows(proof))))
-    return (
-        Table("What the map shows", (*meaning, *checks)),
-        *proved,
-        Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
-        Table("Make it again", (write_caption(result, index),), code=(python_call(recipe),), folded=True),
-        Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
-        Table("Recipe", code=(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False),), folded=True),
-    )
-
-
-def _describe_map(result: Result, index: int) -> str:
-    """Return how a map was made, in a sentence."""
-    name = result.model.name
-    if index >= len(result.heatmaps):
-        return f"Made with {name}."
-    heatmap = result.heatmaps[index]
-    labels = list(dict.fromkeys(prediction.label for prediction in result.predictions))
-    answers = listing(labels[:3]) if labels else "nothing"
-    setup = describe_setup(name, heatmap.method, heatmap.layers, result.options.part, result.model.task)
-    return f"Made with {setup}. It answers {answers}."
 
 
 def _difference(image: Image, values: NDArray[np.float32], result: Result, seen: Sequence[float] | None) -> Picture:
@@ -379,8 +254,6 @@ def classes_view(
         sides=tuple(f"more {label}" for label in labels if difference),
         title=statement(agreement, f"{listing(labels[:2])}: {where}"),
         sentence=agreement,
-        notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in indices))),
-        commands=(python_call(explanation.recipe),),
         made=made_by([explanation]),
     )
 
@@ -420,8 +293,6 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
         sides=tuple(f"more {names[i]}" for i in ends or ()),
         title=statement(verdict, agreed, "What the models answer"),
         sentence=" ".join(filter(None, (verdict if len(verdict.split()) > MAX_WORDS else "", *compared))),
-        notes="\n".join(_describe_map(result, 0) for result in results),
-        commands=tuple(python_call(result.recipe) for result in results),
         made=made_by(results),
     )
 
@@ -441,8 +312,6 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
         pictures,
         title=statement(_describe_fall(before, change), title),
         sentence=title,
-        notes=f"Before and after: the map of {label}." if label else "",
-        commands=(python_call(before.recipe),),
         facts=facts,
         made=made_by([before]),
     )
@@ -471,6 +340,5 @@ def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: s
     short = statement(title, title.partition(";")[0])
     if short != capital(title):
         sentence = f"{title}. {sentence}"
-    # A long sentence is cut on the slide, and whole in its notes.
-    texts = {"title": short, "sentence": sentence, "notes": sentence, "made": made[:MAX_MADE]}
+    texts = {"title": short, "sentence": sentence, "made": made[:MAX_MADE]}
     return new_view(pictures[:MAX_PICTURES], **texts, facts=tuple(scores[:MAX_FACTS]))

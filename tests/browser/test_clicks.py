@@ -82,8 +82,8 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
     button (Remove .*|Clear all) | ?models <; button Measure times | map; radio One picture | -;
-    button Demo-cls-m .* | map; button Difference.* | map; radio Side by side | ?arrangement; radio Large | ?arrangement;
-    +SAVE; +ACTS; +TABLE;
+    button Demo-cls-m .* | map; button Difference.* | map; radio Side by side | ?arrangement;
+    radio Large | ?arrangement; +SAVE; +ACTS; +TABLE;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button Full screen | full; radio Two pictures | -;
@@ -105,13 +105,14 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     =SIZES; =QUESTION
 /saved: checkbox Select: scene 3.* | "1 selected; button Export.*, [.]zip | saves;
     button Add to deck Shortcut D | opens; button Deselect | gone; checkbox Select: scene 1.* | "1 selected;
-    button Delete | "Undo; button Undo | gone; combobox Any model | ?by-model; combobox Any date | ?saved;
+    button Delete | opens; button Delete for good | gone; combobox Any model | ?by-model; combobox Any date | ?saved;
     combobox Any class | ?said; combobox Any tag | -; button .* \d+ % | ?kept <; radio Runs | ?tab <;
     radio (Decks|Views) | -; -SAVE; +TABLE
 /saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
     button Draw on it | opens; button (Brush|Eraser|Undo|Redo|Clear|Hold for the original) | -;
     combobox (Brush size|Pen) | -; button Open in Explore | /; button Copy link | "Link copied;
-    button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | ?kept <;
+    button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
+    button Delete for good | ?kept <;
     radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
 /saved?tab=decks: button Open a file | opens; button Upload | file; button Close | gone;
     button (See a model cheat|What is .*|Small, .*) | ?deck <; button My deck | -; button New deck | ?deck <;

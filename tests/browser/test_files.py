@@ -114,7 +114,7 @@ VIEWS = deck()
 LONG = replace(
     VIEWS[1],
     title="A title of as many words as a title may have, " * 2,
-    statements=("A sentence of as many words as one may have, which nobody should write. " * 5,),
+    sentence="A sentence of as many words as one may have, which nobody should write. " * 5,
     charts=(
         replace(VIEWS[1].charts[0], label="streetcar, tram, tramcar", sentence="A verdict that goes on and on. " * 25),
     ),
@@ -181,18 +181,6 @@ def test_map_number_and_black_screen_have_keys(page: Page) -> None:
     page.wait_for_function("() => Reveal.getIndices().h === 3")
     page.keyboard.press("Shift+?")
     page.get_by_text("Heat map on or off").wait_for()
-
-
-def test_notes_window_follows_and_drives_stage(page: Page) -> None:
-    with page.context.expect_page() as opened:
-        page.keyboard.press("s")
-    notes = opened.value
-    sync.expect(notes.locator(".where")).to_have_text(f"Slide 1 of {PAGES}")
-    notes.keyboard.press("PageDown")
-    page.wait_for_function("() => Reveal.getIndices().h === 1")
-    sync.expect(notes.locator(".said")).to_contain_text("Cropped.")
-    sync.expect(notes.locator(".next")).to_have_text(f"Next: {VIEWS[1].title}")
-    sync.expect(notes.locator(".clock")).to_have_text(re.compile(r"\d:\d\d"))
 
 
 def test_view_is_added_and_presented_full_screen(visit: Callable[..., Page]) -> None:

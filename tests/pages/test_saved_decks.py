@@ -34,7 +34,7 @@ def stage_of(app):
 def three(history):
     deck = history.decks.create("For Monday")
     for i in range(3):
-        history.decks.add(deck.id, View(f"Slide {i}", ("A sentence.",), kind="words"))
+        history.decks.add(deck.id, View(f"Slide {i}", "A sentence.", kind="words"))
     return history.decks.get(deck.id)
 
 
@@ -76,11 +76,11 @@ def test_slides_are_edited_arranged_deleted(page, history):
     assert stage_of(app)[1] == ["Slide 2"] and app.button(key="deck-do-arrow_downward").disabled
     press(app, "Earlier")
     assert order() == [first, third, second]
-    for name, words in (("title", "Changed"), ("sentence", "S"), ("notes", "N\nM")):
+    for name, words in (("title", "Changed"), ("sentence", "S")):
         app.session_state[f"deck-{name}-{third}"] = words
     app.text_input(key=f"deck-title-{third}").set_value("Changed again").run()
     slide = history.decks.get(deck.id).slides[1].view
-    assert (slide.title, slide.sentence, slide.notes) == ("Changed again", "S", "N\nM")
+    assert (slide.title, slide.sentence) == ("Changed again", "S")
     assert stage_of(app)[1] == ["Changed again"]
     press(app, "Delete the slide")
     assert order() == [first, second]

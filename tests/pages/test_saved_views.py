@@ -15,9 +15,8 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif.edits import EditMark
 from sightglass.history import History, Record
-from sightglass.pages.saved.views import Browsing
 from tests.packages import menu
-from tests.pages.conftest import labels, press, received, session, shown, texts
+from tests.pages.conftest import press, received, shown, texts
 
 SCREEN = "pages/saved/page.py"
 LINE = EditMark("brush", ((0.25, 0.5), (0.75, 1.0)), 0.02)
@@ -123,23 +122,13 @@ def test_notes_and_tags_are_saved_as_they_are_written(page, store, full):
     assert store.get(id).tags == ("odd",)
 
 
-def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full):
+def test_record_is_deleted_after_a_question(page, store, full):
     order = [record.id for record in store.search().records]
     app = page(SCREEN, kept=order[1])
-    press(app, "Delete")
+    press(app, "Delete for good")
     assert [record.id for record in store.search().records] == [order[0], order[2], order[3]]
     # Not to the next one, whose Delete would be in the same place.
-    assert "kept" not in app.query_params and "Delete" not in labels(app)
-    assert "1 view deleted" in texts(app)
-    press(app, "Undo")
-    assert [record.id for record in store.search().records] == order
-    assert "Undo" not in labels(app)
-    app.query_params["kept"] = order[1]
-    app.run()
-    press(app, "Delete")
-    session(app, Browsing).removed_at -= 61
-    app.run()
-    assert "Undo" not in labels(app)
+    assert "kept" not in app.query_params
     assert "no such record" in page(SCREEN, kept=order[1], fails=True).error[0].value
 
 
@@ -151,7 +140,7 @@ def test_several_are_ticked_and_deleted_together(page, store, full):
     # One that is not shown any more stays ticked.
     app.text_input(key="saved-find").set_value("nobo").run()
     assert "2 selected" in texts(app)
-    press(app, "Delete")
+    press(app, "Delete for good")
     assert {record.id for record in store.search().records} == {full["large"], full["other"]}
     assert "selected" not in texts(app)
 
@@ -197,7 +186,7 @@ def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):
     app = page(SCREEN)
     assert len(tiles(app)) == 4
     app = page(SCREEN, kept=full["other"], fails=True)
-    press(app, "Delete")
+    press(app, "Delete for good")
     assert full["other"] not in {record.id for record in store.search().records}
 
 

@@ -19,7 +19,7 @@ from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
 from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
-from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.phrases import NBSP
 from sightglass.models.adapter import Prediction
 from sightglass.models.labels import match
 from sightglass.pages.pictures.job import open_example
@@ -97,28 +97,6 @@ def test_which_classes_a_folder_means(folder: str, expected: set[str]) -> None:
     assert matches.get(folder, frozenset()) == expected
 
 
-def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
-    run_table = frame(
-        30,
-        model=["m"] * 30,
-        picture=[f"cat/{i}.jpg" for i in range(30)],
-        file=[f"maps/{i}.jpg" for i in range(30)],
-        predicted=["cat"] * 28 + ["<b>dog</b>", "cat"],
-        predicted_score=np.linspace(0.9, 0.1, 30),
-        labelled=["cat"] * 30,
-    )
-    folder = saved(tmp_path / "run", run_table, ["cat"] * 30)
-    (folder / "maps").mkdir()
-    (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
-    page = finished.make_report(folder)
-    numbers, wrong, unsure, _ = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
-    assert "<td>Right</td><td>97 % of 30</td>" in numbers and "<td>83 to 99 %</td>" in numbers
-    assert wrong.count("<figure>") == 1 and "&lt;b&gt;dog&lt;/b&gt;" in wrong and "data:image/jpeg;base64," in wrong
-    assert "<b>dog" not in page
-    assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure
-    assert "29.jpg" in unsure.partition("</figure>")[0]
-
-
 def test_stopped_run_claims_no_interval() -> None:
     (plan, *_) = open_example().ready
     complete = finished.read([plan])
@@ -127,6 +105,14 @@ def test_stopped_run_claims_no_interval() -> None:
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
     assert "so far" not in finished.describe(complete)[0]
     assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
+
+
+def test_models_without_labels_stand_beside_others() -> None:
+    result = finished.read(open_example().ready[:2])
+    fit = result.fits[0]
+    for fits, shares in (((fit, None), ["69 %", ""]), ((None, fit), ["", "69 %"])):
+        rows = finished.list_models(replace(result, fits=fits), 0)
+        assert [row["Right"].replace(NBSP, " ") for row in rows] == shares
 
 
 def test_reading_a_run_writes_nothing_and_decides_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +125,7 @@ def test_reading_a_run_writes_nothing_and_decides_once(tmp_path: Path, monkeypat
     score_runs = finished.score_runs
     monkeypatch.setattr(finished, "score_runs", lambda *runs: decided.update(["run"]) or score_runs(*runs))
     result = finished.read(facts.plans)
-    assert finished.read(facts.plans) is result and finished.make_report(copied / "run", result.decision)
+    assert finished.read(facts.plans) is result and result.decision is not None
     assert {path: path.stat().st_mtime_ns for path in copied.rglob("*")} == before and decided.total() == 1
     os.utime(copied / "demo-cls-m" / stored.FILE)
     assert finished.read(facts.plans) is not result

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightglass.batch import labels
 from sightglass.evaluation import boxes
 from sightglass.evaluation.errors import MARGIN, ErrorReport, draw_tile, frame_boxes
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
+from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Box
 
@@ -222,7 +222,7 @@ def test_errors_are_listed_surest_first() -> None:
     assert len({unit.id for unit in units}) == len(units)
     assert [unit.predicted for unit in report.select("extra", "cat")] == ["cat"]
     # The batch counts them as the page does.
-    told = labels.summarise(report)
+    told = EvaluationSummary.build(report.evaluation)
     assert told.errors == report.types and (told.right, told.objects) == (1, 3)
 
 

@@ -216,6 +216,6 @@ def test_what_the_same_answer_is(task: str, first: Any, second: Any, text: str, 
         {"predicted": answer, "predicted_score": 2.5 * i, "boxes": json.dumps(answer) if answer else None}
         for i, answer in enumerate((first, second))
     ]
-    said, differing = kind_of(task).compare_answers({"a.jpg": (rows[0], rows[1])}, "°")
+    said, differing = kind_of(task).compare({"a.jpg": (rows[0], rows[1])}, "°")
     assert said.replace(NBSP, " ") == text
     assert differing == {True: {"a.jpg"}, False: set(), None: None}[differs]

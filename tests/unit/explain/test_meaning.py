@@ -56,7 +56,8 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
     )
     assert describe_map(result).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
     assert result.task.wording.name_map(result, 2) == "roll, −2.5°"
-    assert "(what raises or lowers it)" in views.write_caption(result, 0) and "%" not in views.write_caption(result, 0)
+    caption = figure.write_caption(result, 0)
+    assert "(what raises or lowers it)" in caption and "%" not in caption
     texts = [finding.text.replace("class=", "") for finding in result.diagnosis]
     assert not [text for text in texts if "sure" in text or "class" in text]
 
@@ -314,7 +315,8 @@ def test_signed_recipe_replays_with_its_sides(pose, bus):
 
 def test_files_of_signed_map(yaw: Explanation, tmp_path: Path) -> None:
     assert views.describe_bar(yaw.heatmaps[0], "°") == (("lowers −0.0879°", "0", "raises 0.0879°"), "raw value")
-    assert "1 and −1 on the scale are the largest absolute value of this map. Red raises" in views.write_caption(yaw, 0)
+    caption = "1 and −1 on the scale are the largest absolute value of this map. Red raises"
+    assert caption in figure.write_caption(yaw, 0)
     for kind in ("png", "svg", "pdf"):
         assert figure.figure(yaw, format=kind)
     page = html([yaw])

@@ -28,15 +28,11 @@ def photograph(grey: int = 110) -> bytes:
 
 
 PHOTOGRAPH = photograph()
-CHECKS = (
-    "✓ changes with the model: yes · ✗ matters to the answer: no · ? stays when the picture barely changes: unclear"
-)
-"""As of a map whose checks ran."""
 
 
 def picture(name: str = "EfficientNet-Lite0", x: float = 0.5) -> Picture:
     answers = (("minibus", 0.72), ("trolleybus", 0.12), ("streetcar, tram, tramcar, trolley", 0.05), ("van", 0.004))
-    minibus = Map("minibus", spot(x, 0.5), 0.72, seen=(0.1, 0.0, 0.9, 1.0), checks=CHECKS)
+    minibus = Map("minibus", spot(x, 0.5), 0.72, seen=(0.1, 0.0, 0.9, 1.0))
     return Picture(name, PHOTOGRAPH, SIZE, f"{name}: minibus 72 %", minibus, answers)
 
 
@@ -89,23 +85,21 @@ def deck() -> list[View]:
     models = tuple(picture(f"EfficientNet-Lite{i}", 0.4 + 0.1 * i) for i in range(3))
     story = picture("The honest model", 0.5), picture("The cheat", 0.8)
     return [
-        View(TITLE, ("Five minutes about where a model looks, and what that says about its answer.",), kind="words"),
+        View(TITLE, "Five minutes about where a model looks, and what that says about its answer.", kind="words"),
         View(
             "EfficientNet-Lite0 says minibus",
-            ("It looked mainly at the bus.",),
+            "It looked mainly at the bus.",
             (picture(),),
             (chart(),),
-            notes="Cropped.",
-            commands=("sightglass image bus.jpg",),
             made="EfficientNet-Lite0 · GradCAM",
             date="2026-11-25",
         ),
-        View("Three things, one box at a time", ("One bus, two persons.",), (detector(),)),
-        View("Small, medium or large?", ("All three say minibus.",), models, (chart(),)),
-        View("The cheat reads the stamp", ("Right for the wrong reason.",), story, display=Style(mode="map")),
+        View("Three things, one box at a time", "One bus, two persons.", (detector(),)),
+        View("Small, medium or large?", "All three say minibus.", models, (chart(),)),
+        View("The cheat reads the stamp", "Right for the wrong reason.", story, display=Style(mode="map")),
         View(
             "In motion",
-            ("The map follows the bus.",),
+            "The map follows the bus.",
             (Picture("bus.mp4", first_frame(), (160, 96)),),
             kind="clip",
             clip=clip(),

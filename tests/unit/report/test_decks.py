@@ -25,7 +25,7 @@ def history(tmp_path: Path) -> History:
 def a_view(title: str, value: int = 0) -> View:
     item = Map("cat", np.linspace(0, 1, 1200, dtype=np.float32).reshape(30, 40), 0.5)
     file = to_jpeg(np.full((30, 40, 3), value, np.uint8))
-    return View(title, ("A sentence.",), (Picture("Lite", file, (40, 30), "", item, (("cat", 0.5),)),), notes="Notes.")
+    return View(title, "A sentence.", (Picture("Lite", file, (40, 30), "", item, (("cat", 0.5),)),))
 
 
 def filled(history: History, count: int = 3) -> Deck:
@@ -41,13 +41,13 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     again = History(history.folder)
     assert again.decks.all() == (deck,)
     first, second, third = deck.slides
-    again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.")
+    again.decks.edit(second.id, title=" What \n it saw ", sentence="")
     again.decks.change(deck.id, title="For Tuesday")
     moved = again.decks.change(deck.id, slides=[third, first])
     assert moved.title == "For Tuesday" and moved.changed > deck.changed
     assert [slide.view.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
     drawn = moved.slides[2].view
-    assert (drawn.title, drawn.sentence, drawn.notes) == ("What it saw", "", "One.\nTwo.")
+    assert (drawn.title, drawn.sentence) == ("What it saw", "")
     assert drawn.pictures[0].jpeg == a_view("", 1).pictures[0].jpeg
 
 
@@ -78,20 +78,12 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     assert other.decks.open(history.decks.get(deck.id).file(SUFFIX)).theme == "light"
 
 
-def test_foreign_deck_runs_nothing(history: History) -> None:
-    command = "sightglass image 'my cat.jpg' --model efficientnet-lite0"
-    hostile = (
-        "rm -rf ~",
-        *(command + end for end in ("; id", " $(id)", "\nid")),
-        "sightglass models add evil.pt",
-        "it's",
-    )
+def test_foreign_deck_has_legible_texts(history: History) -> None:
     (plain,) = a_view("One").pictures
     picture = replace(plain, name="Li\x1b[31mte\uffff", answers=(("cat\0\u202egnp", 0.5),))
-    view = replace(a_view("One\uffff"), notes="a\ufffe\x1b", pictures=(picture,), commands=(command, *hostile))
+    view = replace(a_view("One\uffff"), pictures=(picture,))
     there = history.decks.open(join([pack([view])], "A deck"))
     (first,) = (slide.view for slide in there.slides)
-    assert first.commands == ()
     assert first.pictures[0].name == "Li [31mte" and first.pictures[0].answers == (("cat gnp", 0.5),)
     # XML has no such characters.
     assert deck_pptx([first], "A deck")
@@ -102,7 +94,7 @@ def bomb() -> bytes:
     jpeg = bytearray(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
     at = jpeg.index(b"\xff\xc0")
     jpeg[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
-    return pack([View("", (), (Picture("", bytes(jpeg), (60_000, 60_000)),))])
+    return pack([View("", "", (Picture("", bytes(jpeg), (60_000, 60_000)),))])
 
 
 ONE = pack([a_view("One")])

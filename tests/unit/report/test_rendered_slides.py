@@ -52,7 +52,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     ]
     tiles = [finished.tile(row, image, table.Scores("classify")) for row, image in zip(rows, (bus, drawn), strict=True)]
     return {
-        "title": View("When does a heat map lie?", ("Five minutes about where a model looks.",), kind="words"),
+        "title": View("When does a heat map lie?", "Five minutes about where a model looks.", kind="words"),
         "map": replace(views.map_view(result), charts=(chart(),)),
         "detect": views.map_view(Explainer("demo-s")(drawn, per="detection")),
         "classes": views.classes_view(result),
@@ -75,9 +75,9 @@ def test_a_slide_is_a_large_picture_and_a_short_statement(scenes: dict[str, View
     scene = scenes[name]
     assert len(scene.title.split(" ")) <= MAX_WORDS and ".jpg" not in scene.title and not scene.title.endswith("…")
     for page in pages(scene):
-        covered = share([item.place for item in page.items if isinstance(item, Visual)])
+        covered = share([item.rect for item in page.items if isinstance(item, Visual)])
         assert covered >= LARGE or name == "title"
-        words = {item.name: item.words for item in page.items if isinstance(item, Text)}
+        words = {item.name: item.text for item in page.items if isinstance(item, Text)}
         assert words["title"] == scene.title and not words["title"].endswith("…")
         assert not any(words.get(part, "").endswith("…") for part in ("text", "answers", "footer", "Key"))
         assert words["footer"].split()[-1] == "1"
@@ -131,10 +131,10 @@ def check_page(file: Path, page: Page) -> None:
         return slice(top, bottom), slice(left, right)
 
     for item in page.items:
-        expected[part(item.place, 0.8)] = True
+        expected[part(item.rect, 0.8)] = True
         if isinstance(item, Visual):
-            assert np.ptp(pixels[part(item.place)]) > 60, item
+            assert np.ptp(pixels[part(item.rect)]) > 60, item
         if isinstance(item, Text):
-            assert inked[part(item.place)].any(), item
+            assert inked[part(item.rect)].any(), item
     # Nothing is drawn outside its place: no text runs over its edge. The last row is half of the page.
     assert (inked & ~expected)[:-1].mean() < 0.001

@@ -29,12 +29,11 @@ def cropped() -> Explanation:
 
 
 CHART = Chart("dog", "So.", (ChartLine("map", "This map", (0.5, 0.2, 0), (0, 0.4, 0.5)),))
-CHECKS = "✓ changes with the model: yes · ? holds still: unclear"
 
 
 def whole() -> View:
     values = np.random.default_rng(1).integers(0, 256, (7, 9)).astype(np.float32) / 255
-    cat = Map("cat", values, 0.5, (-0.1, 0.0, 1.1, 1.0), (0.25, 0, 0.75, 1), cells=(7, 9), checks=CHECKS)
+    cat = Map("cat", values, 0.5, (-0.1, 0.0, 1.1, 1.0), (0.25, 0, 0.75, 1), cells=(7, 9))
     dog = Map("dog", 2 * values - 1, None, kind="signed", ends=("lowers", "0", "raises"))
     box = Box(((0.1, 0.2), (0.3, 0.2), (0.3, 0.4)), "cat 50 %", explained=True)
     pictures = (
@@ -42,22 +41,22 @@ def whole() -> View:
         Picture("Large", JPEG, (6, 4), "dog", dog),
     )
     display = Style("contour", "viridis", 0.5, 0.25)
-    return View("A title", ("A sentence.",), pictures, (CHART,), notes="Notes.", display=display)
+    return View("A title", "A sentence.", pictures, (CHART,), display=display)
 
 
 def test_views_survive_packing() -> None:
-    views_before = [whole(), View("Only words", ("And a sentence.",), kind="words"), whole()]
+    views_before = [whole(), View("Only words", "And a sentence.", kind="words"), whole()]
     data = pack(views_before)
     unpacked = unpack(data)
     assert [view.title for view in unpacked] == ["A title", "Only words", "A title"]
-    for name in ("kind", "statements", "notes", "charts", "display"):
+    for name in ("kind", "sentence", "charts", "display"):
         assert getattr(unpacked[0], name) == getattr(views_before[0], name), name
     for mine, theirs in zip(views_before[0].pictures, unpacked[0].pictures, strict=True):
         for name in ("name", "jpeg", "size", "caption", "answers", "boxes"):
             assert getattr(mine, name) == getattr(theirs, name), name
         assert mine.map is not None and theirs.map is not None
         np.testing.assert_allclose(mine.map.values, theirs.map.values, atol=1 / 250)
-        for name in ("label", "score", "extent", "seen", "kind", "cells", "checks", "ends"):
+        for name in ("label", "score", "extent", "seen", "kind", "cells", "ends"):
             assert getattr(mine.map, name) == getattr(theirs.map, name), name
     # Packed again it is the same file; the picture and the maps, which two views share, are there once.
     assert pack(unpack(pack(unpacked))) == pack(unpacked) and len(unpack_data(data)[1]) == 3

@@ -105,7 +105,7 @@ def test_other_subject_is_reported() -> None:
 def test_cheat_slides_are_measured(name: str, step: str) -> None:
     # It raises where a model's answer or the map's peak is not what the slide says.
     slide = make_story_slide(name, step)
-    assert (STORIES[name].clue in slide.statements[0]) == (step != "answer")
+    assert (STORIES[name].clue in slide.sentence) == (step != "answer")
     assert [picture.caption.partition(":")[0] for picture in slide.pictures] == (
         ["One model", "Another model"] if step == "answer" else ["The cheat", "The honest model"]
     )
