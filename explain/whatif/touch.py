@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.tasks.parts import Change
+    from sightglass.models.adapter import Prediction, Target
 
 ALL, LEFT = (Edit((EditMark("rectangle", ((0, 0), (share, 1))),)) for share in (1, 0.5))
 CLOSE = 2 / 255
@@ -92,7 +93,7 @@ class Touched:
             rows = [(f"{number}  {box.label}", box.label, change.after) for number, (box, change) in pairs]
         else:
             known = {answer.index: answer.score for answer in task.decoder.all_answers(after)}
-            listed = [*before.predictions, *(heatmap.target for heatmap in before.heatmaps)]
+            listed: list[Prediction | Target] = [*before.predictions, *(heatmap.target for heatmap in before.heatmaps)]
             rows = [(each.label, each.label, known.get(each.index)) for each in listed if each.index is not None]
         bar = task.wording.bar
         return {title: {"share": bar(score or 0.0), "text": self._text(label, score)} for title, label, score in rows}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.explain.rendering.style import colormaps
@@ -85,7 +85,7 @@ def viewer(
 ) -> View:
     """Show a picture with panels of maps over it."""
     data = pack(image, panels, boxes, options)
-    told = dict.fromkeys(("on_point_change", "on_region_change", "on_edit_change"), no_callback)
+    told: dict[str, Any] = dict.fromkeys(("on_point_change", "on_region_change", "on_edit_change"), no_callback)
     result = _component(key=key, data=data, **told)
     point, box = parse_point(result.point, image.sha256)
     region = parse_region(result.region, image.sha256, (image.width, image.height))
