@@ -192,7 +192,7 @@ class Proof:
     >>> from sightglass import Explainer
     >>> proof = Explainer()("bus.jpg", top_k=1).prove(steps=4)
     >>> round(proof.start, 2), proof.support.verdict
-    (0.62, 'cannot be told')
+    (0.62, 'supported')
     """
 
     label: str
