@@ -107,7 +107,7 @@ def run_checks(
 ) -> Checks:
     """Test one map in three ways, each in its shortest form.
 
-    About 50 passes; `partial` is called after each test. A test that this model, method or picture does not allow
+    About 40 passes; `partial` is called after each test. A test that this model, method or picture does not allow
     "cannot be told". Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
 
     >>> from sightglass import Explainer

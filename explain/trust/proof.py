@@ -17,9 +17,9 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.trust import Filling
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
-OTHERS = 19
+OTHERS = 15
 """Maps of other pictures."""
-ALLOWED = {False: 2, True: 1}
+ALLOWED = {False: 1, True: 0}
 """How many of these may do as well, in the whole picture and inside a box (True)."""
 SHARES = (0.05, 0.25)
 """The shares of the picture, or of the box, that are hidden."""
@@ -27,8 +27,6 @@ REACHED = 0.1
 """A score has reached the floor where less than this is left of its fall from the whole to the hidden picture."""
 LASTS = 0.8
 """The share of the score that, left with everything hidden, is too much to tell."""
-LEAD = 0.01
-"""By how much less of the score a map has to leave than another one."""
 RANDOM = "random places"
 """How the names of random maps begin."""
 
@@ -76,7 +74,7 @@ class Support:
     @property
     def beaten(self) -> int:
         """How many of the others leave more of the score."""
-        return sum(self.own.left + LEAD < other.left for other in self.others)
+        return sum(self.own.left < other.left for other in self.others)
 
     @property
     def count(self) -> int:

@@ -123,11 +123,10 @@ def _masks(
 
     `values`: the map at a `place` of the content, which has this `shape`.
     """
-    masks = np.ones((len(shares), *shape), bool)
-    # A constant map hides nothing.
-    if (places := ranking(values)) is not None:
-        for mask, share in zip(masks, shares, strict=True):
-            mask[place] = places >= share
+    masks, places = np.ones((len(shares), *shape), bool), ranking(values)
+    for mask, share in zip(masks, shares, strict=True):
+        # A constant map hides nothing before everything is.
+        mask[place] = share < 1 if places is None else places >= share
     return masks
 
 

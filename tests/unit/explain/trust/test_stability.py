@@ -226,15 +226,15 @@ def explanations() -> list[Explanation]:
     ("others", "in_box", "verdict"),
     [
         ((0.8,) * OTHERS, False, "supported"),
-        ((0.8,) * (OTHERS - 2), False, "supported"),
-        ((*(0.8,) * (OTHERS - 3), 0.1, 0.1, 0.1), False, "cannot be told"),
-        ((*(0.8,) * (OTHERS - 2), 0.1, 0.1), True, "cannot be told"),
+        ((0.8,) * (OTHERS - 1), False, "supported"),
+        ((*(0.8,) * (OTHERS - 2), 0.1, 0.1), False, "cannot be told"),
+        ((*(0.8,) * (OTHERS - 1), 0.1), True, "cannot be told"),
         # Too few other maps to tell, however weak they are.
-        ((0.8,) * (OTHERS - 3), False, "cannot be told"),
+        ((0.8,) * (OTHERS - 2), False, "cannot be told"),
         ((*(0.1,) * (OTHERS // 2), 0.8), False, "cannot be told"),
         ((0.1,) * (OTHERS // 2 + 1), False, "not supported"),
         # As good is not better.
-        ((0.405,) * (OTHERS // 2 + 1), False, "not supported"),
+        ((0.4,) * (OTHERS // 2 + 1), False, "not supported"),
     ],
 )
 def test_support_verdicts(others: tuple[float, ...], in_box: bool, verdict: str) -> None:
@@ -255,9 +255,7 @@ def test_support_is_judged_before_the_floor() -> None:
 
 def test_support_sentence_has_the_numbers_that_decide() -> None:
     sentence = support_by(*[0.8] * 11, 0.1, 0.1, 0.1, own=(0.6, 0.2)).sentence.replace("\N{NO-BREAK SPACE}", " ")
-    hidden = (
-        "hiding its top 5 % and 25 % leaves 40 % of 90 % on average; 11 of 14 other pictures' maps leave more"
-    )
+    hidden = "hiding its top 5 % and 25 % leaves 40 % of 90 % on average; 11 of 14 other pictures' maps leave more"
     assert sentence == f"Unclear: {hidden}."
     assert support_by(*[0.1] * 10).sentence.startswith("This map shows no more than others do: hiding")
     boxed = support_by(*[0.8] * OTHERS, in_box=True)
@@ -301,6 +299,10 @@ def test_boxes_are_compared_inside_of_them_alone(scene: Path) -> None:
     outside[:] = 1 - outside
     outside[rows, columns] = inside
     assert support(with_map(explained, outside))[0].effects == result.effects
+    # A constant map hides nothing, and the floor stays.
+    outside[rows, columns] = 0.5
+    constant = support(with_map(explained, outside))[0]
+    assert constant.floor == result.floor < constant.own.left == pytest.approx(constant.start)
 
 
 def test_tests_of_one_result_are_in_no_other(scene: Path) -> None:
