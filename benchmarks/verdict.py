@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, get_args
 
 import cv2
 import numpy as np
-from scipy.stats import binomtest
 
 from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import SEED
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photographs
+from sightglass.evaluation.intervals import estimate_share
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import controls
-from sightglass.explain.trust.proof import ALLOWED, OTHERS, SHOWN, SupportVerdict
+from sightglass.explain.trust.proof import ALLOWED, LASTS, OTHERS, SHARES, SupportVerdict
 from sightglass.explain.trust.scramble import copy_loaded, parameters_of, redrawer
 from sightglass.explain.trust.support import support
 from sightglass.models.catalog import spec
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 MODELS = ("demo-cls-s", "demo-vit", "demo-s", "efficientnet-lite0", "yolo11n", "yolo26n", "yolox_nano")
 PICTURES = 40
-FIRST_SCENE = 500_000
+FIRST_SCENE = 600_000
 OWN = "its own map"
 WRONG = (
     "another picture's map",
@@ -54,6 +54,9 @@ WRONG = (
     "its map, mirrored",
     "its map, shifted",
 )
+SAME = ("a wrong map, 50 to 75 % the same places", "a wrong map, over 75 % the same places")
+SHARED, NEARLY = 0.5, 0.75
+"""Shares of a wrong map's strongest places that are the right one's, too, from which it counts for `SAME` instead."""
 SHIFT = 0.25
 """Of the width, or of the box's: what leaves at one side comes back at the other."""
 BLOBS = 4
@@ -61,10 +64,8 @@ BLOBS = 4
 SURE = 0.3
 """The least score of an answer whose map is tested: an answer that hardly stands has no right map."""
 WORDS: tuple[SupportVerdict, ...] = get_args(SupportVerdict)
-MOST, UPPER = 0.05, 0.10
-"""The largest share of wrong maps that may be called supported, and the upper end of its interval."""
-GOALS = {"classify": 0.6, "detect": 0.4}
-"""The least share of a model's own maps that should be called supported, by its task."""
+MOST, UPPER, GOAL = 0.05, 0.10, 0.6
+"""The largest share of wrong maps that may be supported, the upper end of its interval, the least share of own maps."""
 
 
 @dataclass(frozen=True)
@@ -102,31 +103,34 @@ def _measure(model: str, folder: Path | None, most: int) -> Row:
     counts: Counter[tuple[str, str]] = Counter()
     before: Map | None = None
     tested = 0
-    for case in itertools.islice(_cases(explainer, folder, most), most):
-        tested += 1
+    for tested, case in enumerate(itertools.islice(_cases(explainer, folder, most), most), 1):
         print(f"{model}: {tested}", file=sys.stderr, flush=True)
         for kind, values in _maps(case, before, tested):
             if values is not None and np.isfinite(values).all() and values.min() < values.max():
+                if kind != OWN and (shared := _overlap(case.own, values)) > SHARED:
+                    kind = SAME[shared > NEARLY]
                 counts[kind, support(case.with_map(values))[0].verdict] += 1
         before = case.own
-    kinds = [{"kind": kind, "verdicts": {word: counts[kind, word] for word in WORDS}} for kind in (OWN, *WRONG)]
-    return {"model": model, "task": explainer.model.task, "pictures": tested, "kinds": kinds}
+    kinds = [{"kind": kind, "verdicts": {word: counts[kind, word] for word in WORDS}} for kind in (OWN, *WRONG, *SAME)]
+    return {"model": model, "pictures": tested, "kinds": kinds}
+
+
+def _overlap(first: Map, second: Map) -> float:
+    """Return the share of the strongest places that two maps have in common."""
+    one, two = (np.asarray(controls.ranking(values)) < max(SHARES) for values in (first, second))
+    return float((one & two).sum() / one.sum())
 
 
 def _cases(explainer: Explainer, folder: Path | None, most: int) -> Iterator[Case]:
     detects = explainer.model.task == "detect"
     for number, source in enumerate(_pictures(explainer.model.id, folder, most)):
         explanation = explainer(source, per="detection" if detects else "class", top_k=4 if detects else 1)
-        usable = [
-            i
-            for i, heatmap in enumerate(explanation.heatmaps)
-            if heatmap.state == "ok" and explanation.predictions[i].score >= SURE and _part(explanation, i) is not None
-        ]
-        if usable:
-            index = int(np.random.default_rng(number).choice(usable))
-            part = _part(explanation, index)
-            assert part is not None
-            yield Case(explanation, index, part)
+        answers = enumerate(zip(explanation.heatmaps, explanation.predictions, strict=False))
+        usable = (i for i, (heatmap, answer) in answers if heatmap.state == "ok" and answer.score >= SURE)
+        parts = {i: part for i in usable if (part := _part(explanation, i)) is not None}
+        if parts:
+            index = int(np.random.default_rng(number).choice(list(parts)))
+            yield Case(explanation, index, parts[index])
 
 
 def _part(explanation: Explanation, index: int) -> tuple[slice, slice] | None:
@@ -208,16 +212,16 @@ def _scrambled(case: Case, number: int) -> Map:
 
 def markdown(result: Row) -> str:
     how = (
-        "A map is **supported** where its effect is larger than those of the middle of the picture, of the map "
-        f"itself mirrored and moved, and of at least {OTHERS - ALLOWED} of {OTHERS} maps that the model drew of other "
-        "pictures (`explain/trust/support.py`). The effect: the log-odds of the answer with only the map's "
-        f"strongest {SHOWN:.0%} kept, minus those with them hidden. "
-        "It is **not supported** where more than half of the maps of other pictures do as well. Of a box "
-        "all maps are compared inside of it, and the others are of other boxes. Right: the model's own map of its own "
-        "answer. Wrong on purpose: all other rows. The runner-up's map counts as wrong on drawn scenes alone, where "
-        "answers exclude each other. In brackets the 95 % interval (Wilson). The test asks whether the places matter "
-        "to the answer, not whether the map is about this class: where the maps of all classes lie on the one thing "
-        "that is there, they are supported about as often. A test takes at most 52 passes."
+        f"The strongest {SHARES[0]:.0%} and {SHARES[1]:.0%} of a map are blurred, or the first share alone where that "
+        f"takes the answer away. It is **supported** where this leaves less of the score than "
+        f"{OTHERS - ALLOWED[False]} of {OTHERS} maps do that the model drew of other pictures (in a box "
+        f"{OTHERS - ALLOWED[True]}, of other boxes), **not supported** where more than half do as well. Where a "
+        f"blurred picture keeps {LASTS:.0%} of the score, nothing can be told. All rows but the first are wrong; the "
+        "runner-up's map on drawn scenes, where answers exclude each other. In brackets the 95 % interval "
+        "(Wilson).\n\nThe test asks whether the places matter, not whether the map is about this class. A wrong map "
+        f"with more than {SHARED:.0%} of its strongest {SHARES[1]:.0%} in common with the right one hides mostly the "
+        "same places: a test by hiding tells the two apart the less, the more they share. The last rows count these, "
+        f"and the goal does not. A test takes at most {1 + len(SHARES) * (OTHERS + 1)} passes."
     )
     return page(
         "How often a verdict is right",
@@ -225,6 +229,9 @@ def markdown(result: Row) -> str:
         result["machine"],
         how,
         "## What follows\n\n" + "\n".join(f"- {_goal(model)}" for model in result["models"]),
+        "Inside its box a detector's map hardly takes the answer away sooner than maps of other boxes do: these lie on "
+        "the middle of objects, too. With 19 random maps as controls, 2 of which may do as well, 60 % of the own maps "
+        "of demo-s (60 scenes) were supported, but 21 % of the wrong ones, too.",
         *(_of_model(model) for model in result["models"]),
     )
 
@@ -240,27 +247,19 @@ def _of_model(model: Row) -> str:
 
 def _goal(model: Row) -> str:
     """Return the rates of supported wrong and own maps, with goals."""
-    right, *wrong = (counts["verdicts"] for counts in model["kinds"])
+    right, *wrong, some, most = (counts["verdicts"] for counts in model["kinds"])
     tests, yes = sum(sum(counts.values()) for counts in wrong), sum(counts[WORDS[0]] for counts in wrong)
-    _, high = wilson(yes, tests)
-    met = yes <= MOST * tests and high <= UPPER
-    total = sum(right.values())
+    total, near = sum(right.values()), sum(some.values()) + sum(most.values())
+    met = yes <= MOST * tests and estimate_share(yes, tests).high <= UPPER
     return (
         f"**{model['model']}**: supported are {rate(yes, tests)} of wrong maps (goal: at most {MOST:.0%}, upper end at "
         f"most {UPPER:.0%}: {'met' if met else 'not met'}) and {rate(right[WORDS[0]], total)} of its own (goal: "
-        f"{GOALS[model['task']]:.0%}: {'met' if right[WORDS[0]] >= GOALS[model['task']] * total else 'not met'})."
+        f"{GOAL:.0%}: {'met' if right[WORDS[0]] >= GOAL * total else 'not met'}); "
+        f"{rate(some[WORDS[0]] + most[WORDS[0]], near)} of the {near} wrong maps of the same places."
     )
 
 
 def rate(count: int, total: int) -> str:
     """Return a share and its 95 % interval in words."""
-    low, high = wilson(count, total)
-    return f"{count / max(total, 1):.0%} [{low:.0%}, {high:.0%}]"
-
-
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """Return a share's 95 % interval, 0 to 1 without counts."""
-    if not total:
-        return 0.0, 1.0
-    interval = binomtest(count, total).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+    share = estimate_share(count, total)
+    return f"{count / max(total, 1):.0%} [{share.low:.0%}, {share.high:.0%}]"

@@ -149,7 +149,7 @@ def _measure_lies() -> Iterator[Measured]:
     yield views.map_view(explanation), not any(each and each.shows for each in checks), {**numbers, "half": half}
     yield views.map_view(explanation, 1), overlap < SAME_PLACE, {**numbers, "overlap": percent(overlap)}
     proof = explanation.prove(0, steps=STEPS)
-    yield views.map_view(explanation), proof.support.verdict == "cannot be told", {"proof": proof.sentence}
+    yield views.map_view(explanation), proof.support.verdict == "supported", {"proof": proof.sentence}
     method = "eigencam"
     flat = Explainer(CLASSIFIERS["small"])(image, targets=(first, second), method=method)
     both = [views.explained_picture(flat, index) for index in range(2)]
@@ -172,12 +172,11 @@ def _measure_sizes() -> Iterator[Measured]:
     answers, labels, surest = _answers(other)
     yield _view_of(other), len(labels) == 1 and surest == "medium", {"answers": answers}
     proofs = [explanation.prove(0, steps=STEPS // 2) for explanation in aligned.explanations]
-    verdicts = {proof.support.verdict for proof in proofs}
+    matter = [n for n, proof in zip(bus.names, proofs, strict=True) if proof.support.verdict == "supported"]
     best = int(np.argmax([proof.map.insertion.area - proof.map.deletion.area for proof in proofs]))
     said = [f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(bus.names, proofs, strict=True)]
     view = replace(_view_of(aligned), charts=(charts.describe_proof(proofs[best], best),))
-    unclear = "supported" not in verdicts and verdicts != {"not supported"}
-    yield view, unclear, {"proofs": "\n".join(said)}
+    yield view, 0 < len(matter) < len(proofs), {"matter": listing(matter), "proofs": "\n".join(said)}
     counts = [float(explanation.evidence.loaded.parameters) for explanation in bus.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(bus.names, counts, strict=True)])
     yield View("", "", kind="words"), True, {"times": counts[-1] / counts[0], "parameters": sizes}

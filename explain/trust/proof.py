@@ -1,11 +1,10 @@
-"""The results of the hide and keep tests: effects of maps, their verdict, curves, and what follows from them.
+"""The results of hiding and keeping: effects of maps, their verdict, curves, and what follows from them.
 
 Deletion and insertion curves as in Petsiuk et al. 2018, RISE, https://arxiv.org/abs/1806.07421.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,44 +17,42 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.trust import Filling
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
-OTHERS, ALLOWED = 19, 1
-"""Maps of other pictures, and how many of them may do as well: if this map were one more of them, that would be so in 2
-of 20 cases. Most wrong maps are less like a right one than these are."""
-SHOWN = 0.3
-"""The share of the picture, or of the box, that is hidden, and alone kept."""
+OTHERS = 15
+"""Maps of other pictures."""
+ALLOWED = {False: 1, True: 0}
+"""How many of these may do as well, in the whole picture and inside a box (True)."""
+SHARES = (0.05, 0.25)
+"""The shares of the picture, or of the box, that are hidden."""
+REACHED = 0.1
+"""A score has reached the floor where less than this is left of its fall from the whole to the hidden picture."""
+LASTS = 0.8
+"""The share of the score that, left with everything hidden, is too much to tell."""
 RANDOM = "random places"
 """How the names of random maps begin."""
-LEAST = 1e-4
-"""Scores nearer to 0 or 1 count as this near."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The answer's score with a map's strongest share (`SHOWN`) hidden, and with it alone kept."""
+    """The answer's scores with a map's strongest shares hidden."""
 
     name: str
     """`this map`, or the control's."""
-    hidden: float
-    kept: float
+    hidden: tuple[float, ...]
+    """One score for each of the first shares of `SHARES`."""
 
     @property
-    def size(self) -> float:
-        """How much more likely the answer is with the share kept than hidden, in log-odds."""
-        return _odds(self.kept) - _odds(self.hidden)
+    def left(self) -> float:
+        """The mean of the scores: the smaller, the sooner hiding takes the answer away."""
+        return sum(self.hidden) / len(self.hidden)
 
 
-def _odds(score: float) -> float:
-    score = min(max(score, LEAST), 1 - LEAST)
-    return math.log(score / (1 - score))
+def count_shares(scores: Sequence[float], start: float, floor: float) -> int:
+    """Return how many shares are compared: up to the first at which a map's score has reached the floor.
 
-
-def decide_verdict(effect: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
-    """Return the verdict once later maps cannot change it, else None."""
-    won = sum(effect.size > other.size for other in others)
-    lost = len(others) - won
-    if lost > OTHERS // 2:
-        return "not supported"
-    return "cannot be told" if lost > ALLOWED and won > OTHERS // 2 else None
+    `scores`: by `SHARES`. `start`, `floor`: of the whole and the hidden picture.
+    """
+    reached = (number for number, score in enumerate(scores, 1) if score <= floor + REACHED * (start - floor))
+    return next(reached, len(scores))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,64 +65,80 @@ class Support:
     """Whether the maps are compared inside the target's box."""
     start: float
     """The score of the whole picture."""
+    floor: float
+    """The score with the whole picture, or the whole box, hidden."""
     own: Effect
-    others: tuple[Effect, ...]
+    others: tuple[Effect, ...] = ()
     """Effects of maps of other pictures, as many as it took to tell; at most `OTHERS`."""
-    copies: tuple[Effect, ...]
-    """Effects of this map mirrored and moved, and of the middle; none where the others were enough to tell."""
 
     @property
     def beaten(self) -> int:
-        """How many of all these the map beats."""
-        return sum(self.own.size > control.size for control in self.controls)
-
-    @property
-    def controls(self) -> tuple[Effect, ...]:
-        return (*self.others, *self.copies)
+        """How many of the others leave more of the score."""
+        return sum(self.own.left < other.left for other in self.others)
 
     @property
     def count(self) -> int:
-        """The number of controls."""
-        return len(self.controls)
+        """The number of others."""
+        return len(self.others)
 
     @property
     def effects(self) -> tuple[Effect, ...]:
-        """The map's own effect, then the controls'."""
-        return (self.own, *self.controls)
+        """The map's own effect, then the others'."""
+        return (self.own, *self.others)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether hiding everything leaves the answer nearly as it is."""
+        return self.floor >= LASTS * self.start
+
+    @property
+    def settled(self) -> SupportVerdict | None:
+        """The verdict once later maps cannot change it, else None."""
+        beaten, allowed = self.beaten, ALLOWED[self.in_box]
+        if self.lasts:
+            return "cannot be told"
+        if self.count - beaten > OTHERS // 2:
+            return "not supported"
+        if beaten >= OTHERS - allowed:
+            return "supported"
+        return "cannot be told" if self.count - beaten > allowed and beaten >= OTHERS - OTHERS // 2 else None
 
     @property
     def verdict(self) -> SupportVerdict:
-        """The verdict by the number of beaten control maps."""
-        if (settled := decide_verdict(self.own, self.others)) is not None:
-            return settled
-        complete = len(self.others) == OTHERS and self.copies
-        return "supported" if complete and all(self.own.size > copy.size for copy in self.copies) else "cannot be told"
+        """The verdict by the number of beaten maps."""
+        return self.settled or "cannot be told"
 
     @property
     def strongest(self) -> Effect:
-        """The control with the largest effect."""
-        return max(self.controls, key=lambda control: control.size)
+        """The other map that leaves the least of the score."""
+        return min(self.others, key=lambda other: other.left)
 
     @property
     def strongest_name(self) -> str:
-        """The strongest control's generic name: `another picture's map`."""
-        name = self.strongest.name
-        if self.strongest in self.copies:
-            return name
-        return "a random map" if name.startswith(RANDOM) else f"another {'box' if self.in_box else 'picture'}'s map"
+        """The strongest map's generic name: `another picture's map`."""
+        random = self.strongest.name.startswith(RANDOM)
+        return "a random map" if random else f"another {'box' if self.in_box else 'picture'}'s map"
 
     @property
     def sentence(self) -> str:
-        """The verdict, and what hiding does beside the strongest control."""
+        """The verdict, and what hiding leaves beside other maps."""
+        part, start = "box" if self.in_box else "picture", percent(self.start)
+        if self.lasts:
+            blurred = f"the {part} scores {percent(self.floor)} when all of it is blurred, and {start} as it is"
+            return f"Unclear: {blurred}: hiding parts of it tells nothing."
         verdict = {
             "supported": "This map matters",
             "not supported": "This map shows no more than others do",
             "cannot be told": "Unclear",
         }[self.verdict]
-        part = f"{percent(SHOWN)}{' of the box' if self.in_box else ''}"
+        hidden = " and ".join(percent(share) for share in SHARES[: len(self.own.hidden)])
+        left = f"{percent(self.own.left)} of {start}{' on average' * (len(self.own.hidden) > 1)}"
+        others = (
+            "random" if self.strongest.name.startswith(RANDOM) else f"other {'boxes' if self.in_box else 'pictures'}'"
+        )
         return (
-            f"{verdict}: hiding this map's top {part} leaves {percent(self.own.hidden)} of {percent(self.start)}; "
-            f"{self.strongest_name} leaves {percent(self.strongest.hidden)}."
+            f"{verdict}: hiding its top {hidden}{' of the box' if self.in_box else ''} leaves {left}; "
+            f"{self.beaten} of {self.count} {others} maps leave more."
         )
 
 
@@ -177,7 +190,7 @@ class Proof:
     >>> from sightglass import Explainer
     >>> proof = Explainer()("bus.jpg", top_k=1).prove(steps=4)
     >>> round(proof.start, 2), proof.support.verdict
-    (0.62, 'cannot be told')
+    (0.62, 'supported')
     """
 
     label: str

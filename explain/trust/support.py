@@ -1,7 +1,7 @@
 """Test whether a map matters to the answer (permutation test), and prove it by curves.
 
-The null hypothesis: maps that the same model draws of other pictures do as well. Each map's strongest shares are
-hidden, and alone kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks
+The null hypothesis: hiding what maps of other pictures mark takes the answer away as soon. Shares are hidden, and for
+the curves alone kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks
 verdict` measures the error rates.
 
 Hidden pixels are filled in one of three ways, only on the part of the model's input that is picture. Steps of deletion
@@ -37,7 +37,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Curve, Effect, Proof, Support, Trace, decide_verdict
+from sightglass.explain.trust.proof import OTHERS, RANDOM, SHARES, Curve, Effect, Proof, Support, Trace, count_shares
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
@@ -53,9 +53,6 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
     Map = NDArray[np.float32]
-
-MOVED = 0.25
-"""Share of the width or height by which copies of a map are moved: what leaves at one side comes back at the other."""
 
 
 def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap, int]:
@@ -79,11 +76,11 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
 
 @own_modes()
 def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
-    """Compare the effect of a map's hottest pixels with other maps'; return the strongest of these, too.
+    """Hide a map's hottest pixels, and those of other maps; return the strongest of these, too.
 
-    These are up to `OTHERS` maps of other pictures, and copies of this map; two passes each. The strongest is (h, w)
-    over the content. Raises ModelProblem for an empty map and a target without a single answer; Cancelled within one
-    batch of a stop.
+    These are up to `OTHERS` maps of other pictures, of at most a pass for each of `SHARES`: shares are hidden until the
+    tested map has taken the answer away. The strongest map is (h, w) over the content. Raises ModelProblem for an empty
+    map and a target without a single answer; Cancelled within one batch of a stop.
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     evidence, values, perturber = explanation.evidence, heatmap.strength, Perturber(explanation, heatmap.target)
@@ -92,67 +89,45 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     place = box or (slice(None), slice(None))
     part = values[place]
 
-    def in_range(score: float) -> float:
-        """Bring a cosine to 0..1, where scores are."""
-        return score if explanation.task.names_classes else (1 + score) / 2
-
-    def measure(maps: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
-        """Yield each map's effect, computed a batch at a time."""
-        masks = (mask for _, other in maps for mask in _masks(other, values.shape, place))
+    def measure(maps: Sequence[Map], shares: Sequence[float]) -> Iterator[tuple[float, ...]]:
+        """Yield each map's scores, computed a batch at a time."""
+        masks = (mask for other in maps for mask in _masks(other, values.shape, place, shares))
         visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in masks)
-        scores = (in_range(float(score)) for score, _, _ in perturber.predict(visible, fill))
-        for (name, _), hidden, kept in zip(maps, scores, scores, strict=True):
-            yield Effect(name, hidden, kept)
+        scores = (float(score) for score, _, _ in perturber.predict(visible, fill))
+        return (tuple(itertools.islice(scores, len(shares))) for _ in maps)
 
-    (tested_effect,) = measure([("this map", part)])
+    with torch.no_grad():
+        start = float(perturber.score(evidence.outputs).score[0])
+    ((*hidden, floor),) = measure([part], (*SHARES, 1.0))
+    count = count_shares(hidden, start, floor)
+    result = Support(heatmap.target.label, box is not None, start, floor, Effect("this map", tuple(hidden[:count])))
     pool = other_maps(explanation, position)
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(pool))[:OTHERS]
     size = part.shape[::-1]
-    controlled = [(pool[i].name, cv2.resize(pool[i].values, size, interpolation=cv2.INTER_LINEAR)) for i in order]
-    copied = [*_copies(part, flipped=box is not None)]
-    others: list[Effect] = []
-    copies: list[Effect] = []
-    for effect in measure(controlled):
-        others.append(effect)
-        if decide_verdict(tested_effect, others) is not None:
+    resized = [cv2.resize(pool[i].values, size, interpolation=cv2.INTER_LINEAR) for i in order]
+    for i, scores in zip(order, measure(resized, SHARES[:count]), strict=False):
+        result = replace(result, others=(*result.others, Effect(pool[i].name, scores)))
+        if result.settled is not None:
             break
-    if len(others) == OTHERS and decide_verdict(tested_effect, others) is None:
-        for effect in measure(copied):
-            copies.append(effect)
-            if tested_effect.size <= effect.size:
-                break
-    with torch.no_grad():
-        start = in_range(float(perturber.score(evidence.outputs).score[0]))
-    result = Support(heatmap.target.label, box is not None, start, tested_effect, tuple(others), tuple(copies))
-    tested = [*controlled[: len(others)], *copied]
-    _, strongest = tested[result.controls.index(result.strongest)]
+    strongest = resized[result.others.index(result.strongest)]
     # Outside a box nothing is hidden before what is inside.
     strongest_map = np.full(values.shape, strongest.min() - 1, np.float32)
     strongest_map[place] = strongest
     return result, strongest_map
 
 
-def _masks(values: Map, shape: tuple[int, ...], place: tuple[slice, slice]) -> NDArray[np.bool_]:
-    """Return where a picture is visible with the map's strongest share hidden, and alone kept, (2, h, w).
+def _masks(
+    values: Map, shape: tuple[int, ...], place: tuple[slice, slice], shares: Sequence[float]
+) -> NDArray[np.bool_]:
+    """Return where a picture is visible with the map's strongest shares hidden, (len(shares), h, w).
 
     `values`: the map at a `place` of the content, which has this `shape`.
     """
-    masks = np.ones((2, *shape), bool)
-    # A constant map hides nothing.
-    if (places := ranking(values)) is not None:
-        masks[0][place], masks[1][place] = places >= SHOWN, places < SHOWN
+    masks, places = np.ones((len(shares), *shape), bool), ranking(values)
+    for mask, share in zip(masks, shares, strict=True):
+        # A constant map hides nothing before everything is.
+        mask[place] = share < 1 if places is None else places >= share
     return masks
-
-
-def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
-    """Yield mirrored and moved copies of a map, and a centred one; `flipped`: upside down, as in a box."""
-    yield "the middle", controls.centre(values.shape)
-    yield "this map mirrored", np.ascontiguousarray(values[:, ::-1])
-    if flipped:
-        yield "this map upside down", np.ascontiguousarray(values[::-1])
-        return
-    for where, axis, sign in (("right", 1, 1), ("left", 1, -1), ("down", 0, 1), ("up", 0, -1)):
-        yield f"this map moved {where}", np.roll(values, sign * round(MOVED * values.shape[axis]), axis)
 
 
 SIDE = 64

@@ -292,21 +292,22 @@ class CurveResult(PlainResult):
 
 
 class EffectResult(PlainResult):
-    """What the answer becomes with the strongest 30 % of one map hidden, and with only it kept."""
+    """What hiding a map's strongest 5 and 25 % leaves, up to where the tested map takes the answer away."""
 
     map: str = Field(validation_alias="name")
-    hidden: Number
-    kept: Number
+    hidden: list[Number]
+    left: Number
+    """The mean of these scores, by which maps are compared."""
 
 
 class SupportResult(PlainResult):
-    """The map's effect beside those of maps of other pictures, its own copies and the middle of the picture."""
+    """The map's effect beside those of maps of other pictures."""
 
     target: str = Field(validation_alias="label")
     verdict: Literal["supported", "not supported", "cannot be told"]
     sentence: str
     beaten: int
-    """How many controls the map beats."""
+    """How many controls leave more of the score."""
     controls: int = Field(validation_alias="count")
     """How many were needed to tell."""
     strongest: str = Field(validation_alias="strongest_name")
@@ -315,6 +316,8 @@ class SupportResult(PlainResult):
     """Whether maps are compared inside the target's box."""
     score: Number = Field(validation_alias="start")
     """Score of the whole picture."""
+    floor: Number
+    """Score with the whole picture, or the whole box, hidden."""
     effects: list[EffectResult]
     """The map's own first."""
 

@@ -25,7 +25,7 @@ from sightglass.explain.trust import SHOWS, controls, scramble
 from sightglass.explain.trust import support as maps
 from sightglass.explain.trust.checks import QUESTIONS, Check, Checks
 from sightglass.explain.trust.diagnosis import describe, describe_map
-from sightglass.explain.trust.proof import OTHERS, Effect, Support
+from sightglass.explain.trust.proof import OTHERS, Effect, Support, count_shares
 from sightglass.explain.trust.stability import CHANGES, Changed, Kind, Stability, Variant, change, stability
 from sightglass.explain.trust.support import support
 from sightglass.models.geometry import Geometry
@@ -173,7 +173,7 @@ def test_checks_come_one_by_one(bus: Path) -> None:
     scrambled, proved = scramble.scramble(explained), explained.prove(steps=2, fillings=("blur",)).support
     assert (checks["model"].state, checks["model"].value) == (scrambled.mark, scrambled.similarity)
     assert checks["answer"].sentence == proved.sentence
-    assert (checks["answer"].value, checks["answer"].control) == (proved.own.size, proved.strongest.size)
+    assert (checks["answer"].value, checks["answer"].control) == (proved.own.left, proved.strongest.left)
     assert all(check.sentence and QUESTIONS[check.id] in check.words for check in checks.checks)
     assert checks.line.count(" · ") == 2
 
@@ -205,12 +205,9 @@ def test_slow_method_checks_cannot_be_told(scene: Path) -> None:
 HONEST = "demo-cls-honest"
 
 
-def effect(hidden: float, kept: float, name: str = "palace in china") -> Effect:
-    return Effect(name, hidden, kept)
-
-
-def support_by(*others: Effect, copies: tuple[Effect, ...] = (), own: Effect | None = None) -> Support:
-    return Support("bus", False, 0.9, own or effect(0.2, 0.6), others, copies)
+def support_by(*others: float, own: tuple[float, ...] = (0.4,), floor: float = 0.0, in_box: bool = False) -> Support:
+    effects = tuple(Effect("palace in china", (score,) * len(own)) for score in others)
+    return Support("bus", in_box, 0.9, floor, Effect("this map", own), effects)
 
 
 def with_map(explanation: Explanation, content: NDArray[np.float32]) -> Explanation:
@@ -225,30 +222,45 @@ def explanations() -> list[Explanation]:
     return [answer for answer in answers if answer.predictions[0].score > 0.5]
 
 
-def test_support_verdicts() -> None:
-    weak, strong = effect(0.5, 0.3), effect(0.1, 0.8)
-    assert support_by(*[weak] * OTHERS, copies=(weak,)).verdict == "supported"
-    assert support_by(*[weak] * (OTHERS - 1), strong, copies=(weak,)).verdict == "supported"
-    assert support_by(*[weak] * (OTHERS - 2), strong, strong, copies=(weak,)).verdict == "cannot be told"
-    assert support_by(*[weak] * OTHERS, copies=(weak, strong)).verdict == "cannot be told"
-    assert support_by(*[weak] * OTHERS).verdict == "cannot be told"
-    # Too few other maps to tell, however weak they are.
-    assert support_by(*[weak] * (OTHERS - 1), copies=(weak,)).verdict == "cannot be told"
-    assert support_by(*[strong] * (OTHERS // 2), weak).verdict == "cannot be told"
-    assert support_by(*[strong] * (OTHERS // 2 + 1)).verdict == "not supported"
-    # As good is not better.
-    assert support_by(*[effect(0.2, 0.6)] * (OTHERS // 2 + 1)).verdict == "not supported"
-    assert effect(0.0, 1.0).size < 100  # certain is not infinitely sure
+@pytest.mark.parametrize(
+    ("others", "in_box", "verdict"),
+    [
+        ((0.8,) * OTHERS, False, "supported"),
+        ((0.8,) * (OTHERS - 1), False, "supported"),
+        ((*(0.8,) * (OTHERS - 2), 0.1, 0.1), False, "cannot be told"),
+        ((*(0.8,) * (OTHERS - 1), 0.1), True, "cannot be told"),
+        # Too few other maps to tell, however weak they are.
+        ((0.8,) * (OTHERS - 2), False, "cannot be told"),
+        ((*(0.1,) * (OTHERS // 2), 0.8), False, "cannot be told"),
+        ((0.1,) * (OTHERS // 2 + 1), False, "not supported"),
+        # As good is not better.
+        ((0.4,) * (OTHERS // 2 + 1), False, "not supported"),
+    ],
+)
+def test_support_verdicts(others: tuple[float, ...], in_box: bool, verdict: str) -> None:
+    assert support_by(*others, in_box=in_box).verdict == verdict
 
 
-def test_sentence_has_verdict_and_control() -> None:
-    weak, strong = effect(0.5, 0.3), effect(0.1, 0.8, "zebra in flower")
-    sentence = support_by(*[weak] * 12, strong).sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert sentence == "Unclear: hiding this map's top 30 % leaves 20 % of 90 %; another picture's map leaves 10 %."
-    assert support_by(*[strong] * 10).sentence.startswith("This map shows no more than others do: hiding")
-    assert support_by(*[weak] * OTHERS, copies=(weak,)).sentence.startswith("This map matters: hiding")
-    boxed = replace(support_by(*[strong] * 10), in_box=True)
-    assert boxed.sentence.count("of the box") == 1 and boxed.strongest_name == "another box's map"
+def test_support_is_judged_before_the_floor() -> None:
+    # The map is far ahead at 5 %; at 25 % both have reached the floor.
+    own, other, start, floor = (0.2, 0.02), (0.55, 0.02), 0.62, 0.01
+    assert count_shares(own, start, floor) == 2 and count_shares((0.05, 0.4), start, floor) == 1
+    effects = (Effect("palace in china", other),) * OTHERS
+    tested = Support("minibus", False, start, floor, Effect("this map", own), effects)
+    assert tested.verdict == "supported" and tested.own.left == pytest.approx(0.11)
+    # Of an answer that a wholly blurred picture gives, hiding tells nothing.
+    lasting = replace(tested, floor=0.5)
+    assert lasting.verdict == "cannot be told" and "scores 50\N{NO-BREAK SPACE}% when" in lasting.sentence
+
+
+def test_support_sentence_has_the_numbers_that_decide() -> None:
+    sentence = support_by(*[0.8] * 11, 0.1, 0.1, 0.1, own=(0.6, 0.2)).sentence.replace("\N{NO-BREAK SPACE}", " ")
+    hidden = "hiding its top 5 % and 25 % leaves 40 % of 90 % on average; 11 of 14 other pictures' maps leave more"
+    assert sentence == f"Unclear: {hidden}."
+    assert support_by(*[0.1] * 10).sentence.startswith("This map shows no more than others do: hiding")
+    boxed = support_by(*[0.8] * OTHERS, in_box=True)
+    assert boxed.sentence.startswith("This map matters: ") and boxed.sentence.count("of the box") == 1
+    assert boxed.strongest_name == "another box's map"
 
 
 def test_true_maps_supported_more_than_wrong(explanations):
@@ -287,6 +299,10 @@ def test_boxes_are_compared_inside_of_them_alone(scene: Path) -> None:
     outside[:] = 1 - outside
     outside[rows, columns] = inside
     assert support(with_map(explained, outside))[0].effects == result.effects
+    # A constant map hides nothing, and the floor stays.
+    outside[rows, columns] = 0.5
+    constant = support(with_map(explained, outside))[0]
+    assert constant.floor == result.floor < constant.own.left == pytest.approx(constant.start)
 
 
 def test_tests_of_one_result_are_in_no_other(scene: Path) -> None:
