@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -26,6 +27,8 @@ TOLERANCE = 1e-4
 """Largest difference of a map, as a share of its largest value, and of an input."""
 CELLS = 1.25
 """How far from its mark a cell may lie: untrained kernels move what they see by up to one."""
+LARGE = 700
+"""Pixels of an input's width above which a smaller picture is explained."""
 MARKS = ((0.2, 0.4), (0.2, 0.8), (0.6, 0.2), (0.8, 0.6), (0.4, 0.8))
 """Where marks are planted: shares of the content's rows and columns."""
 
@@ -42,6 +45,11 @@ def judge(case: Case, picture: Path) -> dict[str, Outcome]:
     except NotBuilt as problem:
         return {"memory": Outcome("not built", str(problem))}
     with tempfile.TemporaryDirectory() as folder:
+        # Some processors keep a picture's size.
+        with suppress(Exception), Image.open(picture) as opened:
+            if prepare(function, opened).shape[-1] > LARGE:
+                picture = Path(folder, "small.png")
+                opened.resize((270, 360)).save(picture)
         sources = {"memory": {"model": model, "preprocess": function}}
         if case.save is not None:
             sources["file"] = case.save(model, function, Path(folder))

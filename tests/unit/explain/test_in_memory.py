@@ -18,7 +18,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 from torchvision import transforms
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explainer import EVIDENCE
@@ -322,3 +322,13 @@ def test_a_quantised_network_is_explained_by_hiding_on_the_cpu(static: bool) -> 
     result = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
     assert result.heatmaps[0].method == "drise" and result.recipe.device == "cpu"
     assert any("quantised" in note for note in result.notes)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("static", [False, True])
+def test_quantised_file(static: bool, tmp_path: Path) -> None:
+    quantisable = torchvision_models.quantization.shufflenet_v2_x0_5(quantize=static).eval()
+    net = quantisable if static else torch.ao.quantization.quantize_dynamic(quantisable, {nn.Linear})
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(Problem, match="which the model has not; its weights are quantised: quantise the module alike"):
+        Explainer(tmp_path / "net.pth", arch="shufflenet_v2_x0_5")

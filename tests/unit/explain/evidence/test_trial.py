@@ -119,6 +119,36 @@ def test_frame(frame: Callable[[Tensor], Tensor], middle: tuple[int, int]) -> No
     assert at == pytest.approx(middle, abs=4)
 
 
+@pytest.mark.parametrize("method", ["scorecam", "guidedgradcam", "fullgrad"])
+def test_mirrored_layer(method: str) -> None:
+    """A network that mirrors pictures has the mirrored map of one that is given mirrored pictures, or none."""
+    maps = []
+    for frame, pixels in ((lambda x: x.flip(3), PICTURE.pixels), (lambda x: x, PICTURE.pixels[:, ::-1].copy())):
+        torch.manual_seed(0)
+        explainer = explainer_of(Network(frame, nn.ReLU()))
+        if method == "fullgrad":
+            with pytest.raises(ModelProblem, match="which patch does not: use GradCAM"):
+                explainer(pixels, targets=[0], method=method)
+            return
+        maps.append(explainer(pixels, targets=[0], method=method, layers=["last"]).heatmaps[0].raw[0])
+    np.testing.assert_allclose(maps[0], maps[1][:, ::-1], atol=0.1 * np.abs(maps[1]).max())
+
+
+@pytest.mark.parametrize(
+    ("frame", "rolled"),
+    [
+        (lambda x: x.roll(3, 3), True),
+        (lambda x: x.permute(0, 2, 3, 1).roll((-2, 2), (1, 2)).permute(0, 3, 1, 2), True),
+        (lambda x: torch.cat([x[..., -3:], x[..., :-3]], -1), True),
+        (lambda x: torch.cat([x[:, 2:], x[:, 1:2], x[:, :1]], 1), False),
+        (lambda x: torch.cat([x[..., :32], x[..., 32:]], 3), False),
+    ],
+)
+def test_rolled_picture(frame: Callable[[Tensor], Tensor], rolled: bool) -> None:
+    result = explainer_of(Network(frame))(PICTURE, targets=[0], layers=["last"])
+    assert any("rolls the picture around its edges" in note for note in result.notes) == rolled
+
+
 @pytest.mark.parametrize("side", [68, 75])
 def test_unpadded_convolutions(side: int) -> None:
     """They cut margins off, and leave a rest at the end, that count all the same."""
