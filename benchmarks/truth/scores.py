@@ -125,7 +125,7 @@ def _slow_methods(task: str, layers: int) -> list[Method]:
     return [
         method
         for method in METHODS.values()
-        if method.family == "library"
+        if method.family in ("library", "noise")
         and (method.detectors or task == "classify")
         and (method.id != "shapleycam" or layers == 1)
         # It swaps a layer for one that does not know its place, which Ultralytics' models ask for.

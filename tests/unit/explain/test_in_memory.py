@@ -279,20 +279,9 @@ def test_upright_pictures(kind: str, preprocess: Any) -> None:
     assert result.heatmaps[0].raw[0].shape == ((8, 4) if kind == "vit" else (32, 16))
 
 
-class Static(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(super().forward(self.into(x)))
-
-
 def quantised(*, static: bool) -> nn.Module:
-    if not static:
-        return torch.ao.quantization.quantize_dynamic(Net().eval(), {nn.Linear})
-    net = Static(norm=lambda _: nn.Identity()).eval()
-    net.into, net.out = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
-    net.qconfig = torch.ao.quantization.get_default_qconfig(torch.backends.quantized.engine)
-    prepared = torch.ao.quantization.prepare(net)
-    prepared(torch.rand(2, 3, SIZE, SIZE))
-    return torch.ao.quantization.convert(prepared)
+    net = torchvision_models.quantization.shufflenet_v2_x0_5(quantize=static).eval()
+    return net if static else torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
 
 
 def with_int8_buffer() -> nn.Module:
@@ -317,18 +306,12 @@ def test_quantised_is_what_has_int8_weights(make: Callable[[], nn.Module], gradi
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("static", [False, True])
-def test_a_quantised_network_is_explained_by_hiding_on_the_cpu(static: bool) -> None:
+def test_quantised_network(static: bool, tmp_path: Path) -> None:
+    """It is explained by hiding, on the CPU, and its file says that it takes the network."""
     net = quantised(static=static)
-    result = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
+    result = Explainer(net, preprocess={**PLAIN, "size": 64})(PICTURE, masks=50)
     assert result.heatmaps[0].method == "drise" and result.recipe.device == "cpu"
     assert any("quantised" in note for note in result.notes)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("static", [False, True])
-def test_quantised_file(static: bool, tmp_path: Path) -> None:
-    quantisable = torchvision_models.quantization.shufflenet_v2_x0_5(quantize=static).eval()
-    net = quantisable if static else torch.ao.quantization.quantize_dynamic(quantisable, {nn.Linear})
     torch.save(net.state_dict(), tmp_path / "net.pth")
     with pytest.raises(Problem, match="which the model has not; its weights are quantised: quantise the module alike"):
         Explainer(tmp_path / "net.pth", arch="shufflenet_v2_x0_5")

@@ -119,19 +119,18 @@ def test_frame(frame: Callable[[Tensor], Tensor], middle: tuple[int, int]) -> No
     assert at == pytest.approx(middle, abs=4)
 
 
-@pytest.mark.parametrize("method", ["scorecam", "guidedgradcam", "fullgrad"])
+@pytest.mark.parametrize("method", ["scorecam", "guidedgradcam"])
 def test_mirrored_layer(method: str) -> None:
-    """A network that mirrors pictures has the mirrored map of one that is given mirrored pictures, or none."""
-    maps = []
-    for frame, pixels in ((lambda x: x.flip(3), PICTURE.pixels), (lambda x: x, PICTURE.pixels[:, ::-1].copy())):
-        torch.manual_seed(0)
-        explainer = explainer_of(Network(frame, nn.ReLU()))
-        if method == "fullgrad":
-            with pytest.raises(ModelProblem, match="which patch does not: use GradCAM"):
-                explainer(pixels, targets=[0], method=method)
-            return
-        maps.append(explainer(pixels, targets=[0], method=method, layers=["last"]).heatmaps[0].raw[0])
-    np.testing.assert_allclose(maps[0], maps[1][:, ::-1], atol=0.1 * np.abs(maps[1]).max())
+    """A network that mirrors its input has the mirrored map of the same on the mirrored picture, or none."""
+    torch.manual_seed(0)
+    net = Network(lambda x: x.flip(3), nn.ReLU())
+    mirrored = explainer_of(net)(PICTURE, targets=[0], method=method, layers=["last"])
+    with pytest.raises(ModelProblem, match="which patch does not: use GradCAM"):
+        mirrored.with_method("fullgrad")
+    net.frame = nn.Identity()
+    plain = explainer_of(net)(PICTURE.pixels[:, ::-1].copy(), targets=[0], method=method, layers=["last"])
+    one, other = mirrored.heatmaps[0].raw[0], plain.heatmaps[0].raw[0][:, ::-1]
+    np.testing.assert_allclose(one, other, atol=0.1 * np.abs(other).max())
 
 
 @pytest.mark.parametrize(
