@@ -156,10 +156,13 @@ def score_study(study: Study, numbers: Sequence[int]) -> Scores:
     for subject in subjects(study.model, numbers, _paths(layers)):
         targets: dict[str, Target] = {part: subject.targets[part] for part in PARTS}
         by_line = maps(subject.evidence, layers, targets, quick)
-        for method in others:
-            for part in PARTS if method.per_class and not method.reads else PARTS[:1]:
-                line = method.id, OWN_LAYER[method.family], part
-                by_line[line] = map_of(subject.evidence, method, targets[part])
+        for part, (_, name, _) in zip(PARTS, defaults, strict=True):
+            # Guided GradCAM is where GradCAM is at the question's layers.
+            evidence = evidence_of(engine, subject.scene, known[name])
+            for method in others:
+                if part == PARTS[0] or (method.per_class and not method.reads):
+                    line = method.id, OWN_LAYER[method.family], part
+                    by_line[line] = map_of(evidence, method, targets[part])
         rows.add(subject, by_line)
     return rows.scores()
 

@@ -27,8 +27,6 @@ TOLERANCE = 1e-4
 """Largest difference of a map, as a share of its largest value, and of an input."""
 CELLS = 1.25
 """How far from its mark a cell may lie: untrained kernels move what they see by up to one."""
-LARGE = 700
-"""Pixels of an input's width above which a smaller picture is explained."""
 MARKS = ((0.2, 0.4), (0.2, 0.8), (0.6, 0.2), (0.8, 0.6), (0.4, 0.8))
 """Where marks are planted: shares of the content's rows and columns."""
 
@@ -47,7 +45,7 @@ def judge(case: Case, picture: Path) -> dict[str, Outcome]:
     with tempfile.TemporaryDirectory() as folder:
         # Some processors keep a picture's size.
         with suppress(Exception), Image.open(picture) as opened:
-            if prepare(function, opened).shape[-1] > LARGE:
+            if prepare(function, opened).shape[-1] > 700:
                 picture = Path(folder, "small.png")
                 opened.resize((270, 360)).save(picture)
         sources = {"memory": {"model": model, "preprocess": function}}

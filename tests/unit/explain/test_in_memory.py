@@ -295,8 +295,6 @@ def with_int8_buffer() -> nn.Module:
     ("make", "gradients"),
     [
         (lambda: torchvision_models.quantization.resnet18(quantize=False, num_classes=5), True),
-        (lambda: torchvision_models.quantization.mobilenet_v2(quantize=False, num_classes=5), True),
-        (lambda: torchvision_models.quantization.resnet18(quantize=True, num_classes=5), False),
         (with_int8_buffer, False),
     ],
 )
