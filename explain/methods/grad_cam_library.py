@@ -16,7 +16,6 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -83,7 +82,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, Problem):
         raise
-    except (AttributeError, ValueError, TypeError, IndexError, NotImplementedError, RuntimeError) as problem:
+    except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as problem:
         LOGGER.info("%s on %s", method.id, evidence.loaded.adapter.spec.id, exc_info=True)
         where = ", ".join(evidence.paths)
         raise ModelProblem(
@@ -95,9 +94,10 @@ def _check(evidence: Evidence, method: Method) -> None:
     """Raise ModelProblem for what the library cannot do."""
     if method.id == "fullgrad" and not task_of(evidence.loaded.adapter).competes:
         raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
-    aside = (layer.path for layer in evidence.loaded.known_layers.values() if layer.cover != WHOLE)
-    if method.id == "fullgrad" and (path := next(chain(aside, evidence.loaded.survey.unplaced), "")):
-        raise ModelProblem(f"FullGrad takes every layer to cover the whole input, which {path} does not: use GradCAM.")
+    aside = (path for path, layer in evidence.loaded.known_layers.items() if layer.cover != WHOLE)
+    for path in (*aside, *evidence.loaded.survey.unplaced) if method.id == "fullgrad" else ():
+        if isinstance(evidence.loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
+            raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
     if method.id == "shapleycam" and len(evidence.layers) > 1:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:

@@ -15,8 +15,6 @@ from torch import Tensor
 
 LARGEST = 90
 """Million parameters of the largest model that is built."""
-SIDE = 256
-"""Largest side of the input of a network that takes any."""
 
 
 class NotBuilt(Exception):
@@ -209,7 +207,7 @@ def torchvision_cases() -> Iterator[Case]:
         if kind == "detection":
             return model, None
         transforms = models.get_model_weights(name).DEFAULT.transforms
-        sizes = {key: min(value, SIDE) for key, value in transforms.keywords.items() if key.endswith("_size")}
+        sizes = {key: min(value, 256) for key, value in transforms.keywords.items() if key.endswith("_size")}
         return model, transforms(**sizes)
 
     for kind in ("models", "segmentation", "detection", "quantization"):
@@ -229,7 +227,7 @@ def timm_cases() -> Iterator[Case]:
         model.arch = f"timm/{model.pretrained_cfg['architecture']}"
         config = timm.data.resolve_model_data_config(model)
         if not model.pretrained_cfg.get("fixed_input_size"):
-            config["input_size"] = (3, *(min(side, SIDE) for side in config["input_size"][1:]))
+            config["input_size"] = (3, *(min(side, 256) for side in config["input_size"][1:]))
         return model, timm.data.create_transform(**config)
 
     for family in sorted(timm.list_modules()):

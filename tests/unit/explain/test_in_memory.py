@@ -284,22 +284,12 @@ def quantised(*, static: bool) -> nn.Module:
     return net if static else torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
 
 
-def with_int8_buffer() -> nn.Module:
-    net = Net()
-    net.features[0].register_buffer("weight_int8", torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8))
-    return net
-
-
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("make", "gradients"),
-    [
-        (lambda: torchvision_models.quantization.resnet18(quantize=False, num_classes=5), True),
-        (with_int8_buffer, False),
-    ],
-)
-def test_quantised_is_what_has_int8_weights(make: Callable[[], nn.Module], gradients: bool) -> None:
-    assert Explainer(make(), preprocess={**PLAIN, "size": 64}).loaded.adapter.gradients == gradients
+def test_quantised_is_what_has_int8_weights() -> None:
+    quantisable, net = torchvision_models.quantization.resnet18(quantize=False, num_classes=5), Net()
+    net.features[0].register_buffer("weight_int8", torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8))
+    for module, gradients in ((quantisable, True), (net, False)):
+        assert Explainer(module, preprocess={**PLAIN, "size": 64}).loaded.adapter.gradients == gradients
 
 
 @pytest.mark.filterwarnings("ignore")

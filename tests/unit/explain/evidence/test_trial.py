@@ -132,7 +132,7 @@ def test_mirrored_layer(method: str) -> None:
     torch.manual_seed(0)
     net = Network(lambda x: x.flip(3), nn.ReLU())
     mirrored = explainer_of(net)(PICTURE, targets=[0], method=method, layers=["last"])
-    with pytest.raises(ModelProblem, match="which patch does not: use GradCAM"):
+    with pytest.raises(ModelProblem, match="FullGrad takes patch to cover the whole input"):
         mirrored.with_method("fullgrad")
     net.frame = nn.Identity()
     plain = explainer_of(net)(PICTURE.pixels[:, ::-1].copy(), targets=[0], method=method, layers=["last"])
