@@ -43,7 +43,6 @@ def judge(case: Case, picture: Path) -> dict[str, Outcome]:
     except NotBuilt as problem:
         return {"memory": Outcome("not built", str(problem))}
     with tempfile.TemporaryDirectory() as folder:
-        # Some processors keep a picture's size.
         with suppress(Exception), Image.open(picture) as opened:
             if prepare(function, opened).shape[-1] > 700:
                 picture = Path(folder, "small.png")

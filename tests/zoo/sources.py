@@ -141,7 +141,6 @@ def smaller(config: dict[str, Any], limits: int) -> dict[str, Any]:
         if isinstance(value, dict) and key.endswith("config"):
             changed[key] = smaller(value, limits)
         elif key == "depths" and min(value) > 4:
-            # Stages that all run on every pixel.
             changed[key] = [1, 1]
         elif type(value) is int:
             fitting = [limit for name, limit in [*LIMITS.items()][:limits] if re.fullmatch(name, key)]

@@ -295,7 +295,6 @@ def test_quantised_is_what_has_int8_weights() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("static", [False, True])
 def test_quantised_network(static: bool, tmp_path: Path) -> None:
-    """It is explained by hiding, on the CPU, and its file says that it takes the network."""
     net = quantised(static=static)
     result = Explainer(net, preprocess={**PLAIN, "size": 64})(PICTURE, masks=50)
     assert result.heatmaps[0].method == "drise" and result.recipe.device == "cpu"
