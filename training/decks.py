@@ -174,9 +174,8 @@ def _measure_sizes() -> Iterator[Measured]:
     proofs = [explanation.prove(0, steps=STEPS // 2) for explanation in aligned.explanations]
     matter = [n for n, proof in zip(bus.names, proofs, strict=True) if proof.support.verdict == "supported"]
     best = int(np.argmax([proof.map.insertion.area - proof.map.deletion.area for proof in proofs]))
-    said = [f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(bus.names, proofs, strict=True)]
     view = replace(_view_of(aligned), charts=(charts.describe_proof(proofs[best], best),))
-    yield view, 0 < len(matter) < len(proofs), {"matter": listing(matter), "proofs": "\n".join(said)}
+    yield view, 0 < len(matter) < len(proofs), {"matter": listing(matter)}
     counts = [float(explanation.evidence.loaded.parameters) for explanation in bus.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(bus.names, counts, strict=True)])
     yield View("", "", kind="words"), True, {"times": counts[-1] / counts[0], "parameters": sizes}

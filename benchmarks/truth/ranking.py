@@ -193,7 +193,7 @@ def find_own_layer(others: Sequence[Scores], queries: Scores) -> list[dict[str, 
 def table(models: Sequence[Scores], question: str) -> dict[str, Any]:
     """Return all data of the report on some models' question."""
     judged = Judged(models, question)
-    ranked = judged.ranked(judged.lines)
+    ranked = judged.ranked([line for line in judged.lines if METHODS[line[0]].family != "control"])
     order = [line for _, line in ranked]
     best, default = order[0], judged.default
     wrong = (default[0], default[1], WRONG[default[2]])

@@ -179,8 +179,8 @@ strongest candidate of the class."""
 OWN_LAYER = """\
 Methods that name their own layer, beside each model's default and the best baseline at hits. Objects, measures, \
 intervals and what fails are those at the top of this page, on fewer scenes: of a map of pixels, which is smoothed as \
-it is on a screen, only what raises the target counts. The menu of methods says these figures, of detectors and of \
-classifiers those of the first model here."""
+it is on a screen, only what raises the target counts. Guided GradCAM is where GradCAM is at each question's layers. \
+The menu of methods says these figures, of detectors and of classifiers those of the first model here."""
 QUERIES = """\
 {model} is an RT-DETR with the body of demo-m: its boxes are queries. Its encoder is the neck, so that all neck \
 outputs are what the decoder reads. Of each of {scenes} drawn scenes one object that it gets right is explained, as at \

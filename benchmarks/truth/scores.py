@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from benchmarks.truth.measures import Map
     from benchmarks.truth.scenes import Line, Subject
     from sightglass.explain.methods.method import Family, Method
-    from sightglass.models.adapter import Target
 
 OWN_LAYER: dict[Family, str] = {"pixel": "pixels", "attention": "attention", "query": "the query's attention"}
 """Families of methods that name their own layer, and what their maps are taken at."""
@@ -125,7 +124,7 @@ def _slow_methods(task: str, layers: int) -> list[Method]:
     return [
         method
         for method in METHODS.values()
-        if method.family == "library"
+        if method.family in ("library", "noise")
         and (method.detectors or task == "classify")
         and (method.id != "shapleycam" or layers == 1)
         # It swaps a layer for one that does not know its place, which Ultralytics' models ask for.
@@ -154,12 +153,13 @@ def score_study(study: Study, numbers: Sequence[int]) -> Scores:
     others = [method for method in list_methods(engine) if method.family in study.families]
     rows = Rows(study.model)
     for subject in subjects(study.model, numbers, _paths(layers)):
-        targets: dict[str, Target] = {part: subject.targets[part] for part in PARTS}
-        by_line = maps(subject.evidence, layers, targets, quick)
-        for method in others:
-            for part in PARTS if method.per_class and not method.reads else PARTS[:1]:
-                line = method.id, OWN_LAYER[method.family], part
-                by_line[line] = map_of(subject.evidence, method, targets[part])
+        targets = subject.targets
+        by_line = maps(subject.evidence, layers, {part: targets[part] for part in PARTS}, quick)
+        for part, (_, name, _) in zip(PARTS, defaults, strict=True):
+            evidence = evidence_of(engine, subject.scene, known[name])
+            for method in others:
+                if part == PARTS[0] or (method.per_class and not method.reads):
+                    by_line[method.id, OWN_LAYER[method.family], part] = map_of(evidence, method, targets[part])
         rows.add(subject, by_line)
     return rows.scores()
 

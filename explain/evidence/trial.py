@@ -351,6 +351,8 @@ class _Trial:
         one that differs between the two best classes.
         """
         read = _ancestors(row.grad_fn)
+        if any(map(self._rolls, read)):
+            self.notes[""] = "Its forward rolls the picture around its edges, which maps of its layers do not undo."
         layers = [layer for layer in measured.short if layer.shape[0] > 1 and recorded[layer.path].grad_fn in read]
 
         def find_differing(some: Sequence[Layer]) -> set[str]:
@@ -389,6 +391,16 @@ class _Trial:
         sentence = f"Its answer is also read from {', '.join(beside)}, beside {default}: layers can name these."
         notes = {**measured.notes, default: sentence} if beside else measured.notes
         return replace(measured, default=tuple(layer.path for layer in chosen), notes=notes)
+
+    def _rolls(self, node: Any) -> bool:
+        """Return whether a node of autograd's graph puts one end of the input beside the other."""
+        name, parts = node.name(), [parent for parent, _ in node.next_functions]
+        if name == "CatBackward0" and all(part and part.name() == "SliceBackward0" for part in parts):
+            starts = [part._saved_start % node._input_metadata[0].shape[part._saved_dim] for part in parts]
+            moved = node._saved_dim != 1 and starts != sorted(starts)
+        else:
+            moved = name == "RollBackward0" and node._saved_dims != (1,)
+        return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
 
 
 def _outputs(adapter: Adapter, paths: Iterable[str], note: Callable[[str, Tensor], None]) -> ExitStack:

@@ -34,7 +34,7 @@ from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Adapter, Target
-from sightglass.models.layers import Layer
+from sightglass.models.layers import WHOLE, Layer, spread
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 16
@@ -82,7 +82,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, Problem):
         raise
-    except (AttributeError, ValueError, TypeError, IndexError, NotImplementedError, RuntimeError) as problem:
+    except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as problem:
         LOGGER.info("%s on %s", method.id, evidence.loaded.adapter.spec.id, exc_info=True)
         where = ", ".join(evidence.paths)
         raise ModelProblem(
@@ -94,6 +94,10 @@ def _check(evidence: Evidence, method: Method) -> None:
     """Raise ModelProblem for what the library cannot do."""
     if method.id == "fullgrad" and not task_of(evidence.loaded.adapter).competes:
         raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
+    aside = (path for path, layer in evidence.loaded.known_layers.items() if layer.cover != WHOLE)
+    for path in (*aside, *evidence.loaded.survey.unplaced) if method.id == "fullgrad" else ():
+        if isinstance(evidence.loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
+            raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
     if method.id == "shapleycam" and len(evidence.layers) > 1:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:
@@ -151,6 +155,7 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
     base.activations_and_grads.release()
     base.batch_size = batch
     if method.id == "scorecam":
+        base.covers = {module: layer.cover for module, layer in zip(modules, layers, strict=True)}
         base.get_cam_weights = functools.partial(_score, base)
     if method.id == "ablationcam":
         # The library's default is a process-wide object, and slices tokens instead of channels.
@@ -197,7 +202,7 @@ def _score(
     cam: Any, tensor: Tensor, layer: nn.Module, targets: Sequence[Any], activations: NDArray[np.float32], grads: None
 ) -> NDArray[np.float32]:
     """Compute ScoreCAM's weights (1, C) in batches of masks: the library's one batch takes a gigabyte."""
-    channels = torch.from_numpy(activations).to(tensor.device)[0, :, None]  # (C, 1, h, w)
+    channels = spread(torch.from_numpy(activations).to(tensor.device)[0, :, None], cam.covers[layer])  # (C, 1, h, w)
     scores: list[float] = []
     for start in range(0, len(channels), cam.batch_size):
         part = channels[start : start + cam.batch_size]

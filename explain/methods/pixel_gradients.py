@@ -40,7 +40,6 @@ from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.methods import METHODS
-from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.methods.method import GUIDED, Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent
@@ -88,7 +87,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 def _locate(evidence: Evidence, targets: Sequence[Target]) -> Tensor:
     """Return GradCAM's maps at the pixels without what is negative, (k, height, width); the mean of several layers."""
-    maps = [raw.clamp_min(0) for raw in raw_maps(evidence, METHODS["gradcam"], targets)]
+    maps = [raw.clamp_min(0) for raw in METHODS["gradcam"].run(evidence, targets).maps]
     if len(maps) > 1:
         # Each scaled to its maximum, or one layer would hide the others.
         maps = [raw / raw.amax((1, 2), keepdim=True).clamp_min(torch.finfo(raw.dtype).tiny) for raw in maps]

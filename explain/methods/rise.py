@@ -50,19 +50,14 @@ SHOWN = 0.5
 """The share of cells that a mask shows."""
 
 
+@dataclass(frozen=True, eq=False)
 class PictureMasks(ABC):
-    """A series of masks with values 0 (hidden) to 1 (shown)."""
+    """A series of `count` masks with values 0 (hidden) to 1 (shown)."""
 
     geometry: Geometry
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Return the number of masks."""
-
-    @property
-    @abstractmethod
-    def resolution(self) -> tuple[int, int]:
-        """Cells of the map down and across the picture."""
+    count: int
+    resolution: tuple[int, int]
+    """Cells of the map down and across the picture."""
 
     @abstractmethod
     def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
@@ -98,7 +93,6 @@ class Masks(PictureMasks):
     """(n, r, c) of 0 and 1, on the CPU."""
     shifts: Tensor
     """(n, 2) in cells, 0..1, down and right."""
-    geometry: Geometry
 
     @classmethod
     def sample(cls, count: int, geometry: Geometry, seed: int = 0) -> Masks:
@@ -110,14 +104,8 @@ class Masks(PictureMasks):
         rows, columns = (max(round(cells * side / longer), 1) + 2 for side in (bottom - top, right - left))
         generator = torch.Generator().manual_seed(seed)
         grids = (torch.rand(count, rows, columns, generator=generator) < SHOWN).float()
-        return cls(grids, torch.rand(count, 2, generator=generator), geometry)
-
-    def __len__(self) -> int:
-        return len(self.grids)
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        return FINE * (self.grids.shape[1] - 2), FINE * (self.grids.shape[2] - 2)
+        resolution = FINE * (rows - 2), FINE * (columns - 2)
+        return cls(geometry, count, resolution, grids, torch.rand(count, 2, generator=generator))
 
     def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
         left, top, right, bottom = self.geometry.content
@@ -141,7 +129,6 @@ class Windows(PictureMasks):
     columns: int
     order: Tensor
     """(rows * columns,)"""
-    geometry: Geometry
 
     @classmethod
     def sample(cls, count: int, geometry: Geometry, seed: int = 0) -> Windows:
@@ -151,15 +138,9 @@ class Windows(PictureMasks):
         a_pixel = math.sqrt(count / (height * width))
         rows, columns = (min(max(round(side * a_pixel), 1), side) for side in (height, width))
         generator = torch.Generator().manual_seed(seed)
-        return cls(rows, columns, torch.randperm(rows * columns, generator=generator), geometry)
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Two cells for each step from window to window."""
-        return 2 * self.rows, 2 * self.columns
+        order = torch.randperm(rows * columns, generator=generator)
+        # Two cells for each step from window to window.
+        return cls(geometry, len(order), (2 * rows, 2 * columns), rows, columns, order)
 
     def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
         left, top, right, bottom = self.geometry.content
@@ -286,7 +267,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     count = request.masks or budget(evidence.loaded.adapter.spec.task, method.id)
     kind: type[Masks] | type[Windows] = Windows if occludes else Masks
     masks: PictureMasks = kind.sample(count, geometry, seed)
-    name = f"{method.id}/{len(masks)}/{seed}"
+    name = f"{method.id}/{masks.count}/{seed}"
     called = method.name_for(evidence.loaded.adapter.spec.task)
     missing = evidence.missing(name, targets)
     score = scorer(evidence, missing or targets)
@@ -301,14 +282,14 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
     def report(done: int) -> None:
         check()
-        request.report(done, len(masks), f"{called}, mask {done} of {len(masks)}")
+        request.report(done, masks.count, f"{called}, mask {done} of {masks.count}")
 
     if missing:
         sums = _Sums(masks, len(missing), score(evidence.outputs)[0].detach().cpu() if occludes else None)
         reported = time.perf_counter()
         for done in _masked_passes(evidence, sums, score, report):
-            if request.partial and done < len(masks) and time.perf_counter() - reported >= SECONDS:
-                note = f"This map is not finished: {done} of {len(masks)} masks so far."
+            if request.partial and done < masks.count and time.perf_counter() - reported >= SECONDS:
+                note = f"This map is not finished: {done} of {masks.count} masks so far."
                 unfinished = evidence.raws | compute(sums)
                 maps = [torch.stack([unfinished[name, target][0] for target in targets])]
                 request.partial(RawMaps(maps, ("input",), (note,)))
@@ -319,7 +300,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Callable[[int], None]) -> Iterator[int]:
     """Add all masks' scores to `sums`, yielding progress after each batch."""
-    loaded, total, grey = evidence.loaded, len(sums.masks), find_grey(evidence)
+    loaded, total, grey = evidence.loaded, sums.masks.count, find_grey(evidence)
     adapter = loaded.fastest_adapter(())
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[..., top:bottom, left:right]

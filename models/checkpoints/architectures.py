@@ -36,7 +36,8 @@ def _variants(tensors: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
     """Yield the tensors, then variants with three input channels and, for transformers, other input sizes."""
     yield tensors
     # The first convolution may have another number of channels.
-    if (stem := next((name for name, tensor in tensors.items() if tensor.ndim == 4), None)) is None:
+    stem = next((name for name, tensor in tensors.items() if tensor.ndim == 4), None)
+    if stem is None or tensors[stem].is_quantized:
         return
     yield {**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}
     # A transformer's positions may be for another input size.
@@ -64,7 +65,7 @@ def library_of(arch: str) -> tuple[str, str]:
         return "timm", name
     if library != "timm" and name in torchvision.models.list_models():
         raise ModelProblem(
-            f"{name} of torchvision is no classifier: build it, load the file into it, and give the module."
+            f"{name} of torchvision is not built by its name: build it, load the file into it, and give the module."
         )
     names = {*classifiers, *timm.list_models()}
     hint = did_you_mean(name, names, "for a class of yours say their_file.py:ClassName.", n=3)

@@ -210,6 +210,8 @@ def _size(tensor: Tensor) -> str:
 
 def _advice(tensors: Tensors, state: Tensors, arch: str) -> str:
     """Return the end of the sentence: what would help."""
+    if any(key.endswith("zero_point") for key in tensors):
+        return "; its weights are quantised: quantise the module alike, load the file into it, and give the module"
     names = architectures.exact(tensors)
     if names and arch not in (name.rpartition("/")[2] for name in names):
         return f'; these are the tensors of {short(names[0])}: say arch = "{short(names[0])}"'

@@ -140,6 +140,8 @@ def smaller(config: dict[str, Any], limits: int) -> dict[str, Any]:
     for key, value in changed.items():
         if isinstance(value, dict) and key.endswith("config"):
             changed[key] = smaller(value, limits)
+        elif key == "depths" and min(value) > 4:
+            changed[key] = [1, 1]
         elif type(value) is int:
             fitting = [limit for name, limit in [*LIMITS.items()][:limits] if re.fullmatch(name, key)]
             changed[key] = min([value, *fitting])
@@ -196,11 +198,16 @@ def torchvision_cases() -> Iterator[Case]:
     def build(name: str, kind: str) -> tuple[Any, Any]:
         options = {"weights_backbone": None, "num_classes": 6} if kind in ("segmentation", "detection") else {}
         options |= {"min_size": 160, "max_size": 320} if kind == "detection" and "ssd" not in name else {}
+        options |= {"rpn_post_nms_top_n_test": 100} if "rcnn" in name else {}
         # As those with trained weights, whose files are opened like that.
         options |= {"transform_input": True} if name in ("googlenet", "inception_v3") else {}
         model = small(partial(models.get_model, name, weights=None, **options))
         model.arch = name
-        return model, None if kind == "detection" else models.get_model_weights(name).DEFAULT.transforms()
+        if kind == "detection":
+            return model, None
+        transforms = models.get_model_weights(name).DEFAULT.transforms
+        sizes = {key: min(value, 256) for key, value in transforms.keywords.items() if key.endswith("_size")}
+        return model, transforms(**sizes)
 
     for kind in ("models", "segmentation", "detection", "quantization"):
         for name in models.list_models(models if kind == "models" else getattr(models, kind)):
@@ -217,7 +224,10 @@ def timm_cases() -> Iterator[Case]:
                 sizes[name] = sum(value.numel() for value in timm.create_model(name).parameters())
         model = small(partial(timm.create_model, min(sizes, key=sizes.__getitem__)))
         model.arch = f"timm/{model.pretrained_cfg['architecture']}"
-        return model, timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+        config = timm.data.resolve_model_data_config(model)
+        if not model.pretrained_cfg.get("fixed_input_size"):
+            config["input_size"] = (3, *(min(side, 256) for side in config["input_size"][1:]))
+        return model, timm.data.create_transform(**config)
 
     for family in sorted(timm.list_modules()):
         yield Case("timm", family, partial(build, family), save_state)

@@ -161,6 +161,5 @@ def test_the_report_and_the_product_have_the_same_counts() -> None:
         cells = (family, question, METHODS[method].name, each.maps, each.yes, each.box, each.no, rest)
         assert f"| {' | '.join(map(str, cells))} |" in text
     for method in METHODS.values():
-        # docs/methods.md says that these two were not.
-        if method.family in ("pixel", "attention") and method.id not in ("saliency", "guidedgradcam"):
+        if method.family in ("pixel", "attention", "control"):
             assert all(("classify", question, method.id) in measured for question in ("where", "why"))

@@ -18,7 +18,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 from torchvision import transforms
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explainer import EVIDENCE
@@ -279,46 +279,26 @@ def test_upright_pictures(kind: str, preprocess: Any) -> None:
     assert result.heatmaps[0].raw[0].shape == ((8, 4) if kind == "vit" else (32, 16))
 
 
-class Static(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(super().forward(self.into(x)))
-
-
 def quantised(*, static: bool) -> nn.Module:
-    if not static:
-        return torch.ao.quantization.quantize_dynamic(Net().eval(), {nn.Linear})
-    net = Static(norm=lambda _: nn.Identity()).eval()
-    net.into, net.out = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
-    net.qconfig = torch.ao.quantization.get_default_qconfig(torch.backends.quantized.engine)
-    prepared = torch.ao.quantization.prepare(net)
-    prepared(torch.rand(2, 3, SIZE, SIZE))
-    return torch.ao.quantization.convert(prepared)
-
-
-def with_int8_buffer() -> nn.Module:
-    net = Net()
-    net.features[0].register_buffer("weight_int8", torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8))
-    return net
+    net = torchvision_models.quantization.shufflenet_v2_x0_5(quantize=static).eval()
+    return net if static else torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("make", "gradients"),
-    [
-        (lambda: torchvision_models.quantization.resnet18(quantize=False, num_classes=5), True),
-        (lambda: torchvision_models.quantization.mobilenet_v2(quantize=False, num_classes=5), True),
-        (lambda: torchvision_models.quantization.resnet18(quantize=True, num_classes=5), False),
-        (with_int8_buffer, False),
-    ],
-)
-def test_quantised_is_what_has_int8_weights(make: Callable[[], nn.Module], gradients: bool) -> None:
-    assert Explainer(make(), preprocess={**PLAIN, "size": 64}).loaded.adapter.gradients == gradients
+def test_quantised_is_what_has_int8_weights() -> None:
+    quantisable, net = torchvision_models.quantization.resnet18(quantize=False, num_classes=5), Net()
+    net.features[0].register_buffer("weight_int8", torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8))
+    for module, gradients in ((quantisable, True), (net, False)):
+        assert Explainer(module, preprocess={**PLAIN, "size": 64}).loaded.adapter.gradients == gradients
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("static", [False, True])
-def test_quantised_network_uses_masks(static: bool) -> None:
+def test_quantised_network(static: bool, tmp_path: Path) -> None:
     net = quantised(static=static)
-    result = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
+    result = Explainer(net, preprocess={**PLAIN, "size": 64})(PICTURE, masks=50)
     assert result.heatmaps[0].method == "drise" and result.recipe.device == "cpu"
     assert any("quantised" in note for note in result.notes)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(Problem, match="which the model has not; its weights are quantised: quantise the module alike"):
+        Explainer(tmp_path / "net.pth", arch="shufflenet_v2_x0_5")

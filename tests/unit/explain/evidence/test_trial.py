@@ -107,16 +107,37 @@ class Network(nn.Module):
         pytest.param(lambda x: x.transpose(2, 3), (24, 32), id="rows for columns"),
         pytest.param(lambda x: x.rot90(-1, (2, 3)), (40, 32), id="quarter turn"),
         pytest.param(lambda x: F.pad(x.flip(2), (16, 16, 16, 16)), (48, 8), id="upside down and pad"),
+        pytest.param(lambda x: torch.cat([x[:, 2:], x[:, 1:2], x[:, :1]], 1), (32, 24), id="other channels"),
+        pytest.param(lambda x: torch.cat([x[..., :32], x[..., 32:]], 3), (32, 24), id="two halves"),
+        pytest.param(lambda x: x.roll(3, 3), (32, 21), id="rolled"),
+        pytest.param(lambda x: x.movedim(1, 3).roll((-2, 2), (1, 2)).movedim(3, 1), (34, 22), id="rolled last"),
+        pytest.param(lambda x: torch.cat([x[..., -3:], x[..., :-3]], -1), (32, 21), id="rolled by parts"),
     ],
 )
-def test_frame(frame: Callable[[Tensor], Tensor], middle: tuple[int, int]) -> None:
-    """The heat lies where the cells are that the answer is read from, within half a cell."""
+def test_frame(frame: Callable[[Tensor], Tensor], middle: tuple[int, int], request: pytest.FixtureRequest) -> None:
+    """The heat lies where the cells are that the answer is read from, within half a cell, or a note says why not."""
     torch.manual_seed(0)
     result = explainer_of(Network(frame))(PICTURE, targets=[0], method="hirescam", layers=["last"])
     cells = torch.from_numpy(np.abs(result.heatmaps[0].raw[0]))[None, None]
     heat = F.interpolate(cells, (64, 64), mode="bilinear")[0, 0]
     at = [float(heat.sum(axis) @ (torch.arange(64) + 0.5) / heat.sum()) for axis in (1, 0)]
     assert at == pytest.approx(middle, abs=4)
+    rolled = "rolls the picture around its edges" in " ".join(result.notes)
+    assert rolled == ("rolled" in request.node.callspec.id)
+
+
+@pytest.mark.parametrize("method", ["scorecam", "guidedgradcam"])
+def test_mirrored_layer(method: str) -> None:
+    """A network that mirrors its input has the mirrored map of the same on the mirrored picture, or none."""
+    torch.manual_seed(0)
+    net = Network(lambda x: x.flip(3), nn.ReLU())
+    mirrored = explainer_of(net)(PICTURE, targets=[0], method=method, layers=["last"])
+    with pytest.raises(ModelProblem, match="FullGrad takes patch to cover the whole input"):
+        mirrored.with_method("fullgrad")
+    net.frame = nn.Identity()
+    plain = explainer_of(net)(PICTURE.pixels[:, ::-1].copy(), targets=[0], method=method, layers=["last"])
+    one, other = mirrored.heatmaps[0].raw[0], plain.heatmaps[0].raw[0][:, ::-1]
+    np.testing.assert_allclose(one, other, atol=0.1 * np.abs(other).max())
 
 
 @pytest.mark.parametrize("side", [68, 75])

@@ -351,6 +351,9 @@ def test_what_a_method_cannot_do_is_said() -> None:
     with pytest.raises(ModelProblem, match="ShapleyCAM explains one layer at a time"):
         by_method(small("first", "relu"), "shapleycam", 0)
     evidence = small("relu")
+    evidence.loaded.adapter.module.unused = nn.Conv2d(3, 3, 1)
+    with pytest.raises(ModelProblem, match="FullGrad cannot be made of"):
+        by_method(evidence, "fullgrad", 0)
     evidence.loaded.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "multilabel", "none")
     with pytest.raises(ModelProblem, match="classifiers only"):
         by_method(evidence, "fullgrad", 0)

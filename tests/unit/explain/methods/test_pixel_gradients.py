@@ -12,15 +12,14 @@ from torch.nn import functional as F
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import smooth
-from sightglass.explain.methods import list_methods, pixel_gradients
+from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
 from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.models.adapters.folding import copy_module
 from tests.unit.own_nets import Answering
 from training.demo import scenes
 
 captum = pytest.importorskip("captum.attr")
-IDS = ("saliency", "inputxgradient", "integratedgradients", "gradientshap", "smoothgrad")
-IDS += ("guidedbackprop", "guidedgradcam")
+IDS = tuple(method.id for method in METHODS.values() if method.family == "pixel")
 
 
 @pytest.fixture(scope="module")
