@@ -106,7 +106,8 @@ def touches(rounds: int) -> dict[str, Any]:
         for model, seen in times.items():
             with browser.visiting(f"{server.address}/?model={model}&example=bus") as page:
                 explained(page)
-                box = page.locator(".stage").first.bounding_box() or {}
+                box = page.locator(".stage").first.bounding_box()
+                assert box is not None
                 page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.3 * box["height"])
                 page.mouse.down()
                 for step in range(-WARM_UP, rounds):
