@@ -60,8 +60,8 @@ if script_context() is None:
         Middleware(SecurityHeaders, PAGES),
         Middleware(AuthMiddleware, base=base, claims=signed_in.claims),
     ]
-    pages = [*routes(base=base), *styled_routes(MENU, base)]
-    app = st.App(__file__, routes=pages, middleware=middleware, lifespan=import_ahead.serving)
+    answered = [*routes(base=base), *styled_routes(MENU, base)]
+    app = st.App(__file__, routes=answered, middleware=middleware, lifespan=import_ahead.serving)
 else:
     from sightglass.ui.session import signed_in
     from sightglass.ui.widgets import page_title

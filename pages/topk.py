@@ -48,7 +48,7 @@ def topk() -> None:
             title.markdown(f"## {escape(controls.add_warning(choices, agreement_sentence(explanation)))}")
             panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-topk")
             charts.draw_findings(explanation, 0)
-            charts.fit_button(explanation)
+            charts.fit_switch(explanation)
             return
         pair = _panels(explanation)
         with beside:

@@ -64,8 +64,7 @@ def frames(rounds: int) -> dict[str, Any]:
         for _ in range(rounds):
             for selector, speeds in by_selector.items():
                 settled(page)
-                if selector == ".alpha":
-                    page.locator(".more").first.click()
+                page.locator(".more").first.click()
                 speeds.append(_speed(drag(browser, page, selector, 3.0)))
     names = {".alpha": "opacity", ".threshold": "threshold"}
     rows = [
@@ -131,11 +130,10 @@ def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[s
     box = page.locator(selector).first.bounding_box()
     if box is None:
         raise BrowserProblem(f"{selector} is not on the page")
-    (x, y, width, height), share = box.values(), cycle((*range(TURN), *range(TURN, 0, -1)))
+    x, y, wide, high = box["x"], box["y"], box["width"], box["height"]
+    share = cycle((*range(TURN), *range(TURN, 0, -1)))
     at = [0.15 + 0.65 * next(share) / TURN for _ in range(int(seconds * RATE))]
-    moves = [
-        (x + width * each, y + height / 2) if width > height else (x + width / 2, y + height * each) for each in at
-    ]
+    moves = [(x + wide * (a if wide > high else 0.5), y + high * (0.5 if wide > high else a)) for a in at]
     page.mouse.move(*moves[0])
     page.mouse.down()
     page.wait_for_timeout(100)

@@ -94,7 +94,7 @@ def _check(evidence: Evidence, method: Method) -> None:
     """Raise ModelProblem for what the library cannot do."""
     if method.id == "fullgrad" and not task_of(evidence.loaded.adapter).competes:
         raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
-    aside = (path for path, layer in evidence.loaded.known_layers.items() if layer.cover != WHOLE)
+    aside = (path for path, layer in evidence.loaded.survey.by_path.items() if layer.cover != WHOLE)
     for path in (*aside, *evidence.loaded.survey.unplaced) if method.id == "fullgrad" else ():
         if isinstance(evidence.loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
             raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
