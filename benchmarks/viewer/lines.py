@@ -52,7 +52,8 @@ PARTS = {
 
 def frames(rounds: int) -> dict[str, Any]:
     """Count redraws a second while the mouse is held, with four panels."""
-    by_selector: dict[str, list[float]] = {".alpha": [], ".threshold": []}
+    sliders = {"opacity": ".alpha", "threshold": ".threshold"}
+    by_name = {name: list[float]() for name in sliders}
     with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
         explained(page)
         page.goto(f"{server.address}/topk?example=china&fit=squash&scale=own")
@@ -62,14 +63,11 @@ def frames(rounds: int) -> dict[str, Any]:
             raise BrowserProblem(f"there are {panels} panels, not 4")
         window = sized(page, 640, 427)
         for _ in range(rounds):
-            for selector, speeds in by_selector.items():
+            for name, speeds in by_name.items():
                 settled(page)
                 page.locator(".more").first.click()
-                speeds.append(_speed(drag(browser, page, selector, 3.0)))
-    names = {".alpha": "opacity", ".threshold": "threshold"}
-    rows = [
-        row(f"{names[selector]}: redraws a second", speeds, "", least=True) for selector, speeds in by_selector.items()
-    ]
+                speeds.append(_speed(drag(browser, page, sliders[name], 3.0)))
+    rows = [row(f"{name}: redraws a second", speeds, "", least=True) for name, speeds in by_name.items()]
     return {
         "how": f"Top-k, four canvases of 640x427 pixels in a window of {window[0]}x{window[1]}, the mouse held on a "
         "slider and moved to and fro for 3 s. A redraw is a frame in which a canvas reads back other pixels than in "
