@@ -75,7 +75,7 @@ def frames(rounds: int) -> dict[str, Any]:
         "rows": rows,
         "goals": [
             goal(f"redraws a second, 4 panels, {name} dragged", median(speeds), FRAMES, "", least=True)
-            for name, speeds in zip(names.values(), by_selector.values(), strict=True)
+            for name, speeds in by_name.items()
         ],
     }
 
