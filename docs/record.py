@@ -56,18 +56,31 @@ def settle(page: Page) -> None:
 
 
 def scenes(page: Page, film: Film) -> None:
-    """Look at the first picture, choose another class, drag the threshold, change the mode, and ask why."""
+    """Look at the first picture, choose another class, cover a part, drag the threshold, and ask why."""
     settle(page)
     film.take(2000)
     for label in ("trolleybus", "minibus"):
         page.get_by_role("button", name=re.compile(f"^{label}")).first.click()
         settle(page)
         film.take(1500)
+    box = page.locator(".stage").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.45 * box["height"])
+    page.mouse.down()
+    page.wait_for_timeout(SETTLE_MS)
+    for step in range(20):
+        page.mouse.move(box["x"] + (0.3 + 0.02 * step) * box["width"], box["y"] + 0.45 * box["height"])
+        page.wait_for_timeout(FRAME_MS)
+        film.take()
+    page.mouse.up()
+    page.wait_for_timeout(SETTLE_MS)
+    film.take(2000)
+    page.keyboard.press("Escape")
     threshold = page.locator("input[type=range][aria-label='Threshold']").first
     for hundredth in [*range(0, 62, 4), *range(60, -1, -6)]:
         threshold.fill(str(hundredth / 100))
         film.take()
-    for mode in ("Contour", "Spotlight", "Overlay"):
+    for mode in ("Contour", "Overlay"):
         # In the menu, which stays closed.
         change = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')); }"
         page.locator(".mode").first.evaluate(change, mode.lower())

@@ -75,18 +75,18 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
     radio (Whole picture|As the model crops it) | ?fit; button Draw | map <; link See a model cheat | /saved
 /?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
-    combobox Fill with | map; button Undo | map; button Redo | map; button Show only what I kept | map;
-    button Clear | map; combobox Brush size | -; button Hold for the original | -; +ACTS; -SAVE; =VIEWER; =PICTURE;
+    combobox (Fill with|Brush size) | -; +ACTS;
+    button (Undo|Redo|Show only what I kept|Clear|Hold for the original) | -; -SAVE; =VIEWER; =PICTURE;
     =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <
 /topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
     +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
     button (Remove .*|Clear all) | ?models <; button Measure times | map; radio One picture | -;
-    button Demo-cls-m .* | map; button Difference.* | map; radio Side by side | ?arrangement;
+    button Demo-cls-m .* | map; button Difference.* | map; button Demo-cls-. .* | -; radio Side by side | ?arrangement;
     radio Large | ?arrangement; +SAVE; +ACTS; +TABLE;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
-    button Upload | file; button Full screen | full; radio Two pictures | -;
+    button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
     link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
 /pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio Disagreements .* | ?view;

@@ -69,6 +69,8 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path
         settled(page)
     page.get_by_role("radio", name="dropped.jpg", exact=True).click()
     expect_picture(page, "dropped.jpg")
+    until(page, lambda: "picture=" in page.url, "the picture's address")
+    settled(page)
     page.reload()
     expect_picture(page, "dropped.jpg")
     with page.expect_file_chooser() as chooser:
