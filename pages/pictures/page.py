@@ -269,7 +269,7 @@ def _choose_decision(decision: Decision) -> Decision:
             against = choose("Instead of", others, decision.choose(candidate).reference.model, "against")
         limits: dict[str, Any] = {"min_value": 0.1, "max_value": 100.0, "step": 0.5, "format": "%.1f", "width": 150}
         limits |= {"key": "pictures-tolerance", "name": "tolerance", "read": float}
-        tolerance = url_state.widget(st.number_input, "Allowed gap, points", None, 100 * TOLERANCE, **limits)
+        tolerance = url_state.widget(st.number_input, "Allowed gap", None, 100 * TOLERANCE, **limits)
     return decision.choose(candidate, against, tolerance / 100)
 
 
