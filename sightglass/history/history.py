@@ -215,9 +215,12 @@ class History(encoding.RecordFiles):
     def delete(self, ids: Sequence[str]) -> None:
         """Delete records with their files, for good; ignore ids that do not exist."""
         with self.writing() as database:
-            for id in ids:
-                if database.execute("DELETE FROM records WHERE id = ?", (id,)).rowcount:
-                    shutil.rmtree(self.locate(id), ignore_errors=True)
+            known = [id for id in ids if database.execute("DELETE FROM records WHERE id = ?", (id,)).rowcount]
+        # After a kill here the next process finds the records again, whole; later it removes the rest.
+        with self.writing():
+            for id in known:
+                (self.locate(id) / RECORD).unlink(missing_ok=True)
+                shutil.rmtree(self.locate(id), ignore_errors=True)
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page
-from screen import choose_mode, drop, headline, settled, still, takes_files
+from playwright.sync_api import Browser, Page
+from screen import choose_mode, close, drop, headline, new_page, settled, still, takes_files
 
 Act = Callable[[Page], object]
 
@@ -81,3 +81,23 @@ def test_nothing_moves_on(visit: Callable[..., Page], address: str) -> None:
         still(page)
         moved += [(f"act {number}", value, sources) for value, sources in page.evaluate(_TAKEN)]
     assert sum(value for _, value, _ in moved) < LIMIT, moved
+
+
+_LOADING = """() => {
+    window.shifts = [];
+    new PerformanceObserver(list => {
+        for (const {value, hadRecentInput} of list.getEntries()) if (!hadRecentInput) window.shifts.push(value);
+    }).observe({type: "layout-shift", buffered: true});
+}"""
+
+
+@pytest.mark.parametrize("address", ["/", "/compare", "/saved", "/video"])
+def test_little_moves_while_a_page_loads(browser: Browser, server: str, address: str) -> None:
+    page = new_page(browser)
+    page.add_init_script(f"({_LOADING})()")
+    page.goto(server + address)
+    headline(page).wait_for()
+    settled(page)
+    still(page)
+    assert sum(page.evaluate("window.shifts")) < 0.1
+    close(browser)
