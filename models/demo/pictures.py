@@ -64,12 +64,18 @@ def pictures(name: str) -> list[NDArray[np.uint8]]:
 
 
 def example_source(name: str) -> tuple[Path | NDArray[np.uint8], str]:
-    """Return an example's source for `Image.open`, and its file name.
+    """Return an example's source for `Image.open`, and its file name; raise ImageProblem as `example_file` does."""
+    path, file_name = example_file(name)
+    return pictures(name)[0] if name in DRAWN else path, file_name
+
+
+def example_file(name: str) -> tuple[Path, str]:
+    """Return an example's path, and its file name: a drawn one is saved as PNG.
 
     The package that a photograph comes with is not imported. Raises ImageProblem where it is not installed.
     """
     if name in DRAWN:
-        return pictures(name)[0], f"{name}.png"
+        return path_of(name), f"{name}.png"
     if (path := packing.photograph(name)) is None:
         package, _ = packing.PHOTOGRAPHS[name]
         raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")

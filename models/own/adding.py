@@ -198,8 +198,8 @@ def _split_around(whole: str, id_: str) -> tuple[str, str]:
     """
     lines = whole.splitlines(keepends=True)
     headers = [number for number, line in enumerate(lines) if line.startswith("[")]
-    own = rf"\[+\s*model\s*\.\s*([\"']?){re.escape(id_)}\1\s*[.\]]"
-    numbers = [number for number in headers if re.match(own, lines[number])]
+    header = rf"\[+\s*model\s*\.\s*([\"']?){re.escape(id_)}\1\s*[.\]]"
+    numbers = [number for number in headers if re.match(header, lines[number])]
     end = next((number for number in headers if number > numbers[-1]), len(lines))
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):
         end -= 1

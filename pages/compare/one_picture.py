@@ -42,8 +42,6 @@ FIRST = 3
 """Models that the page begins with: all of them are in memory at once."""
 OWN_ANSWERS = "own"
 ARRANGEMENTS = {"large": "Large", "beside": "Side by side"}
-COLUMNS = (7, 2)
-"""Widths of the picture and of the models at its right."""
 
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
@@ -179,7 +177,7 @@ def _draw_large(comparison: Comparison, names: list[str], maps: Sequence[Map]) -
     """Draw a large picture, and beside it the models whose maps it shows in turn."""
     rows = [_row(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
     rows += [Answer(each.title, "", None) for each in maps[len(rows) :]]
-    left, right = st.columns(COLUMNS, gap="medium")
+    left, right = st.columns(panels.COLUMNS, gap="medium")
     with right.container(key="answers"):
         widgets.rows(rows, key=f"compared-{'-'.join(comparison.names)}")
     with left.container(key="stage"):

@@ -29,7 +29,7 @@ def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, row, main = (st.container(key=name) for name in ("controls", "headline", "explore"))
     choices, explainer = controls.draw(bar)
-    title, side = row.columns(map_view.COLUMNS, gap="medium", vertical_alignment="center")
+    title, side = row.columns(panels.COLUMNS, gap="medium", vertical_alignment="center")
     with side.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"):
         edits = whatif.is_open(choices.image)
         view, chip = draw_studio if edits else choose_view(explainer), st.container(width="content")

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 HEIGHT = 640
 """Height of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
-COLUMNS = (7, 2)
-"""Widths of the pictures and of what stands at their right."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Places(Frame):
     @classmethod
     def draw(cls, frame: Frame) -> Places:
         with frame.main:
-            left, right = st.columns(COLUMNS, gap="medium")
+            left, right = st.columns(panels.COLUMNS, gap="medium")
         stage, answers = left.container(key="stage"), right.container(key="answers")
         return cls(**vars(frame), left=stage, answers=answers, beside=right.container())
 

@@ -292,8 +292,8 @@ def _compare_boxes(pairs: Pairs, _unit: str) -> Agreement:
     def equal(first: Json, second: Json) -> bool:
         rows = [json.loads(row["boxes"] or "[]") for row in (first, second)]
         indices = {label: index for index, label in enumerate({label for row in rows for label, *_ in row})}
-        found = [[Prediction(label, indices[label], score, tuple(box)) for label, score, *box in row] for row in rows]
-        return not any(None in (change.before, change.after) for change in match_boxes(*found))
+        answers = [[Prediction(label, indices[label], score, tuple(box)) for label, score, *box in row] for row in rows]
+        return not any(None in (change.before, change.after) for change in match_boxes(*answers))
 
     return _agree(pairs, equal)
 
@@ -379,8 +379,8 @@ def _describe_points(scores: Scores) -> str:
 
 
 def _refuse_all_but_masks(truth: GroundTruth) -> str:
-    wanted = "This model gives each pixel a class: give masks as its labels, or leave --labels out."
-    return "" if truth.masks else wanted
+    reason = "This model gives each pixel a class: give masks as its labels, or leave --labels out."
+    return "" if truth.masks else reason
 
 
 def _judge_pixels(labels: RunLabels, key: str, explanation: Explanation, _lock: Lock) -> EvaluatedPicture | None:

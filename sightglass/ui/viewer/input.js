@@ -163,7 +163,8 @@ export class Input {
     }, { signal });
     window.addEventListener("keydown", (event) => {
       if (!isFree(event)) return;
-      if (/^[1-9]$/.test(event.key)) this.#number(Number(event.key) - 1);
+      const number = /^[1-9]$/.test(event.key) ? Number(event.key) : 0;
+      if (number && state.panels.some(({ maps }) => maps.length >= Math.max(2, number))) this.#choose(number - 1);
       if (event.key === "[" || event.key === "]") this.#fade(event.key === "]" ? 0.1 : -0.1);
       if (event.key !== " ") return;
       event.preventDefault();
@@ -213,10 +214,7 @@ export class Input {
     const { X, Y } = placer(state.visible(), panel?.width ?? 1, panel?.height ?? 1);
     // A label names its box, wherever it stands.
     const box = panel?.labels.find(({ place }) => contains(place, X(x), Y(y))) ?? smallestBox(state.head.boxes, x, y);
-    if (box) {
-      viewer.choose(box.index);
-      broadcast("choose", { index: box.index });
-    }
+    if (box) this.#choose(box.index);
     viewer.send.setTriggerValue("point", { picture: state.head.picture, x, y, box: box ? box.index : null });
   }
 
@@ -263,11 +261,9 @@ export class Input {
     if (done) keep(sessionStorage, state.settings);
   }
 
-  /** Show the map of this number, here and in the list beside it. @param {number} index */
-  #number(index) {
-    const { viewer, viewer: { state } } = this;
-    if (!state.panels.some(({ maps }) => maps.length > Math.max(1, index))) return;
-    viewer.choose(index);
+  /** Choose a map, here and in the list beside it. @param {number} index */
+  #choose(index) {
+    this.viewer.choose(index);
     broadcast("choose", { index });
   }
 

@@ -125,6 +125,7 @@ export class Viewer {
     this.state.settings = recalled(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
     if (viewport) this.view(viewport, false);
     this.build();
+    this.#explainLines();
     // Until then it is out of sight, and the page keeps its place free.
     this.root.classList.add("sized");
     /** @type {ShadowRoot} */ (this.root.getRootNode()).host.setAttribute("data-sized", "");
@@ -177,7 +178,6 @@ export class Viewer {
     }
     this.#reserveLine();
     this.readOut();
-    this.#explainLines();
   }
 
   /** Say what the lines over the maps are. */

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation, Image
     from sightglass.explain.maps.heatmap import Heatmap
 
+COLUMNS = (7, 2)
+"""Widths of the pictures and of the answers at their right."""
+
 
 def to_map(
     explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None, half: bool = True

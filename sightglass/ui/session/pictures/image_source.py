@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 from PIL import Image as Pillow
@@ -19,8 +18,8 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
+from sightglass.models.demo.pictures import example_file
 from sightglass.models.demo.pictures import example_named as example_named
-from sightglass.models.demo.pictures import example_source
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.markdown import shorten
 
@@ -187,11 +186,9 @@ def example(name: str) -> Image:
 
 
 def describe_example(name: str) -> tuple[str, tuple[int, int]]:
-    """Return a bundled picture's file name, and its width and height in pixels."""
-    source, file_name = example_source(name)
-    if not isinstance(source, Path):
-        return file_name, (source.shape[1], source.shape[0])
-    with Pillow.open(source) as file:
+    """Return a bundled picture's file name, and its width and height in pixels, without decoding it."""
+    path, file_name = example_file(name)
+    with Pillow.open(path) as file:
         return file_name, file.size
 
 
