@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sightglass import batch, examples, video
 from sightglass.batch import journal, table
-from sightglass.batch.kept import RunFacts, RunPlan
+from sightglass.batch.run_store import RunFacts, RunPlan
 from sightglass.history.decks import SUFFIX, join
 from sightglass.report.stored import pack
 from training import decks

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.batch.finished import Result
-    from sightglass.batch.kept import RunPlan
+    from sightglass.batch.run_store import RunPlan
     from sightglass.common.files import Json
 
     Frame = Any

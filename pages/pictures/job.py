@@ -13,9 +13,9 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import journal, kept, labels, table
+from sightglass.batch import journal, labels, run_store, table
 from sightglass.batch.finished import SPEED
-from sightglass.batch.kept import RunFacts, RunPlan, Source
+from sightglass.batch.run_store import RunFacts, RunPlan, Source
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
@@ -60,11 +60,11 @@ class PicturesJob(Job["list[Summary]"]):
             super().__init__(partial(_read_results, plans, read), reads=True)
         else:
             # From now on its folder is its address.
-            if kept.read_facts(plans[0].folder) is None:
+            if run_store.read_facts(plans[0].folder) is None:
                 with journal.writing(plans[0].folder):
                     plans[0].folder.mkdir(parents=True, exist_ok=True)
                     facts = RunFacts(source=(source.path,), name=source.name, plans=plans, pictures=len(source.items))
-                    kept.write_facts(plans[0].folder, facts)
+                    run_store.write_facts(plans[0].folder, facts)
             super().__init__(partial(_run, source, plans, labels, resume, stopped), name=plans[0].folder)
 
     @property
@@ -189,7 +189,7 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
 
 def list_earlier() -> list[RunFacts]:
     """Return this person's earlier runs, newest first."""
-    return kept.list_runs(users.folder(settings().batches))
+    return run_store.list_runs(users.folder(settings().batches))
 
 
 def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
@@ -204,7 +204,7 @@ def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
 def open_run(name: str) -> PicturesJob | None:
     """Return the job of a folder of results; None without it."""
     folder = users.folder(settings().batches) / name
-    facts = kept.read_facts(folder) if folder.name == name and not name.startswith(".") else None
+    facts = run_store.read_facts(folder) if folder.name == name and not name.startswith(".") else None
     return None if facts is None else reopen(facts, stopped=True)
 
 
@@ -212,10 +212,10 @@ def reopen(facts: RunFacts, *, stopped: bool = False) -> PicturesJob:
     """Return the job of a run, which goes on with what is left unless `stopped`; raise Problem without its pictures."""
     if (running := find_running(facts.plans)) is not None:
         return running
-    if not kept.is_finished(facts):
-        return PicturesJob(kept.open_source(facts.source[0], facts.name), facts.plans, stopped=stopped)
+    if not run_store.is_finished(facts):
+        return PicturesJob(run_store.open_source(facts.source[0], facts.name), facts.plans, stopped=stopped)
     try:
-        source = kept.open_source(facts.source[0], facts.name)
+        source = run_store.open_source(facts.source[0], facts.name)
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, facts.source[0])
@@ -227,15 +227,15 @@ def delete(facts: RunFacts) -> None:
     for plan in facts.plans:
         shutil.rmtree(plan.folder, ignore_errors=True)
     if facts.source not in [other.source for other in list_earlier()]:
-        kept.delete_upload(facts.source[0])
+        run_store.delete_upload(facts.source[0])
 
 
 def open_example() -> PicturesJob:
     """Return the packaged run of three models."""
     folder = examples.find(examples.CLASSES)
-    facts = kept.read_facts(folder / "run")
+    facts = run_store.read_facts(folder / "run")
     assert facts is not None
-    source = kept.open_source(str(folder / "pictures"), facts.name)
+    source = run_store.open_source(str(folder / "pictures"), facts.name)
     return PicturesJob(source, facts.plans, read=facts.pictures, example=True)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import finished, kept, labels, table
+from sightglass.batch import finished, labels, run_store, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
 from sightglass.explain.phrases import plural
@@ -88,7 +88,7 @@ def _read_address(remembered: PicturesPage) -> None:
                 remembered.opened, remembered.unit = (st.query_params.get(each, "") for each in ("open", "error"))
     elif path := st.query_params.get("upload"):
         try:
-            remembered.source, remembered.truth = kept.open_upload(path)
+            remembered.source, remembered.truth = run_store.open_upload(path)
         except Problem:
             url_state.leave_out("upload", path)
 
@@ -98,7 +98,7 @@ def _write_address(remembered: PicturesPage) -> None:
     url_state.set_url("run", None if job is None or job.example else job.plans[0].folder.name)
     url_state.set_url("open", remembered.opened or None)
     url_state.set_url("error", remembered.unit or None)
-    chosen, home = remembered.source, kept.uploads_home()
+    chosen, home = remembered.source, run_store.uploads_home()
     uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
     url_state.set_url("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
 
@@ -124,7 +124,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
         _start(chosen, choices, plans_of, remembered)
 
 
-def _describe_chosen(chosen: kept.Source | None, matches: Sequence[LabelMatch]) -> str:
+def _describe_chosen(chosen: run_store.Source | None, matches: Sequence[LabelMatch]) -> str:
     """Return `labelled300.zip · 310 pictures · 28 of 31 labels matched`."""
     if chosen is None:
         return "Your pictures"
@@ -158,7 +158,7 @@ def _draw_models(choices: Choices) -> list[str]:
     return [choices.model.id, *more[: MOST - 1]]
 
 
-def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
+def _start(chosen: run_store.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
     """Run the models over the pictures, with the chosen method and layers."""
     plans, truth, matches = [], remembered.truth, remembered.matches
     if (before := remembered.job) is not None:
@@ -172,7 +172,7 @@ def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembe
         folder = jobs.folder_for(chosen, name, options)
         if corrections := sheet.keep_known(matches, explainer.labels):
             labels.correct(folder, corrections)
-        plans.append(kept.RunPlan(name, options, folder))
+        plans.append(run_store.RunPlan(name, options, folder))
     remembered.show(jobs.find_running(plans) or PicturesJob(chosen, tuple(plans), labels=truth))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
     st.rerun()
@@ -200,7 +200,7 @@ def _draw_job(job: PicturesJob) -> None:
     """Draw a job's progress, failure or result."""
     if not job.finished():
         st.markdown(f"## {plural(len(job.source.items), 'picture')}")
-        background.progress(job, help="What is finished is kept.")
+        background.progress(job, help="What is finished is run_store.")
         return
     if job.failure is not None:
         page.show_failure(job.failure, "a run of pictures failed")

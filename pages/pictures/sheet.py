@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import finished, kept, labels, table
+from sightglass.batch import finished, labels, run_store, table
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural
 from sightglass.pages.pictures import job as jobs
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from sightglass.batch.kept import RunFacts
     from sightglass.batch.labels import LabelMatch
+    from sightglass.batch.run_store import RunFacts
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TAKEN = (
     "Pictures, a folder, or a .zip, whose class folders are labels. Labels: COCO .json, .csv with "
     "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
-    f"They are kept on this server with their run; of each person the {kept.KEPT} newest."
+    f"They are kept on this server with their run; of each person the {run_store.KEPT} newest."
 )
 
 
@@ -102,7 +102,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
 def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
-    pictures, truth = kept.read_uploads(files, task, remembered.source)
+    pictures, truth = run_store.read_uploads(files, task, remembered.source)
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
@@ -175,7 +175,9 @@ def _draw_run(remembered: PicturesPage, facts: RunFacts) -> None:
     about = f"{', '.join(models)}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")
-        if st.button("Open" if kept.is_finished(facts) else "Continue", key=f"pictures-earlier-{facts.folder.name}"):
+        if st.button(
+            "Open" if run_store.is_finished(facts) else "Continue", key=f"pictures-earlier-{facts.folder.name}"
+        ):
             remembered.source = None
             remembered.show(jobs.reopen(facts))
             st.rerun()

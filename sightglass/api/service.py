@@ -111,7 +111,7 @@ def answer_explanation(request: ExplainRequest, kind: str) -> BaseModel | bytes:
     answer = results.Explained.build(explanation, style, saved=saved, missing=missing)
     if kind == "json":
         return answer
-    files = result_folder.of_result(explanation, style, everything=True)
+    files = result_folder.result_files(explanation, style, everything=True)
     return zip_files(result_folder.with_summary(files, answer.to_dict()))
 
 
@@ -139,7 +139,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
         check_maps(explanation, 1)
     saved = [history.save_as_set(explanation) for explanation in comparison.explanations]
     if kind == "zip":
-        return zip_files(result_folder.of_comparison(comparison, style))
+        return zip_files(result_folder.comparison_files(comparison, style))
     return results.ComparisonResult.build(comparison, saved)
 
 
@@ -165,7 +165,7 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     check()
     context = ranking.context(explainer, query, pair.preprocessing)
     if kind == "zip":
-        return zip_files(similarity_files.of_similarity(pair, context))
+        return zip_files(similarity_files.pair_files(pair, context))
     return results.SimilarityResult.build(pair, context)
 
 
@@ -178,5 +178,5 @@ def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
     explanation = run(name, image, request, request.engine_options() | {"top_k": 1} | task.decoder.options_of())
     proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
     if kind == "zip":
-        return zip_files(result_folder.of_proof(explanation, 0, proof))
+        return zip_files(result_folder.proof_files(explanation, 0, proof))
     return results.ProofResult.build(explanation, 0, proof)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.batch import kept, labels, table
+from sightglass.batch import labels, run_store, table
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, modified
 from sightglass.common.settings import MIB
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from sightglass.batch.kept import RunPlan
+    from sightglass.batch.run_store import RunPlan
     from sightglass.evaluation.stored import Evaluation
 
     Frame = Any
@@ -174,7 +174,7 @@ def read(plans: Sequence[RunPlan]) -> Result:
 
 def stamp(*folders: Path) -> tuple[Hashable, ...]:
     """Return what changes with the tables, evaluations, corrections and states of runs."""
-    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS, kept.FILE)
+    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS, run_store.FILE)
     return tuple((folder, *(modified(folder / name) for name in names)) for folder in folders)
 
 
@@ -201,7 +201,7 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     with contextlib.suppress(Problem):
         decision = decide_runs({p.folder: r.evaluation for p, r in zip(plans, reports, strict=True) if r})
     left_out = _list_left_out(folders, [fit.not_counted_sentence for fit in fits if fit is not None])
-    stopped = any(map(kept.is_stopped, folders))
+    stopped = any(map(run_store.is_stopped, folders))
     return Result(tuple(plans), frames, reports, fits, agreements, decision, stopped, left_out), size
 
 
@@ -212,7 +212,7 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
     rows, left_out = score_runs([*runs], runs.__getitem__)
     counts = (kind_of(each.task).describe_not_counted(each.not_counted) for each in runs.values())
     sentences = filter(None, (_list_left_out(runs, counts), *left_out))
-    return replace(decide(rows), stopped=any(map(kept.is_stopped, runs)), left_out=" ".join(sentences))
+    return replace(decide(rows), stopped=any(map(run_store.is_stopped, runs)), left_out=" ".join(sentences))
 
 
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:

@@ -10,8 +10,8 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import kept, table
 from sightglass.batch import labels as run_labels
+from sightglass.batch import run_store, table
 from sightglass.batch.engines import RayEngine, ThreadEngine, Work
 from sightglass.batch.journal import Journal, writing
 from sightglass.common.errors import ModelProblem
@@ -112,7 +112,7 @@ class BatchJob:
     """Share of a GPU, or number of GPUs, of each of the cluster's workers."""
     on_explained: Callable[[Explanation], object] | None = None
     """Receives every explanation made in this process, in any thread."""
-    facts: kept.RunFacts | None = None
+    facts: run_store.RunFacts | None = None
     """What the page Pictures lists the run by, and goes on with; by default the source itself, if the next process can
     find it."""
 
@@ -141,7 +141,7 @@ class BatchJob:
         device, model = "cpu" if self.engine == "ray" else self.device, self.model
         explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
         self.work = Work(explainer, self, folder.absolute())
-        if facts := self.facts or kept.describe_run(self.source, model, self.work.call_options, folder):
+        if facts := self.facts or run_store.describe_run(self.source, model, self.work.call_options, folder):
             self.facts = replace(facts, pictures=len(self.items))
 
     def open(self, stack: contextlib.ExitStack) -> None:
@@ -159,7 +159,7 @@ class BatchJob:
         self.journal = stack.enter_context(contextlib.closing(Journal(self.folder, settings, resume=self.resume)))
         # Nobody else writes here: the journal is locked.
         if self.facts is not None:
-            kept.write_facts(self.folder, self.facts)
+            run_store.write_facts(self.folder, self.facts)
         remove_drafts(self.folder, age=0)
         for draft in (self.folder / table.FOLDER).rglob(".*.part"):
             draft.unlink()
@@ -212,7 +212,7 @@ class BatchJob:
         stamps = [self.journal.done[key][0] for key in keys if key in self.journal.done]
         if self.facts is not None:
             # What has no stamp is tried again by the next run.
-            kept.write_facts(self.folder, replace(self.facts, done=sum(map(bool, stamps))))
+            run_store.write_facts(self.folder, replace(self.facts, done=sum(map(bool, stamps))))
         done, seconds = len(stamps) - len(failed), time.monotonic() - self._started
         cancelled = len(stamps) < len(keys)
         return Summary(self.folder, len(keys), done, self._resumed, failed, seconds, cancelled)

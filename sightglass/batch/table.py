@@ -105,7 +105,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         for row, heatmap in zip(report_table.rows(explanation), explanation.heatmaps, strict=True)
     ]
     # In a table of one explanation the picture has its bare name.
-    return [more | row | {"picture": item.key} for row in map_rows or [report_table.of_picture(explanation)]]
+    return [more | row | {"picture": item.key} for row in map_rows or [report_table.picture_columns(explanation)]]
 
 
 def stem(item: Item) -> str:

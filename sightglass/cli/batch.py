@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import finished, kept, labels, runner, table
+from sightglass.batch import finished, labels, run_store, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -146,7 +146,7 @@ def _run(
         explainer,
         folder,
         options=called,
-        facts=kept.describe_run(source, options.model, called, Path(folder)),
+        facts=run_store.describe_run(source, options.model, called, Path(folder)),
         maps=options.maps,
         workers=options.workers,
         batch_size=options.batch_size,

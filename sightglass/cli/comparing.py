@@ -60,8 +60,8 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
         comparison = _compare(open_picture(picture, console), engine_options, options, progress)
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
-        (folder,) = result_folder.places([f"{name}_compared"], options.out)
-        written = result_folder.write(folder, result_folder.of_comparison(comparison, style))
+        (folder,) = result_folder.choose_folders([f"{name}_compared"], options.out)
+        written = result_folder.write(folder, result_folder.comparison_files(comparison, style))
     _report(console, comparison)
     return console.finish(folder, written, results.ComparisonResult.build(comparison).to_dict())
 
@@ -87,7 +87,7 @@ def _report(console: Console, comparison: models.Comparison) -> None:
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
     rows = []
     for i, (name, explanation) in enumerate(zip(comparison.names, comparison.explanations, strict=True)):
-        label, sure = result_folder.of_first(explanation)
+        label, sure = result_folder.first_answer(explanation)
         agreement = comparison.agreement(0, i)
         rows.append(
             (
@@ -179,30 +179,32 @@ class _Run:
 
     def compare(self, query: Image, other: Image) -> int:
         """Compare two pictures."""
-        (folder,) = result_folder.places([f"{query.name.rsplit('.', 1)[0]}_and_{other.name}"], self.options.out)
+        (folder,) = result_folder.choose_folders([f"{query.name.rsplit('.', 1)[0]}_and_{other.name}"], self.options.out)
         pair = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing)
-        self.console.say(results.describe_similarity(pair, baseline), baseline.words, *similarity_files.places(pair))
+        self.console.say(
+            results.describe_similarity(pair, baseline), baseline.words, *similarity_files.describe_maps(pair)
+        )
         self.console.say(*(f"note: {note}" for note in pair.notes))
-        written = result_folder.write(folder, similarity_files.of_similarity(pair, baseline, self._attend()))
+        written = result_folder.write(folder, similarity_files.pair_files(pair, baseline, self._attend()))
         return self.console.finish(folder, written, results.SimilarityResult.build(pair, baseline).to_dict())
 
     def rank(self, query: Image, gallery: str) -> int:
         """Rank a gallery."""
-        (folder,) = result_folder.places([f"{query.name.rsplit('.', 1)[0]}_gallery"], self.options.out)
+        (folder,) = result_folder.choose_folders([f"{query.name.rsplit('.', 1)[0]}_gallery"], self.options.out)
         fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
         baseline = ranking.context(self.explainer, query, **fitting)
         top: list[Json] = []
         pairs: list[Similarity] = []
-        files = [similarity_files.of_ranking(ranked)]
+        files = [similarity_files.ranking_file(ranked)]
         for i, hit in enumerate(ranked.hits[: self.options.top], 1):
             self.progress((i - 1) / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
             pairs.append(self._explain(query, hit.item.open()))
             top.append(results.SimilarityResult.build(pairs[-1], None).to_dict() | {"rank": i})
-            files.append(similarity_files.of_pair(pairs[-1], i))
+            files.append(similarity_files.match_file(pairs[-1], i))
         if pairs and self.sheets:
-            files.append(similarity_files.of_query(1, query.name, pairs, attend=self._attend()))
+            files.append(similarity_files.query_file(1, query.name, pairs, attend=self._attend()))
         self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}: {baseline.words}")
         rows = [
             (str(i), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score))
@@ -226,7 +228,9 @@ class _Run:
 
     def evaluate(self, queries: str, gallery: str) -> int:
         """Evaluate queries against a gallery."""
-        (folder,) = result_folder.places([f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out)
+        (folder,) = result_folder.choose_folders(
+            [f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out
+        )
         report = evaluation.evaluate(
             self.explainer,
             queries,
@@ -237,14 +241,14 @@ class _Run:
         )
 
         def files() -> Iterator[result_folder.File]:
-            yield from similarity_files.of_evaluation(report)
+            yield from similarity_files.evaluation_files(report)
             sheets = report.queries[: self.sheets]
             for i, query in enumerate(sheets):
                 self.progress(i / len(sheets), f"Matches of {query.item.key}")
                 image, top = query.item.open(), query.top[: self.options.top]
                 pairs = [self._explain(image, item.open()) for item, _, _ in top]
                 rights = [right for _, _, right in top]
-                yield similarity_files.of_query(i + 1, query.item.key, pairs, rights, self._attend())
+                yield similarity_files.query_file(i + 1, query.item.key, pairs, rights, self._attend())
 
         rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in evaluation.RANKS)]
         self.console.table(("measure", "value"), rows, right=("value",))

@@ -164,11 +164,11 @@ def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: st
             values = results.Explained.build(explanation, style).to_dict()
             maps = range(len(explanation.heatmaps))
             return values, chain.from_iterable(
-                result_folder.of_class(explanation, i, style, values, npy=options.npy) for i in maps
+                result_folder.class_files(explanation, i, style, values, npy=options.npy) for i in maps
             )
         files = chain(
-            result_folder.of_picture(explanation, style, npy=options.npy),
-            result_folder.of_methods(explanation, style) if by_all and explanation.heatmaps else (),
+            result_folder.picture_files(explanation, style, npy=options.npy),
+            result_folder.method_files(explanation, style) if by_all and explanation.heatmaps else (),
         )
         return series.with_summary(explanation, files)
 
@@ -228,7 +228,7 @@ class Series:
         failed: list[dict[str, str]] = []
         # A picture's folder is called as it, without its own folders.
         names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in self.pictures]
-        folders = result_folder.places(names, self.options.out)
+        folders = result_folder.choose_folders(names, self.options.out)
         with self.console.progress("Explaining") as bar:
             for number, (picture, folder) in enumerate(zip(self.pictures, folders, strict=True)):
 

@@ -60,10 +60,10 @@ def prove(picture: cli.Picture, engine_options: cli.EngineOptions, options: Prov
     console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
-        (folder,) = result_folder.places([image.name], options.out)
+        (folder,) = result_folder.choose_folders([image.name], options.out)
         explanation = _explain(image, engine_options, options, progress)
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, steps=options.steps)
-        files = result_folder.of_proof(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
+        files = result_folder.proof_files(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
         names = result_folder.write(folder, chain(*files))
     heatmap = explanation.heatmaps[0]
     console.say(
@@ -149,7 +149,7 @@ def replay(
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
     names: list[str] = []
     if options.out is not None:
-        files = result_folder.of_result(explanation, look, everything=False)
+        files = result_folder.result_files(explanation, look, everything=False)
         names = result_folder.write(options.out, result_folder.with_summary(files, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})

@@ -268,7 +268,7 @@ class RecordFiles:
             if path.name not in (RECORD, "thumbnail.jpg"):
                 yield path.name.replace("picture", "query") if record.pair else path.name, path.read_bytes()
         if record.pair:
-            yield from similarity_files.of_similarity(self.similarity(record), record.pair.context)
+            yield from similarity_files.pair_files(self.similarity(record), record.pair.context)
         elif record.maps:
             picture, heatmap = self.picture(record), self.heatmaps(record)[record.index]
             yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap)

@@ -131,7 +131,7 @@ def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]
     """Return the files of the best map and of all classes."""
     about = "The map of each class, all of them on a sheet, their raw values, statistics and proofs, and the recipe."
     name = f"{_picture_stem(explanation.image.name)}-{explanation.model.id}"
-    files = _zip(lambda: result_folder.of_picture(explanation, Style.of(look)), name)
+    files = _zip(lambda: result_folder.picture_files(explanation, Style.of(look)), name)
     return [Files("All classes", about, files), *map_downloads(explanation, 0, look)]
 
 
@@ -140,7 +140,7 @@ def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
 
     def files() -> Iterable[tuple[str, bytes]]:
         times = comparison.timings or measure_in_turns([each.evidence for each in comparison.explanations])
-        return result_folder.of_comparison(replace(comparison, timings=times), Style.of(look))
+        return result_folder.comparison_files(replace(comparison, timings=times), Style.of(look))
 
     name = f"{_picture_stem(comparison.explanations[0].image.name)}-comparison"
     about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
@@ -150,9 +150,9 @@ def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
 def similarity_downloads(similarity: Similarity, context: Context, ranking: Ranking, _: ViewSettings) -> list[Files]:
     """Return the files of two compared pictures and their gallery."""
     name = "-".join((*(_picture_stem(side.image.name) for side in similarity.sides), "similarity"))
-    files = _zip(lambda: similarity_files.of_similarity(similarity, context), name)
+    files = _zip(lambda: similarity_files.pair_files(similarity, context), name)
     about = "Both pictures with their maps, the best matches, maps and embeddings as they are, and every number."
-    scores = [("Ranking, .csv", f"{name}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1])]
+    scores = [("Ranking, .csv", f"{name}-ranking.csv", lambda: similarity_files.ranking_file(ranking)[1])]
     return [Files("Both pictures", about, files), Files("Gallery", "The scores of all pictures.", scores)]
 
 

@@ -51,9 +51,9 @@ def save(explanation: Result, folder: Path) -> None:
 
     Raises ModelProblem where it cannot be written to.
     """
-    (folder,) = places([explanation.image.name], folder)
+    (folder,) = choose_folders([explanation.image.name], folder)
     values = results.Explained.build(explanation).to_dict()
-    write(folder, list(with_summary(of_picture(explanation, VIEWER_STYLE, bare=True), values)))
+    write(folder, list(with_summary(picture_files(explanation, VIEWER_STYLE, bare=True), values)))
 
 
 def write(folder: Path, files: Iterable[File]) -> list[str]:
@@ -79,7 +79,7 @@ def find_other(folder: Path, image: Image) -> str | None:
     return recipe.picture_name if recipe.picture_sha256 != image.sha256 else None
 
 
-def places(names: Sequence[str], out: Path | None) -> list[Path]:
+def choose_folders(names: Sequence[str], out: Path | None) -> list[Path]:
     """Return a folder per picture: `out` itself for a single one, else one inside it named after each picture.
 
     `out` defaults to `explained`, which gets a folder even for a single picture. Raises ModelProblem where they cannot
@@ -132,14 +132,14 @@ def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
     yield SUMMARY, to_json(values | {"files": [*names, SUMMARY]}).encode()
 
 
-def of_result(explanation: Result, style: Style, *, everything: bool) -> Iterator[File]:
+def result_files(explanation: Result, style: Style, *, everything: bool) -> Iterator[File]:
     """Return the files of boxes of a detector, else of a picture; `everything`: also each map as a file."""
     if explanation.task.explains("detection"):
         return box_files(explanation, style, everything=everything)
-    return of_picture(explanation, style, npy=everything)
+    return picture_files(explanation, style, npy=everything)
 
 
-def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bool = False) -> Iterator[File]:
+def picture_files(explanation: Result, style: Style, *, npy: bool = False, bare: bool = False) -> Iterator[File]:
     """Yield one picture's files: of a segmentation the class of each pixel, the figure, overlays, and a sheet.
 
     `npy`: also each map at the picture's size, float32 (H, W) in 0..1, a signed one in -1..1. `bare`: also each map
@@ -166,7 +166,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     yield from _numbers(explanation)
 
 
-def of_class(explanation: Result, index: int, style: Style, values: Json, *, npy: bool = False) -> Iterator[File]:
+def class_files(explanation: Result, index: int, style: Style, values: Json, *, npy: bool = False) -> Iterator[File]:
     """Yield one class's figure and analysis, under names that no other class has.
 
     `values`: the explanation as `results.Explained`. `npy`: also the map.
@@ -259,7 +259,7 @@ def _numbers(explanation: Result) -> Iterator[File]:
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
     for number, (index, proof) in enumerate(sorted(explanation.proofs.items())):
         begin = f"{stem(explanation, index)}_" if number else ""
-        yield from of_proof(explanation, index, proof, begin)
+        yield from proof_files(explanation, index, proof, begin)
     yield RECIPE, checked_recipe(explanation).model_dump_json(indent=1).encode()
 
 
@@ -275,7 +275,7 @@ def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
     return by_name
 
 
-def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
+def method_files(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method, no control."""
     offered = list_methods(explanation.evidence.loaded)
     names = [method.id for method in offered if method.quick and method.family != "control"]
@@ -304,7 +304,7 @@ def _name_map(explanation: Result, index: int) -> str:
     return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
 
-def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
+def comparison_files(compared: Comparison, style: Style) -> Iterator[File]:
     """Yield the models' maps, sheet, proofs and comparison.json."""
     panels, captions = [], []
     for i, explanation in enumerate(compared.explanations):
@@ -313,10 +313,10 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
             data = embed(to_png(panels[-1]), explanation, 0, style.overlay)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
             if (proof := explanation.proofs.get(0)) is not None:
-                yield from of_proof(explanation, 0, proof, f"{label_stem(explanation.model.id)}_")
+                yield from proof_files(explanation, 0, proof, f"{label_stem(explanation.model.id)}_")
         else:
             panels.append(explanation.image.pixels)
-        captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
+        captions.append(plain_text(f"{compared.names[i]}: {' '.join(first_answer(explanation))}"))
     # One file, one recipe: the first model's.
     sheet = to_jpeg(contact_sheet(panels, captions))
     yield "comparison.jpg", embed(sheet, compared.explanations[0], 0, style.overlay)
@@ -325,7 +325,7 @@ def of_comparison(compared: Comparison, style: Style) -> Iterator[File]:
     yield "comparison.json", to_json(results.ComparisonResult.build(compared).to_dict()).encode()
 
 
-def of_first(explanation: Explanation) -> tuple[str, str]:
+def first_answer(explanation: Explanation) -> tuple[str, str]:
     """Return the first map's label and score, else the answer."""
     if not explanation.heatmaps:
         return explanation.task.wording.answer(explanation), ""
@@ -333,7 +333,7 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
     return label, "" if score is None else describe_score(score, explanation.model, label)
 
 
-def of_proof(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:
+def proof_files(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:
     """Yield proof.png, the curves' figure with the recipe, then proof.json; `begin`: of their names."""
     curves, view = charts.figure(charts.describe_proof(proof)), embedded_recipe.view_of(explanation, index)
     yield f"{begin}proof.png", embedded_recipe.write(curves, proved_recipe(explanation, index, proof), view)

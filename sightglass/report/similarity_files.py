@@ -47,7 +47,7 @@ def difference(side: ComparedImage) -> NDArray[np.float32]:
 
 def pair_view(similarity: Similarity, verdict: str) -> View:
     """Return the view of two compared pictures, side by side under their maps; `verdict`: what the score means."""
-    sentences, pictures = places(similarity), []
+    sentences, pictures = describe_maps(similarity), []
     for side in similarity.sides:
         name = side.image.name
         item = place_map("", difference(side), side.geometry, "difference", None) if side.signed.any() else None
@@ -60,7 +60,7 @@ def pair_view(similarity: Similarity, verdict: str) -> View:
     )
 
 
-def of_similarity(similarity: Similarity, context: Context | None, attend: Attend | None = None) -> Iterator[File]:
+def pair_files(similarity: Similarity, context: Context | None, attend: Attend | None = None) -> Iterator[File]:
     """Yield similarity.jpg, maps.npz and similarity.json; `attend`: draws a picture under its attention."""
     names = [side.image.name for side in similarity.sides]
     panels, below = _attended(draw_pair(similarity), [side.image for side in similarity.sides], attend)
@@ -69,7 +69,7 @@ def of_similarity(similarity: Similarity, context: Context | None, attend: Atten
     yield "similarity.json", to_json(results.SimilarityResult.build(similarity, context).to_dict()).encode()
 
 
-def of_pair(similarity: Similarity, rank: int) -> File:
+def match_file(similarity: Similarity, rank: int) -> File:
     """Return one picture of a gallery beside the query: `top1_name.jpg`."""
     name = similarity.gallery.image.name
     captions = [similarity.query.image.name, f"{rank}. {name}"]
@@ -83,7 +83,7 @@ def _attended(panels: Panels, images: Sequence[Image], attend: Attend | None) ->
     return [*panels, *more], ["attention"] * len(more)
 
 
-def of_query(
+def query_file(
     number: int, name: str, pairs: Sequence[Similarity], right: Sequence[bool] = (), attend: Attend | None = None
 ) -> File:
     """Return a query and its matches, best first, each with its score and its map: `visualized/query1_name.jpg`.
@@ -103,7 +103,7 @@ def of_query(
     return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 
-def places(similarity: Similarity) -> list[str]:
+def describe_maps(similarity: Similarity) -> list[str]:
     """Say for each picture where it is similar and where different; in one sentence without a map."""
     if similarity.state == "same":
         return ["The two are identical to the model, so there is nothing to compare."]
@@ -126,11 +126,11 @@ def ranking(ranked: Ranking) -> list[Json]:
     ]
 
 
-def of_ranking(ranked: Ranking) -> File:
+def ranking_file(ranked: Ranking) -> File:
     return "ranking.csv", table.csv(ranking(ranked)).encode()
 
 
-def of_evaluation(evaluation: Evaluation) -> Iterator[File]:
+def evaluation_files(evaluation: Evaluation) -> Iterator[File]:
     """Yield report.json and queries.csv of a re-identification evaluation."""
     yield "report.json", to_json(evaluation.summary()).encode()
     rows = [
@@ -147,7 +147,7 @@ def of_evaluation(evaluation: Evaluation) -> Iterator[File]:
 
 
 def _title(similarity: Similarity) -> str:
-    words = COLOURS if similarity.state == "ok" else places(similarity)[0]
+    words = COLOURS if similarity.state == "ok" else describe_maps(similarity)[0]
     return f"Similarity {similarity.score:.2f}. {words}"
 
 

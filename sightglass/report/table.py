@@ -25,11 +25,11 @@ def rows(explanation: Result) -> list[Json]:
 
         Path("bus.csv").write_text(csv(rows(result)))
     """
-    common = of_picture(explanation)
+    common = picture_columns(explanation)
     return [common | _of_map(explanation, index) for index in range(len(explanation.heatmaps))]
 
 
-def of_picture(explanation: Result) -> Json:
+def picture_columns(explanation: Result) -> Json:
     """Return the columns shared by a picture's maps."""
     best = explanation.predictions[0] if explanation.predictions else None
     return {

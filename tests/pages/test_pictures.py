@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sightglass.batch import finished, journal, kept, labels, runner, table
-from sightglass.batch.kept import Source
+from sightglass.batch import finished, journal, labels, run_store, runner, table
+from sightglass.batch.run_store import Source
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -156,7 +156,7 @@ def test_dropped_files_survive_reload(page, pictures):
     finish(app)
     assert len(opened(app)) == 2 and "(2 labelled pictures)" in headline(app)
     app.button(key=f"pictures-delete-{job.plans[0].folder.name}").click().run()
-    assert not job.plans[0].folder.exists() and not list(kept.uploads_home().iterdir())
+    assert not job.plans[0].folder.exists() and not list(run_store.uploads_home().iterdir())
 
 
 def test_what_cannot_be_used_is_one_sentence(page):
@@ -167,26 +167,26 @@ def test_what_cannot_be_used_is_one_sentence(page):
         ("mine.csv", b"a,b\n1,2\n", "has no column"),
     ):
         assert words in drop(app, (name, data, "")).error[0].value, name
-    assert not any(kept.uploads_home().glob("*"))
+    assert not any(run_store.uploads_home().glob("*"))
 
 
 def test_labels_dropped_after_pictures():
     task = task_of("classify")
-    pictures, truth = kept.read_uploads([("a.png", PNG)], task)
+    pictures, truth = run_store.read_uploads([("a.png", PNG)], task)
     assert pictures is not None and truth is None
-    other, truth = kept.read_uploads([("names.csv", b"file,label\na.png,star\n")], task, pictures)
+    other, truth = run_store.read_uploads([("names.csv", b"file,label\na.png,star\n")], task, pictures)
     assert other is None and truth is not None
-    path = Path(pictures.path).relative_to(kept.uploads_home())
-    _, truth = kept.open_upload(str(path))
+    path = Path(pictures.path).relative_to(run_store.uploads_home())
+    _, truth = run_store.open_upload(str(path))
     assert truth is not None and truth.picture_labels == {"a.png": "star"}
     for elsewhere in ("../../pictures", "/etc", "uploads/../../private"):
         with pytest.raises(ModelProblem, match="were not uploaded here"):
-            kept.open_upload(elsewhere)
+            run_store.open_upload(elsewhere)
 
 
 def test_names_of_dropped_files_are_never_paths(tmp_path):
     names = ("../../a/b.png", "c:\\d.png", "/etc/e.png", "a/b.png", "a/b.png")
-    pictures, _ = kept.read_uploads([(name, PNG) for name in names], task_of("classify"))
+    pictures, _ = run_store.read_uploads([(name, PNG) for name in names], task_of("classify"))
     assert pictures is not None and len({item.key for item in pictures.items}) == len(names)
     assert all(item.open().width == 8 for item in pictures.items)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["pictures.zip"]
@@ -304,7 +304,7 @@ def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch,
     app.multiselect(key="pictures-match-Stern").set_value(["star"]).run()
     finish(press(app, "Count it so"))
     assert "Not counted" not in (counted := compare(**pair)) and counted != seen[1]
-    monkeypatch.setattr(kept, "is_stopped", lambda folder: folder == second)
+    monkeypatch.setattr(run_store, "is_stopped", lambda folder: folder == second)
     os.utime(first / labels.FILE)
     assert "Not decided: a run was stopped" in (stopped := compare(**pair)) and "95" not in stopped
     capsys.readouterr()

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass import examples
-from sightglass.batch.kept import read_facts
+from sightglass.batch.run_store import read_facts
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.security import USER
-from sightglass.batch.kept import Source
+from sightglass.batch.run_store import Source
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.explain.evidence.cache import ByteCache

@@ -45,7 +45,7 @@ def draw_pair(pair: Similarity, *, key: str, lacks: tuple[str, ...] = ()) -> Non
         with column:
             viewer(pictures[i], [Pane(title=side.image.name)], options=options, key=f"{key}-{i}")
     if pair.state != "ok":
-        st.caption(escape(similarity_files.places(pair)[0]))
+        st.caption(escape(similarity_files.describe_maps(pair)[0]))
 
 
 def explain_score(pair: Similarity, context: Context | None, *more: str) -> None:

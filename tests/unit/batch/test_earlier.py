@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightglass.batch import journal, kept, run
-from sightglass.batch.kept import RunFacts, RunPlan
+from sightglass.batch import journal, run, run_store
+from sightglass.batch.run_store import RunFacts, RunPlan
 from sightglass.explain.picture.image import to_jpeg
 
 MODEL = "demo-cls-s"
@@ -28,23 +28,23 @@ def cut(folder: Path, lines: int) -> None:
     lines_left = (folder / journal.NAME).read_bytes().splitlines(keepends=True)[:lines]
     (folder / journal.NAME).write_bytes(b"".join(lines_left))
     (folder / "results.parquet").unlink()
-    told = json.loads((folder / kept.FILE).read_text("utf-8"))
-    (folder / kept.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
+    told = json.loads((folder / run_store.FILE).read_text("utf-8"))
+    (folder / run_store.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
 
 
 def test_killed_run_resumes_from_its_facts(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "batches" / "one"
     run(pictures, MODEL, out, options=OPTIONS, batch_size=1, workers=1)
-    facts = kept.read_facts(out)
+    facts = run_store.read_facts(out)
     (plan,) = facts.plans
     assert (facts.name, plan.model, plan.folder, facts.pictures, facts.done) == ("pictures", MODEL, out, 4, 4)
     assert plan.options == json.loads(json.dumps(OPTIONS))
     cut(out, 3)
-    (listed,) = kept.list_runs(out.parent)
-    assert listed.folder == out and not kept.is_finished(listed)
+    (listed,) = run_store.list_runs(out.parent)
+    assert listed.folder == out and not run_store.is_finished(listed)
     again = run(facts.source[0], plan.model, plan.folder, options=plan.options, batch_size=1)
     assert (again.resumed, again.done) == (2, 4)
-    assert kept.is_finished(kept.list_runs(out.parent)[0])
+    assert run_store.is_finished(run_store.list_runs(out.parent)[0])
 
 
 def test_run_of_two_models_is_one(pictures: Path, tmp_path: Path) -> None:
@@ -52,11 +52,11 @@ def test_run_of_two_models_is_one(pictures: Path, tmp_path: Path) -> None:
     plans = RunPlan(MODEL, {}, first), RunPlan("demo-cls-m", {}, second)
     facts = RunFacts(source=(str(pictures),), name="mine", plans=plans)
     run(pictures, MODEL, first, facts=facts)
-    (listed,) = kept.list_runs(first.parent)
-    assert listed.folder == first and not kept.is_finished(listed), "the second has done nothing"
+    (listed,) = run_store.list_runs(first.parent)
+    assert listed.folder == first and not run_store.is_finished(listed), "the second has done nothing"
     run(pictures, "demo-cls-m", second)
-    (listed,) = kept.list_runs(first.parent)
-    assert listed.folder == first and kept.is_finished(listed)
+    (listed,) = run_store.list_runs(first.parent)
+    assert listed.folder == first and run_store.is_finished(listed)
 
 
 def hostile(told: dict, **changed: object) -> bytes:
@@ -67,7 +67,7 @@ def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_pa
     out, good = tmp_path / "batches" / "bad", tmp_path / "batches" / "good"
     for folder in (out, good):
         run(pictures, MODEL, folder)
-    whole = (out / kept.FILE).read_bytes()
+    whole = (out / run_store.FILE).read_bytes()
     told = json.loads(whole)
     for data in (
         b"",
@@ -82,6 +82,6 @@ def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_pa
             for folder in ("../../elsewhere", "..", "/etc", "")
         ),
     ):
-        (out / kept.FILE).write_bytes(data)
-        assert kept.read_facts(out) is None
-        assert [facts.folder for facts in kept.list_runs(out.parent)] == [good]
+        (out / run_store.FILE).write_bytes(data)
+        assert run_store.read_facts(out) is None
+        assert [facts.folder for facts in run_store.list_runs(out.parent)] == [good]

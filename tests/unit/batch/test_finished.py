@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from sightglass import examples
-from sightglass.batch import finished, kept, table
+from sightglass.batch import finished, run_store, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -121,7 +121,7 @@ def test_reading_a_run_writes_nothing_and_decides_once(tmp_path: Path, monkeypat
         (copied / "run" / name).unlink()
     monkeypatch.setenv("SIGHTGLASS_BATCHES", str(copied))
     before = {path: path.stat().st_mtime_ns for path in copied.rglob("*")}
-    facts, decided = kept.read_facts(copied / "run"), Counter[str]()
+    facts, decided = run_store.read_facts(copied / "run"), Counter[str]()
     score_runs = finished.score_runs
     monkeypatch.setattr(finished, "score_runs", lambda *runs: decided.update(["run"]) or score_runs(*runs))
     result = finished.read(facts.plans)

@@ -321,7 +321,7 @@ def test_files_of_signed_map(yaw: Explanation, tmp_path: Path) -> None:
         assert figure.figure(yaw, format=kind)
     page = html([yaw])
     assert "lowers −0.0879°" in page and 'class="map signed"' in page
-    files = dict(result_folder.of_picture(yaw, VIEWER_STYLE, npy=True, bare=True))
+    files = dict(result_folder.picture_files(yaw, VIEWER_STYLE, npy=True, bare=True))
     values = np.load(io.BytesIO(files["top_predictions/gradcam_top1_yaw.npy"]))
     assert np.array_equal(values, yaw.heatmaps[0].values) and values.min() < 0
     drawn = np.asarray(Pillow.open(io.BytesIO(files["top_predictions/gradcam_top1_yaw_heatmap.png"])).convert("RGB"))

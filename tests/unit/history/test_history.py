@@ -168,7 +168,7 @@ def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity,
     assert plain(restored) == plain(compared)
     assert restored.model.id == compared.model.id and not restored.automatic
     assert record.pair is not None and record.pair.context == reference
-    files, expected = (dict(similarity_files.of_similarity(item, reference)) for item in (restored, compared))
+    files, expected = (dict(similarity_files.pair_files(item, reference)) for item in (restored, compared))
     assert files == expected
     assert (record.score, record.note, record.tags) == (compared.score, "the same street", ("street",))
     assert record.headline == results.describe_similarity(compared, reference)

@@ -93,7 +93,7 @@ def test_indistinct_pair_draws_nothing(lite: Explainer, bus: Path) -> None:
     assert all(np.abs(side.raw[0]).max() > 0 for side in result.sides)
     assert result.state == "indistinct"
     assert not any(side.signed.any() for side in result.sides)
-    (sentence,) = similarity_files.places(result)
+    (sentence,) = similarity_files.describe_maps(result)
     assert "as little as a picture and its mirror image" in sentence
     assert similarity_files.pair_view(result, "the same").sentence == sentence
     assert np.array_equal(similarity_files.draw_pair(result)[0], result.query.image.pixels)

@@ -170,7 +170,7 @@ def uploads_home() -> Path:
 def read_uploads(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None = None) -> LabelledSource:
     """Keep dropped files and return what is in them; raise Problem for files that are of no use.
 
-    `beside`: the pictures that labels alone are about; with those of an upload they are kept.
+    `beside`: the pictures that labels alone are about; with those of an upload they are run_store.
     """
 
     def select(*suffixes: str) -> list[tuple[str, bytes]]:
