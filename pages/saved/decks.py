@@ -12,7 +12,7 @@ import streamlit as st
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.explain.phrases import plural
-from sightglass.history.decks import MAX_BYTES, MAX_NAME, READY, SUFFIX, Deck, Slide
+from sightglass.history.decks import MAX_NAME, READY, Deck, Slide
 from sightglass.pages.saved.views import draw_tile
 from sightglass.report import drawing
 from sightglass.report.deck_html import deck_html
@@ -39,7 +39,6 @@ FILES = {
     ".html": ("Web page, .html", "One page that plays in any browser, from a disk, without a network."),
     ".pptx": ("PowerPoint, .pptx", "Text in placeholders, the picture and its map as two layers."),
     ".pdf": ("PDF", "For printing and sending: a page a slide."),
-    SUFFIX: (f"Deck, {SUFFIX}", "One file that this page opens on another machine, with everything that is drawn."),
 }
 """Labels and helps of a deck's files, by their endings."""
 
@@ -81,13 +80,9 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     if not count:
         st.markdown("Press **Add to deck** below a map on any page, or begin with a ready one.")
     page.say_problem()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        help = "Make an empty deck; slides come from Add to deck on the other pages."
-        create = lambda: st.query_params.update(deck=saving.store().decks.create("My deck").id)  # noqa: E731
-        _button("New deck", "add", "new", create, help)
-        help = f"Open a deck that somebody exported: one file that ends in {SUFFIX}."
-        icon, key = ":material/folder_open:", "deck-file"
-        page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
+    help = "Make an empty deck; slides come from Add to deck on the other pages."
+    create = lambda: st.query_params.update(deck=saving.store().decks.create("My deck").id)  # noqa: E731
+    _button("New deck", "add", "new", create, help)
     with st.container(horizontal=True, key="saved-tiles"):
         for deck in sorted(decks, key=lambda deck: deck.id in READY):
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
@@ -96,20 +91,6 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
                 about = f":gray-badge[Example] {escape(deck.slides[0].view.sentence)}"
             alt, help = f"A slide of {deck.title}", "See, present, edit or export it."
             draw_tile({"deck": deck.id}, picture, deck.title, about, alt=alt, help=help)
-
-
-def _upload() -> None:
-    deck_file = st.file_uploader(
-        "A deck's file",
-        type=[SUFFIX.removeprefix(".")],
-        key="deck-upload",
-        max_upload_size=MAX_BYTES >> 20,
-        help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
-    )
-    with page.report_problems():
-        if deck_file is not None:
-            st.query_params["deck"] = saving.store().decks.open(deck_file.getvalue()).id
-            st.rerun()
 
 
 @st.cache_data(show_spinner=False, max_entries=500)

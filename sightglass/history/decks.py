@@ -1,4 +1,4 @@
-"""Decks of slides: stored in the history, exported and opened, each as one file."""
+"""Decks of slides: stored in the history, each as one file, and exported."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sightglass import examples
 from sightglass.common.errors import Problem, typed_line, typed_text
-from sightglass.common.files import Json, write_folder
+from sightglass.common.files import write_folder
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain.phrases import NBSP
-from sightglass.explain.picture.image import Image
 from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
-from sightglass.report.stored import MAX_VIEWS, MAX_WORK, count_work, pack, unpack
-from sightglass.report.view import MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE, View
+from sightglass.report.stored import pack, unpack
+from sightglass.report.view import MAX_SENTENCE, MAX_TITLE, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,16 +27,14 @@ if TYPE_CHECKING:
     from sightglass.history.history import History
 
 SUFFIX = ".sightglass"
-FORMAT, VERSION = "sightglass deck", 1
+VERSION = 1
 MAX_NAME = 120
 """Letters of a deck's title."""
-MAX_BYTES = 512 * 2**20
-"""Maximum bytes of the file."""
 READY = ("cheat", "lies", "sizes")
 """The ids of the packaged decks."""
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
-NO_DECK = "This is no deck, or a damaged one: give a file that the page Saved exported."
+DAMAGED = "This deck is damaged: delete it."
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,10 @@ class Deck:
     """Aware, in UTC."""
 
     def file(self, kind: str) -> bytes:
-        """Return the deck as a file for others; `kind` is .html, .pptx, .pdf or .sightglass, KeyError for another.
+        """Return the deck as a file for others; `kind` is .html, .pptx or .pdf, KeyError for another.
 
-        Raises Problem for a deck without slides, except for .sightglass, which `Decks.open` takes.
+        Raises Problem for a deck without slides.
         """
-        if kind == SUFFIX:
-            return join([slide.packed for slide in self.slides], self.title, self.theme)
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
         return makers[kind]([slide.view for slide in self.slides], self.title, THEMES[self.theme])
 
@@ -117,18 +112,11 @@ class Decks:
         id = secrets.token_hex(8)
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = tuple(map(_new_slide(id), views))
-        check_work(slides)
         deck = Deck(id, _name(title), slides, THEMES[theme].name)
         with self._history.writing():
             self._history.check_room(sum(len(slide.packed) for slide in slides))
             save(self._folder, deck)
         return self.get(id)
-
-    def open(self, data: bytes) -> Deck:
-        """Add a deck's file; raise Problem, and add nothing, for another or without room."""
-        about, packed = split(data)
-        check_work(map(partial(Slide, ""), packed))
-        return self.create(about["title"], map(read_view, packed), theme=about["theme"])
 
     def change(
         self, id: str, *, title: str | None = None, theme: str | None = None, slides: Sequence[Slide] = ()
@@ -177,10 +165,7 @@ class Decks:
             if id not in (deck.id, *(slide.id for slide in deck.slides)):
                 raise Problem(NO_SLIDE)
             self._history.check_room(more)
-            changed = change(deck)
-            if more:
-                check_work(changed.slides)
-            save(self._folder, changed)
+            save(self._folder, change(deck))
         return self.get(deck.id)
 
     def _find(self, id: str) -> Path:
@@ -190,22 +175,6 @@ class Decks:
         if path.parent != self._folder or not path.is_file():
             raise Problem(GONE)
         return path
-
-
-def read(path: Path) -> Deck:
-    """Return a saved deck. Raises Problem for a damaged one."""
-    about, packed = split(path.read_bytes())
-    # An exported file has none: `Decks.open` adds it.
-    if len(ids := about.get("ids", ())) != len(packed):
-        raise Problem(NO_DECK)
-    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return Deck(path.stem, about["title"], tuple(map(Slide, ids, packed)), about["theme"], changed)
-
-
-def save(folder: Path, deck: Deck) -> None:
-    """Save a deck to the disk."""
-    ids, packed = [slide.id for slide in deck.slides], [slide.packed for slide in deck.slides]
-    write_folder(folder, {f"{deck.id}{SUFFIX}": join(packed, deck.title, deck.theme, ids=ids)})
 
 
 def _name(text: str) -> str:
@@ -226,43 +195,21 @@ def _pack(view: View) -> bytes:
     return pack([replace(view, title=title, sentence=text)])
 
 
-def join(slides: Sequence[bytes], title: str, theme: str = DARK.name, **more: Any) -> bytes:
-    """Return packed views as one file by `pack_data`, whose header has `more` too."""
-    return pack_data({"format": FORMAT, "version": VERSION, "title": title, "theme": theme, **more}, slides)
-
-
-def split(data: bytes) -> tuple[Json, list[bytes]]:
-    """Return the header of a deck's file, whose theme is dark where it is unknown, and its packed views.
-
-    Raises Problem, one sentence, for any other file and for one that is too large.
-    """
-    if len(data) > MAX_BYTES:
-        raise Problem(f"This deck is larger than {MAX_BYTES >> 20} MB: export it in two.")
+def read(path: Path) -> Deck:
+    """Return a saved deck, whose theme is dark where it is unknown. Raises Problem for a damaged one."""
     try:
-        about, slides = unpack_data(data)
-        if about["format"] != FORMAT or about["version"] != VERSION or len(slides) > MAX_VIEWS:
-            raise ValueError("another format, or too many slides")
-        theme = THEMES.get(str(about["theme"]), DARK).name
-        return about | {"title": _name(str(about["title"])), "theme": theme}, slides
-    except (ValueError, KeyError) as error:
-        raise Problem(NO_DECK) from error
+        about, packed = unpack_data(path.read_bytes())
+        if about["version"] != VERSION:
+            raise ValueError("another version")
+        slides = tuple(Slide(id, view) for id, view in zip(about["ids"], packed, strict=True))
+        theme, changed = THEMES.get(str(about["theme"]), DARK), datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return Deck(path.stem, _name(str(about["title"])), slides, theme.name, changed)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Problem(DAMAGED) from error
 
 
-def check_work(slides: Iterable[Slide]) -> None:
-    """Raise Problem for slides that together take long to unpack, or much memory."""
-    if sum(count_work(slide.packed) for slide in slides) > MAX_WORK:
-        raise Problem("These slides have more pictures and maps than one deck may have: make two decks of them.")
-
-
-def read_view(data: bytes) -> View:
-    """Return a packed view of a stranger. Raises Problem."""
-    try:
-        (view,) = unpack(data)
-        for file, size in {(picture.jpeg, picture.size) for picture in view.pictures}:
-            # Decoded: a header that promises billions of pixels is refused before it is unpacked.
-            image = Image.open(file, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
-            if (image.width, image.height) != size:
-                raise ValueError("another size")
-    except ValueError as error:
-        raise Problem(NO_DECK) from error
-    return view
+def save(folder: Path, deck: Deck) -> None:
+    """Save a deck to the disk: its packed views with a header, by `pack_data`."""
+    ids, packed = [slide.id for slide in deck.slides], [slide.packed for slide in deck.slides]
+    head = {"version": VERSION, "title": deck.title, "theme": deck.theme, "ids": ids}
+    write_folder(folder, {f"{deck.id}{SUFFIX}": pack_data(head, packed)})

@@ -114,10 +114,9 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
     button Delete for good | ?kept <;
     radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
-/saved?tab=decks: button Open a file | opens; button Upload | file; button Close | gone;
-    button (See a model cheat|What is .*|Small, .*) | ?deck <; button My deck | -; button New deck | ?deck <;
-    radio Views | ?tab <; radio (Decks|Runs) | -; button Help.* | -; +TABLE
-/saved?deck=cheat: button Export | opens; button (.*, [.](html|pptx|sightglass)|PDF) | saves; button Deck | opens;
+/saved?tab=decks: button (See a model cheat|What is .*|Small, .*) | ?deck <; button My deck | -;
+    button New deck | ?deck <; radio Views | ?tab <; radio (Decks|Runs) | -; button Help.* | -; +TABLE
+/saved?deck=cheat: button Export | opens; button (.*, [.](html|pptx)|PDF) | saves; button Deck | opens;
     switch Light | own; button .+ · .* | words; button Later | words; button Earlier | words;
     button Delete the slide | "Undo; button Undo | gone; button (Title|Text) | words; button Present | ?play;
     button Edit the slides | ?play; button All decks | ?deck <; button Undo all changes | ?deck <; button Help.* | -;

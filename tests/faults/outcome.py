@@ -22,8 +22,8 @@ def result(work: str, folder: Path) -> object:
         known = ("records/", "decks/", "index.db", ".sightglass-")
         left = {name for name in files(folder) if not name.startswith(known)}
         assert {path.name for path in (folder / "records").iterdir()} == {r.id for r in history.search().records}
-        archive = folder / "monday.sightglass"
-        return records, decks, left, archive.read_bytes() if archive.exists() else b""
+        exported = folder / "monday.html"
+        return records, decks, left, exported.read_bytes() if exported.exists() else b""
     contents = files(folder)
     if "journal.jsonl" in contents:
         # The lines of two stages come in any order.

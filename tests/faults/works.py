@@ -13,7 +13,6 @@ from sightglass.batch import run
 from sightglass.common.files import write_file
 from sightglass.explain import Explainer
 from sightglass.history import History
-from sightglass.history.decks import SUFFIX
 from sightglass.report import views
 from sightglass.video import run as film
 from sightglass.video import runner
@@ -111,5 +110,5 @@ def deck(folder: Path, say: Say) -> None:
         say("edited")
     if (other := named("Not needed")) is not None:
         decks.delete(other.id)
-    write_file(folder / "monday.sightglass", decks.get(mine.id).file(SUFFIX))
+    write_file(folder / "monday.html", decks.get(mine.id).file(".html"))
     say("written")
