@@ -219,6 +219,8 @@ class Adapter:
 
     gradients: bool = True
     """Whether it has layers and gradients; False for a model that only answers (some exported files)."""
+    apart: bool = False
+    """Whether it runs in a process of its own, as received ONNX files do."""
     batch: int | None = None
     """Pictures that one pass takes; None: any number."""
     splits_batches: bool = False

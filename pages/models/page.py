@@ -11,6 +11,7 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import TASKS
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
+from sightglass.models.families.exported import workers
 from sightglass.models.own import store
 from sightglass.pages.models import add
 from sightglass.ui.choices import image_picker, model_picker
@@ -64,11 +65,15 @@ def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, st
         "For": TASKS[first.task].title,
         "Sizes": ", ".join(spec.size or spec.id for spec in specs) if len(specs) > 1 else "",
         "File": _describe_sizes(specs, here),
-        "State": "" if present == len(specs) else f"{present} of {len(specs)} here" if present else "not here",
+        "State": "set aside" if added and any(map(_set_aside, specs)) else _describe_presence(present, len(specs)),
         "Licence": "yours" if added else ", ".join(dict.fromkeys(spec.licence for spec in specs)),
         # Host, owner and repository: the rest of a long address says nothing more.
         "Source": "/".join(first.source.removeprefix("https://").split("/")[:3]),
     }
+
+
+def _describe_presence(present: int, count: int) -> str:
+    return "" if present == count else f"{present} of {count} here" if present else "not here"
 
 
 def _describe_sizes(specs: list[ModelSpec], here: set[str]) -> str:
@@ -94,11 +99,19 @@ def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> Non
         if added:
             help = "Its names and its preparation of a picture."
             st.button("Edit", icon=":material/edit:", on_click=add.show, args=(spec.id,), help=help)
+            if why := _set_aside(spec):
+                st.caption(f":material/block: {escape(why)}")
             with st.popover("Remove…", icon=":material/delete:", help="Delete it and its files."):
                 words = f"Remove {spec.id} and its files from this server? There is no way back."
                 st.warning(words, icon=":material/delete:")
                 help = "Delete its table and its files."
                 st.button("Remove", type="primary", on_click=_remove, args=(spec.id,), help=help)
+
+
+def _set_aside(spec: ModelSpec) -> str:
+    """Return why a model is not run any more; empty while it is."""
+    file = weights.find(spec)
+    return workers.File.at(file).set_aside if file is not None and file.is_file() else ""
 
 
 @page.keeping_problem()

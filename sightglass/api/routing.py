@@ -23,6 +23,7 @@ from sightglass.common.settings import settings
 from sightglass.explain.recipe import VERSION
 from sightglass.explain.whatif import edits, touch
 from sightglass.models.catalog import available, catalog
+from sightglass.models.families.exported import workers
 from sightglass.models.spec import Task
 from sightglass.report.results import ComparisonResult, Explained, PlainResult, ProofResult, SimilarityResult
 from sightglass.video.live import EXECUTOR
@@ -103,8 +104,8 @@ async def get_health() -> Health:
 
 
 @public.get("/api/health/ready")
-def get_readiness() -> Status:
-    """Report that requests can be sent here: the default model and the history can be used."""
+def get_readiness(request: Request) -> Status:
+    """Report that requests can be sent here: a worker, the default model and the history can be used."""
     try:
         if (folder := settings().history) is not None:
             # It is made with the first record.
@@ -113,6 +114,8 @@ def get_readiness() -> Status:
                 reason = "cannot be written: give SIGHTGLASS_HISTORY another, or off."
                 raise Problem(f"The history's folder {folder} {reason}")
         service.local_model(settings().api_model)
+        if workers.POOL.full or request.app.state.queue.full:
+            raise Problem("All workers are busy: try again in a moment.")
     except Problem as problem:
         raise ApiProblem(503, "unready", str(problem), {"Retry-After": "2"}) from problem
     return Status()

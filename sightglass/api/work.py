@@ -61,13 +61,18 @@ class WorkQueue:
         """Number of busy workers."""
         return sum(job.running() for job in tuple(self._jobs))
 
+    @property
+    def full(self) -> bool:
+        """Whether another job is refused."""
+        return len(self) >= self.workers + self.waiting
+
     async def run(self, work: Callable[[], T], *, timeout: float) -> T:
         """Run `work` in a thread, in which `progress.check` raises Cancelled once nobody awaits it.
 
         `timeout`: seconds from now. An abandoned job keeps its place until its thread is done. Raises ApiProblem: 429
         if the queue is full, and 504 at the timeout.
         """
-        if len(self) >= self.workers + self.waiting:
+        if self.full:
             # Jobs often take about a second.
             seconds = max(1, len(self) // self.workers)
             headers = {"Retry-After": str(seconds), "Connection": "close"}

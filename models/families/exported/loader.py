@@ -53,7 +53,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     if runtime.channels != 3:
         raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
     detector = make_detector(spec, runtime, runtime.image_size, outputs, notes, sha256_of(path))
-    detector.notes = tuple(notes)
+    detector.notes, detector.apart = tuple(notes), path.suffix.lower() in ONNX
     return detector
 
 
@@ -179,6 +179,7 @@ def _adapt_rows(
     if not adapter.has_row:
         raise no_row
     adapter.gradients, adapter.batch, adapter.extra_bytes = False, runtime.batch, runtime.nbytes
+    adapter.apart = runtime.path.suffix.lower() in ONNX
     # A softmax score is already a contrast to the other classes.
     adapter.parts = tuple(part for part in adapter.parts if part != "contrast")
     return adapter

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib
 import json
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.checkpoints.checkpoint import archive_names
+from sightglass.models.families.exported import workers
 from sightglass.models.preprocess import MAX_CHANNELS
 
 ONNX = (".onnx",)
 TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
+_FAILED = {True: "did not answer in time", False: "crashed onnxruntime"}
 
 
 class Runtime(nn.Module):
@@ -114,50 +116,57 @@ class Runtime(nn.Module):
 
 
 class OnnxRuntime(Runtime):
-    """An ONNX file (https://onnx.ai) in onnxruntime, with CUDA if available."""
+    """An ONNX file (https://onnx.ai) in onnxruntime, in a process with limits, with CUDA if available."""
 
     kind = "ONNX"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        if find_spec("onnxruntime") is None:
+            raise ModelProblem(f"{path.name} needs onnxruntime: pip install onnxruntime.")
+        self._file = workers.File.at(path)
+        self._usual: float | None = None
+        """Seconds of all processors that a picture of noise took."""
         try:
-            self._library: Any = importlib.import_module("onnxruntime")
-        except ImportError as reason:
-            raise ModelProblem(f"{path.name} needs onnxruntime: pip install onnxruntime.") from reason
-        self._session = self._open("cpu")
-        if len(inputs := self._session.get_inputs()) != 1:
-            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
-        self._input = inputs[0].name
-        self._takes(inputs[0].shape, inputs[0].type.removeprefix("tensor(").removesuffix(")"))
-        self.outputs = tuple(output.name for output in self._session.get_outputs())
-        self.metadata = self._session.get_modelmeta().custom_metadata_map
-
-    def _open(self, device: str) -> Any:
-        self._device = device
-        options = self._library.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        # Between two passes torch masks the pictures: threads of this runtime that wait by spinning take its cores. On
-        # two of them 1000 masks of a network of three layers at 224 px took 63 s with spinning, and 5 s without.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
-        available = self._library.get_available_providers()
-        try:
-            return self._library.InferenceSession(
-                str(self.path), options, providers=[name for name in providers if name in available]
-            )
-        # The library's errors have no common base.
-        except Exception as reason:
+            with workers.POOL.borrow(self._file, "cpu", torch.get_num_threads()) as worker:
+                declared = worker.declared
+        except (workers.Refused, MemoryError) as reason:
             if (apart := re.search(r'External data path does not exist: "(.+)"', str(reason))) is not None:
                 raise ModelProblem(
-                    f"{self.path.name} keeps its weights in {Path(apart[1]).name}, which is missing: put it there."
+                    f"{path.name} keeps its weights in {Path(apart[1]).name}, which is missing: put it there."
                 ) from reason
-            raise ModelProblem(f"{self.path.name} is not a model that onnxruntime can open.") from reason
+            raise ModelProblem(f"{path.name} is not a model that onnxruntime can open.") from reason
+        except workers.Lost as reason:
+            raise ModelProblem(f"{path.name} {_FAILED[reason.late]} when it was opened: export it again.") from reason
+        if len(declared.inputs) != 1:
+            raise ModelProblem(f"{path.name} takes {len(declared.inputs)} inputs: it should take pictures alone.")
+        ((_, shape, kind),) = declared.inputs
+        self._takes(shape, kind.removeprefix("tensor(").removesuffix(")"))
+        self.outputs, self.metadata = tuple(declared.outputs), declared.metadata
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        if tensor.device.type != self._device:
-            self._session = self._open(tensor.device.type)
-        outputs = self._session.run(None, {self._input: tensor.cpu().numpy()})
+        if self._file.set_aside:
+            raise ModelProblem(self._file.set_aside)
+        array, count = tensor.cpu().numpy(), len(tensor)
+        seconds = workers.OPENING if self._usual is None else workers.SECONDS + workers.USUAL * self._usual * count
+        for again in (True, False):
+            try:
+                with workers.POOL.borrow(self._file, tensor.device.type, torch.get_num_threads()) as worker:
+                    outputs, took = worker.run(array, seconds)
+                break
+            except MemoryError as reason:
+                # As on a GPU: it may fit with fewer pictures.
+                self._file.count(failed=count == 1)
+                raise torch.OutOfMemoryError(str(reason)) from reason
+            except workers.Lost as reason:
+                # It may not be the file that ended a process: a crash is tried once more.
+                if reason.late or not again:
+                    self._file.count(failed=True)
+                    raise ModelProblem(
+                        f"{self.path.name} {_FAILED[reason.late]} for this picture: give another picture or model."
+                    ) from reason
+        self._file.count(failed=False)
+        self._usual = took / count if self._usual is None else self._usual
         return [torch.from_numpy(out) for out in outputs]
 
 

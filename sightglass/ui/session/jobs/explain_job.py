@@ -84,8 +84,7 @@ def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **mor
     result = _cache().get(key)
     if result is None:
         if wait or not is_slow(options["method"]):
-            slot = nullcontext() if is_slow(options["method"]) else SLOTS
-            with spinner(explainer), slot:
+            with spinner(explainer), nullcontext() if is_slow(options["method"]) else _slot(explainer):
                 result = explainer(image, **options)
         else:
             running = running or state.of(Jobs).start(JOB, key, partial(explainer, image, **options), redraws=True)
@@ -112,8 +111,13 @@ def last_finished(choices: Choices) -> Explanation | None:
 
 def predict(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
     """Return the model's predictions without a map: one pass."""
-    with SLOTS:
+    with _slot(explainer):
         return explainer(choices.image, maps=False, **choices.options | more)
+
+
+def _slot(explainer: Explainer) -> AbstractContextManager[Any]:
+    """Return the wait for a place; a model that runs apart has limits of its own, and must not keep others waiting."""
+    return nullcontext() if explainer.loaded.adapter.apart else SLOTS
 
 
 def spinner(explainer: Explainer) -> AbstractContextManager[None]:
