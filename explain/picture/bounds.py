@@ -20,6 +20,8 @@ MAX_PARTS = 100
 """Maximum number of scans of a JPEG, and of metadata of one kind."""
 MAX_SCANNED = 1_500_000_000
 """Maximum number of pixels that all scans of a JPEG go over."""
+QUICK = 50_000_000
+"""As many of these pixels are decoded in about half a second."""
 MAX_READS, MAX_NUMBERS = 1_000_000, 300_000
 """Maximum number of reads from a file, and of numbers in the tags of TIFF and EXIF."""
 MAX_SLOW = 500_000
@@ -84,6 +86,21 @@ def check_decoding(image: Any, data: bytes, title: str) -> None:
     comments = data.count(b"#") if "ppm_plain" in coders else 0
     if comments > MAX_PARTS or (pixels > MAX_SLOW and coders & Pillow.DECODERS.keys()):
         raise TooLarge(f"{title} takes long to decode in this form: save it as an ordinary PNG.")
+
+
+def takes_long(data: bytes, title: str) -> bool:
+    """Return whether decoding a file may take long for its size, though it is within the bounds."""
+    if data[4:8] == b"ftyp" or _DIRECTORY.match(data):
+        return True
+    scans = _count_scans(data) if data.startswith(b"\xff\xd8") else 0
+    if not 1 < scans <= MAX_PARTS:
+        return False
+    try:
+        width, height = open_file("JPEG", data, title).size
+    except Exception:
+        # Said where it is decoded.
+        return False
+    return scans * int(width) * int(height) > QUICK
 
 
 def _count_scans(data: bytes) -> int:

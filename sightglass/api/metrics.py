@@ -8,6 +8,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from sightglass.api.work import WorkQueue
+from sightglass.common.work import apart
 from sightglass.models.catalog import everybodys
 from sightglass.models.families.exported import workers
 from sightglass.models.spec import ModelSpec
@@ -32,7 +33,7 @@ _EXPLANATIONS = Counter(
 _WAITING = Gauge("sightglass_queue_waiting", "Requests waiting for a worker.", registry=REGISTRY)
 _WORKERS = Gauge("sightglass_workers", "Workers.", registry=REGISTRY)
 _RUNNING = Gauge("sightglass_workers_running", "Busy workers.", registry=REGISTRY)
-_APART = Gauge("sightglass_onnx", "Processes of received ONNX files, by state.", ("state",), registry=REGISTRY)
+_APART = Gauge("sightglass_processes", "Processes of received files, by state.", ("state",), registry=REGISTRY)
 _MEMORY = Gauge("sightglass_memory_bytes", "Bytes that a part holds.", ("part",), registry=REGISTRY)
 # Memory, processor time and open files of the process; nothing where there is no /proc.
 ProcessCollector(registry=REGISTRY)
@@ -44,8 +45,8 @@ def _cache_bytes(module: str, cache: str) -> int:
 
 
 _APART.labels("busy").set_function(lambda: workers.POOL.busy)
-for _state in (workers.STARTED, workers.ENDED):
-    _APART.labels(_state).set_function(partial(workers.COUNTS.__getitem__, _state))
+for _state in (apart.STARTED, apart.ENDED):
+    _APART.labels(_state).set_function(partial(apart.COUNTS.__getitem__, _state))
 _MEMORY.labels("models").set_function(lambda: _cache_bytes("sightglass.explain.evidence.loaded_model", "MODEL_CACHE"))
 _MEMORY.labels("evidence").set_function(lambda: _cache_bytes("sightglass.explain.explainer", "EVIDENCE"))
 

@@ -17,6 +17,7 @@ from sightglass.common.work.progress import check
 from sightglass.explain.comparison.models import Comparison, measure_in_turns
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.received import open_received
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
@@ -59,7 +60,7 @@ def load_explainer(name: str) -> Explainer:
 
 def open_picture(data: bytes, name: str | None) -> Image:
     """Decode the request's picture; raise ImageProblem."""
-    return Image.open(data, name=name or "picture", max_bytes=int(settings().api_mb * MIB))
+    return open_received(data, name=name or "picture", max_bytes=int(settings().api_mb * MIB))
 
 
 def run(name: str, image: Image, request: ExplainRequest | CompareRequest | ProveRequest, options: Json) -> Explanation:

@@ -17,7 +17,7 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.received import open_received
 from sightglass.models import catalog
 from sightglass.report import embedded_recipe
 from sightglass.ui.painter import drawing
@@ -212,7 +212,7 @@ def store_upload(files: Iterable[tuple[str, bytes]]) -> None:
             if (contents := embedded_recipe.contents(data)) is not None:
                 _reopen(contents, name)
                 continue
-            image = Image.open(data, name=name)
+            image = open_received(data, name=name)
         except Problem as problem:
             problems.append(str(problem))
             rest.append((name, data))

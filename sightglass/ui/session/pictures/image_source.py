@@ -16,6 +16,7 @@ from sightglass.common.files import packing
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image, load_bundled
+from sightglass.explain.picture.received import open_received
 from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
 from sightglass.models.demo.pictures import example_file
@@ -98,7 +99,9 @@ class Uploads:
             return None
         upload.used = self.clock()
         try:
-            image = upload.data if isinstance(upload.data, Image) else Image.open(upload.data, name=upload.picture.name)
+            image = (
+                upload.data if isinstance(upload.data, Image) else open_received(upload.data, name=upload.picture.name)
+            )
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None

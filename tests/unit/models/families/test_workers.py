@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work import apart
 from sightglass.common.work.progress import stopped_by
 from sightglass.models.families.exported import workers
 from sightglass.models.families.exported.runtimes import OnnxRuntime
@@ -71,9 +72,9 @@ BAD = CALM + 7
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(workers, "SECONDS", 0.5)
-    monkeypatch.setattr(workers, "IDLE", 1.0)
-    monkeypatch.setattr(workers, "PATIENCE", 0.2)
-    monkeypatch.setattr(workers, "_machine_bytes", lambda: 0)
+    monkeypatch.setattr(apart, "IDLE", 1.0)
+    monkeypatch.setattr(apart, "PATIENCE", 0.2)
+    monkeypatch.setattr(apart, "memory_for", lambda size: 2**30)
     yield
     assert workers.POOL.busy == 0
 
@@ -110,8 +111,8 @@ def test_nan_is_an_answer(tmp_path: Path) -> None:
 
 def signalled(path: Path, kind: int) -> None:
     """Send a signal to the waiting process of a file."""
-    (worker,) = (each for each in workers.POOL._idle if each.opened[0].path == path)
-    os.kill(worker._process.pid, kind)
+    (worker,) = (each for each in workers.POOL.idle if each.opened[0].path == path)
+    os.kill(worker.id, kind)
 
 
 def test_killed_process_is_replaced(tmp_path: Path) -> None:
@@ -158,8 +159,8 @@ def test_others_do_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_process_opens_no_file_and_no_socket(tmp_path: Path) -> None:
     runtime = opened(write(tmp_path / "calm.onnx", "calm"))
-    (worker,) = (each for each in workers.POOL._idle if each.opened[0].path == runtime.path)
-    limits = Path(f"/proc/{worker._process.pid}/limits")
+    (worker,) = (each for each in workers.POOL.idle if each.opened[0].path == runtime.path)
+    limits = Path(f"/proc/{worker.id}/limits")
     if not limits.exists():
         pytest.skip("no /proc here")
     rows = {line[:26].strip(): line[26:].split() for line in limits.read_text("ascii").splitlines()}
@@ -180,20 +181,19 @@ def test_changed_file_is_not_run(tmp_path: Path) -> None:
     [
         b"",
         b"no JSON\n",
-        b'{"outputs": [[[9999999999, 9], "<f4"]], "seconds": 0}\n',
-        b'{"outputs": [[[2], "|O"]], "seconds": 0}\n',
-        b'{"outputs": [[[2], "<f4"]], "seconds": 0}\nabc',
+        b'{"arrays": [[[9999999999, 9], "<f4"]]}\n',
+        b'{"arrays": [[[2], "|O"]]}\n',
+        b'{"arrays": [[[2], "<f4"]]}\nabc',
     ],
 )
 def test_answer_outside_the_protocol_is_a_crash(line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime, said = opened(write(tmp_path / "calm.onnx", "calm")), tmp_path / "said.py"
-    declared = b'{"inputs": [["x", [1, 3, 4, 4], "tensor(float)"]], "outputs": ["y"], "metadata": {}}\n'
-    said.write_text(
-        f"import sys; out = sys.stdout.buffer; out.write({declared!r}); out.flush(); sys.stdin.buffer.readline(); "
-        f"out.write({line!r}); out.flush()"
-    )
+    runtime = opened(write(tmp_path / "calm.onnx", "calm"))
+    about = b'{"arrays": [], "inputs": [["x", [1, 3, 4, 4], "tensor(float)"]], "outputs": ["y"], "metadata": {}}\n'
+    said = f"out.write({about!r}); out.flush(); sys.stdin.buffer.readline(); out.write({line!r}); out.flush()"
+    (tmp_path / "said.py").write_text(f"import sys; out = sys.stdout.buffer; {said}")
     signalled(runtime.path, signal.SIGKILL)
-    monkeypatch.setattr(workers.session, "__file__", str(said))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(workers, "SESSION", "said")
     with pytest.raises(ModelProblem, match="crashed onnxruntime for this picture"):
         runtime.answer(CALM)
 

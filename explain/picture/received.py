@@ -1,0 +1,63 @@
+"""Open pictures of strangers: files whose decoding can take long are decoded in a process with limits.
+
+Others take time by their size alone, which `bounds` checks, and are decoded here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from sightglass.common.errors import TooLarge
+from sightglass.common.work import apart, child
+from sightglass.explain.picture import bounds
+from sightglass.explain.picture.image import MAX_BYTES, MAX_PIXELS, Image
+
+SECONDS = 10.0
+"""Time of all processors for one picture; a photograph of 50 megapixels takes a fifth of it."""
+_PROCESS: list[apart.Process] = []
+_LOCK = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # It answers to the process that started it.
+    os.register_at_fork(after_in_child=_PROCESS.clear)
+
+
+def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Image:
+    """Return a picture's bytes as an Image; raise as `Image.open`, and TooLarge for decoding that takes long."""
+    if len(data) > max_bytes or not bounds.takes_long(data, name):
+        return Image.open(data, name=name, max_bytes=max_bytes)
+    with _LOCK:
+        process = _PROCESS.pop() if _PROCESS else None
+    try:
+        if process is None or not process.alive:
+            process = apart.Process(__name__, seconds=SECONDS)
+        said, (pixels, *planes) = process.ask({"name": name}, [np.frombuffer(data, np.uint8)], SECONDS)
+    except apart.Lost as error:
+        raise TooLarge(
+            f"{name} takes too long to decode, or crashes its decoder: save it as an ordinary PNG."
+        ) from error
+    except MemoryError as error:
+        raise TooLarge(f"{name} does not fit in memory; give a smaller picture.") from error
+    finally:
+        with _LOCK:
+            stays = process is not None and process.alive and not _PROCESS
+            _PROCESS.extend([process] * stays)
+        if process is not None and not stays:
+            process.end()
+    notes = tuple(map(str, (said.model_extra or {})["notes"]))
+    jpeg = data if (said.model_extra or {})["plain"] else b""
+    pixels.flags.writeable = False
+    return Image(pixels, name, notes, jpeg, *planes)
+
+
+def _decode(head: dict[str, Any], arrays: child.Arrays) -> tuple[dict[str, Any], child.Arrays]:
+    image = Image.open(arrays[0].tobytes(), name=head["name"], max_pixels=MAX_PIXELS)
+    about = {"notes": image.notes, "plain": bool(image.jpeg)}
+    return about, [image.pixels, *([] if image.planes is None else [image.planes])]
+
+
+if __name__ == "__main__":
+    child.serve(lambda: (_decode, {}), seconds=SECONDS, memory=apart.memory_for(0), opens=True)

@@ -1,0 +1,59 @@
+"""Received pictures whose decoding can take long are decoded apart, with the same pixels, or end in one sentence."""
+
+import io
+import os
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.common.work import apart
+from sightglass.explain.picture import bounds, received
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.received import open_received
+
+
+def saved(kind: str, **options: Any) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Pillow.fromarray(pixels).save(file := io.BytesIO(), kind, **options)
+    return file.getvalue()
+
+
+FILES = {
+    "photo.avif": saved("AVIF"),
+    "photo.tif": saved("TIFF", compression="tiff_lzw"),
+    "photo.jpg": saved("JPEG", progressive=True),
+    "photo.png": saved("PNG"),
+}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "QUICK", 1000)
+
+
+def test_slow_kinds_are_decoded_apart_alike() -> None:
+    for name, data in FILES.items():
+        here, there = Image.open(data, name=name), open_received(data, name=name)
+        assert bounds.takes_long(data, name) == (name != "photo.png")
+        assert (here.sha256, here.notes, here.jpeg, there.name) == (there.sha256, there.notes, there.jpeg, name)
+
+
+def test_problems_are_those_of_the_decoder() -> None:
+    with pytest.raises(ImageProblem, match=r"cut\.avif is damaged, cut off or of an unusual kind"):
+        open_received(FILES["photo.avif"][:300], name="cut.avif")
+
+
+def test_endless_decoder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "IDLE", 0.2)
+    open_received(FILES["photo.avif"], name="photo.avif")
+    (process,) = received._PROCESS
+    os.kill(process.id, signal.SIGSTOP)
+    monkeypatch.setattr(received, "SECONDS", 0.1)
+    with pytest.raises(TooLarge, match=r"photo\.avif takes too long to decode, or crashes its decoder: save it as"):
+        open_received(FILES["photo.avif"], name="photo.avif")
+    monkeypatch.undo()
+    assert open_received(FILES["photo.avif"], name="photo.avif").width == 80
