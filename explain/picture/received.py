@@ -35,10 +35,9 @@ def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Imag
         if process is None or not process.alive:
             process = apart.Process(__name__, seconds=SECONDS)
         said, (pixels, *planes) = process.ask({"name": name}, [np.frombuffer(data, np.uint8)], SECONDS)
-    except apart.Lost as error:
-        raise TooLarge(
-            f"{name} takes too long to decode, or crashes its decoder: save it as an ordinary PNG."
-        ) from error
+    except (apart.Lost, apart.Refused) as error:
+        reason = "takes too long to decode, or crashes its decoder"
+        raise TooLarge(f"{name} {reason}: save it as an ordinary PNG.") from error
     except MemoryError as error:
         raise TooLarge(f"{name} does not fit in memory; give a smaller picture.") from error
     finally:

@@ -11,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 from torchvision.models import mobilenet_v3_small
 
 from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
+from sightglass.models.families.exported import workers
 from sightglass.models.spec import OutputTable
 from sightglass.pages.models.add import Adding
 from sightglass.ui.choices import model_picker
@@ -72,6 +74,11 @@ def test_dropped_model_is_explained_and_removed(page, leaf, kept):
     assert "as it is now, resized by bilinear" in texts(app)
     press(app, "Use this")
     assert catalog.spec("leaf").preprocessing != before
+    file = workers.File.at(weights.locate(catalog.spec("leaf")))
+    for _ in range(workers.FAILURES):
+        file.count(failed=True)
+    choose(app.run(), "leaf")
+    assert rows(app)["leaf"]["State"] == "set aside" and "leaf.pth is set aside, as it gave no answer" in texts(app)
     choose(app, "leaf")
     assert "Remove leaf and its files" in app.warning[0].value and "leaf" in catalog.catalog()
     press(app, "Remove")

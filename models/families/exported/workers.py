@@ -1,7 +1,7 @@
 """Run received ONNX files in processes of their own, with limits of time and memory.
 
 A process (`session`) has one file open. `WARM` of them work at once, or wait for work; more are started, up to `MOST`,
-where all have been busy for a while. Nobody waits for one that does not answer in time: it is ended.
+where all have been busy for `PATIENCE` seconds. Nobody waits for one that does not answer in time: it is ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sightglass.common.work import apart, progress
 
 SESSION = f"{__package__}.session"
 """The module of a process."""
-WARM, MOST = 2, 4
+WARM, MOST, PATIENCE = 2, 4, 0.5
 OPENING = 20.0
 """Seconds of all processors in which a file has to open, and to answer for the first time."""
 SECONDS, USUAL = 2.0, 20.0
@@ -101,7 +101,7 @@ class Pool:
     @contextlib.contextmanager
     def borrow(self, file: File, device: str, threads: int) -> Iterator[Worker]:
         """Lend a process that has the file open. Raises as Worker, and ModelProblem for a file that has changed."""
-        worker, until = None, time.monotonic() + apart.PATIENCE
+        worker, until = None, time.monotonic() + PATIENCE
         with self._changed:
             while self.full or (self.busy >= WARM and time.monotonic() < until):
                 self._changed.wait(0.1)

@@ -17,6 +17,7 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
+from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.received import open_received
 from sightglass.models import catalog
 from sightglass.report import embedded_recipe

@@ -30,6 +30,7 @@ from sightglass.common.errors import Cancelled, SettingProblem
 from sightglass.common.work import progress
 from sightglass.common.work.progress import BACKGROUND_PRIORITY, check
 from sightglass.models import catalog
+from sightglass.models.families.exported import workers
 from tests import loops
 from tests.servers import listening, settings_of, until
 from tests.unit.api.test_errors import told
@@ -247,6 +248,10 @@ def test_ready_is_who_has_its_model_and_its_history(client, monkeypatch, tmp_pat
     with settings_of(api_model=lacking):
         answer = _ready(client)
     assert "not on this machine" in told(answer, 503, "unready") and answer.headers["retry-after"] == "2"
+    with monkeypatch.context() as patch:
+        patch.setattr(workers.POOL, "busy", workers.MOST)
+        assert "All workers are busy" in told(_ready(client), 503, "unready")
+        assert counted()['sightglass_processes{state="busy"}'] == workers.MOST
     (tmp_path / "file").touch()
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "file/history"))
     assert "cannot be written" in told(_ready(client), 503, "unready")

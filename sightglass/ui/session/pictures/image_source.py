@@ -99,9 +99,8 @@ class Uploads:
             return None
         upload.used = self.clock()
         try:
-            image = (
-                upload.data if isinstance(upload.data, Image) else open_received(upload.data, name=upload.picture.name)
-            )
+            data, name = upload.data, upload.picture.name
+            image = data if isinstance(data, Image) else open_received(data, name=name)
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None

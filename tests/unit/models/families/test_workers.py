@@ -74,6 +74,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(workers, "SECONDS", 0.5)
     monkeypatch.setattr(apart, "IDLE", 1.0)
     monkeypatch.setattr(apart, "PATIENCE", 0.2)
+    monkeypatch.setattr(workers, "PATIENCE", 0.2)
     monkeypatch.setattr(apart, "memory_for", lambda size: 2**30)
     yield
     assert workers.POOL.busy == 0
