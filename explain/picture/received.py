@@ -41,11 +41,12 @@ def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Imag
     except MemoryError as error:
         raise TooLarge(f"{name} does not fit in memory; give a smaller picture.") from error
     finally:
-        with _LOCK:
-            stays = process is not None and process.alive and not _PROCESS
-            _PROCESS.extend([process] * stays)
-        if process is not None and not stays:
-            process.end()
+        if process is not None:
+            with _LOCK:
+                if stays := process.alive and not _PROCESS:
+                    _PROCESS.append(process)
+            if not stays:
+                process.end()
     notes = tuple(map(str, (said.model_extra or {})["notes"]))
     jpeg = data if (said.model_extra or {})["plain"] else b""
     pixels.flags.writeable = False

@@ -76,7 +76,7 @@ def test_dropped_model_is_explained_and_removed(page, leaf, kept):
     assert catalog.spec("leaf").preprocessing != before
     file = workers.File.at(weights.locate(catalog.spec("leaf")))
     for _ in range(workers.FAILURES):
-        file.count(failed=True)
+        file.note(failed=True)
     choose(app.run(), "leaf")
     assert rows(app)["leaf"]["State"] == "set aside" and "leaf.pth is set aside, as it gave no answer" in texts(app)
     choose(app, "leaf")

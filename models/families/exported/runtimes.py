@@ -157,16 +157,16 @@ class OnnxRuntime(Runtime):
                 break
             except MemoryError as reason:
                 # As on a GPU: it may fit with fewer pictures.
-                self._file.count(failed=count == 1)
+                self._file.note(failed=count == 1)
                 raise torch.OutOfMemoryError(str(reason)) from reason
             except apart.Lost as reason:
                 # It may not be the file that ended a process: a crash is tried once more.
                 if reason.late or not again:
-                    self._file.count(failed=True)
+                    self._file.note(failed=True)
                     raise ModelProblem(
                         f"{self.path.name} {_FAILED[reason.late]} for this picture: give another picture or model."
                     ) from reason
-        self._file.count(failed=False)
+        self._file.note(failed=False)
         self._usual = took / count if self._usual is None else self._usual
         return [torch.from_numpy(out) for out in outputs]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -10,7 +11,7 @@ from sightglass.common.work import child
 
 def open_session(path: str, device: str, threads: int) -> tuple[child.Answer, dict[str, Any]]:
     """Return what runs a file, and its inputs by name, shape and type, the names of its outputs and its notes."""
-    import onnxruntime
+    onnxruntime: Any = importlib.import_module("onnxruntime")
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -52,7 +52,7 @@ class File(NamedTuple):
         reason = f"it gave no answer for {FAILURES} pictures in a row"
         return f"{self.path.name} is set aside, as {reason}: export it again, or remove it."
 
-    def count(self, *, failed: bool) -> None:
+    def note(self, *, failed: bool) -> None:
         """Note whether the file gave an answer for a picture."""
         _FAILED[self] = failed * (_FAILED[self] + 1)
 

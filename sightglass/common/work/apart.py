@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.common.work import child, progress
 
@@ -126,7 +127,7 @@ class Process:
                     raise lost
                 if waited > PATIENCE:
                     progress.check()
-        except (Refused, MemoryError, *child.PROBLEMS.values()):
+        except (Refused, MemoryError, Problem):
             raise
         except BaseException as error:
             # A process that ended by itself has said by what.

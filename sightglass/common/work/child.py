@@ -62,7 +62,7 @@ def serve(start: Callable[[], tuple[Answer, dict[str, Any]]], *, seconds: float,
 def read(source: Any, shape: list[int], kind: str) -> Any:
     """Read an array; raise EOFError for one that is cut off."""
     array = np.empty(shape, kind)
-    rest = memoryview(array.reshape(-1).view(np.uint8))
+    rest = array.reshape(-1).view(np.uint8).data
     while rest:
         if not (count := source.readinto(rest)):
             raise EOFError
@@ -78,7 +78,7 @@ def write(sink: Any, head: dict[str, Any], arrays: Arrays) -> None:
     lists = {"arrays": [[array.shape, array.dtype.str] for array in arrays]}
     sink.write(json.dumps(head | lists).encode() + b"\n")
     for array in arrays:
-        sink.write(memoryview(array.reshape(-1).view(np.uint8)))
+        sink.write(array.reshape(-1).view(np.uint8).data)
     sink.flush()
 
 
