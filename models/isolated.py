@@ -1,13 +1,17 @@
-"""Work on received files in a child process with limits of time and memory.
+"""Work on received files in child processes with limits of time and memory.
 
-On Linux one process imports what models need and forks a child for each call, which takes milliseconds; it ends with
-its parent, or when idle. Other systems start a process for each call, and Windows has no limit of memory.
+On Linux one process forks them, which takes milliseconds; it imports what models need once that is asked for, and ends
+with its parent. Other systems start a process each; Windows has no limit of memory, and macOS none that holds.
+
+Parent and child send a line of JSON, then the arrays that its `arrays` lists as [shape, dtype]: little-endian, in C
+order. Only the parent's first message, which says what to start, is a pickle.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import json
 import os
 import pickle
 import select
@@ -16,96 +20,253 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillBusy
 from importlib import import_module
+from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sightglass.common.errors import (
     ImageProblem,
     MachineProblem,
     ModelProblem,
     Problem,
+    TooLarge,
     WeightsProblem,
     describe_error,
     lacks_memory,
 )
+from sightglass.common.files import Json
+from sightglass.common.work import progress
 
-R = TypeVar("R")
+T = TypeVar("T")
+Array = NDArray[Any]
+Answer = Callable[[Json, list[Array]], tuple[Json, list[Array]]]
+"""Answers in the child to one question and its arrays."""
 SECONDS = 20.0
-"""Time of one call, without the start of the process."""
-START_SECONDS, IDLE_SECONDS = 120.0, 300.0
+"""Time of all processors of one call of `run`."""
+PATIENCE, IDLE, START_SECONDS, IDLE_SECONDS = 2.0, 4.0, 120.0, 300.0
+"""Seconds of a clock: for which work goes on although nobody waits; by which it may take longer than its time of the
+processors; by which the first answer may, with the imports of a new process; after which the forking process ends."""
 MEMORY, TIMES = 2**30, 3
 """Bytes that a call may allocate: this many, or so many times the size of its files if that is more."""
-TIMED_OUT = b"Timeout ("
-"""The start of the traceback that `faulthandler` writes in place of an answer."""
-FORKS = sys.platform == "linux"
+MAX_LINE, MAX_ARRAYS = 16 * 2**20, 2**31
+"""Bytes of an answer's line, and of its arrays."""
+FORKS, INSIDE = sys.platform == "linux", False
+"""Whether children are forked, and whether this process is such a child."""
 PRELOADED = (
     *("torch", "timm", "onnxruntime", "sightglass.models.own.store"),
     *(f"sightglass.models.families.{name}.loader" for name in ("custom", "exported", "keras", "promptsg", "clip")),
+    "transformers.modeling_utils",
 )
-ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-"""Variables of the child: it computes on the CPU, asks no hub, and reserves little for threads."""
-MAX_ANSWER = 16 * 2**20
-PROBLEMS = {kind.__name__: kind for kind in (Problem, ModelProblem, WeightsProblem, ImageProblem, MachineProblem)}
-
-
-@dataclass
-class _Answer:
-    """What a child sends: a value, or the class and the sentence of its problem, or `memory` where that ran out."""
-
-    value: Any = None
-    problem: str = ""
-    sentence: str = ""
-
-
-_ANSWER = TypeAdapter(_Answer)
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+"""Variables of a child: it asks no hub, and reserves little for threads."""
+PROBLEMS = {
+    kind.__name__: kind for kind in (Problem, ModelProblem, WeightsProblem, ImageProblem, TooLarge, MachineProblem)
+}
+NO_MEMORY, REFUSED = "memory", "refused"
+"""Problems of an answer that are no Problem: memory ran out, or a library gave a reason of its own."""
+COUNTS: Counter[str] = Counter(started=0, ended=0)
+"""Processes that were started, and that were ended at a limit, by a crash, or as nobody waited."""
 _LOCK = threading.Lock()
 _SERVER: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
 
 
-def run(name: str, nbytes: int, kind: type[R], function: Callable[..., object], *args: object) -> R:
+class Said(BaseModel):
+    """The line of an answer; `model_extra` has the rest of it."""
+
+    model_config = ConfigDict(extra="allow")
+    arrays: list[
+        tuple[
+            list[Annotated[int, Field(ge=0)]],
+            Literal["<f2", "<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "|b1"],
+        ]
+    ] = Field(max_length=1000)
+    problem: str = ""
+    """The name of a class of `PROBLEMS`, NO_MEMORY or REFUSED."""
+    reason: str = ""
+    seconds: float = 0.0
+    """The time that all processors took."""
+
+
+class Refused(Exception):
+    """A library refused the work; the text is its own."""
+
+
+class Lost(Exception):
+    """A process ended without an answer; `late`: at its limit of time."""
+
+    late = False
+
+
+class Process:
+    """A child process in which `start` was called, and whose answering function is asked one question at a time.
+
+    `start`: a picklable function that returns that function, or None, and what it says first. `seconds`: of all
+    processors, for the start. `memory`: bytes beside those of the start, 0 for any; where `at_once`, the start has this
+    limit, and what models need imported before. `opens`: whether questions may open files and sockets. Raises Refused
+    where it cannot start, and as `ask`.
+    """
+
+    def __init__(
+        self,
+        start: Callable[..., tuple[Answer | None, Json]],
+        *arguments: object,
+        seconds: float,
+        memory: int,
+        at_once: bool = False,
+        opens: bool = True,
+        gpu: bool = False,
+    ) -> None:
+        COUNTS["started"] += 1
+        environment = {**os.environ, **ENVIRONMENT} | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
+        limits = {"seconds": seconds, "memory": memory, "at_once": at_once, "opens": opens}
+        job = pickle.dumps((environment, os.getcwd(), limits, start, arguments))
+        self._child = (
+            _fork(heavy=at_once) if FORKS else _start("serve_started", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
+        if isinstance(self._child, socket.socket):
+            self._sink: Any = self._child.makefile("wb")
+            self._source: Any = self._child.makefile("rb")
+        else:
+            self._sink, self._source = self._child.stdin, self._child.stdout
+        self._thread, self.id = ThreadPoolExecutor(1, "isolated"), 0
+
+        def begin() -> Said:
+            self._sink.write(job)
+            self._sink.flush()
+            said = self._read()[0]
+            self.id = int((said.model_extra or {})["process"])
+            return self._read()[0]
+
+        self.about: Mapping[str, Any] = self._wait(begin, seconds + START_SECONDS).model_extra or {}
+        """What `start` says."""
+
+    def ask(self, head: Json, arrays: Sequence[Array], seconds: float) -> tuple[Said, list[Array]]:
+        """Return the answer and its arrays.
+
+        Raises its Problem; Refused, MemoryError; Lost after `seconds` of all processors, or where the process ended by
+        itself; and Cancelled where nobody waits any more.
+        """
+
+        def talk() -> tuple[Said, list[Array]]:
+            _write(self._sink, head | {"seconds": seconds}, arrays)
+            return self._read()
+
+        return self._wait(talk, seconds)
+
+    @property
+    def alive(self) -> bool:
+        if isinstance(self._child, subprocess.Popen):
+            return self._child.poll() is None
+        try:
+            return self._child.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def end(self) -> None:
+        """End the process, whatever it is at."""
+        if isinstance(self._child, subprocess.Popen):
+            self._child.kill()
+            self._child.wait()
+        elif self.id and self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.id, signal.SIGKILL)
+        self._thread.shutdown(wait=False)
+        for stream in (self._sink, self._source, *([self._child] if isinstance(self._child, socket.socket) else ())):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+    def _wait(self, talk: Callable[[], T], seconds: float) -> T:
+        """Return what the thread gets from the process; end that where it is late or nobody waits."""
+        job, started, lost = self._thread.submit(talk), time.monotonic(), Lost()
+        try:
+            while True:
+                with contextlib.suppress(StillBusy):
+                    return job.result(0.1)
+                waited = time.monotonic() - started
+                lost.late = waited > seconds + IDLE
+                if lost.late:
+                    raise lost
+                if waited > PATIENCE:
+                    progress.check()
+        except (Refused, MemoryError, Problem):
+            raise
+        except BaseException as error:
+            COUNTS["ended"] += 1
+            self.end()
+            raise (lost if isinstance(error, OSError | EOFError | ValueError | KeyError) else error) from error
+
+    def _read(self) -> tuple[Said, list[Array]]:
+        """Read an answer; raise ValueError for another one than the protocol's, and Lost at the end of the time."""
+        line = self._source.readline(MAX_LINE)
+        if line.startswith(TIMED_OUT):
+            (lost := Lost()).late = True
+            raise lost
+        said = Said.model_validate_json(line)
+        if said.problem in PROBLEMS:
+            raise PROBLEMS[said.problem](said.reason)
+        if said.problem:
+            raise MemoryError(said.reason) if said.problem == NO_MEMORY else Refused(said.reason)
+        if sum(prod(shape) * np.dtype(kind).itemsize for shape, kind in said.arrays) > MAX_ARRAYS:
+            raise ValueError("an answer that is too large")
+        return said, [_read_array(self._source, shape, kind) for shape, kind in said.arrays]
+
+
+def run(name: str, nbytes: int, kind: type[T], function: Callable[..., object], *args: object) -> T:
     """Return what a function returns in a child process, as `kind`.
 
     `name` and `nbytes` are of the received files. Raises the function's Problem, or ModelProblem, one sentence, where
-    the child was ended at a limit or crashed. Arguments are pickled; the answer, of a process that opened a hostile
-    file, is JSON of a limited length, and validated here.
+    the child was ended at a limit or crashed. The answer, of a process that opened a hostile file, is validated here.
     """
     memory = max(MEMORY, TIMES * nbytes)
-    job = pickle.dumps((function, args, kind, dict(os.environ), os.getcwd(), SECONDS, memory))
-    answer = (_run_forked if FORKS else _run_started)(job)
-    if answer.startswith(TIMED_OUT):
-        raise ModelProblem(f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model.")
     try:
-        plain = _ANSWER.validate_json(answer if len(answer) <= MAX_ANSWER else b"")
-        if not plain.problem:
-            return TypeAdapter(kind).validate_python(plain.value)
-    except ValidationError:
-        plain = _Answer()
-    if plain.problem in PROBLEMS:
-        raise PROBLEMS[plain.problem](plain.sentence)
-    failure = "" if plain.problem == "memory" else "crashes its library, or "
-    raise ModelProblem(
-        f"{name} {failure}asks for more memory than the {memory >> 20:,} MB that it may take here: save or export it "
-        "again."
-    )
+        process = Process(_call, function, args, kind, seconds=SECONDS, memory=memory, at_once=True)
+        process.end()
+        return TypeAdapter(kind).validate_python(process.about["value"])
+    except Refused as error:
+        raise ModelProblem(f"The files cannot be read ({error}): save or export the model again.") from error
+    except (MemoryError, Lost, KeyError, ValidationError) as error:
+        if isinstance(error, Lost) and error.late:
+            sentence = f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model."
+            raise ModelProblem(sentence) from error
+        failure = "" if isinstance(error, MemoryError) else "crashes its library, or "
+        raise ModelProblem(
+            f"{name} {failure}asks for more memory than the {memory >> 20:,} MB that it may take here: save or export "
+            "it again."
+        ) from error
+
+
+def memory_for(nbytes: int) -> int:
+    """Return the bytes that work on files of this size may take: 2 GiB beside them, or a quarter of the machine's."""
+    machine = 0
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(2 * MEMORY + TIMES * nbytes, machine // 4)
 
 
 def warm_up() -> None:
-    """Start the forking process, so that its imports are done in advance."""
+    """Let the forking process import what models need in advance."""
     if FORKS:
         with _LOCK:
-            _server()
+            _server().sendall(b"0")
 
 
 def _server() -> socket.socket:
     if not _SERVER or _SERVER[0][0].poll() is not None:
         ours, theirs = socket.socketpair()
         with theirs:
-            _SERVER[:] = [(_start("fork_calls", stdin=theirs, stdout=subprocess.DEVNULL), ours)]
+            _SERVER[:] = [(_start("fork_children", stdin=theirs, stdout=subprocess.DEVNULL), ours)]
     return _SERVER[0][1]
 
 
@@ -116,83 +277,154 @@ def _start(function: str, **streams: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL, **streams)
 
 
-def _run_forked(job: bytes) -> bytes:
+def _fork(*, heavy: bool) -> socket.socket:
+    """Return the connection to a new child; `heavy`: one that has imported what models need."""
     ours, theirs = socket.socketpair()
     with theirs, _LOCK:
-        socket.send_fds(_server(), [b"1"], [theirs.fileno()])
-    ours.settimeout(START_SECONDS + SECONDS)
-    # A child that dies closes its end.
-    with contextlib.suppress(OSError), ours, ours.makefile("rwb") as stream:
-        stream.write(job)
-        stream.flush()
-        return stream.read(MAX_ANSWER + 1)
-    return b""
+        socket.send_fds(_server(), [b"2" if heavy else b"1"], [theirs.fileno()])
+    return ours
 
 
-def _run_started(job: bytes) -> bytes:
-    with _start("serve_call", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(job, START_SECONDS + SECONDS)[0]
-        process.kill()
-    return b""
+def _forget() -> None:
+    # A copy of this process has children of its own.
+    _SERVER.clear()
 
 
-def fork_calls() -> None:
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+# In the child
+
+TIMED_OUT = (b"Current thread 0x", b"Thread 0x")
+"""Starts of what `faulthandler` writes in place of an answer."""
+
+
+def fork_children() -> None:
     """Fork a child per socket from standard input, until the parent ends."""
-    _preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    loaded = False
     with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
-        if not select.select([control], [], [], 0)[0]:
-            # This import takes a second; a waiting call must not wait for it.
-            _preload("transformers.modeling_utils")
         control.settimeout(IDLE_SECONDS)
-        while fds := socket.recv_fds(control, 1, 1)[1]:
-            if os.fork() == 0:
+        while True:
+            message, fds, *_ = socket.recv_fds(control, 1, 1)
+            if not message:
+                return
+            if message != b"1" and not loaded:
+                loaded = True
+                for name in PRELOADED:
+                    # The last one takes a second: a waiting call must not wait for it.
+                    if name != PRELOADED[-1] or (not select.select([control], [], [], 0)[0] and not fds):
+                        with contextlib.suppress(ImportError):
+                            import_module(name)
+            if fds and os.fork() == 0:
                 control.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 channel = socket.socket(fileno=fds[0])
-                _call(channel.makefile("rb"), channel.makefile("wb"))
-            os.close(fds[0])
+                _serve(channel.makefile("rb"), channel.makefile("wb"))
+            for fd in fds:
+                os.close(fd)
 
 
-def serve_call() -> None:
-    """Answer one call that comes over standard input."""
-    answer = os.fdopen(os.dup(1), "wb")
+def serve_started() -> None:
+    """Serve over standard input and output."""
+    sink = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    _preload()
-    _call(sys.stdin.buffer, answer)
+    _serve(sys.stdin.buffer, sink)
 
 
-def _preload(*more: str) -> None:
-    for name in (*PRELOADED, *more):
-        with contextlib.suppress(ImportError):
-            import_module(name)
-
-
-def _call(source: Any, sink: Any) -> None:
-    """Do the work of one call within its limits, answer, and end the process."""
-    function, args, kind, environment, folder, seconds, memory = pickle.load(source)
+def _serve(source: Any, sink: Any) -> None:
+    """Start as the first message says, answer until there are no more questions, and end the process."""
+    global INSIDE
+    INSIDE = True
+    _write(sink, {"process": os.getpid()}, ())
+    environment, folder, limits, start, arguments = pickle.load(source)
     os.environ.clear()
-    os.environ.update(environment, **ENVIRONMENT)
+    os.environ.update(environment)
     os.chdir(folder)
-    # A thread can end the process even if another holds the GIL.
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sink.fileno())
+    if hasattr(signal, "SIGPROF"):
+        # Written even while the process is in a library; then the signal ends it.
+        faulthandler.register(signal.SIGPROF, file=sink.fileno(), all_threads=True, chain=True)
+    if limits["at_once"]:
+        _limit(limits["memory"], opens=True)
+    answer: Answer | None = None
+    try:
+        _allow(limits["seconds"])
+        answer, about = start(*arguments)
+        _allow(0)
+    except Exception as error:
+        about = _describe(error)
+    if not limits["at_once"]:
+        _limit(limits["memory"], opens=limits["opens"])
+    _write(sink, about, ())
+    for line in source if answer is not None else ():
+        head = json.loads(line)
+        arrays = [_read_array(source, shape, kind) for shape, kind in head["arrays"]]
+        before = time.process_time()
+        try:
+            _allow(head["seconds"])
+            said, arrays = answer(head, arrays)  # type: ignore[misc]
+            _allow(0)
+            _write(sink, said | {"seconds": time.process_time() - before}, arrays)
+        except Exception as error:
+            _allow(0)
+            _write(sink, _describe(error), ())
+    os._exit(0)
+
+
+def _call(function: Callable[..., object], args: tuple[object, ...], kind: Any) -> tuple[None, Json]:
+    return None, {"value": TypeAdapter(kind).dump_python(function(*args), mode="json", fallback=str)}
+
+
+def _describe(error: Exception) -> Json:
+    if any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
+        return {"problem": NO_MEMORY, "reason": str(error)[-2000:]}
+    if isinstance(error, Problem):
+        return {"problem": next(kind.__name__ for kind in type(error).mro() if kind.__name__ in PROBLEMS)} | {
+            "reason": str(error)
+        }
+    return {"problem": REFUSED, "reason": describe_error(error)}
+
+
+def _allow(seconds: float) -> None:
+    """Let the kernel end the process after so much time of all processors; 0: no longer."""
+    # Windows has no such timer: the parent waits no longer there.
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def _limit(memory: int, *, opens: bool) -> None:
+    """Bar more memory than this; where it opens none, also files that grow, and new files and sockets."""
     # Windows has no such module, and macOS no such file.
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        processor = int(seconds * (os.cpu_count() or 1)) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (processor, processor))
-        used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
-    answer = _Answer(problem="memory")
-    try:
-        answer = _Answer(TypeAdapter(kind).dump_python(function(*args), mode="json", fallback=str))
-    except Exception as error:
-        if not any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
-            sentence = f"The files cannot be read ({describe_error(error)}): save or export the model again."
-            problem = error if isinstance(error, Problem) else ModelProblem(sentence)
-            answer = _Answer(None, type(problem).__name__, str(problem))
-    sink.write(_ANSWER.dump_json(answer))
+        if memory:
+            used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+        if not opens:
+            for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_NOFILE):
+                resource.setrlimit(limit, (0, 0))
+
+
+def _read_array(source: Any, shape: list[int], kind: str) -> Array:
+    """Read an array; raise EOFError for one that is cut off."""
+    array = np.empty(shape, kind)
+    rest = array.reshape(-1).view(np.uint8).data
+    while rest:
+        if not (count := source.readinto(rest)):
+            raise EOFError
+        rest = rest[count:]
+    return array
+
+
+def _write(sink: Any, head: Json, arrays: Sequence[Array]) -> None:
+    """Write a line and its arrays; raise ValueError for one that is not of numbers."""
+    arrays = [np.ascontiguousarray(array) for array in arrays]
+    if any(array.dtype.hasobject for array in arrays):
+        raise ValueError("there are texts where numbers should be")
+    lists = {"arrays": [[array.shape, array.dtype.str] for array in arrays]}
+    sink.write(json.dumps(head | lists).encode() + b"\n")
+    for array in arrays:
+        sink.write(array.reshape(-1).view(np.uint8).data)
     sink.flush()
-    os._exit(0)

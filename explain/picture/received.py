@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
 
 import numpy as np
 
 from sightglass.common.errors import TooLarge
-from sightglass.common.work import apart, child
+from sightglass.common.files import Json
 from sightglass.explain.picture import bounds
 from sightglass.explain.picture.image import MAX_BYTES, MAX_PIXELS, Image
+from sightglass.models import isolated
 
 SECONDS = 10.0
 """Time of all processors for one picture; a photograph of 50 megapixels takes a fifth of it."""
-_PROCESS: list[apart.Process] = []
+_PROCESS: list[isolated.Process] = []
 _LOCK = threading.Lock()
 if hasattr(os, "register_at_fork"):
     # It answers to the process that started it.
@@ -33,9 +33,9 @@ def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Imag
         process = _PROCESS.pop() if _PROCESS else None
     try:
         if process is None or not process.alive:
-            process = apart.Process(__name__, seconds=SECONDS)
+            process = isolated.Process(_start, seconds=SECONDS, memory=isolated.memory_for(0))
         said, (pixels, *planes) = process.ask({"name": name}, [np.frombuffer(data, np.uint8)], SECONDS)
-    except (apart.Lost, apart.Refused) as error:
+    except (isolated.Lost, isolated.Refused) as error:
         reason = "takes too long to decode, or crashes its decoder"
         raise TooLarge(f"{name} {reason}: save it as an ordinary PNG.") from error
     except MemoryError as error:
@@ -53,11 +53,11 @@ def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Imag
     return Image(pixels, name, notes, jpeg, *planes)
 
 
-def _decode(head: dict[str, Any], arrays: child.Arrays) -> tuple[dict[str, Any], child.Arrays]:
+def _start() -> tuple[isolated.Answer, Json]:
+    return _decode, {}
+
+
+def _decode(head: Json, arrays: list[isolated.Array]) -> tuple[Json, list[isolated.Array]]:
     image = Image.open(arrays[0].tobytes(), name=head["name"], max_pixels=MAX_PIXELS)
     about = {"notes": image.notes, "plain": bool(image.jpeg)}
     return about, [image.pixels, *([] if image.planes is None else [image.planes])]
-
-
-if __name__ == "__main__":
-    child.serve(lambda: (_decode, {}), seconds=SECONDS, memory=apart.memory_for(0), opens=True)

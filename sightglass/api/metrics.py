@@ -8,7 +8,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from sightglass.api.work import WorkQueue
-from sightglass.common.work import apart
+from sightglass.models import isolated
 from sightglass.models.catalog import everybodys
 from sightglass.models.families.exported import workers
 from sightglass.models.spec import ModelSpec
@@ -45,8 +45,8 @@ def _cache_bytes(module: str, cache: str) -> int:
 
 
 _APART.labels("busy").set_function(lambda: workers.POOL.busy)
-for _state in (apart.STARTED, apart.ENDED):
-    _APART.labels(_state).set_function(partial(apart.COUNTS.__getitem__, _state))
+for _state in isolated.COUNTS:
+    _APART.labels(_state).set_function(partial(isolated.COUNTS.__getitem__, _state))
 _MEMORY.labels("models").set_function(lambda: _cache_bytes("sightglass.explain.evidence.loaded_model", "MODEL_CACHE"))
 _MEMORY.labels("evidence").set_function(lambda: _cache_bytes("sightglass.explain.explainer", "EVIDENCE"))
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work import apart
+from sightglass.models import isolated
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.families.exported import workers
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -131,13 +131,13 @@ class OnnxRuntime(Runtime):
         try:
             with workers.POOL.borrow(self._file, "cpu", torch.get_num_threads()) as worker:
                 declared = worker.declared
-        except (apart.Refused, MemoryError) as reason:
+        except (isolated.Refused, MemoryError) as reason:
             if (missing := re.search(r'External data path does not exist: "(.+)"', str(reason))) is not None:
                 raise ModelProblem(
                     f"{path.name} keeps its weights in {Path(missing[1]).name}, which is missing: put it there."
                 ) from reason
             raise ModelProblem(f"{path.name} is not a model that onnxruntime can open.") from reason
-        except apart.Lost as reason:
+        except isolated.Lost as reason:
             raise ModelProblem(f"{path.name} {_FAILED[reason.late]} when it was opened: export it again.") from reason
         if len(declared.inputs) != 1:
             raise ModelProblem(f"{path.name} takes {len(declared.inputs)} inputs: it should take pictures alone.")
@@ -159,7 +159,7 @@ class OnnxRuntime(Runtime):
                 # As on a GPU: it may fit with fewer pictures.
                 self._file.note(failed=count == 1)
                 raise torch.OutOfMemoryError(str(reason)) from reason
-            except apart.Lost as reason:
+            except isolated.Lost as reason:
                 # It may not be the file that ended a process: a crash is tried once more.
                 if reason.late or not again:
                     self._file.note(failed=True)

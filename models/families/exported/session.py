@@ -1,15 +1,15 @@
-"""The process of one ONNX file, which `workers` starts."""
+"""Run one ONNX file in the process that `workers` starts."""
 
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any
 
-from sightglass.common.work import child
+from sightglass.common.files import Json
+from sightglass.models.isolated import Answer, Array
 
 
-def open_session(path: str, device: str, threads: int) -> tuple[child.Answer, dict[str, Any]]:
+def open_session(path: str, device: str, threads: int) -> tuple[Answer, Json]:
     """Return what runs a file, and its inputs by name, shape and type, the names of its outputs and its notes."""
     onnxruntime: Any = importlib.import_module("onnxruntime")
 
@@ -24,20 +24,8 @@ def open_session(path: str, device: str, threads: int) -> tuple[child.Answer, di
     session = onnxruntime.InferenceSession(path, options, providers=providers)
     inputs = [[item.name, item.shape, item.type] for item in session.get_inputs()]
 
-    def answer(_: dict[str, Any], arrays: child.Arrays) -> tuple[dict[str, Any], child.Arrays]:
+    def answer(_: Json, arrays: list[Array]) -> tuple[Json, list[Array]]:
         return {}, session.run(None, {inputs[0][0]: arrays[0]})
 
     notes = session.get_modelmeta().custom_metadata_map
     return answer, {"inputs": inputs, "outputs": [item.name for item in session.get_outputs()], "metadata": notes}
-
-
-def main() -> None:
-    """Open a file as the arguments say, and serve."""
-    path, device, threads, memory, seconds = sys.argv[1:]
-    # CUDA reserves more addresses than a machine has memory.
-    limits: dict[str, Any] = {"seconds": float(seconds), "memory": 0 if device == "cuda" else int(memory)}
-    child.serve(lambda: open_session(path, device, int(threads)), opens=device == "cuda", **limits)
-
-
-if __name__ == "__main__":
-    main()

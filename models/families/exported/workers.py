@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from sightglass.common.errors import ModelProblem
-from sightglass.common.work import apart, progress
+from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.common.work import progress
+from sightglass.models import isolated
+from sightglass.models.families.exported.session import open_session
 
-SESSION = f"{__package__}.session"
-"""The module of a process."""
 WARM, MOST, PATIENCE = 2, 4, 0.5
 OPENING = 20.0
 """Seconds of all processors in which a file has to open, and to answer for the first time."""
@@ -68,18 +68,20 @@ class Declared(BaseModel):
     metadata: dict[str, str]
 
 
-class Worker(apart.Process):
+class Worker(isolated.Process):
     """A process with one file open on one device. Raises as Process, and Lost for what no file declares."""
 
     def __init__(self, file: File, device: str, threads: int) -> None:
         self.opened = file, device
-        memory = apart.memory_for(file.size)
-        super().__init__(SESSION, file.path.absolute(), device, threads, memory, OPENING, seconds=OPENING)
+        # CUDA reserves more addresses than a machine has memory, and opens files.
+        limits: Any = {"memory": 0, "gpu": True} if device == "cuda" else {"memory": isolated.memory_for(file.size)}
+        arguments, opens = (str(file.path.absolute()), device, threads), device == "cuda"
+        super().__init__(open_session, *arguments, seconds=OPENING, opens=opens, **limits)
         try:
             self.declared = Declared.model_validate(self.about)
         except ValidationError as error:
             self.end()
-            raise apart.Lost from error
+            raise isolated.Lost from error
 
     def run(self, array: NDArray[Any], seconds: float) -> tuple[list[NDArray[Any]], float]:
         """Return the answers to an array, and the seconds that all processors took; raise as `ask`."""
@@ -87,11 +89,29 @@ class Worker(apart.Process):
         return outputs, said.seconds
 
 
+class Here:
+    """As Worker, in this process, which is a child with limits itself."""
+
+    def __init__(self, file: File, device: str, threads: int) -> None:
+        self.opened = file, device
+        try:
+            self._answer, about = open_session(str(file.path.absolute()), device, threads)
+            self.declared = Declared.model_validate(about)
+        # The library's errors have no common base.
+        except Exception as error:
+            raise isolated.Refused(describe_error(error)) from error
+
+    def run(self, array: NDArray[Any], seconds: float) -> tuple[list[NDArray[Any]], float]:
+        before = time.process_time()
+        return self._answer({}, [array])[1], time.process_time() - before
+
+
 class Pool:
     """The processes of this one: those at work, and those that wait."""
 
     def __init__(self) -> None:
         self._changed, self.idle, self.busy = threading.Condition(), list[Worker](), 0
+        self._here: Here | None = None
 
     @property
     def full(self) -> bool:
@@ -99,8 +119,13 @@ class Pool:
         return self.busy >= MOST
 
     @contextlib.contextmanager
-    def borrow(self, file: File, device: str, threads: int) -> Iterator[Worker]:
+    def borrow(self, file: File, device: str, threads: int) -> Iterator[Worker | Here]:
         """Lend a process that has the file open. Raises as Worker, and ModelProblem for a file that has changed."""
+        if isolated.INSIDE:
+            if self._here is None or self._here.opened != (file, device):
+                self._here = Here(file, device, threads)
+            yield self._here
+            return
         worker, until = None, time.monotonic() + PATIENCE
         with self._changed:
             while self.full or (self.busy >= WARM and time.monotonic() < until):
@@ -131,12 +156,6 @@ class Pool:
 
 
 POOL = Pool()
-
-
-def _forget() -> None:
-    POOL.__init__()  # type: ignore[misc]
-
-
 if hasattr(os, "register_at_fork"):
     # The processes answer to the one that started them.
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=POOL.__init__)  # type: ignore[misc]

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.common.work import apart
 from sightglass.explain.picture import bounds, received
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.received import open_received
+from sightglass.models import isolated
 
 
 def saved(kind: str, **options: Any) -> bytes:
@@ -48,7 +48,7 @@ def test_problems_are_those_of_the_decoder() -> None:
 
 
 def test_endless_decoder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "IDLE", 0.2)
+    monkeypatch.setattr(isolated, "IDLE", 0.2)
     open_received(FILES["photo.avif"], name="photo.avif")
     (process,) = received._PROCESS
     os.kill(process.id, signal.SIGSTOP)
